@@ -1,0 +1,87 @@
+"""The names a sweep and its analysis share: metrics with unit and direction, and the files of an experiment directory.
+
+This module imports nothing, so that `analysis` can depend on it without pulling in torch, Ray or pydantic.
+
+An experiment directory looks like this; it is the only interface between a sweep and its analysis:
+
+    EXPERIMENT_DIR/
+      spec.yaml                the resolved spec: presets, variants and --set already applied
+      sweep.json               versions, hardware, data statistics, start time (see sweep/record.py)
+      experiment_state-*.json  Ray Tune's own list of trials
+      base/responses.jsonl     the base model's response and score for each evaluation prompt
+      TRIAL/                   one directory per trial, written by Ray and by the trial itself
+        params.json            the trial's resolved TrialConfig
+        result.json            one JSON row per report, keyed by the metric names below
+        error.txt              traceback of a failed trial
+        checkpoint.pt          where an unfinished trial continues from
+        finished.json          every row of a finished trial; --resume replays it instead of training again
+        trained.safetensors    what was trained: the adapters alone, or the full weights
+        responses.jsonl        every prompt, response and score of the trial
+        events.out.tfevents.*  TensorBoard
+      report/                  written by analysis.report
+"""
+
+from typing import Literal, NamedTuple
+
+SPEC_FILE = "spec.yaml"
+SWEEP_FILE = "sweep.json"
+BASE_RESPONSES_FILE = "base/responses.jsonl"
+CHECKPOINT_FILE = "checkpoint.pt"
+FINISHED_FILE = "finished.json"
+TRAINED_FILE = "trained.safetensors"
+RESPONSES_FILE = "responses.jsonl"
+REPORT_DIR = "report"
+
+
+class Metric(NamedTuple):
+    """One number of a report: its column name, its unit as printed, which direction is better, and what it means."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher", "neither"]
+    meaning: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("step", "steps", "neither", "optimizer steps taken so far"),
+    Metric("tokens_seen", "tokens", "neither", "train tokens seen so far"),
+    Metric("learning_rate", "", "neither", "learning rate of the last step"),
+    Metric("train_loss", "nats/token", "lower", "mean train loss of the steps since the last report"),
+    Metric("test_loss", "nats/token", "lower", "mean loss over the fixed test windows"),
+    Metric("test_perplexity", "", "lower", "exp(test_loss)"),
+    Metric("tokens_per_second", "tokens/s", "higher", "train tokens per second of training time since the last report"),
+    Metric("step_seconds", "s", "lower", "mean duration of one optimizer step since the last report"),
+    Metric("train_seconds", "s", "lower", "time spent in training steps so far, evaluation excluded"),
+    Metric("evaluation_seconds", "s", "lower", "time spent on test windows so far"),
+    Metric("peak_bytes", "B", "lower", "peak memory: most bytes allocated on the device at once during training"),
+    Metric("reserved_peak_bytes", "B", "lower", "most bytes the CUDA allocator held at once (CUDA only)"),
+    Metric("retained_delta_bytes", "B", "neither", "bytes allocated after training minus before it"),
+    Metric("weight_bytes", "B", "lower", "bytes of all parameters and buffers"),
+    Metric("gradient_bytes", "B", "lower", "bytes of the gradients of what trains"),
+    Metric("optimizer_state_bytes", "B", "lower", "bytes of the optimizer's state tensors"),
+    Metric("trainable_parameters", "", "neither", "number of parameters that train"),
+    Metric("total_parameters", "", "neither", "number of parameters of the model"),
+    Metric("reward_mean", "", "higher", "mean reward of the trial's responses"),
+    Metric("reward_base_mean", "", "neither", "mean reward of the base model's responses to the same prompts"),
+    Metric("reward_margin_mean", "", "higher", "mean over prompts of reward minus the base model's reward"),
+    Metric("wins", "prompts", "higher", "prompts whose response gets a higher reward than the base model's"),
+    Metric("ties", "prompts", "neither", "prompts whose response gets the same reward as the base model's"),
+    Metric("losses", "prompts", "lower", "prompts whose response gets a lower reward than the base model's"),
+    Metric("win_rate", "", "higher", "wins / (wins + ties + losses)"),
+    Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses"),
+    Metric("reward_seconds", "s", "lower", "time spent generating and scoring responses"),
+)
+METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+PEAK_SOURCE = "peak_source"
+"""Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""
+
+
+def arm_label(config: dict[str, object]) -> str:
+    """Short name of an arm for tables and figures, such as "full adamw" or "lora r10 adamw".
+
+    `config` is a TrialConfig as a mapping. Fields beyond method, rank and optimizer are not named here;
+    whoever shows several arms with the same label appends the fields in which they differ.
+    """
+    method = f"lora r{config['rank']}" if config["method"] == "lora" else str(config["method"])
+    return f"{method} {config['optimizer']}"
