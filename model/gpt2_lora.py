@@ -1,0 +1,235 @@
+"""GPT-2 with loralib layers: load, put adapters in, choose what trains, merge, save and load.
+
+The model stays Hugging Face's `GPT2LMHeadModel`: the chosen projections are replaced in place by layers that keep the
+checkpoint's names (`transformer.h.0.attn.c_attn.weight`), so a state dict of the base model always fits.
+
+LoRA (Hu et al. 2021, arXiv:2106.09685): y = x W + b + (alpha / r) x A^T B^T, with A (r, in) and B (out, r) trained
+and W, b frozen. B starts at zero, so a fresh adapter leaves the base model's logits as they are.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import loralib
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.pytorch_utils import Conv1D
+
+PROJECTIONS: dict[str, str] = {
+    "attention_in": "attn.c_attn",
+    "attention_out": "attn.c_proj",
+    "mlp_in": "mlp.c_fc",
+    "mlp_out": "mlp.c_proj",
+}
+"""LoRA targets inside a block, and the checkpoint's name of each. The one further target is "head" (`lm_head`)."""
+
+EMBEDDINGS = ("transformer.wte", "transformer.wpe")
+
+SHAPES: dict[str, dict[str, int]] = {
+    "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
+    "gpt2-medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},
+    "gpt2-large": {"n_layer": 36, "n_embd": 1280, "n_head": 20},
+    "gpt2-xl": {"n_layer": 48, "n_embd": 1600, "n_head": 25},
+}
+"""The published shapes (Radford et al. 2019), so that `init: random` needs no hub."""
+
+
+@dataclass(frozen=True)
+class LoRASettings:
+    """Which projections get an adapter, of which rank; the adapter's product is scaled by alpha / rank."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...] = tuple(PROJECTIONS)
+
+
+class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
+    """loralib's linear layer around an existing projection, whose weight and bias it takes over without a copy.
+
+    `merge_weights` is off: loralib would add B A into the weight on every `.eval()` and subtract it on `.train()`,
+    which drifts in floating point and puts the adapter twice into anything saved in between. Here the weight
+    never changes; `merge` makes a plain layer when one is wanted.
+    """
+
+    def __init__(self, base: Conv1D | nn.Linear, lora: LoRASettings) -> None:
+        conv1d = isinstance(base, Conv1D)  # GPT-2 stores (in, out); nn.Linear stores (out, in)
+        fan_in, fan_out = base.weight.shape if conv1d else reversed(base.weight.shape)
+        with torch.device("meta"):  # loralib would allocate and initialise a weight that is thrown away at once
+            super().__init__(
+                fan_in,
+                fan_out,
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                fan_in_fan_out=conv1d,
+                merge_weights=False,
+                bias=base.bias is not None,
+            )
+        self.weight = base.weight
+        self.bias = base.bias
+        self.lora_A = nn.Parameter(torch.empty(lora.rank, fan_in, device=base.weight.device))
+        self.lora_B = nn.Parameter(torch.empty(fan_out, lora.rank, device=base.weight.device))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw A as loralib does (Kaiming uniform with a = sqrt(5)), from `generator`, and set B to zero."""
+        with torch.no_grad():
+            drawn = torch.empty(self.lora_A.shape)  # drawn on the CPU: the same A on every device
+            nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+            self.lora_A.copy_(drawn)
+            self.lora_B.zero_()
+
+    def merged_weight(self) -> Tensor:
+        """W + (alpha / r) B A, in the orientation of the weight it replaces."""
+        update: Tensor = (self.lora_B @ self.lora_A) * self.scaling
+        merged: Tensor = self.weight.detach() + (update.T if self.fan_in_fan_out else update).detach()
+        return merged
+
+
+def gpt2_config(name: str, shape: dict[str, int]) -> GPT2Config:
+    """The configuration of a GPT-2 to be initialised at random: a published shape with fields of `shape` replaced.
+
+    Raises:
+        KeyError: `name` is not one of SHAPES.
+    """
+    return GPT2Config(**{**SHAPES[name], **shape})
+
+
+def load_base(folder_or_name: str | Path, tie_head: bool = True) -> GPT2LMHeadModel:
+    """Load base weights in fp32, from a folder or the hub. `tie_head=False` gives the head a copy of the embedding."""
+    model = GPT2LMHeadModel.from_pretrained(str(folder_or_name), dtype=torch.float32)
+    if not tie_head:
+        untie_head(model)
+    return model
+
+
+def untie_head(model: GPT2LMHeadModel) -> None:
+    """Give the head a weight of its own, equal to the embedding's."""
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = nn.Parameter(model.transformer.wte.weight.detach().clone())
+
+
+def add_adapters(model: GPT2LMHeadModel, lora: LoRASettings, generator: torch.Generator) -> None:
+    """Replace the target projections of `model`, in place, by LoRALinear layers with fresh adapters.
+
+    On the meta device nothing is drawn; shapes and parameter counts are those of a real model.
+
+    Raises:
+        ValueError: a target is neither a key of PROJECTIONS nor "head".
+    """
+    unknown = set(lora.targets) - set(PROJECTIONS) - {"head"}
+    if unknown:
+        raise ValueError(f"unknown LoRA target {sorted(unknown)[0]!r}; accepted: {', '.join(PROJECTIONS)}, head")
+    names = [
+        f"transformer.h.{i}.{PROJECTIONS[target]}"
+        for i in range(model.config.n_layer)
+        for target in PROJECTIONS
+        if target in lora.targets
+    ]
+    if "head" in lora.targets:
+        names.append("lm_head")
+    for name in names:
+        layer = LoRALinear(model.get_submodule(name), lora)
+        if layer.lora_A.device.type != "meta":
+            layer.initialise(generator)
+        model.set_submodule(name, layer)
+
+
+def select_trainable(
+    model: GPT2LMHeadModel,
+    method: Literal["full", "lora"],
+    also_train: Collection[str] = (),
+) -> None:
+    """Set `requires_grad` of every parameter: all for "full"; for "lora" the adapters and the named groups.
+
+    Args:
+        also_train: any of "embeddings", "biases", "layernorms", "head" (the head's weight, not its adapter).
+
+    Raises:
+        ValueError: an unknown group, or "head" while it is tied to an embedding that is not to train.
+    """
+    unknown = set(also_train) - {"embeddings", "biases", "layernorms", "head"}
+    if unknown:
+        raise ValueError(
+            f"unknown group {sorted(unknown)[0]!r} in also_train; accepted: embeddings, biases, layernorms, head"
+        )
+    if "head" in also_train and "embeddings" not in also_train and model.config.tie_word_embeddings:
+        raise ValueError("also_train has 'head', which is tied to the embedding: add 'embeddings' or untie the head")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(method == "full" or "lora_" in name or _group(name) in also_train)
+
+
+def _group(name: str) -> str:
+    module, _, kind = name.rpartition(".")
+    if module in EMBEDDINGS:
+        return "embeddings"
+    if module == "lm_head":
+        return "head"
+    if ".ln_" in name:  # a LayerNorm's bias belongs to the LayerNorm
+        return "layernorms"
+    return "biases" if kind == "bias" else "projections"
+
+
+def trained_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Names and parameters of what trains, in the model's order; a tied weight comes once."""
+    return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+    """Turn every LoRALinear of `model`, in place, into the plain layer W + (alpha / r) B A, and return the model.
+
+    A head that has an adapter is untied from the embedding, which must not receive the head's update.
+    """
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, LoRALinear):
+            continue
+        with torch.device("meta"):
+            fan_out, fan_in = layer.lora_B.shape[0], layer.lora_A.shape[1]
+            plain: nn.Module = (
+                Conv1D(fan_out, fan_in)
+                if layer.fan_in_fan_out
+                else nn.Linear(fan_in, fan_out, bias=layer.bias is not None)
+            )
+        plain.weight = nn.Parameter(layer.merged_weight(), requires_grad=layer.weight.requires_grad)
+        if layer.bias is not None:
+            plain.bias = layer.bias
+        if name == "lm_head":
+            model.config.tie_word_embeddings = False
+        model.set_submodule(name, plain)
+    return model
+
+
+def save_trained(model: nn.Module, path: Path) -> None:
+    """Write what trains, under the checkpoint's names: the adapters alone for LoRA, all weights for full."""
+    tensors = {name: p.detach().contiguous().cpu() for name, p in trained_parameters(model)}
+    temporary = path.with_suffix(".partial")
+    save_file(tensors, temporary)
+    temporary.replace(path)
+
+
+def load_trained(model: nn.Module, path: Path) -> None:
+    """Copy what `save_trained` wrote into `model`, which must have the same adapters and train the same parameters.
+
+    Raises:
+        ValueError: a key of the file is not trained by the model, one is missing, or a shape differs. Nothing is
+            changed then: adapters dropped silently are how a study can score its base model under another name.
+    """
+    stored = load_file(path)
+    trained = dict(trained_parameters(model))
+    missing, unexpected = sorted(trained.keys() - stored.keys()), sorted(stored.keys() - trained.keys())
+    if missing or unexpected:
+        raise ValueError(
+            f"{path} does not fit the model: {len(missing)} keys missing (first: {missing[:1]}), "
+            f"{len(unexpected)} unexpected (first: {unexpected[:1]})"
+        )
+    for name, parameter in trained.items():
+        if parameter.shape != stored[name].shape:
+            raise ValueError(
+                f"{path}: {name} has shape {tuple(stored[name].shape)}, the model's is {tuple(parameter.shape)}"
+            )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(stored[name])

@@ -1,0 +1,98 @@
+"""Optimizers and learning-rate schedules, chosen by name."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
+SCHEDULES = ("constant", "cosine", "linear")
+OptimizerName = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
+ScheduleName = Literal["constant", "cosine", "linear"]
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Hyperparameters of one optimizer. Weight decay applies to everything that trains, as in PyTorch itself.
+
+    `momentum` is read by momentum, nesterov and muon; `betas` by adamw and by muon's AdamW part.
+    """
+
+    name: OptimizerName
+    lr: float
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.95)
+
+
+def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
+    """The optimizers over what trains in `model`: one, or for muon two (see below). Fused kernels where torch has them.
+
+    Muon (Jordan et al. 2024) is defined for matrices of hidden layers. Its usual companion, AdamW at the same
+    learning rate, takes embeddings, the head and vectors; torch's `adjust_lr_fn="match_rms_adamw"` (Moonshot,
+    arXiv:2502.16982) makes one learning rate serve both.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    lr, decay = settings.lr, settings.weight_decay
+    match settings.name:
+        case "sgd":
+            return [torch.optim.SGD(parameters, lr=lr, weight_decay=decay, fused=True)]
+        case "momentum" | "nesterov":
+            return [
+                torch.optim.SGD(
+                    parameters,
+                    lr=lr,
+                    momentum=settings.momentum,
+                    nesterov=settings.name == "nesterov",
+                    weight_decay=decay,
+                    fused=True,
+                )
+            ]
+        case "adamw":
+            return [_adamw(parameters, settings)]
+        case "adafactor":
+            return [torch.optim.Adafactor(parameters, lr=lr, weight_decay=decay)]
+        case "muon":
+            outer = {
+                id(p) for n, p in model.named_parameters() if p.ndim != 2 or "wte" in n or "wpe" in n or "lm_head" in n
+            }
+            hidden = [p for p in parameters if id(p) not in outer]
+            rest = [p for p in parameters if id(p) in outer]
+            muon = torch.optim.Muon(
+                hidden, lr=lr, weight_decay=decay, momentum=settings.momentum, adjust_lr_fn="match_rms_adamw"
+            )
+            return [muon, _adamw(rest, settings)] if rest else [muon]
+
+
+def _adamw(parameters: Sequence[nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        parameters, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+    )
+
+
+def learning_rate(lr: float, schedule: ScheduleName, warmup_steps: int, steps: int, step: int) -> float:
+    """The learning rate of optimizer step `step` (counted from 0) out of `steps`.
+
+    Linear warm-up from lr / warmup_steps to lr over the first `warmup_steps`, then constant, a half cosine, or a
+    straight line, both down to zero at step `steps`.
+    """
+    if step < warmup_steps:
+        return lr * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    match schedule:
+        case "constant":
+            return lr
+        case "cosine":
+            return lr * 0.5 * (1 + math.cos(math.pi * progress))
+        case "linear":
+            return lr * (1 - progress)
+
+
+def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], lr: float) -> None:
+    """Set the rate of the next step in every parameter group."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr

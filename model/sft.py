@@ -1,0 +1,116 @@
+"""The SFT run: the training step, evaluation on fixed windows, and the state by which a stopped run continues."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.gpt2_lora import trained_parameters
+from model.optimizers import ScheduleName, learning_rate, set_learning_rate
+
+
+@dataclass(frozen=True)
+class SFTSettings:
+    """How one run trains; `clip_norm=None` leaves gradients as they are."""
+
+    steps: int
+    lr: float
+    micro_batch: int
+    schedule: ScheduleName = "constant"
+    warmup_steps: int = 0
+    clip_norm: float | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class SFTRun:
+    """A model in training. The caller brings the windows; the run knows its step, which is also its data position."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        settings: SFTSettings,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.optimizers = optimizers
+        self.settings = settings
+        self.device = device
+        self.step = 0
+
+    def learning_rate_at(self, step: int) -> float:
+        """The rate of optimizer step `step`, counted from 0."""
+        s = self.settings
+        return learning_rate(s.lr, s.schedule, s.warmup_steps, s.steps, step)
+
+    def train_step(self, windows: Tensor) -> Tensor:
+        """One optimizer step on `windows`, in micro-batches whose gradients add up to the whole batch's.
+
+        Args:
+            windows: (batch, block + 1) token ids on any device; inputs and targets are its first and last `block`.
+
+        Returns:
+            Mean loss in nats per token, a scalar on the run's device (not yet read back, so nothing waits for it).
+        """
+        self.model.train()
+        set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
+        total = torch.zeros((), device=self.device)
+        for micro in windows.split(self.settings.micro_batch):
+            loss = self._loss(micro) * (len(micro) / len(windows))
+            loss.backward()
+            total += loss.detach()
+        if self.settings.clip_norm is not None:
+            parameters = [p for p in self.model.parameters() if p.requires_grad]
+            torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return total
+
+    @torch.no_grad()
+    def evaluate(self, windows: Tensor) -> float:
+        """Mean loss in nats per token over `windows` (count, block + 1), without dropout."""
+        self.model.eval()
+        total = torch.zeros((), device=self.device, dtype=torch.float64)
+        for micro in windows.split(self.settings.micro_batch):
+            total += self._loss(micro).double() * len(micro)
+        return float(total / len(windows))
+
+    def _loss(self, windows: Tensor) -> Tensor:
+        windows = windows.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            logits = self.model(input_ids=windows[:, :-1], use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a new process needs to continue to the bit, given the same base weights and settings."""
+        return {
+            "step": self.step,
+            "trained": {name: p.detach() for name, p in trained_parameters(self.model)},
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "cpu_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`.
+
+        Raises:
+            ValueError: the state is of a run that trains other parameters.
+        """
+        trained = dict(trained_parameters(self.model))
+        if trained.keys() != state["trained"].keys():
+            raise ValueError("the checkpoint is of a run that trains other parameters")
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(state["trained"][name])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step = state["step"]
+        torch.set_rng_state(state["cpu_rng"])
+        if self.device.type == "cuda" and state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)

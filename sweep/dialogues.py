@@ -1,0 +1,213 @@
+"""The SFT set: where its dialogues are read from, what is subtracted, and how train and test overlap.
+
+The study's set is HH-RLHF `chosen` minus every dialogue that is also in rm-static:
+
+    load_sft(["Anthropic/hh-rlhf"], ["Anthropic/hh-rlhf"], ["Dahoas/rm-static"])
+
+What a source may be is told in `sweep.sources`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from sweep.errors import UserError
+from sweep.sources import LOCAL_FILES, Role, hub_tables, source_files, suffix_of, texts, unreadable
+
+
+@dataclass(frozen=True)
+class DataSources:
+    """What the SFT set is made from; the arguments of `load_sft`, which explains them."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    field: str = "chosen"
+    test_fraction: float = 0.05
+
+
+@dataclass(frozen=True)
+class Dialogues:
+    """The SFT set. `excluded` counts the dialogues that were subtracted from both sides."""
+
+    train: list[str]
+    test: list[str]
+    excluded: int = 0
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How far the test set is not new. Dialogues that differ in surrounding whitespace alone count as the same.
+
+    exact: test dialogues that also occur in train
+    opening: test dialogues whose opening human turn also opens a train dialogue; includes the exact ones
+    test_dialogues: all test dialogues
+    train_duplicates: train dialogues that repeat another one (copies beyond the first)
+    """
+
+    exact: int
+    opening: int
+    test_dialogues: int
+    train_duplicates: int
+
+
+def load_sft(
+    train: Sequence[str],
+    test: Sequence[str],
+    exclude: Sequence[str],
+    *,
+    field: str = "chosen",
+    test_fraction: float = 0.05,
+) -> Dialogues:
+    """Read the SFT set, subtract the excluded dialogues and, if there are no test sources, hold some out.
+
+    Args:
+        train: sources of train dialogues.
+        test: sources of test dialogues. When empty, about `test_fraction` of the train dialogues are held out,
+            chosen by a hash of the opening human turn: no opening is on both sides, and neither the order of the
+            dialogues nor their number moves one to the other side (except that a set too small for the fraction
+            holds out one opening all the same).
+        exclude: sources whose dialogues are removed from train and test. A record with a `prompt` field, as in
+            rm-static, stands for the dialogue prompt + record[field].
+        field: the field that holds the dialogue's text.
+        test_fraction: between 0 and 1, both excluded; used only when `test` is empty.
+
+    Returns:
+        The dialogues in the order of their sources, duplicates kept, as the study did.
+
+    Raises:
+        UserError: a source that can't be read, or nothing left on one side.
+    """
+    if not train:
+        raise UserError(f"no train source is given; name {LOCAL_FILES} or a hub dataset 'owner/name'")
+    if not 0 < test_fraction < 1:
+        raise UserError(f"test_fraction is {test_fraction}; a number between 0 and 1 is needed")
+    excluded = {_digest(text) for source in exclude for text in texts(source, "exclude", field)}
+    kept, removed = _subtract(train, "train", field, excluded)
+    if test:
+        held_out, removed_from_test = _subtract(test, "test", field, excluded)
+        return Dialogues(kept, held_out, removed + removed_from_test)
+    return Dialogues(*_hold_out(kept, test_fraction), removed)
+
+
+def overlap(dialogues: Dialogues) -> Overlap:
+    """Count how many test dialogues also occur in train, exactly and by their opening human turn; see Overlap."""
+    texts = {_digest(text) for text in dialogues.train}
+    openings = {_digest(opening_turn(text)) for text in dialogues.train}
+    return Overlap(
+        exact=sum(_digest(text) in texts for text in dialogues.test),
+        opening=sum(_digest(opening_turn(text)) in openings for text in dialogues.test),
+        test_dialogues=len(dialogues.test),
+        train_duplicates=len(dialogues.train) - len(texts),
+    )
+
+
+def opening_turn(dialogue: str) -> str:
+    """What the human says first: the text before the first "\\n\\nAssistant:", without "Human:", stripped."""
+    return dialogue.partition("\n\nAssistant:")[0].strip().removeprefix("Human:").strip()
+
+
+def write_sft(dialogues: Dialogues, folder: Path) -> tuple[Path, Path]:
+    """Write `sft_train.json` and `sft_test.json`, lists of {"chosen": text} that `load_sft` reads back.
+
+    Each file appears whole or not at all.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        UserError: the folder can't be written to.
+    """
+    paths = folder / "sft_train.json", folder / "sft_test.json"
+    for path, written in zip(paths, (dialogues.train, dialogues.test), strict=True):
+        unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("w", encoding="utf-8") as file:
+                for number, text in enumerate(written):
+                    file.write(",\n" if number else "[\n")
+                    file.write(json.dumps({"chosen": text}, ensure_ascii=False))
+                file.write("\n]\n" if written else "[]\n")
+            os.replace(unfinished, path)
+        except OSError as error:
+            raise UserError(f"{path}: can't be written ({error.strerror})") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return paths
+
+
+def fingerprint(data: DataSources) -> str:
+    """Identify the content of all sources without parsing it.
+
+    Local files count by their bytes and suffix_of, wherever they lie; hub data by name, split and the fingerprint that
+    `datasets` derives from the revision.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        UserError: a source that doesn't exist or can't be read.
+    """
+    parts: list[tuple[str, str, str]] = []
+    roles: tuple[tuple[Role, tuple[str, ...]], ...] = (
+        ("train", data.train),
+        ("test", data.test),
+        ("exclude", data.exclude),
+    )
+    for role, sources in roles:
+        for source in sources:
+            files = source_files(source)
+            if files is None:
+                for split, table in hub_tables(source, role):
+                    parts.append((role, f"{source}:{split}", table._fingerprint))
+            for path in files or ():
+                try:
+                    with path.open("rb") as file:
+                        digest = hashlib.file_digest(file, "sha256").hexdigest()
+                except OSError as error:
+                    raise unreadable(path, error) from error
+                parts.append((role, suffix_of(str(path)), digest))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    """What two dialogues share when they count as the same.
+
+    Whitespace around the text is ignored because rm-static was made by cutting HH-RLHF dialogues into prompt and answer
+    and stripping the answer's end: compared byte for byte, some would escape the subtraction. A digest instead of the
+    text keeps sets of some hundred thousand dialogues small.
+    """
+    return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
+
+
+def _subtract(sources: Sequence[str], role: Role, field: str, excluded: set[bytes]) -> tuple[list[str], int]:
+    """The dialogues of the sources that are not excluded, and how many were."""
+    kept: list[str] = []
+    removed = 0
+    for source in sources:
+        for text in texts(source, role, field):
+            if excluded and _digest(text) in excluded:
+                removed += 1
+            else:
+                kept.append(text)
+    if not kept:
+        raise UserError(f"no {role} dialogue is left: all {removed} of {', '.join(sources)} are in the exclude sources")
+    return kept, removed
+
+
+def _hold_out(dialogues: list[str], fraction: float) -> tuple[list[str], list[str]]:
+    """Split into train and test by a hash of the opening turn. A small set still gets one opening to test on."""
+    positions = [int.from_bytes(_digest(opening_turn(text))) / 2**128 for text in dialogues]
+    limit = max(fraction, min(positions))
+    if max(positions) <= limit:
+        raise UserError(
+            f"all {len(dialogues)} dialogues would be held out for testing with test_fraction {fraction}; "
+            "give a test source, a smaller fraction, or dialogues with more than one opening human turn"
+        )
+    train = [text for text, position in zip(dialogues, positions, strict=True) if position > limit]
+    test = [text for text, position in zip(dialogues, positions, strict=True) if position <= limit]
+    return train, test

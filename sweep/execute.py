@@ -1,0 +1,94 @@
+"""Runs a validated sweep: prepare, hand the trials to Ray Tune, and build the report."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from sweep.dialogues import load_sft, write_sft
+from sweep.errors import UserError
+from sweep.names import FINISHED_FILE, SPEC_FILE
+from sweep.prepare import data_sources, demo_assets_if_needed, prepare
+from sweep.ray_session import fit_resources, ray_session
+from sweep.record import finish_record, write_record
+from sweep.search_space import SUGGESTED
+from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
+from sweep.tuning import Outcome, tune_trials
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a sweep runs and keeps its files."""
+
+    experiment_dir: Path
+    cache_dir: Path
+    address: str | None
+    dashboard: bool
+
+
+def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, command: str, console: Console) -> Outcome:
+    """Run every trial of `spec` that is not finished yet; results lie in the experiment directory afterwards.
+
+    Raises:
+        UserError: data, models or resources that don't fit, found before any trial starts; or the directory is in use.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", highlight=False)
+
+    experiment_dir = where.experiment_dir
+    inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
+    experiment_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(experiment_dir / "sweep.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{experiment_dir}: another sweep is running in this directory") from None
+    with lock:
+        write_spec(experiment_dir, spec)
+        write_record(experiment_dir, spec.name, command, tokens, inputs.base_model)
+        with ray_session(where.address, where.dashboard) as dashboard_url:
+            if where.dashboard:
+                say(f"Ray's dashboard: {dashboard_url}")
+            resources, remark = fit_resources(spec.resources)
+            if remark:
+                say(remark)
+            inputs = replace(inputs, cpus=resources.cpu, gpus=resources.gpu)
+            outcome = tune_trials(spec, inputs, resources, finished_suggestions(experiment_dir), console)
+        finish_record(experiment_dir)
+    return outcome
+
+
+def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> tuple[Path, Path]:
+    """Write the spec's SFT set as sft_train.json and sft_test.json into `folder`.
+
+    Raises:
+        UserError: a source that is missing or broken.
+    """
+    data = data_sources(spec, demo_assets_if_needed(spec, cache_dir, lambda text: console.print(text, style="dim")))
+    dialogues = load_sft(data.train, data.test, data.exclude, field=data.field, test_fraction=data.test_fraction)
+    return write_sft(dialogues, folder)
+
+
+def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
+    """Keep the resolved spec with the experiment, atomically."""
+    partial = experiment_dir / f"{SPEC_FILE}.partial"
+    content = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(experiment_dir / SPEC_FILE)
+
+
+def finished_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:
+    """What Optuna suggested for the trials that are finished already, oldest first, to be told a resumed search."""
+    finished = [json.loads(path.read_text(encoding="utf-8")) for path in experiment_dir.glob(f"*/{FINISHED_FILE}")]
+    finished.sort(key=lambda trial: trial["finished_at"])
+    return [
+        {f"{SUGGESTED}/{name}": value for name, value in trial["suggested"].items()}
+        for trial in finished
+        if trial["suggested"]
+    ]

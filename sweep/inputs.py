@@ -1,0 +1,22 @@
+"""What every trial of a sweep shares, as paths and small values: cheap to send to a worker, mapped from disk there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.spec import RewardPart
+
+
+@dataclass(frozen=True)
+class SweepInputs:
+    """Made once per sweep by `sweep.prepare`, handed to every trial."""
+
+    experiment_dir: Path
+    base_model: str
+    tokenizer: str
+    train_tokens: Path
+    test_tokens: Path
+    prompts: tuple[str, ...]
+    reward: RewardPart
+    cpus: float
+    gpus: float
+    checkpoint_seconds: float

@@ -1,0 +1,143 @@
+"""The live table of a running sweep: a Ray callback that keeps one line per trial, and Rich that draws it."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray import tune
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweep.trial import TrialConfig
+
+STYLES = {"waiting": "dim", "running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
+
+
+@dataclass
+class Line:
+    """What is known of one trial."""
+
+    label: str
+    steps: int
+    state: str = "waiting"
+    row: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the remaining steps will take at the last measured pace, evaluation included."""
+        done = self.row.get("step", 0)
+        if self.state != "running" or not done:
+            return None
+        spent = self.row["train_seconds"] + self.row["evaluation_seconds"]
+        return float(spent / done * (self.steps - done))
+
+
+class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """On a terminal one table that is redrawn in place; elsewhere one line per trial that starts or ends.
+
+    Use it as a context manager around `Tuner.fit`, which gets it as a callback.
+    """
+
+    def __init__(self, planned: list[TrialConfig], total: int, console: Console) -> None:
+        self.total = total
+        self.lines = {config.name: Line(config.label, config.steps) for config in planned}
+        self._console = console
+        self._started = time.monotonic()
+        self._live = Live(
+            get_renderable=self.render, console=console, refresh_per_second=2, transient=True, auto_refresh=True
+        )
+
+    def __enter__(self) -> "LiveTable":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles callbacks into the experiment; a terminal can't be part of that."""
+        return {"total": self.total, "lines": self.lines}
+
+    # Ray calls these, with keyword arguments of these names.
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial starts, or starts again after a failure."""
+        self._line(trial).state = "running"
+        self._say(f"{trial} starts")
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """A trial has reported a row."""
+        line = self._line(trial)
+        line.row = {**line.row, **result}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has ended: finished, or stopped before its last step."""
+        line = self._line(trial)
+        line.state = "finished" if line.row.get("finished") else "stopped"
+        test_loss = line.row.get("test_loss")
+        self._say(f"{trial} {line.state}" + (f", test loss {test_loss:.4f}" if test_loss is not None else ""))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has failed; Ray may start it again."""
+        self._line(trial).state = "failed"
+        error = trial.get_pickled_error()
+        cause = getattr(error, "cause", None) or error
+        self._say(f"{trial} failed: {type(cause).__name__}: {cause}")
+
+    def render(self) -> Group:
+        """The table as it stands, with a line about the whole sweep below."""
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("trial", no_wrap=True)
+        for title in ("state", "step", "train loss", "test loss", "peak MiB", "tokens/s", "left", "win rate"):
+            table.add_column(title, justify="right" if title != "state" else "left", no_wrap=True)
+        for line in self.lines.values():
+            row = line.row
+            table.add_row(
+                line.label,
+                Text(line.state, style=STYLES[line.state]),
+                f"{row.get('step', 0)}/{line.steps}",
+                _number(row.get("train_loss"), "{:.4f}"),
+                _number(row.get("test_loss"), "{:.4f}"),
+                _number(row.get("peak_bytes"), "{:,.0f}", 2**20),
+                _number(row.get("tokens_per_second"), "{:,.0f}"),
+                clock(line.seconds_left),
+                _number(row.get("win_rate"), "{:.2f}"),
+            )
+        return Group(table, Text(self._summary(), style="dim"))
+
+    def _summary(self) -> str:
+        states = [line.state for line in self.lines.values()]
+        ended = [f"{states.count(s)} {s}" for s in ("finished", "failed", "stopped") if s in states]
+        return f"{self.total} trials: " + ", ".join([*ended, f"{clock(time.monotonic() - self._started)} so far"])
+
+    def _line(self, trial: Any) -> Line:
+        if str(trial) not in self.lines:
+            config = trial_config(trial.config)
+            self.lines[str(trial)] = Line(config.label, config.steps)
+        return self.lines[str(trial)]
+
+    def _say(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(f"{clock(time.monotonic() - self._started)}  {text}", highlight=False)
+
+
+def trial_config(config: dict[str, Any]) -> TrialConfig:
+    """The TrialConfig inside a Ray trial's config."""
+    return TrialConfig.model_validate({k: v for k, v in config.items() if k in TrialConfig.model_fields})
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as m:ss or h:mm:ss; a dash if unknown."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _number(value: float | None, form: str, divisor: float = 1) -> str:
+    return "-" if value is None else form.format(value / divisor)

@@ -1,0 +1,164 @@
+"""What happens once, before any trial: data, base model and prompts are found or made, and checked."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+import transformers
+from transformers import AutoConfig, GPT2LMHeadModel, PretrainedConfig
+
+from model.gpt2_lora import gpt2_config
+from sweep.demo.assets import DemoAssets, demo_assets
+from sweep.dialogues import DataSources
+from sweep.errors import UserError
+from sweep.inputs import SweepInputs
+from sweep.reward_metric import encode_prompts, read_prompts
+from sweep.spec import DEMO, STUDY, ModelPart, SweepSpec
+from sweep.tokens import TokenSet, load_tokenizer, prepare_tokens
+from sweep.trial import TrialConfig
+
+Say = Callable[[str], None]
+STUDY_PROMPTS = Path(__file__).parent / "presets" / "prompts.csv"
+
+
+def prepare(
+    spec: SweepSpec, candidates: Sequence[TrialConfig], experiment_dir: Path, cache_dir: Path, say: Say
+) -> tuple[SweepInputs, TokenSet]:
+    """Find or make everything that trials share. Writes into the cache only.
+
+    Args:
+        spec: the sweep.
+        candidates: trials that the sweep will or may run; models and data must fit all of them.
+        experiment_dir: where the trials will keep their results.
+        cache_dir: where tokens, random base weights and the demo's assets are kept between sweeps.
+        say: told what happens, one line at a time.
+
+    Raises:
+        UserError: a model, file or prompt that is missing, broken or does not fit, in one line.
+    """
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    assets = demo_assets_if_needed(spec, cache_dir, say)
+    tokenizer_name = _folder(spec.model.tokenizer or spec.model.name, assets and assets.base_model)
+    tokenizer = load_tokenizer(tokenizer_name)
+    base_model = _base_model(spec.model, len(tokenizer), assets, cache_dir, say)
+    config = _read_config(base_model, "model.name")
+    _check_model(config, candidates, len(tokenizer), base_model)
+    tokens = prepare_tokens(
+        data_sources(spec, assets),
+        tokenizer_name,
+        cache_dir / "tokens",
+        say,
+        block_size=max(c.block_size for c in candidates),
+    )
+    prompts: list[str] = []
+    reward = spec.reward
+    if reward.model is not None:
+        reward_model = _folder(reward.model, assets and assets.reward_model)
+        reward = reward.model_copy(update={"model": reward_model})
+        _check_reward_model(reward_model)
+        prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
+        encode_prompts(prompts, tokenizer, reward, config.n_positions)
+    inputs = SweepInputs(
+        experiment_dir=experiment_dir,
+        base_model=base_model,
+        tokenizer=tokenizer_name,
+        train_tokens=tokens.train_path,
+        test_tokens=tokens.test_path,
+        prompts=tuple(prompts),
+        reward=reward,
+        cpus=spec.resources.cpu,
+        gpus=spec.resources.gpu,
+        checkpoint_seconds=spec.checkpoint_seconds,
+    )
+    return inputs, tokens
+
+
+def demo_assets_if_needed(spec: SweepSpec, cache_dir: Path, say: Say) -> DemoAssets | None:
+    """The demo's corpus and models, if the spec names 'demo' anywhere."""
+    reward = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
+    if DEMO not in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *reward):
+        return None
+    return demo_assets(cache_dir / "demo", say)
+
+
+def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
+    """The spec's data with 'demo' replaced by the demo's files."""
+
+    def resolve(sources: Sequence[str], demo: Path | None) -> tuple[str, ...]:
+        return tuple(str(demo) if source == DEMO else str(Path(source).expanduser()) for source in sources)
+
+    data = spec.data
+    return DataSources(
+        train=resolve(data.train, assets and assets.train_file),
+        test=resolve(data.test, assets and assets.test_file),
+        exclude=resolve(data.exclude, None),
+        field=data.field,
+        test_fraction=data.test_fraction,
+    )
+
+
+def prompts_file(spec: SweepSpec, assets: DemoAssets | None) -> Path:
+    """The CSV file of evaluation prompts."""
+    if spec.reward.prompts == DEMO and assets is not None:
+        return assets.prompts_file
+    return STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(spec.reward.prompts).expanduser()
+
+
+def _folder(name: str, demo: Path | None) -> str:
+    if name == DEMO:
+        return str(demo)
+    expanded = Path(name).expanduser()
+    return str(expanded.resolve()) if expanded.is_dir() else name
+
+
+def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_dir: Path, say: Say) -> str:
+    if model.init == "pretrained":
+        return _folder(model.name, assets and assets.base_model)
+    config = gpt2_config(model.name, model.shape.model_dump(exclude_none=True))
+    if config.n_embd % config.n_head:
+        raise UserError(f"model.shape: n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
+    if config.vocab_size < tokens:
+        raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
+    identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
+    folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    if not folder.is_dir():
+        say(f"drawing random weights for {model.name} (seed {model.seed})")
+        torch.manual_seed(model.seed)
+        partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
+        GPT2LMHeadModel(config).save_pretrained(partial)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was first, with the same weights
+            shutil.rmtree(partial)
+    return str(folder)
+
+
+def _read_config(name: str, key: str) -> PretrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}") from None
+
+
+def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], tokens: int, name: str) -> None:
+    if config.model_type != "gpt2":
+        raise UserError(f"model.name: {name!r} is a {config.model_type} model; accepted: GPT-2 of any size")
+    if config.vocab_size < tokens:
+        raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {config.vocab_size}")
+    for candidate in candidates:
+        if candidate.block_size > config.n_positions:
+            raise UserError(
+                f"block_size: {candidate.block_size} is more than the {config.n_positions} positions of {name!r}"
+            )
+
+
+def _check_reward_model(name: str) -> None:
+    config = _read_config(name, "reward.model")
+    if config.num_labels != 1:
+        raise UserError(f"reward.model: {name!r} gives {config.num_labels} logits; a reward model gives 1")

@@ -1,0 +1,91 @@
+"""Ray started for one sweep: alone on this machine, on loopback, or attached to a running cluster."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from sweep.errors import UserError
+from sweep.ray_environment import QUIET
+from sweep.spec import Resources
+
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Enough for configs and small values; tokens and weights are mapped from disk instead."""
+
+CODE = ("model", "sweep", "analysis")
+
+
+@contextmanager
+def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
+    """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
+
+    Args:
+        address: None for a Ray of our own on this machine; otherwise a cluster's, such as "auto" or "host:6379",
+            to whose nodes this project's code is sent.
+        dashboard: start Ray's own dashboard (needs ray[default]).
+
+    Raises:
+        UserError: the cluster can't be reached, or the dashboard's packages are missing.
+    """
+    if dashboard and not address:
+        try:
+            import aiohttp_cors  # noqa: F401  # one of ray[default]'s packages
+        except ImportError:
+            raise UserError("--dashboard needs Ray's dashboard: pip install 'ray[default]'") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
+    if address is None:
+        context = ray.init(
+            address="local",
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        root = Path(__file__).resolve().parent.parent
+        try:
+            context = ray.init(
+                address=address,
+                runtime_env={"py_modules": [str(root / package) for package in CODE], "env_vars": QUIET},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"--address {address}: no Ray cluster can be reached there ({_first_line(error)})"
+            ) from None
+    try:
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+    finally:
+        ray.shutdown()
+
+
+def fit_resources(wanted: Resources) -> tuple[Resources, str | None]:
+    """What one trial can have on the Ray that is running, and a remark if that is less than `wanted`.
+
+    A GPU that no node has is dropped, so that a spec written for a GPU machine runs on a CPU as well, and CPUs are
+    cut down to the largest node's.
+
+    Raises:
+        UserError: nodes have GPUs, but none has as many as wanted.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    if gpus and wanted.gpu > gpus:
+        raise UserError(f"resources.gpu: {wanted.gpu:g} is more than the {gpus:g} that the largest node has")
+    fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if gpus else 0)
+    remarks = []
+    if fitted.gpu < wanted.gpu:
+        remarks.append("no GPU here, so trials run on CPU")
+    if fitted.cpu < wanted.cpu:
+        remarks.append(f"{fitted.cpu:g} CPUs per trial instead of {wanted.cpu:g}")
+    return fitted, "; ".join(remarks) or None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,212 @@
+"""The reward metric: how a trial answers the evaluation prompts, judged against the base model's answers.
+
+Trial and base model get the same prompts, the same template and the same random draws, and are scored by the same
+reward model. The base model's answers are made once per sweep, by whichever trial needs them first, and shared.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerBase,
+)
+
+from model.generate import SamplingSettings, generate, uniform_draws
+from model.gpt2_lora import load_base
+from sweep.errors import UserError
+from sweep.inputs import SweepInputs
+from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
+from sweep.spec import RewardPart
+from sweep.tokens import load_tokenizer
+
+Record = dict[str, str | float | int]
+
+NEXT_TURN = "\n\nHuman:"
+"""Where a response ends if the model goes on to write the human's next turn."""
+
+
+def read_prompts(path: Path, max_prompts: int | None = None) -> list[str]:
+    """The column `prompt` of a CSV file.
+
+    Raises:
+        UserError: the file is not UTF-8, has no such column, or holds no prompt.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if "prompt" not in (reader.fieldnames or []):
+                raise UserError(f"{path}: no column 'prompt'; its columns are {', '.join(reader.fieldnames or [])}")
+            prompts = [row["prompt"] for row in reader if row["prompt"]]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    if not prompts:
+        raise UserError(f"{path}: no prompts in it")
+    return prompts[:max_prompts]
+
+
+def encode_prompts(
+    prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, reward: RewardPart, positions: int
+) -> list[list[int]]:
+    """Token ids of each prompt in the template.
+
+    Raises:
+        UserError: a prompt and its response do not fit into the model's `positions`.
+    """
+    encoded = [tokenizer.encode(reward.template.replace("{prompt}", prompt)) for prompt in prompts]
+    for number, ids in enumerate(encoded, 1):
+        if len(ids) + reward.new_tokens > positions:
+            raise UserError(
+                f"reward.prompts: prompt {number} has {len(ids)} tokens, and with reward.new_tokens "
+                f"{reward.new_tokens} exceeds the model's {positions} positions"
+            )
+    return encoded
+
+
+def respond(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], reward: RewardPart
+) -> tuple[list[str], list[int]]:
+    """The model's response to each prompt, up to `<|endoftext|>` or the next turn, and its length in tokens.
+
+    Prompts of similar length share a batch, so little is padded; a response does not depend on its batch.
+    """
+    encoded = encode_prompts(prompts, tokenizer, reward, model.config.n_positions)
+    draws = uniform_draws(reward.seed, len(encoded), reward.new_tokens)
+    settings = SamplingSettings(reward.new_tokens, reward.temperature, reward.top_k)
+    responses, lengths = [""] * len(encoded), [0] * len(encoded)
+    by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+    for start in range(0, len(by_length), reward.batch_size):
+        batch = by_length[start : start + reward.batch_size]
+        generated = generate(model, [encoded[i] for i in batch], draws[batch], settings, tokenizer.eos_token_id)
+        for i, ids in zip(batch, generated, strict=True):
+            responses[i] = tokenizer.decode(ids).split(NEXT_TURN)[0].strip()
+            lengths[i] = len(ids)
+    return responses, lengths
+
+
+@torch.no_grad()
+def score(
+    reward_model: str | Path,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    batch_size: int,
+    device: torch.device,
+) -> list[float]:
+    """The reward model's single logit for each (prompt, response) pair. The model is loaded for this call alone."""
+    tokenizer = AutoTokenizer.from_pretrained(str(reward_model))
+    judge = AutoModelForSequenceClassification.from_pretrained(str(reward_model), dtype=torch.float32)
+    judge.to(device).eval()
+    longest = judge.config.max_position_embeddings
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(responses[i]))
+    scores = [0.0] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        inputs = tokenizer(
+            [prompts[i] for i in batch],
+            [responses[i] for i in batch],
+            padding=True,
+            truncation="only_first",
+            max_length=longest,
+            return_tensors="pt",
+        ).to(device)
+        for i, logit in zip(batch, judge(**inputs).logits[:, 0].tolist(), strict=True):
+            scores[i] = logit
+    return scores
+
+
+def base_records(inputs: SweepInputs, device: torch.device) -> list[Record]:
+    """The base model's response and reward for each prompt: read from the experiment, or made and written there.
+
+    A lock makes trials that run at once wait for the one that makes them.
+    """
+    path = inputs.experiment_dir / BASE_RESPONSES_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            model = load_base(inputs.base_model).to(device)
+            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, inputs.reward, {})
+            write_records(path, records)
+        return read_records(path)
+
+
+def evaluate_reward(
+    model: GPT2LMHeadModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    reward: RewardPart,
+    base: Sequence[Record],
+    folder: Path,
+) -> dict[str, float | int]:
+    """Answer, score and compare; every prompt, response and score is kept in `folder`.
+
+    Returns:
+        The reward metrics of `sweep.names.METRICS`.
+    """
+    known = {(str(r["prompt"]), str(r["response"])): float(r["reward"]) for r in base}
+    records = _answer(model, tokenizer, prompts, reward, known)
+    for record, reference in zip(records, base, strict=True):
+        record |= {"base_response": reference["response"], "base_reward": reference["reward"]}
+    write_records(folder / RESPONSES_FILE, records)
+    return summarise(records)
+
+
+def summarise(records: Sequence[Record]) -> dict[str, float | int]:
+    """Means over prompts, and how often the response's reward is above, equal to or below the base model's."""
+    count = len(records)
+    rewards = [float(r["reward"]) for r in records]
+    base = [float(r["base_reward"]) for r in records]
+    wins = sum(ours > theirs for ours, theirs in zip(rewards, base, strict=True))
+    ties = sum(ours == theirs for ours, theirs in zip(rewards, base, strict=True))
+    return {
+        "reward_mean": sum(rewards) / count,
+        "reward_base_mean": sum(base) / count,
+        "reward_margin_mean": (sum(rewards) - sum(base)) / count,
+        "wins": wins,
+        "ties": ties,
+        "losses": count - wins - ties,
+        "win_rate": wins / count,
+        "response_tokens_mean": sum(int(r["response_tokens"]) for r in records) / count,
+    }
+
+
+def _answer(
+    model: GPT2LMHeadModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    reward: RewardPart,
+    known: Mapping[tuple[str, str], float],
+) -> list[Record]:
+    """Responses with their rewards; a response that is `known` keeps its reward.
+
+    A batch's padding moves a score in its last digits, so the same text scored twice would seldom tie with itself.
+    """
+    assert reward.model is not None  # callers ask only where the spec names a reward model
+    responses, lengths = respond(model, tokenizer, prompts, reward)
+    rewards = dict(known)
+    new = [pair for pair in dict.fromkeys(zip(prompts, responses, strict=True)) if pair not in rewards]
+    scores = score(reward.model, [p for p, _ in new], [r for _, r in new], reward.batch_size, model.device)
+    rewards |= dict(zip(new, scores, strict=True))
+    return [
+        {"prompt": prompt, "response": response, "reward": rewards[prompt, response], "response_tokens": length}
+        for prompt, response, length in zip(prompts, responses, lengths, strict=True)
+    ]
+
+
+def write_records(path: Path, records: Sequence[Record]) -> None:
+    """Write JSON lines, atomically."""
+    temporary = path.with_suffix(f".{os.getpid()}.partial")
+    temporary.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read what `write_records` wrote."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]

@@ -1,0 +1,159 @@
+"""The command line: `python -m sweep.run SPEC`. Imports torch and Ray only once a valid spec is to be run."""
+
+import argparse
+import os
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sweep.errors import UserError
+from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names, read_yaml
+from sweep.names import SPEC_FILE
+from sweep.ray_environment import set_ray_environment
+from sweep.search_space import candidate_trials
+from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
+
+EXIT_FAILED, EXIT_BAD_SPEC, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit code, as `--help` lists them."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    try:
+        return _run(arguments, console)
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        return EXIT_BAD_SPEC
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.run",
+        description="Run a sweep of fine-tuning trials and build its report.",
+        epilog="Exit code: 0 every trial succeeded, 1 some failed, 2 bad spec or data, 130 interrupted.",
+    )
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
+    parser.add_argument("--list", action="store_true", help="list the presets and exit")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the spec, such as trial.steps=100",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="experiment directory (default: experiments/NAME-TIME)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the trials that would run, and run nothing")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the sweep in DIR, keeping finished trials")
+    parser.add_argument(
+        "--write-data", type=Path, metavar="DIR", help="write sft_train.json and sft_test.json, and exit"
+    )
+    parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
+    parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
+    return parser
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.list:
+        for name in preset_names():
+            console.print(f"[bold]{name:12}[/bold] {preset_about(name)}", highlight=False, soft_wrap=True)
+        return 0
+    spec, experiment_dir = _spec_and_directory(arguments)
+    candidates = candidate_trials(spec)
+    if arguments.dry_run:
+        _print_trials(spec, candidates, console)
+        return 0
+    set_ray_environment(arguments.address)
+    from sweep.execute import Where, execute, write_data  # imports torch and Ray
+
+    if arguments.write_data:
+        for path in write_data(spec, cache_dir(), arguments.write_data, console):
+            console.print(path, highlight=False, soft_wrap=True)
+        return 0
+    console.print(f"[bold]{spec.name}[/bold]: {spec.about}", highlight=False)
+    where = Where(experiment_dir, cache_dir(), arguments.address, arguments.dashboard)
+    command = shlex.join(["python", "-m", "sweep.run", *(sys.argv[1:])])
+    outcome = execute(spec, candidates, where, command, console)
+
+    from analysis.report import build, print_tables
+
+    report = build(experiment_dir)
+    print_tables(report, console)
+    console.print(
+        f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted", highlight=False
+    )
+    if outcome.interrupted:
+        console.print(f"continue with: python -m sweep.run --resume {experiment_dir}", highlight=False, soft_wrap=True)
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if outcome.failed else 0
+
+
+def cache_dir() -> Path:
+    """Where tokens and the demo's assets are kept: $SFT_SWEEP_CACHE, or a folder of ours in the user's cache."""
+    chosen = os.environ.get("SFT_SWEEP_CACHE")
+    return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".cache" / "sft-sweep"
+
+
+def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]:
+    if arguments.resume:
+        for flag, given in (("SPEC", arguments.spec), ("--set", arguments.set), ("--output", arguments.output)):
+            if given:
+                raise UserError(f"{flag} {given} is not accepted with --resume; a sweep continues as it was begun")
+        if not (arguments.resume / SPEC_FILE).is_file():
+            raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
+        return parse_spec(read_yaml(arguments.resume / SPEC_FILE)), arguments.resume.resolve()
+    if not arguments.spec:
+        raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
+    spec = load_spec(arguments.spec, arguments.set)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    experiment_dir: Path = (arguments.output or Path("experiments") / f"{spec.name}-{stamp}").expanduser().resolve()
+    if experiment_dir.is_file() or (experiment_dir.is_dir() and any(experiment_dir.iterdir())):
+        raise UserError(f"--output {experiment_dir} is not empty; name a new directory, or continue it with --resume")
+    return spec, experiment_dir
+
+
+def _print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -> None:
+    """The table of --dry-run: a column for each field in which trials differ, then what they share and ask for.
+
+    Fields such as alpha or betas, which some trials have and others cannot have, count as shared if all who have
+    them agree.
+    """
+    rows = [trial.model_dump(mode="json") for trial in trials]
+    values = {name: list(dict.fromkeys(_cell(r[name]) for r in rows if r[name] is not None)) for name in rows[0]}
+    differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in ("method", "rank"))]
+    title = f"{spec.name}: {len(trials)} trials"
+    if spec.search == "optuna":
+        title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
+    table = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
+    table.add_column("trial", no_wrap=True)
+    for column in differing:
+        table.add_column(column)
+    for trial, row in zip(trials, rows, strict=True):
+        table.add_row(trial.label, *(_cell(row[name]) for name in differing))
+    console.print(table)
+    shared = ", ".join(f"{name} {values[name][0]}" for name in values if len(values[name]) == 1)
+    console.print(f"every trial: {shared}", highlight=False)
+    asked = spec.resources
+    console.print(f"resources per trial: {asked.cpu:g} CPU, {asked.gpu:g} GPU (CPU alone where there is no GPU)")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

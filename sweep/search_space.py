@@ -1,0 +1,194 @@
+"""From a spec to trials: grids and random draws as a list, Optuna as a define-by-run space.
+
+Every way of searching walks the same branches (`SweepSpec.space`), so that a field such as rank exists only in the
+branches that have it, and every trial is a validated TrialConfig before it starts.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from sweep.errors import UserError
+from sweep.load_spec import explain
+from sweep.spec import SweepSpec
+from sweep.trial import LORA_FIELDS, TrialConfig
+
+LIST_FIELDS = ("targets", "also_train", "betas")
+SUGGESTED = "suggested"
+"""Key under which an Optuna trial's config keeps what Optuna itself chose, beside the TrialConfig made from it."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values between `low` and `high`, evenly on a linear or a logarithmic scale; whole numbers if both ends are."""
+
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether values are integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+Choice = tuple[Any, ...] | Range
+
+
+def enumerate_trials(spec: SweepSpec) -> list[TrialConfig]:
+    """Every trial of a grid or random sweep, in the order of the spec, replicates of an arm next to each other.
+
+    Configs that two branches share come once.
+
+    Raises:
+        UserError: naming the branch, field and value that no trial can have, or that search is 'optuna'.
+    """
+    if spec.search == "grid":
+        arms = [(index, values) for index, branch in _branches(spec) for values in _grid(index, branch)]
+    elif spec.search == "random":
+        arms = list(_random(spec))
+    else:
+        raise UserError("search: 'optuna' has no list of trials; each depends on the results of earlier ones")
+    trials = [_trial(spec, index, values, seed) for index, values in arms for seed in spec.seeds]
+    return list(dict.fromkeys(trials))
+
+
+def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
+    """Validated trials that the sweep will run, or under Optuna may run: each choice, and the ends of each range.
+
+    Raises:
+        UserError: see `enumerate_trials`.
+    """
+    if spec.search != "optuna":
+        return enumerate_trials(spec)
+    corners = [
+        (index, values)
+        for index, branch in _branches(spec)
+        for values in _product({k: (c.low, c.high) if isinstance(c, Range) else c for k, c in branch.items()})
+    ]
+    return list(dict.fromkeys(_trial(spec, index, values, spec.seeds[0]) for index, values in corners))
+
+
+class Suggester(Protocol):
+    """The part of `optuna.Trial` that a define-by-run space needs."""
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any: ...
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int: ...
+
+
+@dataclass(frozen=True)
+class OptunaSpace:
+    """A define-by-run space for `ray.tune.search.optuna.OptunaSearch`: first a branch, then that branch's fields.
+
+    Called with a trial that can suggest, it returns a complete TrialConfig as a mapping.
+    """
+
+    spec: SweepSpec
+
+    def __call__(self, suggester: Suggester) -> dict[str, Any]:
+        branches = dict(_branches(self.spec))
+        index = 0
+        if len(branches) > 1:
+            index = suggester.suggest_categorical(f"{SUGGESTED}/branch", list(branches))
+        values: dict[str, Any] = {}
+        for field, choice in branches[index].items():
+            name = f"{SUGGESTED}/{index}.{field}"
+            if isinstance(choice, Range) and choice.whole:
+                values[field] = suggester.suggest_int(name, int(choice.low), int(choice.high), log=choice.log)
+            elif isinstance(choice, Range):
+                values[field] = suggester.suggest_float(name, choice.low, choice.high, log=choice.log)
+            elif len(choice) > 1:
+                position = suggester.suggest_categorical(name, list(range(len(choice))))
+                values[field] = choice[position]
+            else:
+                values[field] = choice[0]
+        return _trial(self.spec, index, values, self.spec.seeds[0]).model_dump(mode="json")
+
+
+def _branches(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Choice]]]:
+    for index, branch in enumerate(spec.space):
+        yield index, {field: _choice(index, field, value) for field, value in branch.items()}
+
+
+def _choice(index: int, field: str, value: Any) -> Choice:
+    where = f"space[{index}].{field}"
+    if isinstance(value, dict):
+        unknown = sorted(value.keys() - {"low", "high", "log"})
+        if unknown:
+            raise UserError(f"{where}.{unknown[0]}: unknown key; a range accepts low, high, log")
+        low, high = value.get("low"), value.get("high")
+        if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+            raise UserError(f"{where}: {value} is not accepted; a range needs numbers low < high")
+        if value.get("log") and low <= 0:
+            raise UserError(f"{where}.low: {low} is not accepted; a logarithmic range lies above 0")
+        return Range(low, high, bool(value.get("log")))
+    if field in LIST_FIELDS:  # a list is one value of such a field; choices are a list of lists
+        many = isinstance(value, list) and bool(value) and isinstance(value[0], list)
+        return tuple(value) if many else (value,)
+    if isinstance(value, list) and not value:
+        raise UserError(f"{where}: [] is not accepted; a list of choices needs one or more")
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _product(branch: dict[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(branch, values, strict=True)) for values in itertools.product(*branch.values()))
+
+
+def _grid(index: int, branch: dict[str, Choice]) -> Iterator[dict[str, Any]]:
+    fixed: dict[str, tuple[Any, ...]] = {}
+    for field, choice in branch.items():
+        if isinstance(choice, Range):
+            raise UserError(
+                f"space[{index}].{field}: a range is accepted under search 'random' or 'optuna'; list values"
+            )
+        fixed[field] = choice
+    return _product(fixed)
+
+
+def _random(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Any]]]:
+    draw = random.Random(spec.search_seed)
+    branches = dict(_branches(spec))
+    for _ in range(spec.trials or 0):
+        index = draw.randrange(len(branches))
+        yield index, {field: _draw(choice, draw) for field, choice in branches[index].items()}
+
+
+def _draw(choice: Choice, draw: random.Random) -> Any:
+    if not isinstance(choice, Range):
+        return draw.choice(choice)
+    if choice.whole and not choice.log:
+        return draw.randint(int(choice.low), int(choice.high))
+    if choice.log:
+        value = math.exp(draw.uniform(math.log(choice.low), math.log(choice.high)))
+    else:
+        value = draw.uniform(choice.low, choice.high)
+    return min(max(round(value), int(choice.low)), int(choice.high)) if choice.whole else value
+
+
+def _trial(spec: SweepSpec, index: int, values: dict[str, Any], seed: int) -> TrialConfig:
+    shared = {"seed": seed, **spec.trial}
+    method = values.get("method", spec.trial.get("method"))
+    if method == "lora":
+        shared |= spec.lora
+    merged = {**shared, **values}
+    try:
+        return TrialConfig.model_validate(merged)
+    except ValidationError as error:
+        raise UserError(explain(error, TrialConfig, prefix=_origin(spec, index, values, error))) from None
+
+
+def _origin(spec: SweepSpec, index: int, values: dict[str, Any], error: ValidationError) -> str:
+    """Where in the spec the offending field stands: in the branch, or in what branches share."""
+    location = error.errors(include_url=False)[0]["loc"]
+    if location and location[0] not in values:
+        if location[0] in spec.lora and location[0] in LORA_FIELDS:
+            return "lora."
+        if location[0] in spec.trial:
+            return "trial."
+    return f"space[{index}]."

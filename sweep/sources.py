@@ -1,0 +1,204 @@
+"""Reads dialogues out of files and hub datasets, one at a time, with errors that name the file, the line and the value.
+
+A source is a string. If it ends in one of SUFFIXES it is a local file or a glob of files; otherwise it is a dataset on
+the Hugging Face hub, "owner/name" or "owner/name:split". Without a split, train sources read the split "train", test
+sources "test", and exclude sources every split.
+"""
+
+import codecs
+import glob
+import gzip
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from sweep.errors import UserError
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+
+Role = Literal["train", "test", "exclude"]
+_DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
+_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<split>.+))?")
+LOCAL_FILES = f"local files ({', '.join(SUFFIXES)})"
+
+Record = tuple[str, object]
+"""Where a record stands, as a message names it ("FILE, line 3"), and the record."""
+
+
+def suffix_of(source: str) -> str:
+    """The longest of SUFFIXES that the source ends in, or "" for a source that names no file."""
+    return max((suffix for suffix in SUFFIXES if source.lower().endswith(suffix)), key=len, default="")
+
+
+def source_files(source: str) -> list[Path] | None:
+    """The files that a source names, or None when it names a hub dataset."""
+    if suffix_of(source):
+        path = Path(source).expanduser()
+        if os.path.exists(path):  # unlike Path.exists, no exception for a folder that may not be looked into
+            return [path]
+        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        if not matches:
+            is_glob = glob.has_magic(source)
+            raise UserError(f"{source}: {'matches no file' if is_glob else 'no such file'} (looked from {Path.cwd()})")
+        return matches
+    if os.path.exists(Path(source).expanduser()) or not _HUB_NAME.fullmatch(source):
+        raise UserError(f"{source!r} is no data source; give {LOCAL_FILES} or a hub dataset 'owner/name:split'")
+    return None
+
+
+def hub_tables(source: str, role: Role) -> list[tuple[str, Any]]:
+    """The splits of a hub dataset that a source names: (split, datasets.Dataset)."""
+    import datasets
+
+    match = _HUB_NAME.fullmatch(source)
+    assert match is not None, "_files has checked the source"
+    split = match["split"] or _DEFAULT_SPLIT[role]
+    try:
+        loaded = datasets.load_dataset(match["name"], split=split)
+    except Exception as error:  # the hub client, the readers and the network raise a dozen unrelated types
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{source}: the hub dataset can't be had ({cause}); {LOCAL_FILES} work too") from error
+    return [(split, loaded)] if split else sorted(loaded.items())
+
+
+def texts(source: str, role: Role, field: str) -> Iterator[str]:
+    """The dialogues of one source; with role "exclude", `prompt` and `field` are joined where both are there."""
+    files = source_files(source)
+    if files is None:
+        hub = hub_tables(source, role)
+        tables = [(f"{source}, split {split}", _hub_records(table, field)) for split, table in hub]
+    else:
+        tables = [(str(path), _file_records(path, field)) for path in files]
+    for name, records in tables:
+        place = ""
+        for place, record in records:
+            yield _text(f"{name}, {place}", record, field, join_prompt=role == "exclude")
+        if not place:
+            raise UserError(f"{name}: is empty; records with a field {field!r} are needed")
+
+
+def _text(place: str, record: object, field: str, *, join_prompt: bool) -> str:
+    if not isinstance(record, dict):
+        raise UserError(f"{place}: a {type(record).__name__} where a record with a field {field!r} is needed")
+    if field not in record:
+        found = ", ".join(map(repr, record)) or "none"
+        raise UserError(f"{place}: no field {field!r}; the fields there are {found}")
+    text = ""
+    for name in ("prompt", field) if join_prompt and "prompt" in record and field != "prompt" else (field,):
+        if not isinstance(record[name], str):
+            raise UserError(f"{place}: the field {name!r} is {_short(record[name])}, but text is needed")
+        text += record[name]
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{place}: the field {field!r} has half a surrogate pair, which UTF-8 can't hold") from error
+    return text
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})")
+
+
+def _file_records(path: Path, field: str) -> Iterator[Record]:
+    """The records of one file, read as its suffix says."""
+    suffix = suffix_of(path.name)
+    try:
+        if path.stat().st_size == 0:
+            return
+        if suffix == ".parquet":
+            yield from _parquet_records(path, field)
+            return
+        with gzip.open(path) if suffix.endswith(".gz") else path.open("rb") as file:
+            if suffix.startswith(".jsonl"):
+                yield from _json_lines(path, file)
+            else:
+                yield from _json_records(path, file.read(), field)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from error
+
+
+def _json_lines(path: Path, lines: Iterable[bytes]) -> Iterator[Record]:
+    for number, raw in enumerate(lines, 1):
+        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line.decode())
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, number, error) from error
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: not JSON ({error.msg}, column {error.colno})") from error
+        yield f"line {number}", record
+
+
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> UserError:
+    return UserError(f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; convert it to UTF-8")
+
+
+def _json_records(path: Path, content: bytes, field: str) -> Iterator[Record]:
+    """The records of a .json file: a list of records, a mapping of columns, or JSON lines."""
+    if not content.strip():
+        return
+    try:
+        text = content.decode("utf-8-sig")
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, content.count(b"\n", 0, error.start) + 1, error) from error
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data" or not text.lstrip().startswith("{"):
+            raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
+        yield from _json_lines(path, io.BytesIO(content))
+        return
+    if isinstance(value, dict) and isinstance(value.get(field), list | dict):
+        yield from _column_records(path, value, field)
+    elif isinstance(value, list):
+        yield from ((f"record {number}", record) for number, record in enumerate(value, 1))
+    else:
+        yield "record 1", value
+
+
+def _column_records(path: Path, columns: dict[str, Any], field: str) -> Iterator[Record]:
+    """The records of a mapping of columns; pandas writes a column as a mapping from index to value."""
+    names = [name for name in dict.fromkeys(("prompt", field)) if isinstance(columns.get(name), list | dict)]
+    chosen = [columns[name] for name in names]
+    lists = [list(column.values()) if isinstance(column, dict) else column for column in chosen]
+    if len({len(column) for column in lists}) > 1:
+        raise UserError(f"{path}: the columns {' and '.join(map(repr, names))} differ in length")
+    for number, row in enumerate(zip(*lists, strict=True), 1):
+        yield f"record {number}", dict(zip(names, row, strict=True))
+
+
+def _parquet_records(path: Path, field: str) -> Iterator[Record]:
+    import pyarrow  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            columns = [name for name in ("prompt", field) if name in names] if field in names else names
+            for batch in file.iter_batches(batch_size=1024, columns=columns):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", record
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: text after row {number} is not UTF-8; convert it to UTF-8") from error
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _hub_records(table: Any, field: str) -> Iterator[Record]:
+    names = table.column_names
+    if field in names:
+        table = table.select_columns([name for name in dict.fromkeys(("prompt", field)) if name in names])
+    yield from ((f"row {number}", record) for number, record in enumerate(table, 1))

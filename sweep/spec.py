@@ -1,0 +1,197 @@
+"""SweepSpec: one sweep as its YAML file describes it, validated whole before anything starts."""
+
+import glob
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+from sweep.sources import SUFFIXES
+from sweep.trial import TrialConfig
+
+DEMO = "demo"
+"""Stands for the embedded default wherever a model, data or prompts are named."""
+
+STUDY = "study"
+"""Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
+
+GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+
+
+class Part(BaseModel):
+    """A part of a spec: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _existing_folder(name: str) -> str:
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
+        raise ValueError("no such folder; accepted: 'demo', a folder in Hugging Face format, or a name on the hub")
+    return name
+
+
+def _existing_data(source: str) -> str:
+    if source.endswith(SUFFIXES) and not glob.glob(str(Path(source).expanduser())):
+        raise ValueError("no such file")
+    if not source.endswith(SUFFIXES) and source != DEMO and source.count("/") != 1:
+        raise ValueError(
+            f"neither a file nor a hub dataset; accepted: 'demo', a file ending in {', '.join(SUFFIXES)}, "
+            "or owner/name[:split]"
+        )
+    return source
+
+
+def _existing_prompts(source: str) -> str:
+    if source not in (DEMO, STUDY) and not Path(source).expanduser().is_file():
+        raise ValueError("no such file; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
+    return source
+
+
+ModelFolder = Annotated[str, AfterValidator(_existing_folder)]
+DataSource = Annotated[str, AfterValidator(_existing_data)]
+PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
+
+
+class Shape(Part):
+    """GPT-2 dimensions that replace those of the named model under `init: random`."""
+
+    n_layer: PositiveInt | None = None
+    n_embd: PositiveInt | None = None
+    n_head: PositiveInt | None = None
+    n_positions: PositiveInt | None = None
+    vocab_size: PositiveInt | None = None
+
+
+class ModelPart(Part):
+    """Which weights every trial starts from."""
+
+    name: ModelFolder = Field("gpt2-medium", description="a hub name, a folder, or 'demo'")
+    init: Literal["pretrained", "random"] = "pretrained"
+    shape: Shape = Shape()
+    seed: int = Field(0, ge=0, description="of the base weights under init 'random', the same for every trial")
+    tokenizer: ModelFolder | None = Field(None, description="a folder or hub name; None: the model's own")
+
+    @model_validator(mode="after")
+    def _shape_only_at_random(self) -> "ModelPart":
+        if self.init == "random" and self.name not in GPT2_NAMES:
+            raise ValueError(f"name: {self.name!r} has no known shape; init 'random' accepts {', '.join(GPT2_NAMES)}")
+        if self.init == "pretrained" and self.shape.model_dump(exclude_none=True):
+            raise ValueError("shape: accepted under init 'random' only; pretrained weights have a shape already")
+        return self
+
+
+class DataPart(Part):
+    """The SFT set: `train` and `test` dialogues minus those of `exclude`."""
+
+    train: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:train",), min_length=1)
+    test: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:test",), description="empty: held out from train")
+    exclude: tuple[DataSource, ...] = ("Dahoas/rm-static",)
+    field: str = "chosen"
+    test_fraction: float = Field(0.05, gt=0, lt=1, description="share held out when `test` is empty")
+
+    @field_validator("train", "test", "exclude", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class RewardPart(Part):
+    """How a trial's responses are made and judged. `model: null` leaves reward metrics out."""
+
+    model: ModelFolder | None = "OpenAssistant/reward-model-deberta-v3-large-v2"
+    prompts: PromptsFile = STUDY
+    max_prompts: PositiveInt | None = None
+    template: str = Field("\n\nHuman: {prompt}\n\nAssistant:", description="the text that a response continues")
+    temperature: float = Field(0.9, gt=0)
+    top_k: PositiveInt | None = 200
+    new_tokens: PositiveInt = 100
+    batch_size: PositiveInt = 32
+    seed: int = Field(0, ge=0, description="of the random draws, the same for every trial and the base model")
+
+    @field_validator("template")
+    @classmethod
+    def _has_prompt(cls, template: str) -> str:
+        if "{prompt}" not in template:
+            raise ValueError("the text '{prompt}' is missing from it")
+        return template
+
+
+class Resources(Part):
+    """What one trial asks of Ray. On a machine without a GPU, `gpu` is dropped and the trial runs on CPU."""
+
+    cpu: float = Field(1, gt=0)
+    gpu: float = Field(0, ge=0)
+
+
+class Table(Part):
+    """A comparison of the report: the arms that match `where`, told apart by `factor`."""
+
+    title: str
+    where: dict[str, Any] = {}
+    factor: str | None = None
+
+    @model_validator(mode="after")
+    def _known_fields(self) -> "Table":
+        for field in [*self.where, *([self.factor] if self.factor else [])]:
+            if field not in TrialConfig.model_fields:
+                raise ValueError(f"{field!r} is not a trial's field; accepted: {', '.join(TrialConfig.model_fields)}")
+        return self
+
+
+class SweepSpec(Part):
+    """A whole sweep. `space` lists branches; each branch is a grid over its own fields, and the sweep is their union.
+
+    A branch maps fields of TrialConfig to a value, a list of values, or a range `{low, high, log}` (random and optuna
+    search). Fields that a branch leaves out come from `trial`, and under method lora also from `lora`: so a rank
+    exists only where the method has one.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    about: str = ""
+    variant: str | None = None
+    published_figures: bool = Field(False, description="print the published study's figures beside ours")
+    model: ModelPart = ModelPart()
+    data: DataPart = DataPart()
+    trial: dict[str, Any] = Field({}, description="fields of TrialConfig that every trial shares")
+    lora: dict[str, Any] = Field({}, description="fields of TrialConfig that every LoRA trial shares")
+    space: tuple[dict[str, Any], ...] = Field(min_length=1)
+    search: Literal["grid", "random", "optuna"] = "grid"
+    trials: PositiveInt | None = Field(None, description="how many configs random and optuna search try")
+    metric: Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"] = "test_loss"
+    search_seed: int = 0
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    reward: RewardPart = RewardPart()
+    resources: Resources = Resources()
+    max_failures: int = Field(1, ge=0, description="how often a trial whose process died continues from its checkpoint")
+    checkpoint_seconds: float = Field(300, ge=0, description="least time between two checkpoints of a trial")
+    tables: tuple[Table, ...] = ()
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _one_branch(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, dict) else value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: Any) -> Any:
+        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> "SweepSpec":
+        if self.search == "grid" and self.trials is not None:
+            raise ValueError(f"trials: {self.trials} is accepted under search 'random' or 'optuna'; a grid has its own")
+        if self.search != "grid" and self.trials is None:
+            raise ValueError(f"trials: missing; search '{self.search}' needs the number of configs to try")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} names one seed twice")
+        if self.search == "optuna" and len(self.seeds) > 1:
+            raise ValueError(f"seeds: {list(self.seeds)} under search 'optuna' is not accepted; name one seed")
+        for part in ("trial", "lora"):
+            if "seed" in getattr(self, part):
+                raise ValueError(f"{part}.seed: not accepted; replicates are listed under 'seeds'")
+        for index, branch in enumerate(self.space):
+            if "seed" in branch:
+                raise ValueError(f"space[{index}].seed: not accepted; replicates are listed under 'seeds'")
+        if self.reward.model is None and self.search == "optuna" and self.metric not in ("test_loss", "train_loss"):
+            raise ValueError(f"metric: {self.metric!r} needs a reward model, and reward.model is null")
+        return self

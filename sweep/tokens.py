@@ -1,0 +1,285 @@
+"""Dialogues as tokens: tokenised once per (sources, tokenizer) into a cache, and cut into train and test windows.
+
+A cache entry is a folder named by everything its content depends on. It is built beside its final place and renamed
+into it, so a reader finds a whole entry or none, and whoever finds one starts without reading a dialogue.
+
+    CACHE_DIR/KEY/
+      train.npy, test.npy    all tokens in a row, each dialogue closed by the end-of-text token; uint16 or uint32
+      statistics.json        token counts and what the report says about the dialogues
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
+
+import numpy as np
+
+from sweep.dialogues import DataSources, Dialogues, fingerprint, load_sft, overlap
+from sweep.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FORMAT_VERSION = 1
+"""Part of the cache key: raise it when the content of an entry changes meaning."""
+
+END_OF_TEXT = "<|endoftext|>"
+BATCH_DIALOGUES = 256
+_STATISTICS = "statistics.json"
+
+# Everything in a tokenizer's folder that tokens depend on; other files (weights, README) don't touch the cache.
+_TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json", "*.model")
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.windows.open_tokens` opens the paths.
+
+    `statistics` holds train_dialogues, test_dialogues, excluded_dialogues, overlap_exact, overlap_opening and
+    train_duplicates, explained at `dialogues.Overlap`.
+    """
+
+    train_path: Path
+    test_path: Path
+    train_tokens: int
+    test_tokens: int
+    statistics: dict[str, int]
+
+
+def prepare_tokens(
+    data: DataSources,
+    tokenizer_dir: Path | str,
+    cache_dir: Path,
+    say: Callable[[str], None],
+    *,
+    block_size: int,
+) -> TokenSet:
+    """Find the tokens of an SFT set in the cache, or make them; safe to run from several processes at once.
+
+    Args:
+        data: the sources of the SFT set.
+        tokenizer_dir: a tokenizer's folder, or its name on the hub; see `load_tokenizer`.
+        cache_dir: where entries live; created if missing.
+        say: told what happens, one line at a time.
+        block_size: inputs per window; only checked against the number of tokens.
+
+    Returns:
+        The cache entry.
+
+    Raises:
+        UserError: sources or tokenizer that can't be read, a cache that can't be written, or fewer tokens than one
+            window in train or test.
+    """
+    key = _cache_key(data, tokenizer_dir)
+    entry = cache_dir / key[:32]
+    tokens = _read_entry(entry)
+    if tokens is None:
+        started = time.perf_counter()
+        say("reading the SFT set")
+        dialogues = load_sft(data.train, data.test, data.exclude, field=data.field, test_fraction=data.test_fraction)
+        say(f"tokenising {len(dialogues.train):,} train and {len(dialogues.test):,} test dialogues")
+        try:
+            tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir))
+        except OSError as error:
+            raise UserError(f"{cache_dir}: the token cache can't be written ({error.strerror})") from error
+        say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")
+    else:
+        say(f"{_counts(tokens)}, from the cache {entry}")
+    counts = tokens.statistics
+    say(
+        f"of {counts['test_dialogues']:,} test dialogues {counts['overlap_exact']:,} also occur in train; "
+        f"{counts['overlap_opening']:,}, these included, open with the same human turn as a train dialogue"
+    )
+    for name, count in (("train", tokens.train_tokens), ("test", tokens.test_tokens)):
+        if count < block_size + 1:
+            raise UserError(
+                f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
+                f"{block_size:,} + 1); give more {name} dialogues or a smaller block_size"
+            )
+    return tokens
+
+
+def load_tokenizer(name_or_path: Path | str) -> "PreTrainedTokenizerBase":
+    """Load any Hugging Face tokenizer that has an end-of-text token.
+
+    Args:
+        name_or_path: a folder with tokenizer files, or a name on the hub. In a folder without tokenizer_config.json,
+            tokenizer.json is loaded as it stands, or vocab.json and merges.txt as GPT-2's.
+
+    Returns:
+        The tokenizer; its `eos_token_id` is not None. Where its files name no end-of-text token, "<|endoftext|>" is
+        taken if the vocabulary has it.
+
+    Raises:
+        UserError: no such folder, no tokenizer in it, a hub name that can't be had, no end-of-text token.
+    """
+    import transformers
+
+    folder = _tokenizer_folder(name_or_path)
+    tokenizer: PreTrainedTokenizerBase
+    try:
+        files = {path.name: str(path) for path in _tokenizer_files(folder)} if folder else {}
+        if "tokenizer_config.json" not in files and "tokenizer.json" in files:
+            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=files["tokenizer.json"])
+        elif "tokenizer_config.json" not in files and files.keys() >= {"vocab.json", "merges.txt"}:
+            tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder))
+        else:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder or name_or_path))
+    except Exception as error:  # a broken file raises whatever its parser raises
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        hint = "its files are damaged or incomplete" if folder else "a hub name or the path of a folder is needed"
+        raise UserError(f"tokenizer {str(name_or_path)!r} can't be loaded: {cause} ({hint})") from error
+    if tokenizer.eos_token_id is None and END_OF_TEXT in tokenizer.get_vocab():
+        tokenizer.eos_token = END_OF_TEXT
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"tokenizer {str(name_or_path)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
+        )
+    return tokenizer
+
+
+def _counts(tokens: TokenSet) -> str:
+    return f"{tokens.train_tokens:,} train tokens and {tokens.test_tokens:,} test tokens"
+
+
+def _tokenizer_folder(name_or_path: Path | str) -> Path | None:
+    """The folder of a local tokenizer, checked to have tokenizer files, or None for a hub name."""
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        if not _tokenizer_files(folder):
+            raise UserError(f"{folder}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, are needed")
+        return folder
+    if isinstance(name_or_path, Path) or not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name_or_path):
+        raise UserError(f"tokenizer {str(name_or_path)!r}: no such folder, nor a hub name such as 'gpt2'")
+    return None
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+
+
+def _cache_key(data: DataSources, tokenizer: Path | str) -> str:
+    """A digest of everything that the tokens depend on. A local tokenizer is not loaded for it."""
+    folder = _tokenizer_folder(tokenizer)
+    if folder is not None:
+        files = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _tokenizer_files(folder)]
+    else:
+        files = _hub_tokenizer_files(load_tokenizer(tokenizer), str(tokenizer))
+    parts = (FORMAT_VERSION, fingerprint(data), data.field, data.test_fraction, files)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _hub_tokenizer_files(tokenizer: "PreTrainedTokenizerBase", name: str) -> list[tuple[str, str]]:
+    """What a hub tokenizer is: its serialised form, or for one in pure Python its name and vocabulary."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    content = json.dumps([name, sorted(tokenizer.get_vocab().items())]) if backend is None else backend.to_str()
+    return [(str(tokenizer.eos_token_id), hashlib.sha256(content.encode()).hexdigest())]
+
+
+def _read_entry(entry: Path) -> TokenSet | None:
+    """A cache entry, or None if there is none or a file of it is missing or cut short."""
+    try:
+        content = json.loads((entry / _STATISTICS).read_bytes())
+        if any((entry / name).stat().st_size != size for name, size in content["bytes"].items()):
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    return TokenSet(
+        entry / "train.npy",
+        entry / "test.npy",
+        content["train_tokens"],
+        content["test_tokens"],
+        content["statistics"],
+    )
+
+
+def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
+    """Write a cache entry; if another process was faster, its entry is used and this one dropped."""
+    counted = asdict(overlap(dialogues))
+    statistics = {
+        "train_dialogues": len(dialogues.train),
+        "test_dialogues": len(dialogues.test),
+        "excluded_dialogues": dialogues.excluded,
+        "overlap_exact": counted["exact"],
+        "overlap_opening": counted["opening"],
+        "train_duplicates": counted["train_duplicates"],
+    }
+    unfinished = entry.with_name(f".{entry.name}.{uuid4().hex}")
+    unfinished.mkdir(parents=True)
+    try:
+        train, test = unfinished / "train.npy", unfinished / "test.npy"
+        content = {
+            "train_tokens": _write_tokens(train, dialogues.train, tokenizer),
+            "test_tokens": _write_tokens(test, dialogues.test, tokenizer),
+            "bytes": {path.name: path.stat().st_size for path in (train, test)},
+            "statistics": statistics,
+        }
+        (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
+        if _read_entry(entry) is None:
+            shutil.rmtree(entry, ignore_errors=True)  # what a full disk or a person left there
+        try:
+            os.rename(unfinished, entry)
+        except OSError:
+            if _read_entry(entry) is None:
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    tokens = _read_entry(entry)
+    assert tokens is not None, "the entry was just written"
+    return tokens
+
+
+def _write_tokens(path: Path, dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Stream the tokens of all dialogues into a .npy file, batch by batch, and return how many there are."""
+    dtype = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32)
+    count = 0
+    with path.open("wb") as file:
+        _write_header(file, dtype, 0)
+        for ids in _token_batches(dialogues, tokenizer):
+            np.array(ids, dtype).tofile(file)
+            count += len(ids)
+        body = file.tell() - count * dtype.itemsize
+        file.seek(0)
+        _write_header(file, dtype, count)
+        # numpy leaves room in the header for the length to grow; a header of another size would shift the tokens
+        assert file.tell() == body, "the .npy header changed its size"
+    return count
+
+
+def _write_header(file: BinaryIO, dtype: np.dtype[Any], count: int) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _token_batches(dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> Iterator[list[int]]:
+    """The tokens of a batch of dialogues at a time, each dialogue closed by the end-of-text token.
+
+    A fast tokenizer's own backend is called, without the offsets, masks and copies that transformers adds around it;
+    the tokens are the same. It gets one dialogue at a time: given many, it starts a thread per core, each of which
+    keeps several megabytes, and which Ray, forking its processes later, would inherit in an unknown state.
+    """
+    end: int = tokenizer.eos_token_id
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    remaining = iter(dialogues)
+    while batch := list(islice(remaining, BATCH_DIALOGUES)):
+        ids: list[int] = []
+        for text in batch:
+            if backend is not None:
+                ids += backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
+            else:
+                # verbose=False: that a dialogue is longer than the model's context is no news, windows are cut later
+                ids += tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+            ids.append(end)
+        yield ids

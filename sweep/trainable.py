@@ -1,0 +1,69 @@
+"""The Ray adapter: a class Trainable around `TrialRun`, and nothing that trains."""
+
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from sweep.inputs import SweepInputs
+from sweep.names import CHECKPOINT_FILE
+from sweep.search_space import SUGGESTED
+from sweep.trial import TrialConfig
+from sweep.trial_run import TrialRun
+
+OBJECTIVE_MISSING = float("nan")
+
+
+class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
+    """One SFT run as Ray Tune sees it: each `step` is the training up to the next row of metrics.
+
+    Workers are reused: `reset_config` ends one trial completely and begins the next in the same process.
+    """
+
+    def setup(self, config: dict[str, Any], inputs: SweepInputs, objective: str | None = None) -> None:
+        """Begin the trial of `config`.
+
+        Args:
+            config: a TrialConfig as a mapping, with further keys that a search algorithm keeps for itself.
+            inputs: what the sweep's trials share.
+            objective: a metric that every row must have because a search algorithm reads it; rows before it is
+                known get NaN.
+        """
+        self.inputs = inputs
+        self.objective = objective
+        if not inputs.experiment_dir.is_dir():
+            raise FileNotFoundError(
+                f"{inputs.experiment_dir} is not there on this node; on a cluster --output must lie on shared storage"
+            )
+        self.trial_run = _begin(config, inputs)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """End this trial and begin another in the same process."""
+        self.trial_run.close()
+        self.trial_run = _begin(new_config, self.inputs)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train up to the next row of metrics and report it."""
+        row = self.trial_run.advance()
+        row["done"] = row.get("finished", False)
+        if self.objective is not None:
+            row.setdefault(self.objective, OBJECTIVE_MISSING)
+        return row
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write the trial's state where Ray wants it (schedulers that pause or clone trials ask for this)."""
+        self.trial_run.save(Path(checkpoint_dir) / CHECKPOINT_FILE)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Continue from the state in `checkpoint_dir`."""
+        self.trial_run.load(Path(checkpoint_dir) / CHECKPOINT_FILE)
+
+    def cleanup(self) -> None:
+        """Free memory and locks when Ray is done with this worker."""
+        self.trial_run.close()
+
+
+def _begin(config: dict[str, Any], inputs: SweepInputs) -> TrialRun:
+    fields = {key: value for key, value in config.items() if key in TrialConfig.model_fields}
+    return TrialRun(TrialConfig.model_validate(fields), inputs, config.get(SUGGESTED))

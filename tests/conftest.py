@@ -1,0 +1,140 @@
+"""Small real parts that the tests share: a corpus, a byte-level BPE tokenizer, a GPT-2 and a DeBERTa reward model."""
+
+import csv
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tokenizers import ByteLevelBPETokenizer
+from transformers import (
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from sweep.inputs import SweepInputs
+from sweep.spec import RewardPart
+
+END = "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Paths of the small parts, in the formats that the large ones have."""
+
+    train: Path
+    test: Path
+    prompts: Path
+    model: Path
+    reward_model: Path
+
+    def spec(self, **changes: Any) -> dict[str, Any]:
+        """A spec of two arms that trains in about a second; `changes` replace its top-level keys."""
+        return {
+            "name": "tiny",
+            "about": "two arms for the tests",
+            "model": {"name": str(self.model)},
+            "data": {"train": [str(self.train)], "test": [str(self.test)], "exclude": []},
+            "trial": {"steps": 6, "batch_size": 4, "block_size": 32, "test_every": 3, "test_windows": 4},
+            "space": [
+                {"method": "full", "optimizer": "adamw", "lr": 1e-3},
+                {"method": "lora", "rank": 2, "optimizer": "sgd", "lr": 1e-2},
+            ],
+            "reward": {"model": str(self.reward_model), "prompts": str(self.prompts), "new_tokens": 8, "max_prompts": 6},
+            **changes,
+        }
+
+    def write_spec(self, folder: Path, **changes: Any) -> Path:
+        """The spec as a YAML file in `folder`."""
+        path = folder / "tiny.yaml"
+        path.write_text(yaml.safe_dump(self.spec(**changes)), encoding="utf-8")
+        return path
+
+
+def _dialogues(count: int, seed: int) -> list[str]:
+    draw = random.Random(seed)
+    things = ["apple", "river", "lamp", "stone", "cloud", "garden", "spoon", "window"]
+    colours = ["red", "blue", "green", "white", "black"]
+    return [
+        f"\n\nHuman: What colour is the {(thing := draw.choice(things))} number {draw.randrange(500)}?"
+        f"\n\nAssistant: The {thing} is {draw.choice(colours)}, and I am happy to help."
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """The small parts, made once per test session."""
+    transformers_logging.disable_progress_bar()
+    folder = tmp_path_factory.mktemp("parts")
+    for name, count, seed in (("train", 300, 0), ("test", 40, 1)):
+        lines = [json.dumps({"chosen": text, "rejected": text[:-5]}) for text in _dialogues(count, seed)]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with (folder / "prompts.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["act", "prompt"])
+        writer.writerows([["test", f"What colour is the {thing}?"] for thing in ("apple", "river, please", "lamp", "sky")])
+        writer.writerows([["test", "Hello?"], ["test", "Is the garden green or is it rather blue?"]])
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(_dialogues(300, 0), vocab_size=400, special_tokens=[END], show_progress=False)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer, eos_token=END, bos_token=END, unk_token=END, pad_token=END
+    )
+    end = tokenizer.eos_token_id
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=end, eos_token_id=end
+        )
+    )
+    judge = DebertaV2ForSequenceClassification(
+        DebertaV2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=128,
+            num_labels=1,
+            pad_token_id=end,
+        )
+    )
+    for name, part in (("model", model), ("reward", judge)):
+        part.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return Parts(
+        folder / "train.jsonl", folder / "test.jsonl", folder / "prompts.csv", folder / "model", folder / "reward"
+    )
+
+
+@pytest.fixture
+def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
+    """What trials share, for tests that run trials without Ray; checkpoints are written at every row."""
+    from sweep.dialogues import DataSources
+    from sweep.reward_metric import read_prompts
+    from sweep.tokens import prepare_tokens
+
+    sources = DataSources(train=(str(parts.train),), test=(str(parts.test),), exclude=())
+    tokens = prepare_tokens(sources, str(parts.model), parts.model.parent / "cache", lambda text: None, block_size=32)
+    experiment_dir = tmp_path / "experiment"
+    experiment_dir.mkdir()
+    return SweepInputs(
+        experiment_dir=experiment_dir,
+        base_model=str(parts.model),
+        tokenizer=str(parts.model),
+        train_tokens=tokens.train_path,
+        test_tokens=tokens.test_path,
+        prompts=tuple(read_prompts(parts.prompts)),
+        reward=RewardPart(model=str(parts.reward_model), prompts=str(parts.prompts), new_tokens=8),
+        cpus=1,
+        gpus=0,
+        checkpoint_seconds=0,
+    )

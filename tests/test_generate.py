@@ -1,0 +1,72 @@
+"""Generation against Hugging Face's own, and its promise that a prompt's response depends on nothing beside it."""
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from model.generate import SamplingSettings, generate, uniform_draws
+
+END = 0
+PROMPTS = [[5, 6, 7], [1, 2, 3, 4, 5, 6, 8, 9], [9], [11, 12, 13, 14, 15]]
+
+
+@pytest.fixture(scope="module")
+def model() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=97, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=END, eos_token_id=END,
+        initializer_range=0.3,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
+
+
+def test_greedy_tokens_equal_hugging_faces_for_every_prompt_of_a_padded_batch(model: GPT2LMHeadModel) -> None:
+    ours = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20, top_k=1), END)
+    for prompt, tokens in zip(PROMPTS, ours, strict=True):
+        ids = torch.tensor([prompt])
+        theirs = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False, pad_token_id=END
+        )[0, len(prompt) :].tolist()
+        assert tokens == (theirs[: theirs.index(END)] if END in theirs else theirs)
+
+
+def test_a_response_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None:
+    draws, settings = uniform_draws(5, 4, 20), SamplingSettings(20, temperature=0.9, top_k=40)
+    together = generate(model, PROMPTS, draws, settings, END)
+    alone = [generate(model, [prompt], draws[i : i + 1], settings, END)[0] for i, prompt in enumerate(PROMPTS)]
+    assert together == alone
+    assert generate(model, PROMPTS, uniform_draws(6, 4, 20), settings, END) != together
+
+
+def test_a_response_stops_at_the_end_token_and_the_batch_when_all_have(model: GPT2LMHeadModel) -> None:
+    ends = GPT2LMHeadModel(model.config)
+    ends.load_state_dict(model.state_dict())
+    calls = []
+    ends.register_forward_hook(lambda *_: calls.append(1))
+
+    def always_end(module: torch.nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+        return output.index_fill(-1, torch.tensor([END]), 1e4)
+
+    ends.lm_head.register_forward_hook(always_end)
+    assert generate(ends, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), END) == [[], [], [], []]
+    assert len(calls) == 1
+
+
+def test_sampling_follows_the_models_distribution(model: GPT2LMHeadModel) -> None:
+    count, settings = 4000, SamplingSettings(1, temperature=0.7, top_k=5)
+    prompt = [5, 6, 7]
+    first = [row[0] if row else END for row in generate(model, [prompt] * count, uniform_draws(1, count, 1), settings, END)]
+    with torch.no_grad():
+        top = torch.topk(model(torch.tensor([prompt])).logits[0, -1] / 0.7, 5)
+    expected = dict(zip(top.indices.tolist(), torch.softmax(top.values, 0).tolist(), strict=True))
+    assert set(first) <= expected.keys()
+    for token, probability in expected.items():
+        error = 4 * (probability * (1 - probability) / count) ** 0.5  # four standard errors
+        assert first.count(token) / count == pytest.approx(probability, abs=error)
+
+
+def test_generation_leaves_the_mode_as_it_was(model: GPT2LMHeadModel) -> None:
+    model.train()
+    generate(model, PROMPTS[:1], uniform_draws(0, 1, 2), SamplingSettings(2), END)
+    assert model.training
+    model.eval()

@@ -1,0 +1,107 @@
+"""The reward metric: what is judged is really the trial's model, against the same questions put to the base model."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from model.gpt2_lora import LoRASettings, add_adapters, load_base
+from sweep import reward_metric
+from sweep.errors import UserError
+from sweep.inputs import SweepInputs
+from sweep.names import RESPONSES_FILE
+from sweep.reward_metric import base_records, evaluate_reward, read_prompts, respond, score, summarise
+from sweep.tokens import load_tokenizer
+from tests.conftest import Parts
+
+CPU = torch.device("cpu")
+
+
+def adapted(inputs: SweepInputs, strength: float):  # type: ignore[no-untyped-def]
+    model = load_base(inputs.base_model)
+    add_adapters(model, LoRASettings(4, 4.0), torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 1).mul_(strength)
+    return model
+
+
+def test_a_planted_adapter_changes_answers_and_score_and_a_zero_one_ties_throughout(inputs: SweepInputs) -> None:
+    base = base_records(inputs, CPU)
+    tokenizer = load_tokenizer(inputs.tokenizer)
+
+    def judged(strength: float) -> dict[str, float | int]:
+        folder = inputs.experiment_dir / f"trial-{strength}"
+        folder.mkdir()
+        return evaluate_reward(adapted(inputs, strength), tokenizer, inputs.prompts, inputs.reward, base, folder)
+
+    nothing = judged(0.0)
+    assert (nothing["wins"], nothing["ties"], nothing["losses"]) == (0, len(inputs.prompts), 0)
+    assert nothing["reward_margin_mean"] == 0
+    planted = judged(1.0)
+    assert planted["ties"] < len(inputs.prompts)
+    assert planted["reward_mean"] != nothing["reward_mean"]
+    records = [json.loads(x) for x in (inputs.experiment_dir / "trial-1.0" / RESPONSES_FILE).read_text().splitlines()]
+    assert any(r["response"] != r["base_response"] for r in records)
+
+
+def test_scores_are_the_reward_models_own_logits_whatever_the_batch(parts: Parts) -> None:
+    prompts = ["What colour is the apple?", "Hello?", "Is the garden green or is it rather blue?"]
+    responses = ["The apple is red.", "", "The garden is white, and I am happy to help."]
+    tokenizer = AutoTokenizer.from_pretrained(parts.reward_model)
+    judge = AutoModelForSequenceClassification.from_pretrained(parts.reward_model).eval()
+    with torch.no_grad():
+        expected = [
+            judge(**tokenizer(p, r, return_tensors="pt")).logits[0, 0].item()
+            for p, r in zip(prompts, responses, strict=True)
+        ]
+    for batch_size in (1, 2, 3):
+        assert score(parts.reward_model, prompts, responses, batch_size, CPU) == pytest.approx(expected, abs=1e-5)
+
+
+def test_base_answers_are_made_once_and_shared(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = base_records(inputs, CPU)
+    monkeypatch.setattr(reward_metric, "load_base", lambda *_: pytest.fail("the base model was asked again"))
+    assert base_records(inputs, CPU) == first
+
+
+def test_responses_do_not_depend_on_how_prompts_are_batched(inputs: SweepInputs) -> None:
+    model, tokenizer = adapted(inputs, 0.5), load_tokenizer(inputs.tokenizer)
+    one = respond(model, tokenizer, inputs.prompts, inputs.reward.model_copy(update={"batch_size": 1}))
+    many = respond(model, tokenizer, inputs.prompts, inputs.reward.model_copy(update={"batch_size": 5}))
+    assert one == many
+    other = respond(model, tokenizer, inputs.prompts, inputs.reward.model_copy(update={"seed": 1}))
+    assert other != one
+
+
+def test_wins_ties_and_losses_are_counted_apart() -> None:
+    def record(reward: float, base: float) -> dict[str, str | float | int]:
+        return {"reward": reward, "base_reward": base, "response_tokens": 4}
+
+    found = summarise([record(2, 1), record(1, 1), record(0, 1), record(3, 1)])
+    assert found["wins"], found["ties"] == (2, 1)
+    assert found["losses"] == 1
+    assert found["win_rate"] == 0.5
+    assert found["reward_mean"] == 1.5
+    assert found["reward_margin_mean"] == 0.5
+
+
+def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_text("question\nhello\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no column 'prompt'; its columns are question"):
+        read_prompts(path)
+    path.write_text("prompt\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no prompts in it"):
+        read_prompts(path)
+    path.write_bytes(b"prompt\nh\xe9llo\n")
+    with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):
+        read_prompts(path)
+    long = replace(inputs, prompts=("What colour is it? " * 40,))
+    with pytest.raises(UserError, match=r"prompt 1 has \d+ tokens, and with reward.new_tokens 8 exceeds the model's 64"):
+        respond(load_base(inputs.base_model), load_tokenizer(inputs.tokenizer), long.prompts, inputs.reward)

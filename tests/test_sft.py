@@ -1,0 +1,122 @@
+"""The training step against a plain PyTorch loop, and schedules against their formulas."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from model.gpt2_lora import select_trainable
+from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
+from model.sft import SFTRun, SFTSettings
+
+CPU = torch.device("cpu")
+
+
+def small_gpt2() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=61, n_positions=32, n_embd=24, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config)
+
+
+def batches(count: int) -> list[torch.Tensor]:
+    torch.manual_seed(7)
+    return [torch.randint(0, 61, (4, 17)) for _ in range(count)]
+
+
+REFERENCES = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.01),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.01, momentum=0.9),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.01, momentum=0.9, nesterov=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.01, betas=(0.9, 0.95)),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("micro_batch", [4, 3, 1])
+def test_the_step_follows_a_plain_pytorch_loop(name: Any, micro_batch: int) -> None:
+    reference = small_gpt2().double()
+    optimizer = REFERENCES[name](reference.parameters())
+    ours = small_gpt2().double()
+    select_trainable(ours, "full")
+    run = SFTRun(
+        ours,
+        build_optimizers(ours, OptimizerSettings(name, lr=0.1, weight_decay=0.01)),
+        SFTSettings(steps=8, lr=0.1, micro_batch=micro_batch, schedule="cosine", warmup_steps=2, clip_norm=0.5),
+        CPU,
+    )
+    for step, windows in enumerate(batches(8)):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(0.1, "cosine", 2, 8, step)
+        loss = F.cross_entropy(reference(windows[:, :-1]).logits.flatten(0, 1), windows[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
+        optimizer.step()
+        # the step takes the loss in fp32, as training does; its rounding is all that may differ here
+        assert float(run.train_step(windows)) == pytest.approx(loss.item(), rel=2e-5)
+
+
+def test_evaluation_is_the_mean_over_windows_without_dropout_and_keeps_the_random_state() -> None:
+    model = small_gpt2()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    run = SFTRun(model, [], SFTSettings(steps=1, lr=0.1, micro_batch=3), CPU)
+    windows = torch.cat(batches(2))
+    before = torch.get_rng_state()
+    measured = run.evaluate(windows)
+    assert torch.equal(torch.get_rng_state(), before)
+    model.eval()
+    with torch.no_grad():
+        each = [F.cross_entropy(model(w[None, :-1]).logits[0], w[1:]).item() for w in windows]
+    assert measured == pytest.approx(sum(each) / len(each), rel=1e-6)
+
+
+def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
+    model = small_gpt2()
+    select_trainable(model, "full")
+    run = SFTRun(
+        model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), SFTSettings(steps=1, lr=0.1, micro_batch=4), CPU
+    )
+    loss = run.train_step(batches(1)[0])
+    assert loss.grad_fn is None
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_bf16_changes_the_loss_by_its_rounding_alone() -> None:
+    def first_loss(precision: Any) -> float:
+        model = small_gpt2()
+        run = SFTRun(model, [], SFTSettings(steps=1, lr=0.1, micro_batch=4, precision=precision), CPU)
+        return run.evaluate(batches(1)[0])
+
+    assert first_loss("bf16") != first_loss("fp32")
+    assert first_loss("bf16") == pytest.approx(first_loss("fp32"), rel=0.01)
+
+
+def test_schedules() -> None:
+    def rates(schedule: Any, warmup: int = 0) -> list[float]:
+        return [learning_rate(1.0, schedule, warmup, 10, step) for step in range(10)]
+
+    assert rates("constant") == [1.0] * 10
+    assert rates("linear") == pytest.approx([1 - k / 10 for k in range(10)])
+    assert rates("cosine") == pytest.approx([(1 + math.cos(math.pi * k / 10)) / 2 for k in range(10)])
+    assert rates("constant", 4)[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert rates("cosine", 5)[5:] == pytest.approx([(1 + math.cos(math.pi * k / 5)) / 2 for k in range(5)])
+
+
+def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
+    model = small_gpt2()
+    select_trainable(model, "full")
+    muon, adamw = build_optimizers(model, OptimizerSettings("muon", lr=1e-3))
+    names = {id(p): name for name, p in model.named_parameters()}
+    by_muon = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    by_adamw = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
+    assert by_muon == {n for n in names.values() if ".h." in n and n.endswith("weight") and "ln_" not in n}
+    assert by_muon | by_adamw == set(names.values())
+    assert not by_muon & by_adamw

@@ -1,0 +1,135 @@
+"""Specs: inheritance, variants and --set, presets as they ship, and every mistake answered in one line that helps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sweep.errors import UserError
+from sweep.load_spec import load_spec, preset_about, preset_names
+from sweep.search_space import candidate_trials, enumerate_trials
+
+PRESETS = ["demo", "full", "lora-ranks", "optimizers", "study"]
+
+
+def write(folder: Path, name: str = "mine.yaml", **values: Any) -> str:
+    path = folder / name
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return str(path)
+
+
+def test_every_preset_ships_valid_with_a_line_about_it() -> None:
+    assert preset_names() == PRESETS
+    for name in PRESETS:
+        assert 20 < len(preset_about(name)) < 130
+        assert enumerate_trials(load_spec(name))
+
+
+@pytest.mark.parametrize("name", ["full", "lora-ranks", "optimizers", "study"])
+def test_study_presets_run_the_published_20000_steps_in_both_variants(name: str) -> None:
+    for overrides in ([], ["variant=published"]):
+        for trial in enumerate_trials(load_spec(name, overrides)):
+            assert (trial.steps, trial.batch_size, trial.block_size) == (20_000, 8, 1024)
+            assert (trial.test_every, trial.test_windows) == (200, 240)
+
+
+def test_the_study_has_the_seven_published_arms_and_the_demo_the_same_in_small() -> None:
+    arms = [trial.label for trial in enumerate_trials(load_spec("study"))]
+    assert arms == [
+        "full adamw",
+        "lora r1 adamw",
+        "lora r10 adamw",
+        "lora r100 adamw",
+        "lora r1 sgd",
+        "lora r1 momentum",
+        "lora r1 nesterov",
+    ]
+    assert [trial.label for trial in enumerate_trials(load_spec("demo"))] == arms
+
+
+def test_optimizers_are_compared_with_everything_else_equal_except_in_the_published_variant() -> None:
+    def others(overrides: list[str]) -> list[dict[str, Any]]:
+        trials = enumerate_trials(load_spec("optimizers", overrides))
+        return [t.model_dump(exclude={"optimizer", "momentum", "betas"}) for t in trials]
+
+    ours = others([])
+    assert len(ours) == 4
+    assert all(values == ours[0] for values in ours)
+    published = others(["variant=published"])
+    assert [(p["lr"], p["weight_decay"]) for p in published] == [(1e-4, 0.1), (2e-4, 1e-6), (1e-4, 0.1), (2e-4, 1e-6)]
+    assert all(p["also_train"] == ("embeddings", "biases", "layernorms") for p in published)
+    assert all("head" in p["targets"] and p["tie_head"] is False and p["alpha"] == 1 for p in published)
+
+
+def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) -> None:
+    write(tmp_path, "below.yaml", trial={"steps": 5, "batch_size": 2, "block_size": 8, "test_every": 1, "test_windows": 1},
+          space=[{"method": "full", "optimizer": "sgd", "lr": 1.0}], reward={"model": None})  # fmt: skip
+    spec = load_spec(write(tmp_path, extends="below.yaml", trial={"steps": 7}), ["trial.batch_size=3", "space.0.lr=1e-3"])
+    assert spec.name == "mine"
+    assert spec.trial["steps"] == 7
+    assert spec.trial["batch_size"] == 3
+    assert spec.space[0]["lr"] == 1e-3  # YAML 1.1 alone would read text
+    with pytest.raises(UserError, match=r"extends itself"):
+        write(tmp_path, "below.yaml", extends="mine.yaml")
+        load_spec(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trial.stepss=3", "trial.stepss: unknown key (did you mean 'steps'?); accepted: method, rank"),
+        ("modle.name=x", "modle: unknown key (did you mean 'model'?); accepted: name, about"),
+        ("resources.gpus=1", "resources.gpus: unknown key (did you mean 'gpu'?); accepted: cpu, gpu"),
+        ("trial.steps=ten", "trial.steps: 'ten' is not accepted; accepted: a valid integer"),
+        ("trial.steps=0", "trial.steps: 0 is not accepted; accepted: greater than 0"),
+        ("space.0.rank=4", "space[0].rank: 4 is accepted under method 'lora' only"),
+        ("space.1.rank=null", "space[1].rank: missing; method 'lora' needs a rank of 1 or more"),
+        ("space.0.optimizer=adam", "space[0].optimizer: 'adam' is not accepted; accepted: 'sgd', 'momentum'"),
+        ("space.0.momentum=0.9", "space[0].momentum: 0.9 is accepted under optimizers momentum, nesterov, muon only"),
+        ("space.0.lr={low: 1e-4, high: 1e-2}", "space[0].lr: a range is accepted under search 'random' or 'optuna'"),
+        ("space.0.lr=[]", "space[0].lr: [] is not accepted"),
+        ("space.0.seed=3", "space[0].seed: not accepted; replicates are listed under 'seeds'"),
+        ("trial.micro_batch=64", "space[0].micro_batch: 64 is more than batch_size 8"),
+        ("lora.alpha=-1", "lora.alpha: -1 is not accepted; accepted: greater than 0"),
+        ("lora.targets=[mlp]", "lora.targets[0]: 'mlp' is not accepted; accepted: 'attention_in'"),
+        ("variant=pub", "variant: 'pub' is unknown; accepted: published"),
+        ("search=random", "trials: missing; search 'random' needs the number of configs to try"),
+        ("trials=3", "trials: 3 is accepted under search 'random' or 'optuna'"),
+        ("search=sobol", "search: 'sobol' is not accepted; accepted: 'grid', 'random' or 'optuna'"),
+        ("seeds=[1, 1]", "seeds: [1, 1] names one seed twice"),
+        ("data.train=nowhere.jsonl", "data.train[0]: 'nowhere.jsonl': no such file"),
+        ("data.train=some text", "data.train[0]: 'some text': neither a file nor a hub dataset"),
+        ("model.name=./nowhere", "model.name: './nowhere': no such folder"),
+        ("model.shape.n_layer=2", "model.shape: accepted under init 'random' only"),
+        ("model.init=random", "model.name: 'demo' has no known shape; init 'random' accepts gpt2, gpt2-medium"),
+        ("reward.prompts=nowhere.csv", "reward.prompts: 'nowhere.csv': no such file"),
+        ("reward.template=hello", "reward.template: 'hello': the text '{prompt}' is missing from it"),
+        ("tables.0.factor=colour", "tables[0].'colour' is not a trial's field; accepted: method, rank"),
+        ("trial", "--set 'trial' is not accepted; write --set key=value"),
+        ("space.9.rank=1", "--set space.9.rank: space.9 has no keys of its own"),
+        ("name.first=x", "--set name.first: name has no keys of its own"),
+    ],
+)
+def test_a_mistake_gets_one_line_with_key_value_and_what_is_accepted(override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        candidate_trials(load_spec("demo", [override]))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_specs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'demoo' is neither a preset nor a YAML file \(did you mean 'demo'\?\)"):
+        load_spec("demoo")
+    path = tmp_path / "bad.yaml"
+    for content, message in [
+        (b"name: [unclosed\n", "line 2: not valid YAML"),
+        (b"- a\n- b\n", "a spec is a mapping of keys to values, not list"),
+        (b"name: caf\xe9\n", r"not UTF-8 text \(byte 9\)"),
+        (b"", "not NoneType"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            load_spec(str(path))
+    with pytest.raises(UserError, match="space: missing"):
+        load_spec(write(tmp_path, name="x"))

@@ -1,0 +1,133 @@
+"""One trial without Ray: what it reports, that a stopped one continues to the bit, and that a finished one replays."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sweep.inputs import SweepInputs
+from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, METRIC, RESPONSES_FILE, TRAINED_FILE
+from sweep.trial import TrialConfig
+from sweep.trial_run import TrialRun
+
+TIMES = {"step_seconds", "tokens_per_second", "train_seconds", "evaluation_seconds", "reward_seconds"}
+
+
+def config(**changes: Any) -> TrialConfig:
+    values = {
+        "method": "lora",
+        "rank": 2,
+        "optimizer": "adamw",
+        "lr": 1e-2,
+        "schedule": "cosine",
+        "warmup_steps": 2,
+        "clip_norm": 1.0,
+        "dropout": 0.1,
+        "steps": 9,
+        "batch_size": 4,
+        "micro_batch": 2,
+        "block_size": 32,
+        "test_every": 2,
+        "test_windows": 4,
+        "seed": 3,
+    }
+    full = {"rank": None} if changes.get("method") == "full" else {}
+    return TrialConfig.model_validate({**values, **full, **changes})
+
+
+def finish(trial: TrialRun) -> list[dict[str, Any]]:
+    rows = [trial.advance()]
+    while not rows[-1].get("finished"):
+        rows.append(trial.advance())
+    trial.close()
+    return rows
+
+
+def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs) -> None:
+    trial = TrialRun(config(), inputs)
+    rows = finish(trial)
+
+    assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
+    on_cuda_alone = {"reserved_peak_bytes"}
+    assert METRIC.keys() - on_cuda_alone == rows[-1].keys() - {"finished", "peak_source"}
+    assert rows[-1]["test_loss"] < rows[0]["test_loss"]
+    assert rows[-1]["wins"] + rows[-1]["ties"] + rows[-1]["losses"] == len(inputs.prompts)
+    responses = [json.loads(line) for line in (trial.folder / RESPONSES_FILE).read_text().splitlines()]
+    assert [r["prompt"] for r in responses] == list(inputs.prompts)
+    assert sum(r["reward"] > r["base_reward"] for r in responses) == rows[-1]["wins"]
+    assert all("lora_" in name for name in load_file(trial.folder / TRAINED_FILE))
+    assert not (trial.folder / CHECKPOINT_FILE).exists()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"])
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
+    inputs: SweepInputs, method: str, optimizer: str
+) -> None:
+    from dataclasses import replace
+
+    cfg = config(method=method, optimizer=optimizer)
+    whole = TrialRun(cfg, inputs)
+    expected = finish(whole)
+    elsewhere = inputs.experiment_dir / "elsewhere"
+    elsewhere.mkdir()
+    inputs = replace(inputs, experiment_dir=elsewhere)
+
+    stopped = TrialRun(cfg, inputs)
+    for _ in range(3):  # rows of steps 0, 2 and 4; checkpointed at 4
+        stopped.advance()
+    stopped.close()
+    torch.manual_seed(12345)  # whatever another trial left behind
+    resumed = TrialRun(cfg, inputs)
+    assert resumed._run is not None
+    assert resumed._run.step == 4
+    rows = finish(resumed)
+
+    assert timeless(rows) == timeless(expected)
+    ours, theirs = load_file(resumed.folder / TRAINED_FILE), load_file(whole.folder / TRAINED_FILE)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_finished_trial_replays_its_rows_without_training(inputs: SweepInputs) -> None:
+    rows = finish(TrialRun(config(), inputs))
+    again = TrialRun(config(), inputs)
+    assert again._run is None
+    assert finish(again) == rows
+
+
+def test_a_reused_process_gives_the_figures_of_a_fresh_one(inputs: SweepInputs) -> None:
+    small, large = config(), config(method="full", optimizer="adamw")
+    alone = finish(TrialRun(small, inputs))
+    (inputs.experiment_dir / small.name / FINISHED_FILE).unlink()
+    finish(TrialRun(large, inputs))
+    after_a_neighbour = finish(TrialRun(small, inputs))
+    assert timeless(after_a_neighbour) == timeless(alone)
+
+
+def test_micro_batches_add_up_to_the_batch(inputs: SweepInputs) -> None:
+    whole = finish(TrialRun(config(micro_batch=None, dropout=0.0), inputs))
+    parts = finish(TrialRun(config(micro_batch=1, dropout=0.0), inputs))
+    assert parts[-1]["test_loss"] == pytest.approx(whole[-1]["test_loss"], abs=1e-5)  # fp32 sums in another order
+    assert parts[-1]["peak_bytes"] < whole[-1]["peak_bytes"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepInputs) -> None:
+    trial = TrialRun(config(method="full", optimizer="sgd", lr=1e6, clip_norm=None, schedule="constant"), inputs)
+    with pytest.raises(FloatingPointError, match=r"loss became (nan|inf) by step \d+ \(lr 1e\+06\)"):
+        finish(trial)
+    trial.close()
+
+
+def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:
+    one, two = TrialRun(config(), inputs), TrialRun(config(seed=4), inputs)
+    assert torch.equal(one._test, two._test)
+    assert not torch.equal(one._batch(0), two._batch(0))
+    one.close()
+    two.close()
