@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -84,9 +85,8 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed; Ray may start it again."""
         self._line(trial).state = "failed"
-        error = trial.get_pickled_error()
-        cause = getattr(error, "cause", None) or error
-        self._say(f"{trial} failed: {type(cause).__name__}: {cause}")
+        reason = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+        self._say(f"{trial} failed: {reason}")
 
     def render(self) -> Group:
         """The table as it stands, with a line about the whole sweep below."""

@@ -1,6 +1,7 @@
 """Ray started for one sweep: alone on this machine, on loopback, or attached to a running cluster."""
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +25,11 @@ def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
     Args:
         address: None for a Ray of our own on this machine; otherwise a cluster's, such as "auto" or "host:6379",
             to whose nodes this project's code is sent.
-        dashboard: start Ray's own dashboard (needs ray[default]).
+        dashboard: start Ray's own dashboard.
 
     Raises:
-        UserError: the cluster can't be reached, or the dashboard's packages are missing.
+        UserError: the cluster can't be reached.
     """
-    if dashboard and not address:
-        try:
-            import aiohttp_cors  # noqa: F401  # one of ray[default]'s packages
-        except ImportError:
-            raise UserError("--dashboard needs Ray's dashboard: pip install 'ray[default]'") from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
     if address is None:
@@ -46,6 +42,7 @@ def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
             logging_level=logging.ERROR,
         )
     else:
+        _check_reachable(address)
         root = Path(__file__).resolve().parent.parent
         try:
             context = ray.init(
@@ -62,6 +59,18 @@ def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else None
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes, in silence."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto"
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"--address {address}: no Ray cluster can be reached there ({reason})") from None
 
 
 def fit_resources(wanted: Resources) -> tuple[Resources, str | None]:

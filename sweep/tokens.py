@@ -42,7 +42,7 @@ _TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json",
 
 @dataclass(frozen=True)
 class TokenSet:
-    """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.windows.open_tokens` opens the paths.
+    """Where the tokens of a sweep lie, small enough to travel to every trial; see `sweep.windows` for opening them.
 
     `statistics` holds train_dialogues, test_dialogues, excluded_dialogues, overlap_exact, overlap_opening and
     train_duplicates, explained at `dialogues.Overlap`.

@@ -48,7 +48,12 @@ class Parts:
                 {"method": "full", "optimizer": "adamw", "lr": 1e-3},
                 {"method": "lora", "rank": 2, "optimizer": "sgd", "lr": 1e-2},
             ],
-            "reward": {"model": str(self.reward_model), "prompts": str(self.prompts), "new_tokens": 8, "max_prompts": 6},
+            "reward": {
+                "model": str(self.reward_model),
+                "prompts": str(self.prompts),
+                "new_tokens": 8,
+                "max_prompts": 6,
+            },
             **changes,
         }
 
@@ -81,7 +86,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     with (folder / "prompts.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["act", "prompt"])
-        writer.writerows([["test", f"What colour is the {thing}?"] for thing in ("apple", "river, please", "lamp", "sky")])
+        writer.writerows(
+            [["test", f"What colour is the {thing}?"] for thing in ("apple", "river, please", "lamp", "sky")]
+        )
         writer.writerows([["test", "Hello?"], ["test", "Is the garden green or is it rather blue?"]])
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(_dialogues(300, 0), vocab_size=400, special_tokens=[END], show_progress=False)
@@ -92,7 +99,13 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     torch.manual_seed(0)
     model = GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=end, eos_token_id=end
+            vocab_size=len(tokenizer),
+            n_positions=64,
+            n_embd=32,
+            n_layer=2,
+            n_head=2,
+            bos_token_id=end,
+            eos_token_id=end,
         )
     )
     judge = DebertaV2ForSequenceClassification(

@@ -55,7 +55,9 @@ def test_a_response_stops_at_the_end_token_and_the_batch_when_all_have(model: GP
 def test_sampling_follows_the_models_distribution(model: GPT2LMHeadModel) -> None:
     count, settings = 4000, SamplingSettings(1, temperature=0.7, top_k=5)
     prompt = [5, 6, 7]
-    first = [row[0] if row else END for row in generate(model, [prompt] * count, uniform_draws(1, count, 1), settings, END)]
+    first = [
+        row[0] if row else END for row in generate(model, [prompt] * count, uniform_draws(1, count, 1), settings, END)
+    ]
     with torch.no_grad():
         top = torch.topk(model(torch.tensor([prompt])).logits[0, -1] / 0.7, 5)
     expected = dict(zip(top.indices.tolist(), torch.softmax(top.values, 0).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The model against Hugging Face's own and against the formula by hand: adapters, merging, strict saving, what trains."""
+"""The model against Hugging Face's and the formula by hand: adapters, merging, strict saving, what trains."""
 
 from pathlib import Path
 
@@ -30,7 +30,14 @@ TOKENS = torch.tensor([[3, 14, 15, 9, 2, 6], [5, 3, 5, 8, 9, 7]])
 def small_gpt2() -> GPT2LMHeadModel:
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=61, n_positions=32, n_embd=24, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0, initializer_range=0.2
+        vocab_size=61,
+        n_positions=32,
+        n_embd=24,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.2,
     )
     return GPT2LMHeadModel(config).eval()
 
@@ -87,7 +94,9 @@ def test_merging_keeps_the_logits_and_leaves_a_plain_model(untied: bool, tmp_pat
     before = logits(with_adapters(model))
     merged = merge(model)
     assert not any("lora_" in name for name in merged.state_dict())
-    torch.testing.assert_close(logits(merged), before, atol=2e-5, rtol=1e-5)  # fp32: W + BA rounded once instead of twice
+    torch.testing.assert_close(
+        logits(merged), before, atol=2e-5, rtol=1e-5
+    )  # fp32: W + BA rounded once instead of twice
     assert not torch.equal(merged.transformer.wte.weight, merged.lm_head.weight)
     assert torch.equal(merged.transformer.wte.weight, small_gpt2().transformer.wte.weight)
     merged.save_pretrained(tmp_path)
@@ -179,7 +188,9 @@ def test_mistakes_are_named() -> None:
         select_trainable(small_gpt2(), "lora", ["head"])
 
 
-@pytest.mark.parametrize(("name", "millions"), [("gpt2", 124.4), ("gpt2-medium", 354.8), ("gpt2-large", 774.0), ("gpt2-xl", 1557.6)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("gpt2", 124.4), ("gpt2-medium", 354.8), ("gpt2-large", 774.0), ("gpt2-xl", 1557.6)]
+)
 def test_published_shapes_have_the_published_sizes(name: str, millions: float) -> None:
     assert name in SHAPES
     with torch.device("meta"):

@@ -56,7 +56,7 @@ def test_optimizer_states_of_the_published_table_come_out_to_the_byte() -> None:
 
 @pytest.mark.parametrize(("rank", "retained", "unsplit"), [(10, 2_122_303_488, 0.005), (100, 2_446_009_344, 0.011)])
 def test_further_ranks_add_what_the_published_retained_deltas_add(rank: int, retained: int, unsplit: float) -> None:
-    """CUDA's allocator leaves up to 1 MiB of a large block unsplit and counts it, the more so the larger the tensors."""
+    """CUDA's allocator leaves up to 1 MiB of a large block unsplit and counts it; higher ranks have more such."""
     ours = expected_state_bytes(published_medium(rank), "adamw", 512) - 2 * PUBLISHED_STATE_BYTES
     assert ours <= retained - 2_090_215_424 <= ours * (1 + unsplit)
 

@@ -103,5 +103,7 @@ def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Pa
     with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):
         read_prompts(path)
     long = replace(inputs, prompts=("What colour is it? " * 40,))
-    with pytest.raises(UserError, match=r"prompt 1 has \d+ tokens, and with reward.new_tokens 8 exceeds the model's 64"):
+    with pytest.raises(
+        UserError, match=r"prompt 1 has \d+ tokens, and with reward.new_tokens 8 exceeds the model's 64"
+    ):
         respond(load_base(inputs.base_model), load_tokenizer(inputs.tokenizer), long.prompts, inputs.reward)

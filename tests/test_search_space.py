@@ -13,7 +13,12 @@ from sweep.trial import LORA_FIELDS, TrialConfig
 
 RANGES = [
     {"method": "full", "optimizer": ["sgd", "adamw"], "lr": {"low": 1e-5, "high": 1e-2, "log": True}},
-    {"method": "lora", "rank": {"low": 1, "high": 64, "log": True}, "optimizer": "adamw", "lr": {"low": 0.1, "high": 0.2}},
+    {
+        "method": "lora",
+        "rank": {"low": 1, "high": 64, "log": True},
+        "optimizer": "adamw",
+        "lr": {"low": 0.1, "high": 0.2},
+    },
 ]
 
 
@@ -50,18 +55,27 @@ def test_a_grid_is_the_union_of_its_branches_with_replicates_side_by_side() -> N
 
 def test_lora_fields_exist_only_under_lora_and_defaults_only_where_they_have_an_effect() -> None:
     full, lora = enumerate_trials(
-        spec([{"method": "full", "optimizer": "sgd", "lr": 1}, {"method": "lora", "rank": 4, "optimizer": "adamw", "lr": 1}],
-             lora={"alpha": 8, "weight_decay": 0.5})
-    )  # fmt: skip
+        spec(
+            [
+                {"method": "full", "optimizer": "sgd", "lr": 1},
+                {"method": "lora", "rank": 4, "optimizer": "adamw", "lr": 1},
+            ],
+            lora={"alpha": 8, "weight_decay": 0.5},
+        )
+    )
     assert all(getattr(full, field) is None for field in (*LORA_FIELDS, "momentum", "betas"))
     assert (lora.alpha, lora.betas, lora.momentum, lora.weight_decay) == (8, (0.9, 0.95), None, 0.5)
     assert full.weight_decay == 0
 
 
 def test_a_list_is_one_value_of_a_list_field_and_a_list_of_lists_several() -> None:
-    one = enumerate_trials(spec([{"method": "lora", "rank": 1, "optimizer": "sgd", "lr": 1, "targets": ["mlp_in", "head"]}]))
+    one = enumerate_trials(
+        spec([{"method": "lora", "rank": 1, "optimizer": "sgd", "lr": 1, "targets": ["mlp_in", "head"]}])
+    )
     assert [t.targets for t in one] == [("mlp_in", "head")]
-    two = enumerate_trials(spec([{"method": "lora", "rank": 1, "optimizer": "sgd", "lr": 1, "targets": [["mlp_in"], ["head"]]}]))
+    two = enumerate_trials(
+        spec([{"method": "lora", "rank": 1, "optimizer": "sgd", "lr": 1, "targets": [["mlp_in"], ["head"]]}])
+    )
     assert [t.targets for t in two] == [("mlp_in",), ("head",)]
 
 
@@ -95,8 +109,9 @@ def test_optuna_suggests_whole_valid_trials_with_rank_only_under_lora() -> None:
 def test_what_optuna_may_try_is_checked_at_the_ends_of_every_range() -> None:
     corners = candidate_trials(spec(RANGES, search="optuna", trials=3))
     assert {(t.method, t.rank, t.lr) for t in corners} == {
-        ("full", None, 1e-5), ("full", None, 1e-2), ("lora", 1, 0.1), ("lora", 1, 0.2), ("lora", 64, 0.1), ("lora", 64, 0.2),
-    }  # fmt: skip
+        *(("full", None, lr) for lr in (1e-5, 1e-2)),
+        *(("lora", rank, lr) for rank in (1, 64) for lr in (0.1, 0.2)),
+    }
     bad = [{"method": "full", "optimizer": "sgd", "lr": 1, "warmup_steps": {"low": 0, "high": 9}}]
     with pytest.raises(UserError, match=r"space\[0\]\.warmup_steps: 9 is more than steps 5"):
         candidate_trials(spec(bad, search="optuna", trials=3))

@@ -82,7 +82,10 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
     model = small_gpt2()
     select_trainable(model, "full")
     run = SFTRun(
-        model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), SFTSettings(steps=1, lr=0.1, micro_batch=4), CPU
+        model,
+        build_optimizers(model, OptimizerSettings("sgd", lr=0.1)),
+        SFTSettings(steps=1, lr=0.1, micro_batch=4),
+        CPU,
     )
     loss = run.train_step(batches(1)[0])
     assert loss.grad_fn is None

@@ -63,15 +63,18 @@ def test_optimizers_are_compared_with_everything_else_equal_except_in_the_publis
 
 
 def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) -> None:
-    write(tmp_path, "below.yaml", trial={"steps": 5, "batch_size": 2, "block_size": 8, "test_every": 1, "test_windows": 1},
-          space=[{"method": "full", "optimizer": "sgd", "lr": 1.0}], reward={"model": None})  # fmt: skip
-    spec = load_spec(write(tmp_path, extends="below.yaml", trial={"steps": 7}), ["trial.batch_size=3", "space.0.lr=1e-3"])
+    trial = {"steps": 5, "batch_size": 2, "block_size": 8, "test_every": 1, "test_windows": 1}
+    space = [{"method": "full", "optimizer": "sgd", "lr": 1.0}]
+    write(tmp_path, "below.yaml", trial=trial, space=space, reward={"model": None})
+    spec = load_spec(
+        write(tmp_path, extends="below.yaml", trial={"steps": 7}), ["trial.batch_size=3", "space.0.lr=1e-3"]
+    )
     assert spec.name == "mine"
     assert spec.trial["steps"] == 7
     assert spec.trial["batch_size"] == 3
     assert spec.space[0]["lr"] == 1e-3  # YAML 1.1 alone would read text
+    write(tmp_path, "below.yaml", extends="mine.yaml")
     with pytest.raises(UserError, match=r"extends itself"):
-        write(tmp_path, "below.yaml", extends="mine.yaml")
         load_spec(str(tmp_path / "mine.yaml"))
 
 

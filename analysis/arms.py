@@ -1,0 +1,148 @@
+"""One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.results import DIVERGED, FAILED, FINISHED, INTERRUPTED, NOT_STARTED, REPLICATE_FIELD, STOPPED, Results
+from analysis.statistics import Interval, mean_interval, wilson_interval
+
+BYTES = ("peak_bytes", "weight_bytes", "gradient_bytes", "optimizer_state_bytes", "retained_delta_bytes")
+
+
+@dataclass(frozen=True)
+class Wins:
+    """Prompts won, tied and lost against the base model over all seeds, and the win rate with its interval."""
+
+    wins: int
+    ties: int
+    losses: int
+    rate: Interval
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm with its replicates.
+
+    Attributes:
+        label: unique short name.
+        config: its config without the seed.
+        trials: its rows of `Results.trials`, whatever became of them.
+        used: the rows that its numbers come from: the finished trials, or where none finished, the furthest ones.
+        margins: reward minus the base model's, by prompt, averaged over the seeds; empty without responses.
+    """
+
+    label: str
+    config: dict[str, Any]
+    trials: pd.DataFrame
+    used: pd.DataFrame
+    margins: pd.Series
+
+    @property
+    def outcome(self) -> str:
+        """What became of the trials in `used`."""
+        return str(self.used["outcome"].iloc[0]) if len(self.used) else str(self.trials["outcome"].iloc[0])
+
+    @property
+    def trained(self) -> bool:
+        """Whether its memory and speed are those of training: it took steps and did not fail at an arbitrary point."""
+        return self.outcome != FAILED and self.largest("step") > 0
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the trials in `used`."""
+        return [int(seed) for seed in self._column(REPLICATE_FIELD)]
+
+    def mean(self, name: str) -> Interval:
+        """Mean of a metric over the seeds, with a t interval where there are two or more."""
+        return mean_interval(self._column(name))
+
+    def values(self, name: str) -> list[float]:
+        """Finite values of a metric, one per seed."""
+        return [value for value in self._column(name) if math.isfinite(value)]
+
+    def largest(self, name: str) -> float:
+        """Largest value of a metric over the seeds; NaN without any."""
+        return max(self.values(name), default=math.nan)
+
+    def text(self, name: str) -> str:
+        """A text field such as `peak_source`; empty where no trial has it."""
+        found = list(self.used[name].dropna()) if name in self.used else []
+        return str(found[0]) if found else ""
+
+    @property
+    def wins(self) -> Wins | None:
+        """Counts over all seeds; None without reward metrics.
+
+        Every seed answers the same prompts, so the interval counts each prompt once, not once per seed.
+        """
+        counts = [self.values(name) for name in ("wins", "ties", "losses")]
+        if not counts[0] or len({len(values) for values in counts}) > 1:
+            return None
+        wins, ties, losses = (int(sum(values)) for values in counts)
+        asked = wins + ties + losses
+        if asked == 0:
+            return None
+        prompts = round(asked / len(counts[0]))
+        return Wins(wins, ties, losses, wilson_interval(wins / asked * prompts, prompts))
+
+    @property
+    def won_and_lost(self) -> tuple[int, int] | None:
+        """Prompts won and lost, each prompt counted once by its mean margin over the seeds; None where unknown."""
+        if len(self.margins):
+            return int((self.margins > 0).sum()), int((self.margins < 0).sum())
+        counts = self.wins
+        return (counts.wins, counts.losses) if counts and len(self.used) == 1 else None
+
+    @property
+    def margin(self) -> Interval:
+        """Mean reward margin with a t interval over prompts; without responses the reported mean alone."""
+        return (
+            mean_interval(list(self.margins))
+            if len(self.margins)
+            else self.mean("reward_margin_mean")._replace(low=math.nan, high=math.nan)
+        )
+
+    def _column(self, name: str) -> list[float]:
+        if name not in self.used:
+            return []
+        return [float(value) for value in pd.to_numeric(self.used[name], errors="coerce").dropna()]
+
+
+def collect(results: Results) -> list[Arm]:
+    """Group the trials of a sweep into arms.
+
+    Args:
+        results: the directory's content.
+
+    Returns:
+        The arms in the order in which their trials come.
+    """
+    arms = []
+    for label, trials in results.trials.groupby("arm", sort=False):
+        used = _used(trials)
+        config = dict(results.configs.get(trials["trial"].iloc[0], {}))
+        config.pop(REPLICATE_FIELD, None)
+        arms.append(Arm(str(label), config, trials, used, _margins(results.responses, set(used["trial"]))))
+    return arms
+
+
+def _used(trials: pd.DataFrame) -> pd.DataFrame:
+    for outcome in (FINISHED, DIVERGED, STOPPED, INTERRUPTED, FAILED, NOT_STARTED):
+        found = trials[trials["outcome"] == outcome]
+        if len(found) and outcome in (STOPPED, INTERRUPTED) and "step" in found:
+            found = found[found["step"] == found["step"].max()]  # a mean over different lengths would mean nothing
+        if len(found):
+            return found
+    return trials
+
+
+def _margins(responses: pd.DataFrame, trials: set[str]) -> pd.Series:
+    """Mean margin by prompt; a prompt that some seed could not score is left out of all."""
+    if not {"prompt", "reward", "base_reward"} <= set(responses.columns):
+        return pd.Series(dtype=float)
+    rows = responses[responses["trial"].isin(trials)]
+    margins = pd.to_numeric(rows["reward"], errors="coerce") - pd.to_numeric(rows["base_reward"], errors="coerce")
+    return margins.groupby([rows["index"], rows["prompt"]]).agg(lambda values: values.mean(skipna=False)).dropna()

@@ -1,0 +1,132 @@
+"""All that a report says, gathered once, whatever the format it is written in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from analysis.arms import collect
+from analysis.columns import MISSING
+from analysis.figures import Drawing, arm_styles, draw_losses, draw_memory, draw_win_rates
+from analysis.findings import Finding, find
+from analysis.published import REMARKS, comparability, compare_published, whole_states
+from analysis.results import FINISHED, Results, show_field
+from analysis.tables import ComparisonTable, build_tables
+
+SAMPLES = 12
+"""Prompts whose responses the page shows."""
+DETAILS = ("versions", "hardware", "data", "base")
+"""Keys of sweep.json that have a section of their own."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a page shows, in plain values, whatever its format."""
+
+    title: str
+    about: str
+    facts: dict[str, str]
+    findings: list[Finding]
+    tables: list[ComparisonTable]
+    drawings: dict[str, Drawing]
+    published: pd.DataFrame | None
+    remarks: list[str]
+    unfinished: pd.DataFrame
+    samples: list[dict[str, Any]]
+    details: dict[str, dict[str, str]]
+    spec: str
+
+
+def gather(results: Results) -> Content:
+    """Work out all that a report says.
+
+    Args:
+        results: the directory's content.
+
+    Returns:
+        The content of a report, to be written in any format.
+    """
+    spec, sweep = results.spec, results.sweep
+    arms = collect(results)
+    tables = build_tables(arms, spec)
+    styles = arm_styles(arms)
+    # Tables of the same arms, such as one of all and one by optimizer, share the drawing of the first.
+    first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
+    drawings = {f"loss-{table.anchor}": draw_losses(table, results.curves, styles) for table in first}
+    drawings |= {"memory": draw_memory(arms), "win-rate": draw_win_rates(arms, styles)}
+    published = bool(spec.get("published_figures"))
+    states = [whole_states(arms)] if spec.get("variant") == "published" else []
+    unfinished = results.trials[results.trials["outcome"] != FINISHED]
+    shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
+    others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
+    return Content(
+        title=str(spec.get("name") or sweep.get("name") or results.directory.name),
+        about=str(spec.get("about") or ""),
+        facts=flatten({**others, "seeds": _seeds(results), "directory": results.directory.name}),
+        findings=find(results, arms, tables),
+        tables=tables,
+        drawings={name: drawing for name, drawing in drawings.items() if drawing},
+        published=compare_published(arms) if published else None,
+        remarks=[*states, comparability(arms), *REMARKS] if published else [],
+        unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
+        samples=samples(results),
+        details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},
+        spec=yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else "",
+    )
+
+
+def samples(results: Results) -> list[dict[str, Any]]:
+    """Prompts spread evenly over all, with the base model's response and that of each arm's first seed.
+
+    Args:
+        results: the directory's content.
+
+    Returns:
+        Mappings with `prompt`, `base`, `base_reward` and `arms`, a list of (arm, response, reward); empty without
+        responses.
+    """
+    rows = results.responses
+    if not {"prompt", "response"} <= set(rows.columns) or rows.empty:
+        return []
+    first_seed = rows.groupby("arm")["trial"].transform("first")
+    prompts = list(rows[rows["trial"] == first_seed].groupby("index", sort=True))
+    step = max(1, len(prompts) // SAMPLES)
+    return [
+        {
+            "prompt": group["prompt"].iloc[0],
+            "base": group.get("base_response", pd.Series([""])).iloc[0],
+            "base_reward": _reward(group.get("base_reward", pd.Series([None])).iloc[0]),
+            "arms": [(row["arm"], row["response"], _reward(row.get("reward"))) for _, row in group.iterrows()],
+        }
+        for _, group in prompts[::step][:SAMPLES]
+    ]
+
+
+def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
+    """Nested mappings as one, its keys joined by dots, its values as text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = _value(value)
+    return flat
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "none"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return MISSING if value is None else str(value)
+
+
+def _reward(value: Any) -> str:
+    return f"{value:+.2f}" if isinstance(value, (int, float)) else ""
+
+
+def _seeds(results: Results) -> list[Any]:
+    found = sorted({int(config["seed"]) for config in results.configs.values() if config.get("seed") is not None})
+    return found or list(results.spec.get("seeds") or [])

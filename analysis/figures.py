@@ -1,0 +1,284 @@
+"""The figures of a report: loss curves, memory bars and win rates, as matplotlib figures and as text of an SVG."""
+
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.arms import Arm
+from analysis.columns import GIB, MIB
+from analysis.results import DIVERGED, FAILED, NOT_STARTED
+from analysis.tables import ComparisonTable
+from sweep.names import METRIC, PEAK_SOURCE, arm_label
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
+"""Colours told apart with any colour vision: Okabe and Ito, "Color Universal Design" (2008), and one violet."""
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+MEMORY_PARTS = (
+    ("weights", "weight_bytes"),
+    ("gradients", "gradient_bytes"),
+    ("optimizer state", "optimizer_state_bytes"),
+)
+MEMORY_COLOURS = ("#45639c", "#3f9f94", "#e0b04a", "#b4bdc7")
+"""Apart in lightness too, and none of them the colour of an arm."""
+WIDTH = 11.0
+"""Inches; the page shows a figure at about 100 pixels per inch."""
+NAMED_ARMS = 12
+"""Arms that one figure tells apart; further ones are drawn in grey."""
+
+INK, MUTED, GRID = "#1f2933", "#66727f", "#dde2e7"
+_PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "savefig.transparent": True,
+}
+
+
+class Style(NamedTuple):
+    """How an arm is drawn, in every figure of a report."""
+
+    colour: str
+    dash: str | tuple[int, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the name of its file, a caption and what it shows in words."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def arm_styles(arms: list[Arm]) -> dict[str, Style]:
+    """One colour and dash per arm, by label, so that an arm looks the same in every figure.
+
+    Args:
+        arms: all arms of the sweep.
+
+    Returns:
+        Style by label; the dash changes when the colours have all been used.
+    """
+    drawn = sorted(arms, key=lambda arm: arm.outcome in (FAILED, NOT_STARTED))  # these need no colour of their own
+    return {
+        arm.label: Style(PALETTE[i % len(PALETTE)], DASHES[i // len(PALETTE) % len(DASHES)])
+        for i, arm in enumerate(drawn)
+    }
+
+
+def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[str, Style]) -> Drawing | None:
+    """Train and test loss of a table's arms against the step.
+
+    Args:
+        table: the arms to draw.
+        curves: rows of all trials, see `Results.curves`.
+        styles: style of each arm.
+
+    Returns:
+        The drawing, or None where no arm has a loss to draw.
+    """
+    arms = [arm for arm in table.arms if arm.outcome != FAILED and arm.values("test_loss_best")]
+    if not arms:
+        return None
+    ranked = sorted(arms, key=lambda arm: arm.mean("test_loss_best").estimate)
+    named = {arm.label for arm in ranked[:NAMED_ARMS]}
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(
+            figsize=(WIDTH, 3.6 + 0.21 * math.ceil(min(len(arms), NAMED_ARMS + 1) / 4)), layout="constrained"
+        )
+        panels = figure.subplots(1, 2, sharex=True)
+        cut = False
+        for axes, metric in zip(panels, ("train_loss", "test_loss"), strict=True):
+            for arm in arms:
+                _draw_curve(axes, arm, curves, metric, styles[arm.label] if arm.label in named else None)
+            axes.set(
+                title=f"{metric.split('_')[0].capitalize()} loss", xlabel="optimizer steps", ylabel=METRIC[metric].unit
+            )
+            axes.margins(x=0.02)
+            cut = _limit(axes, arms, curves, metric) or cut
+        handles, labels = panels[1].get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(4, len(unique)))
+    caption = f"{table.title}: train and test loss in nats per token. A dot marks the lowest test loss of each arm."
+    if any(arm.outcome == DIVERGED for arm in arms):
+        caption += " A cross marks the last finite loss of an arm that diverged."
+    if cut:
+        caption += " Losses far above all starting values are cut off."
+    return Drawing(f"loss-{table.anchor}", caption, figure)
+
+
+def draw_memory(arms: list[Arm]) -> Drawing | None:
+    """Peak memory of each arm, stacked from what is known of its parts.
+
+    Args:
+        arms: all arms of the sweep; arms of the same short name and the same bytes share one bar.
+
+    Returns:
+        The drawing, or None where no peak was measured.
+    """
+    bars: dict[tuple[str, tuple[float, ...]], str] = {}
+    for arm in arms:
+        parts = tuple(arm.largest(name) for _, name in MEMORY_PARTS)
+        if arm.trained and (peak := arm.largest("peak_bytes")) > 0:
+            short = arm_label(arm.config) if {"method", "rank", "optimizer"} <= set(arm.config) else arm.label
+            key = (short, (*parts, peak))
+            bars[key] = short if key in bars else arm.label
+    if not bars:
+        return None
+    unit, size = ("GiB", GIB) if max(values[-1] for _, values in bars) >= GIB else ("MiB", MIB)
+    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        figure = Figure(figsize=(WIDTH, 1.4 + 0.34 * len(bars)), layout="constrained")
+        axes = figure.subplots()
+        for row, (_, values) in enumerate(bars):
+            _draw_bar(axes, row, values, size)
+        axes.set_yticks(range(len(bars)), list(bars.values()))
+        axes.invert_yaxis()
+        axes.set_xlabel(f"peak memory, {unit}")
+        axes.margins(x=0.09)
+        axes.set_xlim(left=0)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        handles, labels = axes.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=4)
+    sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
+    caption = f"Peak memory and what it consists of, measured by: {', '.join(sources) or 'unknown'}."
+    return Drawing("memory", f"{caption} The rest up to the peak is activations and work space.", figure)
+
+
+def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
+    """Win rate of each arm against the base model with its interval, and a line at one half.
+
+    Args:
+        arms: all arms of the sweep.
+        styles: style of each arm.
+
+    Returns:
+        The drawing, or None where no arm has reward metrics.
+    """
+    shown = [(arm, wins) for arm in arms if arm.outcome != FAILED and (wins := arm.wins)]
+    if not shown:
+        return None
+    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        figure = Figure(figsize=(WIDTH, 1.1 + 0.34 * len(shown)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+        for row, (arm, wins) in enumerate(shown):
+            colour = styles[arm.label].colour
+            axes.plot([wins.rate.low, wins.rate.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
+            axes.plot(wins.rate.estimate, row, "o", color=colour, markersize=7)
+            counts = f"{wins.wins} / {wins.ties} / {wins.losses}"
+            axes.text(1.02, row, counts, transform=axes.get_yaxis_transform(), va="center", color=MUTED)
+        axes.text(1.02, 1.0, "wins / ties / losses", transform=axes.transAxes, va="bottom", color=MUTED, fontsize=8.5)
+        axes.set_yticks(range(len(shown)), [arm.label for arm, _ in shown])
+        axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6), xlabel="win rate against the base model")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+    caption = "Win rate with its 95 % interval (Wilson); the dashed line is one half. Ties count as no win."
+    return Drawing("win-rate", caption, figure)
+
+
+def to_png(drawing: Drawing) -> bytes:
+    """The drawing as a PNG on white."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        drawing.figure.savefig(buffer, format="png", dpi=160, facecolor="white", transparent=False)
+    return buffer.getvalue()
+
+
+def to_svg(drawing: Drawing) -> str:
+    """The drawing as an <svg> element to stand within a page: its inks and font are those of the page.
+
+    Ids get the drawing's name in front, since several drawings share one page.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": drawing.name}):
+        drawing.figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{drawing.name}-", text)
+    text = re.sub(r"(font: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans)", text)
+    for colour, variable in _PAGE_COLOURS.items():
+        text = text.replace(colour, variable)
+    return re.sub(r'<svg (.*?)width="[^"]*" height="[^"]*"|<svg ', r'<svg role="img" \1', text, count=1)
+
+
+def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: Style | None) -> None:
+    """Each seed thin, their mean thick; the mean ends where the first of them ends."""
+    if metric not in curves:
+        return
+    rows = curves[curves["trial"].isin(arm.used["trial"])].dropna(subset=[metric])
+    if rows.empty:
+        return
+    colour, dash, label = (style.colour, style.dash, arm.label) if style else (GRID, "solid", "other arms")
+    by_seed = rows.pivot_table(index="step", columns="trial", values=metric, aggfunc="last")
+    if by_seed.shape[1] > 1:
+        for trial in by_seed:
+            seed = by_seed[trial].dropna()
+            axes.plot(seed.index, seed, color=colour, linewidth=0.7, alpha=0.45)
+    mean = by_seed.dropna().mean(axis=1)
+    steps = mean.index.to_numpy(dtype=float)
+    axes.plot(steps, mean, color=colour, linestyle=dash, linewidth=1.8, label=label, zorder=3 if style else 1)
+    finite = mean.map(math.isfinite).to_numpy()
+    steps, losses = steps[finite], mean.to_numpy()[finite]
+    if metric == "test_loss" and style and len(losses):
+        axes.plot(steps[losses.argmin()], losses.min(), "o", color=colour, markersize=5, zorder=4)
+    if arm.outcome == DIVERGED and style and len(losses):
+        axes.plot(steps[-1], losses[-1], "X", color=colour, markersize=8, zorder=5)
+
+
+def _limit(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -> bool:
+    """Keep an exploding arm from flattening the others: what goes far beyond every start is cut off."""
+    if metric not in curves:
+        return False
+    labels = [arm.label for arm in arms]
+    values = curves[curves["arm"].isin(labels)].dropna(subset=[metric])
+    values = values[values[metric].map(math.isfinite)]
+    if values.empty:
+        return False
+    highest = 1.1 * float(values.groupby("trial")[metric].first().max())
+    if values[metric].max() <= highest:
+        return False
+    low = float(values[metric].min())
+    axes.set_ylim(low - 0.05 * (highest - low), highest)
+    return True
+
+
+def _draw_bar(axes: Axes, row: int, values: tuple[float, ...], size: int) -> None:
+    *parts, peak = values
+    left = 0.0
+    for (label, _), part, colour in zip(MEMORY_PARTS, parts, MEMORY_COLOURS, strict=False):
+        if math.isfinite(part):
+            axes.barh(row, part / size, left=left, color=colour, height=0.62, label=label)
+            left += part / size
+    if peak / size > left:
+        axes.barh(
+            row, peak / size - left, left=left, color=MEMORY_COLOURS[-1], height=0.62, label="rest up to the peak"
+        )
+    end = (max(left, peak / size), row)
+    axes.annotate(f"{peak / size:,.2f}", end, xytext=(5, 0), textcoords="offset points", va="center", color=INK)

@@ -1,0 +1,54 @@
+"""The report in Markdown."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from analysis.content import Content
+
+
+def to_markdown(content: Content) -> str:
+    """The report in Markdown; figures are links into figures/."""
+    parts = [f"# {_text(content.title)}", _text(content.about), _definitions(content.facts), "## What this shows"]
+    for finding in content.findings:
+        parts.append(f"**{finding.topic}.** {_text(' '.join(finding.sentences))}")
+    for table in content.tables:
+        parts += [f"## {table.title}", _grid(table.frame), *_image(content, f"loss-{table.anchor}")]
+        parts.append(_text(" ".join(table.notes)))
+        trace = [f"- {_text(label)}: {', '.join(f'`{name}`' for name in trials)}" for label, trials in table.trace]
+        parts += ["Numbers come from `result.json` in:", "\n".join(trace)] if trace else []
+    for name, heading in (("memory", "Memory"), ("win-rate", "Win rate")):
+        if name in content.drawings:
+            parts += [f"## {heading}", *_image(content, name)]
+    if content.published is not None:
+        remarks = "\n".join(f"- {_text(remark)}" for remark in content.remarks)
+        parts += ["## Published figures beside ours", _grid(content.published), remarks]
+    if len(content.unfinished):
+        parts += ["## Trials that did not finish", _grid(content.unfinished)]
+    for name, values in content.details.items():
+        parts += [f"## {name.capitalize()}", _definitions(values)]
+    parts += ["## Spec", f"```yaml\n{content.spec}```"] if content.spec else []
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _image(content: Content, name: str) -> list[str]:
+    drawing = content.drawings.get(name)
+    return (
+        [f"![{_text(drawing.caption)}](figures/{drawing.name}.png)", f"*{_text(drawing.caption)}*"] if drawing else []
+    )
+
+
+def _grid(frame: pd.DataFrame) -> str:
+    if frame.empty:
+        return ""
+    return str(frame.map(_text).to_markdown(index=False, disable_numparse=True))
+
+
+def _definitions(values: Mapping[str, str]) -> str:
+    return "\n".join(f"- {_text(name)}: {_text(value)}" for name, value in values.items())
+
+
+def _text(value: str) -> str:
+    """Text that Markdown shows as it is, in a table cell too."""
+    escaped = "".join(f"\\{char}" if char in "\\`*_|<>[]" else char for char in str(value))
+    return " ".join(escaped.split())

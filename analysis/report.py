@@ -1,0 +1,152 @@
+"""Writes the report of an experiment directory: one HTML page, Markdown, CSV and figures.
+
+python -m analysis.report EXPERIMENT_DIR    rebuilds all of it from the directory alone
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis.columns import console_columns
+from analysis.content import Content, gather
+from analysis.figures import to_png, to_svg
+from analysis.findings import Finding
+from analysis.markdown import to_markdown
+from analysis.results import load
+from analysis.tables import ComparisonTable
+from sweep.errors import UserError
+from sweep.names import REPORT_DIR
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `build` wrote, and the tables to print.
+
+    Attributes:
+        html: the page, one self-contained file.
+        markdown: the same in Markdown, with figures as files beside it.
+        trials_csv: the tidy DataFrame, one row per trial.
+        curves_csv: one row per trial and step.
+        tables: the comparison tables.
+        findings: what they show.
+    """
+
+    html: Path
+    markdown: Path
+    trials_csv: Path
+    curves_csv: Path
+    tables: list[ComparisonTable]
+    findings: list[Finding]
+
+
+def build(experiment_dir: Path) -> Report:
+    """Write the report of an experiment into its directory `report/`.
+
+    Args:
+        experiment_dir: an experiment directory; whatever of its trials finished is reported.
+
+    Returns:
+        Paths of the files written, and the tables.
+
+    Raises:
+        UserError: the directory is missing or holds no experiment.
+    """
+    results = load(experiment_dir)
+    content = gather(results)
+    target = results.directory / REPORT_DIR
+    for drawing in content.drawings.values():
+        write(target / "figures" / f"{drawing.name}.png", to_png(drawing))
+    for stale in set((target / "figures").glob("*.png")) - {target / "figures" / f"{n}.png" for n in content.drawings}:
+        stale.unlink()  # of an earlier report with other tables
+    write(target / "trials.csv", results.trials.to_csv(index=False).encode())
+    write(target / "curves.csv", results.curves.to_csv(index=False).encode())
+    write(target / "report.md", to_markdown(content).encode())
+    write(target / "report.html", to_html(content).encode())
+    return Report(
+        html=target / "report.html",
+        markdown=target / "report.md",
+        trials_csv=target / "trials.csv",
+        curves_csv=target / "curves.csv",
+        tables=content.tables,
+        findings=content.findings,
+    )
+
+
+def to_html(content: Content) -> str:
+    """The page: one file that loads nothing from elsewhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    figures = {name: to_svg(drawing) for name, drawing in content.drawings.items()}
+    return environment.get_template("report.html.j2").render(report=content, figures=figures)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, so that nobody ever reads half a report."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp gives a file to its owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def print_tables(report: Report, console: Console) -> None:
+    """Print the tables and findings; columns that do not fit are left to the page.
+
+    Args:
+        report: what `build` returned.
+        console: where to print; its width decides which columns stay.
+    """
+    for table in report.tables:
+        if table.frame.empty:
+            continue
+        names = console_columns(table.frame, console.width)
+        printed = Table(title=table.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for name in names:
+            side: Any = "left" if name in ("arm", "state") else "right"
+            printed.add_column(Text(name), justify=side, width=names[name], vertical="bottom")
+        for row in table.frame[list(names)].itertuples(index=False):
+            printed.add_row(*(Text(str(cell)) for cell in row))
+        console.print(printed)
+        left_out = len(table.frame.columns) - len(names)
+        console.print(Text(f"(the report has {left_out} more columns)\n" if left_out else "", style="dim"))
+    for finding in report.findings:
+        console.print(Text(f"{finding.topic}: ", style="bold") + Text(" ".join(finding.sentences), style="not bold"))
+    console.print(Text(f"Report: {report.html}"), soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: rebuild the report of a directory and print its tables.
+
+    Args:
+        arguments: the arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0, or 2 where the directory is no experiment.
+    """
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=(main.__doc__ or "").split("\n")[0])
+    parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
+    try:
+        print_tables(build(parser.parse_args(arguments).directory), Console())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

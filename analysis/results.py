@@ -1,0 +1,267 @@
+"""Reads an experiment directory into tidy DataFrames: one row per trial, per report and per response.
+
+The only file of `analysis` that imports Ray, and the only one that opens the directory's files.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from ray.tune import ExperimentAnalysis
+
+from sweep.errors import UserError
+from sweep.names import METRIC, PEAK_SOURCE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, arm_label
+
+FINISHED = "finished"
+DIVERGED = "diverged"
+STOPPED = "stopped early"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+NOT_STARTED = "not started"
+
+REPLICATE_FIELD = "seed"
+"""The one field in which the replicates of an arm differ."""
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
+LOSS_COLUMNS = ("train_loss", "test_loss")
+_EXCEPTION_LINE = re.compile(r"^(?:ray\.exceptions\.RayTaskError\()?([A-Za-z_][\w.]*)\)?: (.*)")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an experiment directory holds.
+
+    Attributes:
+        directory: the experiment directory, absolute.
+        trials: one row per trial: `trial` (directory name), `arm`, `outcome`, `reason`, the fields of its config,
+            the last value of each metric, `test_loss_best`, `test_loss_best_step`, `test_loss_last10_mean`.
+        curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
+        responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl.
+        spec: the resolved spec.
+        sweep: versions, hardware, data and times.
+        configs: the TrialConfig of each trial, by directory name; empty where it is lost.
+    """
+
+    directory: Path
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    responses: pd.DataFrame
+    spec: dict[str, Any]
+    sweep: dict[str, Any]
+    configs: dict[str, dict[str, Any]]
+
+
+def load(directory: Path) -> Results:
+    """Read an experiment directory.
+
+    Args:
+        directory: the experiment directory; a relative path is resolved.
+
+    Returns:
+        The directory's content; trials that failed or never reported have a row too.
+
+    Raises:
+        UserError: `directory` is missing or is not an experiment directory.
+    """
+    directory = directory.expanduser().resolve()
+    if not directory.is_dir():
+        raise UserError(f"{directory} is not a directory; give the directory of an experiment")
+    if not any(directory.glob("experiment_state-*.json")):
+        raise UserError(f"{directory} is not an experiment: it has no experiment_state-*.json of Ray Tune")
+    try:
+        found = ExperimentAnalysis(str(directory)).trials
+    except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader
+        raise UserError(f"{directory} has an experiment state that Ray cannot read: {error}") from error
+    reports = {trial.trial_id: _read_rows(Path(trial.path) / "result.json") for trial in found}
+    configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
+    labels = label_arms(configs.values())
+    trials, curves, responses = [], [], []
+    for trial in sorted(found, key=lambda trial: _order(configs[trial.trial_id])):
+        config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
+        key = {"trial": path.name, "arm": labels.get(arm_key(config), "unknown config")}
+        reason = failure_reason(trial.get_error()) if trial.status == "ERROR" else ""
+        outcome = _outcome(trial.status, reason, rows)
+        reason = reason or _why(outcome, rows)
+        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config}
+        trials.append({**row, **summarize(rows)})
+        seed = config.get(REPLICATE_FIELD)
+        curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
+        responses += [{**key, "seed": seed, "index": i, **r} for i, r in enumerate(_read_rows(path / RESPONSES_FILE))]
+    return Results(
+        directory=directory,
+        trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),
+        curves=pd.DataFrame(curves, columns=None if curves else ["trial", "arm", "seed", "step", *LOSS_COLUMNS]),
+        responses=pd.DataFrame(responses, columns=None if responses else ["trial", "arm", "seed", "index"]),
+        spec=_mapping(directory / SPEC_FILE),
+        sweep=_mapping(directory / SWEEP_FILE),
+        configs={Path(trial.path).name: configs[trial.trial_id] for trial in found},
+    )
+
+
+def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Name every arm, with the fields in which arms of the same short name differ.
+
+    Args:
+        configs: the configs of all trials; empty ones are passed over.
+
+    Returns:
+        Label of each arm by its key (see `arm_key`), such as "lora r1 adamw lr=0.001".
+    """
+    arms = {arm_key(config): config for config in configs if config}
+    groups: dict[str, list[str]] = {}
+    for key, config in arms.items():
+        groups.setdefault(arm_label(dict(config)), []).append(key)
+    labels: dict[str, str] = {}
+    for short, keys in groups.items():
+        names = dict.fromkeys(name for key in keys for name in arms[key] if name != REPLICATE_FIELD)
+        differing = [name for name in names if len({repr(arms[key].get(name)) for key in keys}) > 1]
+        for digits in (3, 6, 17):  # no more digits than it takes to tell the arms apart
+            fields = {key: [f"{name}={show_field(arms[key].get(name), digits)}" for name in differing] for key in keys}
+            if len(set(map(tuple, fields.values()))) == len(keys):
+                break
+        labels |= {key: " ".join([short, *fields[key]]) for key in keys}
+    return labels
+
+
+def show_field(value: object, digits: int = 3) -> str:
+    """A config value as text: lists joined by "+", floats with so many significant digits."""
+    if isinstance(value, (list, tuple)):
+        return "+".join(show_field(item, digits) for item in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return "none" if value is None else str(value)
+
+
+def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The numbers of one trial from its rows: the last value of each metric, and what a curve condenses to.
+
+    Args:
+        rows: one row per step, in order.
+
+    Returns:
+        Metric values by name; tokens_per_second is the median over reports, since a first report holds the warm-up.
+    """
+    values: dict[str, Any] = {}
+    for row in rows:
+        values.update(_metrics(row))
+    speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
+    if speeds:
+        values["tokens_per_second"] = float(pd.Series(speeds).median())
+    tests = [(row["test_loss"], row["step"]) for row in rows if _finite(row.get("test_loss"))]
+    if tests:
+        values["test_loss_best"], values["test_loss_best_step"] = min(tests)
+        values["test_loss_last10_mean"] = float(pd.Series([loss for loss, _ in tests[-10:]]).mean())
+    if (step := _first_divergence(rows)) is not None:
+        values |= {"diverged_step": step, "test_loss_last10_mean": math.nan}  # older losses would pass for final ones
+    return values
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """JSON lines of a file, or none where it is missing; of rows that repeat a `step` the later one wins.
+
+    A trial that goes on from a checkpoint, or starts afresh, reports earlier steps again: what it had reported beyond
+    them belongs to the attempt that was lost. Read here and not taken from ExperimentAnalysis, whose DataFrame shows
+    a NaN and an absent value alike and drops a trial altogether when a killed process left half a line.
+    """
+    rows: list[dict[str, Any]] = []
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    for line in text.split("\n"):  # splitlines() would also split at the odd separators that responses contain
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if not isinstance(row, dict):
+            continue
+        if (step := row.get("step")) is not None:
+            rows = [earlier for earlier in rows if earlier.get("step", 0) <= step]
+            if rows and rows[-1].get("step") == step:
+                row = {**rows.pop(), **row}  # a last row with the rewards alone keeps the losses of its step
+        rows.append(row)
+    return rows
+
+
+def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in (*METRIC, PEAK_SOURCE) if name in row}
+
+
+def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
+    reported: Mapping[str, Any] = next((row["config"] for row in rows if isinstance(row.get("config"), Mapping)), {})
+    found = dict((config if isinstance(config, Mapping) else {}) or _mapping(path / "params.json") or reported)
+    # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
+    return {name: value for name, value in found.items() if "/" not in name and not isinstance(value, Mapping)}
+
+
+def arm_key(config: Mapping[str, Any]) -> str:
+    """The identity of an arm: its config without the seed, as text."""
+    return json.dumps({k: v for k, v in config.items() if k != REPLICATE_FIELD}, sort_keys=True, default=str)
+
+
+def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:
+    """Order of trials in a report: full before LoRA, then rank, optimizer from plain to elaborate, learning rate."""
+    numbers = [config.get(name) for name in ("lr", REPLICATE_FIELD)]
+    optimizer = OPTIMIZERS.index(config["optimizer"]) if config.get("optimizer") in OPTIMIZERS else len(OPTIMIZERS)
+    lr, seed = (float(number or 0) if _finite(number) else 0.0 for number in numbers)
+    return config.get("method") != "full", float(config.get("rank") or 0), optimizer, lr, seed
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _first_divergence(rows: list[dict[str, Any]]) -> int | None:
+    """Step of the first report whose loss is there but is no finite number."""
+    for row in rows:
+        # Before the first step there is no train loss; a search that aims at it gets a NaN there.
+        if row.get("step") and any(name in row and not _finite(row[name]) for name in LOSS_COLUMNS):
+            return int(row["step"])
+    return None
+
+
+def _outcome(status: str, reason: str, rows: list[dict[str, Any]]) -> str:
+    if status == "ERROR":
+        # A sweep ends a trial with this exception as soon as its loss is no finite number.
+        return DIVERGED if reason.startswith(FloatingPointError.__name__) else FAILED
+    if _first_divergence(rows) is not None:
+        return DIVERGED
+    if any(row.get("finished") for row in rows):
+        return FINISHED
+    if status == "TERMINATED":
+        return STOPPED
+    return INTERRUPTED if rows else NOT_STARTED
+
+
+def _why(outcome: str, rows: list[dict[str, Any]]) -> str:
+    last = rows[-1].get("step", 0) if rows else 0
+    if outcome == DIVERGED:
+        return f"the loss was no finite number from step {_first_divergence(rows)} on"
+    if outcome in (STOPPED, INTERRUPTED):
+        return f"{outcome} after step {last}"
+    return "never reported" if outcome == NOT_STARTED else ""
+
+
+def failure_reason(error: str | None) -> str:
+    """Type and message of the exception under Ray's wrapper, from the text of the trial's last failure."""
+    lines = [line.rstrip() for line in (error or "").split("Failure # ")[-1].splitlines() if line.strip()]
+    for line in reversed(lines):
+        if found := _EXCEPTION_LINE.match(line):
+            return f"{found[1]}: {found[2]}"
+    dead = [line.strip() for line in lines if "worker process has died" in line or "Worker exit" in line]
+    return " ".join(dead) or (lines[-1].strip() if lines else "no error was recorded")
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file as a mapping; empty where it is missing, cut or something else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML 1.1 takes JSON's 1e-05 for a text, so each format has its own reader.
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,165 @@
+"""The comparison tables of a report: which arms each shows, in which columns, and what has to be said below it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.arms import Arm
+from analysis.columns import MISSING, columns_for
+from analysis.results import FINISHED, OPTIMIZERS, REPLICATE_FIELD, show_field
+from sweep.names import PEAK_SOURCE
+
+DEFAULT_FACTORS = ("method", "rank", "optimizer", "lr")
+
+DEPENDENT_FIELDS = ("rank", "alpha", "targets", "also_train", "momentum", "betas")
+"""Fields that a method or an optimizer may not have; None then."""
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """One table of a report.
+
+    Attributes:
+        title: heading.
+        anchor: short name for links and file names.
+        factor: the field that the table compares, if any.
+        arms: the arms it shows, in the order of its rows.
+        frame: printable strings, one row per arm.
+        notes: what its numbers mean, one sentence or two each.
+        trace: the arms with the trial directories that their numbers come from.
+    """
+
+    title: str
+    anchor: str
+    factor: str | None
+    arms: list[Arm]
+    frame: pd.DataFrame
+    notes: list[str]
+    trace: list[tuple[str, list[str]]]
+
+
+def build_tables(arms: list[Arm], spec: Mapping[str, Any]) -> list[ComparisonTable]:
+    """Make the tables that a spec asks for.
+
+    Args:
+        arms: all arms of the sweep.
+        spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms
+            and one for each of method, rank, optimizer and learning rate that takes several values.
+
+    Returns:
+        The tables, also those that no arm matches.
+    """
+    tables: list[ComparisonTable] = []
+    for one in spec.get("tables") or _default_tables(arms):
+        title = str(one.get("title") or one.get("factor") or "All arms")
+        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "table"
+        if anchor in {table.anchor for table in tables}:
+            anchor = f"{anchor}-{len(tables) + 1}"
+        factor = one.get("factor")
+        shown = [arm for arm in arms if matches(arm.config, one.get("where") or {})]
+        tables.append(_table(title, anchor, factor, _by_level(shown, factor)))
+    return tables
+
+
+def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """Whether a config has the wanted value, or one of the wanted values, in every field of `where`."""
+    return all(
+        name in config and (config[name] == wanted or (isinstance(wanted, list) and config[name] in wanted))
+        for name, wanted in where.items()
+    )
+
+
+def varying_fields(arms: list[Arm]) -> list[str]:
+    """Config fields in which some of the arms differ, in the order of the config.
+
+    An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
+    """
+    names = dict.fromkeys(name for arm in arms for name in arm.config)
+    values = {
+        name: {repr(arm.config.get(name)) for arm in arms if not _inapplicable(arm.config, name)} for name in names
+    }
+    return [name for name in names if len(values[name]) > 1]
+
+
+def _table(title: str, anchor: str, factor: str | None, arms: list[Arm]) -> ComparisonTable:
+    columns = columns_for(factor)
+    frame = pd.DataFrame({column.heading: [column.cell(arm) for arm in arms] for column in columns}, dtype=str)
+    if arms:
+        frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
+        if all(arm.outcome == FINISHED for arm in arms):
+            frame = frame.drop(columns="state")
+        if set(frame["seeds"]) == {",".join(map(str, arms[0].seeds))}:
+            frame = frame.drop(columns="seeds")  # a note says it once
+    return ComparisonTable(
+        title=title,
+        anchor=anchor,
+        factor=factor,
+        arms=arms,
+        frame=frame,
+        notes=_notes(arms, factor, list(frame.columns)) if arms else ["No trial of this sweep matches this table."],
+        trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
+    )
+
+
+def _by_level(arms: list[Arm], factor: str | None) -> list[Arm]:
+    return sorted(arms, key=lambda arm: _level(arm, factor))
+
+
+def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
+    """Where the rows of an arm come in a table of this factor; arms of one level keep their order."""
+    value = arm.config.get(factor) if factor else None
+    if value is None or factor == "method":
+        return 0, ""
+    if factor == "optimizer":
+        return float(OPTIMIZERS.index(str(value)) if value in OPTIMIZERS else len(OPTIMIZERS)), ""
+    return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
+
+
+def _inapplicable(config: Mapping[str, Any], name: str) -> bool:
+    return name in DEPENDENT_FIELDS and config.get(name) is None
+
+
+def _notes(arms: list[Arm], factor: str | None, headings: list[str]) -> list[str]:
+    others = [name for name in varying_fields(arms) if name not in (factor, REPLICATE_FIELD)]
+    notes = [f"Besides {factor}, the rows also differ in: {', '.join(others)}."] if factor and others else []
+    if any(len(arm.seeds) > 1 for arm in arms):
+        notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
+    if any(len(arm.seeds) == 1 for arm in arms):
+        seeds = sorted({seed for arm in arms for seed in arm.seeds})
+        which = f"one seed ({seeds[0]})" if len(seeds) == 1 else "one seed"
+        everyone = all(len(arm.seeds) <= 1 for arm in arms)
+        notes.append(f"{'Each arm has' if everyone else 'Some arms have'} {which}: such losses carry no interval.")
+    notes.append(
+        "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report "
+        "before."
+    )
+    if "win rate" in headings:
+        notes.append(
+            "Win rate is wins / (wins + ties + losses) against the base model, in brackets the 95 % interval of Wilson "
+            "over the prompts."
+        )
+    if "reward margin" in headings:
+        notes.append("Reward margin is the mean over prompts of reward minus the base model's, with a 95 % t interval.")
+    if "peak memory" in headings:
+        sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
+        mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
+        notes.append(
+            f"Peak memory was measured by: {', '.join(sources) or 'unknown'}. Allocations are counted, not sampled, so "
+            f"it hardly varies between seeds; the largest is shown.{mixed}"
+        )
+    if "retained delta" in headings:
+        notes.append(
+            "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
+        )
+    if "tokens/s" in headings:
+        notes.append("tokens/s is the median over the reports of a trial.")
+    return notes
+
+
+def _default_tables(arms: list[Arm]) -> list[dict[str, Any]]:
+    varying = varying_fields(arms)
+    factors = [{"title": f"By {name}", "factor": name} for name in DEFAULT_FACTORS if name in varying]
+    return [{"title": "All arms"}, *factors]

@@ -1,0 +1,144 @@
+"""The demo's data and models, built once and kept in a cache: the embedded default of the preset `demo`.
+
+All files are of the same kinds as the large ones (JSON lines, CSV, Hugging Face folders) and load through the same code.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+from sweep.demo.corpus import Corpus, Dialogue, make_corpus
+from sweep.demo.sizes import DemoSizes
+
+
+@dataclass(frozen=True)
+class DemoAssets:
+    """Where the demo's data and models lie.
+
+    Attributes:
+        train_file: dialogues for SFT, JSON lines with the fields `chosen` and `rejected`.
+        test_file: dialogues whose prompts are not in `train_file`, same fields.
+        prompts_file: evaluation questions that no dialogue contains, CSV with the column `prompt`.
+        base_model: Hugging Face folder of a small GPT-2 and its tokenizer.
+        reward_model: Hugging Face folder of a small DeBERTa-v2 that scores `tokenizer(prompt, response)`.
+        reward_accuracy_file: JSON with the share of `test_file` that the reward model ranks correctly.
+    """
+
+    train_file: Path
+    test_file: Path
+    prompts_file: Path
+    base_model: Path
+    reward_model: Path
+    reward_accuracy_file: Path
+
+    @classmethod
+    def inside(cls, folder: Path) -> "DemoAssets":
+        """The assets as they lie in `folder`."""
+        return cls(
+            train_file=folder / "train.jsonl",
+            test_file=folder / "test.jsonl",
+            prompts_file=folder / "prompts.csv",
+            base_model=folder / "base_model",
+            reward_model=folder / "reward_model",
+            reward_accuracy_file=folder / "reward_accuracy.json",
+        )
+
+
+def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | None = None) -> DemoAssets:
+    """Returns the demo's data and models, building them in the cache if they are not there yet.
+
+    The folder appears under its final name only when complete, so that an interrupted build leaves nothing behind
+    that could be taken for a finished one, and of two builds at once either may win.
+
+    Arguments:
+        cache_dir: where the assets are kept from one run to the next.
+        say: receives short lines about the progress of a build.
+        sizes: sizes other than the demo's own, for tests.
+
+    Returns:
+        The paths of the assets, all of which exist.
+
+    Raises:
+        RuntimeError: if the reward model does not rank enough of the held-out pairs correctly.
+    """
+    sizes = sizes or DemoSizes()
+    folder = cache_dir / f"demo-{_content_key(sizes)}"
+    if not folder.exists():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache_dir) as workshop:
+            unfinished = Path(workshop) / folder.name
+            unfinished.mkdir()
+            _build(unfinished, sizes, say)
+            _publish(unfinished, folder)
+    return DemoAssets.inside(folder)
+
+
+def _content_key(sizes: DemoSizes) -> str:
+    """Hash of all that decides the content of the assets: sizes, library versions, and the source code that builds them."""
+    digest = hashlib.sha256(repr(sizes).encode())
+    for library in ("torch", "transformers", "tokenizers"):
+        digest.update(f"{library} {version(library)}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _publish(unfinished: Path, folder: Path) -> None:
+    """Moves a complete folder to its final name, unless another process was faster; then its equal stays."""
+    try:
+        os.rename(unfinished, folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
+def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
+    """Writes the data and trains both models at once, each in a process with one thread."""
+    # Here, so that finding finished assets needs neither torch nor transformers.
+    from sweep.demo.models import pretrain_base_model, train_reward_model, train_tokenizer
+
+    assets = DemoAssets.inside(folder)
+    say("writing the demo's dialogues")
+    corpus = make_corpus(sizes.seed, sizes.train, sizes.test, sizes.prompts)
+    _write_corpus(corpus, assets)
+    tokenizer = train_tokenizer(corpus.train, sizes.vocabulary)
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+        say("pretraining the demo's base model and training its reward model (less than a minute, only once)")
+        base = pool.submit(pretrain_base_model, corpus.train, tokenizer, sizes.base, sizes.seed, assets.base_model)
+        reward = pool.submit(
+            train_reward_model, corpus.train, corpus.test, tokenizer, sizes.reward, sizes.seed, assets.reward_model
+        )
+        base.result()
+        say("the demo's base model is ready")
+        accuracy = reward.result()
+    say(f"the demo's reward model ranks {accuracy:.1%} of held-out pairs correctly")
+    if accuracy < sizes.reward.required:
+        raise RuntimeError(
+            f"the demo's reward model ranks only {accuracy:.1%} of held-out pairs correctly, "
+            f"but {sizes.reward.required:.0%} are needed for win rates that mean something"
+        )
+    assets.reward_accuracy_file.write_text(json.dumps({"accuracy": accuracy, "pairs": len(corpus.test)}) + "\n")
+
+
+def _write_corpus(corpus: Corpus, assets: DemoAssets) -> None:
+    """Writes dialogues as JSON lines and evaluation questions as CSV."""
+    _write_dialogues(assets.train_file, corpus.train)
+    _write_dialogues(assets.test_file, corpus.test)
+    with assets.prompts_file.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["prompt"], *([prompt] for prompt in corpus.prompts)])
+
+
+def _write_dialogues(path: Path, dialogues: Sequence[Dialogue]) -> None:
+    """Writes one dialogue a line, with HH-RLHF's two fields."""
+    with path.open("w", encoding="utf-8") as file:
+        for dialogue in dialogues:
+            file.write(json.dumps({"chosen": dialogue.chosen, "rejected": dialogue.rejected}) + "\n")

@@ -1,0 +1,284 @@
+"""Trains the demo's models from its dialogues, each from one seed and with one thread: tokenizer, base model, reward model.
+
+The functions that train a model run in processes of their own (see `sweep.demo.assets`) and leave a folder in the
+Hugging Face format. The tokenizer's `<|endoftext|>` closes a dialogue and also serves as padding, as GPT-2 has it.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+from transformers import (
+    BatchEncoding,
+    DebertaV2Config,
+    DebertaV2ForMaskedLM,
+    DebertaV2ForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from sweep.demo.corpus import KNOWLEDGE_FAULTS, Dialogue
+from sweep.demo.sizes import BaseModelSizes, RewardModelSizes
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def train_tokenizer(dialogues: Sequence[Dialogue], vocabulary: int) -> str:
+    """Trains a byte-level BPE of at most `vocabulary` tokens, `<|endoftext|>` among them; returns it as JSON."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((text for d in dialogues for text in (d.chosen, d.rejected)), trainer)
+    return tokenizer.to_str()
+
+
+def language_model_tokenizer(tokenizer_json: str, positions: int) -> PreTrainedTokenizerFast:
+    """The tokenizer as a causal language model uses it: `<|endoftext|>` in every special role."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer_json),
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        unk_token=END_OF_TEXT,
+        pad_token=END_OF_TEXT,
+        model_max_length=positions,
+    )
+
+
+def pair_tokenizer(tokenizer_json: str, positions: int) -> PreTrainedTokenizerFast:
+    """The same vocabulary for a reward model: (prompt, response) becomes "[CLS] prompt [SEP] response [SEP]"."""
+    pair = Tokenizer.from_str(tokenizer_json)
+    pair.add_special_tokens(["[PAD]", "[CLS]", "[SEP]", "[MASK]"])
+    # A response may come with or without the space that follows "Assistant:"; both must score the same.
+    pair.normalizer = normalizers.Strip()
+    pair.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    pair.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, pair.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=pair,
+        unk_token=END_OF_TEXT,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_max_length=positions,
+    )
+
+
+class Trainer:
+    """AdamW with clipped gradients and a one-cycle learning rate, in one call per step."""
+
+    def __init__(self, parameters: list[nn.Parameter], learning_rate: float, steps: int) -> None:
+        self.parameters = parameters
+        self.optimizer = AdamW(parameters, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+        self.schedule = OneCycleLR(self.optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+
+    def step(self, loss: Tensor) -> None:
+        """Moves the parameters one step down the gradient of `loss`."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+
+
+def pretrain_base_model(
+    dialogues: Sequence[Dialogue], tokenizer_json: str, sizes: BaseModelSizes, seed: int, folder: Path
+) -> None:
+    """Pretrains a GPT-2 on a mixture of good and bad replies and saves it with its tokenizer.
+
+    Arguments:
+        dialogues: what to train on.
+        tokenizer_json: the tokenizer, serialised.
+        sizes: shape of the model and length of the training.
+        seed: decides initial weights, mixture and windows.
+        folder: where the model and its tokenizer are saved.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = language_model_tokenizer(tokenizer_json, sizes.positions)
+    mixture = [d.chosen if rng.random() < sizes.share_of_good else d.rejected for d in dialogues]
+    tokens = torch.tensor(sum(tokenizer([text + END_OF_TEXT for text in mixture])["input_ids"], []))
+    end = tokenizer.eos_token_id
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=sizes.positions,
+        n_embd=sizes.width,
+        n_layer=sizes.layers,
+        n_head=sizes.heads,
+        activation_function="gelu_pytorch_tanh",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        initializer_range=sizes.width**-0.5,  # GPT-2's 0.02 suits its own width; a narrow model would crawl
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    model = GPT2LMHeadModel(config).train()
+    trainer = Trainer(list(model.parameters()), sizes.learning_rate, sizes.steps)
+    for _ in range(sizes.steps):
+        starts = torch.randint(len(tokens) - sizes.block, (sizes.batch, 1))
+        windows = tokens[starts + torch.arange(sizes.block + 1)]
+        logits = model(input_ids=windows[:, :-1]).logits
+        trainer.step(cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten()))
+    model.config.activation_function = "gelu_new"  # the same function by the name in GPT-2 checkpoints, but slower
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def reward_accuracy(model: nn.Module, tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialogue]) -> float:
+    """Share of `dialogues` whose good reply gets the higher reward."""
+    with torch.no_grad():
+        good, bad = model(**_encode_pairs(tokenizer, dialogues)).logits.flatten().chunk(2)
+    return float((good > bad).float().mean())
+
+
+def train_reward_model(
+    train: Sequence[Dialogue],
+    test: Sequence[Dialogue],
+    tokenizer_json: str,
+    sizes: RewardModelSizes,
+    seed: int,
+    folder: Path,
+) -> float:
+    """Trains a DeBERTa-v2 to prefer good replies and saves it with its tokenizer.
+
+    It first fills gaps in good replies, which teaches it what belongs to which question; from pairs alone so small
+    a model would only learn style. Then it learns to rank pairs with the Bradley-Terry loss, until it ranks
+    `sizes.enough` of `test` correctly or has used up its steps.
+
+    Arguments:
+        train: dialogues to train on.
+        test: held-out dialogues that decide when to stop.
+        tokenizer_json: the tokenizer, serialised.
+        sizes: shape of the model and length of the training.
+        seed: decides initial weights and order of the dialogues.
+        folder: where the model and its tokenizer are saved.
+
+    Returns:
+        The share of `test` that the saved model ranks correctly.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = pair_tokenizer(tokenizer_json, sizes.positions)
+    gap_filler = DebertaV2ForMaskedLM(_reward_config(tokenizer, sizes)).train()
+    trainer = Trainer(list(gap_filler.parameters()), sizes.gap_learning_rate, sizes.gap_steps)
+    for batch in _batches(rng, train, [1.0] * len(train), sizes.gap_batch, sizes.gap_steps):
+        trainer.step(_gap_loss(gap_filler, tokenizer, batch))
+
+    model = DebertaV2ForSequenceClassification(gap_filler.config).train()
+    model.deberta = gap_filler.deberta
+    token_judge = nn.Linear(sizes.width, 1)
+    parameters = [*model.parameters(), *token_judge.parameters()]
+    trainer = Trainer(parameters, sizes.learning_rate, sizes.steps)
+    accuracy = 0.0
+    # Style is learned within a few steps, knowledge is not: show the faults that take knowledge more often.
+    weights = [sizes.hard_weight if d.fault in KNOWLEDGE_FAULTS else 1.0 for d in train]
+    for step, batch in enumerate(_batches(rng, train, weights, sizes.batch, sizes.steps), start=1):
+        trainer.step(_ranking_loss(model, token_judge, tokenizer, batch))
+        if step % sizes.check_every == 0 or step == sizes.steps:
+            accuracy = reward_accuracy(model, tokenizer, test)
+            if accuracy >= sizes.enough:
+                break
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return accuracy
+
+
+def _reward_config(tokenizer: PreTrainedTokenizerFast, sizes: RewardModelSizes) -> DebertaV2Config:
+    """DeBERTa-v3's architecture, small, without dropout since its training is too short to overfit."""
+    return DebertaV2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=sizes.width,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        intermediate_size=4 * sizes.width,
+        max_position_embeddings=sizes.positions,
+        type_vocab_size=2,
+        relative_attention=True,
+        position_buckets=32,
+        pos_att_type=["c2p"],
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+        position_biased_input=False,
+        initializer_range=sizes.width**-0.5,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pooler_dropout=0.0,
+        pooler_hidden_size=sizes.width,
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _batches(
+    rng: random.Random, dialogues: Sequence[Dialogue], weights: Sequence[float], size: int, count: int
+) -> Iterator[list[Dialogue]]:
+    """Yields `count` random batches, each of dialogues of about the same length, so that little padding is computed."""
+    at_once = 10
+    for first in range(0, count, at_once):
+        drawn = rng.choices(dialogues, weights, k=size * at_once)
+        drawn.sort(key=lambda d: len(d.question) + max(len(d.good), len(d.bad)))
+        batches = [drawn[i * size : (i + 1) * size] for i in range(at_once)]
+        rng.shuffle(batches)
+        yield from batches[: count - first]
+
+
+def _encode_pairs(tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialogue]) -> BatchEncoding:
+    """Questions with their good replies, followed by the same questions with their bad replies."""
+    questions = [d.question for d in dialogues] * 2
+    replies = [d.good for d in dialogues] + [d.bad for d in dialogues]
+    return tokenizer(questions, replies, padding=True, return_tensors="pt")
+
+
+def _gap_loss(model: nn.Module, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Dialogue]) -> Tensor:
+    """Loss of restoring the tokens of good replies of which half are hidden or swapped for other tokens."""
+    inputs = tokenizer([d.question for d in batch], [d.good for d in batch], padding=True, return_tensors="pt")
+    ids = inputs["input_ids"]
+    chosen = (torch.rand(ids.shape) < 0.5) & (inputs["token_type_ids"] == 1) & (ids != tokenizer.sep_token_id)
+    original = ids[chosen]
+    # Some of the chosen tokens are swapped or stay, so that the model also learns to doubt what it sees.
+    swapped = original[torch.randperm(len(original))]
+    dice = torch.rand(len(original))
+    shown = torch.where(dice < 0.4, swapped, torch.where(dice < 0.6, original, tokenizer.mask_token_id))
+    inputs["input_ids"] = ids.masked_scatter(chosen, shown)
+    hidden = model.deberta(**inputs).last_hidden_state[chosen]
+    return cross_entropy(model.cls(hidden), original)
+
+
+def _ranking_loss(
+    model: nn.Module, token_judge: nn.Module, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Dialogue]
+) -> Tensor:
+    """Bradley-Terry loss of the pairs, plus the loss of telling to which reply the tokens that differ belong.
+
+    The second term points the model at the words that matter; `token_judge` is dropped after training.
+    """
+    inputs = _encode_pairs(tokenizer, batch)
+    outputs = model(**inputs, output_hidden_states=True)
+    good, bad = outputs.logits.flatten().chunk(2)
+    ids = inputs["input_ids"].masked_fill(inputs["token_type_ids"] == 0, tokenizer.pad_token_id)
+    good_ids, bad_ids = ids.chunk(2)
+    same = good_ids[:, :, None] == bad_ids[:, None, :]
+    differs = ~torch.cat([same.any(2), same.any(1)])
+    is_good = torch.cat([torch.ones_like(good_ids), torch.zeros_like(bad_ids)]).float()
+    verdicts = token_judge(outputs.hidden_states[-1]).squeeze(2)
+    return -logsigmoid(good - bad).mean() + binary_cross_entropy_with_logits(verdicts[differs], is_good[differs])

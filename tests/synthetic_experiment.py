@@ -1,0 +1,262 @@
+"""A small experiment directory made by real Ray Tune from fabricated numbers, for the tests of `analysis`.
+
+`directory()` makes it once per test session, in a process of its own: whatever another test does with Ray stays apart.
+Every number is a formula of the config, so that a test can say by hand what a report has to show.
+"""
+
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from analysis.results import FINISHED, Results, arm_key, label_arms, summarize
+
+STEPS = 40
+TEST_EVERY = 10
+PROMPTS = 40
+MIB = 2**20
+
+CONFIG: dict[str, Any] = {
+    "method": "lora",
+    "rank": 1,
+    "alpha": 1.0,
+    "targets": ["attn.c_attn"],
+    "also_train": [],
+    "tie_head": True,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "momentum": 0.9,
+    "betas": [0.9, 0.95],
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "clip_norm": 1.0,
+    "steps": STEPS,
+    "batch_size": 8,
+    "micro_batch": 8,
+    "block_size": 64,
+    "precision": "fp32",
+    "test_every": TEST_EVERY,
+    "test_windows": 4,
+    "seed": 1,
+}
+ARMS: list[dict[str, Any]] = [
+    {"method": "full", "rank": None, "lr": 2e-4},
+    {"rank": 1},
+    {"rank": 10},
+    {"rank": 100},
+    {"optimizer": "sgd"},
+    {"optimizer": "momentum"},
+    {"optimizer": "nesterov"},
+    {"optimizer": "adafactor"},  # fails in its second report
+    {"optimizer": "muon", "lr": 1.0},  # diverges in its third report
+    {"optimizer": "muon", "lr": 0.1},  # is ended in its second report because its loss is no number
+]
+FINAL_TEST_LOSS = {"full": 1.38, 1: 2.00, 10: 1.98, 100: 1.97}
+STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw": 2, "adafactor": 1, "muon": 1}
+WINS = {"full": 34, 1: 26, 10: 20, 100: 21}
+
+SPEC: dict[str, Any] = {
+    "name": "study",
+    "about": "Full fine-tuning, LoRA ranks and optimizers <compared>.",
+    "variant": "published",
+    "published_figures": True,
+    "seeds": [1],
+    "tables": [
+        {"title": "Full fine-tuning", "where": {"method": "full"}},
+        {"title": "LoRA rank", "factor": "rank", "where": {"optimizer": "adamw"}},
+        {"title": "Optimizer at LoRA rank 1", "factor": "optimizer", "where": {"method": "lora", "rank": 1}},
+    ],
+}
+SWEEP: dict[str, Any] = {
+    "name": "study",
+    "started_at": "2026-01-01T10:00:00",
+    "finished_at": "2026-01-01T10:05:00",
+    "command": "python -m sweep.run study",
+    "versions": {"torch": "2.13.0", "ray": "2.60.0"},
+    "hardware": {"device": "cpu", "cpus": 2},
+    "data": {"train_dialogues": 100, "test_dialogues": 10, "overlap": {"exact": 0, "opening": 2}},
+    "base": {"model": "gpt2"},
+}
+
+
+def rows(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that a trial reports, in order; a row of None stands for a failure."""
+    key = config["rank"] if config["method"] == "lora" else "full"
+    end = FINAL_TEST_LOSS[key] + {"sgd": 0.4, "momentum": 0.25, "nesterov": 0.24}.get(config["optimizer"], 0.0)
+    end += 0.01 * (config["seed"] - 1)
+    made = []
+    for step in range(0, STEPS + 1, TEST_EVERY):
+        left = 1 - step / STEPS
+        overfit = 0.6 * max(0.0, 0.5 - left) if key == "full" else 0.0
+        row: dict[str, Any] = {
+            "step": step,
+            "test_loss": end + 2 * left**2 + overfit,
+            "train_loss": None if step == 0 else end - (0.6 if key == "full" else 0.1) + 2 * left**2,
+            "tokens_seen": step * 8 * 64,
+            "tokens_per_second": 1000.0 + step,
+        }
+        row = {name: value for name, value in row.items() if value is not None}
+        made.append({**row, **memory(config), "test_perplexity": math.exp(row["test_loss"])})
+    if config["optimizer"] == "muon" and config["lr"] == 1.0:
+        made[2:] = [{**row, "test_loss": math.nan, "train_loss": math.inf} for row in made[2:]]
+    if key == 10:  # resumed: the row of step 20 comes twice, and the first one is not to be used
+        made.insert(2, {**made[2], "test_loss": 99.0})
+    last = {**made[-1], **rewards(config), "finished": True}
+    if config["optimizer"] == "muon":
+        last = {**made[-1], "finished": True}
+    return [*made[:-1], last]
+
+
+def memory(config: dict[str, Any]) -> dict[str, Any]:
+    """Memory figures in whole MiB: 500 of weights, gradients of 10 (LoRA) or 500 (full), whole optimizer states."""
+    trains = (10 if config["method"] == "lora" else 500) * MIB
+    state = STATES[config["optimizer"]] * trains
+    return {
+        "weight_bytes": 500 * MIB,
+        "gradient_bytes": trains,
+        "optimizer_state_bytes": state,
+        "peak_bytes": 500 * MIB + trains + state + 700 * MIB,
+        "retained_delta_bytes": 16 * MIB + state,
+        "peak_source": "cpu tensors",
+        "trainable_parameters": trains // 4,
+        "total_parameters": 125 * MIB,
+    }
+
+
+def margins(config: dict[str, Any]) -> list[float]:
+    """Reward minus the base model's for each prompt: WINS wins, two ties, the rest losses."""
+    key = config["rank"] if config["method"] == "lora" else "full"
+    wins = WINS[key] if config["optimizer"] == "adamw" else 12
+    size = 2.0 if key == "full" else 1.0
+    return [size if i < wins else 0.0 if i < wins + 2 else -1.0 for i in range(PROMPTS)]
+
+
+def rewards(config: dict[str, Any]) -> dict[str, float]:
+    """The reward metrics of a finished trial, from its margins."""
+    values = margins(config)
+    wins, ties = sum(v > 0 for v in values), sum(v == 0 for v in values)
+    counts = {"wins": wins, "ties": ties, "losses": PROMPTS - wins - ties, "win_rate": wins / PROMPTS}
+    return {**counts, "reward_margin_mean": sum(values) / PROMPTS, "reward_seconds": 1.5}
+
+
+def responses(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The lines of responses.jsonl; one tries to break out of the page, another out of its line."""
+    texts = [
+        "<script>alert('x')</script> & more",
+        *[f"Answer {i} of rank {config['rank']}." for i in range(1, PROMPTS)],
+    ]
+    texts[1] += "\u2028It goes on after a line separator."
+    return [
+        {
+            "prompt": f"Question {i}?",
+            "response": texts[i],
+            "reward": -1.0 + margin,
+            "base_response": f"Base answer {i}.",
+            "base_reward": -1.0,
+            "response_tokens": 5,
+        }
+        for i, margin in enumerate(margins(config))
+    ]
+
+
+def make(target: Path) -> None:
+    """Run the trials under Ray Tune, with `target` as the experiment directory."""
+    import ray
+    from ray import tune
+
+    class Fabricated(tune.Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            self.rows = iter(rows(config))
+            failures = {
+                ("adafactor", 1e-3): ValueError("no factor to adapt <at all>"),
+                ("muon", 0.1): FloatingPointError("test loss became nan by step 10"),
+            }
+            self.fails = failures.get((config["optimizer"], config["lr"]))
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.setup(new_config)
+            return True
+
+        def step(self) -> dict[str, Any]:
+            row = next(self.rows)
+            if self.fails and row["step"] == TEST_EVERY:
+                raise self.fails
+            return {**row, "done": bool(row.get("finished"))}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            return None
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    tuner = tune.Tuner(
+        tune.with_resources(Fabricated, {"cpu": 1}),
+        param_space=tune.grid_search([{**CONFIG, **arm, "suggested": {"branch": 0}} for arm in ARMS]),
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=2),
+        run_config=tune.RunConfig(
+            name=target.name,
+            storage_path=str(target.parent),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    for result in tuner.fit():
+        if result.metrics and result.metrics.get("wins") is not None:
+            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in responses(result.config or {}))
+            Path(result.path, "responses.jsonl").write_text("".join(lines))
+    ray.shutdown()
+    (target / "spec.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
+    (target / "sweep.json").write_text(json.dumps(SWEEP))
+
+
+@functools.cache
+def directory() -> Path:
+    """Path of the experiment directory. Read it, copy it, but do not write into it."""
+    target = Path(tempfile.mkdtemp(prefix="sft-sweep-test-")) / "study"
+    quiet = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on the loopback address
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    }
+    command = [sys.executable, "-m", "tests.synthetic_experiment", str(target)]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, env={**os.environ, **quiet}, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return target
+
+
+def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
+    """What `analysis.results.load` would return for finished trials of these configs, without a directory.
+
+    Each change is laid over CONFIG; its key "outcome" says what became of the trial, if it did not finish.
+    """
+    trials, curves, answers, configs = [], [], [], {}
+    made = [{**CONFIG, **{k: v for k, v in change.items() if k != "outcome"}} for change in changes]
+    labels = label_arms(made)
+    for number, (config, change) in enumerate(zip(made, changes, strict=True)):
+        key = {"trial": f"trial-{number}", "arm": labels[arm_key(config)]}
+        outcome = change.get("outcome", FINISHED)
+        trials.append({**key, "outcome": outcome, "reason": "", **config, **summarize(rows(config))})
+        curves += [{**key, "seed": config["seed"], **row} for row in rows(config)]
+        answers += [{**key, "seed": config["seed"], "index": i, **r} for i, r in enumerate(responses(config))]
+        configs[key["trial"]] = config
+    return Results(
+        directory=Path("/nowhere"),
+        trials=pd.DataFrame(trials),
+        curves=pd.DataFrame(curves),
+        responses=pd.DataFrame(answers if answered else [], columns=None if answered else ["trial", "arm", "index"]),
+        spec={},
+        sweep={},
+        configs=configs,
+    )
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -1,0 +1,23 @@
+"""cluster.yaml as Ray itself checks it, and against what the study asks for."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from sweep.load_spec import load_spec
+
+CLUSTER = yaml.safe_load((Path(__file__).parent.parent / "cluster.yaml").read_text(encoding="utf-8"))
+
+
+def test_ray_accepts_the_cluster_and_refuses_one_with_an_unknown_key() -> None:
+    validate_config(prepare_config(CLUSTER))
+    with pytest.raises(Exception, match="colour"):
+        validate_config(prepare_config({**CLUSTER, "colour": "blue"}))
+
+
+def test_a_worker_can_hold_a_trial_of_the_study() -> None:
+    worker, wanted = CLUSTER["available_node_types"]["gpu_worker"]["resources"], load_spec("study").resources
+    assert worker["CPU"] >= wanted.cpu
+    assert worker["GPU"] >= wanted.gpu

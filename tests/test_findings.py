@@ -1,0 +1,179 @@
+"""analysis.statistics and analysis.findings: what is claimed follows from the numbers, and no more than that."""
+
+import math
+import re
+
+import pytest
+from scipy import stats
+
+from analysis.arms import collect
+from analysis.findings import compare_rewards, compare_test_losses, find
+from analysis.results import Results, load
+from analysis.statistics import (
+    Interval,
+    holm,
+    mean_interval,
+    paired_test,
+    rank_direction,
+    sign_test,
+    welch_test,
+    wilson_interval,
+)
+from analysis.tables import build_tables
+from tests import synthetic_experiment as synthetic
+
+
+def text_of(results: Results, tables: list[dict[str, object]]) -> dict[str, str]:
+    """The sentences of each finding by its topic."""
+    arms = collect(results)
+    found = find(results, arms, build_tables(arms, {"tables": tables}))
+    return {finding.topic: " ".join(finding.sentences) for finding in found}
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (166, 166), (98, 166)])
+def test_wilson_interval_is_that_of_scipy(successes: int, n: int) -> None:
+    expected = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(successes, n) == pytest.approx((successes / n, expected.low, expected.high))
+
+
+def test_t_interval_of_three_values_by_hand() -> None:
+    # mean 2, standard deviation 1, t(0.975, 2) = 4.302653: 2 -+ 4.302653 / sqrt(3)
+    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, -0.484138, 4.484138), abs=1e-6)
+
+
+def test_one_value_has_no_interval() -> None:
+    interval = mean_interval([2.0])
+    assert interval.estimate == 2.0
+    assert not interval.known
+
+
+def test_sign_test_by_hand() -> None:
+    # 8 to 2: twice (45 + 10 + 1) of 1024 equally likely outcomes
+    assert sign_test(8, 2) == pytest.approx(112 / 1024)
+    assert sign_test(0, 0) == 1.0
+
+
+def test_paired_test_by_hand() -> None:
+    # five positive differences: all signs alike in 2 of 32 equally likely cases
+    assert paired_test([1.0, 2.0, 3.0, 4.0, 5.0, 0.0]) == pytest.approx(2 / 32)
+    assert paired_test([0.0, 0.0]) == 1.0
+
+
+def test_rank_direction_by_hand() -> None:
+    assert rank_direction([1.0, 2.0, 3.0, -9.0, 0.0]) == 1 + 2 + 3 - 4
+
+
+def test_welch_test_by_hand() -> None:
+    # means 1 and 4, both variances 1, n = 3: t = 3 / sqrt(2/3) with 4 degrees of freedom
+    expected = 2 * stats.t.sf(3 / math.sqrt(2 / 3), 4)
+    assert welch_test([0.0, 1.0, 2.0], [3.0, 4.0, 5.0]) == pytest.approx(expected)
+    assert welch_test([1.0, 1.0], [1.0, 1.0]) == 1.0
+
+
+def test_holm_by_hand() -> None:
+    # sorted 0.01, 0.02, 0.04 times 3, 2, 1 is 0.03, 0.04, 0.04; nothing passes one
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_arm_that_wins_beyond_chance_is_named_and_one_that_does_not_is_too() -> None:
+    results = load(synthetic.directory())
+    said = text_of(results, [])["Against the base model"]
+    assert "Wins exceed losses, and by more than chance, in full adamw (34 to 4, p < 0.001)." in said
+    p_value = 6 * stats.binomtest(26, 38).pvalue  # the second smallest of seven: six hypotheses are left
+    assert f"lora r1 adamw (26 to 12, p = {p_value:.3f})" in said.split("Not distinguishable")[1]
+
+
+def test_pairs_are_compared_on_the_same_prompts() -> None:
+    arms = collect(synthetic.in_memory({"rank": 1}, {"rank": 10}, {"rank": 100}))
+    found = {(one.better, one.worse): one for one in compare_rewards(arms)}
+    # They differ on prompts 20 to 27 alone, all in favour of rank 1: 2 of 256 cases, the least likely of three pairs.
+    pair = found["lora r1 adamw", "lora r10 adamw"]
+    assert pair.p_value == pytest.approx(3 * 2 / 256)
+    assert pair.difference.startswith("0.30 [")  # four prompts by 1 and four by 2, of 40
+    assert pair.differs
+    assert not found["lora r100 adamw", "lora r10 adamw"].differs
+
+
+def test_no_direction_is_claimed_where_mean_and_ranks_disagree() -> None:
+    results = synthetic.in_memory({"rank": 1}, {"rank": 10})
+    rows = results.responses
+    rows["reward"] = rows["base_reward"]
+    first = rows["trial"] == "trial-0"
+    rows.loc[first, "reward"] += [-30.0 if index == 0 else 0.5 for index in rows.loc[first, "index"]]
+    (pair,) = compare_rewards(collect(results))  # 39 of 40 prompts better by 0.5, the mean lower by 0.26
+    assert not pair.differs
+
+
+def test_with_one_seed_no_test_loss_difference_is_called_certain() -> None:
+    said = text_of(synthetic.in_memory({"rank": 1}, {"rank": 10}), [{"title": "Ranks", "factor": "rank"}])
+    assert "how far another seed would move it is unknown" in said["What it rests on"]
+    assert "lora r10 adamw (1.9800), 0.0200 below lora r1 adamw, a difference without an interval" in said["Ranks"]
+
+
+def test_with_several_seeds_test_losses_are_compared_over_seeds() -> None:
+    seeds = [{"rank": rank, "seed": seed} for rank in (1, 10) for seed in (1, 2, 3)]
+    (pair,) = compare_test_losses(collect(synthetic.in_memory(*seeds)))
+    expected = stats.ttest_ind([2.00, 2.01, 2.02], [1.98, 1.99, 2.00], equal_var=False).pvalue
+    assert (pair.better, pair.p_value) == ("lora r10 adamw", pytest.approx(expected))
+
+
+def test_peak_memory_is_compared_as_a_ratio() -> None:
+    said = text_of(synthetic.in_memory({"method": "full", "rank": None}, {}), [{"title": "Methods"}])["Methods"]
+    # 2700 MiB beside 1230 MiB
+    assert "from 1.20 GiB (lora r1 adamw) to 2.64 GiB (full adamw): 2.20 times as much, 1.44 GiB more" in said
+
+
+def test_peaks_measured_in_different_ways_are_not_compared() -> None:
+    results = synthetic.in_memory({"rank": 1}, {"rank": 10})
+    results.trials["peak_source"] = ["cuda allocator", "cpu tensors"]
+    assert "is not compared" in text_of(results, [{"title": "Ranks"}])["Ranks"]
+
+
+def test_test_loss_that_rose_again_is_told() -> None:
+    said = text_of(synthetic.in_memory({"method": "full", "rank": None}), [{"title": "Full"}])["Full"]
+    assert "Test loss rose again after its best in full adamw: from 1.6550 (step 30) to 1.6800, by 0.0250" in said
+
+
+def test_best_learning_rate_at_the_end_of_the_range_is_told() -> None:
+    results = synthetic.in_memory({"lr": 1e-4}, {"lr": 1e-3}, {"lr": 1e-2})
+    results.trials["test_loss"] = [2.2, 2.1, 2.0]
+    said = text_of(results, [{"title": "Rates", "factor": "lr"}])["Rates"]
+    assert "0.01 (an end of the range tried)" in said
+    results.trials["test_loss"] = [2.2, 2.0, 2.1]
+    assert "an end of the range" not in text_of(results, [{"title": "Rates", "factor": "lr"}])["Rates"]
+
+
+def test_tables_of_the_same_arms_are_told_once() -> None:
+    said = text_of(
+        synthetic.in_memory({"rank": 1}, {"rank": 10}), [{"title": "All"}, {"title": "Ranks", "factor": "rank"}]
+    )
+    assert list(said) == ["What it rests on", "Against the base model", "All"]
+
+
+def test_many_pairs_are_counted_and_not_all_named() -> None:
+    ranks = [{"rank": rank, "optimizer": name} for rank in (1, 10, 100) for name in ("sgd", "adamw", "momentum")]
+    said = text_of(synthetic.in_memory(*ranks), [{"title": "All"}])["All"]
+    assert re.search(
+        r"(\d+) of 36 pairs differ beyond uncertainty: .* and \d+ more\. The other \d+ pairs do not\.", said
+    )
+
+
+def test_wins_that_two_files_count_differently_are_reported() -> None:
+    results = synthetic.in_memory({"rank": 1}, {"rank": 10})
+    results.trials.loc[1, "wins"] += 1
+    said = text_of(results, [])["What it rests on"]
+    assert "The wins in result.json and in responses.jsonl disagree for lora r10 adamw." in said
+
+
+def test_sweep_in_which_nothing_finished_claims_nothing() -> None:
+    results = synthetic.in_memory({"outcome": "failed"}, {"rank": 10, "outcome": "failed"})
+    said = text_of(results, [{"title": "All"}])
+    assert said == {
+        "What it rests on": "0 of 2 trials finished (2 failed). Without a finished trial there is nothing to compare."
+    }
+
+
+def test_interval_without_limits_is_not_known() -> None:
+    assert not Interval(1.0, math.nan, math.nan).known
+    assert Interval(1.0, 0.5, 1.5).known

@@ -1,0 +1,183 @@
+"""analysis.results: an experiment directory that Ray Tune wrote becomes tidy DataFrames."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import results
+from sweep.errors import UserError
+from tests import synthetic_experiment as synthetic
+
+
+@pytest.fixture(scope="module")
+def loaded() -> results.Results:
+    return results.load(synthetic.directory())
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the experiment to damage."""
+    return Path(shutil.copytree(synthetic.directory(), tmp_path / "moved"))
+
+
+def trial_of(loaded: results.Results, arm: str) -> pd.Series:
+    return loaded.trials.set_index("arm").loc[arm]
+
+
+def result_file(directory: Path, arm: str) -> Path:
+    return directory / str(trial_of(results.load(directory), arm)["trial"]) / "result.json"
+
+
+def append(path: Path, *rows: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def test_numbers_of_a_finished_trial_are_those_of_the_last_line_of_its_result_json(loaded: results.Results) -> None:
+    trial = trial_of(loaded, "lora r100 adamw")
+    last = json.loads((loaded.directory / trial["trial"] / "result.json").read_text().splitlines()[-1])
+    assert trial["outcome"] == results.FINISHED
+    for name in ("test_loss", "train_loss", "peak_bytes", "optimizer_state_bytes", "wins", "win_rate"):
+        assert trial[name] == last[name]
+
+
+def test_best_test_loss_is_kept_with_its_step(loaded: results.Results) -> None:
+    # full adamw: 1.38 + 2 (1 - step/40)^2 + 0.6 max(0, step/40 - 0.5): 1.655 at step 30, 1.68 at step 40
+    trial = trial_of(loaded, "full adamw")
+    assert (trial["test_loss_best"], trial["test_loss_best_step"]) == (pytest.approx(1.655), 30)
+    assert trial["test_loss"] == pytest.approx(1.68)
+
+
+def test_speed_is_the_median_over_reports(loaded: results.Results) -> None:
+    assert trial_of(loaded, "full adamw")["tokens_per_second"] == 1020.0  # of 1000, 1010, 1020, 1030, 1040
+
+
+def test_every_trial_has_a_row_whatever_became_of_it(loaded: results.Results) -> None:
+    assert loaded.trials["outcome"].value_counts().to_dict() == {"finished": 7, "diverged": 2, "failed": 1}
+    assert len(loaded.trials) == len(synthetic.ARMS)
+
+
+def test_reason_of_a_failure_is_the_exception_and_not_rays_wrapper(loaded: results.Results) -> None:
+    assert trial_of(loaded, "lora r1 adafactor")["reason"] == "ValueError: no factor to adapt <at all>"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("ray.exceptions.RayTaskError(KeyError): 'lr'\n", "KeyError: 'lr'"),
+        ("  File x\ntorch.OutOfMemoryError: out.\nTried 2 GiB\n", "torch.OutOfMemoryError: out."),
+        ("Failure # 1\nValueError: first\nFailure # 2\nOSError: second\n", "OSError: second"),
+        ("The actor is dead because its worker process has died. Exit type: SYSTEM_ERROR\n", "worker process has died"),
+        (None, "no error was recorded"),
+    ],
+)
+def test_reason_is_found_in_the_texts_that_ray_leaves(error: str | None, reason: str) -> None:
+    assert reason in results.failure_reason(error)
+
+
+def test_diverged_trial_says_from_which_step_on(loaded: results.Results) -> None:
+    trial = trial_of(loaded, "lora r1 muon lr=1")
+    assert trial["outcome"] == results.DIVERGED
+    assert trial["reason"] == "the loss was no finite number from step 20 on"
+
+
+def test_trial_that_was_ended_because_its_loss_was_no_number_has_diverged_and_not_failed(
+    loaded: results.Results,
+) -> None:
+    trial = trial_of(loaded, "lora r1 muon lr=0.1")
+    assert trial["outcome"] == results.DIVERGED
+    assert trial["reason"] == "FloatingPointError: test loss became nan by step 10"
+
+
+def test_what_a_search_algorithm_keeps_in_a_config_is_no_part_of_the_arm(loaded: results.Results) -> None:
+    assert all("suggested" not in config for config in loaded.configs.values())
+
+
+def test_objective_that_is_not_known_before_the_first_step_is_no_divergence(copy: Path) -> None:
+    path = result_file(copy, "lora r1 adamw")
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps({**json.loads(first), "train_loss": float("nan")}) + "\n" + "".join(rest))
+    assert trial_of(results.load(copy), "lora r1 adamw")["outcome"] == results.FINISHED
+
+
+def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Results) -> None:
+    curve = loaded.curves[loaded.curves["arm"] == "lora r10 adamw"].set_index("step")["test_loss"]
+    assert curve.index.tolist() == [0, 10, 20, 30, 40]
+    assert curve[20] == pytest.approx(1.98 + 2 * 0.5**2)  # and not 99, which came first
+
+
+def test_what_a_lost_attempt_reported_is_dropped(copy: Path) -> None:
+    append(result_file(copy, "lora r1 adamw"), {"step": 10, "test_loss": 7.0})
+    trial = trial_of(results.load(copy), "lora r1 adamw")
+    assert (trial["step"], trial["test_loss"], trial["outcome"]) == (10, 7.0, results.STOPPED)
+
+
+def test_row_with_rewards_alone_keeps_the_losses_of_its_step(copy: Path) -> None:
+    append(result_file(copy, "lora r1 adamw"), {"step": 40, "wins": 3})
+    trial = trial_of(results.load(copy), "lora r1 adamw")
+    assert (trial["test_loss"], trial["wins"]) == (pytest.approx(2.0), 3)
+
+
+def test_half_a_line_left_by_a_killed_process_costs_that_line_only(copy: Path) -> None:
+    path = result_file(copy, "lora r1 adamw")
+    path.write_text(path.read_text() + '{"step": 50, "test_lo')
+    assert trial_of(results.load(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
+
+
+def test_config_that_ray_lost_is_read_from_params_json(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in copy.glob("*/params.json"):  # 1e-05 without a dot is a text to YAML
+        path.write_text(path.read_text().replace('"lr": 0.001', '"lr": 1e-05'))
+
+    class Forgetful(results.ExperimentAnalysis):  # type: ignore[misc]
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            for trial in self.trials:
+                trial.config = None
+
+    monkeypatch.setattr(results, "ExperimentAnalysis", Forgetful)
+    assert trial_of(results.load(copy), "lora r10 adamw")["lr"] == 1e-05
+
+
+def test_responses_come_with_trial_and_prompt(loaded: results.Results) -> None:
+    answers = loaded.responses[loaded.responses["arm"] == "full adamw"]
+    assert answers["index"].tolist() == list(range(synthetic.PROMPTS))
+    assert (answers["reward"] - answers["base_reward"]).gt(0).sum() == synthetic.WINS["full"]
+
+
+def test_arms_of_the_same_short_name_are_told_apart_by_the_fields_that_differ() -> None:
+    configs = [{**synthetic.CONFIG, "lr": lr, "seed": seed} for lr in (1e-3, 3e-4) for seed in (1, 2)]
+    other = {**synthetic.CONFIG, "rank": 10}
+    labels = results.label_arms([*configs, other])
+    assert list(labels.values()) == ["lora r1 adamw lr=0.001", "lora r1 adamw lr=0.0003", "lora r10 adamw"]
+
+
+def test_numbers_of_a_label_have_no_more_digits_than_it_takes_to_tell_arms_apart() -> None:
+    close = results.label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.00123499))
+    apart = results.label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.0056789))
+    assert list(close.values()) == ["lora r1 adamw lr=0.00123456", "lora r1 adamw lr=0.00123499"]
+    assert list(apart.values()) == ["lora r1 adamw lr=0.00123", "lora r1 adamw lr=0.00568"]
+
+
+def test_relative_path_of_a_moved_directory_is_accepted(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy.parent)
+    assert len(results.load(Path("moved")).trials) == len(synthetic.ARMS)
+
+
+def test_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing-here is not a directory"):
+        results.load(tmp_path / "nothing-here")
+
+
+def test_directory_without_an_experiment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not an experiment"):
+        results.load(tmp_path)
+
+
+def test_unreadable_experiment_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "experiment_state-2026.json").write_text("{")
+    with pytest.raises(UserError, match="that Ray cannot read"):
+        results.load(tmp_path)

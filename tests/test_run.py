@@ -1,0 +1,253 @@
+"""The real command, end to end: a sweep with a failing trial, a killed driver, Ctrl-C, bad specs and bad data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from sweep.names import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
+from sweep.run import main
+from tests.conftest import Parts
+from tests.test_trial_run import timeless
+
+ROOT = Path(__file__).parent.parent
+Here = Callable[..., tuple[int, str, str]]
+LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "sweep.run", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {**os.environ, "SFT_SWEEP_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "160"}
+
+
+def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+@pytest.fixture
+def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command in this process, for what ends before Ray starts: exit code, output, errors."""
+    monkeypatch.setenv("SFT_SWEEP_CACHE", environment["SFT_SWEEP_CACHE"])
+    monkeypatch.setenv("COLUMNS", environment["COLUMNS"])
+
+    def main_here(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return main_here
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def rows(trial: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (trial / "result.json").read_text(encoding="utf-8").splitlines()]
+
+
+def ours(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as the trial made them, without what Ray adds and without times."""
+    known = {"step", "train_loss", "test_loss", "learning_rate", "peak_bytes", "win_rate", "reward_mean", "finished"}
+    return timeless([{k: v for k, v in row.items() if k in known} for row in values])
+
+
+def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
+    experiment = tmp_path / "experiment"
+    ran = run(environment, parts.write_spec(tmp_path, space=space, max_failures=0), "--output", experiment)
+
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert "2 finished, 1 failed" in ran.stdout
+    report = (experiment / "report" / "report.md").read_text(encoding="utf-8")
+    for text in (ran.stdout, report):
+        assert "loss became" in text
+        assert "lora r2 sgd" in text
+    assert (experiment / "report" / "report.html").stat().st_size > 10_000
+    finished = sorted(path.parent for path in experiment.glob(f"*/{FINISHED_FILE}"))
+    assert [path.name.rsplit("-", 1)[0] for path in finished] == ["full-adamw-lr0.001-s0", "lora-r2-sgd-lr0.01-s0"]
+    for trial in finished:
+        assert [row["step"] for row in rows(trial)] == [0, 3, 6]
+        assert ours(rows(trial)) == ours(json.loads((trial / FINISHED_FILE).read_text())["rows"])
+        assert (trial / RESPONSES_FILE).exists()
+        assert list(trial.glob("events.out.tfevents.*"))
+    assert len(list(experiment.glob("*/error.txt"))) == 1
+    assert yaml.safe_load((experiment / SPEC_FILE).read_text())["max_failures"] == 0
+    record = json.loads((experiment / SWEEP_FILE).read_text())
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["finished_at"]
+
+    before = (experiment / "report" / "trials.csv").read_text()
+    for path in (experiment / "report").glob("*.*"):
+        path.unlink()
+    rebuild = [sys.executable, "-m", "analysis.report", str(experiment)]
+    assert subprocess.run(rebuild, cwd=ROOT, capture_output=True).returncode == 0
+    assert (experiment / "report" / "trials.csv").read_text() == before
+
+
+def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_an_unbroken_sweep(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    short, long = {**LONG, "steps": 20}, {**LONG, "steps": 400}
+    space = [
+        {"method": "full", "optimizer": "adamw", "lr": 1e-3, "steps": short["steps"]},
+        {"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2},
+    ]
+    spec = parts.write_spec(tmp_path, space=space, trial=long, checkpoint_seconds=0)
+    # one trial at a time, so that the first has finished when the driver is killed in the second
+    resources = json.dumps({"cpu": os.cpu_count()})
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    driver = subprocess.Popen(
+        command(spec, "--output", broken, "--set", f"resources={resources}"),
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: bool(list(broken.glob("lora*/checkpoint.pt"))))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    [finished] = broken.glob(f"full*/{FINISHED_FILE}")
+    assert not list(broken.glob(f"lora*/{FINISHED_FILE}"))
+    kept = finished.read_bytes(), finished.stat().st_mtime_ns
+
+    resumed = run(environment, "--resume", broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert (finished.read_bytes(), finished.stat().st_mtime_ns) == kept
+    assert run(environment, spec, "--output", whole, "--set", f"resources={resources}").returncode == 0
+    for trial in sorted(path.parent for path in whole.glob(f"*/{FINISHED_FILE}")):
+        again = broken / trial.name
+        last = {row["step"]: row for row in rows(again)}
+        assert ours(list(last.values())) == ours(rows(trial))
+        left, right = load_file(again / TRAINED_FILE), load_file(trial / TRAINED_FILE)
+        assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    experiment = tmp_path / "experiment"
+    spec = parts.write_spec(tmp_path, trial=LONG, checkpoint_seconds=0)
+    driver = subprocess.Popen(
+        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 130
+    assert "2 interrupted" in output
+    assert f"continue with: python -m sweep.run --resume {experiment}" in output
+    assert (experiment / "report" / "report.html").exists()
+    assert list(experiment.glob("*/checkpoint.pt"))
+
+
+def test_optuna_searches_conditionally_and_a_resumed_search_tells_what_it_knows(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    space = [
+        {"method": "full", "optimizer": "adamw", "lr": {"low": 1e-4, "high": 1e-2, "log": True}},
+        {"method": "lora", "rank": [1, 2], "optimizer": "sgd", "lr": {"low": 1e-3, "high": 1e-1, "log": True}},
+    ]
+    experiment = tmp_path / "experiment"
+    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3, metric="reward_mean")
+    first = run(environment, spec, "--output", experiment)
+    assert first.returncode == 0, first.stderr
+    assert "3 finished" in first.stdout
+    before = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
+    configs = [json.loads(content)["config"] for content in before.values()]
+    assert len(before) == 3
+    assert all((c["rank"] is None) == (c["method"] == "full") for c in configs)
+
+    content = yaml.safe_load((experiment / SPEC_FILE).read_text())
+    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**content, "trials": 4}))
+    more = run(environment, "--resume", experiment)
+    assert more.returncode == 0, more.stderr
+    after = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
+    assert len(after) == 4
+    assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda spec, folder: spec["trial"].update(steps="many"), "trial.steps: 'many' is not accepted"),
+        (lambda spec, folder: spec["trial"].update(block_size=65), "block_size: 65 is more than the 64 positions"),
+        (lambda spec, folder: spec["reward"].update(new_tokens=60), "exceeds the model's 64 positions"),
+        (lambda spec, folder: spec["data"].update(field="picked"), "picked"),
+        (lambda spec, folder: (folder / "empty.jsonl").touch(), "empty.jsonl"),
+        (lambda spec, folder: spec["model"].update(name=spec["reward"]["model"]), "deberta-v2 model; accepted: GPT-2"),
+        (lambda spec, folder: spec["reward"].update(model=str(folder)), "reward.model: "),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line_before_any_trial(
+    parts: Parts, here: Here, tmp_path: Path, break_it: Callable[..., None], message: str
+) -> None:
+    spec = parts.spec()
+    break_it(spec, tmp_path)
+    if (tmp_path / "empty.jsonl").exists():
+        spec["data"]["test"] = [str(tmp_path / "empty.jsonl")]
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    code, _, errors = here(path, "--output", tmp_path / "experiment")
+    assert code == 2
+    [line] = errors.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "experiment").exists()
+
+
+def test_a_directory_in_use_or_not_an_experiment_is_refused(parts: Parts, here: Here, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    spec = parts.write_spec(tmp_path)
+    for arguments, message in [
+        ((spec, "--output", tmp_path / "mine"), "is not empty"),
+        (("--resume", tmp_path / "mine"), "no spec.yaml in it"),
+        (("--resume", tmp_path / "mine", "--set", "trial.steps=3"), "not accepted with --resume"),
+    ]:
+        code, _, errors = here(*arguments)
+        assert code == 2
+        assert message in errors
+
+
+def test_the_data_can_be_written_out_and_read_back(parts: Parts, here: Here, tmp_path: Path) -> None:
+    assert here(parts.write_spec(tmp_path), "--write-data", tmp_path / "data")[0] == 0
+    written = [tmp_path / "data" / f"sft_{split}.json" for split in ("train", "test")]
+    originals = [json.loads(line)["chosen"] for line in parts.train.read_text().splitlines()]
+    assert [record["chosen"] for record in json.loads(written[0].read_text())] == originals
+    again = parts.write_spec(tmp_path, data={"train": [str(written[0])], "test": [str(written[1])], "exclude": []})
+    assert here(again, "--write-data", tmp_path / "again")[0] == 0
+    assert (tmp_path / "again" / "sft_train.json").read_bytes() == written[0].read_bytes()
+
+
+def test_dry_run_prints_every_trial_and_runs_nothing(here: Here, tmp_path: Path) -> None:
+    code, output, _ = here("study", "--dry-run", "--output", tmp_path / "experiment")
+    assert code == 0
+    for label in (
+        "full adamw",
+        "lora r1 adamw",
+        "lora r10 adamw",
+        "lora r100 adamw",
+        "lora r1 sgd",
+        "lora r1 nesterov",
+    ):
+        assert label in output
+    assert "resources per trial: 4 CPU, 1 GPU" in output
+    assert not (tmp_path / "experiment").exists()
