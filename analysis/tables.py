@@ -12,8 +12,6 @@ from analysis.columns import MISSING, columns_for
 from analysis.results import FINISHED, OPTIMIZERS, REPLICATE_FIELD, show_field
 from sweep.names import PEAK_SOURCE
 
-DEFAULT_FACTORS = ("method", "rank", "optimizer", "lr")
-
 DEPENDENT_FIELDS = ("rank", "alpha", "targets", "also_train", "momentum", "betas")
 """Fields that a method or an optimizer may not have; None then."""
 
@@ -46,14 +44,13 @@ def build_tables(arms: list[Arm], spec: Mapping[str, Any]) -> list[ComparisonTab
 
     Args:
         arms: all arms of the sweep.
-        spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms
-            and one for each of method, rank, optimizer and learning rate that takes several values.
+        spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms.
 
     Returns:
         The tables, also those that no arm matches.
     """
     tables: list[ComparisonTable] = []
-    for one in spec.get("tables") or _default_tables(arms):
+    for one in spec.get("tables") or [{"title": "All arms"}]:
         title = str(one.get("title") or one.get("factor") or "All arms")
         anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "table"
         if anchor in {table.anchor for table in tables}:
@@ -157,9 +154,3 @@ def _notes(arms: list[Arm], factor: str | None, headings: list[str]) -> list[str
     if "tokens/s" in headings:
         notes.append("tokens/s is the median over the reports of a trial.")
     return notes
-
-
-def _default_tables(arms: list[Arm]) -> list[dict[str, Any]]:
-    varying = varying_fields(arms)
-    factors = [{"title": f"By {name}", "factor": name} for name in DEFAULT_FACTORS if name in varying]
-    return [{"title": "All arms"}, *factors]

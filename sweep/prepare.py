@@ -43,7 +43,7 @@ def prepare(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     assets = demo_assets_if_needed(spec, cache_dir, say)
-    tokenizer_name = _folder(spec.model.tokenizer or spec.model.name, assets and assets.base_model)
+    tokenizer_name = _folder(spec.model.tokenizer or spec.model.name, assets.base_model if assets else None)
     tokenizer = load_tokenizer(tokenizer_name)
     base_model = _base_model(spec.model, len(tokenizer), assets, cache_dir, say)
     config = _read_config(base_model, "model.name")
@@ -58,7 +58,7 @@ def prepare(
     prompts: list[str] = []
     reward = spec.reward
     if reward.model is not None:
-        reward_model = _folder(reward.model, assets and assets.reward_model)
+        reward_model = _folder(reward.model, assets.reward_model if assets else None)
         reward = reward.model_copy(update={"model": reward_model})
         _check_reward_model(reward_model)
         prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
@@ -94,8 +94,8 @@ def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
 
     data = spec.data
     return DataSources(
-        train=resolve(data.train, assets and assets.train_file),
-        test=resolve(data.test, assets and assets.test_file),
+        train=resolve(data.train, assets.train_file if assets else None),
+        test=resolve(data.test, assets.test_file if assets else None),
         exclude=resolve(data.exclude, None),
         field=data.field,
         test_fraction=data.test_fraction,
@@ -118,7 +118,7 @@ def _folder(name: str, demo: Path | None) -> str:
 
 def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_dir: Path, say: Say) -> str:
     if model.init == "pretrained":
-        return _folder(model.name, assets and assets.base_model)
+        return _folder(model.name, assets.base_model if assets else None)
     config = gpt2_config(model.name, model.shape.model_dump(exclude_none=True))
     if config.n_embd % config.n_head:
         raise UserError(f"model.shape: n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")

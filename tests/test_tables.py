@@ -113,9 +113,11 @@ def test_columns_without_a_value_are_left_out() -> None:
     assert "win rate" not in table.frame
 
 
-def test_without_tables_in_the_spec_there_is_one_of_all_arms_and_one_per_varying_factor() -> None:
+def test_without_tables_in_the_spec_there_is_one_of_all_arms() -> None:
     arms = arms_of({"rank": 1}, {"rank": 10}, {"rank": 10, "lr": 1e-2})
-    assert [table.title for table in build_tables(arms, {})] == ["All arms", "By rank", "By lr"]
+    (table,) = build_tables(arms, {})
+    assert table.title == "All arms"
+    assert len(table.frame) == 3
 
 
 def test_rows_of_a_factor_follow_its_levels() -> None:

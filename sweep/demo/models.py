@@ -115,7 +115,8 @@ def pretrain_base_model(
     rng = random.Random(seed)
     tokenizer = language_model_tokenizer(tokenizer_json, sizes.positions)
     mixture = [d.chosen if rng.random() < sizes.share_of_good else d.rejected for d in dialogues]
-    tokens = torch.tensor(sum(tokenizer([text + END_OF_TEXT for text in mixture])["input_ids"], []))
+    good_tokens = _joined_tokens(tokenizer, [d.chosen for d in dialogues])
+    mixed_tokens = _joined_tokens(tokenizer, mixture)
     end = tokenizer.eos_token_id
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -133,8 +134,9 @@ def pretrain_base_model(
         pad_token_id=end,
     )
     model = GPT2LMHeadModel(config).train()
-    trainer = Trainer(list(model.parameters()), sizes.learning_rate, sizes.steps)
-    for _ in range(sizes.steps):
+    trainer = Trainer(list(model.parameters()), sizes.learning_rate, sizes.good_steps + sizes.mixed_steps)
+    for step in range(sizes.good_steps + sizes.mixed_steps):
+        tokens = good_tokens if step < sizes.good_steps else mixed_tokens
         starts = torch.randint(len(tokens) - sizes.block, (sizes.batch, 1))
         windows = tokens[starts + torch.arange(sizes.block + 1)]
         logits = model(input_ids=windows[:, :-1]).logits
@@ -142,6 +144,12 @@ def pretrain_base_model(
     model.config.activation_function = "gelu_new"  # the same function by the name in GPT-2 checkpoints, but slower
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _joined_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Tensor:
+    """The tokens of all texts in one row, each text closed by `<|endoftext|>`."""
+    rows = tokenizer([text + END_OF_TEXT for text in texts])["input_ids"]
+    return torch.tensor([token for row in rows for token in row])
 
 
 def reward_accuracy(model: nn.Module, tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialogue]) -> float:

@@ -9,20 +9,22 @@ class BaseModelSizes:
 
     Attributes:
         layers, width, heads, positions: shape of the GPT-2.
-        steps, batch, block: optimizer steps, windows per step, tokens per window.
+        good_steps, mixed_steps: optimizer steps on good replies alone, then on the mixture.
+        batch, block: windows per step, tokens per window.
         learning_rate: peak of the one-cycle schedule.
-        share_of_good: share of the dialogues that end in the good reply; the others end in the bad one.
+        share_of_good: share of the mixture's dialogues that end in the good reply; the others end in the bad one.
     """
 
     layers: int = 2
     width: int = 128
-    heads: int = 4
+    heads: int = 2
     positions: int = 256
-    steps: int = 900
-    batch: int = 4
-    block: int = 96
+    good_steps: int = 750
+    mixed_steps: int = 200
+    batch: int = 6
+    block: int = 64
     learning_rate: float = 8e-3
-    share_of_good: float = 0.35
+    share_of_good: float = 0.3
 
 
 @dataclass(frozen=True)
