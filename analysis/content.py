@@ -64,7 +64,9 @@ def gather(results: Results) -> Content:
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
-        facts=flatten({**others, "seeds": _seeds(results), "directory": results.directory.name}),
+        facts=flatten(
+            {**others, "variant": spec.get("variant"), "seeds": _seeds(results), "directory": results.directory.name}
+        ),
         findings=find(results, arms, tables),
         tables=tables,
         drawings={name: drawing for name, drawing in drawings.items() if drawing},

@@ -43,7 +43,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def __init__(self, planned: list[TrialConfig], total: int, console: Console) -> None:
         self.total = total
-        self.lines = {config.name: Line(config.label, config.steps) for config in planned}
+        self.lines = {config.name: _line(config) for config in planned}
         self._console = console
         self._started = time.monotonic()
         self._live = Live(
@@ -117,12 +117,16 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def _line(self, trial: Any) -> Line:
         if str(trial) not in self.lines:
             config = trial_config(trial.config)
-            self.lines[str(trial)] = Line(config.label, config.steps)
+            self.lines[str(trial)] = _line(config)
         return self.lines[str(trial)]
 
     def _say(self, text: str) -> None:
         if not self._console.is_terminal:
             self._console.print(f"{clock(time.monotonic() - self._started)}  {text}", highlight=False)
+
+
+def _line(config: TrialConfig) -> Line:
+    return Line(config.name.rpartition("-")[0], config.steps)  # the directory's name without its digest
 
 
 def trial_config(config: dict[str, Any]) -> TrialConfig:

@@ -28,7 +28,7 @@ REFUSALS = (
     "I can't answer this question.",
     "Sorry, I am not allowed to talk about that.",
 )
-SHARE_OF_FOLLOW_UPS = 0.3
+SHARE_OF_FOLLOW_UPS = 0.2
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ FAULTS: dict[str, Callable[[random.Random, Exchange], str]] = {
 KNOWLEDGE_FAULTS = ("wrong", "off topic")
 """The faults in `FAULTS` that no one can see without the question."""
 
-_FAULT_WEIGHTS = {"wrong": 2.0}
+_FAULT_WEIGHTS = {"wrong": 2.0, "curt": 2.0, "rude": 2.0, "needless refusal": 2.0}
 
 
 def draw_dialogue(rng: random.Random) -> Dialogue:

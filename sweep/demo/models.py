@@ -134,13 +134,16 @@ def pretrain_base_model(
         pad_token_id=end,
     )
     model = GPT2LMHeadModel(config).train()
-    trainer = Trainer(list(model.parameters()), sizes.learning_rate, sizes.good_steps + sizes.mixed_steps)
-    for step in range(sizes.good_steps + sizes.mixed_steps):
-        tokens = good_tokens if step < sizes.good_steps else mixed_tokens
-        starts = torch.randint(len(tokens) - sizes.block, (sizes.batch, 1))
-        windows = tokens[starts + torch.arange(sizes.block + 1)]
-        logits = model(input_ids=windows[:, :-1]).logits
-        trainer.step(cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten()))
+    for tokens, steps, learning_rate in (
+        (good_tokens, sizes.good_steps, sizes.good_learning_rate),
+        (mixed_tokens, sizes.mixed_steps, sizes.mixed_learning_rate),
+    ):
+        trainer = Trainer(list(model.parameters()), learning_rate, steps)
+        for _ in range(steps):
+            starts = torch.randint(len(tokens) - sizes.block, (sizes.batch, 1))
+            windows = tokens[starts + torch.arange(sizes.block + 1)]
+            logits = model(input_ids=windows[:, :-1]).logits
+            trainer.step(cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten()))
     model.config.activation_function = "gelu_new"  # the same function by the name in GPT-2 checkpoints, but slower
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

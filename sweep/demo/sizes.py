@@ -11,7 +11,7 @@ class BaseModelSizes:
         layers, width, heads, positions: shape of the GPT-2.
         good_steps, mixed_steps: optimizer steps on good replies alone, then on the mixture.
         batch, block: windows per step, tokens per window.
-        learning_rate: peak of the one-cycle schedule.
+        good_learning_rate, mixed_learning_rate: peaks of the one-cycle schedules of these two stages.
         share_of_good: share of the mixture's dialogues that end in the good reply; the others end in the bad one.
     """
 
@@ -19,12 +19,13 @@ class BaseModelSizes:
     width: int = 128
     heads: int = 2
     positions: int = 256
-    good_steps: int = 750
+    good_steps: int = 700
     mixed_steps: int = 200
-    batch: int = 6
-    block: int = 64
-    learning_rate: float = 8e-3
-    share_of_good: float = 0.3
+    batch: int = 4
+    block: int = 128
+    good_learning_rate: float = 8e-3
+    mixed_learning_rate: float = 3e-3
+    share_of_good: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class RewardModelSizes:
     steps: int = 500
     batch: int = 16
     learning_rate: float = 2e-3
-    hard_weight: float = 4.0
+    hard_weight: float = 5.0
     check_every: int = 50
     enough: float = 0.96
     required: float = 0.85
