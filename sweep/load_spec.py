@@ -24,6 +24,10 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)  # a SafeLoader, so nothing but plain values
+
+
 def preset_names() -> list[str]:
     """Names of the presets, sorted."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -79,7 +83,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is missing, is not UTF-8, is not YAML, or does not hold a mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        content = _parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -140,7 +144,7 @@ def _split_override(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UserError(f"--set {text!r} is not accepted; write --set key=value, such as --set trial.steps=100")
     try:
-        return key, yaml.load(value, _Loader)  # a SafeLoader
+        return key, _parse(value)
     except yaml.YAMLError:
         raise UserError(f"--set {text!r}: the value is not valid YAML") from None
 

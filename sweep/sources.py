@@ -106,6 +106,7 @@ def _short(value: object) -> str:
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
+    """What the user is told of a file that cannot be opened or decompressed."""
     return UserError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
+from sweep.names import FINISHED_FILE
 from sweep.ray_environment import LOCAL, set_ray_environment
+from tests.conftest import Parts
 
 PORT = 26_379
 ROOT = Path(__file__).parent.parent
@@ -44,45 +46,57 @@ with ray_session(None, dashboard=False) as dashboard:
     assert resources.startswith("0.0 True no GPU here, so trials run on CPU; ")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    command = ["ray", "start", "--head", f"--port={PORT}", "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block"]
+    """A running cluster of one node that declares a GPU, which is enough for scheduling."""
+    ray = str(Path(sys.executable).parent / "ray")
+    node = ["--node-ip-address=127.0.0.1", "--num-cpus=2", "--num-gpus=1", "--include-dashboard=false"]
     head = subprocess.Popen(
-        [
-            str(Path(sys.executable).parent / command[0]),
-            *command[1:],
-            "--include-dashboard=false",
-            "--disable-usage-stats",
-        ],
+        [ray, "start", "--head", f"--port={PORT}", *node, "--disable-usage-stats", "--block"],
         env=ON_LOOPBACK,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert head.stdout is not None
-    for line in head.stdout:
-        if "Ray runtime started" in line:
-            break
+    assert any("Ray runtime started" in line for line in head.stdout)
     yield f"127.0.0.1:{PORT}"
     head.terminate()
     head.wait(30)
 
 
-def test_a_cluster_gets_the_code_sent_along(cluster: str, tmp_path: Path) -> None:
+def test_a_clusters_nodes_get_the_code_sent_along_and_their_gpus_are_counted(cluster: str, tmp_path: Path) -> None:
     script = f"""
 from sweep.ray_environment import set_ray_environment
 set_ray_environment({cluster!r})
 import ray
-from sweep.ray_session import ray_session
+from sweep.errors import UserError
+from sweep.ray_session import fit_resources, ray_session
+from sweep.spec import Resources
 with ray_session({cluster!r}, dashboard=False):
     @ray.remote
     def where():
         import analysis.tables, model.sft, sweep.trial, sweep.load_spec
         return sweep.trial.__file__, sweep.load_spec.preset_names()
     print(*ray.get(where.remote()))
+    print(fit_resources(Resources(cpu=1, gpu=0.5)))
+    try: fit_resources(Resources(gpu=2))
+    except UserError as error: print(error)
 """
-    path, presets = run(script, tmp_path).splitlines()[-1].split(" ", 1)
-    assert "py_modules" in path
-    assert "study" in presets
+    code, fitted, refused = run(script, tmp_path).splitlines()[-3:]
+    assert "py_modules" in code
+    assert "study" in code
+    assert fitted == "(Resources(cpu=1.0, gpu=0.5), None)"
+    assert refused == "resources.gpu: 2 is more than the 1 that the largest node has"
+
+
+def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Parts, tmp_path: Path) -> None:
+    spec = parts.write_spec(tmp_path, resources={"cpu": 1, "gpu": 0.5})
+    command = [sys.executable, "-m", "sweep.run", str(spec), "--address", cluster, "--output", str(tmp_path / "out")]
+    environment = {**ON_LOOPBACK, "SFT_SWEEP_CACHE": str(tmp_path / "cache")}
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    assert "2 finished, 0 failed" in ran.stdout
+    assert len(list((tmp_path / "out").glob(f"*/{FINISHED_FILE}"))) == 2
 
 
 def test_a_cluster_that_is_not_there_is_named_at_once() -> None:

@@ -208,7 +208,7 @@ FAULTS: dict[str, Callable[[random.Random, Exchange], str]] = {
 KNOWLEDGE_FAULTS = ("wrong", "off topic")
 """The faults in `FAULTS` that no one can see without the question."""
 
-_FAULT_WEIGHTS = {"wrong": 2.0, "curt": 2.0, "rude": 2.0, "needless refusal": 2.0}
+_FAULT_WEIGHTS = {"wrong": 2.0, "curt": 3.0, "rude": 3.0, "needless refusal": 3.0}
 
 
 def draw_dialogue(rng: random.Random) -> Dialogue:

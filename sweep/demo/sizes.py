@@ -19,13 +19,13 @@ class BaseModelSizes:
     width: int = 128
     heads: int = 2
     positions: int = 256
-    good_steps: int = 700
-    mixed_steps: int = 200
+    good_steps: int = 650
+    mixed_steps: int = 250
     batch: int = 4
     block: int = 128
     good_learning_rate: float = 8e-3
-    mixed_learning_rate: float = 3e-3
-    share_of_good: float = 0.2
+    mixed_learning_rate: float = 4e-3
+    share_of_good: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class RewardModelSizes:
     width: int = 64
     heads: int = 2
     positions: int = 128
-    gap_steps: int = 800
-    gap_batch: int = 24
+    gap_steps: int = 1200
+    gap_batch: int = 16
     gap_learning_rate: float = 5e-3
     steps: int = 500
     batch: int = 16
     learning_rate: float = 2e-3
-    hard_weight: float = 5.0
+    hard_weight: float = 7.0
     check_every: int = 50
     enough: float = 0.96
     required: float = 0.85

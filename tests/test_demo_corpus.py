@@ -1,0 +1,70 @@
+"""The demo's dialogues: what a sweep, its test loss and its win rates rely on."""
+
+import random
+
+from sweep.demo.corpus import FAULTS, draw_dialogue, make_corpus
+from sweep.demo.skills import SKILLS
+
+CORPUS = make_corpus(seed=0, train=3000, test=200, prompts=100)
+
+
+def test_same_seed_same_corpus_and_another_seed_another() -> None:
+    again = make_corpus(seed=0, train=3000, test=200, prompts=100)
+    other = make_corpus(seed=1, train=3000, test=200, prompts=100)
+    assert again == CORPUS
+    assert other != CORPUS
+
+
+def test_thousands_of_dialogues_use_every_skill_and_every_fault() -> None:
+    assert len(SKILLS) >= 10
+    assert {dialogue.skill for dialogue in CORPUS.train} == {skill.name for skill in SKILLS}
+    assert {dialogue.fault for dialogue in CORPUS.train} == set(FAULTS)
+    assert len({dialogue.prompt for dialogue in CORPUS.train}) == 3000
+
+
+def test_chosen_and_rejected_differ_in_the_last_reply_alone() -> None:
+    for dialogue in CORPUS.train:
+        assert dialogue.chosen.startswith("\n\nHuman: ")
+        shared, good = dialogue.chosen.rsplit("\n\nAssistant: ", 1)
+        also_shared, bad = dialogue.rejected.rsplit("\n\nAssistant: ", 1)
+        assert shared == also_shared
+        assert shared.endswith(f"\n\nHuman: {dialogue.question}")
+        assert (good, bad) == (dialogue.good, dialogue.bad)
+        assert good != bad
+
+
+def test_some_dialogues_have_several_turns() -> None:
+    turns = {dialogue.chosen.count("\n\nHuman: ") for dialogue in CORPUS.train}
+    assert turns == {1, 2}
+
+
+def test_every_good_reply_is_a_full_sentence_that_holds_what_the_skill_knows() -> None:
+    facts = {skill.name: skill.facts for skill in SKILLS}
+    for dialogue in CORPUS.train:
+        known = facts[dialogue.skill]
+        assert dialogue.good[0].isupper()
+        assert dialogue.good[-1] in ".!"
+        good, question = dialogue.good.lower(), dialogue.question.lower()
+        assert any(key.lower() in question and value.lower() in good for key, value in known.items())
+
+
+def test_a_refusal_is_no_fault_where_refusing_is_right() -> None:
+    rng = random.Random(0)
+    faults_of_safety = {d.fault for d in (draw_dialogue(rng) for _ in range(4000)) if d.skill == "safety"}
+    assert faults_of_safety == set(FAULTS) - {"needless refusal"}
+
+
+def test_test_dialogues_are_not_in_train() -> None:
+    train = {dialogue.prompt for dialogue in CORPUS.train}
+    assert len(CORPUS.test) == 200
+    assert not any(dialogue.prompt in train for dialogue in CORPUS.test)
+
+
+def test_no_dialogue_contains_an_evaluation_question() -> None:
+    asked = {
+        turn.split("\n\nAssistant:")[0]
+        for dialogue in CORPUS.train + CORPUS.test
+        for turn in dialogue.prompt.split("\n\nHuman: ")
+    }
+    assert len(set(CORPUS.prompts)) == 100
+    assert not asked & set(CORPUS.prompts)
