@@ -14,10 +14,11 @@ from analysis.findings import Finding, find
 from analysis.published import REMARKS, comparability, compare_published, whole_states
 from analysis.results import FINISHED, Results, show_field
 from analysis.tables import ComparisonTable, build_tables
+from sweep.names import DEVICE
 
 SAMPLES = 12
 """Prompts whose responses the page shows."""
-DETAILS = ("versions", "hardware", "data", "base")
+DETAILS = ("versions", "hardware", "data", "identity")
 """Keys of sweep.json that have a section of their own."""
 
 
@@ -60,6 +61,9 @@ def gather(results: Results) -> Content:
     states = [whole_states(arms)] if spec.get("variant") == "published" else []
     unfinished = results.trials[results.trials["outcome"] != FINISHED]
     shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
+    if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
+        devices = sorted(set(results.trials[DEVICE].dropna()))
+        sweep = {**sweep, "hardware": {**sweep.get("hardware", {}), "trials ran on": devices}}
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),

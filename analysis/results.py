@@ -16,7 +16,7 @@ import yaml
 from ray.tune import ExperimentAnalysis
 
 from sweep.errors import UserError
-from sweep.names import METRIC, PEAK_SOURCE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, arm_label
+from sweep.names import DEVICE, METRIC, PEAK_SOURCE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, arm_label
 
 FINISHED = "finished"
 DIVERGED = "diverged"
@@ -24,6 +24,7 @@ STOPPED = "stopped early"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
 NOT_STARTED = "not started"
+REPEATED = "repeated"
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
@@ -82,17 +83,22 @@ def load(directory: Path) -> Results:
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(configs.values())
     trials, curves, responses = [], [], []
-    for trial in sorted(found, key=lambda trial: _order(configs[trial.trial_id])):
+    first: dict[str, str] = {}
+    for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not _has_finished(reports[t.trial_id]))):
         config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
         key = {"trial": path.name, "arm": labels.get(arm_key(config), "unknown config")}
         reason = failure_reason(trial.get_error()) if trial.status == "ERROR" else ""
         outcome = _outcome(trial.status, reason, rows)
         reason = reason or _why(outcome, rows)
+        original = first.setdefault(json.dumps(config, sort_keys=True, default=str), path.name) if config else path.name
+        if original != path.name:  # a search that proposes a config twice gets the same rows again: no replicate
+            outcome, reason, rows = REPEATED, f"the config of {original} once more", []
         row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config}
         trials.append({**row, **summarize(rows)})
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
-        responses += [{**key, "seed": seed, "index": i, **r} for i, r in enumerate(_read_rows(path / RESPONSES_FILE))]
+        answers = [] if outcome == REPEATED else _read_rows(path / RESPONSES_FILE)
+        responses += [{**key, "seed": seed, "index": i, **answer} for i, answer in enumerate(answers)]
     return Results(
         directory=directory,
         trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),
@@ -187,7 +193,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in (*METRIC, PEAK_SOURCE) if name in row}
+    return {name: row[name] for name in (*METRIC, PEAK_SOURCE, DEVICE) if name in row}
 
 
 def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -230,11 +236,15 @@ def _outcome(status: str, reason: str, rows: list[dict[str, Any]]) -> str:
         return DIVERGED if reason.startswith(FloatingPointError.__name__) else FAILED
     if _first_divergence(rows) is not None:
         return DIVERGED
-    if any(row.get("finished") for row in rows):
+    if _has_finished(rows):
         return FINISHED
     if status == "TERMINATED":
         return STOPPED
     return INTERRUPTED if rows else NOT_STARTED
+
+
+def _has_finished(rows: list[dict[str, Any]]) -> bool:
+    return any(row.get("finished") for row in rows)
 
 
 def _why(outcome: str, rows: list[dict[str, Any]]) -> str:

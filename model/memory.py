@@ -114,16 +114,15 @@ class PeakMeter:
             "peak_bytes": self.peak_bytes,
             "reserved_peak_bytes": self.reserved_peak_bytes,
             "retained_delta_bytes": self.retained_delta_bytes,
+            "profiled": self._profiled,
         }
 
     def load_state_dict(self, state: dict[str, int | None]) -> None:
-        """Continue with the figures of a stopped run; only a CUDA peak can still rise."""
+        """Continue with the figures of a stopped run; the baseline stays what it was before the run's state came."""
         self.peak_bytes = int(state["peak_bytes"] or 0)
         self.reserved_peak_bytes = state["reserved_peak_bytes"]
         self.retained_delta_bytes = int(state["retained_delta_bytes"] or 0)
-        self._profiled = self.PROFILED_STEPS
-        if self.device.type == "cuda":  # the restored optimizer state is allocated already
-            self.baseline_bytes = torch.cuda.memory_allocated(self.device) - self.retained_delta_bytes
+        self._profiled = int(state["profiled"] or 0)
 
 
 def _allocations(profiled: profile) -> tuple[int, int]:

@@ -8,8 +8,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
-SCHEDULES = ("constant", "cosine", "linear")
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 ScheduleName = Literal["constant", "cosine", "linear"]
 
@@ -34,6 +32,9 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
     Muon (Jordan et al. 2024) is defined for matrices of hidden layers. Its usual companion, AdamW at the same
     learning rate, takes embeddings, the head and vectors; torch's `adjust_lr_fn="match_rms_adamw"` (Moonshot,
     arXiv:2502.16982) makes one learning rate serve both.
+
+    Raises:
+        ValueError: muon, and no matrix of a hidden layer trains.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     lr, decay = settings.lr, settings.weight_decay
@@ -61,6 +62,10 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
             }
             hidden = [p for p in parameters if id(p) not in outer]
             rest = [p for p in parameters if id(p) in outer]
+            if not hidden:
+                raise ValueError(
+                    "muon needs a matrix of a hidden layer to train; here embeddings, head or vectors train"
+                )
             muon = torch.optim.Muon(
                 hidden, lr=lr, weight_decay=decay, momentum=settings.momentum, adjust_lr_fn="match_rms_adamw"
             )

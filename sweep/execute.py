@@ -1,6 +1,8 @@
 """Runs a validated sweep: prepare, hand the trials to Ray Tune, and build the report."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ from rich.console import Console
 
 from sweep.dialogues import load_sft, write_sft
 from sweep.errors import UserError
-from sweep.names import FINISHED_FILE, SPEC_FILE
-from sweep.prepare import data_sources, demo_assets_if_needed, prepare
+from sweep.names import SPEC_FILE, SUGGESTED_FILE
+from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
 from sweep.ray_session import fit_resources, ray_session
-from sweep.record import finish_record, write_record
+from sweep.record import check_identity, finish_record, write_record
 from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -39,29 +41,42 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     """
 
     def say(text: str) -> None:
-        console.print(text, style="dim", highlight=False)
+        console.print(text, style="dim", highlight=False, markup=False)
 
     experiment_dir = where.experiment_dir
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
-    experiment_dir.mkdir(parents=True, exist_ok=True)
+    identified = identity(inputs, tokens)
+    check_identity(experiment_dir, identified)
+    with ray_session(where.address, where.dashboard) as dashboard_url:
+        if where.dashboard:
+            say(f"Ray's dashboard: {dashboard_url}")
+        resources, remark = fit_resources(spec.resources, where.address)
+        if remark:
+            say(remark)
+        inputs = replace(inputs, cpus=resources.cpu, gpus=resources.gpu)
+        with _claimed(experiment_dir):
+            write_spec(experiment_dir, spec)
+            write_record(experiment_dir, spec.name, command, tokens, identified)
+            outcome = tune_trials(spec, inputs, resources, known_suggestions(experiment_dir), console)
+            finish_record(experiment_dir)
+    return outcome
+
+
+@contextmanager
+def _claimed(experiment_dir: Path) -> Iterator[None]:
+    """Make the directory if need be, and keep other sweeps out of it; the claim of a process that died is void."""
     lock = FileLock(experiment_dir / "sweep.lock")
     try:
+        experiment_dir.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(f"{experiment_dir}: another sweep is running in this directory") from None
-    with lock:
-        write_spec(experiment_dir, spec)
-        write_record(experiment_dir, spec.name, command, tokens, inputs.base_model)
-        with ray_session(where.address, where.dashboard) as dashboard_url:
-            if where.dashboard:
-                say(f"Ray's dashboard: {dashboard_url}")
-            resources, remark = fit_resources(spec.resources)
-            if remark:
-                say(remark)
-            inputs = replace(inputs, cpus=resources.cpu, gpus=resources.gpu)
-            outcome = tune_trials(spec, inputs, resources, finished_suggestions(experiment_dir), console)
-        finish_record(experiment_dir)
-    return outcome
+    except OSError as error:
+        raise UserError(f"--output {experiment_dir}: can't be written ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> tuple[Path, Path]:
@@ -83,12 +98,8 @@ def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
     partial.replace(experiment_dir / SPEC_FILE)
 
 
-def finished_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:
-    """What Optuna suggested for the trials that are finished already, oldest first, to be told a resumed search."""
-    finished = [json.loads(path.read_text(encoding="utf-8")) for path in experiment_dir.glob(f"*/{FINISHED_FILE}")]
-    finished.sort(key=lambda trial: trial["finished_at"])
-    return [
-        {f"{SUGGESTED}/{name}": value for name, value in trial["suggested"].items()}
-        for trial in finished
-        if trial["suggested"]
-    ]
+def known_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:
+    """What Optuna suggested for trials that have begun, in that order, to be told a resumed search."""
+    paths = sorted(experiment_dir.glob(f"*/{SUGGESTED_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    suggested = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [{f"{SUGGESTED}/{name}": value for name, value in one.items()} for one in suggested]

@@ -27,7 +27,7 @@ class Line:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time that the remaining steps will take at the last measured pace, evaluation included."""
+        """Time that the remaining steps will take at the mean pace so far, evaluation included."""
         done = self.row.get("step", 0)
         if self.state != "running" or not done:
             return None
@@ -83,7 +83,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._say(f"{trial} {line.state}" + (f", test loss {test_loss:.4f}" if test_loss is not None else ""))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A trial has failed; Ray may start it again."""
+        """A trial has failed for good."""
         self._line(trial).state = "failed"
         reason = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
         self._say(f"{trial} failed: {reason}")
@@ -94,7 +94,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         table.add_column("trial", no_wrap=True)
         for title in ("state", "step", "train loss", "test loss", "peak MiB", "tokens/s", "left", "win rate"):
             table.add_column(title, justify="right" if title != "state" else "left", no_wrap=True)
-        for line in self.lines.values():
+        for line in list(self.lines.values()):  # Ray's thread may add a line meanwhile
             row = line.row
             table.add_row(
                 line.label,
@@ -122,7 +122,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def _say(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"{clock(time.monotonic() - self._started)}  {text}", highlight=False)
+            self._console.print(f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False)
 
 
 def _line(config: TrialConfig) -> Line:

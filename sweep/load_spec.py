@@ -9,7 +9,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sweep.errors import UserError
+from sweep.errors import PROBLEM, UserError
 from sweep.spec import SweepSpec
 
 PRESETS = Path(__file__).parent / "presets"
@@ -56,7 +56,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     if not isinstance(variants, dict):
         raise UserError(f"variants: {variants!r} is not accepted; it maps a variant's name to what it changes")
     if variant is not None:
-        if variant not in variants:
+        if not isinstance(variant, str) or variant not in variants:
             raise UserError(f"variant: {variant!r} is unknown; accepted: {', '.join(variants) or 'none in this spec'}")
         merged = _merge(merged, variants[variant])
     for key, value in settings:
@@ -118,6 +118,7 @@ def _locate(name_or_path: str, beside: Path | None) -> Path:
 
 def _inherit(name_or_path: str, beside: Path | None = None, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = _locate(name_or_path, beside)
+    path = path.resolve()
     if path in seen:
         raise UserError(f"{path}: extends itself, through {' and '.join(p.name for p in seen)}")
     content = _read(path)
@@ -183,12 +184,10 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == "missing":
         return f"{key}: missing"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "")
-    if first["type"] == "value_error" and (not location or isinstance(value, dict)):
-        return (
-            f"{key}.{message}" if location else prefix + message
-        )  # our own check of a whole part, which names the key itself
+    if first["type"] == PROBLEM:  # found by looking at a whole part; the message begins with the key inside it
+        return f"{key}.{message}" if location else prefix + message
     if first["type"] == "value_error":
-        return f"{key}: {value!r}: {message}"
+        return f"{key}: {message}" if str(value) in message else f"{key}: {value!r}: {message}"
     return f"{key}: {value!r} is not accepted; accepted: {message.split(', unable')[0]}"
 
 

@@ -1,6 +1,6 @@
 """The names a sweep and its analysis share: metrics with unit and direction, and the files of an experiment directory.
 
-This module imports nothing, so that `analysis` can depend on it without pulling in torch, Ray or pydantic.
+This module imports nothing but `typing`, so that `analysis` can depend on it without pulling in torch, Ray or pydantic.
 
 An experiment directory looks like this; it is the only interface between a sweep and its analysis:
 
@@ -14,6 +14,8 @@ An experiment directory looks like this; it is the only interface between a swee
         result.json            one JSON row per report, keyed by the metric names below
         error.txt              traceback of a failed trial
         checkpoint.pt          where an unfinished trial continues from
+        suggested.json         what a search algorithm chose the trial's config by
+        diverged.txt           why a trial whose loss was no finite number any more will not be tried again
         finished.json          every row of a finished trial; --resume replays it instead of training again
         trained.safetensors    what was trained: the adapters alone, or the full weights
         responses.jsonl        every prompt, response and score of the trial
@@ -28,6 +30,8 @@ SWEEP_FILE = "sweep.json"
 BASE_RESPONSES_FILE = "base/responses.jsonl"
 CHECKPOINT_FILE = "checkpoint.pt"
 FINISHED_FILE = "finished.json"
+SUGGESTED_FILE = "suggested.json"
+DIVERGED_FILE = "diverged.txt"
 TRAINED_FILE = "trained.safetensors"
 RESPONSES_FILE = "responses.jsonl"
 REPORT_DIR = "report"
@@ -68,10 +72,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("ties", "prompts", "neither", "prompts whose response gets the same reward as the base model's"),
     Metric("losses", "prompts", "lower", "prompts whose response gets a lower reward than the base model's"),
     Metric("win_rate", "", "higher", "wins / (wins + ties + losses)"),
-    Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses"),
-    Metric("reward_seconds", "s", "lower", "time spent generating and scoring responses"),
+    Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses as they were judged"),
+    Metric("reward_seconds", "s", "lower", "time spent on the trial's responses and their scores"),
 )
 METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+DEVICE = "device"
+"""Text column: the device that the trial ran on."""
 
 PEAK_SOURCE = "peak_source"
 """Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""

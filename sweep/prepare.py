@@ -9,14 +9,15 @@ from uuid import uuid4
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, GPT2LMHeadModel, PretrainedConfig
 
-from model.gpt2_lora import gpt2_config
+from model.gpt2_lora import gpt2_config, load_base
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.dialogues import DataSources
 from sweep.errors import UserError
 from sweep.inputs import SweepInputs
-from sweep.reward_metric import encode_prompts, read_prompts
+from sweep.reward_metric import encode_prompts, read_prompts, score
 from sweep.spec import DEMO, STUDY, ModelPart, SweepSpec
 from sweep.tokens import TokenSet, load_tokenizer, prepare_tokens
 from sweep.trial import TrialConfig
@@ -48,6 +49,7 @@ def prepare(
     base_model = _base_model(spec.model, len(tokenizer), assets, cache_dir, say)
     config = _read_config(base_model, "model.name")
     _check_model(config, candidates, len(tokenizer), base_model)
+    _check_weights(base_model)
     tokens = prepare_tokens(
         data_sources(spec, assets),
         tokenizer_name,
@@ -61,6 +63,7 @@ def prepare(
         reward_model = _folder(reward.model, assets.reward_model if assets else None)
         reward = reward.model_copy(update={"model": reward_model})
         _check_reward_model(reward_model)
+        say("checked the base model and the reward model")
         prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
         encode_prompts(prompts, tokenizer, reward, config.n_positions)
     inputs = SweepInputs(
@@ -90,7 +93,7 @@ def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
     """The spec's data with 'demo' replaced by the demo's files."""
 
     def resolve(sources: Sequence[str], demo: Path | None) -> tuple[str, ...]:
-        return tuple(str(demo) if source == DEMO else str(Path(source).expanduser()) for source in sources)
+        return tuple(str(demo) if source == DEMO else source for source in sources)
 
     data = spec.data
     return DataSources(
@@ -106,14 +109,11 @@ def prompts_file(spec: SweepSpec, assets: DemoAssets | None) -> Path:
     """The CSV file of evaluation prompts."""
     if spec.reward.prompts == DEMO and assets is not None:
         return assets.prompts_file
-    return STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(spec.reward.prompts).expanduser()
+    return STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(spec.reward.prompts)
 
 
 def _folder(name: str, demo: Path | None) -> str:
-    if name == DEMO:
-        return str(demo)
-    expanded = Path(name).expanduser()
-    return str(expanded.resolve()) if expanded.is_dir() else name
+    return str(demo) if name == DEMO else name
 
 
 def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_dir: Path, say: Say) -> str:
@@ -142,8 +142,7 @@ def _read_config(name: str, key: str) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}") from None
+        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {_first_line(error)}") from None
 
 
 def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], tokens: int, name: str) -> None:
@@ -156,9 +155,54 @@ def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], to
             raise UserError(
                 f"block_size: {candidate.block_size} is more than the {config.n_positions} positions of {name!r}"
             )
+        if candidate.tie_head and not config.tie_word_embeddings:
+            raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")
+
+
+def _check_weights(name: str) -> None:
+    try:
+        load_base(name)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"model.name: the weights of {name!r} can't be loaded: {_first_line(error)}") from None
 
 
 def _check_reward_model(name: str) -> None:
+    """Score one pair, so that nothing is missing when the first trial has trained for hours."""
     config = _read_config(name, "reward.model")
     if config.num_labels != 1:
         raise UserError(f"reward.model: {name!r} gives {config.num_labels} logits; a reward model gives 1")
+    try:
+        score(name, ["Is it blue?"], ["Yes, it is."], 1, torch.device("cpu"))
+    except (OSError, ValueError, RuntimeError, IndexError, SafetensorError) as error:
+        raise UserError(f"reward.model: {name!r} can't judge: {_first_line(error)}") from None
+
+
+def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:
+    """What must stay the same for the trials of one sweep to be comparable, each part as a digest.
+
+    Weights are digested by content in a local folder, and by name and commit on the hub.
+    """
+    reward = inputs.reward.model_dump(mode="json", exclude={"batch_size", "prompts", "max_prompts"})
+    judged = [reward, inputs.prompts, fingerprint_model(inputs.reward.model) if inputs.reward.model else None]
+    return {
+        "data": tokens.train_path.parent.name,
+        "base model": fingerprint_model(inputs.base_model),
+        "reward": hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()[:32],
+    }
+
+
+def fingerprint_model(name: str) -> str:
+    """A digest of a model's configuration and weights."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return f"{name}@{AutoConfig.from_pretrained(name)._commit_hash}"
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("config.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

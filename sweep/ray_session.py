@@ -51,7 +51,7 @@ def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise UserError(
                 f"--address {address}: no Ray cluster can be reached there ({_first_line(error)})"
             ) from None
@@ -73,20 +73,26 @@ def _check_reachable(address: str) -> None:
         raise UserError(f"--address {address}: no Ray cluster can be reached there ({reason})") from None
 
 
-def fit_resources(wanted: Resources) -> tuple[Resources, str | None]:
-    """What one trial can have on the Ray that is running, and a remark if that is less than `wanted`.
+def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
+    """What one trial asks of the Ray that is running, and a remark if that is not simply `wanted`.
 
-    A GPU that no node has is dropped, so that a spec written for a GPU machine runs on a CPU as well, and CPUs are
-    cut down to the largest node's.
+    On this machine alone, a GPU that it has not got is dropped, so that a spec written for a GPU machine runs on CPU
+    as well, and CPUs are cut down to the machine's. A cluster is asked for what is wanted: it may yet grow.
 
     Raises:
-        UserError: nodes have GPUs, but none has as many as wanted.
+        UserError: this machine has GPUs, but fewer than wanted.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-    cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    if address is not None:
+        if any(node.get("CPU", 0) >= wanted.cpu and node.get("GPU", 0) >= wanted.gpu for node in nodes):
+            return wanted, None
+        return wanted, (
+            f"no node has {wanted.cpu:g} CPU and {wanted.gpu:g} GPU yet: trials wait until the cluster has grown "
+            "(if it can't, stop and --set resources)"
+        )
+    cpus, gpus = nodes[0].get("CPU", 0.0), nodes[0].get("GPU", 0.0)
     if gpus and wanted.gpu > gpus:
-        raise UserError(f"resources.gpu: {wanted.gpu:g} is more than the {gpus:g} that the largest node has")
+        raise UserError(f"resources.gpu: {wanted.gpu:g} is more than the {gpus:g} of this machine")
     fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if gpus else 0)
     remarks = []
     if fitted.gpu < wanted.gpu:

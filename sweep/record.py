@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from sweep.errors import UserError
+from sweep.hardware import cpu_name
 from sweep.names import SWEEP_FILE
 from sweep.tokens import TokenSet
 
@@ -30,18 +32,40 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine that the driver runs on."""
-    found: dict[str, Any] = {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        found["cpu"] = names[0] if names else "unknown"
-    found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return found
+    """The machine that the driver runs on; each trial's rows name the device that it ran on."""
+    return {
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "gpus": torch.cuda.device_count(),  # counted without opening a CUDA context, which the driver has no use for
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
 
 
-def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet, base_model: str) -> None:
-    """Write sweep.json at the start of a sweep."""
+def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
+    """Refuse to continue a sweep whose data, base model or reward have changed since it began.
+
+    Raises:
+        UserError: naming what changed.
+    """
+    path = experiment_dir / SWEEP_FILE
+    before = json.loads(path.read_text(encoding="utf-8"))["identity"] if path.exists() else identity
+    changed = [name for name, value in identity.items() if before.get(name) != value]
+    if changed:
+        raise UserError(
+            f"{experiment_dir}: changed since the sweep began: {', '.join(changed)}. Its finished and its new trials "
+            "could not be compared; restore what changed, or begin a new sweep with --output"
+        )
+
+
+def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet, identity: dict[str, str]) -> None:
+    """Write sweep.json at the start of a sweep; a sweep that is continued keeps its own and notes when and by what."""
+    path = experiment_dir / SWEEP_FILE
+    if path.exists():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        used = ", ".join(f"{package} {found}" for package, found in versions().items())
+        _write(experiment_dir, {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]})
+        return
     _write(
         experiment_dir,
         {
@@ -56,7 +80,7 @@ def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet
                 "test_tokens": tokens.test_tokens,
                 **tokens.statistics,
             },
-            "base": {"model": base_model},
+            "identity": identity,
         },
     )
 

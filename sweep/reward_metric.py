@@ -40,13 +40,15 @@ def read_prompts(path: Path, max_prompts: int | None = None) -> list[str]:
         UserError: the file is not UTF-8, has no such column, or holds no prompt.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if "prompt" not in (reader.fieldnames or []):
                 raise UserError(f"{path}: no column 'prompt'; its columns are {', '.join(reader.fieldnames or [])}")
             prompts = [row["prompt"] for row in reader if row["prompt"]]
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file that can be read ({error})") from None
     if not prompts:
         raise UserError(f"{path}: no prompts in it")
     return prompts[:max_prompts]
@@ -60,7 +62,9 @@ def encode_prompts(
     Raises:
         UserError: a prompt and its response do not fit into the model's `positions`.
     """
-    encoded = [tokenizer.encode(reward.template.replace("{prompt}", prompt)) for prompt in prompts]
+    encoded = [
+        tokenizer.encode(reward.template.replace("{prompt}", prompt), add_special_tokens=False) for prompt in prompts
+    ]
     for number, ids in enumerate(encoded, 1):
         if len(ids) + reward.new_tokens > positions:
             raise UserError(
@@ -86,8 +90,10 @@ def respond(
         batch = by_length[start : start + reward.batch_size]
         generated = generate(model, [encoded[i] for i in batch], draws[batch], settings, tokenizer.eos_token_id)
         for i, ids in zip(batch, generated, strict=True):
-            responses[i] = tokenizer.decode(ids).split(NEXT_TURN)[0].strip()
-            lengths[i] = len(ids)
+            text = tokenizer.decode(ids)
+            responses[i] = text.split(NEXT_TURN)[0].strip()
+            cut = NEXT_TURN in text
+            lengths[i] = len(tokenizer.encode(responses[i], add_special_tokens=False)) if cut else len(ids)
     return responses, lengths
 
 
@@ -99,11 +105,17 @@ def score(
     batch_size: int,
     device: torch.device,
 ) -> list[float]:
-    """The reward model's single logit for each (prompt, response) pair. The model is loaded for this call alone."""
+    """The reward model's single logit for each (prompt, response) pair. The model is loaded for this call alone.
+
+    Pairs that exceed the model's length lose the end of the longer part.
+    """
     tokenizer = AutoTokenizer.from_pretrained(str(reward_model))
     judge = AutoModelForSequenceClassification.from_pretrained(str(reward_model), dtype=torch.float32)
+    if tokenizer.pad_token is None:  # decoders such as GPT-2 come without one
+        tokenizer.pad_token = tokenizer.eos_token
+        judge.config.pad_token_id = tokenizer.pad_token_id
     judge.to(device).eval()
-    longest = judge.config.max_position_embeddings
+    longest = min(tokenizer.model_max_length, judge.config.max_position_embeddings)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(responses[i]))
     scores = [0.0] * len(prompts)
     for start in range(0, len(order), batch_size):
@@ -112,7 +124,7 @@ def score(
             [prompts[i] for i in batch],
             [responses[i] for i in batch],
             padding=True,
-            truncation="only_first",
+            truncation="longest_first",
             max_length=longest,
             return_tensors="pt",
         ).to(device)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sweep.errors import UserError
 from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names, read_yaml
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.list:
         for name in preset_names():
-            console.print(f"[bold]{name:12}[/bold] {preset_about(name)}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble((f"{name:12}", "bold"), " ", preset_about(name)), soft_wrap=True)
         return 0
     spec, experiment_dir = _spec_and_directory(arguments)
     candidates = candidate_trials(spec)
@@ -78,9 +79,9 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
 
     if arguments.write_data:
         for path in write_data(spec, cache_dir(), arguments.write_data, console):
-            console.print(path, highlight=False, soft_wrap=True)
+            console.print(Text(str(path)), soft_wrap=True)
         return 0
-    console.print(f"[bold]{spec.name}[/bold]: {spec.about}", highlight=False)
+    console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"))
     where = Where(experiment_dir, cache_dir(), arguments.address, arguments.dashboard)
     command = shlex.join(["python", "-m", "sweep.run", *(sys.argv[1:])])
     outcome = execute(spec, candidates, where, command, console)
@@ -93,7 +94,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
         f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted", highlight=False
     )
     if outcome.interrupted:
-        console.print(f"continue with: python -m sweep.run --resume {experiment_dir}", highlight=False, soft_wrap=True)
+        console.print(Text(f"continue with: python -m sweep.run --resume {experiment_dir}"), soft_wrap=True)
         return EXIT_INTERRUPTED
     return EXIT_FAILED if outcome.failed else 0
 

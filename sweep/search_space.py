@@ -19,22 +19,19 @@ from sweep.spec import SweepSpec
 from sweep.trial import LORA_FIELDS, TrialConfig
 
 LIST_FIELDS = ("targets", "also_train", "betas")
+WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
 SUGGESTED = "suggested"
 """Key under which an Optuna trial's config keeps what Optuna itself chose, beside the TrialConfig made from it."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values between `low` and `high`, evenly on a linear or a logarithmic scale; whole numbers if both ends are."""
+    """Values between `low` and `high`, evenly on a linear or a logarithmic scale; whole numbers for a field of such."""
 
     low: float
     high: float
     log: bool
-
-    @property
-    def whole(self) -> bool:
-        """Whether values are integers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
+    whole: bool
 
 
 Choice = tuple[Any, ...] | Range
@@ -123,11 +120,16 @@ def _choice(index: int, field: str, value: Any) -> Choice:
         if unknown:
             raise UserError(f"{where}.{unknown[0]}: unknown key; a range accepts low, high, log")
         low, high = value.get("low"), value.get("high")
+        if isinstance(low, bool) or isinstance(high, bool):
+            low = high = None  # true is no number
         if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
             raise UserError(f"{where}: {value} is not accepted; a range needs numbers low < high")
         if value.get("log") and low <= 0:
             raise UserError(f"{where}.low: {low} is not accepted; a logarithmic range lies above 0")
-        return Range(low, high, bool(value.get("log")))
+        whole = field in WHOLE_FIELDS
+        if whole and not (float(low).is_integer() and float(high).is_integer()):
+            raise UserError(f"{where}: {value} is not accepted; both ends of this range are whole numbers")
+        return Range(low, high, bool(value.get("log")), whole)
     if field in LIST_FIELDS:  # a list is one value of such a field; choices are a list of lists
         many = isinstance(value, list) and bool(value) and isinstance(value[0], list)
         return tuple(value) if many else (value,)
@@ -185,10 +187,11 @@ def _trial(spec: SweepSpec, index: int, values: dict[str, Any], seed: int) -> Tr
 
 def _origin(spec: SweepSpec, index: int, values: dict[str, Any], error: ValidationError) -> str:
     """Where in the spec the offending field stands: in the branch, or in what branches share."""
-    location = error.errors(include_url=False)[0]["loc"]
-    if location and location[0] not in values:
-        if location[0] in spec.lora and location[0] in LORA_FIELDS:
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else first["ctx"]["key"]
+    if field not in values:
+        if field in spec.lora and field in LORA_FIELDS:
             return "lora."
-        if location[0] in spec.trial:
+        if field in spec.trial:
             return "trial."
     return f"space[{index}]."

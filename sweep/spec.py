@@ -1,12 +1,12 @@
 """SweepSpec: one sweep as its YAML file describes it, validated whole before anything starts."""
 
-import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from sweep.sources import SUFFIXES
+from sweep.errors import UserError, problem
+from sweep.sources import source_files
 from sweep.trial import TrialConfig
 
 DEMO = "demo"
@@ -19,36 +19,54 @@ GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 
 class Part(BaseModel):
-    """A part of a spec: unknown keys are refused, values do not change."""
+    """A part of a spec: unknown keys are refused, values do not change, and files and folders become absolute paths."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_values(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key, value in values.items():
+                field = cls.model_fields.get(key)
+                if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                    raise problem(key, f"{str(value).lower()} is not accepted here")  # pydantic would take 1
+        return values
+
 
 def _existing_folder(name: str) -> str:
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
+    path = Path(name).expanduser()
+    if path.is_dir() and name != DEMO:
+        return str(path.resolve())
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError("no such folder; accepted: 'demo', a folder in Hugging Face format, or a name on the hub")
     return name
 
 
+def _existing_files(source: str) -> str:
+    try:
+        files = source_files(source)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    return source if files is None else str(Path(source).expanduser().absolute())
+
+
 def _existing_data(source: str) -> str:
-    if source.endswith(SUFFIXES) and not glob.glob(str(Path(source).expanduser())):
-        raise ValueError("no such file")
-    if not source.endswith(SUFFIXES) and source != DEMO and source.count("/") != 1:
-        raise ValueError(
-            f"neither a file nor a hub dataset; accepted: 'demo', a file ending in {', '.join(SUFFIXES)}, "
-            "or owner/name[:split]"
-        )
-    return source
+    return source if source == DEMO else _existing_files(source)
 
 
 def _existing_prompts(source: str) -> str:
-    if source not in (DEMO, STUDY) and not Path(source).expanduser().is_file():
+    if source in (DEMO, STUDY):
+        return source
+    if not Path(source).expanduser().is_file():
         raise ValueError("no such file; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
-    return source
+    return str(Path(source).expanduser().resolve())
 
 
 ModelFolder = Annotated[str, AfterValidator(_existing_folder)]
 DataSource = Annotated[str, AfterValidator(_existing_data)]
+ExcludeSource = Annotated[str, AfterValidator(_existing_files)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
 
 
@@ -68,15 +86,15 @@ class ModelPart(Part):
     name: ModelFolder = Field("gpt2-medium", description="a hub name, a folder, or 'demo'")
     init: Literal["pretrained", "random"] = "pretrained"
     shape: Shape = Shape()
-    seed: int = Field(0, ge=0, description="of the base weights under init 'random', the same for every trial")
+    seed: Seed = Field(0, description="of the base weights under init 'random', the same for every trial")
     tokenizer: ModelFolder | None = Field(None, description="a folder or hub name; None: the model's own")
 
     @model_validator(mode="after")
     def _shape_only_at_random(self) -> "ModelPart":
         if self.init == "random" and self.name not in GPT2_NAMES:
-            raise ValueError(f"name: {self.name!r} has no known shape; init 'random' accepts {', '.join(GPT2_NAMES)}")
+            raise problem("name", f"{self.name!r} has no known shape; init 'random' accepts {', '.join(GPT2_NAMES)}")
         if self.init == "pretrained" and self.shape.model_dump(exclude_none=True):
-            raise ValueError("shape: accepted under init 'random' only; pretrained weights have a shape already")
+            raise problem("shape", "accepted under init 'random' only; pretrained weights have a shape already")
         return self
 
 
@@ -85,7 +103,7 @@ class DataPart(Part):
 
     train: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:train",), min_length=1)
     test: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:test",), description="empty: held out from train")
-    exclude: tuple[DataSource, ...] = ("Dahoas/rm-static",)
+    exclude: tuple[ExcludeSource, ...] = ("Dahoas/rm-static",)
     field: str = "chosen"
     test_fraction: float = Field(0.05, gt=0, lt=1, description="share held out when `test` is empty")
 
@@ -106,7 +124,7 @@ class RewardPart(Part):
     top_k: PositiveInt | None = 200
     new_tokens: PositiveInt = 100
     batch_size: PositiveInt = 32
-    seed: int = Field(0, ge=0, description="of the random draws, the same for every trial and the base model")
+    seed: Seed = Field(0, description="of the random draws, the same for every trial and the base model")
 
     @field_validator("template")
     @classmethod
@@ -120,7 +138,14 @@ class Resources(Part):
     """What one trial asks of Ray. On a machine without a GPU, `gpu` is dropped and the trial runs on CPU."""
 
     cpu: float = Field(1, gt=0)
-    gpu: float = Field(0, ge=0)
+    gpu: float = Field(0, ge=0, description="a fraction lets trials share a GPU")
+
+    @field_validator("gpu")
+    @classmethod
+    def _fraction_or_whole(cls, gpu: float) -> float:
+        if gpu > 1 and not gpu.is_integer():
+            raise ValueError("accepted: a fraction of one GPU, or a whole number of them")
+        return gpu
 
 
 class Table(Part):
@@ -130,12 +155,24 @@ class Table(Part):
     where: dict[str, Any] = {}
     factor: str | None = None
 
-    @model_validator(mode="after")
-    def _known_fields(self) -> "Table":
-        for field in [*self.where, *([self.factor] if self.factor else [])]:
-            if field not in TrialConfig.model_fields:
-                raise ValueError(f"{field!r} is not a trial's field; accepted: {', '.join(TrialConfig.model_fields)}")
-        return self
+    @field_validator("where")
+    @classmethod
+    def _known_fields(cls, where: dict[str, Any]) -> dict[str, Any]:
+        for field in where:
+            _known_field(field)
+        return where
+
+    @field_validator("factor")
+    @classmethod
+    def _known_factor(cls, factor: str | None) -> str | None:
+        if factor is not None:
+            _known_field(factor)
+        return factor
+
+
+def _known_field(field: str) -> None:
+    if field not in TrialConfig.model_fields:
+        raise ValueError(f"{field!r} is not a trial's field; accepted: {', '.join(TrialConfig.model_fields)}")
 
 
 class SweepSpec(Part):
@@ -158,11 +195,11 @@ class SweepSpec(Part):
     search: Literal["grid", "random", "optuna"] = "grid"
     trials: PositiveInt | None = Field(None, description="how many configs random and optuna search try")
     metric: Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"] = "test_loss"
-    search_seed: int = 0
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    search_seed: Seed = 0
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     reward: RewardPart = RewardPart()
     resources: Resources = Resources()
-    max_failures: int = Field(1, ge=0, description="how often a trial whose process died continues from its checkpoint")
+    max_failures: int = Field(1, ge=0, description="how often a trial that failed is started again from its checkpoint")
     checkpoint_seconds: float = Field(300, ge=0, description="least time between two checkpoints of a trial")
     tables: tuple[Table, ...] = ()
 
@@ -179,19 +216,19 @@ class SweepSpec(Part):
     @model_validator(mode="after")
     def _search_fits(self) -> "SweepSpec":
         if self.search == "grid" and self.trials is not None:
-            raise ValueError(f"trials: {self.trials} is accepted under search 'random' or 'optuna'; a grid has its own")
+            raise problem("trials", f"{self.trials} is accepted under search 'random' or 'optuna'; a grid has its own")
         if self.search != "grid" and self.trials is None:
-            raise ValueError(f"trials: missing; search '{self.search}' needs the number of configs to try")
+            raise problem("trials", f"missing; search '{self.search}' needs the number of configs to try")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} names one seed twice")
+            raise problem("seeds", f"{list(self.seeds)} names one seed twice")
         if self.search == "optuna" and len(self.seeds) > 1:
-            raise ValueError(f"seeds: {list(self.seeds)} under search 'optuna' is not accepted; name one seed")
+            raise problem("seeds", f"{list(self.seeds)} under search 'optuna' is not accepted; name one seed")
         for part in ("trial", "lora"):
             if "seed" in getattr(self, part):
-                raise ValueError(f"{part}.seed: not accepted; replicates are listed under 'seeds'")
+                raise problem(f"{part}.seed", "not accepted; replicates are listed under 'seeds'")
         for index, branch in enumerate(self.space):
             if "seed" in branch:
-                raise ValueError(f"space[{index}].seed: not accepted; replicates are listed under 'seeds'")
+                raise problem(f"space[{index}].seed", "not accepted; replicates are listed under 'seeds'")
         if self.reward.model is None and self.search == "optuna" and self.metric not in ("test_loss", "train_loss"):
-            raise ValueError(f"metric: {self.metric!r} needs a reward model, and reward.model is null")
+            raise problem("metric", f"{self.metric!r} needs a reward model, and reward.model is null")
         return self

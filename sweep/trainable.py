@@ -31,10 +31,12 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """
         self.inputs = inputs
         self.objective = objective
-        if not inputs.experiment_dir.is_dir():
-            raise FileNotFoundError(
-                f"{inputs.experiment_dir} is not there on this node; on a cluster --output must lie on shared storage"
-            )
+        for path in (inputs.experiment_dir, inputs.train_tokens):
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE "
+                    "must lie on shared storage"
+                )
         self.trial_run = _begin(config, inputs)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from sweep.errors import problem
 from sweep.names import arm_label
 
 Method = Literal["full", "lora"]
@@ -66,6 +67,9 @@ class TrialConfig(BaseModel):
         if not isinstance(values, dict):
             return values
         values = dict(values)
+        for field, value in values.items():
+            if isinstance(value, bool) and field != "tie_head":  # pydantic would take true for the number 1
+                raise problem(field, f"{str(value).lower()} is not accepted; accepted: a number, a name or a list")
         if values.get("method") == "lora":
             for field, default in LORA_DEFAULTS.items():
                 if values.get(field) is None:
@@ -80,22 +84,26 @@ class TrialConfig(BaseModel):
         if self.method == "full":
             for field in LORA_FIELDS:
                 if getattr(self, field) is not None:
-                    raise ValueError(f"{field}: {_plain(getattr(self, field))} is accepted under method 'lora' only")
+                    raise problem(field, f"{_plain(getattr(self, field))} is accepted under method 'lora' only")
         elif self.rank is None:
-            raise ValueError("rank: missing; method 'lora' needs a rank of 1 or more")
+            raise problem("rank", "missing; method 'lora' needs a rank of 1 or more")
         if self.momentum is not None and self.optimizer not in MOMENTUM_DEFAULTS:
-            raise ValueError(f"momentum: {self.momentum} is accepted under optimizers {_names(MOMENTUM_DEFAULTS)} only")
+            raise problem("momentum", f"{self.momentum} is accepted under optimizers {_names(MOMENTUM_DEFAULTS)} only")
         if self.betas is not None and self.optimizer not in BETAS_DEFAULTS:
-            raise ValueError(f"betas: {_plain(self.betas)} is accepted under optimizers {_names(BETAS_DEFAULTS)} only")
+            raise problem("betas", f"{_plain(self.betas)} is accepted under optimizers {_names(BETAS_DEFAULTS)} only")
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas: {_plain(self.betas)} is not accepted; both lie in [0, 1)")
+            raise problem("betas", f"{_plain(self.betas)} is not accepted; both lie in [0, 1)")
         tied_head = "head" in (self.also_train or ()) and self.tie_head
         if tied_head and "embeddings" not in (self.also_train or ()):
-            raise ValueError("also_train: 'head' is tied to the embedding; add 'embeddings' or set tie_head: false")
+            raise problem("also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false")
+        if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
+            raise problem(
+                "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
+            )
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
-            raise ValueError(f"micro_batch: {self.micro_batch} is more than batch_size {self.batch_size}")
+            raise problem("micro_batch", f"{self.micro_batch} is more than batch_size {self.batch_size}")
         if self.warmup_steps > self.steps:
-            raise ValueError(f"warmup_steps: {self.warmup_steps} is more than steps {self.steps}")
+            raise problem("warmup_steps", f"{self.warmup_steps} is more than steps {self.steps}")
         return self
 
     @property

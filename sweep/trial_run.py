@@ -9,6 +9,8 @@ import gc
 import json
 import math
 import os
+import pickle
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +26,17 @@ from model.gpt2_lora import LoRASettings, add_adapters, load_base, save_trained,
 from model.memory import PeakMeter, gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.optimizers import OptimizerSettings, build_optimizers
 from model.sft import SFTRun, SFTSettings
+from sweep.hardware import cpu_name
 from sweep.inputs import SweepInputs
-from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, PEAK_SOURCE, TRAINED_FILE
+from sweep.names import (
+    CHECKPOINT_FILE,
+    DEVICE,
+    DIVERGED_FILE,
+    FINISHED_FILE,
+    PEAK_SOURCE,
+    SUGGESTED_FILE,
+    TRAINED_FILE,
+)
 from sweep.reward_metric import base_records, evaluate_reward
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
@@ -38,21 +49,33 @@ class TrialRun:
     """Call `advance` until it returns a row with `finished: true`; then the trial's directory holds all its results."""
 
     def __init__(self, config: TrialConfig, inputs: SweepInputs, suggested: dict[str, Any] | None = None) -> None:
-        """`suggested` is what a search algorithm chose the config by; it is kept with the finished trial."""
+        """Begin, or continue, the trial of `config`.
+
+        Args:
+            config: the trial.
+            inputs: what the sweep's trials share.
+            suggested: what a search algorithm chose the config by, kept with the trial for a resumed search.
+        """
         self.config = config
-        self.suggested = suggested
         self.inputs = inputs
         self.folder = inputs.experiment_dir / config.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "trial.lock")  # a search may propose one config twice: the second waits,
         self._lock.acquire()  # then replays. The lock of a process that died is free.
+        for leftover in self.folder.glob("*.partial"):
+            leftover.unlink()
         self.rows: list[Row] = []
         self._replayed = 0
+        self._unjudged: Row | None = None
         self._saved_at = time.monotonic()
         self._run: SFTRun | None = None
-        finished = self.folder / FINISHED_FILE
+        if suggested is not None and not (self.folder / SUGGESTED_FILE).exists():
+            _write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
+        finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
         if finished.exists():
             self.rows = json.loads(finished.read_text(encoding="utf-8"))["rows"]
+        elif diverged.exists():
+            raise FloatingPointError(diverged.read_text(encoding="utf-8"))
         else:
             self._start()
 
@@ -63,7 +86,11 @@ class TrialRun:
             FloatingPointError: the loss is not finite any more; the message names step and learning rate.
         """
         if self._replayed == len(self.rows):
-            self.rows.append(self._train_to_next_row())
+            try:
+                self.rows.append(self._next_row())
+            except FloatingPointError as error:  # the same again on every retry, so it is not tried again
+                _write_text(self.folder / DIVERGED_FILE, str(error))
+                raise
         self._replayed += 1
         return dict(self.rows[self._replayed - 1])
 
@@ -75,6 +102,7 @@ class TrialRun:
         self._lock.release()
         gc.collect()
         if torch.cuda.is_available():
+            torch._C._cuda_clearCublasWorkspaces()  # otherwise part of the next trial's baseline
             torch.cuda.empty_cache()
 
     # ---------------------------------------------------------------------------------------------------- training
@@ -82,7 +110,11 @@ class TrialRun:
     def _start(self) -> None:
         config, inputs = self.config, self.inputs
         transformers.utils.logging.disable_progress_bar()
-        device = torch.device("cuda" if inputs.gpus and torch.cuda.is_available() else "cpu")
+        if inputs.gpus and not torch.cuda.is_available():
+            raise RuntimeError(
+                "the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?"
+            )
+        device = torch.device("cuda" if inputs.gpus else "cpu")
         torch.set_num_threads(max(1, int(inputs.cpus)))
         torch.manual_seed(config.seed)
         self._model = build_model(config, inputs.base_model).to(device)
@@ -111,14 +143,32 @@ class TrialRun:
         self._meter = PeakMeter(self._model, device)
         checkpoint = self.folder / CHECKPOINT_FILE
         if checkpoint.exists():
-            self.load(checkpoint)
+            try:
+                state = _read_checkpoint(checkpoint)
+            except (pickle.UnpicklingError, EOFError, RuntimeError) as error:  # what torch.load raises for a torn file
+                checkpoint.replace(checkpoint.with_suffix(".damaged"))
+                print(f"{checkpoint} is damaged ({error}); the trial starts afresh", file=sys.stderr)
+            else:
+                self._restore(state, checkpoint)
 
-    def _train_to_next_row(self) -> Row:
-        """Train until the next step at which a row is due, evaluate, and at the last step finish the trial."""
-        assert self._run is not None  # a finished trial has no further row to train for
-        run, config = self._run, self.config
+    def _next_row(self) -> Row:
         if not self.rows:  # the base model as it is, before the first step
             return self._row({})
+        row = self._unjudged or self._train_to_next_row()
+        assert self._run is not None
+        if self._run.step < self.config.steps:
+            if time.monotonic() - self._saved_at >= self.inputs.checkpoint_seconds:
+                self.save(self.folder / CHECKPOINT_FILE, [*self.rows, row])
+            return row
+        if self._unjudged is None:  # whatever goes wrong in judging, the training is kept
+            self._unjudged = row
+            self.save(self.folder / CHECKPOINT_FILE)
+        return self._finish(row)
+
+    def _train_to_next_row(self) -> Row:
+        """Train until the next step at which a row is due, and evaluate."""
+        assert self._run is not None  # a finished trial has no further row to train for
+        run, config = self._run, self.config
         until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
         losses: list[Tensor] = []
         started = timed_from = time.perf_counter()
@@ -136,12 +186,15 @@ class TrialRun:
             raise FloatingPointError(f"train loss became {train_loss} by step {run.step} (lr {config.lr:g})")
         seconds = (now - timed_from) / timed_steps if timed_steps else (now - started) / len(losses)
         tokens = config.batch_size * config.block_size
-        row = self._row({"train_loss": train_loss, "step_seconds": seconds, "tokens_per_second": tokens / seconds})
-        if run.step == config.steps:
-            row = self._finish(row)
-        elif time.monotonic() - self._saved_at >= self.inputs.checkpoint_seconds:
-            self.save(self.folder / CHECKPOINT_FILE, [*self.rows, row])
-        return row
+        losses.clear()  # they are small, but would count as retained
+        return self._row(
+            {
+                "learning_rate": run.learning_rate_at(run.step - 1),
+                "train_loss": train_loss,
+                "step_seconds": seconds,
+                "tokens_per_second": tokens / seconds,
+            }
+        )
 
     def _batch(self, step: int) -> Tensor:
         """The train windows of optimizer step `step`: (batch, block + 1) token ids."""
@@ -162,12 +215,12 @@ class TrialRun:
         measured = {
             "step": run.step,
             "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
-            "learning_rate": run.learning_rate_at(max(0, run.step - 1)),
             **trained,
             "test_loss": test_loss,
             "test_perplexity": math.exp(min(test_loss, 700.0)),  # exp overflows a float above 709
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
+            DEVICE: device_name(run.device),
             PEAK_SOURCE: meter.source,
             "peak_bytes": meter.peak_bytes,
             "reserved_peak_bytes": meter.reserved_peak_bytes,
@@ -183,25 +236,16 @@ class TrialRun:
     def _finish(self, row: Row) -> Row:
         """Judge the responses, keep what was trained, and leave the rows for a later replay."""
         inputs = self.inputs
-        if time.monotonic() - self._saved_at >= inputs.checkpoint_seconds:
-            self.save(self.folder / CHECKPOINT_FILE, self.rows)
         if inputs.reward.model is not None:
-            started = time.perf_counter()
             base = base_records(inputs, self._model.device)
+            started = time.perf_counter()
             tokenizer = load_tokenizer(inputs.tokenizer)
-            row |= evaluate_reward(self._model, tokenizer, inputs.prompts, inputs.reward, base, self.folder)
+            row = row | evaluate_reward(self._model, tokenizer, inputs.prompts, inputs.reward, base, self.folder)
             row["reward_seconds"] = time.perf_counter() - started
         save_trained(self._model, self.folder / TRAINED_FILE)
         row["finished"] = True
-        whole = {
-            "config": self.config.model_dump(mode="json"),
-            "suggested": self.suggested,
-            "finished_at": time.time(),
-            "rows": [*self.rows, row],
-        }
-        _write_atomically(
-            self.folder / FINISHED_FILE, lambda path: path.write_text(json.dumps(whole), encoding="utf-8")
-        )
+        whole = {"config": self.config.model_dump(mode="json"), "rows": [*self.rows, row]}
+        _write_text(self.folder / FINISHED_FILE, json.dumps(whole))
         (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         return row
 
@@ -215,6 +259,7 @@ class TrialRun:
             "run": self._run.state_dict(),
             "meter": self._meter.state_dict(),
             "rows": self.rows if rows is None else rows,
+            "unjudged": self._unjudged,
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
         }
@@ -227,13 +272,15 @@ class TrialRun:
         Raises:
             ValueError: the checkpoint is another config's, or does not fit the model.
         """
+        self._restore(_read_checkpoint(path), path)
+
+    def _restore(self, state: Row, path: Path) -> None:
         assert self._run is not None
-        state = torch.load(path, map_location=self._run.device, weights_only=True)
         if state["config"] != self.config.name:
             raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
         self._run.load_state_dict(state["run"])
         self._meter.load_state_dict(state["meter"])
-        self.rows, self._replayed = state["rows"], 0
+        self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
 
 
@@ -249,7 +296,23 @@ def build_model(config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
     return model
 
 
+def device_name(device: torch.device) -> str:
+    """What the report calls the device: the GPU's name, or the processor's."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
+def _read_checkpoint(path: Path) -> Row:
+    state: Row = torch.load(path, map_location="cpu", weights_only=True)  # random states must stay on the CPU
+    return state
+
+
+def _write_text(path: Path, text: str) -> None:
+    _write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
 def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.partial")  # the trial's lock keeps others out of its directory
     write(partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
     partial.replace(path)

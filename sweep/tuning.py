@@ -1,5 +1,6 @@
 """The trials of a sweep handed to Ray Tune."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,14 @@ def tune_trials(
     """Run the trials under Ray, which must be running; trials that an earlier run finished replay their rows.
 
     Args:
-        suggested: what Optuna suggested for finished trials of this experiment, to be told again first.
+        suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
     """
     planned = [] if spec.search == "optuna" else enumerate_trials(spec)
     total = spec.trials if spec.search == "optuna" and spec.trials else len(planned)
     objective = spec.metric if spec.search == "optuna" else None
     search = _optuna(spec, suggested) if spec.search == "optuna" else ListSearch(planned)
+    if spec.search != "optuna":  # Ray's default is one: right for a search that learns, slow for a list
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(planned), 64))
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     with LiveTable(planned, total, console) as live:
         results = tune.Tuner(

@@ -5,8 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from model.gpt2_lora import PROJECTIONS, SHAPES
+from model.optimizers import OptimizerName
+from sweep.spec import GPT2_NAMES
+from sweep.trial import Optimizer, Target
 
 ROOT = Path(__file__).parent.parent
 RAY_ALLOWED = {
@@ -57,6 +63,12 @@ def test_ray_is_imported_in_few_files() -> None:
         if any(name.split(".")[0] == "ray" for name in imported(path))
     }
     assert found == RAY_ALLOWED
+
+
+def test_names_that_are_written_twice_to_keep_torch_out_agree() -> None:
+    assert get_args(Optimizer) == get_args(OptimizerName)
+    assert get_args(Target) == (*PROJECTIONS, "head")
+    assert set(GPT2_NAMES) == set(SHAPES)
 
 
 def test_package_files_stay_empty() -> None:

@@ -37,7 +37,7 @@ with ray_session(None, dashboard=False) as dashboard:
     ours = psutil.Process().children(recursive=True)
     listening = {c.laddr.ip for p in ours for c in p.net_connections('inet') if c.status == 'LISTEN'}
     print(*listening)
-    fitted, remark = fit_resources(Resources(cpu=10_000, gpu=1))
+    fitted, remark = fit_resources(Resources(cpu=10_000, gpu=1), None)
     print(fitted.gpu, fitted.cpu == os.cpu_count(), remark)
 """
     addresses, resources = run(script).splitlines()[-2:]
@@ -78,19 +78,21 @@ with ray_session({cluster!r}, dashboard=False):
         import analysis.tables, model.sft, sweep.trial, sweep.load_spec
         return sweep.trial.__file__, sweep.load_spec.preset_names()
     print(*ray.get(where.remote()))
-    print(fit_resources(Resources(cpu=1, gpu=0.5)))
-    try: fit_resources(Resources(gpu=2))
+    print(fit_resources(Resources(cpu=1, gpu=0.5), {cluster!r}))
+    print(fit_resources(Resources(cpu=4, gpu=1), {cluster!r}))
+    try: fit_resources(Resources(gpu=2), None)
     except UserError as error: print(error)
 """
-    code, fitted, refused = run(script, tmp_path).splitlines()[-3:]
+    code, fitted, wanted, refused = run(script, tmp_path).splitlines()[-4:]
     assert "py_modules" in code
     assert "study" in code
     assert fitted == "(Resources(cpu=1.0, gpu=0.5), None)"
-    assert refused == "resources.gpu: 2 is more than the 1 that the largest node has"
+    assert wanted.startswith('(Resources(cpu=4.0, gpu=1.0), "no node has 4 CPU and 1 GPU yet: trials wait')
+    assert refused == "resources.gpu: 2 is more than the 1 of this machine"
 
 
 def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Parts, tmp_path: Path) -> None:
-    spec = parts.write_spec(tmp_path, resources={"cpu": 1, "gpu": 0.5})
+    spec = parts.write_spec(tmp_path, resources={"cpu": 1})
     command = [sys.executable, "-m", "sweep.run", str(spec), "--address", cluster, "--output", str(tmp_path / "out")]
     environment = {**ON_LOOPBACK, "SFT_SWEEP_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
@@ -99,7 +101,8 @@ def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Pa
     assert len(list((tmp_path / "out").glob(f"*/{FINISHED_FILE}"))) == 2
 
 
-def test_a_cluster_that_is_not_there_is_named_at_once() -> None:
+def test_a_cluster_that_is_not_there_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     set_ray_environment("127.0.0.1:1")
     from sweep.ray_session import ray_session
 

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+)
 
 from model.gpt2_lora import LoRASettings, add_adapters, load_base
 from sweep import reward_metric
@@ -84,11 +89,35 @@ def test_wins_ties_and_losses_are_counted_apart() -> None:
         return {"reward": reward, "base_reward": base, "response_tokens": 4}
 
     found = summarise([record(2, 1), record(1, 1), record(0, 1), record(3, 1)])
-    assert found["wins"], found["ties"] == (2, 1)
-    assert found["losses"] == 1
+    assert (found["wins"], found["ties"], found["losses"]) == (2, 1, 1)
     assert found["win_rate"] == 0.5
     assert found["reward_mean"] == 1.5
     assert found["reward_margin_mean"] == 0.5
+
+
+def test_what_follows_the_next_human_turn_is_neither_judged_nor_counted(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    written = tokenizer.encode("The apple is red.\n\nHuman: And the river?")
+    monkeypatch.setattr(reward_metric, "generate", lambda model, batch, *_: [written] * len(batch))
+    responses, lengths = respond(load_base(inputs.base_model), tokenizer, inputs.prompts[:1], inputs.reward)
+    assert responses == ["The apple is red."]
+    assert lengths == [len(tokenizer.encode("The apple is red."))]
+
+
+def test_a_judge_without_a_padding_token_and_pairs_too_long_for_it_are_scored(
+    inputs: SweepInputs, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config.from_pretrained(inputs.base_model, num_labels=1)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    short, long = score(tmp_path, ["Hello?", "colour " * 90], ["Yes.", "The apple is red. " * 40], 2, CPU)
+    assert short == pytest.approx(score(tmp_path, ["Hello?"], ["Yes."], 1, CPU)[0], abs=1e-5)
+    assert long == pytest.approx(score(tmp_path, ["colour " * 90], ["The apple is red. " * 40], 1, CPU)[0], abs=1e-5)
 
 
 def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Path) -> None:
@@ -98,6 +127,11 @@ def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Pa
         read_prompts(path)
     path.write_text("prompt\n", encoding="utf-8")
     with pytest.raises(UserError, match="no prompts in it"):
+        read_prompts(path)
+    path.write_text("prompt\nhello\n", encoding="utf-8-sig")  # as spreadsheets write it
+    assert read_prompts(path) == ["hello"]
+    path.write_text("prompt\n" + "x" * 200_000 + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="not a CSV file that can be read"):
         read_prompts(path)
     path.write_bytes(b"prompt\nh\xe9llo\n")
     with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):

@@ -1,5 +1,6 @@
 """The real command, end to end: a sweep with a failing trial, a killed driver, Ctrl-C, bad specs and bad data."""
 
+import csv
 import json
 import os
 import signal
@@ -128,8 +129,16 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
     assert not list(broken.glob(f"lora*/{FINISHED_FILE}"))
     kept = finished.read_bytes(), finished.stat().st_mtime_ns
 
+    record = json.loads((broken / SWEEP_FILE).read_text())
+    (broken / SWEEP_FILE).write_text(json.dumps({**record, "identity": {**record["identity"], "data": "other"}}))
+    refused = run(environment, "--resume", broken)
+    assert refused.returncode == 2
+    assert "changed since the sweep began: data" in refused.stderr
+    (broken / SWEEP_FILE).write_text(json.dumps(record))
+
     resumed = run(environment, "--resume", broken)
     assert resumed.returncode == 0, resumed.stderr
+    assert len(json.loads((broken / SWEEP_FILE).read_text())["continued"]) == 1
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == kept
     assert run(environment, spec, "--output", whole, "--set", f"resources={resources}").returncode == 0
     for trial in sorted(path.parent for path in whole.glob(f"*/{FINISHED_FILE}")):
@@ -182,6 +191,19 @@ def test_optuna_searches_conditionally_and_a_resumed_search_tells_what_it_knows(
     after = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
     assert len(after) == 4
     assert before.items() <= after.items()
+
+
+def test_a_config_that_a_search_proposes_twice_is_trained_once_and_is_no_replicate(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    space = [{"method": "full", "optimizer": "adamw", "lr": 1e-3}]  # nothing to choose: every proposal is the same
+    experiment = tmp_path / "experiment"
+    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3)
+    ran = run(environment, spec, "--output", experiment)
+    assert ran.returncode == 0, ran.stderr
+    assert len(list(experiment.glob(f"*/{FINISHED_FILE}"))) == 1
+    with (experiment / "report" / "trials.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["outcome"] for row in csv.DictReader(file)] == ["finished", "repeated", "repeated"]
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,14 @@ def test_a_range_that_is_none_is_refused() -> None:
     assert "a range needs numbers low < high" in error({"low": 2, "high": 1})
     assert "lies above 0" in error({"low": 0, "high": 1, "log": True})
     assert "a range accepts low, high, log" in error({"low": 0, "hgih": 1})
+    assert "a range needs numbers" in error({"low": False, "high": True})
+
+
+def test_a_range_over_whole_numbers_may_be_written_as_floats_but_has_whole_ends() -> None:
+    def ranks(low: float, high: float) -> set[int | None]:
+        branch = {"method": "lora", "rank": {"low": low, "high": high}, "optimizer": "sgd", "lr": 1}
+        return {trial.rank for trial in enumerate_trials(spec([branch], search="random", trials=50))}
+
+    assert ranks(1, 4.0) == {1, 2, 3, 4}
+    with pytest.raises(UserError, match=r"space\[0\].rank: .* both ends of this range are whole numbers"):
+        ranks(1, 4.5)

@@ -73,5 +73,5 @@ def test_what_a_search_algorithm_keeps_in_the_config_is_not_part_of_the_trial(in
 
 def test_a_node_that_does_not_see_the_experiment_says_so(inputs: SweepInputs, tmp_path: Path) -> None:
     elsewhere = SweepInputs(**{**vars(inputs), "experiment_dir": tmp_path / "not-mounted"})
-    with pytest.raises(FileNotFoundError, match="on a cluster --output must lie on shared storage"):
+    with pytest.raises(FileNotFoundError, match="on a cluster --output and SFT_SWEEP_CACHE must lie on shared storage"):
         worker(elsewhere, config().model_dump(mode="json"))

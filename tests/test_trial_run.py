@@ -1,15 +1,18 @@
 """One trial without Ray: what it reports, that a stopped one continues to the bit, and that a finished one replays."""
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from model.sft import SFTRun
+from sweep import trial_run
 from sweep.inputs import SweepInputs
 from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, METRIC, RESPONSES_FILE, TRAINED_FILE
-from sweep.trial import TrialConfig
+from sweep.trial import Optimizer, TrialConfig
 from sweep.trial_run import TrialRun
 
 TIMES = {"step_seconds", "tokens_per_second", "train_seconds", "evaluation_seconds", "reward_seconds"}
@@ -55,7 +58,7 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
     on_cuda_alone = {"reserved_peak_bytes"}
-    assert METRIC.keys() - on_cuda_alone == rows[-1].keys() - {"finished", "peak_source"}
+    assert METRIC.keys() - on_cuda_alone == rows[-1].keys() - {"finished", "peak_source", "device"}
     assert rows[-1]["test_loss"] < rows[0]["test_loss"]
     assert rows[-1]["wins"] + rows[-1]["ties"] + rows[-1]["losses"] == len(inputs.prompts)
     responses = [json.loads(line) for line in (trial.folder / RESPONSES_FILE).read_text().splitlines()]
@@ -65,13 +68,11 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     assert not (trial.folder / CHECKPOINT_FILE).exists()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"])
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     inputs: SweepInputs, method: str, optimizer: str
 ) -> None:
-    from dataclasses import replace
-
     cfg = config(method=method, optimizer=optimizer)
     whole = TrialRun(cfg, inputs)
     expected = finish(whole)
@@ -93,6 +94,52 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     ours, theirs = load_file(resumed.folder / TRAINED_FILE), load_file(whole.folder / TRAINED_FILE)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_trial_stopped_after_one_step_reports_the_peak_of_one_that_never_stopped(inputs: SweepInputs) -> None:
+    cfg = config(method="full", test_every=1, steps=3)
+    expected = finish(TrialRun(cfg, inputs))
+    (inputs.experiment_dir / cfg.name / FINISHED_FILE).unlink()
+    stopped = TrialRun(cfg, inputs)
+    stopped.advance()
+    stopped.advance()
+    stopped.close()
+    assert timeless(finish(TrialRun(cfg, inputs))) == timeless(expected)
+
+
+def test_when_judging_fails_the_training_is_kept(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = replace(inputs, checkpoint_seconds=1e9)
+    expected = finish(TrialRun(config(), rare))
+    (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
+
+    def out_of_memory(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    failing = TrialRun(config(), rare)
+    with monkeypatch.context() as patched:
+        patched.setattr(trial_run, "evaluate_reward", out_of_memory)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            finish(failing)
+    failing.close()
+    again = TrialRun(config(), rare)
+    monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
+    assert timeless(finish(again)) == timeless(expected)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
+    inputs: SweepInputs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = finish(TrialRun(config(), inputs))
+    (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
+    stopped = TrialRun(config(), inputs)
+    stopped.advance()
+    stopped.advance()
+    stopped.close()
+    checkpoint = stopped.folder / CHECKPOINT_FILE
+    checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
+    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
+    assert "is damaged" in capfd.readouterr().err
+    assert checkpoint.with_suffix(".damaged").exists()
 
 
 def test_a_finished_trial_replays_its_rows_without_training(inputs: SweepInputs) -> None:
@@ -123,6 +170,8 @@ def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepI
     with pytest.raises(FloatingPointError, match=r"loss became (nan|inf) by step \d+ \(lr 1e\+06\)"):
         finish(trial)
     trial.close()
+    with pytest.raises(FloatingPointError, match=r"loss became"):  # known by now: not trained again
+        TrialRun(trial.config, inputs)
 
 
 def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:

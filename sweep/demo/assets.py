@@ -1,13 +1,13 @@
 """The demo's data and models, built once and kept in a cache: the embedded default of the preset `demo`.
 
-All files are of the same kinds as the large ones (JSON lines, CSV, Hugging Face folders) and load through the same code.
+All files are of the kinds that the large ones have (JSON lines, CSV, Hugging Face folders), so that the same code
+loads them.
 """
 
 import csv
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -83,7 +83,7 @@ def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | 
 
 
 def _content_key(sizes: DemoSizes) -> str:
-    """Hash of all that decides the content of the assets: sizes, library versions, and the source code that builds them."""
+    """Hash of all that decides the content: sizes, library versions, and the source code that builds it."""
     digest = hashlib.sha256(repr(sizes).encode())
     for library in ("torch", "transformers", "tokenizers"):
         digest.update(f"{library} {version(library)}".encode())
@@ -104,7 +104,9 @@ def _publish(unfinished: Path, folder: Path) -> None:
 def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
     """Writes the data and trains both models at once, each in a process with one thread."""
     # Here, so that finding finished assets needs neither torch nor transformers.
-    from sweep.demo.models import pretrain_base_model, train_reward_model, train_tokenizer
+    from sweep.demo.base_model import pretrain_base_model
+    from sweep.demo.reward_model import train_reward_model
+    from sweep.demo.tokenizer import train_tokenizer
 
     assets = DemoAssets.inside(folder)
     say("writing the demo's dialogues")

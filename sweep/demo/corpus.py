@@ -1,8 +1,8 @@
-"""The demo's dialogues: the same prompt with a good and a bad last reply, drawn from the grammar in `sweep.demo.skills`.
+"""The demo's dialogues: one prompt with a good and a bad last reply, drawn from the grammar in `sweep.demo.skills`.
 
-A good reply is polite, right, and a full sentence. A bad one has exactly one fault (see `FAULTS`). The faults cover what
-a small language model does wrong when it writes by itself, such as stopping half-way or mixing up words, so that a
-reward model trained on these pairs also judges generated replies sensibly. Everything follows from one seed.
+A good reply is polite, right, and a full sentence. A bad one has one fault (see `FAULTS`). The faults cover what a
+small language model does wrong when it writes by itself, such as stopping half-way or mixing up words, so that a reward
+model trained on these pairs also judges generated replies sensibly. Everything follows from one seed.
 """
 
 import random

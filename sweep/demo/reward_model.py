@@ -1,7 +1,6 @@
-"""Trains the demo's models from its dialogues, each from one seed and with one thread: tokenizer, base model, reward model.
+"""The demo's reward model: a small DeBERTa-v2, trained on the demo's pairs of good and bad replies.
 
-The functions that train a model run in processes of their own (see `sweep.demo.assets`) and leave a folder in the
-Hugging Face format. The tokenizer's `<|endoftext|>` closes a dialogue and also serves as padding, as GPT-2 has it.
+It sees the last question and a reply, not the turns before: in the demo's dialogues those do not matter to the reply.
 """
 
 import random
@@ -9,153 +8,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
 from transformers import (
     BatchEncoding,
     DebertaV2Config,
     DebertaV2ForMaskedLM,
     DebertaV2ForSequenceClassification,
-    GPT2Config,
-    GPT2LMHeadModel,
     PreTrainedTokenizerFast,
 )
 
 from sweep.demo.corpus import KNOWLEDGE_FAULTS, Dialogue
-from sweep.demo.sizes import BaseModelSizes, RewardModelSizes
-
-END_OF_TEXT = "<|endoftext|>"
-
-
-def train_tokenizer(dialogues: Sequence[Dialogue], vocabulary: int) -> str:
-    """Trains a byte-level BPE of at most `vocabulary` tokens, `<|endoftext|>` among them; returns it as JSON."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((text for d in dialogues for text in (d.chosen, d.rejected)), trainer)
-    return tokenizer.to_str()
+from sweep.demo.sizes import RewardModelSizes
+from sweep.demo.tokenizer import pair_tokenizer
+from sweep.demo.training import Trainer, quiet_and_seeded
 
 
-def language_model_tokenizer(tokenizer_json: str, positions: int) -> PreTrainedTokenizerFast:
-    """The tokenizer as a causal language model uses it: `<|endoftext|>` in every special role."""
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(tokenizer_json),
-        bos_token=END_OF_TEXT,
-        eos_token=END_OF_TEXT,
-        unk_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
-        model_max_length=positions,
-    )
-
-
-def pair_tokenizer(tokenizer_json: str, positions: int) -> PreTrainedTokenizerFast:
-    """The same vocabulary for a reward model: (prompt, response) becomes "[CLS] prompt [SEP] response [SEP]"."""
-    pair = Tokenizer.from_str(tokenizer_json)
-    pair.add_special_tokens(["[PAD]", "[CLS]", "[SEP]", "[MASK]"])
-    # A response may come with or without the space that follows "Assistant:"; both must score the same.
-    pair.normalizer = normalizers.Strip()
-    pair.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    pair.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, pair.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=pair,
-        unk_token=END_OF_TEXT,
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        model_max_length=positions,
-    )
-
-
-class Trainer:
-    """AdamW with clipped gradients and a one-cycle learning rate, in one call per step."""
-
-    def __init__(self, parameters: list[nn.Parameter], learning_rate: float, steps: int) -> None:
-        self.parameters = parameters
-        self.optimizer = AdamW(parameters, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
-        self.schedule = OneCycleLR(self.optimizer, learning_rate, total_steps=steps, pct_start=0.1)
-
-    def step(self, loss: Tensor) -> None:
-        """Moves the parameters one step down the gradient of `loss`."""
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.schedule.step()
-
-
-def pretrain_base_model(
-    dialogues: Sequence[Dialogue], tokenizer_json: str, sizes: BaseModelSizes, seed: int, folder: Path
-) -> None:
-    """Pretrains a GPT-2 on a mixture of good and bad replies and saves it with its tokenizer.
-
-    Arguments:
-        dialogues: what to train on.
-        tokenizer_json: the tokenizer, serialised.
-        sizes: shape of the model and length of the training.
-        seed: decides initial weights, mixture and windows.
-        folder: where the model and its tokenizer are saved.
-    """
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
-    tokenizer = language_model_tokenizer(tokenizer_json, sizes.positions)
-    mixture = [d.chosen if rng.random() < sizes.share_of_good else d.rejected for d in dialogues]
-    good_tokens = _joined_tokens(tokenizer, [d.chosen for d in dialogues])
-    mixed_tokens = _joined_tokens(tokenizer, mixture)
-    end = tokenizer.eos_token_id
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=sizes.positions,
-        n_embd=sizes.width,
-        n_layer=sizes.layers,
-        n_head=sizes.heads,
-        activation_function="gelu_pytorch_tanh",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        initializer_range=sizes.width**-0.5,  # GPT-2's 0.02 suits its own width; a narrow model would crawl
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=end,
-    )
-    model = GPT2LMHeadModel(config).train()
-    for tokens, steps, learning_rate in (
-        (good_tokens, sizes.good_steps, sizes.good_learning_rate),
-        (mixed_tokens, sizes.mixed_steps, sizes.mixed_learning_rate),
-    ):
-        trainer = Trainer(list(model.parameters()), learning_rate, steps)
-        for _ in range(steps):
-            starts = torch.randint(len(tokens) - sizes.block, (sizes.batch, 1))
-            windows = tokens[starts + torch.arange(sizes.block + 1)]
-            logits = model(input_ids=windows[:, :-1]).logits
-            trainer.step(cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten()))
-    model.config.activation_function = "gelu_new"  # the same function by the name in GPT-2 checkpoints, but slower
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _joined_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Tensor:
-    """The tokens of all texts in one row, each text closed by `<|endoftext|>`."""
-    rows = tokenizer([text + END_OF_TEXT for text in texts])["input_ids"]
-    return torch.tensor([token for row in rows for token in row])
-
-
-def reward_accuracy(model: nn.Module, tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialogue]) -> float:
+def reward_accuracy(
+    model: DebertaV2ForSequenceClassification, tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialogue]
+) -> float:
     """Share of `dialogues` whose good reply gets the higher reward."""
     with torch.no_grad():
         good, bad = model(**_encode_pairs(tokenizer, dialogues)).logits.flatten().chunk(2)
@@ -187,9 +58,7 @@ def train_reward_model(
     Returns:
         The share of `test` that the saved model ranks correctly.
     """
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
+    rng = quiet_and_seeded(seed)
     tokenizer = pair_tokenizer(tokenizer_json, sizes.positions)
     gap_filler = DebertaV2ForMaskedLM(_reward_config(tokenizer, sizes)).train()
     trainer = Trainer(list(gap_filler.parameters()), sizes.gap_learning_rate, sizes.gap_steps)
@@ -261,7 +130,7 @@ def _encode_pairs(tokenizer: PreTrainedTokenizerFast, dialogues: Sequence[Dialog
     return tokenizer(questions, replies, padding=True, return_tensors="pt")
 
 
-def _gap_loss(model: nn.Module, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Dialogue]) -> Tensor:
+def _gap_loss(model: DebertaV2ForMaskedLM, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Dialogue]) -> Tensor:
     """Loss of restoring the tokens of good replies of which half are hidden or swapped for other tokens."""
     inputs = tokenizer([d.question for d in batch], [d.good for d in batch], padding=True, return_tensors="pt")
     ids = inputs["input_ids"]
@@ -277,7 +146,10 @@ def _gap_loss(model: nn.Module, tokenizer: PreTrainedTokenizerFast, batch: Seque
 
 
 def _ranking_loss(
-    model: nn.Module, token_judge: nn.Module, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Dialogue]
+    model: DebertaV2ForSequenceClassification,
+    token_judge: nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    batch: Sequence[Dialogue],
 ) -> Tensor:
     """Bradley-Terry loss of the pairs, plus the loss of telling to which reply the tokens that differ belong.
 
