@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sweep.demo.corpus import Corpus, Dialogue, make_corpus
 from sweep.demo.sizes import DemoSizes
+from sweep.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class DemoAssets:
         prompts_file: evaluation questions that no dialogue contains, CSV with the column `prompt`.
         base_model: Hugging Face folder of a small GPT-2 and its tokenizer.
         reward_model: Hugging Face folder of a small DeBERTa-v2 that scores `tokenizer(prompt, response)`.
-        reward_accuracy_file: JSON with the share of `test_file` that the reward model ranks correctly.
+        reward_accuracy_file: JSON with the share of held-out pairs (every second of `test_file`) that the reward model
+            ranks correctly.
     """
 
     train_file: Path
@@ -68,7 +70,7 @@ def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | 
         The paths of the assets, all of which exist.
 
     Raises:
-        RuntimeError: if the reward model does not rank enough of the held-out pairs correctly.
+        UserError: if the reward model does not rank enough of the held-out pairs correctly.
     """
     sizes = sizes or DemoSizes()
     folder = cache_dir / f"demo-{_content_key(sizes)}"
@@ -113,22 +115,30 @@ def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
     corpus = make_corpus(sizes.seed, sizes.train, sizes.test, sizes.prompts)
     _write_corpus(corpus, assets)
     tokenizer = train_tokenizer(corpus.train, sizes.vocabulary)
+    validation, held_out = corpus.test[::2], corpus.test[1::2]
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
         say("pretraining the demo's base model and training its reward model (less than a minute, only once)")
         base = pool.submit(pretrain_base_model, corpus.train, tokenizer, sizes.base, sizes.seed, assets.base_model)
         reward = pool.submit(
-            train_reward_model, corpus.train, corpus.test, tokenizer, sizes.reward, sizes.seed, assets.reward_model
+            train_reward_model,
+            corpus.train,
+            validation,
+            held_out,
+            tokenizer,
+            sizes.reward,
+            sizes.seed,
+            assets.reward_model,
         )
         base.result()
         say("the demo's base model is ready")
         accuracy = reward.result()
     say(f"the demo's reward model ranks {accuracy:.1%} of held-out pairs correctly")
     if accuracy < sizes.reward.required:
-        raise RuntimeError(
+        raise UserError(
             f"the demo's reward model ranks only {accuracy:.1%} of held-out pairs correctly, "
             f"but {sizes.reward.required:.0%} are needed for win rates that mean something"
         )
-    assets.reward_accuracy_file.write_text(json.dumps({"accuracy": accuracy, "pairs": len(corpus.test)}) + "\n")
+    assets.reward_accuracy_file.write_text(json.dumps({"accuracy": accuracy, "pairs": len(held_out)}) + "\n")
 
 
 def _write_corpus(corpus: Corpus, assets: DemoAssets) -> None:

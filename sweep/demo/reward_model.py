@@ -35,7 +35,8 @@ def reward_accuracy(
 
 def train_reward_model(
     train: Sequence[Dialogue],
-    test: Sequence[Dialogue],
+    validation: Sequence[Dialogue],
+    held_out: Sequence[Dialogue],
     tokenizer_json: str,
     sizes: RewardModelSizes,
     seed: int,
@@ -45,18 +46,19 @@ def train_reward_model(
 
     It first fills gaps in good replies, which teaches it what belongs to which question; from pairs alone so small
     a model would only learn style. Then it learns to rank pairs with the Bradley-Terry loss, until it ranks
-    `sizes.enough` of `test` correctly or has used up its steps.
+    `sizes.enough` of `validation` correctly or has used up its steps.
 
     Arguments:
         train: dialogues to train on.
-        test: held-out dialogues that decide when to stop.
+        validation: dialogues that decide when to stop.
+        held_out: dialogues that decide nothing, for the accuracy that is claimed.
         tokenizer_json: the tokenizer, serialised.
         sizes: shape of the model and length of the training.
         seed: decides initial weights and order of the dialogues.
         folder: where the model and its tokenizer are saved.
 
     Returns:
-        The share of `test` that the saved model ranks correctly.
+        The share of `held_out` that the saved model ranks correctly.
     """
     rng = quiet_and_seeded(seed)
     tokenizer = pair_tokenizer(tokenizer_json, sizes.positions)
@@ -70,18 +72,15 @@ def train_reward_model(
     token_judge = nn.Linear(sizes.width, 1)
     parameters = [*model.parameters(), *token_judge.parameters()]
     trainer = Trainer(parameters, sizes.learning_rate, sizes.steps)
-    accuracy = 0.0
     # Style is learned within a few steps, knowledge is not: show the faults that take knowledge more often.
     weights = [sizes.hard_weight if d.fault in KNOWLEDGE_FAULTS else 1.0 for d in train]
     for step, batch in enumerate(_batches(rng, train, weights, sizes.batch, sizes.steps), start=1):
         trainer.step(_ranking_loss(model, token_judge, tokenizer, batch))
-        if step % sizes.check_every == 0 or step == sizes.steps:
-            accuracy = reward_accuracy(model, tokenizer, test)
-            if accuracy >= sizes.enough:
-                break
+        if step % sizes.check_every == 0 and reward_accuracy(model, tokenizer, validation) >= sizes.enough:
+            break
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return accuracy
+    return reward_accuracy(model, tokenizer, held_out)
 
 
 def _reward_config(tokenizer: PreTrainedTokenizerFast, sizes: RewardModelSizes) -> DebertaV2Config:
