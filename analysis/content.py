@@ -64,13 +64,12 @@ def gather(results: Results) -> Content:
     if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
         devices = sorted(set(results.trials[DEVICE].dropna()))
         sweep = {**sweep, "hardware": {**sweep.get("hardware", {}), "trials ran on": devices}}
+    variant = {"variant": spec["variant"]} if spec.get("variant") else {}
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
-        facts=flatten(
-            {**others, "variant": spec.get("variant"), "seeds": _seeds(results), "directory": results.directory.name}
-        ),
+        facts=flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name}),
         findings=find(results, arms, tables),
         tables=tables,
         drawings={name: drawing for name, drawing in drawings.items() if drawing},
