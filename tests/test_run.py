@@ -8,16 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
+from sweep.inputs import SweepInputs
+from sweep.load_spec import load_spec
 from sweep.names import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
 from sweep.run import main
+from sweep.search_space import enumerate_trials
+from sweep.trial_run import TrialRun
 from tests.conftest import Parts
 from tests.test_trial_run import timeless
 
@@ -147,6 +153,35 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
         assert ours(list(last.values())) == ours(rows(trial))
         left, right = load_file(again / TRAINED_FILE), load_file(trial / TRAINED_FILE)
         assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_sweep(
+    parts: Parts, inputs: SweepInputs, environment: dict[str, str], tmp_path: Path
+) -> None:
+    space = [{"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2, "dropout": 0.1}]
+    spec = parts.write_spec(
+        tmp_path, space=space, trial={**LONG, "steps": 400}, checkpoint_seconds=0, reward={"model": None}
+    )
+    experiment = tmp_path / "killed"
+    driver = subprocess.Popen(
+        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
+    [worker] = [p for p in psutil.Process(driver.pid).children(recursive=True) if "Trainable" in " ".join(p.cmdline())]
+    worker.kill()
+    output, _ = driver.communicate(timeout=180)
+    assert driver.returncode == 0, output
+    [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
+
+    unbroken = TrialRun(
+        enumerate_trials(load_spec(str(spec)))[0],
+        replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
+    )
+    expected = [unbroken.advance()]
+    while not expected[-1].get("finished"):
+        expected.append(unbroken.advance())
+    unbroken.close()
+    assert timeless(json.loads((trial / FINISHED_FILE).read_text())["rows"]) == timeless(expected)
 
 
 def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
