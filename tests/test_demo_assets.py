@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from transformers.utils import logging as transformers_logging
 
 from sweep.demo.assets import DemoAssets, demo_assets
+from sweep.demo.corpus import make_corpus
 from sweep.demo.sizes import BaseModelSizes, DemoSizes, RewardModelSizes
 from sweep.errors import UserError
 
@@ -72,17 +73,14 @@ def test_reward_model_is_as_accurate_as_claimed_when_loaded_from_its_folder(
     model = AutoModelForSequenceClassification.from_pretrained(assets.reward_model).eval()
     tokenizer = AutoTokenizer.from_pretrained(assets.reward_model)
 
-    def reward(dialogue: str) -> float:
-        question, reply = dialogue.rsplit("\n\nHuman: ", 1)[1].split("\n\nAssistant:")
+    def reward(question: str, reply: str) -> float:
         with torch.no_grad():
             return float(model(**tokenizer(question, reply, return_tensors="pt")).logits)
 
-    pairs = [json.loads(line) for line in assets.test_file.read_text().splitlines()][
-        1::2
-    ]  # the others decide when to stop
-    ranked = [reward(pair["chosen"]) > reward(pair["rejected"]) for pair in pairs]
+    pairs = make_corpus(SMALL.seed, SMALL.train, SMALL.test, SMALL.prompts).unseen
+    ranked = [reward(pair.question, pair.good) > reward(pair.question, pair.bad) for pair in pairs]
     claimed = json.loads(assets.reward_accuracy_file.read_text())
-    assert claimed["pairs"] == len(pairs) == SMALL.test / 2
+    assert claimed["pairs"] == len(pairs)
     assert sum(ranked) / len(ranked) == pytest.approx(claimed["accuracy"], abs=0.021)  # one pair may tie in rounding
     assert claimed["accuracy"] >= SMALL.reward.required
 

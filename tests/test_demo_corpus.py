@@ -2,7 +2,10 @@
 
 import random
 
-from sweep.demo.corpus import FAULTS, draw_dialogue, make_corpus
+import pytest
+
+from sweep.demo.corpus import FAULTS, Dialogue, draw_dialogue, make_corpus
+from sweep.demo.sizes import DemoSizes
 from sweep.demo.skills import SKILLS
 
 CORPUS = make_corpus(seed=0, train=3000, test=200, prompts=100)
@@ -36,6 +39,23 @@ def test_chosen_and_rejected_differ_in_the_last_reply_alone() -> None:
 def test_some_dialogues_have_several_turns() -> None:
     turns = {dialogue.chosen.count("\n\nHuman: ") for dialogue in CORPUS.train}
     assert turns == {1, 2}
+
+
+def test_test_dialogues_are_drawn_like_those_of_train_at_the_demos_own_size() -> None:
+    sizes = DemoSizes()
+    corpus = make_corpus(sizes.seed, sizes.train, sizes.test, sizes.prompts)
+
+    def share_of_two_turns(dialogues: list[Dialogue]) -> float:
+        return sum(d.chosen.count("\n\nHuman: ") == 2 for d in dialogues) / len(dialogues)
+
+    error = 4 * (0.25 / sizes.test) ** 0.5  # four standard errors, at most
+    assert share_of_two_turns(corpus.test) == pytest.approx(share_of_two_turns(corpus.train), abs=error)
+
+
+def test_pairs_on_evaluation_questions_are_there_to_judge_a_reward_model_by() -> None:
+    assert {pair.question for pair in CORPUS.unseen} == set(CORPUS.prompts)
+    assert len(CORPUS.unseen) == 4 * len(CORPUS.prompts)
+    assert {pair.fault for pair in CORPUS.unseen} == set(FAULTS)
 
 
 def test_every_good_reply_is_a_full_sentence_that_holds_what_the_skill_knows() -> None:

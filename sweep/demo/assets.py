@@ -31,8 +31,8 @@ class DemoAssets:
         prompts_file: evaluation questions that no dialogue contains, CSV with the column `prompt`.
         base_model: Hugging Face folder of a small GPT-2 and its tokenizer.
         reward_model: Hugging Face folder of a small DeBERTa-v2 that scores `tokenizer(prompt, response)`.
-        reward_accuracy_file: JSON with the share of held-out pairs (every second of `test_file`) that the reward model
-            ranks correctly.
+        reward_accuracy_file: JSON with the share of pairs on the questions of `prompts_file`, which no model was
+            trained on, that the reward model ranks correctly.
     """
 
     train_file: Path
@@ -115,20 +115,11 @@ def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
     corpus = make_corpus(sizes.seed, sizes.train, sizes.test, sizes.prompts)
     _write_corpus(corpus, assets)
     tokenizer = train_tokenizer(corpus.train, sizes.vocabulary)
-    validation, held_out = corpus.test[::2], corpus.test[1::2]
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
         say("pretraining the demo's base model and training its reward model (less than a minute, only once)")
         base = pool.submit(pretrain_base_model, corpus.train, tokenizer, sizes.base, sizes.seed, assets.base_model)
-        reward = pool.submit(
-            train_reward_model,
-            corpus.train,
-            validation,
-            held_out,
-            tokenizer,
-            sizes.reward,
-            sizes.seed,
-            assets.reward_model,
-        )
+        reward_data = corpus.train, corpus.test, corpus.unseen, tokenizer
+        reward = pool.submit(train_reward_model, *reward_data, sizes.reward, sizes.seed, assets.reward_model)
         base.result()
         say("the demo's base model is ready")
         accuracy = reward.result()
@@ -138,7 +129,7 @@ def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
             f"the demo's reward model ranks only {accuracy:.1%} of held-out pairs correctly, "
             f"but {sizes.reward.required:.0%} are needed for win rates that mean something"
         )
-    assets.reward_accuracy_file.write_text(json.dumps({"accuracy": accuracy, "pairs": len(held_out)}) + "\n")
+    assets.reward_accuracy_file.write_text(json.dumps({"accuracy": accuracy, "pairs": len(corpus.unseen)}) + "\n")
 
 
 def _write_corpus(corpus: Corpus, assets: DemoAssets) -> None:

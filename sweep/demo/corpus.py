@@ -29,6 +29,8 @@ REFUSALS = (
     "Sorry, I am not allowed to talk about that.",
 )
 SHARE_OF_FOLLOW_UPS = 0.2
+"""Share of two-turn dialogues among those drawn; more of those kept, since single questions repeat and are dropped."""
+PAIRS_PER_PROMPT = 4
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,13 @@ class Corpus:
         train: dialogues for training.
         test: dialogues whose prompts are not among those of `train`.
         prompts: questions that no dialogue of `train` or `test` contains.
+        unseen: pairs of replies to these questions, by which a reward model can be judged.
     """
 
     train: list[Dialogue]
     test: list[Dialogue]
     prompts: list[str]
+    unseen: list[Dialogue]
 
 
 def capitalised(sentence: str) -> str:
@@ -218,6 +222,11 @@ def draw_dialogue(rng: random.Random) -> Dialogue:
     if rng.random() < SHARE_OF_FOLLOW_UPS:
         earlier = draw_exchange(rng, rng.choice(SKILLS))
         context = f"\n\nHuman: {earlier.question}\n\nAssistant: {earlier.good_reply}"
+    return _with_replies(rng, exchange, context)
+
+
+def _with_replies(rng: random.Random, exchange: Exchange, context: str) -> Dialogue:
+    """The dialogue that ends in this exchange, with a fault drawn for its bad reply."""
     faults = [fault for fault in FAULTS if fault != "needless refusal" or not exchange.skill.refuses]
     [fault] = rng.choices(faults, weights=[_FAULT_WEIGHTS.get(fault, 1.0) for fault in faults])
     return Dialogue(
@@ -230,12 +239,13 @@ def draw_dialogue(rng: random.Random) -> Dialogue:
     )
 
 
-def draw_prompts(rng: random.Random, count: int) -> list[str]:
-    """Draws `count` different questions, spread evenly over the skills."""
-    prompts: dict[str, None] = {}
-    while len(prompts) < count:
-        prompts[draw_exchange(rng, SKILLS[len(prompts) % len(SKILLS)]).question] = None
-    return list(prompts)
+def draw_questions(rng: random.Random, count: int) -> list[Exchange]:
+    """Draws exchanges with `count` different questions, spread evenly over the skills."""
+    drawn: dict[str, Exchange] = {}
+    while len(drawn) < count:
+        exchange = draw_exchange(rng, SKILLS[len(drawn) % len(SKILLS)])
+        drawn[exchange.question] = exchange
+    return list(drawn.values())
 
 
 def make_corpus(seed: int, train: int, test: int, prompts: int) -> Corpus:
@@ -251,12 +261,18 @@ def make_corpus(seed: int, train: int, test: int, prompts: int) -> Corpus:
         The corpus, in which no two dialogues have the same prompt and no dialogue contains an evaluation question.
     """
     rng = random.Random(seed)
-    held_out = draw_prompts(rng, prompts)
-    turns = [f"Human: {question}\n" for question in held_out]
+    unseen = draw_questions(rng, prompts)
+    turns = [f"Human: {exchange.question}\n" for exchange in unseen]
     dialogues: dict[str, Dialogue] = {}
     while len(dialogues) < train + test:
         dialogue = draw_dialogue(rng)
         if not any(turn in dialogue.prompt for turn in turns):
             dialogues.setdefault(dialogue.prompt, dialogue)
     drawn = list(dialogues.values())
-    return Corpus(train=drawn[:train], test=drawn[train:], prompts=held_out)
+    rng.shuffle(drawn)  # single questions run out before follow-ups do: what is drawn late is not like what is early
+    return Corpus(
+        train=drawn[:train],
+        test=drawn[train:],
+        prompts=[exchange.question for exchange in unseen],
+        unseen=[_with_replies(rng, exchange, context="") for exchange in unseen for _ in range(PAIRS_PER_PROMPT)],
+    )

@@ -51,7 +51,7 @@ def train_reward_model(
     Arguments:
         train: dialogues to train on.
         validation: dialogues that decide when to stop.
-        held_out: dialogues that decide nothing, for the accuracy that is claimed.
+        held_out: pairs on questions that are in neither of the others, for the accuracy that is claimed.
         tokenizer_json: the tokenizer, serialised.
         sizes: shape of the model and length of the training.
         seed: decides initial weights and order of the dialogues.

@@ -37,9 +37,9 @@ class RewardModelSizes:
         gap_steps, gap_batch, gap_learning_rate: first stage, filling gaps in good replies.
         steps, batch, learning_rate: second stage, ranking pairs; `steps` is the most it takes.
         hard_weight: how many times as often the second stage shows a fault that takes knowledge to see.
-        check_every: steps between two looks at the held-out pairs.
-        enough: share of held-out pairs ranked correctly at which training ends early.
-        required: share below which the reward model is of no use.
+        check_every: steps between two looks at the validation pairs.
+        enough: share of validation pairs ranked correctly at which training ends early.
+        required: share of pairs on unseen questions below which the reward model is of no use.
     """
 
     layers: int = 2
