@@ -1,12 +1,24 @@
 """One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from analysis.results import DIVERGED, FAILED, FINISHED, INTERRUPTED, NOT_STARTED, REPLICATE_FIELD, STOPPED, Results
+from analysis.results import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NOT_STARTED,
+    REPEATED,
+    REPLICATE_FIELD,
+    STOPPED,
+    Results,
+)
 from analysis.statistics import Interval, mean_interval, wilson_interval
 
 BYTES = ("peak_bytes", "weight_bytes", "gradient_bytes", "optimizer_state_bytes", "retained_delta_bytes")
@@ -31,14 +43,15 @@ class Arm:
         config: its config without the seed.
         trials: its rows of `Results.trials`, whatever became of them.
         used: the rows that its numbers come from: the finished trials, or where none finished, the furthest ones.
-        margins: reward minus the base model's, by prompt, averaged over the seeds; empty without responses.
+        seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
+            no reward for a prompt; empty without responses.
     """
 
     label: str
     config: dict[str, Any]
     trials: pd.DataFrame
     used: pd.DataFrame
-    margins: pd.Series
+    seed_margins: pd.DataFrame
 
     @property
     def outcome(self) -> str:
@@ -55,6 +68,14 @@ class Arm:
         """Seeds of the trials in `used`."""
         return [int(seed) for seed in self._column(REPLICATE_FIELD)]
 
+    @property
+    def shortfall(self) -> str:
+        """How many of the planned seeds finished, where some but not all did; empty otherwise."""
+        tried = self.trials[self.trials["outcome"] != REPEATED]
+        planned = tried[REPLICATE_FIELD].nunique() if REPLICATE_FIELD in tried else len(tried)
+        lost = self.outcome == FINISHED and len(self.used) < planned
+        return f"{len(self.used)} of {planned} seeds finished" if lost else ""
+
     def mean(self, name: str) -> Interval:
         """Mean of a metric over the seeds, with a t interval where there are two or more."""
         return mean_interval(self._column(name))
@@ -62,6 +83,15 @@ class Arm:
     def values(self, name: str) -> list[float]:
         """Finite values of a metric, one per seed."""
         return [value for value in self._column(name) if math.isfinite(value)]
+
+    def by_seed(self, name: str) -> dict[int, float]:
+        """Finite values of a metric by seed; empty where trials have no seed or no value."""
+        if not {name, REPLICATE_FIELD} <= set(self.used.columns):
+            return {}
+        values = pd.to_numeric(self.used[name], errors="coerce")
+        seeds = pd.to_numeric(self.used[REPLICATE_FIELD], errors="coerce")
+        pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
+        return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
 
     def largest(self, name: str) -> float:
         """Largest value of a metric over the seeds; NaN without any."""
@@ -89,10 +119,27 @@ class Arm:
         return Wins(wins, ties, losses, wilson_interval(wins / asked * prompts, prompts))
 
     @property
+    def margins(self) -> pd.Series:
+        """Mean margin by prompt over all seeds; a prompt that some seed could not score is left out."""
+        return self.margins_over(list(self.seed_margins.columns))
+
+    def margins_over(self, seeds: Sequence[object]) -> pd.Series:
+        """Mean margin by prompt over these seeds; a prompt that one of them could not score is left out."""
+        return self.seed_margins[list(seeds)].dropna().mean(axis=1)
+
+    @property
+    def asked(self) -> int:
+        """Prompts that the arm was asked, as far as its rewards or its responses show."""
+        counts = self.wins
+        by_reward = round((counts.wins + counts.ties + counts.losses) / len(self.values("wins"))) if counts else 0
+        return max(by_reward, len(self.seed_margins))
+
+    @property
     def won_and_lost(self) -> tuple[int, int] | None:
-        """Prompts won and lost, each prompt counted once by its mean margin over the seeds; None where unknown."""
+        """Prompts won in more seeds than lost, and prompts lost in more than won; None where unknown."""
         if len(self.margins):
-            return int((self.margins > 0).sum()), int((self.margins < 0).sum())
+            surplus = np.sign(self.seed_margins.dropna()).sum(axis=1)
+            return int((surplus > 0).sum()), int((surplus < 0).sum())
         counts = self.wins
         return (counts.wins, counts.losses) if counts and len(self.used) == 1 else None
 
@@ -125,7 +172,7 @@ def collect(results: Results) -> list[Arm]:
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
-        arms.append(Arm(str(label), config, trials, used, _margins(results.responses, set(used["trial"]))))
+        arms.append(Arm(str(label), config, trials, used, _seed_margins(results.responses, used)))
     return arms
 
 
@@ -139,10 +186,15 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
     return trials
 
 
-def _margins(responses: pd.DataFrame, trials: set[str]) -> pd.Series:
-    """Mean margin by prompt; a prompt that some seed could not score is left out of all."""
+def _seed_margins(responses: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
+    """Margins by prompt and seed; a trial whose seed is lost stands under its own name."""
     if not {"prompt", "reward", "base_reward"} <= set(responses.columns):
-        return pd.Series(dtype=float)
-    rows = responses[responses["trial"].isin(trials)]
+        return pd.DataFrame()
+    rows = responses[responses["trial"].isin(used["trial"])]
+    seeds = pd.to_numeric(used[REPLICATE_FIELD], errors="coerce") if REPLICATE_FIELD in used else [math.nan] * len(used)
+    names = {
+        trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
+    }
     margins = pd.to_numeric(rows["reward"], errors="coerce") - pd.to_numeric(rows["base_reward"], errors="coerce")
-    return margins.groupby([rows["index"], rows["prompt"]]).agg(lambda values: values.mean(skipna=False)).dropna()
+    by_prompt = margins.groupby([rows["index"], rows["prompt"], rows["trial"].map(names)])
+    return by_prompt.agg(lambda values: values.mean(skipna=False)).unstack()

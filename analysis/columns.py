@@ -57,10 +57,16 @@ def show_number(value: float, digits: int = 4) -> str:
 
 
 def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
-    """An estimate with its limits, such as "0.71 [0.62, 0.79]", or alone where the data carry no interval."""
+    """An estimate with its limits, such as "0.71 [0.62, 0.79]", or alone where the data carry no interval.
+
+    Where `digits` decimals would leave no two significant digits of the largest of the numbers, it gets more.
+    """
     if not math.isfinite(interval.estimate):
         return MISSING
-    shown = [f"{value:{'+' if signed else ''}.{digits}f}" for value in interval]
+    largest = max(abs(value) for value in interval if math.isfinite(value))
+    if 0 < largest < 10 ** (1 - digits):
+        digits = 1 - math.floor(math.log10(largest))
+    shown = [f"{value:{'+' if signed else ''}z.{digits}f}" for value in interval]  # z: no minus before a zero
     return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]
 
 
@@ -84,6 +90,12 @@ def show_seeds(arm: Arm) -> str:
     others = arm.trials[~arm.trials["trial"].isin(arm.used["trial"])]
     lost = [f"{count} {outcome}" for outcome, count in others["outcome"].value_counts().items()]
     return ", ".join(map(str, arm.seeds)) + (f" ({', '.join(lost)})" if lost else "")
+
+
+def show_best_steps(arm: Arm) -> str:
+    """The step of the lowest test loss, or the range of the seeds' steps; a dash without any."""
+    steps = arm.values("test_loss_best_step")
+    return " to ".join(dict.fromkeys(f"{step:,.0f}" for step in (min(steps), max(steps)))) if steps else MISSING
 
 
 def _common() -> list[Column]:
@@ -147,11 +159,9 @@ def _perplexity(arm: Arm) -> str:
 
 def _best(arm: Arm) -> str:
     """The lowest test loss; with several seeds the mean of each seed's lowest and the range of their steps."""
-    best, steps = arm.mean("test_loss_best"), arm.values("test_loss_best_step")
-    if not steps:
+    if not arm.values("test_loss_best_step"):
         return MISSING
-    where = " to ".join(dict.fromkeys(f"{step:,.0f}" for step in (min(steps), max(steps))))
-    return _measured(arm, f"{show_interval(best, 4)} @ {where}")
+    return _measured(arm, f"{show_interval(arm.mean('test_loss_best'), 4)} @ {show_best_steps(arm)}")
 
 
 def _win_rate(arm: Arm) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -63,7 +64,9 @@ def gather(results: Results) -> Content:
     shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
     if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
         devices = sorted(set(results.trials[DEVICE].dropna()))
-        sweep = {**sweep, "hardware": {**sweep.get("hardware", {}), "trials ran on": devices}}
+        hardware = sweep.get("hardware")
+        known = hardware if isinstance(hardware, Mapping) else {}
+        sweep = {**sweep, "hardware": {**known, "trials ran on": devices}}
     variant = {"variant": spec["variant"]} if spec.get("variant") else {}
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return Content(
@@ -74,7 +77,7 @@ def gather(results: Results) -> Content:
         tables=tables,
         drawings={name: drawing for name, drawing in drawings.items() if drawing},
         published=compare_published(arms) if published else None,
-        remarks=[*states, comparability(arms), *REMARKS] if published else [],
+        remarks=[*states, comparability(arms, spec), *REMARKS] if published else [],
         unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
         samples=samples(results),
         details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},
@@ -83,7 +86,7 @@ def gather(results: Results) -> Content:
 
 
 def samples(results: Results) -> list[dict[str, Any]]:
-    """Prompts spread evenly over all, with the base model's response and that of each arm's first seed.
+    """Prompts spread evenly from first to last, with the base model's response and that of each arm's first seed.
 
     Args:
         results: the directory's content.
@@ -97,7 +100,7 @@ def samples(results: Results) -> list[dict[str, Any]]:
         return []
     first_seed = rows.groupby("arm")["trial"].transform("first")
     prompts = list(rows[rows["trial"] == first_seed].groupby("index", sort=True))
-    step = max(1, len(prompts) // SAMPLES)
+    chosen = np.linspace(0, len(prompts) - 1, min(SAMPLES, len(prompts))).round().astype(int)
     return [
         {
             "prompt": group["prompt"].iloc[0],
@@ -105,7 +108,7 @@ def samples(results: Results) -> list[dict[str, Any]]:
             "base_reward": _reward(group.get("base_reward", pd.Series([None])).iloc[0]),
             "arms": [(row["arm"], row["response"], _reward(row.get("reward"))) for _, row in group.iterrows()],
         }
-        for _, group in prompts[::step][:SAMPLES]
+        for _, group in (prompts[position] for position in chosen)
     ]
 
 

@@ -171,7 +171,7 @@ def draw_memory(arms: list[Arm]) -> Drawing | None:
 
 
 def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
-    """Win rate of each arm against the base model with its interval, and a line at one half.
+    """Win rate of each arm against the base model with its interval, and a tick where it wins as often as it loses.
 
     Args:
         arms: all arms of the sweep.
@@ -186,11 +186,14 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
     with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.34 * len(shown)), layout="constrained")
         axes = figure.subplots()
-        axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
         for row, (arm, wins) in enumerate(shown):
             colour = styles[arm.label].colour
             axes.plot([wins.rate.low, wins.rate.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
             axes.plot(wins.rate.estimate, row, "o", color=colour, markersize=7)
+            even = (wins.wins + wins.losses) / 2 / (wins.wins + wins.ties + wins.losses)
+            axes.plot(
+                [even, even], [row - 0.3, row + 0.3], color=INK, linewidth=1.6, solid_capstyle="butt", label="even"
+            )
             counts = f"{wins.wins} / {wins.ties} / {wins.losses}"
             axes.text(1.02, row, counts, transform=axes.get_yaxis_transform(), va="center", color=MUTED)
         axes.text(1.02, 1.0, "wins / ties / losses", transform=axes.transAxes, va="bottom", color=MUTED, fontsize=8.5)
@@ -198,7 +201,10 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
         axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6), xlabel="win rate against the base model")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-    caption = "Win rate with its 95 % interval (Wilson); the dashed line is one half. Ties count as no win."
+    caption = (
+        "Win rate with its 95 % interval (Wilson). Ties count as no win, so the upright tick of each arm marks the win "
+        "rate at which it would win as often as it loses: (1 - share of ties) / 2."
+    )
     return Drawing("win-rate", caption, figure)
 
 

@@ -1,21 +1,21 @@
 """ "What this shows": the sentences of a report that are written from its numbers.
 
-Every claim names the comparison it rests on. A difference that does not exceed its uncertainty is reported as such,
-and so is one whose uncertainty the data do not carry.
+Every claim names the comparison it rests on and what its test takes in: the choice of prompts, or that of seeds. A
+difference that does not exceed its uncertainty is reported as such, and so is one whose uncertainty the data do not
+carry.
 """
 
 from collections import Counter
-from itertools import combinations
 from typing import NamedTuple
 
 from analysis.arms import Arm
-from analysis.columns import show_bytes, show_interval, show_number
-from analysis.results import FINISHED, Results, show_field
-from analysis.statistics import LEVEL, holm, mean_interval, paired_test, rank_direction, sign_test, welch_test
+from analysis.columns import show_best_steps, show_bytes, show_interval, show_number
+from analysis.comparisons import ALPHA, WINDOW_FIELDS, Comparison, compare_rewards, compare_test_losses, windows
+from analysis.results import DIVERGED, FAILED, FINISHED, NOT_STARTED, REPEATED, Results, show_field
+from analysis.statistics import holm, sign_test
 from analysis.tables import ComparisonTable, varying_fields
 from sweep.names import PEAK_SOURCE
 
-ALPHA = 1 - LEVEL
 NAMED_ARMS = 8
 NAMED_PAIRS = 6
 """How many arms or pairs a sentence names one by one before it only counts them."""
@@ -26,20 +26,6 @@ class Finding(NamedTuple):
 
     topic: str
     sentences: list[str]
-
-
-class Comparison(NamedTuple):
-    """Two arms compared: `better` minus `worse` in words, and the p-value adjusted for all pairs of the table."""
-
-    better: str
-    worse: str
-    difference: str
-    p_value: float
-
-    @property
-    def differs(self) -> bool:
-        """Whether the difference exceeds its uncertainty."""
-        return self.p_value < ALPHA
 
 
 def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> list[Finding]:
@@ -61,54 +47,11 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
     for table in tables:
         shown = [arm for arm in table.arms if arm.outcome == FINISHED]
         labels = {arm.label for arm in shown}
-        sentences = [*_test_loss(shown), *_rewards(shown), *_memory(shown), *_learning_rates(shown)]
+        sentences = [*_test_loss(shown), *_rewards(shown), *_memory(shown), *_learning_rates(table.arms)]
         if sentences and labels not in told:  # the same arms in another order show the same
             findings.append(Finding(table.title, sentences))
             told.append(labels)
     return findings
-
-
-def compare_rewards(arms: list[Arm]) -> list[Comparison]:
-    """Compare every pair of arms by the rewards of their responses to the same prompts.
-
-    Args:
-        arms: arms of one table; those without responses are passed over.
-
-    Returns:
-        One comparison per pair, p-values of Wilcoxon's signed-rank test adjusted by Holm's method.
-    """
-    pairs = []
-    for a, b in combinations([arm for arm in arms if len(arm.margins)], 2):
-        # Both margins subtract the same base reward of a prompt, so their difference is that of the rewards.
-        differences = list((a.margins - b.margins).dropna())
-        if not differences:
-            continue
-        if sum(differences) < 0:
-            a, b, differences = b, a, [-value for value in differences]
-        mean = mean_interval(differences)
-        pairs.append((a.label, b.label, show_interval(mean, 2), _paired_p(differences, mean.estimate)))
-    adjusted = holm([pair[3] for pair in pairs])
-    return [Comparison(*pair[:3], p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
-
-
-def compare_test_losses(arms: list[Arm]) -> list[Comparison]:
-    """Compare every pair of arms by last test loss over their seeds.
-
-    Args:
-        arms: arms of one table; those with fewer than two seeds are passed over.
-
-    Returns:
-        One comparison per pair, lower loss first, p-values of Welch's t test adjusted by Holm's method.
-    """
-    pairs = []
-    for a, b in combinations([arm for arm in arms if len(arm.values("test_loss")) > 1], 2):
-        if a.mean("test_loss").estimate > b.mean("test_loss").estimate:
-            a, b = b, a
-        lower, higher = a.values("test_loss"), b.values("test_loss")
-        by = show_number(b.mean("test_loss").estimate - a.mean("test_loss").estimate)
-        pairs.append((a.label, b.label, by, welch_test(lower, higher)))
-    adjusted = holm([pair[3] for pair in pairs])
-    return [Comparison(*pair[:3], p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
 
 
 def _basis(results: Results, arms: list[Arm]) -> list[str]:
@@ -120,14 +63,20 @@ def _basis(results: Results, arms: list[Arm]) -> list[str]:
     first = f"{finished} of {len(results.trials)} trials finished" + (f" ({others})." if others else ".")
     if not finished:
         return [first, "Without a finished trial there is nothing to compare."]
-    replicated = [arm for arm in arms if arm.outcome == FINISHED and len(arm.seeds) > 1]
+    done = [arm for arm in arms if arm.outcome == FINISHED]
     first += _disagreements(arms)
-    if replicated:
-        return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts."]
+    differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
+    tested = "All arms are tested on the same sample of windows."
+    if differing:
+        which = f"{_join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
+        tested = f"The arms are tested on different windows ({which}), so test losses are ranked only among like arms."
+    if any(len(arm.seeds) > 1 for arm in done):
+        return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts.", tested]
+    seeds = "one finished seed" if any(arm.shortfall for arm in done) else "one seed"
     return [
         first,
-        "Every arm has one seed. All arms are tested on the same windows, so a difference in test loss is no noise of "
-        "the windows; but how far another seed would move it is unknown, and no such difference can be called certain.",
+        f"Every arm has {seeds}. {tested} How far another seed or another sample would move a difference in test loss "
+        "is unknown, and no such difference can be called certain.",
     ]
 
 
@@ -142,7 +91,7 @@ def _disagreements(arms: list[Arm]) -> str:
 
 
 def _against_base(arms: list[Arm]) -> list[str]:
-    """Which arms win more, or less, often than they lose; one family of tests over all arms."""
+    """Which arms win more, or fewer, prompts than they lose; one family of tests over all arms."""
     counted = [(arm, counts) for arm in arms if (counts := arm.won_and_lost)]
     if not counted:
         return []
@@ -153,31 +102,63 @@ def _against_base(arms: list[Arm]) -> list[str]:
     for (arm, (won, lost)), p_value in zip(counted, adjusted, strict=True):
         where = open_ if p_value >= ALPHA else above if won > lost else below
         where.append(f"{arm.label} ({won} to {lost}{_p(p_value)})")
+    several = any(len(arm.seeds) > 1 for arm, _ in counted)
+    wins, losses = "Wins", "losses"
+    if several:
+        wins, losses = "Prompts won in more seeds than lost", "prompts lost in more seeds than won"
     sentences = []
     if above:
-        sentences.append(f"Wins exceed losses, and by more than chance, in {_join(above)}.")
+        sentences.append(f"{wins} exceed {losses}, and by more than chance, in {_join(above)}.")
     if below:
-        sentences.append(f"Losses exceed wins, and by more than chance, in {_join(below)}.")
+        sentences.append(f"{losses.capitalize()} exceed {wins.lower()}, and by more than chance, in {_join(below)}.")
     if open_:
         sentences.append(f"Not distinguishable from a coin toss: {_join(open_)}.")
-    tests = "exact binomial test of wins against losses, ties set apart"
-    return [*sentences, f"This is an {tests}, Holm-adjusted for {_count(len(counted), 'arm')}."]
+    test = f"exact binomial test of {wins.lower()} against {losses}, ties set apart"
+    compared = {arm.label: len(arm.margins) for arm, _ in counted if len(arm.margins)}
+    asked = max(arm.asked for arm in arms)
+    fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
+    return [
+        *sentences,
+        f"This is an {test}, Holm-adjusted for {_count(len(counted), 'arm')}. {_reach(several)}",
+        *([f"Some responses have no reward: {_join(fewer)}."] if fewer else []),
+    ]
 
 
 def _test_loss(arms: list[Arm]) -> list[str]:
     known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
-    if not known:
-        return []
-    first = f"Lowest last test loss: {known[0].label} ({show_interval(known[0].mean('test_loss'), 4)})"
+    groups: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in known:
+        groups.setdefault(windows(arm), []).append(arm)
+    sentences = []
+    for group, members in groups.items():
+        fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
+        sentences.append(_lowest(members, f" with {fields}" if len(groups) > 1 else ""))
+    if compared := compare_test_losses(known):
+        tests = " or ".join(sorted({one.test for one in compared}, reverse=True))
+        what = f"test loss over the seeds ({tests}; Holm-adjusted within this table)"
+        sentences += _pairs(what, compared, "below", "beyond uncertainty")
+    if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
+        sentences.append(f"Losses are those of the finished seeds alone, which may flatter: {'; '.join(short)}.")
+    return sentences + _overfitting(known)
+
+
+def _lowest(known: list[Arm], among: str) -> str:
+    """The arm of the lowest test loss and its distance from the next, on common seeds where there are any."""
+    best = known[0]
+    named = f"{best.label}, {best.shortfall}" if best.shortfall else best.label
+    first = f"Lowest last test loss{among}: {named} ({show_interval(best.mean('test_loss'), 4)})"
     if len(known) > 1:
-        gap = known[1].mean("test_loss").estimate - known[0].mean("test_loss").estimate
-        first += f", {show_number(gap)} below {known[1].label}"
+        mine, others = best.by_seed("test_loss"), known[1].by_seed("test_loss")
+        common = [seed for seed in mine if seed in others]
+        gap = known[1].mean("test_loss").estimate - best.mean("test_loss").estimate
+        if common:
+            gap = sum(others[seed] - mine[seed] for seed in common) / len(common)
+        first += f", {show_number(abs(gap))} {'below' if gap >= 0 else 'above'} {known[1].label}"
+        if common and len(common) < max(len(mine), len(others)):
+            first += f" on {_count(len(common), 'common seed')}"
         if any(len(arm.seeds) < 2 for arm in known[:2]):
             first += ", a difference without an interval"
-    sentences = [f"{first}."]
-    if compared := compare_test_losses(known):
-        sentences += _pairs("test loss over the seeds (Welch, Holm-adjusted)", compared, "below")
-    return sentences + _overfitting(known)
+    return f"{first}."
 
 
 def _overfitting(arms: list[Arm]) -> list[str]:
@@ -187,11 +168,10 @@ def _overfitting(arms: list[Arm]) -> list[str]:
     if not risen:
         return []
     rise, arm = max(risen, key=lambda pair: pair[0])
-    step = show_number(sum(arm.values("test_loss_best_step")) / len(arm.values("test_loss_best_step")), 0)
     share = f"in {len(risen)} of {len(arms)} arms, most in {arm.label}" if len(arms) > 1 else f"in {arm.label}"
     return [
         f"Test loss rose again after its best {share}: from "
-        f"{show_number(arm.mean('test_loss_best').estimate)} (step {step}) to "
+        f"{show_number(arm.mean('test_loss_best').estimate)} (step {show_best_steps(arm)}) to "
         f"{show_number(arm.mean('test_loss').estimate)}, by {show_number(rise)}; its last train loss is "
         f"{show_number(arm.mean('train_loss').estimate)}."
     ]
@@ -199,15 +179,35 @@ def _overfitting(arms: list[Arm]) -> list[str]:
 
 def _rewards(arms: list[Arm]) -> list[str]:
     compared = compare_rewards(arms)
-    what = "reward on the same prompts (Wilcoxon signed-rank, Holm-adjusted; in brackets plain 95 % intervals)"
-    return _pairs(what, compared, "above") if compared else []
+    if not compared:
+        return []
+    what = (
+        "reward on the same prompts (Wilcoxon signed-rank, Holm-adjusted within this table; in brackets plain 95 % "
+        "intervals)"
+    )
+    sentences = _pairs(what, compared, "above", "by more than the choice of prompts explains")
+    sentences.append(_reach(all(one.seeds > 1 for one in compared)))
+    asked = max(arm.asked for arm in arms)
+    numbers = sorted({one.prompts for one in compared})
+    if numbers[0] < asked:
+        share = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+        sentences.append(f"Some responses have no reward: the pairs are compared on {share} of {asked} prompts.")
+    return sentences
 
 
-def _pairs(what: str, compared: list[Comparison], direction: str) -> list[str]:
+def _reach(several: bool) -> str:
+    """What a test over prompts does not take in."""
+    if several:
+        return "The test takes in the choice of prompts and not that of seeds."
+    return "This holds for these trained models; another seed may change it."
+
+
+def _pairs(what: str, compared: list[Comparison], direction: str, beyond: str) -> list[str]:
     """Name the pairs that differ, and those that do not; merely count where there are many."""
     beaten = Counter(one.better for one in compared if one.differs)
     differing = sorted((one for one in compared if one.differs), key=lambda one: (-beaten[one.better], one.p_value))
-    same = [one for one in compared if not one.differs]
+    same = [one for one in compared if one.tested and not one.differs]
+    untested = [one for one in compared if not one.tested]
     sentences = []
     if differing:
         named = [
@@ -216,14 +216,16 @@ def _pairs(what: str, compared: list[Comparison], direction: str) -> list[str]:
         ]
         rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
         share = f"{len(differing)} of {_count(len(compared), 'pair')} differ{'s' if len(differing) == 1 else ''}"
-        sentences.append(f"In {what}, {share} beyond uncertainty: {'; '.join(named)}{rest}.")
+        sentences.append(f"In {what}, {share} {beyond}: {'; '.join(named)}{rest}.")
     if same and len(same) <= NAMED_PAIRS:
         named = [f"{one.better} and {one.worse}" for one in same]
-        lead = "These pairs do not" if differing else f"In {what}, no pair differs beyond uncertainty"
+        lead = "These pairs do not" if differing else f"In {what}, no pair differs {beyond}"
         sentences.append(f"{lead}: {'; '.join(named)}.")
     elif same:
-        none = f"In {what}, none of {len(same)} pairs differs beyond uncertainty."
+        none = f"In {what}, none of {len(same)} pairs differs {beyond}."
         sentences.append(f"The other {len(same)} pairs do not." if differing else none)
+    if untested:
+        sentences.append(f"{_count(len(untested), 'pair')} cannot be tested: the seeds show no spread in {what}.")
     return [" ".join(sentences)] if sentences else []
 
 
@@ -243,20 +245,32 @@ def _memory(arms: list[Arm]) -> list[str]:
 
 
 def _learning_rates(arms: list[Arm]) -> list[str]:
-    """The best learning rate of each group that tried several, and whether it lies at the edge of those tried."""
+    """The best learning rate of each group that tried several, and whether it lies at the edge of those tried.
+
+    Args:
+        arms: all arms of a table, since the range tried is that of arms that diverged or failed too.
+    """
     groups: dict[str, list[Arm]] = {}
+    others = [name for name in varying_fields(arms) if name != "lr"]
     for arm in arms:
-        others = [name for name in varying_fields(arms) if name != "lr"]
-        if isinstance(arm.config.get("lr"), (int, float)) and arm.values("test_loss"):
+        if isinstance(arm.config.get("lr"), (int, float)) and arm.outcome not in (NOT_STARTED, REPEATED):
             groups.setdefault(" ".join(f"{name}={show_field(arm.config.get(name))}" for name in others), []).append(arm)
     named, edge = [], False
     for group, members in groups.items():
         rates = sorted(float(arm.config["lr"]) for arm in members)
-        if len(rates) > 1:
-            best = min(members, key=lambda arm: arm.mean("test_loss").estimate).config["lr"]
-            at_edge = float(best) in (rates[0], rates[-1])
-            edge = edge or at_edge
-            named.append(f"{show_field(best)}{' (an end of the range tried)' if at_edge else ''} for {group or 'all'}")
+        done = [arm for arm in members if arm.outcome == FINISHED and arm.values("test_loss")]
+        if len(rates) < 2 or not done:
+            continue
+        best = min(done, key=lambda arm: arm.mean("test_loss").estimate)
+        at_edge = float(best.config["lr"]) in (rates[0], rates[-1])
+        edge = edge or at_edge
+        asides = ["an end of the range tried"] if at_edge else []
+        asides += [best.shortfall] if best.shortfall else []
+        for outcome in (DIVERGED, FAILED):
+            lost = [show_field(arm.config["lr"]) for arm in members if arm.outcome == outcome]
+            asides += [f"{_join(lost)} {outcome}"] if lost else []
+        aside = f" ({'; '.join(asides)})" if asides else ""
+        named.append(f"{show_field(best.config['lr'])}{aside} for {group or 'all'}")
     if not named:
         return []
     caveat = " At an end of the range the best learning rate may lie outside it." if edge else ""
@@ -264,11 +278,6 @@ def _learning_rates(arms: list[Arm]) -> list[str]:
         f"Learning rate with the lowest last test loss: {'; '.join(named)}. It was chosen on the same windows that it "
         f"is judged on.{caveat}"
     ]
-
-
-def _paired_p(differences: list[float], mean: float) -> float:
-    """Wilcoxon's p-value, or 1 where mean and ranks point in opposite directions, so that no direction is claimed."""
-    return paired_test(differences) if rank_direction(differences) * mean >= 0 else 1.0
 
 
 def _p(p_value: float) -> str:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from analysis.content import Content
 
+TRACE = "Numbers come from `result.json`, reward margins and the tests of rewards and wins from `responses.jsonl`, in:"
+
 
 def to_markdown(content: Content) -> str:
     """The report in Markdown; figures are links into figures/."""
@@ -16,7 +18,7 @@ def to_markdown(content: Content) -> str:
         parts += [f"## {table.title}", _grid(table.frame), *_image(content, f"loss-{table.anchor}")]
         parts.append(_text(" ".join(table.notes)))
         trace = [f"- {_text(label)}: {', '.join(f'`{name}`' for name in trials)}" for label, trials in table.trace]
-        parts += ["Numbers come from `result.json` in:", "\n".join(trace)] if trace else []
+        parts += [TRACE, "\n".join(trace)] if trace else []
     for name, heading in (("memory", "Memory"), ("win-rate", "Win rate")):
         if name in content.drawings:
             parts += [f"## {heading}", *_image(content, name)]

@@ -1,5 +1,6 @@
 """The published study's figures beside ours, and what has to be known to read the two together."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 from analysis.arms import Arm
 from analysis.columns import MISSING, show_number
 from analysis.results import FAILED, FINISHED, show_field
-from analysis.tables import matches
+from analysis.tables import matches, varying_fields
 
 PUBLISHED_FILE = Path(__file__).parent / "published.csv"
 
@@ -25,6 +26,8 @@ COLUMNS = (
 
 LENGTHS = ("steps", "batch_size", "block_size")
 STATE = "optimizer_state_bytes"
+OPTIMIZER_FIELDS = ("optimizer", "momentum", "betas", "weight_decay", "lr")
+"""Fields that go with the choice of an optimizer, the two last because the study set them by optimizer."""
 
 REMARKS = (
     "The study's “GPU memory” is a retained delta: one logits tensor of 8 × 1024 × 50257 × 4 = 1,646,821,376 bytes "
@@ -58,13 +61,21 @@ def compare_published(arms: list[Arm]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS, dtype=str)
 
 
-def comparability(arms: list[Arm]) -> str:
-    """How long and on how much the two trained, since losses of different trainings are not comparable."""
+def comparability(arms: list[Arm], spec: Mapping[str, Any]) -> str:
+    """Which model the two trained, how long and on how much, since losses of different trainings do not compare.
+
+    Args:
+        arms: all arms of the sweep.
+        spec: the resolved spec, whose key `model` describes the base model.
+
+    Returns:
+        Two sentences with the facts of both, and what follows from a difference.
+    """
     named = {name: sorted({show_field(arm.config.get(name)) for arm in arms}) for name in LENGTHS}
     ours = "; ".join(f"{name} {', '.join(values)}" for name, values in named.items())
     return (
-        f"Published: GPT-2-medium, steps 20000; batch_size 8; block_size 1024. Ours: {ours}. Where these or the base "
-        "model differ, the losses and win rates side by side are no comparison of methods."
+        f"Published: GPT-2-medium, pretrained; steps 20000; batch_size 8; block_size 1024. Ours: {_base_model(spec)}; "
+        f"{ours}. Where these differ, the losses and win rates side by side are no comparison of methods."
     )
 
 
@@ -84,21 +95,45 @@ def whole_states(arms: list[Arm]) -> str:
         f"Published: momentum and AdamW retain {one:,} and {two:,} bytes more than SGD, which is one and two optimizer "
         "states."
     )
-    ours = {
-        str(arm.config["optimizer"]): arm
-        for arm in arms
-        if matches(arm.config, {"method": "lora", "rank": 1}) and arm.outcome == FINISHED
-    }
-    base = ours.pop("sgd", None)
-    if base is None or not ours:
-        return sentence
+    lora = [arm for arm in arms if matches(arm.config, {"method": "lora", "rank": 1}) and arm.outcome == FINISHED]
     parts = []
-    for arm in ours.values():
-        delta, state = (arm.largest(name) - base.largest(name) for name in ("retained_delta_bytes", STATE))
-        parts.append(
-            f"{arm.label} {show_number(delta, 0)}, its optimizer state being larger by {show_number(state, 0)}"
-        )
-    return f"{sentence} Ours, in bytes more than {base.label}: {'; '.join(parts)}."
+    for arm in lora:
+        base = _sgd_twin(arm, lora)
+        if base is not None:
+            delta, state = (arm.largest(name) - base.largest(name) for name in ("retained_delta_bytes", STATE))
+            parts.append(
+                f"{arm.label} {show_number(delta, 0)} more than {base.label}, its optimizer state being larger by "
+                f"{show_number(state, 0)}"
+            )
+    return f"{sentence} Ours, in bytes: {'; '.join(parts)}." if parts else sentence
+
+
+def _sgd_twin(arm: Arm, arms: list[Arm]) -> Arm | None:
+    """The SGD arm that differs from another in what goes with the optimizer alone; None without exactly one.
+
+    Of several, as a grid of learning rates makes them, it is the one with the same learning rate and weight decay.
+    """
+    if arm.config.get("optimizer") == "sgd":
+        return None
+    twins = [
+        one
+        for one in arms
+        if one.config.get("optimizer") == "sgd" and set(varying_fields([arm, one])) <= set(OPTIMIZER_FIELDS)
+    ]
+    if len(twins) > 1:
+        twins = [one for one in twins if all(one.config.get(f) == arm.config.get(f) for f in ("lr", "weight_decay"))]
+    return twins[0] if len(twins) == 1 else None
+
+
+def _base_model(spec: Mapping[str, Any]) -> str:
+    """Our base model as the spec describes it: its name, how its weights begin, and its shape where it is given."""
+    model = spec.get("model")
+    if not isinstance(model, Mapping):
+        return "a base model that the spec does not name"
+    shape = model.get("shape")
+    given = [f"{name} {value}" for name, value in (shape.items() if isinstance(shape, Mapping) else ()) if value]
+    words = [str(model.get("name") or "unnamed model"), *([f"init {model['init']}"] if model.get("init") else [])]
+    return ", ".join([*words, *given])
 
 
 def _same(arm: Arm, run: dict[Any, Any]) -> bool:
@@ -129,6 +164,14 @@ def _our_row(arm: Arm) -> tuple[str, ...]:
         show_number(arm.mean("test_loss_best").estimate),
         show_number(arm.mean("test_loss_last10_mean").estimate),
         show_number(arm.largest("retained_delta_bytes"), 0),
-        f"{wins.wins} of {wins.wins + wins.ties + wins.losses}" if wins else MISSING,
+        f"{wins.wins} of {_asked(arm)}" if wins else MISSING,
         show_number(wins.rate.estimate, 2) if wins else MISSING,
     )
+
+
+def _asked(arm: Arm) -> str:
+    """How often the arm was compared with the base model: its prompts, times its seeds where they are several."""
+    seeds = len(arm.values("wins"))
+    counts = arm.wins
+    answers = counts.wins + counts.ties + counts.losses if counts else 0
+    return f"{answers}" if seeds < 2 or answers % seeds else f"{answers // seeds} prompts × {seeds} seeds"

@@ -59,6 +59,7 @@ def build(experiment_dir: Path) -> Report:
 
     Raises:
         UserError: the directory is missing or holds no experiment.
+        OSError: a file cannot be read or written, as on a full disk.
     """
     results = load(experiment_dir)
     content = gather(results)
@@ -136,13 +137,13 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the arguments; those of the process if None.
 
     Returns:
-        Exit status: 0, or 2 where the directory is no experiment.
+        Exit status: 0, or 2 where the directory is no experiment, or cannot be read or written to.
     """
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=(main.__doc__ or "").split("\n")[0])
     parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
     try:
         print_tables(build(parser.parse_args(arguments).directory), Console())
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -43,7 +43,8 @@ class Results:
         trials: one row per trial: `trial` (directory name), `arm`, `outcome`, `reason`, the fields of its config,
             the last value of each metric, `test_loss_best`, `test_loss_best_step`, `test_loss_last10_mean`.
         curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
-        responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl.
+        responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl;
+            `index` is the number of the line, so that a lost line moves no other prompt.
         spec: the resolved spec.
         sweep: versions, hardware, data and times.
         configs: the TrialConfig of each trial, by directory name; empty where it is lost.
@@ -97,8 +98,8 @@ def load(directory: Path) -> Results:
         trials.append({**row, **summarize(rows)})
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
-        answers = [] if outcome == REPEATED else _read_rows(path / RESPONSES_FILE)
-        responses += [{**key, "seed": seed, "index": i, **answer} for i, answer in enumerate(answers)]
+        answers = [] if outcome == REPEATED else _read_lines(path / RESPONSES_FILE)
+        responses += [{**key, "seed": seed, **answer, "index": i} for i, answer in answers]
     return Results(
         directory=directory,
         trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),
@@ -152,6 +153,7 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         Metric values by name; tokens_per_second is the median over reports, since a first report holds the warm-up.
+        test_loss_last10_mean leaves out step 0 and is NaN with fewer than ten test losses after it.
     """
     values: dict[str, Any] = {}
     for row in rows:
@@ -159,37 +161,51 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
     if speeds:
         values["tokens_per_second"] = float(pd.Series(speeds).median())
-    tests = [(row["test_loss"], row["step"]) for row in rows if _finite(row.get("test_loss"))]
+    tests = [
+        (row["test_loss"], row["step"]) for row in rows if _finite(row.get("test_loss")) and _finite(row.get("step"))
+    ]
     if tests:
         values["test_loss_best"], values["test_loss_best_step"] = min(tests)
-        values["test_loss_last10_mean"] = float(pd.Series([loss for loss, _ in tests[-10:]]).mean())
+        trained = [loss for loss, step in tests if step > 0]
+        values["test_loss_last10_mean"] = sum(trained[-10:]) / 10 if len(trained) >= 10 else math.nan
     if (step := _first_divergence(rows)) is not None:
         values |= {"diverged_step": step, "test_loss_last10_mean": math.nan}  # older losses would pass for final ones
     return values
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """JSON lines of a file, or none where it is missing; of rows that repeat a `step` the later one wins.
+    """Reports of a result.json, or none where it is missing; of rows that repeat a `step` the later one wins.
+
+    A row whose step is no number is passed over.
 
     A trial that goes on from a checkpoint, or starts afresh, reports earlier steps again: what it had reported beyond
     them belongs to the attempt that was lost. Read here and not taken from ExperimentAnalysis, whose DataFrame shows
     a NaN and an absent value alike and drops a trial altogether when a killed process left half a line.
     """
+    read = [row for _, row in _read_lines(path)]
     rows: list[dict[str, Any]] = []
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    for line in text.split("\n"):  # splitlines() would also split at the odd separators that responses contain
+    for row in read:
+        if _finite(row.get("step")):
+            while rows and rows[-1]["step"] > row["step"]:
+                rows.pop()
+            # A last row with the rewards alone keeps the losses of its step.
+            rows.append({**rows.pop(), **row} if rows and rows[-1]["step"] == row["step"] else row)
+    return [*(row for row in read if "step" not in row), *rows]
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """JSON objects of a file, each with the number of its line from 0; lines that hold none are passed over."""
+    found = []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    # splitlines() would also split at the odd separators that responses contain
+    for number, line in enumerate(text.split("\n")):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             continue
-        if not isinstance(row, dict):
-            continue
-        if (step := row.get("step")) is not None:
-            rows = [earlier for earlier in rows if earlier.get("step", 0) <= step]
-            if rows and rows[-1].get("step") == step:
-                row = {**rows.pop(), **row}  # a last row with the rewards alone keeps the losses of its step
-        rows.append(row)
-    return rows
+        if isinstance(row, dict):
+            found.append((number, row))
+    return found
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,30 +120,54 @@ def welch_test(a: Sequence[float], b: Sequence[float]) -> float:
         b: the same for the other arm.
 
     Returns:
-        The p-value; 1 for identical constant groups.
+        The p-value; NaN where no group has any spread, since there is nothing then to judge a difference by.
 
     Source: Welch, "The generalization of Student's problem when several different population variances are
     involved", Biometrika 34 (1947).
     """
-    if np.ptp(a) == 0 and np.ptp(b) == 0:  # no spread at all: scipy would divide by zero
-        return 1.0 if np.mean(a) == np.mean(b) else 0.0
+    if _constant(a, np.max(np.abs(a))) and _constant(b, np.max(np.abs(b))):
+        return math.nan
     return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+
+
+def paired_t_test(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p-value of "the differences of the pairs have mean zero".
+
+    Args:
+        a: one value per seed of one arm, at least two.
+        b: the values of the other arm for the same seeds, in the same order.
+
+    Returns:
+        The p-value; NaN where all differences are the same, since there is nothing then to judge them by.
+
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908).
+    """
+    differences = np.subtract(a, b)
+    if _constant(differences, max(np.max(np.abs(a)), np.max(np.abs(b)))):
+        return math.nan
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def _constant(values: Sequence[float] | np.ndarray, scale: float) -> bool:
+    """Whether values of numbers of this scale vary by rounding at most."""
+    return bool(np.ptp(values) <= 1e-12 * scale)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for the number of tests made, keeping the chance of any false claim at most 5 %.
 
     Args:
-        p_values: one per test of the family.
+        p_values: one per test of the family; NaN for a test that could not be made, which counts as none.
 
     Returns:
-        Adjusted p-values in the given order, to be compared with 0.05 directly.
+        Adjusted p-values in the given order, to be compared with 0.05 directly; NaN stays NaN.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979).
     """
-    adjusted = [0.0] * len(p_values)
+    adjusted = [math.nan] * len(p_values)
+    made = sorted((i for i, value in enumerate(p_values) if not math.isnan(value)), key=p_values.__getitem__)
     largest = 0.0
-    for position, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, (len(p_values) - position) * p_values[index])
+    for position, index in enumerate(made):
+        largest = max(largest, (len(made) - position) * p_values[index])
         adjusted[index] = min(1.0, largest)
     return adjusted

@@ -9,11 +9,15 @@ import pandas as pd
 
 from analysis.arms import Arm
 from analysis.columns import MISSING, columns_for
+from analysis.comparisons import windows
 from analysis.results import FINISHED, OPTIMIZERS, REPLICATE_FIELD, show_field
 from sweep.names import PEAK_SOURCE
 
 DEPENDENT_FIELDS = ("rank", "alpha", "targets", "also_train", "momentum", "betas")
 """Fields that a method or an optimizer may not have; None then."""
+
+ANCHOR_LENGTH = 60
+"""Longest name of a table in links and in the names of its files, which file systems limit."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,25 @@ def build_tables(arms: list[Arm], spec: Mapping[str, Any]) -> list[ComparisonTab
         The tables, also those that no arm matches.
     """
     tables: list[ComparisonTable] = []
-    for one in spec.get("tables") or [{"title": "All arms"}]:
+    asked = spec.get("tables")
+    listed = [one for one in asked if isinstance(one, Mapping)] if isinstance(asked, list) else []
+    for one in listed or [{"title": "All arms"}]:
         title = str(one.get("title") or one.get("factor") or "All arms")
-        anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "table"
-        if anchor in {table.anchor for table in tables}:
-            anchor = f"{anchor}-{len(tables) + 1}"
-        factor = one.get("factor")
-        shown = [arm for arm in arms if matches(arm.config, one.get("where") or {})]
+        anchor = _anchor(title, {table.anchor for table in tables})
+        factor = str(one["factor"]) if one.get("factor") else None
+        where = one.get("where")
+        shown = [arm for arm in arms if matches(arm.config, where if isinstance(where, Mapping) else {})]
         tables.append(_table(title, anchor, factor, _by_level(shown, factor)))
     return tables
+
+
+def _anchor(title: str, taken: set[str]) -> str:
+    """A short name that no other table has, of ANCHOR_LENGTH characters and a number at most."""
+    short = re.sub(r"[^a-z0-9]+", "-", title.lower())[:ANCHOR_LENGTH].strip("-") or "table"
+    anchor, number = short, 2
+    while anchor in taken:
+        anchor, number = f"{short}-{number}", number + 1
+    return anchor
 
 
 def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
@@ -88,7 +102,7 @@ def _table(title: str, anchor: str, factor: str | None, arms: list[Arm]) -> Comp
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
         if all(arm.outcome == FINISHED for arm in arms):
             frame = frame.drop(columns="state")
-        if set(frame["seeds"]) == {",".join(map(str, arms[0].seeds))}:
+        if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
             frame = frame.drop(columns="seeds")  # a note says it once
     return ComparisonTable(
         title=title,
@@ -126,18 +140,25 @@ def _notes(arms: list[Arm], factor: str | None, headings: list[str]) -> list[str
         notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
     if any(len(arm.seeds) == 1 for arm in arms):
         seeds = sorted({seed for arm in arms for seed in arm.seeds})
-        which = f"one seed ({seeds[0]})" if len(seeds) == 1 else "one seed"
+        one = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
+        which = f"{one} ({seeds[0]})" if len(seeds) == 1 else one
         everyone = all(len(arm.seeds) <= 1 for arm in arms)
         notes.append(f"{'Each arm has' if everyone else 'Some arms have'} {which}: such losses carry no interval.")
     notes.append(
         "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report "
         "before."
     )
+    if len({windows(arm) for arm in arms}) > 1:
+        notes.append(
+            "The rows are tested on different windows, across which test losses and perplexities do not compare."
+        )
     if "win rate" in headings:
         notes.append(
             "Win rate is wins / (wins + ties + losses) against the base model, in brackets the 95 % interval of Wilson "
             "over the prompts."
         )
+    if "wins / ties / losses" in headings and any(len(arm.seeds) > 1 for arm in arms):
+        notes.append("Wins / ties / losses are summed over the seeds.")
     if "reward margin" in headings:
         notes.append("Reward margin is the mean over prompts of reward minus the base model's, with a 95 % t interval.")
     if "peak memory" in headings:
@@ -152,5 +173,8 @@ def _notes(arms: list[Arm], factor: str | None, headings: list[str]) -> list[str
             "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
         )
     if "tokens/s" in headings:
-        notes.append("tokens/s is the median over the reports of a trial.")
+        notes.append(
+            "tokens/s is the median over the reports of a trial; it is not comparable between trials that ran at the "
+            "same time as others or on different devices."
+        )
     return notes

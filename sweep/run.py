@@ -88,7 +88,13 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
 
     from analysis.report import build, print_tables
 
-    report = build(experiment_dir)
+    try:
+        report = build(experiment_dir)
+    except OSError as error:
+        raise UserError(
+            f"the trials' results are kept in {experiment_dir}, but the report can't be written ({error.strerror}); "
+            f"build it with: python -m analysis.report {experiment_dir}"
+        ) from None
     print_tables(report, console)
     console.print(
         f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted", highlight=False

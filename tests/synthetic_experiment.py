@@ -133,11 +133,15 @@ def memory(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def margins(config: dict[str, Any]) -> list[float]:
-    """Reward minus the base model's for each prompt: WINS wins, two ties, the rest losses."""
+    """Reward minus the base model's for each prompt: WINS wins, two ties, the rest losses.
+
+    Each further seed moves them on by one prompt, so that seeds agree in the counts and not in every prompt.
+    """
     key = config["rank"] if config["method"] == "lora" else "full"
     wins = WINS[key] if config["optimizer"] == "adamw" else 12
     size = 2.0 if key == "full" else 1.0
-    return [size if i < wins else 0.0 if i < wins + 2 else -1.0 for i in range(PROMPTS)]
+    places = [(i - config["seed"] + 1) % PROMPTS for i in range(PROMPTS)]
+    return [size if i < wins else 0.0 if i < wins + 2 else -1.0 for i in places]
 
 
 def rewards(config: dict[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""analysis.statistics and analysis.findings: what is claimed follows from the numbers, and no more than that."""
+"""analysis.statistics, comparisons and findings: what is claimed follows from the numbers, and no more than that."""
 
 import math
 import re
@@ -7,12 +7,14 @@ import pytest
 from scipy import stats
 
 from analysis.arms import collect
-from analysis.findings import compare_rewards, compare_test_losses, find
+from analysis.comparisons import compare_rewards, compare_test_losses
+from analysis.findings import find
 from analysis.results import Results, load
 from analysis.statistics import (
     Interval,
     holm,
     mean_interval,
+    paired_t_test,
     paired_test,
     rank_direction,
     sign_test,
@@ -67,13 +69,22 @@ def test_welch_test_by_hand() -> None:
     # means 1 and 4, both variances 1, n = 3: t = 3 / sqrt(2/3) with 4 degrees of freedom
     expected = 2 * stats.t.sf(3 / math.sqrt(2 / 3), 4)
     assert welch_test([0.0, 1.0, 2.0], [3.0, 4.0, 5.0]) == pytest.approx(expected)
-    assert welch_test([1.0, 1.0], [1.0, 1.0]) == 1.0
+    assert math.isnan(welch_test([1.0, 1.0], [1.0, 1.0]))
+    assert math.isnan(welch_test([1.0, 1.0], [2.0, 2.0]))  # no spread, no certainty either
+
+
+def test_paired_t_test_by_hand() -> None:
+    # differences 1, 2, 3: mean 2, standard deviation 1: t = 2 sqrt(3) with 2 degrees of freedom
+    expected = 2 * stats.t.sf(2 * math.sqrt(3), 2)
+    assert paired_t_test([2.0, 12.0, 23.0], [1.0, 10.0, 20.0]) == pytest.approx(expected)
+    assert math.isnan(paired_t_test([2.01, 2.02, 2.03], [1.98, 1.99, 2.0]))
 
 
 def test_holm_by_hand() -> None:
     # sorted 0.01, 0.02, 0.04 times 3, 2, 1 is 0.03, 0.04, 0.04; nothing passes one
     assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.01, math.nan, 0.02]) == pytest.approx([0.02, math.nan, 0.02], nan_ok=True)  # two tests were made
 
 
 def test_arm_that_wins_beyond_chance_is_named_and_one_that_does_not_is_too() -> None:
@@ -107,15 +118,92 @@ def test_no_direction_is_claimed_where_mean_and_ranks_disagree() -> None:
 
 def test_with_one_seed_no_test_loss_difference_is_called_certain() -> None:
     said = text_of(synthetic.in_memory({"rank": 1}, {"rank": 10}), [{"title": "Ranks", "factor": "rank"}])
-    assert "how far another seed would move it is unknown" in said["What it rests on"]
+    assert "All arms are tested on the same sample of windows." in said["What it rests on"]
+    assert "How far another seed or another sample would move a difference" in said["What it rests on"]
     assert "lora r10 adamw (1.9800), 0.0200 below lora r1 adamw, a difference without an interval" in said["Ranks"]
 
 
-def test_with_several_seeds_test_losses_are_compared_over_seeds() -> None:
-    seeds = [{"rank": rank, "seed": seed} for rank in (1, 10) for seed in (1, 2, 3)]
-    (pair,) = compare_test_losses(collect(synthetic.in_memory(*seeds)))
-    expected = stats.ttest_ind([2.00, 2.01, 2.02], [1.98, 1.99, 2.00], equal_var=False).pvalue
-    assert (pair.better, pair.p_value) == ("lora r10 adamw", pytest.approx(expected))
+def test_with_one_seed_a_difference_of_rewards_is_one_of_these_trained_models() -> None:
+    said = text_of(synthetic.in_memory({"rank": 1}, {"rank": 10}), [{"title": "Ranks"}])
+    assert "1 of 1 pair differs by more than the choice of prompts explains" in said["Ranks"]
+    assert "beyond uncertainty" not in said["Ranks"]
+    for topic in ("Ranks", "Against the base model"):
+        assert "This holds for these trained models; another seed may change it." in said[topic]
+
+
+def test_prompt_counts_as_won_where_it_is_won_in_more_seeds_than_lost() -> None:
+    results = synthetic.in_memory({"seed": 1}, {"seed": 2}, {"seed": 3})
+    rows = results.responses
+    rows["reward"] = rows["base_reward"]
+    lost = (rows["seed"] == 3) & (rows["index"] < 30)
+    won = (rows["seed"] < 3) & (rows["index"] < 30)
+    rows.loc[won, "reward"] += 1.0
+    rows.loc[lost, "reward"] -= 9.0  # the mean margin is below zero where two seeds of three win
+    said = text_of(results, [])["Against the base model"]
+    assert "Prompts won in more seeds than lost exceed prompts lost in more seeds than won" in said
+    assert "lora r1 adamw (30 to 0, p < 0.001)" in said
+    assert "not that of seeds" in said
+
+
+def test_prompts_that_could_not_be_compared_are_counted() -> None:
+    results = synthetic.in_memory({"rank": 1}, {"rank": 10})
+    lost = (results.responses["trial"] == "trial-0") & (results.responses["index"] == 5)
+    results.responses.drop(index=results.responses[lost].index, inplace=True)
+    said = text_of(results, [{"title": "Ranks"}])
+    assert "lora r1 adamw on 39 of 40 prompts" in said["Against the base model"]
+    assert "the pairs are compared on 39 of 40 prompts" in said["Ranks"]
+
+
+def with_test_losses(losses: dict[int, list[float]]) -> Results:
+    """Trials of each rank with these test losses for seeds 1, 2 and so on."""
+    seeds = [{"rank": rank, "seed": seed + 1} for rank, values in losses.items() for seed in range(len(values))]
+    results = synthetic.in_memory(*seeds)
+    results.trials["test_loss"] = [value for values in losses.values() for value in values]
+    return results
+
+
+LOSSES = {1: [2.00, 2.30, 2.61], 10: [1.98, 2.27, 2.60], 100: [1.90, 2.21, 2.50]}
+
+
+def test_with_common_seeds_test_losses_are_compared_by_pairs_and_adjusted() -> None:
+    results = with_test_losses(LOSSES)
+    plain = sorted(stats.ttest_rel(LOSSES[a], LOSSES[b]).pvalue for a, b in ((1, 10), (1, 100), (10, 100)))
+    expected = [3 * plain[0], max(3 * plain[0], 2 * plain[1]), max(3 * plain[0], 2 * plain[1], plain[2])]
+    assert len({round(value, 12) for value in plain}) == 3
+    assert sorted(one.p_value for one in compare_test_losses(collect(results))) == pytest.approx(expected)
+    assert "paired t over common seeds; Holm-adjusted within this table" in text_of(results, [{"title": "R"}])["R"]
+
+
+def test_without_common_seeds_test_losses_are_compared_by_welch() -> None:
+    results = synthetic.in_memory(*[{"rank": r, "seed": s} for r, s in ((1, 1), (1, 2), (10, 3), (10, 4))])
+    (pair,) = compare_test_losses(collect(results))
+    expected = stats.ttest_ind([2.00, 2.01], [2.00, 2.01], equal_var=False).pvalue
+    assert (pair.test[:5], pair.p_value) == ("Welch", pytest.approx(expected))
+
+
+def test_seeds_that_were_lost_are_named_where_losses_are_ranked() -> None:
+    trials = [{"rank": 1, "seed": 1}, {"rank": 1, "seed": 2}, {"rank": 10, "seed": 1}]
+    results = synthetic.in_memory(*trials, {"rank": 10, "seed": 2, "outcome": "diverged"})
+    said = text_of(results, [{"title": "Ranks"}])["Ranks"]
+    assert "lora r10 adamw, 1 of 2 seeds finished (1.9800), 0.0200 below lora r1 adamw on 1 common seed" in said
+    assert "which may flatter: lora r10 adamw, 1 of 2 seeds finished." in said
+    (pair,) = compare_rewards(collect(results))
+    (alone,) = compare_rewards(collect(synthetic.in_memory(trials[0], trials[2])))
+    assert pair == alone  # on the seed that both have
+    one = text_of(synthetic.in_memory({"seed": 1}, {"seed": 2, "outcome": "failed"}), [])
+    assert "Every arm has one finished seed." in one["What it rests on"]
+
+
+def test_test_losses_on_different_windows_are_not_ranked() -> None:
+    sizes = [{"block_size": size, "seed": seed} for size in (32, 64) for seed in (1, 2)]
+    results = synthetic.in_memory(*sizes)
+    assert compare_test_losses(collect(results)) == []
+    said = text_of(results, [{"title": "Sizes"}])
+    assert "tested on different windows (block_size differs)" in said["What it rests on"]
+    assert "Lowest last test loss with block_size=32, test_windows=4: lora r1 adamw block_size=32" in said["Sizes"]
+    assert "below" not in said["Sizes"]
+    (table,) = build_tables(collect(results), {})
+    assert "The rows are tested on different windows" in " ".join(table.notes)
 
 
 def test_peak_memory_is_compared_as_a_ratio() -> None:
@@ -144,6 +232,20 @@ def test_best_learning_rate_at_the_end_of_the_range_is_told() -> None:
     assert "an end of the range" not in text_of(results, [{"title": "Rates", "factor": "lr"}])["Rates"]
 
 
+def test_learning_rate_that_diverged_belongs_to_the_range_tried() -> None:
+    results = synthetic.in_memory({"lr": 1e-4}, {"lr": 1e-3}, {"lr": 1e-2, "outcome": "diverged"})
+    results.trials["test_loss"] = [2.2, 2.0, 2.1]
+    said = text_of(results, [{"title": "Rates", "factor": "lr"}])["Rates"]
+    assert "Learning rate with the lowest last test loss: 0.001 (0.01 diverged) for all." in said
+    assert "an end of the range" not in said
+
+
+def test_best_steps_of_several_seeds_are_told_as_a_range() -> None:
+    results = synthetic.in_memory(*[{"method": "full", "rank": None, "seed": seed} for seed in (1, 2)])
+    results.trials["test_loss_best_step"] = [20, 40]
+    assert "(step 20 to 40)" in text_of(results, [{"title": "Full"}])["Full"]
+
+
 def test_tables_of_the_same_arms_are_told_once() -> None:
     said = text_of(
         synthetic.in_memory({"rank": 1}, {"rank": 10}), [{"title": "All"}, {"title": "Ranks", "factor": "rank"}]
@@ -154,9 +256,7 @@ def test_tables_of_the_same_arms_are_told_once() -> None:
 def test_many_pairs_are_counted_and_not_all_named() -> None:
     ranks = [{"rank": rank, "optimizer": name} for rank in (1, 10, 100) for name in ("sgd", "adamw", "momentum")]
     said = text_of(synthetic.in_memory(*ranks), [{"title": "All"}])["All"]
-    assert re.search(
-        r"(\d+) of 36 pairs differ beyond uncertainty: .* and \d+ more\. The other \d+ pairs do not\.", said
-    )
+    assert re.search(r"(\d+) of 36 pairs differ by more than .*: .* and \d+ more\. The other \d+ pairs do not\.", said)
 
 
 def test_wins_that_two_files_count_differently_are_reported() -> None:

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from analysis import report
 from analysis.arms import collect
+from analysis.content import samples
 from analysis.figures import MEMORY_PARTS, arm_styles, draw_losses, draw_memory, draw_win_rates
-from analysis.published import compare_published, whole_states
+from analysis.published import comparability, compare_published, whole_states
 from analysis.tables import build_tables
 from tests import synthetic_experiment as synthetic
 
@@ -162,7 +163,43 @@ def test_optimizer_rows_differ_by_whole_states() -> None:
     arms = collect(synthetic.in_memory(*[{"optimizer": name} for name in ("sgd", "momentum", "adamw")]))
     said = whole_states(arms)
     assert "213,111,296 and 426,222,592 bytes more than SGD" in said
-    assert "lora r1 adamw 20,971,520, its optimizer state being larger by 20,971,520" in said
+    assert "lora r1 adamw 20,971,520 more than lora r1 sgd, its optimizer state being larger by 20,971,520" in said
+
+
+def test_optimizers_are_set_beside_the_sgd_arm_of_the_same_config_alone() -> None:
+    grid = [{"optimizer": name, "lr": lr} for name in ("sgd", "adamw") for lr in (1e-3, 1e-2)]
+    said = whole_states(collect(synthetic.in_memory(*grid, {"optimizer": "momentum", "lr": 1e-4})))
+    assert "lora r1 adamw lr=0.001 20,971,520 more than lora r1 sgd lr=0.001" in said
+    assert "lora r1 adamw lr=0.01 20,971,520 more than lora r1 sgd lr=0.01" in said
+    assert "lora r1 momentum" not in said  # two SGD arms, none with its learning rate
+    other = [{"optimizer": "sgd", "batch_size": 4}, {"optimizer": "adamw"}]
+    assert "Ours" not in whole_states(collect(synthetic.in_memory(*other)))
+
+
+def test_our_base_model_is_named_beside_the_published_one() -> None:
+    model = {"name": "gpt2-medium", "init": "random", "shape": {"n_layer": 2, "n_embd": None}}
+    said = comparability(collect(synthetic.in_memory({})), {"model": model})
+    assert "Published: GPT-2-medium" in said
+    assert "Ours: gpt2-medium, init random, n_layer 2; steps 40;" in said
+
+
+def test_wins_of_several_seeds_beside_the_published_ones_are_of_prompts_times_seeds() -> None:
+    arms = collect(synthetic.in_memory({"rank": 10, "seed": 1}, {"rank": 10, "seed": 2}))
+    assert "40 of 40 prompts × 2 seeds" in set(compare_published(arms)["wins"])
+
+
+def test_win_rate_figure_marks_where_each_arm_would_be_even() -> None:
+    arms = collect(synthetic.in_memory({"rank": 1}))
+    drawing = draw_win_rates(arms, arm_styles(arms))
+    assert drawing is not None
+    (tick,) = [line for line in drawing.figure.axes[0].lines if line.get_label() == "even"]
+    assert list(tick.get_xdata()) == [pytest.approx((1 - 2 / 40) / 2)] * 2
+    assert "(1 - share of ties) / 2" in drawing.caption
+
+
+def test_samples_are_spread_from_the_first_prompt_to_the_last() -> None:
+    shown = [sample["prompt"] for sample in samples(synthetic.in_memory({}))]
+    assert shown == [f"Question {round(i * 39 / 11)}?" for i in range(12)]
 
 
 def test_sweep_whose_trials_all_failed_has_a_report_that_says_so(experiment: Path, tmp_path: Path) -> None:
@@ -181,6 +218,13 @@ def test_directory_without_spec_and_without_sweep_json_still_has_a_report(experi
     (bare / "spec.yaml").unlink()
     (bare / "sweep.json").unlink()
     assert [table.title for table in report.build(bare).tables] == ["All arms"]
+
+
+def test_long_title_and_empty_hardware_break_no_report(experiment: Path, tmp_path: Path) -> None:
+    odd = Path(shutil.copytree(experiment, tmp_path / "odd"))
+    (odd / "spec.yaml").write_text(yaml.safe_dump({**synthetic.SPEC, "tables": [{"title": "x" * 300}]}))
+    (odd / "sweep.json").write_text(json.dumps({**synthetic.SWEEP, "hardware": None}))
+    assert "x" * 300 in report.build(odd).html.read_text()
 
 
 def test_arm_is_drawn_in_one_colour_in_every_figure() -> None:
@@ -204,7 +248,7 @@ def test_memory_bar_adds_up_to_the_peak() -> None:
     assert sum(widths) == pytest.approx(1230 / 1024)
 
 
-def test_axes_of_the_loss_curves_have_units(built: report.Report) -> None:
+def test_axes_of_the_loss_curves_have_units() -> None:
     results = synthetic.in_memory({})
     arms = collect(results)
     drawing = draw_losses(build_tables(arms, {})[0], results.curves, arm_styles(arms))
@@ -253,6 +297,19 @@ def test_command_line_takes_a_relative_path(
     monkeypatch.chdir(experiment.parent)
     assert report.main(["study"]) == 0
     assert "LoRA rank" in capsys.readouterr().out
+
+
+def test_command_line_says_in_one_line_why_nothing_could_be_written(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(report, "write", full)
+    assert report.main([str(experiment)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "No space left on device" in error
 
 
 def test_command_line_names_a_missing_directory_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,36 @@ def test_half_a_line_left_by_a_killed_process_costs_that_line_only(copy: Path) -
     assert trial_of(results.load(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
 
 
+def test_byte_that_is_no_utf8_costs_no_more_than_its_line(copy: Path) -> None:
+    for name, damaged in (("result.json", b'{"step": \xff}\n'), ("responses.jsonl", b'{"prompt": "\xff"}\n')):
+        path = result_file(copy, "lora r1 adamw").with_name(name)
+        path.write_bytes(path.read_bytes() + damaged)
+    read = results.load(copy)
+    assert trial_of(read, "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
+    assert (read.responses["arm"] == "lora r1 adamw").sum() == synthetic.PROMPTS + 1
+
+
+def test_cut_line_of_responses_moves_no_other_prompt(copy: Path) -> None:
+    path = result_file(copy, "lora r1 adamw").with_name("responses.jsonl")
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:3], lines[3][:20], *lines[4:]]))
+    answers = results.load(copy).responses
+    mine = answers[answers["arm"] == "lora r1 adamw"]
+    assert mine["index"].tolist() == [i for i in range(synthetic.PROMPTS) if i != 3]
+    assert all(prompt == f"Question {i}?" for i, prompt in zip(mine["index"], mine["prompt"], strict=True))
+
+
+def test_row_without_a_step_to_stand_at_is_passed_over(copy: Path) -> None:
+    append(result_file(copy, "lora r1 adamw"), {"step": None, "test_loss": 7.0}, {"step": "last", "test_loss": 8.0})
+    assert trial_of(results.load(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("reports", "mean"), [(10, 5.5), (12, 7.5), (9, float("nan"))])
+def test_mean_of_the_last_ten_test_losses_takes_ten_and_not_step_0(reports: int, mean: float) -> None:
+    rows = [{"step": step, "test_loss": 99.0 if step == 0 else float(step)} for step in range(reports + 1)]
+    assert results.summarize(rows)["test_loss_last10_mean"] == pytest.approx(mean, nan_ok=True)
+
+
 def test_config_that_ray_lost_is_read_from_params_json(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in copy.glob("*/params.json"):  # 1e-05 without a dot is a text to YAML
         path.write_text(path.read_text().replace('"lr": 0.001', '"lr": 1e-05'))

@@ -1,12 +1,15 @@
 """analysis.tables: one row per arm, printable, with its uncertainty and its trace."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis.arms import Arm, collect
-from analysis.columns import console_columns, show_bytes
+from analysis.columns import console_columns, show_bytes, show_interval
 from analysis.results import load
+from analysis.statistics import Interval
 from analysis.tables import ComparisonTable, build_tables, matches, varying_fields
 from tests import synthetic_experiment as synthetic
 
@@ -70,8 +73,8 @@ def test_failed_and_diverged_arms_stay_in_the_table_without_a_loss(tables: dict[
 
 def test_every_row_names_the_trial_directories_behind_it(tables: dict[str, ComparisonTable]) -> None:
     for label, directories in tables["LoRA rank"].trace:
-        config = (synthetic.directory() / directories[0] / "params.json").read_text()
-        assert f'"rank": {label[6:].split(" ")[0] if label.startswith("lora") else "null"}' in config
+        config = json.loads((synthetic.directory() / directories[0] / "params.json").read_text())
+        assert config["rank"] == (int(label[6:].split(" ")[0]) if label.startswith("lora") else None)
 
 
 def test_notes_name_what_else_differs_and_how_the_peak_was_measured(tables: dict[str, ComparisonTable]) -> None:
@@ -94,6 +97,7 @@ def test_seeds_that_were_lost_are_counted_beside_those_shown() -> None:
     arms = arms_of({"seed": 1}, {"seed": 2, "outcome": "failed"}, {"seed": 3, "outcome": "diverged"})
     (table,) = build_tables(arms, {"tables": [{"title": "All"}]})
     assert cells(table, "lora r1 adamw")["seeds"] == "1 (1 failed, 1 diverged)"
+    assert "Each arm has one finished seed (1): such losses carry no interval." in table.notes
     assert cells(table, "lora r1 adamw")[TEST] == "2.0000"
 
 
@@ -101,13 +105,15 @@ def test_seeds_that_answered_the_same_prompts_do_not_narrow_the_win_rate() -> No
     one, three = (arms_of(*[{"seed": seed} for seed in seeds])[0].wins for seeds in ([1], [1, 2, 3]))
     assert one is not None
     assert three is not None
-    assert three.wins == 3 * one.wins
+    assert three.wins == 3 * one.wins  # and so says the note
+    (table,) = build_tables(arms_of({"seed": 1}, {"seed": 2}), {})
+    assert "Wins / ties / losses are summed over the seeds." in table.notes
     assert three.rate == one.rate
 
 
 def test_columns_without_a_value_are_left_out() -> None:
     arms = arms_of({})
-    bare = [Arm(arm.label, arm.config, arm.trials, arm.used.drop(columns="wins"), arm.margins[:0]) for arm in arms]
+    bare = [Arm(arm.label, arm.config, arm.trials, arm.used.drop(columns="wins"), arm.seed_margins[:0]) for arm in arms]
     (table,) = build_tables(bare, {"tables": [{"title": "All"}]})
     assert TEST in table.frame
     assert "win rate" not in table.frame
@@ -145,6 +151,23 @@ def test_table_that_no_trial_matches_says_so() -> None:
 def test_tables_of_the_same_title_have_anchors_of_their_own() -> None:
     anchors = [table.anchor for table in build_tables(arms_of({}), {"tables": [{"title": "A b"}, {"title": "A b"}]})]
     assert anchors == ["a-b", "a-b-2"]
+
+
+def test_anchor_is_short_and_free_whatever_the_titles_are() -> None:
+    listed = [{"title": title} for title in ("A b", "A b 2", "A b", "x" * 300, "x" * 299)]
+    anchors = [table.anchor for table in build_tables(arms_of({}), {"tables": listed})]
+    assert anchors == ["a-b", "a-b-2", "a-b-3", "x" * 60, "x" * 60 + "-2"]
+
+
+@pytest.mark.parametrize("tables", ["all", {"title": "One"}, [3], None])
+def test_tables_that_are_no_list_of_tables_are_passed_over(tables: object) -> None:
+    assert [table.title for table in build_tables(arms_of({}), {"tables": tables})] == ["All arms"]
+
+
+def test_small_intervals_keep_significant_digits() -> None:
+    assert show_interval(Interval(-0.0003, -0.0021, 0.0015), 2, signed=True) == "-0.0003 [-0.0021, +0.0015]"
+    assert show_interval(Interval(-0.001, -0.4, 0.4), 2, signed=True) == "+0.00 [-0.40, +0.40]"
+    assert show_interval(Interval(0.0, 0.0, 0.0), 2) == "0.00 [0.00, 0.00]"
 
 
 @pytest.mark.parametrize(
