@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sweep.dialogues import load_sft, write_sft
 from sweep.errors import UserError
+from sweep.files import write_text
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
 from sweep.ray_session import fit_resources, ray_session
@@ -41,7 +42,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     """
 
     def say(text: str) -> None:
-        console.print(text, style="dim", highlight=False, markup=False)
+        console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     experiment_dir = where.experiment_dir
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
@@ -92,10 +93,8 @@ def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console)
 
 def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
     """Keep the resolved spec with the experiment, atomically."""
-    partial = experiment_dir / f"{SPEC_FILE}.partial"
     content = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(experiment_dir / SPEC_FILE)
+    write_text(experiment_dir / SPEC_FILE, content)
 
 
 def known_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:

@@ -122,7 +122,9 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def _say(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False)
+            self._console.print(
+                f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False, soft_wrap=True
+            )
 
 
 def _line(config: TrialConfig) -> Line:

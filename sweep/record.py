@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from sweep.errors import UserError
+from sweep.files import write_text
 from sweep.hardware import cpu_name
 from sweep.names import SWEEP_FILE
 from sweep.tokens import TokenSet
@@ -92,9 +93,7 @@ def finish_record(experiment_dir: Path) -> None:
 
 
 def _write(experiment_dir: Path, record: dict[str, Any]) -> None:
-    partial = experiment_dir / f"{SWEEP_FILE}.partial"
-    partial.write_text(json.dumps(record, indent=2), encoding="utf-8")
-    partial.replace(experiment_dir / SWEEP_FILE)
+    write_text(experiment_dir / SWEEP_FILE, json.dumps(record, indent=2))
 
 
 def _now() -> str:

@@ -6,7 +6,6 @@ reward model. The base model's answers are made once per sweep, by whichever tri
 
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from transformers import (
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from sweep.errors import UserError
+from sweep.files import write_text
 from sweep.inputs import SweepInputs
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.spec import RewardPart
@@ -213,9 +213,7 @@ def _answer(
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
     """Write JSON lines, atomically."""
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
-    temporary.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def read_records(path: Path) -> list[Record]:

@@ -8,11 +8,9 @@ replays its rows, an unfinished one replays the rows up to its checkpoint and tr
 import gc
 import json
 import math
-import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from model.gpt2_lora import LoRASettings, add_adapters, load_base, save_trained,
 from model.memory import PeakMeter, gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.optimizers import OptimizerSettings, build_optimizers
 from model.sft import SFTRun, SFTSettings
+from sweep.files import write_atomically, write_text
 from sweep.hardware import cpu_name
 from sweep.inputs import SweepInputs
 from sweep.names import (
@@ -70,7 +69,7 @@ class TrialRun:
         self._saved_at = time.monotonic()
         self._run: SFTRun | None = None
         if suggested is not None and not (self.folder / SUGGESTED_FILE).exists():
-            _write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
+            write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
         if finished.exists():
             self.rows = json.loads(finished.read_text(encoding="utf-8"))["rows"]
@@ -89,7 +88,7 @@ class TrialRun:
             try:
                 self.rows.append(self._next_row())
             except FloatingPointError as error:  # the same again on every retry, so it is not tried again
-                _write_text(self.folder / DIVERGED_FILE, str(error))
+                write_text(self.folder / DIVERGED_FILE, str(error))
                 raise
         self._replayed += 1
         return dict(self.rows[self._replayed - 1])
@@ -245,7 +244,7 @@ class TrialRun:
         save_trained(self._model, self.folder / TRAINED_FILE)
         row["finished"] = True
         whole = {"config": self.config.model_dump(mode="json"), "rows": [*self.rows, row]}
-        _write_text(self.folder / FINISHED_FILE, json.dumps(whole))
+        write_text(self.folder / FINISHED_FILE, json.dumps(whole))
         (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         return row
 
@@ -263,7 +262,7 @@ class TrialRun:
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
         }
-        _write_atomically(path, lambda partial: torch.save(state, partial))
+        write_atomically(path, lambda partial: torch.save(state, partial))
         self._saved_at = time.monotonic()
 
     def load(self, path: Path) -> None:
@@ -304,15 +303,3 @@ def device_name(device: torch.device) -> str:
 def _read_checkpoint(path: Path) -> Row:
     state: Row = torch.load(path, map_location="cpu", weights_only=True)  # random states must stay on the CPU
     return state
-
-
-def _write_text(path: Path, text: str) -> None:
-    _write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(f"{path.name}.partial")  # the trial's lock keeps others out of its directory
-    write(partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -148,7 +149,7 @@ def test_prompt_counts_as_won_where_it_is_won_in_more_seeds_than_lost() -> None:
 def test_prompts_that_could_not_be_compared_are_counted() -> None:
     results = synthetic.in_memory({"rank": 1}, {"rank": 10})
     lost = (results.responses["trial"] == "trial-0") & (results.responses["index"] == 5)
-    results.responses.drop(index=results.responses[lost].index, inplace=True)
+    results = replace(results, responses=results.responses[~lost])
     said = text_of(results, [{"title": "Ranks"}])
     assert "lora r1 adamw on 39 of 40 prompts" in said["Against the base model"]
     assert "the pairs are compared on 39 of 40 prompts" in said["Ranks"]
