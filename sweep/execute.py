@@ -1,4 +1,4 @@
-"""Runs a validated sweep: prepare, hand the trials to Ray Tune, and build the report."""
+"""Runs a validated sweep: prepare what trials share, start Ray, hand it the trials, and record what the sweep was."""
 
 import json
 from collections.abc import Iterator
