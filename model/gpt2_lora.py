@@ -2,23 +2,19 @@
 
 The model stays Hugging Face's `GPT2LMHeadModel`: the chosen projections are replaced in place by layers that keep the
 checkpoint's names (`transformer.h.0.attn.c_attn.weight`), so a state dict of the base model always fits.
-
-LoRA (Hu et al. 2021, arXiv:2106.09685): y = x W + b + (alpha / r) x A^T B^T, with A (r, in) and B (out, r) trained
-and W, b frozen. B starts at zero, so a fresh adapter leaves the base model's logits as they are.
 """
 
-import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import loralib
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
+
+from model.lora_linear import LoRALinear, LoRASettings
 
 PROJECTIONS: dict[str, str] = {
     "attention_in": "attn.c_attn",
@@ -37,56 +33,6 @@ SHAPES: dict[str, dict[str, int]] = {
     "gpt2-xl": {"n_layer": 48, "n_embd": 1600, "n_head": 25},
 }
 """The published shapes (Radford et al. 2019), so that `init: random` needs no hub."""
-
-
-@dataclass(frozen=True)
-class LoRASettings:
-    """Which projections get an adapter, of which rank; the adapter's product is scaled by alpha / rank."""
-
-    rank: int
-    alpha: float
-    targets: tuple[str, ...] = tuple(PROJECTIONS)
-
-
-class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
-    """loralib's linear layer around an existing projection, whose weight and bias it takes over without a copy.
-
-    `merge_weights` is off: loralib would add B A into the weight on every `.eval()` and subtract it on `.train()`,
-    which drifts in floating point and puts the adapter twice into anything saved in between. Here the weight
-    never changes; `merge` makes a plain layer when one is wanted.
-    """
-
-    def __init__(self, base: Conv1D | nn.Linear, lora: LoRASettings) -> None:
-        conv1d = isinstance(base, Conv1D)  # GPT-2 stores (in, out); nn.Linear stores (out, in)
-        fan_in, fan_out = base.weight.shape if conv1d else reversed(base.weight.shape)
-        with torch.device("meta"):  # loralib would allocate and initialise a weight that is thrown away at once
-            super().__init__(
-                fan_in,
-                fan_out,
-                r=lora.rank,
-                lora_alpha=lora.alpha,
-                fan_in_fan_out=conv1d,
-                merge_weights=False,
-                bias=base.bias is not None,
-            )
-        self.weight = base.weight
-        self.bias = base.bias
-        self.lora_A = nn.Parameter(torch.empty(lora.rank, fan_in, device=base.weight.device))
-        self.lora_B = nn.Parameter(torch.empty(fan_out, lora.rank, device=base.weight.device))
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw A as loralib does (Kaiming uniform with a = sqrt(5)), from `generator`, and set B to zero."""
-        with torch.no_grad():
-            drawn = torch.empty(self.lora_A.shape)  # drawn on the CPU: the same A on every device
-            nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
-            self.lora_A.copy_(drawn)
-            self.lora_B.zero_()
-
-    def merged_weight(self) -> Tensor:
-        """W + (alpha / r) B A, in the orientation of the weight it replaces."""
-        update: Tensor = (self.lora_B @ self.lora_A) * self.scaling
-        merged: Tensor = self.weight.detach() + (update.T if self.fan_in_fan_out else update).detach()
-        return merged
 
 
 def gpt2_config(name: str, shape: dict[str, int]) -> GPT2Config:

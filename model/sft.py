@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import GPT2LMHeadModel
 
+from model.cross_entropy import chunked_cross_entropy
+from model.forward import head_terms, hidden_states
 from model.gpt2_lora import trained_parameters
 from model.optimizers import ScheduleName, learning_rate, set_learning_rate
 
@@ -30,7 +32,7 @@ class SFTRun:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: GPT2LMHeadModel,
         optimizers: Sequence[torch.optim.Optimizer],
         settings: SFTSettings,
         device: torch.device,
@@ -57,11 +59,11 @@ class SFTRun:
         """
         self.model.train()
         set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
-        total = torch.zeros((), device=self.device)
+        losses = []
         for micro in windows.split(self.settings.micro_batch):
-            loss = self._loss(micro) * (len(micro) / len(windows))
+            loss = self._loss(micro, divisor=windows[:, 1:].numel())
             loss.backward()
-            total += loss.detach()
+            losses.append(loss.detach())
         if self.settings.clip_norm is not None:
             parameters = [p for p in self.model.parameters() if p.requires_grad]
             torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
@@ -69,7 +71,7 @@ class SFTRun:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return total
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def evaluate(self, windows: Tensor) -> float:
@@ -77,14 +79,15 @@ class SFTRun:
         self.model.eval()
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         for micro in windows.split(self.settings.micro_batch):
-            total += self._loss(micro).double() * len(micro)
-        return float(total / len(windows))
+            total += self._loss(micro, divisor=1).double()
+        return float(total / windows[:, 1:].numel())
 
-    def _loss(self, windows: Tensor) -> Tensor:
+    def _loss(self, windows: Tensor, divisor: int) -> Tensor:
+        """The summed loss over all positions of `windows` (count, block + 1), divided by `divisor`."""
         windows = windows.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            logits = self.model(input_ids=windows[:, :-1], use_cache=False).logits
-        return F.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
+            hidden = hidden_states(self.model, windows[:, :-1]).flatten(0, 1)
+            return chunked_cross_entropy(windows[:, 1:].flatten(), *head_terms(self.model, hidden), divisor=divisor)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a new process needs to continue to the bit, given the same base weights and settings."""

@@ -20,7 +20,8 @@ from filelock import FileLock
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from model.gpt2_lora import LoRASettings, add_adapters, load_base, save_trained, select_trainable
+from model.gpt2_lora import add_adapters, load_base, save_trained, select_trainable
+from model.lora_linear import LoRASettings
 from model.memory import PeakMeter, gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.optimizers import OptimizerSettings, build_optimizers
 from model.sft import SFTRun, SFTSettings

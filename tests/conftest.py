@@ -25,6 +25,8 @@ from sweep.spec import RewardPart
 
 END = "<|endoftext|>"
 
+torch.set_num_threads(1)  # the tests' models are so small that threads cost them more than they give, on a busy machine
+
 
 @dataclass(frozen=True)
 class Parts:

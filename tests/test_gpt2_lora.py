@@ -10,8 +10,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from model.gpt2_lora import (
     PROJECTIONS,
     SHAPES,
-    LoRALinear,
-    LoRASettings,
     add_adapters,
     gpt2_config,
     load_base,
@@ -22,6 +20,7 @@ from model.gpt2_lora import (
     trained_parameters,
     untie_head,
 )
+from model.lora_linear import LoRALinear, LoRASettings
 
 EVERYWHERE = (*PROJECTIONS, "head")
 TOKENS = torch.tensor([[3, 14, 15, 9, 2, 6], [5, 3, 5, 8, 9, 7]])

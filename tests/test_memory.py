@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from model.gpt2_lora import PROJECTIONS, LoRASettings, add_adapters, gpt2_config, select_trainable, untie_head
+from model.gpt2_lora import PROJECTIONS, add_adapters, gpt2_config, select_trainable, untie_head
+from model.lora_linear import LoRASettings
 from model.memory import (
     STATES_PER_PARAMETER,
     PeakMeter,

@@ -13,7 +13,8 @@ from transformers import (
     GPT2ForSequenceClassification,
 )
 
-from model.gpt2_lora import LoRASettings, add_adapters, load_base
+from model.gpt2_lora import add_adapters, load_base
+from model.lora_linear import LoRASettings
 from sweep import reward_metric
 from sweep.errors import UserError
 from sweep.inputs import SweepInputs

@@ -1,14 +1,17 @@
 """The training step against a plain PyTorch loop, and schedules against their formulas."""
 
 import math
+from types import MethodType
 from typing import Any
 
+import loralib
 import pytest
 import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from model.gpt2_lora import select_trainable
+from model.gpt2_lora import add_adapters, select_trainable
+from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
 from model.sft import SFTRun, SFTSettings
 
@@ -58,8 +61,40 @@ def test_the_step_follows_a_plain_pytorch_loop(name: Any, micro_batch: int) -> N
         loss.backward()
         torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
         optimizer.step()
-        # the step takes the loss in fp32, as training does; its rounding is all that may differ here
-        assert float(run.train_step(windows)) == pytest.approx(loss.item(), rel=2e-5)
+        assert run.train_step(windows).item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-10), (torch.float32, 1e-4)],  # fp32's rounding, 6e-8 a step, grows as the two drift apart
+)
+def test_fifty_steps_of_adamw_follow_hugging_face_with_loralib(
+    method: Any, dtype: torch.dtype, tolerance: float
+) -> None:
+    def model() -> GPT2LMHeadModel:
+        made = small_gpt2()
+        if method == "lora":
+            add_adapters(made, LoRASettings(3, 6), torch.Generator().manual_seed(0))
+        select_trainable(made, method)
+        return made.to(dtype)
+
+    reference, ours = model(), model()
+    for layer in reference.modules():
+        if isinstance(layer, LoRALinear):
+            layer.forward = MethodType(loralib.Linear.forward, layer)  # type: ignore[method-assign]
+    optimizer = torch.optim.AdamW([p for p in reference.parameters() if p.requires_grad], lr=1e-2, betas=(0.9, 0.95))
+    settings = OptimizerSettings("adamw", lr=1e-2, weight_decay=1e-2)
+    run = SFTRun(ours, build_optimizers(ours, settings), SFTSettings(steps=50, lr=1e-2, micro_batch=3), CPU)
+    losses = []
+    for windows in batches(5) * 10:
+        loss = F.cross_entropy(reference(windows[:, :-1]).logits.flatten(0, 1), windows[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        assert run.train_step(windows).item() == pytest.approx(loss.item(), rel=tolerance)
+    assert losses[-1] < losses[0] - 0.1  # it did learn
 
 
 def test_evaluation_is_the_mean_over_windows_without_dropout_and_keeps_the_random_state() -> None:

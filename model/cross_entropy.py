@@ -1,0 +1,115 @@
+"""Next-token cross-entropy that never holds the logits of more than a few hundred positions.
+
+At GPT-2's vocabulary the logits of a batch are its largest tensor by far: 8 x 1024 positions take 1.6 GB in fp32, and
+autograd keeps them with their softmax and their gradient. Here they come and go in chunks of rows, and since the
+gradient of a mean of losses is known as soon as a chunk's logits are, it is computed at once, in the forward pass
+(as in Liger Kernel's fused linear cross-entropy, arXiv:2410.10989). A frozen head costs two products, not three.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_ROWS = {"cpu": 256, "cuda": 2048}
+"""Positions whose logits exist at once: enough for the matrix products to run at full speed, and no more."""
+
+PAD_COLUMNS = 64
+"""Logits are laid out in rows of a multiple of this; at 50,257 columns the product takes half as long again."""
+
+
+def chunked_cross_entropy(targets: Tensor, *terms: tuple[Tensor, Tensor], divisor: int | None = None) -> Tensor:
+    """Sum over positions of the cross-entropy of `logits = sum of x @ w.T over terms` against `targets`, divided.
+
+    Args:
+        targets: (rows,) token ids.
+        terms: pairs of x (rows, width) and w (vocabulary, width): hidden states and the head's weight, and for a head
+            with an adapter the low-rank rows and B. Under autocast the products are of its dtype; the softmax is in
+            fp32 then.
+        divisor: what the sum is divided by; the number of rows (so that the result is the mean) if None.
+
+    Returns:
+        A scalar in nats, fp32 (fp64 for fp64 terms).
+    """
+    device = targets.device.type
+    flat: list[Tensor] = []
+    for x, w in terms:
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        flat += [x, w] if torch.is_grad_enabled() else [x.detach(), w.detach()]
+    with torch.autocast(device, enabled=False):
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor or len(targets), *flat)
+    return loss
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, targets: Tensor, divisor: int, *flat: Tensor) -> Tensor:  # type: ignore[override]
+        xs = flat[::2]
+        vocabulary = flat[1].shape[0]
+        padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
+        ws = [_operand(w, padded, x.dtype) for x, w in zip(xs, flat[1::2], strict=True)]
+        needed = ctx.needs_input_grad[2:]
+        gradients = [torch.zeros_like(t) if need else None for t, need in zip(flat, needed, strict=True)]
+        chunk_rows = min(CHUNK_ROWS.get(targets.device.type, 256), len(targets))
+        buffer = xs[0].new_empty(chunk_rows, padded)
+        total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
+        for start in range(0, len(targets), chunk_rows):
+            rows = slice(start, min(start + chunk_rows, len(targets)))
+            logits = buffer[: rows.stop - start]
+            _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
+            total += _loss_and_gradient_(logits, targets[rows, None])
+            for x, w, dx, dw in zip(xs, ws, gradients[::2], gradients[1::2], strict=True):
+                if dx is not None:
+                    torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=1 / divisor, out=dx[rows])
+                if dw is not None:
+                    _add_product(dw, logits[:, :vocabulary].T, x[rows], 1 / divisor)
+        ctx.gradients = gradients
+        return total / divisor
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        gradients, ctx.gradients = ctx.gradients, None
+        return (None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
+
+
+def _operand(w: Tensor, padded: int, dtype: torch.dtype) -> Tensor:
+    """`w` as the products take it: in their dtype, and on a GPU, whose kernels want it, with rows of zeros added."""
+    if w.device.type != "cuda":
+        return w.to(dtype)
+    operand = w.new_zeros(padded, w.shape[1], dtype=dtype)
+    operand[: len(w)].copy_(w)
+    return operand
+
+
+def _logits_into(logits: Tensor, xs: list[Tensor], ws: list[Tensor], vocabulary: int) -> None:
+    """Fill `logits` (rows, padded vocabulary); columns that stand for no token get -inf."""
+    torch.mm(xs[0], ws[0].T, out=logits[:, : len(ws[0])])
+    for x, w in zip(xs[1:], ws[1:], strict=True):
+        logits[:, : len(w)].addmm_(x, w.T)
+    logits[:, vocabulary:] = -torch.inf
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
+    """total += alpha a @ b; a weight's gradient stays in the weight's dtype while the products may be in bf16."""
+    if total.dtype == a.dtype:
+        total.addmm_(a, b, alpha=alpha)
+    else:
+        total.add_(a @ b, alpha=alpha)
+
+
+def _loss_and_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
+    """The summed cross-entropy of `logits` (rows, columns), which become its gradient: softmax minus one-hot.
+
+    With p = softmax(z), any column j has logsumexp(z) = z_j - log p_j. It is taken where z is largest: there p is at
+    least 1 / columns, so the loss is exact however small the target's own p.
+    """
+    p = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+    largest = p.amax(1)
+    at_target = p.gather(1, targets)[:, 0]
+    torch.softmax(p, 1, out=p)
+    loss = (largest - p.amax(1).log() - at_target).sum()
+    p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
+    if p is not logits:
+        logits.copy_(p)
+    return loss

@@ -1,0 +1,76 @@
+"""GPT-2's forward pass over the modules of a Hugging Face model, without its masks, logits and Python arithmetic.
+
+The function is that of `GPT2LMHeadModel` (transformers 5.23), whose modules and weights it reads; the tests hold the
+two together. It differs in what it costs: attention is causal by flag, not by a mask tensor; `gelu_new`, which Hugging
+Face spells out in seven operations, is PyTorch's fused tanh GELU; and the head is left to the caller, who seldom
+needs the logits of all positions at once.
+"""
+
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+from transformers.activations import NewGELUActivation
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
+
+from model.lora_linear import LoRALinear
+
+
+class Attend(Protocol):
+    """What stands between queries, keys and values (batch, heads, length, width of a head) and the mixed values."""
+
+    def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Mixed values in the shape of `q`."""
+
+
+def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Every position sees itself and those before it."""
+    dropout = layer.attn_dropout.p if layer.training else 0.0
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=layer.scaling)
+
+
+def hidden_states(
+    model: GPT2LMHeadModel, tokens: Tensor, positions: Tensor | None = None, attend: Attend = attend_causally
+) -> Tensor:
+    """The last LayerNorm's output, (batch, length, width), for token ids (batch, length).
+
+    Args:
+        positions: (batch, length), or 0, 1, 2 and so on in every row if None.
+        attend: how positions see each other.
+    """
+    body = model.transformer
+    where = body.wpe.weight[: tokens.shape[1]] if positions is None else body.wpe(positions)
+    x = body.drop(body.wte(tokens) + where)
+    for block in body.h:
+        x = x + _attention(block.attn, block.ln_1(x), attend)
+        x = x + _mlp(block.mlp, block.ln_2(x))
+    normed: Tensor = body.ln_f(x)
+    return normed
+
+
+def head_terms(model: GPT2LMHeadModel, hidden: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of x (rows, ...) and w (vocabulary, ...) with logits = sum of x @ w.T, for `hidden` (rows, width).
+
+    One pair for a plain head; with an adapter a second one, so that neither W + s B A nor its product is formed.
+    """
+    head = model.lm_head
+    terms = [(hidden, head.weight)]
+    if isinstance(head, LoRALinear):
+        terms.append((F.linear(hidden, head.lora_A) * head.scaling, head.lora_B))
+    return terms
+
+
+def _attention(layer: GPT2Attention, x: Tensor, attend: Attend) -> Tensor:
+    heads = (*x.shape[:2], layer.num_heads, layer.head_dim)
+    q, k, v = (part.view(heads).transpose(1, 2) for part in layer.c_attn(x).split(layer.embed_dim, dim=2))
+    mixed = attend(layer, q, k, v).transpose(1, 2).reshape(x.shape)
+    output: Tensor = layer.resid_dropout(layer.c_proj(mixed))
+    return output
+
+
+def _mlp(layer: GPT2MLP, x: Tensor) -> Tensor:
+    inner = layer.c_fc(x)
+    inner = F.gelu(inner, approximate="tanh") if isinstance(layer.act, NewGELUActivation) else layer.act(inner)
+    output: Tensor = layer.dropout(layer.c_proj(inner))
+    return output
