@@ -11,10 +11,11 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2LMHeadModel
-from transformers.activations import NewGELUActivation
+from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
 
 from model.lora_linear import LoRALinear
+from model.projection import project
 
 
 class Attend(Protocol):
@@ -70,7 +71,11 @@ def _attention(layer: GPT2Attention, x: Tensor, attend: Attend) -> Tensor:
 
 
 def _mlp(layer: GPT2MLP, x: Tensor) -> Tensor:
-    inner = layer.c_fc(x)
-    inner = F.gelu(inner, approximate="tanh") if isinstance(layer.act, NewGELUActivation) else layer.act(inner)
-    output: Tensor = layer.dropout(layer.c_proj(inner))
+    inner, out = layer.c_fc(x), layer.c_proj
+    if isinstance(layer.act, NewGELUActivation | GELUTanh):  # two names of one function
+        adapter = out.adapter if isinstance(out, LoRALinear) else None
+        inner = project(inner, out.weight, out.bias, adapter, after_gelu=True)
+    else:
+        inner = out(layer.act(inner))
+    output: Tensor = layer.dropout(inner)
     return output

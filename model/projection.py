@@ -1,0 +1,85 @@
+"""A projection, the GELU before it and the adapter beside it, as one differentiable operation.
+
+Autograd's own graph keeps the GELU's input and its output, keeps x once more for the adapter, and makes three tensors
+of the output's size to add the adapter's product. Here the GELU is computed again in the backward pass, the adapter's
+product is accumulated into the frozen one's, and W + s A^T B^T and gradients nobody asked for never exist.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Adapter = tuple[Tensor, Tensor, float]
+"""A (r, in), B (out, r) and the scaling s."""
+
+
+def project(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, adapter: Adapter | None = None, after_gelu: bool = False
+) -> Tensor:
+    """y = h kernel + bias + s (h A^T) B^T, where h is x or its GELU (the tanh form that GPT-2 was trained with).
+
+    Args:
+        x: (..., in).
+        kernel: (in, out).
+        bias: (out,), or None.
+
+    Returns:
+        (..., out); under autocast in its dtype.
+    """
+    A, B, scaling = adapter or (None, None, 0.0)
+    operands = [x, kernel, bias, A, B]
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        operands = [tensor if tensor is None else tensor.to(dtype) for tensor in operands]
+    y: Tensor = _Projection.apply(*operands, scaling, after_gelu)
+    return y
+
+
+class _Projection(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        x: Tensor,
+        kernel: Tensor,
+        bias: Tensor | None,
+        A: Tensor | None,
+        B: Tensor | None,
+        scaling: float,
+        after_gelu: bool,
+    ) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        h = F.gelu(rows, approximate="tanh") if after_gelu else rows
+        y = h @ kernel if bias is None else torch.addmm(bias, h, kernel)
+        low = None
+        if A is not None and B is not None:
+            low = h @ A.T
+            y.addmm_(low, B.T, alpha=scaling)
+        ctx.save_for_backward(rows, kernel, A, B, low)
+        ctx.scaling, ctx.after_gelu, ctx.shape = scaling, after_gelu, x.shape
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        rows, kernel, A, B, low = ctx.saved_tensors
+        needs_x, needs_kernel, needs_bias, needs_A, needs_B, _, _ = ctx.needs_input_grad
+        dy = dy.reshape(-1, dy.shape[-1])
+        dx = dA = dB = None
+        if needs_x:
+            dx = dy @ kernel.T
+        if A is not None:
+            dlow = dy @ B
+            dB = (dy.T @ low).mul_(ctx.scaling) if needs_B else None
+            if dx is not None:
+                dx.addmm_(dlow, A, alpha=ctx.scaling)
+        if dx is not None and ctx.after_gelu:
+            dx = torch.ops.aten.gelu_backward(dx, rows, approximate="tanh")
+        h = rows
+        if ctx.after_gelu and (needs_kernel or needs_A):
+            h = F.gelu(rows, approximate="tanh")
+        if needs_A:
+            dA = (dlow.T @ h).mul_(ctx.scaling)
+        dkernel = h.T @ dy if needs_kernel else None
+        dbias = dy.sum(0) if needs_bias else None
+        return dx if dx is None else dx.view(ctx.shape), dkernel, dbias, dA, dB, None, None
