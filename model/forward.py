@@ -13,8 +13,10 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
+from transformers.pytorch_utils import Conv1D
 
 from model.lora_linear import LoRALinear
+from model.matmul import linear
 from model.projection import project
 
 
@@ -62,20 +64,33 @@ def head_terms(model: GPT2LMHeadModel, hidden: Tensor) -> list[tuple[Tensor, Ten
     return terms
 
 
+def last_logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
+    """Logits (rows, vocabulary) of `hidden` (rows, width), for decoding: no autograd."""
+    (x, w), *adapter = head_terms(model, hidden)
+    logits = linear(x, w)
+    for low, B in adapter:
+        logits.addmm_(low, B.T)
+    return logits
+
+
 def _attention(layer: GPT2Attention, x: Tensor, attend: Attend) -> Tensor:
     heads = (*x.shape[:2], layer.num_heads, layer.head_dim)
-    q, k, v = (part.view(heads).transpose(1, 2) for part in layer.c_attn(x).split(layer.embed_dim, dim=2))
+    q, k, v = (part.view(heads).transpose(1, 2) for part in _project(x, layer.c_attn).split(layer.embed_dim, dim=2))
     mixed = attend(layer, q, k, v).transpose(1, 2).reshape(x.shape)
-    output: Tensor = layer.resid_dropout(layer.c_proj(mixed))
+    output: Tensor = layer.resid_dropout(_project(mixed, layer.c_proj))
     return output
 
 
 def _mlp(layer: GPT2MLP, x: Tensor) -> Tensor:
-    inner, out = layer.c_fc(x), layer.c_proj
+    inner = _project(x, layer.c_fc)
     if isinstance(layer.act, NewGELUActivation | GELUTanh):  # two names of one function
-        adapter = out.adapter if isinstance(out, LoRALinear) else None
-        inner = project(inner, out.weight, out.bias, adapter, after_gelu=True)
+        inner = _project(inner, layer.c_proj, after_gelu=True)
     else:
-        inner = out(layer.act(inner))
+        inner = _project(layer.act(inner), layer.c_proj)
     output: Tensor = layer.dropout(inner)
     return output
+
+
+def _project(x: Tensor, layer: Conv1D | LoRALinear, after_gelu: bool = False) -> Tensor:
+    adapter = layer.adapter if isinstance(layer, LoRALinear) else None
+    return project(x, layer.weight, layer.bias, adapter, after_gelu)

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2LMHeadModel
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
+
+from model.forward import hidden_states, last_logits
+
+SHRINK_AT = 0.75
+"""Rows that have ended leave the batch when no more than this share goes on: leaving copies the cache of the others."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +52,76 @@ def generate(
     Returns:
         The new token ids of each prompt.
     """
-    device = model.device
-    longest = max(map(len, prompts))
-    tokens = torch.full((len(prompts), longest), end_token)
-    mask = torch.zeros(len(prompts), longest + settings.new_tokens, dtype=torch.long)
-    mask[:, longest:] = 1
-    for row, prompt in enumerate(prompts):
-        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) : longest] = 1
-    tokens, mask, draws = tokens.to(device), mask.to(device), draws.to(device)
-    positions = (mask.cumsum(1) - 1).clamp_min(0)
-    ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    generated: list[Tensor] = []
     was_training = model.training
     model.eval()
-    cache, new, seen = None, tokens, longest
-    for position in range(settings.new_tokens):
-        output = model(
-            input_ids=new,
-            attention_mask=mask[:, :seen],
-            position_ids=positions[:, seen - new.shape[1] : seen],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = output.past_key_values
-        chosen = _sample(output.logits[:, -1].float(), draws[:, position], settings)
-        generated.append(chosen.masked_fill(ended, end_token))
-        ended |= chosen == end_token
-        if bool(ended.all()):
+    tokens, real = (tensor.to(model.device) for tensor in _pad_left(prompts))
+    positions = (real.cumsum(1) - 1).clamp_min(0)
+    cache = _KVCache(model, real, settings.new_tokens)
+    draws = draws.to(model.device)
+    responses = torch.full(draws.shape, end_token, device=model.device)
+    going = torch.arange(len(prompts), device=model.device)  # the prompt that each row of the batch stands for
+    for new in range(settings.new_tokens):
+        hidden = hidden_states(model, tokens, positions, cache)[:, -1]
+        cache.columns += tokens.shape[1]
+        chosen = _sample(last_logits(model, hidden), draws[going, new], settings)
+        responses[going, new] = chosen
+        rows = (responses[going, : new + 1] != end_token).all(1).nonzero()[:, 0]
+        if len(rows) == 0:
             break
-        new, seen = generated[-1][:, None], seen + 1
+        tokens, positions = chosen[:, None], positions[:, -1:] + 1
+        if len(rows) <= SHRINK_AT * len(going):
+            going, tokens, positions = going[rows], tokens[rows], positions[rows]
+            cache.keep(rows)
     model.train(was_training)
-    return [_until(row, end_token) for row in torch.stack(generated, 1).tolist()]
+    return [_until(row, end_token) for row in responses.tolist()]
+
+
+class _KVCache:
+    """Keys and values of all layers, allocated once, and which of their columns each row may see.
+
+    Prompts are padded on the left, so that all rows write the same column at the same time. An instance is what
+    `hidden_states` asks how positions see each other; the caller counts the `columns` that all layers have written.
+    """
+
+    def __init__(self, model: GPT2LMHeadModel, real: Tensor, new_tokens: int) -> None:
+        """`real` (rows, columns of the prompts) is False where a prompt is padded."""
+        config, (rows, length) = model.config, real.shape
+        shape = (config.n_layer, 2, rows, config.n_head, length + new_tokens, config.n_embd // config.n_head)
+        self.columns = 0
+        self._stored = torch.empty(shape, dtype=model.dtype, device=real.device)
+        self._real = F.pad(real, (0, new_tokens), value=True)
+
+    def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Store k and v of the new columns, and let q see all that its row has stored up to itself."""
+        stored = self._stored[layer.layer_idx]
+        until = self.columns + q.shape[2]
+        stored[0, :, :, self.columns : until] = k
+        stored[1, :, :, self.columns : until] = v
+        keys, values = stored[:, :, :, :until]
+        return F.scaled_dot_product_attention(
+            q, keys, values, attn_mask=self._visible(q.shape[2], until), scale=layer.scaling
+        )
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the rows alone."""
+        self._stored, self._real = self._stored[:, :, rows], self._real[rows]
+
+    def _visible(self, new: int, until: int) -> Tensor:
+        """(rows, 1, new, until): the new columns' view of all columns."""
+        visible = self._real[:, None, None, :until]
+        if new == 1:
+            return visible
+        square = torch.ones(new, until, dtype=torch.bool, device=visible.device)
+        # Padding sees itself, since a softmax over nothing is not a number; nothing reads what comes of it.
+        return visible & square.tril(until - new) | square.tril(until - new).triu(until - new)
+
+
+def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids (prompts, longest), and where they are real; the others are 0 and seen by nobody."""
+    longest = max(map(len, prompts))
+    padding = [longest - len(prompt) for prompt in prompts]
+    tokens = torch.tensor([[0] * pad + list(prompt) for pad, prompt in zip(padding, prompts, strict=True)])
+    return tokens, torch.arange(longest) >= torch.tensor(padding)[:, None]
 
 
 def _sample(logits: Tensor, draws: Tensor, settings: SamplingSettings) -> Tensor:

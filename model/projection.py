@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.matmul import linear
+
 Adapter = tuple[Tensor, Tensor, float]
 """A (r, in), B (out, r) and the scaling s."""
 
@@ -51,7 +53,7 @@ class _Projection(torch.autograd.Function):
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         h = F.gelu(rows, approximate="tanh") if after_gelu else rows
-        y = h @ kernel if bias is None else torch.addmm(bias, h, kernel)
+        y = linear(h, kernel.T, bias)
         low = None
         if A is not None and B is not None:
             low = h @ A.T
@@ -67,7 +69,7 @@ class _Projection(torch.autograd.Function):
         dy = dy.reshape(-1, dy.shape[-1])
         dx = dA = dB = None
         if needs_x:
-            dx = dy @ kernel.T
+            dx = linear(dy, kernel)
         if A is not None:
             dlow = dy @ B
             dB = (dy.T @ low).mul_(ctx.scaling) if needs_B else None

@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from model.generate import SamplingSettings, generate, uniform_draws
+from model.forward import last_logits
+from model.generate import SHRINK_AT, SamplingSettings, generate, uniform_draws
 
 END = 0
 PROMPTS = [[5, 6, 7], [1, 2, 3, 4, 5, 6, 8, 9], [9], [11, 12, 13, 14, 15]]
@@ -38,18 +39,33 @@ def test_a_response_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None
     assert generate(model, PROMPTS, uniform_draws(6, 4, 20), settings, END) != together
 
 
-def test_a_response_stops_at_the_end_token_and_the_batch_when_all_have(model: GPT2LMHeadModel) -> None:
-    ends = GPT2LMHeadModel(model.config)
-    ends.load_state_dict(model.state_dict())
-    calls = []
-    ends.register_forward_hook(lambda *_: calls.append(1))
+def test_rows_that_have_ended_leave_the_batch_and_the_others_do_not_notice(
+    model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws, settings = uniform_draws(5, 4, 20), SamplingSettings(20, temperature=0.9, top_k=40)
+    undisturbed = generate(model, PROMPTS, draws, settings, end_token=model.config.vocab_size)
+    end = undisturbed[1][3]  # whichever token comes fourth in one response, as the token that ends responses
+    rows: list[int] = []
+    monkeypatch.setattr("model.generate.last_logits", lambda *args: rows.append(len(args[1])) or last_logits(*args))
+    ended = generate(model, PROMPTS, draws, settings, end)
+    assert ended == [row[: row.index(end)] if end in row else row for row in undisturbed]
+    going = [sum(len(row) >= new for row in ended) for new in range(20)]
+    assert rows[0] == 4 > min(rows)
+    assert all(computed >= needed > SHRINK_AT * computed for computed, needed in zip(rows, going, strict=False))
 
-    def always_end(module: torch.nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
-        return output.index_fill(-1, torch.tensor([END]), 1e4)
 
-    ends.lm_head.register_forward_hook(always_end)
-    assert generate(ends, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), END) == [[], [], [], []]
-    assert len(calls) == 1
+def test_generation_stops_when_all_rows_have_ended(model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+
+    def end_at_third(model: GPT2LMHeadModel, hidden: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        logits = last_logits(model, hidden).index_fill(-1, torch.tensor([END]), -1e4)
+        return logits.index_fill(-1, torch.tensor([END]), 1e4) if len(steps) == 3 else logits
+
+    monkeypatch.setattr("model.generate.last_logits", end_at_third)
+    responses = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), END)
+    assert [len(row) for row in responses] == [2, 2, 2, 2]
+    assert len(steps) == 3
 
 
 def test_sampling_follows_the_models_distribution(model: GPT2LMHeadModel) -> None:
