@@ -6,13 +6,14 @@ Face spells out in seven operations, is PyTorch's fused tanh GELU; and the head 
 needs the logits of all positions at once.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 from transformers.activations import GELUTanh, NewGELUActivation
-from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block
 from transformers.pytorch_utils import Conv1D
 
 from model.lora_linear import LoRALinear
@@ -33,21 +34,31 @@ def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Te
     return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=layer.scaling)
 
 
+def transformer_block(layer: GPT2Block, x: Tensor, attend: Attend) -> Tensor:
+    """One block on the residual stream x (batch, length, width)."""
+    x = x + _attention(layer.attn, layer.ln_1(x), attend)
+    return x + _mlp(layer.mlp, layer.ln_2(x))
+
+
 def hidden_states(
-    model: GPT2LMHeadModel, tokens: Tensor, positions: Tensor | None = None, attend: Attend = attend_causally
+    model: GPT2LMHeadModel,
+    tokens: Tensor,
+    positions: Tensor | None = None,
+    attend: Attend = attend_causally,
+    block: Callable[[GPT2Block, Tensor, Attend], Tensor] = transformer_block,
 ) -> Tensor:
     """The last LayerNorm's output, (batch, length, width), for token ids (batch, length).
 
     Args:
         positions: (batch, length), or 0, 1, 2 and so on in every row if None.
         attend: how positions see each other.
+        block: `transformer_block`, as it is or compiled.
     """
     body = model.transformer
     where = body.wpe.weight[: tokens.shape[1]] if positions is None else body.wpe(positions)
     x = body.drop(body.wte(tokens) + where)
-    for block in body.h:
-        x = x + _attention(block.attn, block.ln_1(x), attend)
-        x = x + _mlp(block.mlp, block.ln_2(x))
+    for layer in body.h:
+        x = block(layer, x, attend)
     normed: Tensor = body.ln_f(x)
     return normed
 

@@ -4,13 +4,13 @@ The model stays Hugging Face's `GPT2LMHeadModel`: the chosen projections are rep
 checkpoint's names (`transformer.h.0.attn.c_attn.weight`), so a state dict of the base model always fits.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
@@ -127,6 +127,19 @@ def trained_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
 
 
+def cast_frozen_projections(model: GPT2LMHeadModel, dtype: torch.dtype) -> None:
+    """Keep weights and biases of the blocks' projections that don't train in `dtype`, in place.
+
+    Autocast to `dtype` would make that copy in every step: results stay the same to the bit, memory is halved.
+    """
+    for layer in model.transformer.h:
+        for name in PROJECTIONS.values():
+            projection = layer.get_submodule(name)
+            for parameter in (projection.weight, projection.bias):
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(dtype)
+
+
 def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
     """Turn every LoRALinear of `model`, in place, into the plain layer W + (alpha / r) B A, and return the model.
 
@@ -149,6 +162,17 @@ def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
             model.config.tie_word_embeddings = False
         model.set_submodule(name, plain)
     return model
+
+
+def assign_trained(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copy `values`, one tensor for each parameter that trains, into `model`.
+
+    Raises:
+        KeyError: there is no value for a parameter that trains.
+    """
+    with torch.no_grad():
+        for name, parameter in trained_parameters(model):
+            parameter.copy_(values[name])
 
 
 def save_trained(model: nn.Module, path: Path) -> None:
@@ -179,6 +203,4 @@ def load_trained(model: nn.Module, path: Path) -> None:
             raise ValueError(
                 f"{path}: {name} has shape {tuple(stored[name].shape)}, the model's is {tuple(parameter.shape)}"
             )
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(stored[name])
+    assign_trained(model, stored)

@@ -9,14 +9,19 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from model.cross_entropy import chunked_cross_entropy
-from model.forward import head_terms, hidden_states
-from model.gpt2_lora import trained_parameters
+from model.forward import head_terms, hidden_states, transformer_block
+from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.optimizers import ScheduleName, learning_rate, set_learning_rate
 
 
 @dataclass(frozen=True)
 class SFTSettings:
-    """How one run trains; `clip_norm=None` leaves gradients as they are."""
+    """How one run trains.
+
+    `clip_norm=None` leaves gradients as they are. With `precision="bf16"` the step runs under autocast: products in
+    bf16, weights that train, their gradients and the optimizer's state in fp32. `compile` has torch.compile fuse each
+    block, for half a minute at the start.
+    """
 
     steps: int
     lr: float
@@ -25,6 +30,7 @@ class SFTSettings:
     warmup_steps: int = 0
     clip_norm: float | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
 
 
 class SFTRun:
@@ -42,6 +48,9 @@ class SFTRun:
         self.settings = settings
         self.device = device
         self.step = 0
+        self._block = torch.compile(transformer_block) if settings.compile else transformer_block
+        if settings.precision == "bf16":
+            cast_frozen_projections(model, torch.bfloat16)
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of optimizer step `step`, counted from 0."""
@@ -59,6 +68,7 @@ class SFTRun:
         """
         self.model.train()
         set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
+        windows = self._to_device(windows)
         losses = []
         for micro in windows.split(self.settings.micro_batch):
             loss = self._loss(micro, divisor=windows[:, 1:].numel())
@@ -78,16 +88,20 @@ class SFTRun:
         """Mean loss in nats per token over `windows` (count, block + 1), without dropout."""
         self.model.eval()
         total = torch.zeros((), device=self.device, dtype=torch.float64)
-        for micro in windows.split(self.settings.micro_batch):
+        for micro in self._to_device(windows).split(self.settings.micro_batch):
             total += self._loss(micro, divisor=1).double()
         return float(total / windows[:, 1:].numel())
 
     def _loss(self, windows: Tensor, divisor: int) -> Tensor:
         """The summed loss over all positions of `windows` (count, block + 1), divided by `divisor`."""
-        windows = windows.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            hidden = hidden_states(self.model, windows[:, :-1]).flatten(0, 1)
+            hidden = hidden_states(self.model, windows[:, :-1], block=self._block).flatten(0, 1)
             return chunked_cross_entropy(windows[:, 1:].flatten(), *head_terms(self.model, hidden), divisor=divisor)
+
+    def _to_device(self, windows: Tensor) -> Tensor:
+        if self.device.type == "cuda" and not windows.is_cuda:  # only pinned memory is copied without waiting
+            windows = windows.pin_memory()
+        return windows.to(self.device, non_blocking=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a new process needs to continue to the bit, given the same base weights and settings."""
@@ -105,12 +119,9 @@ class SFTRun:
         Raises:
             ValueError: the state is of a run that trains other parameters.
         """
-        trained = dict(trained_parameters(self.model))
-        if trained.keys() != state["trained"].keys():
+        if dict(trained_parameters(self.model)).keys() != state["trained"].keys():
             raise ValueError("the checkpoint is of a run that trains other parameters")
-        with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(state["trained"][name])
+        assign_trained(self.model, state["trained"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step = state["step"]

@@ -14,6 +14,7 @@ from rich.console import Console
 from sweep.dialogues import load_sft, write_sft
 from sweep.errors import UserError
 from sweep.files import write_text
+from sweep.hardware import cpu_has_bf16
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
 from sweep.ray_session import fit_resources, ray_session
@@ -54,6 +55,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         resources, remark = fit_resources(spec.resources, where.address)
         if remark:
             say(remark)
+        if not resources.gpu and any(c.precision == "bf16" for c in candidates) and not cpu_has_bf16():
+            say("precision bf16: this processor has no bf16 arithmetic; emulated, it is many times slower than fp32")
         inputs = replace(inputs, cpus=resources.cpu, gpus=resources.gpu)
         with _claimed(experiment_dir):
             write_spec(experiment_dir, spec)

@@ -1,4 +1,4 @@
-"""What the machine is called."""
+"""What the machine is called, and what it can do."""
 
 import platform
 from functools import cache
@@ -12,3 +12,11 @@ def cpu_name() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor has instructions for bf16; without them it is emulated, many times slower than fp32."""
+    import torch  # here alone, since the rest of this module serves those who don't need torch
+
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))

@@ -56,6 +56,7 @@ def prepare(
         cache_dir / "tokens",
         say,
         block_size=max(c.block_size for c in candidates),
+        tokenizer=tokenizer,
     )
     prompts: list[str] = []
     reward = spec.reward

@@ -62,6 +62,7 @@ def prepare_tokens(
     say: Callable[[str], None],
     *,
     block_size: int,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
 ) -> TokenSet:
     """Find the tokens of an SFT set in the cache, or make them; safe to run from several processes at once.
 
@@ -71,6 +72,7 @@ def prepare_tokens(
         cache_dir: where entries live; created if missing.
         say: told what happens, one line at a time.
         block_size: inputs per window; only checked against the number of tokens.
+        tokenizer: the tokenizer itself where the caller has loaded it already.
 
     Returns:
         The cache entry.
@@ -88,7 +90,7 @@ def prepare_tokens(
         dialogues = load_sft(data.train, data.test, data.exclude, field=data.field, test_fraction=data.test_fraction)
         say(f"tokenising {len(dialogues.train):,} train and {len(dialogues.test):,} test dialogues")
         try:
-            tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir))
+            tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
         except OSError as error:
             raise UserError(f"{cache_dir}: the token cache can't be written ({error.strerror})") from error
         say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")

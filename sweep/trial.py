@@ -14,6 +14,7 @@ Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 Group = Literal["embeddings", "biases", "layernorms", "head"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 
+SWITCHES = ("tie_head", "compile")
 LORA_FIELDS = ("rank", "alpha", "targets", "also_train")
 LORA_DEFAULTS: dict[str, Any] = {
     "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
@@ -54,6 +55,7 @@ class TrialConfig(BaseModel):
     micro_batch: PositiveInt | None = Field(None, description="windows per forward pass; None: the whole batch")
     block_size: PositiveInt = Field(description="tokens per window")
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = Field(False, description="have torch.compile fuse each block; costs half a minute at the start")
     dropout: float = Field(0.0, ge=0, lt=1)
 
     test_every: PositiveInt = Field(description="steps between reports and evaluations")
@@ -68,7 +70,10 @@ class TrialConfig(BaseModel):
             return values
         values = dict(values)
         for field, value in values.items():
-            if isinstance(value, bool) and field != "tie_head":  # pydantic would take true for the number 1
+            if isinstance(value, bool) and field not in (
+                "tie_head",
+                "compile",
+            ):  # pydantic would take true for the number 1
                 raise problem(field, f"{str(value).lower()} is not accepted; accepted: a number, a name or a list")
         if values.get("method") == "lora":
             for field, default in LORA_DEFAULTS.items():

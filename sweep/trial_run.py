@@ -20,7 +20,14 @@ from filelock import FileLock
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from model.gpt2_lora import add_adapters, load_base, save_trained, select_trainable
+from model.gpt2_lora import (
+    add_adapters,
+    assign_trained,
+    load_base,
+    save_trained,
+    select_trainable,
+    trained_parameters,
+)
 from model.lora_linear import LoRASettings
 from model.memory import PeakMeter, gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -115,6 +122,8 @@ class TrialRun:
                 "the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?"
             )
         device = torch.device("cuda" if inputs.gpus else "cpu")
+        if config.precision == "bf16" and inputs.gpus and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise RuntimeError(f"precision bf16: {device_name(device)} has no bf16 arithmetic; accepted here: fp32")
         torch.set_num_threads(max(1, int(inputs.cpus)))
         torch.manual_seed(config.seed)
         self._model = build_model(config, inputs.base_model).to(device)
@@ -132,6 +141,7 @@ class TrialRun:
                 warmup_steps=config.warmup_steps,
                 clip_norm=config.clip_norm,
                 precision=config.precision,
+                compile=config.compile,
             ),
             device,
         )
@@ -240,7 +250,7 @@ class TrialRun:
             base = base_records(inputs, self._model.device)
             started = time.perf_counter()
             tokenizer = load_tokenizer(inputs.tokenizer)
-            row = row | evaluate_reward(self._model, tokenizer, inputs.prompts, inputs.reward, base, self.folder)
+            row = row | evaluate_reward(self._in_fp32(), tokenizer, inputs.prompts, inputs.reward, base, self.folder)
             row["reward_seconds"] = time.perf_counter() - started
         save_trained(self._model, self.folder / TRAINED_FILE)
         row["finished"] = True
@@ -248,6 +258,14 @@ class TrialRun:
         write_text(self.folder / FINISHED_FILE, json.dumps(whole))
         (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         return row
+
+    def _in_fp32(self) -> GPT2LMHeadModel:
+        """The trained model as it is judged: in fp32 like the base model, whose frozen weights bf16 training rounds."""
+        if self.config.precision == "fp32":
+            return self._model
+        model = build_model(self.config, self.inputs.base_model).to(self._model.device)
+        assign_trained(model, dict(trained_parameters(self._model)))
+        return model
 
     # ------------------------------------------------------------------------------------------------- checkpoints
 

@@ -21,6 +21,8 @@ from model.gpt2_lora import (
     untie_head,
 )
 from model.lora_linear import LoRALinear, LoRASettings
+from model.optimizers import OptimizerSettings, build_optimizers
+from model.sft import SFTRun, SFTSettings
 
 EVERYWHERE = (*PROJECTIONS, "head")
 TOKENS = torch.tensor([[3, 14, 15, 9, 2, 6], [5, 3, 5, 8, 9, 7]])
@@ -213,3 +215,21 @@ def test_gradients_reach_the_adapters_alone() -> None:
     with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
     assert with_gradient == {name for name, _ in trained_parameters(model)}
     assert all("lora_" in name for name in with_gradient)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells which file memory is mapped from")
+def test_base_weights_stay_mapped_from_their_file_while_lora_trains(tmp_path: Path) -> None:
+    """So all processes of a machine share one copy, and loading it takes milliseconds."""
+    small_gpt2().save_pretrained(tmp_path)
+    model = load_base(tmp_path)
+    add_adapters(model, LoRASettings(2, 2.0), torch.Generator().manual_seed(0))
+    select_trainable(model, "lora")
+    optimizers = build_optimizers(model, OptimizerSettings("adamw", lr=0.1))
+    SFTRun(model, optimizers, SFTSettings(steps=1, lr=0.1, micro_batch=2), torch.device("cpu")).train_step(TOKENS)
+    mapped = [
+        range(*(int(end, 16) for end in line.split()[0].split("-")))
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if line.endswith("model.safetensors")
+    ]
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad or any(parameter.data_ptr() in part for part in mapped), name

@@ -1,6 +1,7 @@
 """The training step against a plain PyTorch loop, and schedules against their formulas."""
 
 import math
+import shutil
 from types import MethodType
 from typing import Any
 
@@ -135,6 +136,38 @@ def test_bf16_changes_the_loss_by_its_rounding_alone() -> None:
 
     assert first_loss("bf16") != first_loss("fp32")
     assert first_loss("bf16") == pytest.approx(first_loss("fp32"), rel=0.01)
+
+
+def test_a_frozen_base_kept_in_bf16_trains_to_the_bit_as_autocast_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses_and_dtypes() -> tuple[list[float], set[torch.dtype]]:
+        model = small_gpt2()
+        add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
+        select_trainable(model, "lora")
+        optimizers = build_optimizers(model, OptimizerSettings("adamw", lr=0.1))
+        run = SFTRun(model, optimizers, SFTSettings(steps=5, lr=0.1, micro_batch=4, precision="bf16"), CPU)
+        losses = [run.train_step(windows).item() for windows in batches(5)]
+        assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+        return losses, {layer.weight.dtype for layer in model.modules() if isinstance(layer, LoRALinear)}
+
+    kept, dtypes = losses_and_dtypes()
+    assert dtypes == {torch.bfloat16}
+    monkeypatch.setattr("model.sft.cast_frozen_projections", lambda model, dtype: None)
+    assert losses_and_dtypes() == (kept, {torch.float32})
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for its CPU code")
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_compiled_blocks_train_like_plain_ones(method: Any) -> None:
+    def losses(compiled: bool) -> list[float]:
+        model = small_gpt2()
+        if method == "lora":
+            add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
+        select_trainable(model, method)
+        settings = SFTSettings(steps=3, lr=0.1, micro_batch=4, compile=compiled)
+        run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+        return [run.train_step(windows).item() for windows in batches(3)]
+
+    assert losses(compiled=True) == pytest.approx(losses(compiled=False), rel=1e-5)
 
 
 def test_schedules() -> None:

@@ -68,12 +68,14 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     assert not (trial.folder / CHECKPOINT_FILE).exists()
 
 
-@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize(
+    ("optimizer", "precision"), [*((name, "fp32") for name in get_args(Optimizer)), ("adamw", "bf16")]
+)
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
-    inputs: SweepInputs, method: str, optimizer: str
+    inputs: SweepInputs, method: str, optimizer: str, precision: str
 ) -> None:
-    cfg = config(method=method, optimizer=optimizer)
+    cfg = config(method=method, optimizer=optimizer, precision=precision)
     whole = TrialRun(cfg, inputs)
     expected = finish(whole)
     elsewhere = inputs.experiment_dir / "elsewhere"
@@ -94,6 +96,11 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     ours, theirs = load_file(resumed.folder / TRAINED_FILE), load_file(whole.folder / TRAINED_FILE)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_bf16_trial_is_judged_in_fp32_so_that_an_adapter_that_learnt_nothing_ties(inputs: SweepInputs) -> None:
+    row = finish(TrialRun(config(precision="bf16", lr=1e-12), inputs))[-1]
+    assert (row["wins"], row["ties"], row["losses"]) == (0, len(inputs.prompts), 0)
 
 
 def test_a_trial_stopped_after_one_step_reports_the_peak_of_one_that_never_stopped(inputs: SweepInputs) -> None:
