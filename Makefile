@@ -1,9 +1,10 @@
-# Two commands: `make demo` runs the study in small and prints its report, `make test` runs the tests.
+# `make demo` runs the study in small and prints its report, `make test` runs the tests, `make bench` measures.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+BENCH_READY := $(VENV)/ready-bench
 
-.PHONY: demo test lint
+.PHONY: demo test lint bench
 
 demo: $(READY)
 	$(VENV)/bin/python -m sweep.run demo
@@ -16,7 +17,14 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+bench: $(BENCH_READY)
+	$(VENV)/bin/python -m benchmarks
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+$(BENCH_READY): $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $(BENCH_READY)

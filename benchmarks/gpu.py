@@ -1,0 +1,150 @@
+"""The training step on a GPU at the study's size: gpt2-medium, 8 x 1024 tokens, bf16.
+
+python -m benchmarks.gpu [--quick] needs torch (2.11 or later), transformers and loralib alone, no Ray.
+"""
+
+import gc
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from benchmarks.measured import run_alone
+from benchmarks.step_shapes import SHAPES, Method, Shape
+from benchmarks.table import Row, Table, Target
+from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
+from model.lora_linear import LoRASettings
+from model.memory import PeakMeter
+from model.optimizers import OptimizerSettings, build_optimizers
+from model.sft import SFTRun, SFTSettings
+
+MEDIUM = Shape(layers=24, width=1024, heads=16, batch=8, block=1024)
+WARM_UP_STEPS, TIMED_STEPS, BLOCKS = 5, 10, 5
+BOUND_SECONDS: dict[Method, float] = {"full": 0.034, "lora": 0.024}
+"""The goals on one H200; the study needed 1.480 s a step on an A100."""
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to take the step; `rank` for LoRA."""
+
+    method: Method
+    rank: int | None
+    precision: str
+    compile: bool
+
+
+VARIANTS = [
+    Variant("full", None, "bf16", compile=False),
+    Variant("full", None, "bf16", compile=True),
+    Variant("lora", 1, "bf16", compile=False),
+    Variant("lora", 1, "bf16", compile=True),
+    Variant("lora", 100, "bf16", compile=True),
+    Variant("full", None, "fp32", compile=False),
+]
+
+
+def measure(quick: bool) -> Table:
+    """Milliseconds, MFU and peak memory of a step on the first CUDA device; without one, a table that says so."""
+    about = (
+        "One optimizer step (forward, backward, fused AdamW) of gpt2-medium at random weights on 8 x 1024 tokens. "
+        f"Seconds are the median of {BLOCKS} blocks of {TIMED_STEPS} steps after {WARM_UP_STEPS} for warming up; the "
+        "device is waited for at the ends of a block alone. `peak GiB` is the CUDA allocator's, from a reset before "
+        "the first step. `TFLOP/s` counts needed operations only, as in the step benchmark."
+    )
+    if not torch.cuda.is_available():
+        rows: list[Row] = [{"variant": name(variant), "step": "not measured: no CUDA device"} for variant in VARIANTS]
+        return Table("gpu", "The training step on a GPU", about, rows)
+    shape = SHAPES["tiny"] if quick else MEDIUM
+    seconds: dict[Method, list[float]] = {"full": [], "lora": []}
+    rows = []
+    for variant in VARIANTS:
+        step_seconds, peak_bytes = time_steps(variant, shape)
+        if variant.precision == "bf16" and variant.rank in (None, 1):
+            seconds[variant.method].append(step_seconds)
+        rows.append(
+            {
+                "variant": name(variant),
+                "step": f"{1000 * step_seconds:.1f} ms",
+                "tokens/s": shape.tokens / step_seconds,
+                "TFLOP/s": shape.flops(variant.method) / step_seconds / 1e12,
+                "peak GiB": peak_bytes / GIB,
+            }
+        )
+    targets = [
+        Target(f"{method} step on {torch.cuda.get_device_name()}, s", min(seconds[method]), bound, at_least=False)
+        for method, bound in BOUND_SECONDS.items()
+    ]
+    return Table("gpu", f"The training step on {torch.cuda.get_device_name()}", about, rows, targets)
+
+
+def time_steps(variant: Variant, shape: Shape) -> tuple[float, int]:
+    """Seconds of a step, and the most bytes allocated at once."""
+    device = torch.device("cuda")
+    run = build(variant, shape, device)
+    meter = PeakMeter(run.model, device)
+    windows = torch.randint(0, shape.vocabulary, (shape.batch, shape.block + 1))
+    for _ in range(WARM_UP_STEPS):
+        run.train_step(windows)
+    blocks = []
+    for _ in range(BLOCKS):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(TIMED_STEPS):
+            run.train_step(windows)
+        torch.cuda.synchronize()
+        blocks.append((time.perf_counter() - started) / TIMED_STEPS)
+    meter.read()
+    peak_bytes = meter.peak_bytes
+    del run, meter
+    gc.collect()
+    torch.cuda.empty_cache()
+    return statistics.median(blocks), peak_bytes
+
+
+def build(variant: Variant, shape: Shape, device: torch.device) -> SFTRun:
+    """The run that a trial of the sweep would be, at random weights."""
+    torch.manual_seed(0)
+    config = gpt2_config(
+        "gpt2-medium",
+        {
+            "n_layer": shape.layers,
+            "n_embd": shape.width,
+            "n_head": shape.heads,
+            "vocab_size": shape.vocabulary,
+            "n_positions": shape.block,
+        },
+    )
+    model = GPT2LMHeadModel(config).to(device)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    if variant.rank is not None:
+        add_adapters(model, LoRASettings(variant.rank, alpha=32.0), torch.Generator().manual_seed(0))
+    select_trainable(model, variant.method)
+    return SFTRun(
+        model,
+        build_optimizers(model, OptimizerSettings("adamw", lr=1e-4)),
+        SFTSettings(
+            steps=1000,
+            lr=1e-4,
+            micro_batch=shape.batch,
+            precision="bf16" if variant.precision == "bf16" else "fp32",
+            compile=variant.compile,
+        ),
+        device,
+    )
+
+
+def name(variant: Variant) -> str:
+    """Such as "lora r1, bf16, compiled"."""
+    method = variant.method if variant.rank is None else f"{variant.method} r{variant.rank}"
+    return f"{method}, {variant.precision}" + (", compiled" if variant.compile else "")
+
+
+if __name__ == "__main__":
+    run_alone(measure)

@@ -1,0 +1,39 @@
+"""Rows that look alike in every benchmark, and how a benchmark prints them when it is run alone."""
+
+import argparse
+import statistics
+from collections.abc import Callable, Sequence
+
+from benchmarks.results import markdown_table, targets_line
+from benchmarks.table import Row, Table
+
+
+def spread(what: str, unit: str, values: Sequence[float], note: str = "") -> Row:
+    """A row of repeated measurements: their median, their extremes and how many they are."""
+    return {
+        "what": what,
+        "unit": unit,
+        "median": statistics.median(values),
+        "lowest": min(values),
+        "highest": max(values),
+        "measurements": len(values),
+        "note": note,
+    }
+
+
+def single(what: str, unit: str, value: float, note: str = "") -> Row:
+    """A row of one figure."""
+    return spread(what, unit, [value], note)
+
+
+def paired(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Ratios of measurements that were taken right after each other, so that a slow moment slows down both."""
+    return [one / other for one, other in zip(above, below, strict=True)]
+
+
+def run_alone(measure: Callable[[bool], Table]) -> None:
+    """The command line of one benchmark: measure, and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="a tiny size: does it work at all?")
+    table = measure(parser.parse_args().quick)
+    print(f"{table.title}\n\n{table.about}\n\n{markdown_table(table.rows)}\n\n{targets_line(table.targets)}")

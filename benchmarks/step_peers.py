@@ -1,0 +1,228 @@
+"""The variants of the step benchmark: this project's step and how other libraries do the same one.
+
+All of them start from the same weights, see the same windows, and compute the loss of the same positions: peers get
+targets that are already shifted, so that none has to run over a position that nobody scores. Each library is imported
+where it is used: a worker loads only its own.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import loralib
+import torch
+from torch import Tensor
+from transformers import GPT2LMHeadModel, TrainerCallback
+from transformers.pytorch_utils import Conv1D
+
+from benchmarks.step_pace import Pace
+from benchmarks.step_shapes import OURS, Method, Shape
+from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
+from model.lora_linear import LoRASettings
+from model.optimizers import OptimizerSettings, build_optimizers
+from model.sft import SFTRun, SFTSettings
+
+RANK, ALPHA = 8, 16
+LEARNING_RATE, WEIGHT_DECAY, BETAS = 1e-5, 0.01, (0.9, 0.999)  # the last two are torch's defaults
+WARM_UP_SHARE = 8
+CPU = torch.device("cpu")
+
+
+def run_variant(method: Method, variant: str, shape: Shape, pace: Pace) -> None:
+    """Build `variant` and let it step at `pace`; does not return."""
+    if variant == "TRL + PEFT":
+        _trl_peft(shape, pace)
+    elif variant == "HF Trainer":
+        _hf_trainer(shape, pace)
+    else:
+        step = _ours(method, shape) if variant == OURS else _hf_loop(variant, shape)
+        for index in itertools.count():
+            windows = step_windows(shape, index)
+            pace.begin()
+            pace.end(float(step(windows)))
+
+
+def step_windows(shape: Shape, index: int) -> Tensor:
+    """The (batch, block + 1) random tokens of step `index`, the same in every process.
+
+    Step 0 only makes the optimizer's state and warms up, so its windows are shorter.
+    """
+    block = shape.block if index else shape.block // WARM_UP_SHARE
+    generator = torch.Generator().manual_seed(index)
+    return torch.randint(shape.vocabulary, (shape.batch, block + 1), generator=generator)
+
+
+def _model(shape: Shape) -> GPT2LMHeadModel:
+    sizes = {"n_layer": shape.layers, "n_embd": shape.width, "n_head": shape.heads, "vocab_size": shape.vocabulary}
+    config = gpt2_config("gpt2", sizes)
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
+    config.bos_token_id = config.eos_token_id = 0  # inside the smallest vocabulary
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(config).train()
+
+
+def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
+    model = _model(shape)
+    if method == "lora":
+        add_adapters(model, LoRASettings(RANK, ALPHA), torch.Generator().manual_seed(0))
+    select_trainable(model, method)
+    settings = OptimizerSettings("adamw", lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=BETAS)
+    training = SFTSettings(steps=shape.rounds + 1, lr=LEARNING_RATE, micro_batch=shape.batch)
+    return SFTRun(model, build_optimizers(model, settings), training, CPU).train_step
+
+
+def _hf_loop(variant: str, shape: Shape) -> Callable[[Tensor], Tensor]:
+    """The loop of a tutorial around Hugging Face's model, bare or with adapters."""
+    model: Any = _model(shape)
+    if variant == "HF + PEFT":
+        from peft import get_peft_model
+
+        model = get_peft_model(model, _peft_config())
+    elif variant == "HF + loralib":
+        _put_loralib_in(model)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE)
+
+    def step(windows: Tensor) -> Tensor:
+        loss: Tensor = model(**_inputs(windows), use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    return step
+
+
+def _inputs(windows: Tensor) -> dict[str, Tensor]:
+    inputs = windows[:, :-1].contiguous()
+    return {"input_ids": inputs, "labels": inputs, "shift_labels": windows[:, 1:].contiguous()}
+
+
+def _peft_config() -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK,
+        lora_alpha=ALPHA,
+        lora_dropout=0.0,
+        target_modules=["c_attn", "c_proj", "c_fc"],
+        fan_in_fan_out=True,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _put_loralib_in(model: GPT2LMHeadModel) -> None:
+    projections = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, Conv1D)]
+    for name, layer in projections:
+        fan_in, fan_out = layer.weight.shape
+        lora = loralib.Linear(fan_in, fan_out, r=RANK, lora_alpha=ALPHA, fan_in_fan_out=True, merge_weights=False)
+        lora.weight, lora.bias = layer.weight, layer.bias
+        model.set_submodule(name, lora)
+    loralib.mark_only_lora_as_trainable(model)
+
+
+class _PacedTraining(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
+    """Holds a Trainer to the pace.
+
+    A step lasts from one `on_step_end` to the next: the batch is collated before `on_step_begin`, and the gradients
+    are dropped before `on_step_end`. The first starts with the epoch.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.loss = torch.zeros(())
+
+    def watch(self, trainer: Any) -> None:
+        """Note the loss of every training step, which callbacks are not told."""
+        training_step = trainer.training_step
+
+        def noted(*args: Any, **kwargs: Any) -> Tensor:
+            self.loss = training_step(*args, **kwargs)
+            return self.loss
+
+        trainer.training_step = noted
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self.pace.begin()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.pace.end(float(self.loss))
+        self.pace.begin()
+
+
+def _trainer_arguments(shape: Shape, folder: str) -> dict[str, Any]:
+    """What both Trainers are told: the same optimizer step as everybody's, and nothing beside it."""
+    return {
+        "output_dir": folder,
+        "per_device_train_batch_size": shape.batch,
+        "max_steps": shape.rounds + 2,  # one more than it gets to do: the pace ends the process
+        "learning_rate": LEARNING_RATE,
+        "weight_decay": WEIGHT_DECAY,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 0.0,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "train_sampling_strategy": "sequential",
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def _all_windows(shape: Shape) -> list[Tensor]:
+    """The windows of all steps, one by one in order."""
+    return [window for index in range(shape.rounds + 2) for window in step_windows(shape, index)]
+
+
+def _hf_trainer(shape: Shape, pace: Pace) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    paced = _PacedTraining(pace)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model=_model(shape),
+            args=TrainingArguments(**_trainer_arguments(shape, folder)),
+            train_dataset=[_inputs(window[None]) for window in _all_windows(shape)],
+            data_collator=lambda examples: {k: torch.cat([e[k] for e in examples]) for k in examples[0]},
+            callbacks=[paced],
+        )
+        paced.watch(trainer)
+        trainer.train()
+
+
+def _trl_peft(shape: Shape, pace: Pace) -> None:
+    from datasets import Dataset
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    collate = DataCollatorForLanguageModeling(pad_token_id=0)
+
+    def collate_shifted(examples: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = collate([{"input_ids": example["input_ids"][:-1]} for example in examples])
+        batch["shift_labels"] = torch.tensor([example["input_ids"][1:] for example in examples])
+        return batch
+
+    paced = _PacedTraining(pace)
+    vocabulary = models.WordLevel({"<eos>": 0}, unk_token="<eos>")  # required, though the data are tokens already
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SFTTrainer(
+            model=_model(shape),
+            args=SFTConfig(**_trainer_arguments(shape, folder), max_length=None, packing=False),
+            train_dataset=Dataset.from_dict({"input_ids": [window.tolist() for window in _all_windows(shape)]}),
+            data_collator=collate_shifted,
+            processing_class=PreTrainedTokenizerFast(
+                tokenizer_object=Tokenizer(vocabulary), eos_token="<eos>", pad_token="<eos>"
+            ),
+            peft_config=_peft_config(),
+            callbacks=[paced],
+        )
+        paced.watch(trainer)
+        trainer.train()

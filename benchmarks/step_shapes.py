@@ -1,0 +1,62 @@
+"""What the step benchmark runs: model shapes, variants, and the arithmetic that a step cannot do without."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["lora", "full"]
+
+OURS = "ours"
+VARIANTS: dict[Method, tuple[str, ...]] = {
+    "lora": (OURS, "TRL + PEFT", "HF + PEFT", "HF + loralib"),
+    "full": (OURS, "HF Trainer", "HF loop"),
+}
+"""Who does the step, per method. The first is this project."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A GPT-2, the batch of one step and how many rounds count. `block` is the number of positions with a target."""
+
+    layers: int
+    width: int
+    heads: int
+    batch: int
+    block: int
+    vocabulary: int = 50257
+    rounds: int = 5
+
+    @property
+    def tokens(self) -> int:
+        """Positions with a target in one step."""
+        return self.batch * self.block
+
+    def flops_per_token(self, method: Method) -> int:
+        """Floating-point operations that forward and backward need per token, whoever does them.
+
+        With N = 12 L d^2 + V d weights in matrices (the tied head counts once, as a product), forward and the
+        gradient of the activations take 2N each, the gradient of the weights, which LoRA has no use for, another
+        2N. The adapters themselves (about 1%) are left out. Causal attention: two products of 2 T^2 d per layer and
+        sequence, of which the lower half is needed, so 2 T d per layer and token forward, and twice that backward.
+        """
+        matrices = 12 * self.layers * self.width**2 + self.vocabulary * self.width
+        attention = 6 * self.layers * self.block * self.width
+        return (6 if method == "full" else 4) * matrices + attention
+
+    def flops(self, method: Method) -> int:
+        """Floating-point operations that one step needs."""
+        return self.flops_per_token(method) * self.tokens
+
+    def __str__(self) -> str:
+        return f"{self.layers} x {self.width}, {self.batch} x {self.block} tokens"
+
+
+SHAPES = {
+    "tiny": Shape(layers=2, width=64, heads=2, batch=2, block=32, vocabulary=500, rounds=2),
+    "small": Shape(layers=4, width=256, heads=4, batch=4, block=256),
+    "base": Shape(layers=12, width=768, heads=12, batch=2, block=256, rounds=4),
+    "medium": Shape(layers=24, width=1024, heads=16, batch=1, block=512, rounds=3),
+}
+"""`tiny` only shows that everything runs; base and medium are GPT-2's published shapes.
+
+Fewer rounds where a step takes long, so that all of it takes about ten minutes at 90 GFLOP/s.
+"""
