@@ -14,6 +14,7 @@ from torch import Tensor
 CHUNK_ROWS = {"cpu": 256, "cuda": 2048}
 """Positions whose logits exist at once: enough for the matrix products to run at full speed, and no more."""
 
+PADDED_WEIGHTS = {"cuda"}
 PAD_COLUMNS = 64
 """Logits are laid out in rows of a multiple of this; at 50,257 columns the product takes half as long again."""
 
@@ -75,7 +76,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 def _operand(w: Tensor, padded: int, dtype: torch.dtype) -> Tensor:
     """`w` as the products take it: in their dtype, and on a GPU, whose kernels want it, with rows of zeros added."""
-    if w.device.type != "cuda":
+    if w.device.type not in PADDED_WEIGHTS:
         return w.to(dtype)
     operand = w.new_zeros(padded, w.shape[1], dtype=dtype)
     operand[: len(w)].copy_(w)

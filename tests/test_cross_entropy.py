@@ -36,9 +36,16 @@ def plain(targets: Tensor, terms: list[tuple[Tensor, Tensor]]) -> Tensor:
 @pytest.mark.parametrize("vocabulary", [61, 64, 130])
 @pytest.mark.parametrize("rank", [None, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("padded", [set(), {"cpu"}], ids=["as it is", "padded as on a GPU"])
 def test_loss_and_every_gradient_are_those_of_whole_logits(
-    vocabulary: int, rank: int | None, dtype: torch.dtype, tolerance: float
+    vocabulary: int,
+    rank: int | None,
+    dtype: torch.dtype,
+    tolerance: float,
+    padded: set[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(cross_entropy, "PADDED_WEIGHTS", padded)
     targets, terms = operands(vocabulary, dtype, rank)
     leaves = [leaf for term in terms for leaf in term]
     expected = torch.autograd.grad(3 * plain(targets, terms), leaves)

@@ -9,6 +9,7 @@ import loralib
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from model.gpt2_lora import add_adapters, select_trainable
@@ -126,6 +127,26 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
     loss = run.train_step(batches(1)[0])
     assert loss.grad_fn is None
     assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw", "muon"])  # PyTorch's Adafactor does read
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_step_never_reads_a_tensors_value_so_a_gpu_is_never_waited_for(
+    method: Any, optimizer: Any, precision: Any
+) -> None:
+    """Fake tensors have shapes but no values: whatever asks for one raises."""
+    with FakeTensorMode():
+        model = small_gpt2()
+        if method == "lora":
+            add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
+        select_trainable(model, method)
+        settings = SFTSettings(steps=3, lr=0.1, micro_batch=2, clip_norm=1.0, precision=precision)
+        run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU)
+        loss = run.train_step(torch.zeros(4, 17, dtype=torch.long))
+        with pytest.raises(DataDependentOutputException):
+            float(run.train_step(torch.zeros(4, 17, dtype=torch.long)))
+    assert loss.shape == ()
 
 
 def test_bf16_changes_the_loss_by_its_rounding_alone() -> None:
