@@ -18,7 +18,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 bench: $(BENCH_READY)
-	$(VENV)/bin/python -m benchmarks
+	$(VENV)/bin/python -m benchmarks step
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -73,13 +73,13 @@ def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
 
 
 def _hf_loop(variant: str, shape: Shape) -> Callable[[Tensor], Tensor]:
-    """The loop of a tutorial around Hugging Face's model, bare or with adapters."""
+    """The loop of a tutorial around Hugging Face's model with adapters."""
     model: Any = _model(shape)
     if variant == "HF + PEFT":
         from peft import get_peft_model
 
         model = get_peft_model(model, _peft_config())
-    elif variant == "HF + loralib":
+    else:
         _put_loralib_in(model)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE)

@@ -8,7 +8,7 @@ Method = Literal["lora", "full"]
 OURS = "ours"
 VARIANTS: dict[Method, tuple[str, ...]] = {
     "lora": (OURS, "TRL + PEFT", "HF + PEFT", "HF + loralib"),
-    "full": (OURS, "HF Trainer", "HF loop"),
+    "full": (OURS, "HF Trainer"),
 }
 """Who does the step, per method. The first is this project."""
 
@@ -53,10 +53,7 @@ class Shape:
 SHAPES = {
     "tiny": Shape(layers=2, width=64, heads=2, batch=2, block=32, vocabulary=500, rounds=2),
     "small": Shape(layers=4, width=256, heads=4, batch=4, block=256),
-    "base": Shape(layers=12, width=768, heads=12, batch=2, block=256, rounds=4),
-    "medium": Shape(layers=24, width=1024, heads=16, batch=1, block=512, rounds=3),
+    "base": Shape(layers=12, width=768, heads=12, batch=2, block=256),
+    "medium": Shape(layers=24, width=1024, heads=16, batch=1, block=512),
 }
-"""`tiny` only shows that everything runs; base and medium are GPT-2's published shapes.
-
-Fewer rounds where a step takes long, so that all of it takes about ten minutes at 90 GFLOP/s.
-"""
+"""`tiny` only shows that everything runs; base and medium are GPT-2's published shapes."""

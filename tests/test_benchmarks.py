@@ -56,9 +56,9 @@ def test_speed_is_compared_within_a_round_and_at_the_machines_speed_of_the_momen
 
 @pytest.mark.parametrize("other", [10.002, math.nan])
 def test_variants_that_compute_another_loss_stop_the_benchmark(other: float) -> None:
-    check_losses("round 1", {"ours": 10.0, "HF loop": 10.0009})
-    with pytest.raises(RuntimeError, match=r"same loss \(round 1\): ours 10.00000, HF loop"):
-        check_losses("round 1", {"ours": 10.0, "HF loop": other})
+    check_losses("round 1", {"ours": 10.0, "HF Trainer": 10.0009})
+    with pytest.raises(RuntimeError, match=r"same loss \(round 1\): ours 10.00000, HF Trainer"):
+        check_losses("round 1", {"ours": 10.0, "HF Trainer": other})
 
 
 def test_a_table_has_all_columns_of_its_rows_and_escapes_what_would_break_it() -> None:
