@@ -49,7 +49,7 @@ VARIANTS = [
 
 
 def measure(quick: bool) -> Table:
-    """Milliseconds, MFU and peak memory of a step on the first CUDA device; without one, a table that says so."""
+    """Milliseconds, TFLOP/s and peak memory of a step on the first CUDA device; without one, a table that says so."""
     about = (
         "One optimizer step (forward, backward, fused AdamW) of gpt2-medium at random weights on 8 x 1024 tokens. "
         f"Seconds are the median of {BLOCKS} blocks of {TIMED_STEPS} steps after {WARM_UP_STEPS} for warming up; the "
@@ -76,8 +76,9 @@ def measure(quick: bool) -> Table:
             }
         )
     targets = [
-        Target(f"{method} step on {torch.cuda.get_device_name()}, s", min(seconds[method]), bound, at_least=False)
+        Target(f"{method} step in bf16, the faster of plain and compiled, s", min(seconds[method]), bound, False)
         for method, bound in BOUND_SECONDS.items()
+        if "H200" in torch.cuda.get_device_name()
     ]
     return Table("gpu", f"The training step on {torch.cuda.get_device_name()}", about, rows, targets)
 

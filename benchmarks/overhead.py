@@ -89,6 +89,8 @@ def after_the_first(trials: Sequence[Trial]) -> float:
     """
     chains = [chain for chain in by_worker(trials) if len(chain) > 1]
     counted = sum(len(chain) - 1 for chain in chains)
+    if not counted:
+        raise RuntimeError("no worker ran two trials, so there is no trial after a first")
     spent = sum(chain[-1].ended - chain[0].ended - sum(trial.own for trial in chain[1:]) for chain in chains)
     return spent / counted
 

@@ -42,13 +42,14 @@ class Done:
 
 
 def serve(orders: Connection, shape: Shape, ranks: Sequence[int], threads: int) -> None:
-    """Build the trials of `ranks` on a base of `shape`, say so, and follow orders until there is None."""
+    """Build the trials of `ranks` on a base of `shape`, say so, and follow orders."""
     torch.set_num_threads(threads)
     base = random_base(shape)
     runs = {rank: lora_run(with_shared_base(base), rank, TRIALS[rank]) for rank in ranks}
+    packed = PackedRuns(list(runs.values()))
     orders.send(None)
-    while (order := orders.recv()) is not None:
-        orders.send(Done(take_steps(runs, order), private_peak_mib()))
+    while True:  # until the process is ended
+        orders.send(Done(take_steps(runs, packed, orders.recv()), private_peak_mib()))
 
 
 def random_base(shape: Shape) -> GPT2LMHeadModel:
@@ -69,10 +70,9 @@ def lora_run(model: GPT2LMHeadModel, rank: int, lr: float) -> SFTRun:
     return SFTRun(model, optimizers, SFTSettings(steps=1000, lr=lr, micro_batch=64), torch.device("cpu"))
 
 
-def take_steps(runs: dict[int, SFTRun], order: Order) -> dict[int, float]:
+def take_steps(runs: dict[int, SFTRun], packed: PackedRuns, order: Order) -> dict[int, float]:
     """Follow one order; the last step's loss of each rank, in nats per token."""
     losses: dict[int, Tensor] = {}
-    packed = PackedRuns(list(runs.values()))
     for _ in range(order.steps):
         windows = {rank: _windows(order.shape, rank, run.step) for rank, run in runs.items()}
         if order.way == "packed":

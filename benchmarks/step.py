@@ -31,17 +31,19 @@ MEMORY_BOUNDS = {"small": 0.25, "base": 0.35, "medium": 0.35}
 
 ABOUT = """\
 One optimizer step (forward, backward, AdamW, gradients dropped) of GPT-2 with random weights, in fp32 on one CPU
-thread, without dropout, head tied. LoRA: rank 8 on all four projections of a block, adapters alone train; full:
-all weights train. Every variant runs in a process of its own and does one step per round, in an order that rotates,
-while the others wait; all start from the same weights and see the same random tokens, and their losses agree to
-0.001 in every step. The first round is a warm-up on windows an eighth as long and is not counted. A step is timed in
-CPU time of its process, data collation included; right before and after it the process times products of
-1024 x 1024 fp32 matrices (sgemm), which say how fast the machine is at that moment. *Tokens per GFLOP* is tokens per
-second divided by the sgemm's GFLOP/s. *MFU* is the FLOPs that the step needs, divided by its time and by the sgemm's
-FLOP/s; needed per token are 6 N (full) or 4 N (LoRA) with N = 12 L d^2 + V d, and 6 L T d for causal attention.
-*Memory growth* is the peak resident memory of the steps minus what the process held with its model before the first.
-*Ours is faster* is the ratio of tokens per GFLOP, paired by round. All figures are medians over the rounds (memory:
-the peak of all)."""
+thread, without dropout, head tied. LoRA: rank 8 on all four projections of a block, adapters alone train; full: all
+weights train. Every variant runs in a process of its own and does one step per round, in an order that rotates, while
+the others wait; all start from the same weights and see the same random tokens, and their losses agree to 0.001 in
+every step, which holds the forward passes together (gradients are held to Hugging Face's by the tests). Peers do what
+they do by default: TRL computes entropy and token accuracy beside the loss, and the loops around HF take torch's
+default AdamW, both Trainers and ours the fused one. The first round is a warm-up on windows an eighth as long and is
+not counted. A step is timed in CPU time of its process, data collation included; right before and after it the
+process times products of 1024 x 1024 fp32 matrices (sgemm), which say how fast the machine is at that moment.
+*Tokens/s* are per second of CPU time; *tokens per GFLOP* is that divided by the sgemm's GFLOP/s. *MFU* is the FLOPs
+that the step needs, divided by its time and by the sgemm's FLOP/s; needed per token are 6 N (full) or 4 N (LoRA) with
+N = 12 L d^2 + V d, and 6 L T d for causal attention. *Memory growth* is the peak resident memory of the steps minus
+what the process held with its model before the first. *Ours is faster* is the ratio of tokens per GFLOP, paired by
+round. All figures are medians over the rounds (memory: the peak of all)."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,15 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2LMHeadModel
-from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block
 from transformers.pytorch_utils import Conv1D
 
 from model.lora_linear import LoRALinear
 from model.matmul import linear
 from model.projection import project
+
+TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
+"""Two names of one function in a configuration; GPT-2's checkpoints have the first."""
 
 
 class Attend(Protocol):
@@ -31,13 +33,19 @@ class Attend(Protocol):
 def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Every position sees itself and those before it."""
     dropout = layer.attn_dropout.p if layer.training else 0.0
-    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=layer.scaling)
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=attention_scale(layer))
 
 
-def transformer_block(layer: GPT2Block, x: Tensor, attend: Attend) -> Tensor:
-    """One block on the residual stream x (batch, length, width)."""
+def attention_scale(layer: GPT2Attention) -> float:
+    """What scores are multiplied by: 1 / sqrt(width of a head), unless the configuration says otherwise."""
+    scale = layer.head_dim**-0.5 if layer.scale_attn_weights else 1.0
+    return scale / (layer.layer_idx + 1) if layer.scale_attn_by_inverse_layer_idx else scale
+
+
+def transformer_block(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool) -> Tensor:
+    """One block on the residual stream x (batch, length, width); `tanh_gelu` is false for other activations."""
     x = x + _attention(layer.attn, layer.ln_1(x), attend)
-    return x + _mlp(layer.mlp, layer.ln_2(x))
+    return x + _mlp(layer.mlp, layer.ln_2(x), tanh_gelu)
 
 
 def hidden_states(
@@ -45,7 +53,7 @@ def hidden_states(
     tokens: Tensor,
     positions: Tensor | None = None,
     attend: Attend = attend_causally,
-    block: Callable[[GPT2Block, Tensor, Attend], Tensor] = transformer_block,
+    block: Callable[[GPT2Block, Tensor, Attend, bool], Tensor] = transformer_block,
 ) -> Tensor:
     """The last LayerNorm's output, (batch, length, width), for token ids (batch, length).
 
@@ -57,8 +65,9 @@ def hidden_states(
     body = model.transformer
     where = body.wpe.weight[: tokens.shape[1]] if positions is None else body.wpe(positions)
     x = body.drop(body.wte(tokens) + where)
+    tanh_gelu = model.config.activation_function in TANH_GELU
     for layer in body.h:
-        x = block(layer, x, attend)
+        x = block(layer, x, attend, tanh_gelu)
     normed: Tensor = body.ln_f(x)
     return normed
 
@@ -92,14 +101,11 @@ def _attention(layer: GPT2Attention, x: Tensor, attend: Attend) -> Tensor:
     return output
 
 
-def _mlp(layer: GPT2MLP, x: Tensor) -> Tensor:
+def _mlp(layer: GPT2MLP, x: Tensor, tanh_gelu: bool) -> Tensor:
     inner = _project(x, layer.c_fc)
-    if isinstance(layer.act, NewGELUActivation | GELUTanh):  # two names of one function
-        inner = _project(inner, layer.c_proj, after_gelu=True)
-    else:
-        inner = _project(layer.act(inner), layer.c_proj)
-    output: Tensor = layer.dropout(inner)
-    return output
+    output = _project(inner if tanh_gelu else layer.act(inner), layer.c_proj, after_gelu=tanh_gelu)
+    dropped: Tensor = layer.dropout(output)
+    return dropped
 
 
 def _project(x: Tensor, layer: Conv1D | LoRALinear, after_gelu: bool = False) -> Tensor:

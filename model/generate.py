@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
-from model.forward import hidden_states, last_logits
+from model.forward import attention_scale, hidden_states, last_logits
 
 SHRINK_AT = 0.75
 """Rows that have ended leave the batch when no more than this share goes on: leaving copies the cache of the others."""
@@ -90,6 +90,9 @@ class _KVCache:
         self.columns = 0
         self._stored = torch.empty(shape, dtype=model.dtype, device=real.device)
         self._real = F.pad(real, (0, new_tokens), value=True)
+        square = torch.ones(length, length, dtype=torch.bool, device=real.device)
+        # Padding sees itself, since a softmax over nothing is not a number; nothing reads what comes of it.
+        self._prompts_see = real[:, None, None, :] & square.tril() | square.tril().triu()
 
     def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store k and v of the new columns, and let q see all that its row has stored up to itself."""
@@ -98,22 +101,12 @@ class _KVCache:
         stored[0, :, :, self.columns : until] = k
         stored[1, :, :, self.columns : until] = v
         keys, values = stored[:, :, :, :until]
-        return F.scaled_dot_product_attention(
-            q, keys, values, attn_mask=self._visible(q.shape[2], until), scale=layer.scaling
-        )
+        seen = self._real[:, None, None, :until] if self.columns else self._prompts_see
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen, scale=attention_scale(layer))
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the rows alone."""
         self._stored, self._real = self._stored[:, :, rows], self._real[rows]
-
-    def _visible(self, new: int, until: int) -> Tensor:
-        """(rows, 1, new, until): the new columns' view of all columns."""
-        visible = self._real[:, None, None, :until]
-        if new == 1:
-            return visible
-        square = torch.ones(new, until, dtype=torch.bool, device=visible.device)
-        # Padding sees itself, since a softmax over nothing is not a number; nothing reads what comes of it.
-        return visible & square.tril(until - new) | square.tril(until - new).triu(until - new)
 
 
 def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -130,7 +130,8 @@ def trained_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def cast_frozen_projections(model: GPT2LMHeadModel, dtype: torch.dtype) -> None:
     """Keep weights and biases of the blocks' projections that don't train in `dtype`, in place.
 
-    Autocast to `dtype` would make that copy in every step: results stay the same to the bit, memory is halved.
+    Autocast to `dtype` would make that copy in every step: results stay the same to the bit. Outside autocast such a
+    model no longer runs, and `merge` refuses it; load the base anew for that and `assign_trained`.
     """
     for layer in model.transformer.h:
         for name in PROJECTIONS.values():
@@ -144,10 +145,15 @@ def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
     """Turn every LoRALinear of `model`, in place, into the plain layer W + (alpha / r) B A, and return the model.
 
     A head that has an adapter is untied from the embedding, which must not receive the head's update.
+
+    Raises:
+        ValueError: a frozen weight has been rounded by `cast_frozen_projections`.
     """
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, LoRALinear):
             continue
+        if layer.weight.dtype != layer.lora_A.dtype:
+            raise ValueError(f"{name}: the frozen weight is {layer.weight.dtype}; merge into a base loaded in fp32")
         with torch.device("meta"):
             fan_out, fan_in = layer.lora_B.shape[0], layer.lora_A.shape[1]
             plain: nn.Module = (

@@ -19,8 +19,8 @@ class SFTSettings:
     """How one run trains.
 
     `clip_norm=None` leaves gradients as they are. With `precision="bf16"` the step runs under autocast: products in
-    bf16, weights that train, their gradients and the optimizer's state in fp32. `compile` has torch.compile fuse each
-    block, for half a minute at the start.
+    bf16, weights that train, their gradients and the optimizer's state in fp32, and the blocks' frozen projections are
+    rounded to bf16 in place. `compile` has torch.compile fuse each block, for half a minute at the start.
     """
 
     steps: int
@@ -48,7 +48,7 @@ class SFTRun:
         self.settings = settings
         self.device = device
         self.step = 0
-        self._block = torch.compile(transformer_block) if settings.compile else transformer_block
+        self._block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
         if settings.precision == "bf16":
             cast_frozen_projections(model, torch.bfloat16)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from sweep.dialogues import load_sft, write_sft
 from sweep.errors import UserError
 from sweep.files import write_text
-from sweep.hardware import cpu_has_bf16
+from sweep.hardware import compiler_found, cpu_has_bf16
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
 from sweep.ray_session import fit_resources, ray_session
@@ -46,6 +46,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     experiment_dir = where.experiment_dir
+    if where.address is None and any(c.compile for c in candidates) and not compiler_found():
+        raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
@@ -55,8 +57,9 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         resources, remark = fit_resources(spec.resources, where.address)
         if remark:
             say(remark)
-        if not resources.gpu and any(c.precision == "bf16" for c in candidates) and not cpu_has_bf16():
-            say("precision bf16: this processor has no bf16 arithmetic; emulated, it is many times slower than fp32")
+        on_this_cpu = where.address is None and not resources.gpu
+        if on_this_cpu and any(c.precision == "bf16" for c in candidates) and not cpu_has_bf16():
+            say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         inputs = replace(inputs, cpus=resources.cpu, gpus=resources.gpu)
         with _claimed(experiment_dir):
             write_spec(experiment_dir, spec)

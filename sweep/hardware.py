@@ -1,6 +1,8 @@
 """What the machine is called, and what it can do."""
 
+import os
 import platform
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +16,13 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
+def compiler_found() -> bool:
+    """Whether there is what torch.compile builds its code with."""
+    return any(shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++"))
+
+
 def cpu_has_bf16() -> bool:
-    """Whether the processor has instructions for bf16; without them it is emulated, many times slower than fp32."""
+    """Whether the processor has instructions for bf16; without them it is emulated, slower than fp32."""
     import torch  # here alone, since the rest of this module serves those who don't need torch
 
     capabilities = torch.cpu.get_capabilities()

@@ -55,7 +55,7 @@ class TrialConfig(BaseModel):
     micro_batch: PositiveInt | None = Field(None, description="windows per forward pass; None: the whole batch")
     block_size: PositiveInt = Field(description="tokens per window")
     precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = Field(False, description="have torch.compile fuse each block; costs half a minute at the start")
+    compile: bool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
     dropout: float = Field(0.0, ge=0, lt=1)
 
     test_every: PositiveInt = Field(description="steps between reports and evaluations")
@@ -70,10 +70,7 @@ class TrialConfig(BaseModel):
             return values
         values = dict(values)
         for field, value in values.items():
-            if isinstance(value, bool) and field not in (
-                "tie_head",
-                "compile",
-            ):  # pydantic would take true for the number 1
+            if isinstance(value, bool) and field not in SWITCHES:  # pydantic would take true for the number 1
                 raise problem(field, f"{str(value).lower()} is not accepted; accepted: a number, a name or a list")
         if values.get("method") == "lora":
             for field, default in LORA_DEFAULTS.items():

@@ -107,6 +107,8 @@ class TrialRun:
         self.__dict__.pop("_meter", None)
         self.__dict__.pop("_model", None)
         self._lock.release()
+        if self.config.compile:
+            torch._dynamo.reset()  # compiled blocks stay allocated, and past a number of them blocks run uncompiled
         gc.collect()
         if torch.cuda.is_available():
             torch._C._cuda_clearCublasWorkspaces()  # otherwise part of the next trial's baseline
@@ -160,6 +162,7 @@ class TrialRun:
                 print(f"{checkpoint} is damaged ({error}); the trial starts afresh", file=sys.stderr)
             else:
                 self._restore(state, checkpoint)
+        self._first_step = self._run.step
 
     def _next_row(self) -> Row:
         if not self.rows:  # the base model as it is, before the first step
@@ -184,10 +187,10 @@ class TrialRun:
         started = timed_from = time.perf_counter()
         timed_steps = 0
         while run.step < until:
-            profiled = self._meter.profiling
+            untimed = self._meter.profiling or run.step == self._first_step
             losses.append(self._meter.measure(lambda: run.train_step(self._batch(run.step))))
             timed_steps += 1
-            if profiled:  # profiling slows a step down, so the speed is taken from the others
+            if untimed:  # profiling and compiling slow a step down, so the speed is taken from the others
                 timed_from, timed_steps = time.perf_counter(), 0
         train_loss = float(torch.stack(losses).mean())  # reads back, so waits for the device
         now = time.perf_counter()
@@ -261,7 +264,7 @@ class TrialRun:
 
     def _in_fp32(self) -> GPT2LMHeadModel:
         """The trained model as it is judged: in fp32 like the base model, whose frozen weights bf16 training rounds."""
-        if self.config.precision == "fp32":
+        if all(p.dtype == torch.float32 for p in self._model.parameters()):
             return self._model
         model = build_model(self.config, self.inputs.base_model).to(self._model.device)
         assign_trained(model, dict(trained_parameters(self._model)))

@@ -88,7 +88,11 @@ def test_a_logit_that_is_not_finite_shows_in_the_loss() -> None:
     assert not chunked_cross_entropy(targets, (broken, w)).isfinite()
 
 
-def test_under_autocast_products_are_bf16_and_gradients_keep_the_weights_dtype() -> None:
+@pytest.mark.parametrize("padded", [set(), {"cpu"}], ids=["as it is", "padded as on a GPU"])
+def test_under_autocast_products_are_bf16_and_gradients_keep_the_weights_dtype(
+    padded: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "PADDED_WEIGHTS", padded)
     targets, terms = operands(61, torch.float32, 3)
     leaves = [leaf for term in terms for leaf in term]
     with torch.autocast("cpu", dtype=torch.bfloat16):

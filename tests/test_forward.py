@@ -46,7 +46,7 @@ TOKENS = torch.randint(0, 61, (3, 17), generator=torch.Generator().manual_seed(1
 )
 def test_logits_are_hugging_faces(changes: dict[str, Any]) -> None:
     model = small_gpt2(**changes).eval()
-    torch.testing.assert_close(logits(model, TOKENS), model(TOKENS).logits, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(logits(model, TOKENS), model(TOKENS).logits, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("targets", [tuple(PROJECTIONS), (*PROJECTIONS, "head")], ids=["blocks", "with head"])

@@ -16,13 +16,14 @@ def model() -> GPT2LMHeadModel:
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=97, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=END, eos_token_id=END,
-        initializer_range=0.3,
+        initializer_range=0.3, tie_word_embeddings=False,
     )  # fmt: skip
     return GPT2LMHeadModel(config).eval()
 
 
 def test_greedy_tokens_equal_hugging_faces_for_every_prompt_of_a_padded_batch(model: GPT2LMHeadModel) -> None:
     ours = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20, top_k=1), END)
+    assert max(len(set(tokens)) for tokens in ours) > 5  # not one token for ever, which would hide wrong positions
     for prompt, tokens in zip(PROMPTS, ours, strict=True):
         ids = torch.tensor([prompt])
         theirs = model.generate(

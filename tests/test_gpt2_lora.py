@@ -11,6 +11,7 @@ from model.gpt2_lora import (
     PROJECTIONS,
     SHAPES,
     add_adapters,
+    cast_frozen_projections,
     gpt2_config,
     load_base,
     load_trained,
@@ -233,3 +234,11 @@ def test_base_weights_stay_mapped_from_their_file_while_lora_trains(tmp_path: Pa
     ]
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad or any(parameter.data_ptr() in part for part in mapped), name
+
+
+def test_a_base_that_was_rounded_is_not_merged_into() -> None:
+    model = with_adapters(small_gpt2())
+    select_trainable(model, "lora")
+    cast_frozen_projections(model, torch.bfloat16)
+    with pytest.raises(ValueError, match="merge into a base loaded in fp32"):
+        merge(model)

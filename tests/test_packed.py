@@ -133,7 +133,7 @@ def test_the_benchmarks_ways_do_the_same_work() -> None:
     def losses(way: Way) -> dict[int, float]:
         base = random_base(shape)
         runs = {rank: benchmark_run(with_shared_base(base), rank, 1e-2) for rank in RANKS}
-        return take_steps(runs, Order(way, shape, 3))
+        return take_steps(runs, PackedRuns(list(runs.values())), Order(way, shape, 3))
 
     told = {"in turn": losses("alone"), "packed": losses("packed")}
     check_losses("here", told)

@@ -9,6 +9,7 @@ import loralib
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -132,10 +133,11 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw", "muon"])  # PyTorch's Adafactor does read
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_step_never_reads_a_tensors_value_so_a_gpu_is_never_waited_for(
-    method: Any, optimizer: Any, precision: Any
+def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have_to_be_waited_for(
+    method: Any, optimizer: Any, precision: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fake tensors have shapes but no values: whatever asks for one raises."""
+    monkeypatch.setattr("model.cross_entropy.PADDED_WEIGHTS", {"cpu"})  # as on a GPU
     with FakeTensorMode():
         model = small_gpt2()
         if method == "lora":
@@ -178,17 +180,22 @@ def test_a_frozen_base_kept_in_bf16_trains_to_the_bit_as_autocast_does(monkeypat
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for its CPU code")
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_compiled_blocks_train_like_plain_ones(method: Any) -> None:
+def test_compiled_blocks_train_like_plain_ones_and_nothing_in_them_is_left_out(method: Any) -> None:
     def losses(compiled: bool) -> list[float]:
         model = small_gpt2()
         if method == "lora":
             add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
         select_trainable(model, method)
-        settings = SFTSettings(steps=3, lr=0.1, micro_batch=4, compile=compiled)
+        settings = SFTSettings(steps=3, lr=0.1, micro_batch=3, compile=compiled)  # a whole micro-batch and a short one
         run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
-        return [run.train_step(windows).item() for windows in batches(3)]
+        return [run.train_step(windows).item() for windows in batches(3)] + [run.evaluate(batches(1)[0])]
 
+    torch._dynamo.reset()
+    counters.clear()
     assert losses(compiled=True) == pytest.approx(losses(compiled=False), rel=1e-5)
+    assert counters["stats"]["unique_graphs"] > 0
+    assert not counters["graph_break"]
+    torch._dynamo.reset()
 
 
 def test_schedules() -> None:

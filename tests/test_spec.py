@@ -132,6 +132,11 @@ def test_a_mistake_gets_one_line_with_key_value_and_what_is_accepted(override: s
     assert "\n" not in str(caught.value)
 
 
+def test_switches_are_switched_by_true_and_false() -> None:
+    spec = load_spec("lora-ranks", ["trial.compile=true", "trial.precision=bf16"])
+    assert all(trial.compile and trial.precision == "bf16" for trial in enumerate_trials(spec))
+
+
 def test_files_that_are_no_specs_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'demoo' is neither a preset nor a YAML file \(did you mean 'demo'\?\)"):
         load_spec("demoo")

@@ -1,12 +1,14 @@
 """One trial without Ray: what it reports, that a stopped one continues to the bit, and that a finished one replays."""
 
 import json
+import shutil
 from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._dynamo.utils import counters
 
 from model.sft import SFTRun
 from sweep import trial_run
@@ -101,6 +103,20 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
 def test_a_bf16_trial_is_judged_in_fp32_so_that_an_adapter_that_learnt_nothing_ties(inputs: SweepInputs) -> None:
     row = finish(TrialRun(config(precision="bf16", lr=1e-12), inputs))[-1]
     assert (row["wins"], row["ties"], row["losses"]) == (0, len(inputs.prompts), 0)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for its CPU code")
+def test_compiled_trials_of_one_worker_give_the_losses_of_plain_ones_and_leave_no_compiled_block(
+    inputs: SweepInputs,
+) -> None:
+    for rank in (1, 2):
+        cfg = {"rank": rank, "steps": 2, "test_every": 1, "dropout": 0.0}
+        counters.clear()
+        compiled = finish(TrialRun(config(**cfg, compile=True), inputs))
+        assert counters["stats"]["unique_graphs"] > 0, "a trial after the first was not compiled anew"
+        plain = finish(TrialRun(config(**cfg), inputs))
+        for row, reference in zip(compiled, plain, strict=True):
+            assert row["test_loss"] == pytest.approx(reference["test_loss"], rel=1e-5)
 
 
 def test_a_trial_stopped_after_one_step_reports_the_peak_of_one_that_never_stopped(inputs: SweepInputs) -> None:
