@@ -19,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(arguments.names) - set(NAMES)):
         parser.error(f"unknown benchmark {unknown[0]!r}; accepted: {', '.join(NAMES)}")
     names = [name for name in NAMES if name in (arguments.names or NAMES)]
+    machine = describe_machine()  # now: the tree may be edited while this runs
     tables, broken = [], []
     for name in names:
         start = time.monotonic()
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(targets_line(table.targets), flush=True)
     if tables:
         suffix = _suffix([table.name for table in tables], arguments.quick)
-        page, data = write_results(tables, describe_machine(), arguments.output, suffix)
+        page, data = write_results(tables, machine, arguments.output, suffix)
         print(f"\nwritten: {page} and {data.name}")
         print(targets_line([target for table in tables for target in table.targets]))
     if broken:

@@ -21,7 +21,7 @@ def describe_machine() -> dict[str, str | int]:
         "CPU": cpu_name(),
         **({"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
     for package in PACKAGES:
