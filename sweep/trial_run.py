@@ -18,17 +18,8 @@ import torch
 import transformers
 from filelock import FileLock
 from torch import Tensor
-from transformers import GPT2LMHeadModel
 
-from model.gpt2_lora import (
-    add_adapters,
-    assign_trained,
-    load_base,
-    save_trained,
-    select_trainable,
-    trained_parameters,
-)
-from model.lora_linear import LoRASettings
+from model.gpt2_lora import save_trained
 from model.memory import PeakMeter, gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.optimizers import OptimizerSettings, build_optimizers
 from model.sft import SFTRun, SFTSettings
@@ -47,6 +38,7 @@ from sweep.names import (
 from sweep.reward_metric import base_records, evaluate_reward
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
+from sweep.trial_model import build_model, in_fp32
 from sweep.windows import open_tokens, test_window_starts, train_window_starts, windows
 
 Row = dict[str, Any]
@@ -252,8 +244,8 @@ class TrialRun:
         if inputs.reward.model is not None:
             base = base_records(inputs, self._model.device)
             started = time.perf_counter()
-            tokenizer = load_tokenizer(inputs.tokenizer)
-            row = row | evaluate_reward(self._in_fp32(), tokenizer, inputs.prompts, inputs.reward, base, self.folder)
+            model, tokenizer = in_fp32(self._model, self.config, inputs.base_model), load_tokenizer(inputs.tokenizer)
+            row = row | evaluate_reward(model, tokenizer, inputs.prompts, inputs.reward, base, self.folder)
             row["reward_seconds"] = time.perf_counter() - started
         save_trained(self._model, self.folder / TRAINED_FILE)
         row["finished"] = True
@@ -261,14 +253,6 @@ class TrialRun:
         write_text(self.folder / FINISHED_FILE, json.dumps(whole))
         (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         return row
-
-    def _in_fp32(self) -> GPT2LMHeadModel:
-        """The trained model as it is judged: in fp32 like the base model, whose frozen weights bf16 training rounds."""
-        if all(p.dtype == torch.float32 for p in self._model.parameters()):
-            return self._model
-        model = build_model(self.config, self.inputs.base_model).to(self._model.device)
-        assign_trained(model, dict(trained_parameters(self._model)))
-        return model
 
     # ------------------------------------------------------------------------------------------------- checkpoints
 
@@ -303,18 +287,6 @@ class TrialRun:
         self._meter.load_state_dict(state["meter"])
         self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
-
-
-def build_model(config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
-    """The model of a trial as it is before its first step: base weights, fresh adapters, and what trains chosen."""
-    model = load_base(base_model, config.tie_head)
-    for dropout in (module for module in model.modules() if isinstance(module, torch.nn.Dropout)):
-        dropout.p = config.dropout
-    if config.rank is not None and config.alpha is not None and config.targets is not None:
-        lora = LoRASettings(config.rank, config.alpha, config.targets)
-        add_adapters(model, lora, torch.Generator().manual_seed(config.seed))
-    select_trainable(model, config.method, config.also_train or ())
-    return model
 
 
 def device_name(device: torch.device) -> str:
