@@ -144,6 +144,7 @@ class TrialRun:
         starts = test_window_starts(len(test_tokens), config.block_size, config.test_windows)
         self._test = torch.from_numpy(windows(test_tokens, starts, config.block_size))
         self._train_seconds = self._evaluation_seconds = 0.0
+        self._first_step = 0  # of this process
         self._meter = PeakMeter(self._model, device)
         checkpoint = self.folder / CHECKPOINT_FILE
         if checkpoint.exists():
@@ -154,7 +155,6 @@ class TrialRun:
                 print(f"{checkpoint} is damaged ({error}); the trial starts afresh", file=sys.stderr)
             else:
                 self._restore(state, checkpoint)
-        self._first_step = self._run.step
 
     def _next_row(self) -> Row:
         if not self.rows:  # the base model as it is, before the first step
@@ -183,6 +183,7 @@ class TrialRun:
             losses.append(self._meter.measure(lambda: run.train_step(self._batch(run.step))))
             timed_steps += 1
             if untimed:  # profiling and compiling slow a step down, so the speed is taken from the others
+                losses[-1].item()  # reads back: a GPU must have done this step before the clock starts
                 timed_from, timed_steps = time.perf_counter(), 0
         train_loss = float(torch.stack(losses).mean())  # reads back, so waits for the device
         now = time.perf_counter()
@@ -284,6 +285,7 @@ class TrialRun:
         if state["config"] != self.config.name:
             raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
         self._run.load_state_dict(state["run"])
+        self._first_step = self._run.step
         self._meter.load_state_dict(state["meter"])
         self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
