@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
-from model.cross_entropy import CHUNK_ROWS, PAD_COLUMNS
+from model.cross_entropy import CHUNKING, PAD_COLUMNS
 from model.forward import attend_causally
 from model.lora_linear import LoRALinear
 from model.matmul import linear
@@ -177,7 +177,7 @@ class _RowLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
         vocabulary = len(weight)
-        chunk = CHUNK_ROWS.get(hidden.device.type, 256)
+        chunk = CHUNKING[hidden.device.type].rows
         padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
         buffer = hidden.new_empty(min(chunk, len(hidden)), padded)
         losses, ctx.dhidden = hidden.new_empty(len(hidden)), torch.empty_like(hidden)

@@ -6,22 +6,35 @@ gradient of a mean of losses is known as soon as a chunk's logits are, it is com
 (as in Liger Kernel's fused linear cross-entropy, arXiv:2410.10989). A frozen head costs two products, not three.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_ROWS = {"cpu": 256, "cuda": 2048}
-"""Positions whose logits exist at once: enough for the matrix products to run at full speed, and no more."""
+from model.ledger import tag
 
-PADDED_WEIGHTS = {"cuda"}
+
+@dataclass(frozen=True)
+class Chunking:
+    """How many positions have logits at once, and whether the head is laid out in a multiple of PAD_COLUMNS rows."""
+
+    rows: int
+    pad_weights: bool
+
+
+CHUNKING = {"cpu": Chunking(256, pad_weights=False), "cuda": Chunking(2048, pad_weights=True)}
+"""By device: enough rows for the matrix products to run at full speed, and no more."""
+
 PAD_COLUMNS = 64
 """Logits are laid out in rows of a multiple of this; at 50,257 columns MKL's product took half as long
 again on an AMD EPYC."""
 
 
-def chunked_cross_entropy(targets: Tensor, *terms: tuple[Tensor, Tensor], divisor: int | None = None) -> Tensor:
+def chunked_cross_entropy(
+    targets: Tensor, *terms: tuple[Tensor, Tensor], divisor: int | None = None, chunking: Chunking | None = None
+) -> Tensor:
     """Sum over positions of the cross-entropy of `logits = sum of x @ w.T over terms` against `targets`, divided.
 
     Args:
@@ -30,6 +43,7 @@ def chunked_cross_entropy(targets: Tensor, *terms: tuple[Tensor, Tensor], diviso
             with an adapter the low-rank rows and B. Under autocast the products are of its dtype; the softmax is in
             fp32 then.
         divisor: what the sum is divided by; the number of rows (so that the result is the mean) if None.
+        chunking: that of the targets' device if None.
 
     Returns:
         A scalar in nats, fp32 (fp64 for fp64 terms).
@@ -41,22 +55,26 @@ def chunked_cross_entropy(targets: Tensor, *terms: tuple[Tensor, Tensor], diviso
             x = x.to(torch.get_autocast_dtype(device))
         flat += [x, w] if torch.is_grad_enabled() else [x.detach(), w.detach()]
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor or len(targets), *flat)
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor or len(targets), chunking or CHUNKING[device], *flat)
     return loss
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, targets: Tensor, divisor: int, *flat: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, *flat: Tensor
+    ) -> Tensor:
         xs = flat[::2]
         vocabulary = flat[1].shape[0]
         padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
-        ws = [_operand(w, padded, x.dtype) for x, w in zip(xs, flat[1::2], strict=True)]
-        needed = ctx.needs_input_grad[2:]
+        laid_out = padded if chunking.pad_weights else vocabulary
+        ws = [_operand(w, laid_out, x.dtype) for x, w in zip(xs, flat[1::2], strict=True)]
+        needed = ctx.needs_input_grad[3:]
         new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
         gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
-        chunk_rows = min(CHUNK_ROWS.get(targets.device.type, 256), len(targets))
+        chunk_rows = min(chunking.rows, len(targets))
         buffer = xs[0].new_empty(chunk_rows, padded)
+        tag("logits", buffer)
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
         for start in range(0, len(targets), chunk_rows):
             rows = slice(start, min(start + chunk_rows, len(targets)))
@@ -75,14 +93,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
+        return (None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
 
 
-def _operand(w: Tensor, padded: int, dtype: torch.dtype) -> Tensor:
-    """`w` as the products take it: in their dtype, and on a GPU, whose kernels want it, with rows of zeros added."""
-    if w.device.type not in PADDED_WEIGHTS:
+def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    """`w` as the products take it: in their dtype, with rows of zeros added up to `rows`, which GPU kernels want."""
+    if rows == len(w):
         return w.to(dtype)
-    operand = w.new_zeros(padded, w.shape[1], dtype=dtype)
+    operand = w.new_zeros(rows, w.shape[1], dtype=dtype)
     operand[: len(w)].copy_(w)
     return operand
 
@@ -110,6 +128,7 @@ def _loss_and_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
     least 1 / columns, so the loss is exact however small the target's own p.
     """
     p = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+    tag("logits", p)
     largest = p.amax(1)
     at_target = p.gather(1, targets)[:, 0]
     torch.softmax(p, 1, out=p)

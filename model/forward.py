@@ -6,7 +6,6 @@ Face spells out in seven operations, is PyTorch's fused tanh GELU; and the head 
 needs the logits of all positions at once.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch.nn.functional as F
@@ -28,6 +27,13 @@ class Attend(Protocol):
 
     def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Mixed values in the shape of `q`."""
+
+
+class Block(Protocol):
+    """One transformer block, as `transformer_block` takes it and however it is computed."""
+
+    def __call__(self, layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
+        """The residual stream behind the block, in the shape of `x`."""
 
 
 def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -53,14 +59,14 @@ def hidden_states(
     tokens: Tensor,
     positions: Tensor | None = None,
     attend: Attend = attend_causally,
-    block: Callable[[GPT2Block, Tensor, Attend, bool], Tensor] = transformer_block,
+    block: Block = transformer_block,
 ) -> Tensor:
     """The last LayerNorm's output, (batch, length, width), for token ids (batch, length).
 
     Args:
         positions: (batch, length), or 0, 1, 2 and so on in every row if None.
         attend: how positions see each other.
-        block: `transformer_block`, as it is or compiled.
+        block: `transformer_block`, as it is, compiled or checkpointed.
     """
     body = model.transformer
     where = body.wpe.weight[: tokens.shape[1]] if positions is None else body.wpe(positions)

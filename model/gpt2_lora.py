@@ -44,14 +44,9 @@ def gpt2_config(name: str, shape: dict[str, int]) -> GPT2Config:
     return GPT2Config(**{**SHAPES[name], **shape})
 
 
-def load_base(folder_or_name: str | Path, tie_head: bool = True) -> GPT2LMHeadModel:
-    """Load base weights in fp32, from a folder or the hub.
-
-    `tie_head=False` gives a head that is tied to the embedding a copy of it; a head of its own stays as it is.
-    """
-    model = GPT2LMHeadModel.from_pretrained(str(folder_or_name), dtype=torch.float32)
-    if not tie_head and model.config.tie_word_embeddings:
-        untie_head(model)
+def load_base(folder_or_name: str | Path) -> GPT2LMHeadModel:
+    """Load base weights in fp32, from a folder or the hub."""
+    model: GPT2LMHeadModel = GPT2LMHeadModel.from_pretrained(str(folder_or_name), dtype=torch.float32)
     return model
 
 

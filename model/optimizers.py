@@ -55,7 +55,7 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
         case "adamw":
             return [_adamw(parameters, settings)]
         case "adafactor":
-            return [torch.optim.Adafactor(parameters, lr=lr, weight_decay=decay)]
+            return [torch.optim.Adafactor(parameters, lr=lr, weight_decay=decay, foreach=False)]
         case "muon":
             outer = {
                 id(p) for n, p in model.named_parameters() if p.ndim != 2 or "wte" in n or "wpe" in n or "lm_head" in n

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from model.cross_entropy import chunked_cross_entropy
-from model.forward import head_terms, hidden_states, transformer_block
+from model.checkpointing import checkpointed
+from model.cross_entropy import CHUNKING, chunked_cross_entropy
+from model.forward import Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
+from model.ledger import moment, tag
 from model.optimizers import ScheduleName, learning_rate, set_learning_rate
 
 
@@ -20,7 +22,8 @@ class SFTSettings:
 
     `clip_norm=None` leaves gradients as they are. With `precision="bf16"` the step runs under autocast: products in
     bf16, weights that train, their gradients and the optimizer's state in fp32, and the blocks' frozen projections are
-    rounded to bf16 in place. `compile` has torch.compile fuse each block, for half a minute at the start.
+    rounded to bf16 in place. `compile` has torch.compile fuse each block, for half a minute at the start. With
+    `activation_checkpointing` a block keeps its input alone and is computed again in the backward pass.
     """
 
     steps: int
@@ -31,10 +34,15 @@ class SFTSettings:
     clip_norm: float | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+    activation_checkpointing: bool = False
 
 
 class SFTRun:
-    """A model in training. The caller brings the windows; the run knows its step, which is also its data position."""
+    """A model in training. The caller brings the windows; the run knows its step, which is also its data position.
+
+    `block`, `attend` and `chunking` are how the step computes; a prediction of memory replaces them by another
+    device's.
+    """
 
     def __init__(
         self,
@@ -48,9 +56,15 @@ class SFTRun:
         self.settings = settings
         self.device = device
         self.step = 0
-        self._block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
+        self.block: Block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
+        if settings.activation_checkpointing:
+            self.block = checkpointed(self.block)
+        self.attend = attend_causally
+        self.chunking = CHUNKING[device.type]
         if settings.precision == "bf16":
             cast_frozen_projections(model, torch.bfloat16)
+        if model.device != device:
+            model.to(device)  # after the cast, so that a GPU never holds more than the step needs
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of optimizer step `step`, counted from 0."""
@@ -70,10 +84,13 @@ class SFTRun:
         set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
         windows = self._to_device(windows)
         losses = []
-        for micro in windows.split(self.settings.micro_batch):
+        for index, micro in enumerate(windows.split(self.settings.micro_batch)):
+            moment(f"micro-batch {index}")
             loss = self._loss(micro, divisor=windows[:, 1:].numel())
             loss.backward()
             losses.append(loss.detach())
+        moment("update")
+        tag("gradients", *(p.grad for p in self.model.parameters() if p.grad is not None))
         if self.settings.clip_norm is not None:
             parameters = [p for p in self.model.parameters() if p.requires_grad]
             torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
@@ -95,8 +112,9 @@ class SFTRun:
     def _loss(self, windows: Tensor, divisor: int) -> Tensor:
         """The summed loss over all positions of `windows` (count, block + 1), divided by `divisor`."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            hidden = hidden_states(self.model, windows[:, :-1], block=self._block).flatten(0, 1)
-            return chunked_cross_entropy(windows[:, 1:].flatten(), *head_terms(self.model, hidden), divisor=divisor)
+            hidden = hidden_states(self.model, windows[:, :-1], attend=self.attend, block=self.block).flatten(0, 1)
+            terms = head_terms(self.model, hidden)
+            return chunked_cross_entropy(windows[:, 1:].flatten(), *terms, divisor=divisor, chunking=self.chunking)
 
     def _to_device(self, windows: Tensor) -> Tensor:
         if self.device.type == "cuda" and not windows.is_cuda:  # only pinned memory is copied without waiting

@@ -11,18 +11,20 @@ import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from sweep.base_shape import read_shape
 from sweep.dialogues import load_sft, write_sft
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import compiler_found, cpu_has_bf16
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
+from sweep.packing import default_budget
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
-from sweep.ray_session import fit_resources, ray_session
+from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, write_record
 from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
-from sweep.tuning import Outcome, tune_trials
+from sweep.tuning import Outcome, Proposals, Shares, tune_trials
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
-    with ray_session(where.address, where.dashboard) as dashboard_url:
+    with ray_session(where.address, where.dashboard, spec.memory.device) as dashboard_url:
         if where.dashboard:
             say(f"Ray's dashboard: {dashboard_url}")
         resources, remark = fit_resources(spec.resources, where.address)
@@ -60,11 +62,17 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         on_this_cpu = where.address is None and not resources.gpu
         if on_this_cpu and any(c.precision == "bf16" for c in candidates) and not cpu_has_bf16():
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
-        inputs = replace(inputs, cpus=resources.cpu, gpus=resources.gpu)
+        device = find_device(resources, spec.memory.device)
+        inputs = replace(inputs, cpus=resources.cpu, packing=replace(inputs.packing, device=device))
+        budget_bytes = spec.memory.budget or default_budget(device)
+        propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
+        for candidate in candidates:  # refused now and not after hours
+            propose(candidate)
         with _claimed(experiment_dir):
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
-            outcome = tune_trials(spec, inputs, resources, known_suggestions(experiment_dir), console)
+            shares = Shares(resources, inputs.packing)
+            outcome = tune_trials(spec, inputs, shares, propose, known_suggestions(experiment_dir), console)
             finish_record(experiment_dir)
     return outcome
 

@@ -6,6 +6,8 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 
 @cache
 def cpu_name() -> str:
@@ -27,3 +29,12 @@ def cpu_has_bf16() -> bool:
 
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def free_memory_bytes() -> int:
+    """Memory that this machine, or the container that we are in, has left."""
+    free = int(psutil.virtual_memory().available)
+    limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit.exists() and used.exists() and (most := limit.read_text(encoding="utf-8").strip()).isdigit():
+        free = min(free, int(most) - int(used.read_text(encoding="utf-8")))
+    return max(0, free)

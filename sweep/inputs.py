@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.packing import Packing
 from sweep.spec import RewardPart
 
 
@@ -18,5 +19,5 @@ class SweepInputs:
     prompts: tuple[str, ...]
     reward: RewardPart
     cpus: float
-    gpus: float
+    packing: Packing
     checkpoint_seconds: float

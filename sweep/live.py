@@ -70,6 +70,11 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._line(trial).state = "running"
         self._say(f"{trial} starts")
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has failed and will be started again."""
+        self._line(trial).state = "waiting"
+        self._say(f"{trial} will be tried once more: {_reason(trial)}")
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
         line = self._line(trial)
@@ -85,8 +90,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
         self._line(trial).state = "failed"
-        reason = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
-        self._say(f"{trial} failed: {reason}")
+        self._say(f"{trial} failed: {_reason(trial)}")
 
     def render(self) -> Group:
         """The table as it stands, with a line about the whole sweep below."""
@@ -125,6 +129,11 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self._console.print(
                 f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False, soft_wrap=True
             )
+
+
+def _reason(trial: Any) -> str:
+    """The last line of what Ray noted of a trial's failures: type and message of the latest exception."""
+    return Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
 
 
 def _line(config: TrialConfig) -> Line:

@@ -16,6 +16,8 @@ An experiment directory looks like this; it is the only interface between a swee
         checkpoint.pt          where an unfinished trial continues from
         suggested.json         what a search algorithm chose the trial's config by
         diverged.txt           why a trial whose loss was no finite number any more will not be tried again
+        out_of_memory.json     a list of the attempts that ran out of memory: `during`, `windows_per_pass`,
+                               `blocks_recomputed`, `predicted_bytes`, `reached_bytes`, `limit_bytes` (null: none)
         finished.json          every row of a finished trial; --resume replays it instead of training again
         trained.safetensors    what was trained: the adapters alone, or the full weights
         responses.jsonl        every prompt, response and score of the trial
@@ -32,6 +34,7 @@ CHECKPOINT_FILE = "checkpoint.pt"
 FINISHED_FILE = "finished.json"
 SUGGESTED_FILE = "suggested.json"
 DIVERGED_FILE = "diverged.txt"
+OUT_OF_MEMORY_FILE = "out_of_memory.json"
 TRAINED_FILE = "trained.safetensors"
 RESPONSES_FILE = "responses.jsonl"
 REPORT_DIR = "report"
@@ -58,6 +61,19 @@ METRICS: tuple[Metric, ...] = (
     Metric("train_seconds", "s", "lower", "time spent in training steps so far, evaluation excluded"),
     Metric("evaluation_seconds", "s", "lower", "time spent on test windows so far"),
     Metric("peak_bytes", "B", "lower", "peak memory: most bytes allocated on the device at once during training"),
+    Metric("peak_weight_bytes", "B", "neither", "of peak memory: parameters and buffers"),
+    Metric("peak_gradient_bytes", "B", "neither", "of peak memory: gradients of what trains"),
+    Metric("peak_optimizer_state_bytes", "B", "neither", "of peak memory: the optimizer's state tensors"),
+    Metric("peak_logits_bytes", "B", "neither", "of peak memory: logits of a chunk of positions"),
+    Metric("peak_activation_bytes", "B", "neither", "of peak memory: all else, such as activations, temporaries"),
+    Metric("predicted_peak_bytes", "B", "neither", "peak memory as predicted before the trial ran"),
+    Metric("predicted_weight_bytes", "B", "neither", "of predicted peak memory: parameters and buffers"),
+    Metric("predicted_gradient_bytes", "B", "neither", "of predicted peak memory: gradients of what trains"),
+    Metric("predicted_optimizer_state_bytes", "B", "neither", "of predicted peak memory: the optimizer's state"),
+    Metric("predicted_logits_bytes", "B", "neither", "of predicted peak memory: logits of a chunk of positions"),
+    Metric("predicted_activation_bytes", "B", "neither", "of predicted peak memory: all else"),
+    Metric("windows_per_pass", "windows", "neither", "windows of a forward pass, as memory permitted"),
+    Metric("blocks_recomputed", "", "neither", "1 with activation checkpointing, 0 without"),
     Metric("reserved_peak_bytes", "B", "lower", "most bytes the CUDA allocator held at once (CUDA only)"),
     Metric("retained_delta_bytes", "B", "neither", "bytes allocated after training minus before it"),
     Metric("weight_bytes", "B", "lower", "bytes of all parameters and buffers"),
@@ -82,6 +98,13 @@ DEVICE = "device"
 
 PEAK_SOURCE = "peak_source"
 """Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""
+
+
+MEMORY_PARTS = ("weight", "gradient", "optimizer_state", "logits", "activation")
+"""The parts of a peak, as in `peak_weight_bytes` and `predicted_weight_bytes`; they add up to it."""
+
+OUT_OF_MEMORY = "OutOfMemoryError"
+"""Name of the exception that a trial ends with when it has run out of memory for good."""
 
 
 def arm_label(config: dict[str, object]) -> str:

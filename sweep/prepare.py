@@ -10,13 +10,17 @@ from uuid import uuid4
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, GPT2LMHeadModel, PretrainedConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
 
 from model.gpt2_lora import gpt2_config, load_base
+from model.memory import weight_bytes
+from sweep.base_shape import read_config, read_shape
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.dialogues import DataSources
 from sweep.errors import UserError
 from sweep.inputs import SweepInputs
+from sweep.memory_plan import Device
+from sweep.packing import Packing, judging_bytes
 from sweep.reward_metric import encode_prompts, read_prompts, score
 from sweep.spec import DEMO, STUDY, ModelPart, SweepSpec
 from sweep.tokens import TokenSet, load_tokenizer, prepare_tokens
@@ -47,7 +51,7 @@ def prepare(
     tokenizer_name = _folder(spec.model.tokenizer or spec.model.name, assets.base_model if assets else None)
     tokenizer = load_tokenizer(tokenizer_name)
     base_model = _base_model(spec.model, len(tokenizer), assets, cache_dir, say)
-    config = _read_config(base_model, "model.name")
+    config = read_shape(base_model, "model.name")
     _check_model(config, candidates, len(tokenizer), base_model)
     _check_weights(base_model)
     tokens = prepare_tokens(
@@ -59,14 +63,18 @@ def prepare(
         tokenizer=tokenizer,
     )
     prompts: list[str] = []
+    judging = 0
     reward = spec.reward
     if reward.model is not None:
         reward_model = _folder(reward.model, assets.reward_model if assets else None)
         reward = reward.model_copy(update={"model": reward_model})
-        _check_reward_model(reward_model)
+        reward_model_bytes = _check_reward_model(reward_model)
         say("checked the base model and the reward model")
         prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
-        encode_prompts(prompts, tokenizer, reward, config.n_positions)
+        encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
+        columns = max(map(len, encoded)) + reward.new_tokens
+        rounded = any(c.precision == "bf16" for c in candidates)
+        judging = judging_bytes(config, columns, reward_model_bytes, rounded)
     inputs = SweepInputs(
         experiment_dir=experiment_dir,
         base_model=base_model,
@@ -76,7 +84,7 @@ def prepare(
         prompts=tuple(prompts),
         reward=reward,
         cpus=spec.resources.cpu,
-        gpus=spec.resources.gpu,
+        packing=Packing(Device("cpu"), judging, spec.memory.limit),
         checkpoint_seconds=spec.checkpoint_seconds,
     )
     return inputs, tokens
@@ -139,16 +147,7 @@ def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_
     return str(folder)
 
 
-def _read_config(name: str, key: str) -> PretrainedConfig:
-    try:
-        return AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {_first_line(error)}") from None
-
-
 def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], tokens: int, name: str) -> None:
-    if config.model_type != "gpt2":
-        raise UserError(f"model.name: {name!r} is a {config.model_type} model; accepted: GPT-2 of any size")
     if config.vocab_size < tokens:
         raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {config.vocab_size}")
     for candidate in candidates:
@@ -167,15 +166,17 @@ def _check_weights(name: str) -> None:
         raise UserError(f"model.name: the weights of {name!r} can't be loaded: {_first_line(error)}") from None
 
 
-def _check_reward_model(name: str) -> None:
-    """Score one pair, so that nothing is missing when the first trial has trained for hours."""
-    config = _read_config(name, "reward.model")
+def _check_reward_model(name: str) -> int:
+    """Score one pair, so that nothing is missing when the first trial has trained for hours; the weights' bytes."""
+    config = read_config(name, "reward.model")
     if config.num_labels != 1:
         raise UserError(f"reward.model: {name!r} gives {config.num_labels} logits; a reward model gives 1")
     try:
         score(name, ["Is it blue?"], ["Yes, it is."], 1, torch.device("cpu"))
     except (OSError, ValueError, RuntimeError, IndexError, SafetensorError) as error:
         raise UserError(f"reward.model: {name!r} can't judge: {_first_line(error)}") from None
+    with torch.device("meta"):
+        return weight_bytes(AutoModelForSequenceClassification.from_config(config, dtype=torch.float32))
 
 
 def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:

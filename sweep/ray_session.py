@@ -9,6 +9,8 @@ from pathlib import Path
 import ray
 
 from sweep.errors import UserError
+from sweep.hardware import free_memory_bytes
+from sweep.memory_plan import Device
 from sweep.ray_environment import QUIET
 from sweep.spec import Resources
 
@@ -19,13 +21,14 @@ CODE = ("model", "sweep", "analysis")
 
 
 @contextmanager
-def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
+def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None = None) -> Iterator[str | None]:
     """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
 
     Args:
         address: None for a Ray of our own on this machine; otherwise a cluster's, such as "auto" or "host:6379",
             to whose nodes this project's code is sent.
         dashboard: start Ray's own dashboard.
+        memory_bytes: memory of this machine that trials may share, for a Ray of our own; None: what it has free.
 
     Raises:
         UserError: the cluster can't be reached.
@@ -38,6 +41,7 @@ def ray_session(address: str | None, dashboard: bool) -> Iterator[str | None]:
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             object_store_memory=OBJECT_STORE_BYTES,
+            _memory=memory_bytes or free_memory_bytes(),
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
@@ -82,24 +86,63 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
     Raises:
         UserError: this machine has GPUs, but fewer than wanted.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _nodes()
+    least = 0 if wanted.gpu == "auto" else wanted.gpu
+    has_gpu = any(node.get("GPU", 0) for node in nodes)
     if address is not None:
-        if any(node.get("CPU", 0) >= wanted.cpu and node.get("GPU", 0) >= wanted.gpu for node in nodes):
+        if any(node.get("CPU", 0) >= wanted.cpu and node.get("GPU", 0) >= least for node in nodes):
             return wanted, None
         return wanted, (
-            f"no node has {wanted.cpu:g} CPU and {wanted.gpu:g} GPU yet: trials wait until the cluster has grown "
+            f"no node has {wanted.cpu:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
             "(if it can't, stop and --set resources)"
         )
     cpus, gpus = nodes[0].get("CPU", 0.0), nodes[0].get("GPU", 0.0)
-    if gpus and wanted.gpu > gpus:
-        raise UserError(f"resources.gpu: {wanted.gpu:g} is more than the {gpus:g} of this machine")
-    fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if gpus else 0)
+    if has_gpu and least > gpus:
+        raise UserError(f"resources.gpu: {least:g} is more than the {gpus:g} of this machine")
+    fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if has_gpu else 0)
     remarks = []
-    if fitted.gpu < wanted.gpu:
+    if wanted.gpu and not fitted.gpu:
         remarks.append("no GPU here, so trials run on CPU")
     if fitted.cpu < wanted.cpu:
         remarks.append(f"{fitted.cpu:g} CPUs per trial instead of {wanted.cpu:g}")
     return fitted, "; ".join(remarks) or None
+
+
+def find_device(resources: Resources, declared_bytes: int | None) -> Device:
+    """What a trial trains on: a GPU if it asks for one, else the memory of the largest node.
+
+    Args:
+        resources: what `fit_resources` returned.
+        declared_bytes: memory to reckon with instead of what the device has free.
+
+    Raises:
+        UserError: trials are to share a GPU by their memory, and nobody says how much it has.
+    """
+    if not resources.gpu:
+        return Device("cpu", declared_bytes or int(max(node.get("memory", 0) for node in _nodes())))
+    found = ray.get(_look_at_gpu.remote()) if any(node.get("GPU", 0) for node in _nodes()) else None
+    capacity_bytes, hopper = found or (None, False)
+    if resources.gpu == "auto" and declared_bytes is None and capacity_bytes is None:
+        raise UserError(
+            "resources.gpu: auto needs to know the memory of a GPU, and none can be asked; accepted: memory.device "
+            "with it, such as 80GiB, or a number of GPUs"
+        )
+    return Device("cuda", declared_bytes or capacity_bytes, hopper)
+
+
+@ray.remote(num_cpus=0, num_gpus=1, max_calls=1)  # type: ignore[untyped-decorator]  # its process and CUDA context end
+def _look_at_gpu() -> tuple[int, bool] | None:
+    """Free bytes of a GPU, and whether it is a Hopper or later; None where torch finds none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.mem_get_info()[0], torch.cuda.get_device_capability()[0] >= 9
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _first_line(error: BaseException) -> str:

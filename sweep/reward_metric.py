@@ -133,8 +133,10 @@ def score(
     return scores
 
 
-def base_records(inputs: SweepInputs, device: torch.device) -> list[Record]:
+def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) -> list[Record]:
     """The base model's response and reward for each prompt: read from the experiment, or made and written there.
+
+    `reward` is the sweep's own, but for the size of its batches.
 
     A lock makes trials that run at once wait for the one that makes them.
     """
@@ -143,7 +145,7 @@ def base_records(inputs: SweepInputs, device: torch.device) -> list[Record]:
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             model = load_base(inputs.base_model).to(device)
-            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, inputs.reward, {})
+            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, reward, {})
             write_records(path, records)
         return read_records(path)
 

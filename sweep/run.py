@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sweep.errors import UserError
@@ -17,7 +16,6 @@ from sweep.names import SPEC_FILE
 from sweep.ray_environment import set_ray_environment
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
-from sweep.trial import TrialConfig
 
 EXIT_FAILED, EXIT_BAD_SPEC, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -54,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="experiment directory (default: experiments/NAME-TIME)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the trials that would run, and run nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the trials with their predicted memory, and run nothing"
+    )
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the sweep in DIR, keeping finished trials")
     parser.add_argument(
         "--write-data", type=Path, metavar="DIR", help="write sft_train.json and sft_test.json, and exit"
@@ -72,7 +72,9 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     spec, experiment_dir = _spec_and_directory(arguments)
     candidates = candidate_trials(spec)
     if arguments.dry_run:
-        _print_trials(spec, candidates, console)
+        from sweep.dry_run import print_trials  # imports torch
+
+        print_trials(spec, candidates, console)
         return 0
     set_ray_environment(arguments.address)
     from sweep.execute import Where, execute, write_data  # imports torch and Ray
@@ -127,39 +129,6 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
     if experiment_dir.is_file() or (experiment_dir.is_dir() and any(experiment_dir.iterdir())):
         raise UserError(f"--output {experiment_dir} is not empty; name a new directory, or continue it with --resume")
     return spec, experiment_dir
-
-
-def _print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -> None:
-    """The table of --dry-run: a column for each field in which trials differ, then what they share and ask for.
-
-    Fields such as alpha or betas, which some trials have and others cannot have, count as shared if all who have
-    them agree.
-    """
-    rows = [trial.model_dump(mode="json") for trial in trials]
-    values = {name: list(dict.fromkeys(_cell(r[name]) for r in rows if r[name] is not None)) for name in rows[0]}
-    differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in ("method", "rank"))]
-    title = f"{spec.name}: {len(trials)} trials"
-    if spec.search == "optuna":
-        title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
-    table = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
-    table.add_column("trial", no_wrap=True)
-    for column in differing:
-        table.add_column(column)
-    for trial, row in zip(trials, rows, strict=True):
-        table.add_row(trial.label, *(_cell(row[name]) for name in differing))
-    console.print(table)
-    shared = ", ".join(f"{name} {values[name][0]}" for name in values if len(values[name]) == 1)
-    console.print(f"every trial: {shared}", highlight=False)
-    asked = spec.resources
-    console.print(f"resources per trial: {asked.cpu:g} CPU, {asked.gpu:g} GPU (CPU alone where there is no GPU)")
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return "+".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

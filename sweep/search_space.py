@@ -7,7 +7,7 @@ branches that have it, and every trial is a validated TrialConfig before it star
 import itertools
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,10 +83,11 @@ class Suggester(Protocol):
 class OptunaSpace:
     """A define-by-run space for `ray.tune.search.optuna.OptunaSearch`: first a branch, then that branch's fields.
 
-    Called with a trial that can suggest, it returns a complete TrialConfig as a mapping.
+    Called with a trial that can suggest, it returns what `propose` makes of a complete TrialConfig.
     """
 
     spec: SweepSpec
+    propose: Callable[[TrialConfig], dict[str, Any]]
 
     def __call__(self, suggester: Suggester) -> dict[str, Any]:
         branches = dict(_branches(self.spec))
@@ -105,7 +106,7 @@ class OptunaSpace:
                 values[field] = choice[position]
             else:
                 values[field] = choice[0]
-        return _trial(self.spec, index, values, self.spec.seeds[0]).model_dump(mode="json")
+        return self.propose(_trial(self.spec, index, values, self.spec.seeds[0]))
 
 
 def _branches(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Choice]]]:

@@ -1,9 +1,20 @@
 """SweepSpec: one sweep as its YAML file describes it, validated whole before anything starts."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from sweep.errors import UserError, problem
 from sweep.sources import source_files
@@ -138,14 +149,35 @@ class Resources(Part):
     """What one trial asks of Ray. On a machine without a GPU, `gpu` is dropped and the trial runs on CPU."""
 
     cpu: float = Field(1, gt=0)
-    gpu: float = Field(0, ge=0, description="a fraction lets trials share a GPU")
+    gpu: float | Literal["auto"] = Field(0.0, description="auto: the share of a GPU that the trial's memory takes")
 
-    @field_validator("gpu")
+    @field_validator("gpu", mode="before")
     @classmethod
-    def _fraction_or_whole(cls, gpu: float) -> float:
-        if gpu > 1 and not gpu.is_integer():
-            raise ValueError("accepted: a fraction of one GPU, or a whole number of them")
-        return gpu
+    def _share_or_auto(cls, gpu: Any) -> Any:
+        number = isinstance(gpu, int | float) and not isinstance(gpu, bool)
+        if gpu != "auto" and (not number or gpu < 0 or (gpu > 1 and not float(gpu).is_integer())):
+            raise ValueError("accepted: auto, a fraction of one GPU, or a whole number of them")
+        return float(gpu) if number else gpu
+
+
+def _with_unit(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is None or whole:
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"\s*\d+(\.\d+)?\s*([kmgt]i?)?b\s*", value.lower()):
+        raise ValueError("accepted: a size above zero with its unit, such as 6GiB or 500MB")
+    return value
+
+
+Bytes = Annotated[ByteSize, BeforeValidator(_with_unit), Field(gt=0)]
+
+
+class MemoryPart(Part):
+    """How memory decides on the trials. A device is one GPU, or the whole machine for trials that run on CPU."""
+
+    budget: Bytes | None = Field(None, description="most that a trial may take; None: what the device has free")
+    device: Bytes | None = Field(None, description="memory that a device offers; None: what it has free")
+    limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; None: at its share")
 
 
 class Table(Part):
@@ -199,6 +231,7 @@ class SweepSpec(Part):
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     reward: RewardPart = RewardPart()
     resources: Resources = Resources()
+    memory: MemoryPart = MemoryPart()
     max_failures: int = Field(1, ge=0, description="how often a trial that failed is started again from its checkpoint")
     checkpoint_seconds: float = Field(300, ge=0, description="least time between two checkpoints of a trial")
     tables: tuple[Table, ...] = ()

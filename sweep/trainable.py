@@ -7,6 +7,7 @@ from typing import Any
 from ray import tune
 
 from sweep.inputs import SweepInputs
+from sweep.memory_plan import PLAN, MemoryPlan
 from sweep.names import CHECKPOINT_FILE
 from sweep.search_space import SUGGESTED
 from sweep.trial import TrialConfig
@@ -39,12 +40,12 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
                     f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE "
                     "must lie on shared storage"
                 )
-        self.trial_run = _begin(config, inputs)
+        self.trial_run = self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """End this trial and begin another in the same process."""
         self.trial_run.close()
-        self.trial_run = _begin(new_config, self.inputs)
+        self.trial_run = self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -67,7 +68,9 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Free memory and locks when Ray is done with this worker."""
         self.trial_run.close()
 
-
-def _begin(config: dict[str, Any], inputs: SweepInputs) -> TrialRun:
-    fields = {key: value for key, value in config.items() if key in TrialConfig.model_fields}
-    return TrialRun(TrialConfig.model_validate(fields), inputs, config.get(SUGGESTED))
+    def _begin(self, config: dict[str, Any]) -> TrialRun:
+        fields = {key: value for key, value in config.items() if key in TrialConfig.model_fields}
+        plan = MemoryPlan.from_mapping(config[PLAN]) if PLAN in config else None
+        granted = self.trial_resources.required_resources if self.trial_resources else {}
+        cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
+        return TrialRun(TrialConfig.model_validate(fields), self.inputs, config.get(SUGGESTED), plan, cap_bytes)

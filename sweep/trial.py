@@ -14,7 +14,7 @@ Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 Group = Literal["embeddings", "biases", "layernorms", "head"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 
-SWITCHES = ("tie_head", "compile")
+SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 LORA_FIELDS = ("rank", "alpha", "targets", "also_train")
 LORA_DEFAULTS: dict[str, Any] = {
     "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
@@ -52,10 +52,13 @@ class TrialConfig(BaseModel):
 
     steps: PositiveInt = Field(description="optimizer steps")
     batch_size: PositiveInt = Field(description="windows per optimizer step")
-    micro_batch: PositiveInt | None = Field(None, description="windows per forward pass; None: the whole batch")
+    micro_batch: PositiveInt | None = Field(None, description="most windows per forward pass; None: as memory permits")
     block_size: PositiveInt = Field(description="tokens per window")
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
+    activation_checkpointing: bool = Field(
+        False, description="blocks keep their input alone and are computed again in the backward pass"
+    )
     dropout: float = Field(0.0, ge=0, lt=1)
 
     test_every: PositiveInt = Field(description="steps between reports and evaluations")

@@ -5,14 +5,15 @@ same experiment again, after a crash of the worker, the node or the driver, goes
 replays its rows, an unfinished one replays the rows up to its checkpoint and trains on.
 """
 
-import gc
 import json
 import math
 import pickle
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
@@ -20,43 +21,57 @@ from filelock import FileLock
 from torch import Tensor
 
 from model.gpt2_lora import save_trained
-from model.memory import PeakMeter, gradient_bytes, optimizer_state_bytes, weight_bytes
-from model.optimizers import OptimizerSettings, build_optimizers
-from model.sft import SFTRun, SFTSettings
+from model.memory_limit import asked_bytes, limit_memory, ran_out_of_memory
+from model.peak_meter import PeakMeter
+from model.sft import SFTRun
 from sweep.files import write_atomically, write_text
-from sweep.hardware import cpu_name
 from sweep.inputs import SweepInputs
+from sweep.judging import judge, release_memory
+from sweep.memory_plan import MemoryPlan
 from sweep.names import (
     CHECKPOINT_FILE,
-    DEVICE,
     DIVERGED_FILE,
     FINISHED_FILE,
-    PEAK_SOURCE,
     SUGGESTED_FILE,
     TRAINED_FILE,
 )
-from sweep.reward_metric import base_records, evaluate_reward
-from sweep.tokens import load_tokenizer
+from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts
 from sweep.trial import TrialConfig
-from sweep.trial_model import build_model, in_fp32
+from sweep.trial_metrics import device_name, memory_metrics
+from sweep.trial_model import as_configured, build_model, build_run
 from sweep.windows import open_tokens, test_window_starts, train_window_starts, windows
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class TrialRun:
     """Call `advance` until it returns a row with `finished: true`; then the trial's directory holds all its results."""
 
-    def __init__(self, config: TrialConfig, inputs: SweepInputs, suggested: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        inputs: SweepInputs,
+        suggested: dict[str, Any] | None = None,
+        plan: MemoryPlan | None = None,
+        limit_bytes: int | None = None,
+    ) -> None:
         """Begin, or continue, the trial of `config`.
 
         Args:
             config: the trial.
             inputs: what the sweep's trials share.
             suggested: what a search algorithm chose the config by, kept with the trial for a resumed search.
+            plan: how the trial is executed and what is predicted for it; without one it is executed as configured.
+            limit_bytes: what the process may allocate for the trial; None: what there is.
+
+        Raises:
+            OutOfMemoryError: the trial has run out of memory, now or on every attempt that it is given.
+            FloatingPointError: the trial's loss was found not to be finite by an earlier process.
         """
         self.config = config
         self.inputs = inputs
+        self._device = torch.device(inputs.packing.device.type)
         self.folder = inputs.experiment_dir / config.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "trial.lock")  # a search may propose one config twice: the second waits,
@@ -68,6 +83,11 @@ class TrialRun:
         self._unjudged: Row | None = None
         self._saved_at = time.monotonic()
         self._run: SFTRun | None = None
+        self._meter: PeakMeter | None = None
+        self._predicted = plan.predicted if plan else None
+        self._limit_bytes = limit_bytes
+        attempts = read_attempts(self.folder)
+        self._execution = attempts[-1].smaller() if attempts else plan.execution if plan else as_configured(config)
         if suggested is not None and not (self.folder / SUGGESTED_FILE).exists():
             write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
@@ -75,18 +95,21 @@ class TrialRun:
             self.rows = json.loads(finished.read_text(encoding="utf-8"))["rows"]
         elif diverged.exists():
             raise FloatingPointError(diverged.read_text(encoding="utf-8"))
+        elif len(attempts) >= MOST_ATTEMPTS:
+            raise OutOfMemoryError(str(attempts[-1]))
         else:
-            self._start()
+            self._surviving(self._start)
 
     def advance(self) -> Row:
         """The next row: one that a former process reported already, or a new one after further training.
 
         Raises:
             FloatingPointError: the loss is not finite any more; the message names step and learning rate.
+            OutOfMemoryError: memory has run out. Everything is let go of; a new TrialRun tries once more with less.
         """
         if self._replayed == len(self.rows):
             try:
-                self.rows.append(self._next_row())
+                self.rows.append(self._surviving(self._next_row))
             except FloatingPointError as error:  # the same again on every retry, so it is not tried again
                 write_text(self.folder / DIVERGED_FILE, str(error))
                 raise
@@ -95,57 +118,62 @@ class TrialRun:
 
     def close(self) -> None:
         """Let go of everything that was allocated, so that the next trial in this process starts from zero."""
-        self._run = None
-        self.__dict__.pop("_meter", None)
-        self.__dict__.pop("_model", None)
+        self._run = self._meter = None
         self._lock.release()
         if self.config.compile:
             torch._dynamo.reset()  # compiled blocks stay allocated, and past a number of them blocks run uncompiled
-        gc.collect()
-        if torch.cuda.is_available():
-            torch._C._cuda_clearCublasWorkspaces()  # otherwise part of the next trial's baseline
-            torch.cuda.empty_cache()
+        limit_memory(self._device, None)
+        release_memory()
+
+    def _surviving(self, work: Callable[[], T]) -> T:
+        """Do a part of the trial; if memory runs out meanwhile, take it down, let go of everything, and say so."""
+        try:
+            return work()
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            reached = (self._meter.peak_bytes if self._meter else 0) + asked_bytes(error)
+            traceback.clear_frames(error.__traceback__)  # they hold tensors
+        during = "judging" if self._unjudged is not None else "training"
+        attempt = Attempt(
+            during=during,
+            windows_per_pass=self._execution.micro_batch,
+            blocks_recomputed=self._execution.activation_checkpointing,
+            predicted_bytes=self._predicted.total if self._predicted else None,
+            reached_bytes=reached,
+            limit_bytes=self._limit_bytes,
+        )
+        self.close()
+        add_attempt(self.folder, attempt)
+        raise OutOfMemoryError(str(attempt))
 
     # ---------------------------------------------------------------------------------------------------- training
 
     def _start(self) -> None:
         config, inputs = self.config, self.inputs
         transformers.utils.logging.disable_progress_bar()
-        if inputs.gpus and not torch.cuda.is_available():
+        if self._device.type == "cuda" and not torch.cuda.is_available():
             raise RuntimeError(
                 "the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?"
             )
-        device = torch.device("cuda" if inputs.gpus else "cpu")
-        if config.precision == "bf16" and inputs.gpus and not torch.cuda.is_bf16_supported(including_emulation=False):
+        device = self._device
+        if (
+            config.precision == "bf16"
+            and device.type == "cuda"
+            and not torch.cuda.is_bf16_supported(including_emulation=False)
+        ):
             raise RuntimeError(f"precision bf16: {device_name(device)} has no bf16 arithmetic; accepted here: fp32")
         torch.set_num_threads(max(1, int(inputs.cpus)))
         torch.manual_seed(config.seed)
-        self._model = build_model(config, inputs.base_model).to(device)
-        settings = OptimizerSettings(
-            config.optimizer, config.lr, config.weight_decay, config.momentum or 0.0, config.betas or (0.0, 0.0)
-        )
-        self._run = SFTRun(
-            self._model,
-            build_optimizers(self._model, settings),
-            SFTSettings(
-                steps=config.steps,
-                lr=config.lr,
-                micro_batch=config.micro_batch or config.batch_size,
-                schedule=config.schedule,
-                warmup_steps=config.warmup_steps,
-                clip_norm=config.clip_norm,
-                precision=config.precision,
-                compile=config.compile,
-            ),
-            device,
-        )
+        limit_memory(device, self._limit_bytes)
+        self._run = build_run(build_model(config, inputs.base_model), config, self._execution, device)
         self._train_tokens = open_tokens(inputs.train_tokens)
         test_tokens = open_tokens(inputs.test_tokens)
         starts = test_window_starts(len(test_tokens), config.block_size, config.test_windows)
         self._test = torch.from_numpy(windows(test_tokens, starts, config.block_size))
         self._train_seconds = self._evaluation_seconds = 0.0
         self._first_step = 0  # of this process
-        self._meter = PeakMeter(self._model, device)
+        self._meter = PeakMeter(self._run)
         checkpoint = self.folder / CHECKPOINT_FILE
         if checkpoint.exists():
             try:
@@ -173,16 +201,17 @@ class TrialRun:
     def _train_to_next_row(self) -> Row:
         """Train until the next step at which a row is due, and evaluate."""
         assert self._run is not None  # a finished trial has no further row to train for
-        run, config = self._run, self.config
+        assert self._meter is not None
+        run, meter, config = self._run, self._meter, self.config
         until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
         losses: list[Tensor] = []
         started = timed_from = time.perf_counter()
         timed_steps = 0
         while run.step < until:
-            untimed = self._meter.profiling or run.step == self._first_step
-            losses.append(self._meter.measure(lambda: run.train_step(self._batch(run.step))))
+            untimed = meter.accounting or run.step == self._first_step
+            losses.append(meter.measure(lambda: run.train_step(self._batch(run.step))))
             timed_steps += 1
-            if untimed:  # profiling and compiling slow a step down, so the speed is taken from the others
+            if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others
                 losses[-1].item()  # reads back: a GPU must have done this step before the clock starts
                 timed_from, timed_steps = time.perf_counter(), 0
         train_loss = float(torch.stack(losses).mean())  # reads back, so waits for the device
@@ -211,14 +240,14 @@ class TrialRun:
     def _row(self, trained: Row) -> Row:
         """All metrics but the reward at the run's present step, around those of the training since the last row."""
         assert self._run is not None
-        run, meter = self._run, self._meter
+        assert self._meter is not None
+        run = self._run
         started = time.perf_counter()
         test_loss = run.evaluate(self._test)
         self._evaluation_seconds += time.perf_counter() - started
         if not math.isfinite(test_loss):
             raise FloatingPointError(f"test loss became {test_loss} by step {run.step} (lr {self.config.lr:g})")
-        meter.read()
-        measured = {
+        return {
             "step": run.step,
             "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
             **trained,
@@ -226,29 +255,17 @@ class TrialRun:
             "test_perplexity": math.exp(min(test_loss, 700.0)),  # exp overflows a float above 709
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
-            DEVICE: device_name(run.device),
-            PEAK_SOURCE: meter.source,
-            "peak_bytes": meter.peak_bytes,
-            "reserved_peak_bytes": meter.reserved_peak_bytes,
-            "retained_delta_bytes": meter.retained_delta_bytes,
-            "weight_bytes": weight_bytes(run.model),
-            "gradient_bytes": gradient_bytes(run.model),
-            "optimizer_state_bytes": optimizer_state_bytes(run.optimizers),
-            "trainable_parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
-            "total_parameters": sum(p.numel() for p in run.model.parameters()),
+            **memory_metrics(run, self._meter, self._predicted),
         }
-        return {name: value for name, value in measured.items() if value is not None}
 
     def _finish(self, row: Row) -> Row:
         """Judge the responses, keep what was trained, and leave the rows for a later replay."""
-        inputs = self.inputs
-        if inputs.reward.model is not None:
-            base = base_records(inputs, self._model.device)
-            started = time.perf_counter()
-            model, tokenizer = in_fp32(self._model, self.config, inputs.base_model), load_tokenizer(inputs.tokenizer)
-            row = row | evaluate_reward(model, tokenizer, inputs.prompts, inputs.reward, base, self.folder)
-            row["reward_seconds"] = time.perf_counter() - started
-        save_trained(self._model, self.folder / TRAINED_FILE)
+        assert self._run is not None
+        model = self._run.model
+        for optimizer in self._run.optimizers:
+            optimizer.state.clear()  # judging needs the room, and the checkpoint has it
+        row = {**row, **judge(model, self.config, self.inputs, self.folder)}
+        save_trained(model, self.folder / TRAINED_FILE)
         row["finished"] = True
         whole = {"config": self.config.model_dump(mode="json"), "rows": [*self.rows, row]}
         write_text(self.folder / FINISHED_FILE, json.dumps(whole))
@@ -260,6 +277,7 @@ class TrialRun:
     def save(self, path: Path, rows: list[Row] | None = None) -> None:
         """Write all that a new process needs to continue to the bit."""
         assert self._run is not None
+        assert self._meter is not None
         state = {
             "config": self.config.name,
             "run": self._run.state_dict(),
@@ -282,6 +300,7 @@ class TrialRun:
 
     def _restore(self, state: Row, path: Path) -> None:
         assert self._run is not None
+        assert self._meter is not None
         if state["config"] != self.config.name:
             raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
         self._run.load_state_dict(state["run"])
@@ -289,11 +308,6 @@ class TrialRun:
         self._meter.load_state_dict(state["meter"])
         self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
-
-
-def device_name(device: torch.device) -> str:
-    """What the report calls the device: the GPU's name, or the processor's."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
 def _read_checkpoint(path: Path) -> Row:

@@ -21,6 +21,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from sweep.inputs import SweepInputs
+from sweep.memory_plan import Device
+from sweep.packing import Packing
 from sweep.spec import RewardPart
 
 END = "<|endoftext|>"
@@ -150,6 +152,6 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         prompts=tuple(read_prompts(parts.prompts)),
         reward=RewardPart(model=str(parts.reward_model), prompts=str(parts.prompts), new_tokens=8),
         cpus=1,
-        gpus=0,
+        packing=Packing(Device("cpu")),
         checkpoint_seconds=0,
     )

@@ -7,13 +7,15 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from model import cross_entropy
-from model.cross_entropy import chunked_cross_entropy
+from model.cross_entropy import Chunking, chunked_cross_entropy
+
+PADDED = pytest.mark.parametrize("padded", [False, True], ids=["as it is", "padded as on a GPU"])
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven rows a chunk: 23 rows make three whole chunks and a short one."""
-    monkeypatch.setitem(cross_entropy.CHUNK_ROWS, "cpu", 7)
+    monkeypatch.setitem(cross_entropy.CHUNKING, "cpu", Chunking(7, pad_weights=False))
 
 
 def operands(vocabulary: int, dtype: torch.dtype, rank: int | None) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
@@ -36,20 +38,18 @@ def plain(targets: Tensor, terms: list[tuple[Tensor, Tensor]]) -> Tensor:
 @pytest.mark.parametrize("vocabulary", [61, 64, 130])
 @pytest.mark.parametrize("rank", [None, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("padded", [set(), {"cpu"}], ids=["as it is", "padded as on a GPU"])
+@PADDED
 def test_loss_and_every_gradient_are_those_of_whole_logits(
     vocabulary: int,
     rank: int | None,
     dtype: torch.dtype,
     tolerance: float,
-    padded: set[str],
-    monkeypatch: pytest.MonkeyPatch,
+    padded: bool,
 ) -> None:
-    monkeypatch.setattr(cross_entropy, "PADDED_WEIGHTS", padded)
     targets, terms = operands(vocabulary, dtype, rank)
     leaves = [leaf for term in terms for leaf in term]
     expected = torch.autograd.grad(3 * plain(targets, terms), leaves)
-    loss = chunked_cross_entropy(targets, *terms)
+    loss = chunked_cross_entropy(targets, *terms, chunking=Chunking(7, padded))
     assert loss.dtype == dtype
     torch.testing.assert_close(loss, plain(targets, terms), rtol=tolerance, atol=0)
     for ours, theirs in zip(torch.autograd.grad(3 * loss, leaves), expected, strict=True):
@@ -88,15 +88,12 @@ def test_a_logit_that_is_not_finite_shows_in_the_loss() -> None:
     assert not chunked_cross_entropy(targets, (broken, w)).isfinite()
 
 
-@pytest.mark.parametrize("padded", [set(), {"cpu"}], ids=["as it is", "padded as on a GPU"])
-def test_under_autocast_products_are_bf16_and_gradients_keep_the_weights_dtype(
-    padded: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cross_entropy, "PADDED_WEIGHTS", padded)
+@PADDED
+def test_under_autocast_products_are_bf16_and_gradients_keep_the_weights_dtype(padded: bool) -> None:
     targets, terms = operands(61, torch.float32, 3)
     leaves = [leaf for term in terms for leaf in term]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = chunked_cross_entropy(targets, *terms)
+        loss = chunked_cross_entropy(targets, *terms, chunking=Chunking(7, padded))
     assert loss.dtype == torch.float32
     exact = plain(targets, terms)
     assert loss.item() != exact.item()

@@ -10,13 +10,13 @@ from model.gpt2_lora import PROJECTIONS, add_adapters, gpt2_config, select_train
 from model.lora_linear import LoRASettings
 from model.memory import (
     STATES_PER_PARAMETER,
-    PeakMeter,
     expected_state_bytes,
     gradient_bytes,
     optimizer_state_bytes,
     weight_bytes,
 )
 from model.optimizers import OptimizerSettings, build_optimizers
+from model.peak_meter import PeakMeter
 from model.sft import SFTRun, SFTSettings
 
 PUBLISHED_STATE_BYTES = 213_111_296  # ../shared/reference: momentum minus SGD, and AdamW minus momentum, at rank 1
@@ -75,7 +75,7 @@ def test_expected_optimizer_state_is_what_an_optimizer_really_holds(optimizer: s
 
 def test_the_peak_lies_between_the_parts_that_must_coexist_and_a_generous_bound() -> None:
     run = small_run("adamw")
-    meter = PeakMeter(run.model, CPU)
+    meter = PeakMeter(run)
     windows = torch.randint(0, 500, (4, 65))
     for _ in range(3):
         meter.measure(lambda: run.train_step(windows))
@@ -91,7 +91,7 @@ def test_the_peak_follows_the_batch_and_the_optimizer() -> None:
     def peak(optimizer: Literal["sgd", "adamw"], batch: int) -> int:
         run = small_run(optimizer)
         run.settings = SFTSettings(steps=4, lr=1e-3, micro_batch=batch)
-        meter = PeakMeter(run.model, CPU)
+        meter = PeakMeter(run)
         for _ in range(2):
             meter.measure(lambda: run.train_step(torch.randint(0, 500, (batch, 65))))
         return meter.peak_bytes
@@ -104,6 +104,6 @@ def test_the_peak_follows_the_batch_and_the_optimizer() -> None:
 def test_measuring_does_not_change_what_is_computed() -> None:
     windows = torch.randint(0, 500, (4, 33))
     plain, measured = small_run("adamw"), small_run("adamw")
-    meter = PeakMeter(measured.model, CPU)
+    meter = PeakMeter(measured)
     for _ in range(4):
         assert torch.equal(plain.train_step(windows), meter.measure(lambda: measured.train_step(windows)))

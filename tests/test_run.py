@@ -18,8 +18,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from sweep.base_shape import read_shape
 from sweep.inputs import SweepInputs
 from sweep.load_spec import load_spec
+from sweep.memory_plan import Device, plan_trial
 from sweep.names import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
 from sweep.run import main
 from sweep.search_space import enumerate_trials
@@ -173,9 +175,11 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_s
     assert driver.returncode == 0, output
     [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
 
+    config = enumerate_trials(load_spec(str(spec)))[0]
     unbroken = TrialRun(
-        enumerate_trials(load_spec(str(spec)))[0],
+        config,
         replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
+        plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),
     )
     expected = [unbroken.advance()]
     while not expected[-1].get("finished"):
@@ -306,5 +310,6 @@ def test_dry_run_prints_every_trial_and_runs_nothing(here: Here, tmp_path: Path)
         "lora r1 nesterov",
     ):
         assert label in output
-    assert "resources per trial: 4 CPU, 1 GPU" in output
+    assert "resources per trial: 4 CPU, a share of a GPU by its memory" in output
+    assert "Predicted peak memory on a GPU, in GiB" in output
     assert not (tmp_path / "experiment").exists()

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from torch._dynamo.utils import counters
 
 from model.sft import SFTRun
-from sweep import trial_run
+from sweep import judging
+from sweep.base_shape import read_shape
 from sweep.inputs import SweepInputs
+from sweep.memory_plan import Device, plan_trial
 from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, METRIC, RESPONSES_FILE, TRAINED_FILE
 from sweep.trial import Optimizer, TrialConfig
 from sweep.trial_run import TrialRun
@@ -55,7 +57,8 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs) -> None:
-    trial = TrialRun(config(), inputs)
+    plan = plan_trial(config(), read_shape(inputs.base_model, "model.name"), Device("cpu"), None)
+    trial = TrialRun(config(), inputs, plan=plan)
     rows = finish(trial)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
@@ -135,13 +138,13 @@ def test_when_judging_fails_the_training_is_kept(inputs: SweepInputs, monkeypatc
     expected = finish(TrialRun(config(), rare))
     (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
 
-    def out_of_memory(*_: object) -> None:
-        raise RuntimeError("CUDA out of memory")
+    def broken(*_: object) -> None:
+        raise RuntimeError("the reward model is broken")
 
     failing = TrialRun(config(), rare)
     with monkeypatch.context() as patched:
-        patched.setattr(trial_run, "evaluate_reward", out_of_memory)
-        with pytest.raises(RuntimeError, match="out of memory"):
+        patched.setattr(judging, "evaluate_reward", broken)
+        with pytest.raises(RuntimeError, match="is broken"):
             finish(failing)
     failing.close()
     again = TrialRun(config(), rare)

@@ -35,21 +35,7 @@ def pretrain_base_model(
     good_tokens = _joined_tokens(tokenizer, [d.chosen for d in dialogues])
     mixed_tokens = _joined_tokens(tokenizer, mixture)
     end = tokenizer.eos_token_id
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=sizes.positions,
-        n_embd=sizes.width,
-        n_layer=sizes.layers,
-        n_head=sizes.heads,
-        activation_function="gelu_pytorch_tanh",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        initializer_range=sizes.width**-0.5,  # GPT-2's 0.02 suits its own width; a narrow model would crawl
-        bos_token_id=end,
-        eos_token_id=end,
-    )
-    model = GPT2LMHeadModel(config).train()
+    model = GPT2LMHeadModel(base_model_config(sizes, len(tokenizer), end)).train()
     for tokens, steps, learning_rate in (
         (good_tokens, sizes.good_steps, sizes.good_learning_rate),
         (mixed_tokens, sizes.mixed_steps, sizes.mixed_learning_rate),
@@ -65,6 +51,24 @@ def pretrain_base_model(
     model.config.pad_token_id = model.generation_config.pad_token_id = end
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def base_model_config(sizes: BaseModelSizes, vocabulary: int, end: int) -> GPT2Config:
+    """The configuration of the demo's base model; `end` is the id of `<|endoftext|>`."""
+    return GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=sizes.positions,
+        n_embd=sizes.width,
+        n_layer=sizes.layers,
+        n_head=sizes.heads,
+        activation_function="gelu_pytorch_tanh",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        initializer_range=sizes.width**-0.5,  # GPT-2's 0.02 suits its own width; a narrow model would crawl
+        bos_token_id=end,
+        eos_token_id=end,
+    )
 
 
 def _joined_tokens(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Tensor:

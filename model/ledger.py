@@ -1,0 +1,130 @@
+"""Counts what a training step allocates, tensor by tensor, and says what the most of it at once was made of.
+
+The same ledger serves real tensors, for the parts of a measured peak, and tensors without storage
+(`torch._subclasses.FakeTensorMode`), for a prediction. It sees the tensors that operators return; what a kernel
+allocates for itself and frees before it returns, only an allocator sees.
+"""
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Self
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+Part = Literal["weights", "gradients", "optimizer_state", "logits", "activations"]
+
+
+@dataclass(frozen=True)
+class MemoryParts:
+    """Bytes allocated at one moment. `activations` is all that is none of the others: what the backward pass waits
+    for, temporaries, and in a measured or predicted peak also kernels' workspaces."""
+
+    weights: int = 0
+    gradients: int = 0
+    optimizer_state: int = 0
+    logits: int = 0
+    activations: int = 0
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return sum(self.as_dict().values())
+
+    def as_dict(self) -> dict[Part, int]:
+        """Bytes by part."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[misc]
+
+
+@dataclass
+class _Storage:
+    size: int
+    part: Part
+
+
+class TensorLedger(TorchDispatchMode):
+    """Follows every tensor storage that is made inside the `with` block, or handed over by `tag`, until it is freed.
+
+    Args:
+        round_to: what a storage's size is rounded up to; CUDA's caching allocator hands out multiples of 512.
+    """
+
+    _open: ClassVar[list["TensorLedger"]] = []
+
+    def __init__(self, round_to: int = 1) -> None:
+        super().__init__()
+        self._round_to = round_to
+        self._storages: dict[int, tuple[_Storage, weakref.ref[Any]]] = {}
+        self._events: list[tuple[_Storage, int] | str] = []
+
+    def __enter__(self) -> Self:
+        TensorLedger._open.append(self)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        TensorLedger._open.remove(self)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and take note of the tensors it returns."""
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._storage_of(leaf)
+        return result
+
+    def tag(self, part: Part, tensors: Iterable[Tensor]) -> None:
+        """Say what these tensors are. It holds from when they were allocated, not only from now."""
+        for tensor in tensors:
+            self._storage_of(tensor).part = part
+
+    def moment(self, name: str) -> None:
+        """Begin a stretch of the step; `peaks` has a peak for each name."""
+        self._events.append(name)
+
+    def peaks(self) -> dict[str, MemoryParts]:
+        """For each stretch of the step, what was allocated when it was most; "" is what came before the first."""
+        live: dict[Part, int] = MemoryParts().as_dict()
+        now, moment = 0, ""
+        highest: dict[str, MemoryParts] = {}
+        for event in self._events:
+            if isinstance(event, str):
+                moment = event
+            else:
+                storage, sign = event
+                live[storage.part] += sign * storage.size
+                now += sign * storage.size
+            if moment not in highest or now > highest[moment].total:
+                highest[moment] = MemoryParts(**live)
+        return highest
+
+    def _storage_of(self, tensor: Tensor) -> _Storage:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        known = self._storages.get(key)
+        if known is not None:
+            return known[0]
+        made = _Storage(-(-storage.nbytes() // self._round_to) * self._round_to, "activations")
+
+        def freed(_: Any) -> None:
+            del self._storages[key]
+            self._events.append((made, -1))
+
+        self._storages[key] = made, weakref.ref(storage, freed)
+        self._events.append((made, 1))
+        return made
+
+
+def tag(part: Part, *tensors: Tensor) -> None:
+    """Tell the ledgers that are counting, if there are any, what these tensors are."""
+    for ledger in TensorLedger._open:
+        ledger.tag(part, tensors)
+
+
+def moment(name: str) -> None:
+    """Tell the ledgers that are counting that a stretch of the step begins."""
+    for ledger in TensorLedger._open:
+        ledger.moment(name)

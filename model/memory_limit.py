@@ -1,0 +1,63 @@
+"""A limit to what this process allocates for tensors, and how to recognise that memory has run out."""
+
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+_ASKED = (
+    re.compile(r"tried to allocate (\d+) bytes"),  # c10/core/impl/alloc_cpu.cpp
+    re.compile(r"Tried to allocate ([\d.]+) (B|KiB|MiB|GiB)"),  # c10/cuda/CUDACachingAllocator.cpp
+)
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_SIGNS = (
+    "can't allocate memory",  # PyTorch's CPU allocator
+    "not enough memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Cannot allocate memory",  # the system, when a file is mapped or a thread is started
+    "std::bad_alloc",
+    "could not create a memory object",  # oneDNN
+)
+
+
+def limit_memory(device: torch.device, limit_bytes: int | None) -> None:
+    """Let this process allocate no more than `limit_bytes` from now on; None lifts the limit.
+
+    On CUDA it is the most that the caching allocator may hold on the device, with what it holds already. On a CPU it is
+    what the process may allocate on top of what it has now (RLIMIT_DATA, Linux alone; the soft limit, so it can be
+    lifted again). Beyond it an allocation fails and can be recovered from.
+    """
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        share = 1.0 if limit_bytes is None else min(1.0, limit_bytes / total)
+        torch.cuda.set_per_process_memory_fraction(share, device)
+    elif sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = hard if limit_bytes is None else _data_bytes() + limit_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _data_bytes() -> int:
+    """Private writable memory of this process, as RLIMIT_DATA counts it."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmData:")[1].split()[0]) * 1024
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that there was no memory left, on a device or on the machine."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, (RuntimeError, OSError)) and any(sign in str(error) for sign in _SIGNS)
+
+
+def asked_bytes(error: BaseException) -> int:
+    """Bytes that the failed allocation asked for; 0 if the error does not say."""
+    for pattern in _ASKED:
+        if found := pattern.search(str(error)):
+            number, unit = found[1], found[2] if pattern.groups > 1 else "B"
+            return round(float(number) * _UNITS[unit])
+    return 0

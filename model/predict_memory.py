@@ -1,0 +1,176 @@
+"""A run's peak memory before it is run: its own training step, carried out on tensors that have no storage.
+
+Nothing here repeats what the step allocates. `SFTRun.train_step` itself runs under FakeTensorMode, on any shape in
+fractions of a second, while a `TensorLedger` keeps account. Two things are added:
+
+* Depth. All blocks are equal, so what is allocated at a given point of the step is a linear function of their number.
+  Two shallow models are traced and each point is extrapolated (exactly; the test holds it to the byte).
+* CUDA, on a machine without it. The trace runs as CPU code with the parts replaced that differ on a GPU: the chunks
+  of the cross-entropy, fused attention, fused dropout. Sizes are rounded as the caching allocator does it, and
+  cuBLAS's workspaces are added.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
+
+from model.cross_entropy import CHUNKING
+from model.forward import Attend, Block
+from model.ledger import MemoryParts, Part, TensorLedger, moment
+from model.memory import state_tensors
+from model.sft import SFTRun
+
+DeviceType = Literal["cpu", "cuda"]
+
+SHALLOW, DEEPER = 3, 4
+"""Depths that are traced: the first, second and last block are told apart, since a first block may need no gradient."""
+
+ALLOCATION_BYTES = {"cpu": 1, "cuda": 512}
+"""What every allocation is rounded up to (kMinBlockSize of c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.13)."""
+
+CUBLAS_WORKSPACE_BYTES = {True: 32 * 2**20, False: 8_519_680}
+"""cuBLAS's workspace for each of the two threads that use it (forward, backward), on Hopper and later, and before
+(getChosenWorkspaceSize in aten/src/ATen/cuda/CublasHandlePool.cpp, PyTorch 2.13)."""
+
+
+def predict_parts(
+    build: Callable[[int], SFTRun],
+    layers: int,
+    batch: int,
+    block_size: int,
+    device: DeviceType = "cpu",
+    hopper: bool = False,
+) -> MemoryParts:
+    """The parts of the peak of a run's training steps; their sum is the predicted peak.
+
+    Args:
+        build: makes the run with a given number of blocks. Called under FakeTensorMode; must make the model anew, on
+            the CPU, and load nothing.
+        layers: number of blocks that the real run has.
+        batch: windows of an optimizer step.
+        block_size: tokens of a window.
+        device: what the real run trains on.
+        hopper: whether that is a GPU of compute capability 9.0 or more.
+    """
+    if layers <= DEEPER:
+        peaks = list(_trace(build, layers, batch, block_size, device).values())
+    else:
+        low = _trace(build, SHALLOW, batch, block_size, device)
+        high = _trace(build, DEEPER, batch, block_size, device)
+        peaks = [_extrapolate(low[name], high[name], layers) for name in low]
+    highest = max(peaks, key=lambda parts: parts.total)
+    workspaces = 2 * CUBLAS_WORKSPACE_BYTES[hopper] if device == "cuda" else 0
+    return MemoryParts(**{**highest.as_dict(), "activations": highest.activations + workspaces})
+
+
+def _extrapolate(low: MemoryParts, high: MemoryParts, layers: int) -> MemoryParts:
+    """Each part at `layers` blocks, on the line through those at SHALLOW and DEEPER blocks."""
+    beyond = (layers - DEEPER) // (DEEPER - SHALLOW)
+    slope: dict[Part, int] = {name: value - low.as_dict()[name] for name, value in high.as_dict().items()}
+    return MemoryParts(**{name: value + beyond * slope[name] for name, value in high.as_dict().items()})
+
+
+def _trace(
+    build: Callable[[int], SFTRun], layers: int, batch: int, block_size: int, device: DeviceType
+) -> dict[str, MemoryParts]:
+    """The peak of each stretch of a step of the run with so many blocks, between inner blocks left out."""
+    ledger = TensorLedger(ALLOCATION_BYTES[device])
+    with FakeTensorMode(), _AnyValue():
+        run = build(layers)
+        if device == "cuda":
+            _compute_as_on_a_gpu(run)
+        run.block = _marked(run.block, layers)
+        run.train_step(torch.zeros(1, 2, dtype=torch.long))  # so that the optimizer's state is there
+        ledger.tag("weights", [*run.model.parameters(), *run.model.buffers()])
+        ledger.tag("optimizer_state", state_tensors(run.optimizers))
+        # Micro-batches after the second find what the second found.
+        windows = torch.zeros(min(batch, 2 * run.settings.micro_batch), block_size + 1, dtype=torch.long)
+        with ledger:
+            run.train_step(windows)
+    return {name: parts for name, parts in ledger.peaks().items() if name not in ("", INNER)}
+
+
+INNER = "inner block"
+
+
+def _marked(block: Block, layers: int) -> Block:
+    """`block`, with a mark in the ledger where the backward pass of each begins."""
+    places = {0: "first", 1: "second", layers - 1: "last"}
+    passes = 0
+
+    def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
+        nonlocal passes
+        index = layer.attn.layer_idx
+        passes += index == 0
+        name = f"backward {passes}, {places[index]} block" if index in places else INNER
+        y = block(layer, x, attend, tanh_gelu)
+        if y.requires_grad:
+            y.register_hook(lambda _: moment(name))
+        return y
+
+    return run
+
+
+class _AnyValue(torch.utils._python_dispatch.TorchDispatchMode):
+    """Tensors without storage have no values either; Adafactor, which reads some, is told 1."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1.0
+        return func(*args, **(kwargs or {}))
+
+
+# ------------------------------------------------------------------------------------------------- a GPU's kernels
+
+
+def _compute_as_on_a_gpu(run: SFTRun) -> None:
+    run.chunking = CHUNKING["cuda"]
+    run.attend = _attend_as_on_a_gpu
+    for name, module in list(run.model.named_modules()):
+        if isinstance(module, nn.Dropout) and module.p > 0:
+            run.model.set_submodule(name, _FusedDropout(module.p))
+
+
+class _FusedDropout(nn.Dropout):
+    """Keeps a mask of one byte an element, as CUDA's kernel does; PyTorch's CPU code keeps one in the input's dtype."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.native_dropout(input, self.p, self.training)[0]
+
+
+def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    mixed: Tensor = _FusedAttention.apply(q, k, v)
+    return mixed
+
+
+class _FusedAttention(torch.autograd.Function):
+    """Allocates what FlashAttention-2 does in PyTorch (mha_fwd and mha_bwd of flash_api.cpp), and computes nothing.
+
+    The memory-efficient kernel, which PyTorch takes in fp32, keeps the same tensors.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
+        mixed = _like_projected(q)
+        logsumexp = q.new_empty(q.shape[:3], dtype=torch.float32)
+        ctx.save_for_backward(q, k, v, mixed, logsumexp)
+        return mixed
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        q, k, v, _, logsumexp = ctx.saved_tensors
+        accumulated = q.new_empty(q.shape, dtype=torch.float32)
+        row_sums = torch.empty_like(logsumexp)
+        gradients = _like_projected(q), _like_projected(k), _like_projected(v)
+        del accumulated, row_sums  # the kernel's own, freed when it is done
+        return gradients
+
+
+def _like_projected(x: Tensor) -> Tensor:
+    """An empty (batch, heads, length, width) that lies in memory as (batch, length, heads, width)."""
+    batch, heads, length, width = x.shape
+    return x.new_empty(batch, length, heads, width).transpose(1, 2)

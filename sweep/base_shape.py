@@ -1,0 +1,48 @@
+"""The base model's shape, from which memory is predicted, without its weights."""
+
+from transformers import AutoConfig, GPT2Config, PretrainedConfig
+
+from model.gpt2_lora import SHAPES, gpt2_config
+from sweep.demo.base_model import base_model_config
+from sweep.demo.sizes import DemoSizes
+from sweep.errors import UserError
+from sweep.spec import DEMO, ModelPart
+
+
+def planned_shape(model: ModelPart) -> GPT2Config:
+    """The shape of a spec's base model; published names need no hub.
+
+    Raises:
+        UserError: a folder or a name on the hub that has no configuration, or not a GPT-2's.
+    """
+    if model.name == DEMO:
+        sizes = DemoSizes()
+        return base_model_config(sizes.base, sizes.vocabulary, end=0)
+    if model.init == "random" or model.name in SHAPES:
+        return gpt2_config(model.name, model.shape.model_dump(exclude_none=True))
+    return read_shape(model.name, "model.name")
+
+
+def read_shape(name: str, key: str) -> GPT2Config:
+    """The configuration of a GPT-2 in a folder or on the hub.
+
+    Raises:
+        UserError: see `planned_shape`.
+    """
+    config = read_config(name, key)
+    if not isinstance(config, GPT2Config):
+        raise UserError(f"{key}: {name!r} is a {config.model_type} model; accepted: GPT-2 of any size")
+    return config
+
+
+def read_config(name: str, key: str) -> PretrainedConfig:
+    """The configuration of a model in a folder or on the hub.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}") from None

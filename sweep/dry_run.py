@@ -1,0 +1,119 @@
+"""--dry-run: the trials of a sweep, how each would be executed, and the memory that it is predicted to take."""
+
+from typing import Any
+
+import torch
+import transformers
+from rich.console import Console
+from rich.table import Table
+
+from sweep.base_shape import planned_shape
+from sweep.hardware import free_memory_bytes
+from sweep.memory_plan import Device, MemoryPlan, plan_trial
+from sweep.packing import Packing, default_budget
+from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
+from sweep.units import show_bytes
+
+
+def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -> None:
+    """Print the trials and their memory, then what they share and ask for.
+
+    Raises:
+        UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    device = planned_device(spec)
+    budget_bytes = spec.memory.budget or default_budget(device)
+    shape = planned_shape(spec.model)
+    with console.status("predicting memory"):
+        plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
+    title = f"{spec.name}: {len(trials)} trials"
+    if spec.search == "optuna":
+        title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
+    _print_configs(title, trials, console)
+    _print_memory(trials, plans, device, budget_bytes, console)
+    _print_resources(spec, plans, device, console)
+
+
+def planned_device(spec: SweepSpec) -> Device:
+    """What trials would train on: a GPU if the spec asks for one, whether this machine has it or not."""
+    if not spec.resources.gpu:
+        return Device("cpu", spec.memory.device or free_memory_bytes())
+    if not torch.cuda.is_available():
+        return Device("cuda", spec.memory.device)
+    hopper = torch.cuda.get_device_capability()[0] >= 9
+    return Device("cuda", spec.memory.device or torch.cuda.mem_get_info()[0], hopper)
+
+
+def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> None:
+    """A column for each field in which trials differ, then a line of what they share.
+
+    Fields such as alpha or betas, which some trials have and others cannot have, count as shared if all who have
+    them agree.
+    """
+    rows = [trial.model_dump(mode="json") for trial in trials]
+    values = {name: list(dict.fromkeys(_cell(r[name]) for r in rows if r[name] is not None)) for name in rows[0]}
+    differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in ("method", "rank"))]
+    table = _table(title)
+    table.add_column("trial", no_wrap=True)
+    for column in differing:
+        table.add_column(column)
+    for trial, row in zip(trials, rows, strict=True):
+        table.add_row(trial.label, *(_cell(row[name]) for name in differing))
+    console.print(table)
+    shared = ", ".join(f"{name} {values[name][0]}" for name in values if len(values[name]) == 1)
+    console.print(f"every trial: {shared}\n", highlight=False)
+
+
+def _print_memory(
+    trials: list[TrialConfig], plans: list[MemoryPlan], device: Device, budget_bytes: int | None, console: Console
+) -> None:
+    """A row for each way in which trials take memory; those that differ in nothing that matters share one."""
+    unit, size, digits = ("GiB", 2**30, 3) if max(p.predicted.total for p in plans) >= 2**30 else ("MiB", 2**20, 1)
+    table = _table(f"Predicted peak memory on {'a GPU' if device.type == 'cuda' else 'CPU'}, in {unit}")
+    for heading in ("trial", "x", "windows", "peak", "weights", "gradients", "state", "logits", "activations"):
+        table.add_column(heading, justify="left" if heading == "trial" else "right", no_wrap=True)
+    groups: dict[tuple[str, MemoryPlan], int] = {}
+    for trial, plan in zip(trials, plans, strict=True):
+        groups[trial.label, plan] = groups.get((trial.label, plan), 0) + 1
+    for (label, plan), count in groups.items():
+        again = " again" if plan.execution.activation_checkpointing else ""
+        parts = (plan.predicted.total, *plan.predicted.as_dict().values())
+        cells = (f"{value / size:,.{digits}f}" for value in parts)
+        table.add_row(label, str(count), f"{plan.execution.micro_batch}{again}", *cells)
+    console.print(table)
+    allowed = f"budget per trial: {show_bytes(budget_bytes)}" if budget_bytes else "no budget: the GPU is not here"
+    console.print(
+        f"windows: per forward pass; again: with activation checkpointing; activations: all that is none of the others"
+        f"\n{allowed}",
+        highlight=False,
+    )
+
+
+def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, console: Console) -> None:
+    """What each trial asks of Ray, and how many that lets run side by side."""
+    asked = spec.resources
+    packing = Packing(device, limit_bytes=spec.memory.limit)
+    gpu = f"{asked.gpu:g} GPU" if asked.gpu != "auto" else "a share of a GPU by its memory"
+    console.print(f"resources per trial: {asked.cpu:g} CPU, {gpu} (CPU alone where there is no GPU)", highlight=False)
+    if device.capacity_bytes is None or not (device.type == "cpu" or asked.gpu == "auto"):
+        return
+    demands = [packing.demand_bytes(plan) for plan in plans]
+    console.print(
+        f"memory per trial with its process: {show_bytes(min(demands))} to {show_bytes(max(demands))} of "
+        f"{show_bytes(device.capacity_bytes)}",
+        highlight=False,
+    )
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

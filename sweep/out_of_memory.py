@@ -1,0 +1,61 @@
+"""What a trial keeps when memory runs out, and how it is tried once more."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sweep.files import write_text
+from sweep.names import OUT_OF_MEMORY_FILE
+from sweep.trial_model import Execution
+from sweep.units import show_bytes
+
+MOST_ATTEMPTS = 2
+
+
+class OutOfMemoryError(Exception):
+    """A trial ran out of memory; the message says how much was predicted, reached and allowed."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a trial that ran out of memory.
+
+    Attributes:
+        during: "training" or "judging".
+        windows_per_pass, blocks_recomputed: how it was executed.
+        predicted_bytes: the predicted peak, if there was a prediction.
+        reached_bytes: what was allocated at most, with the allocation that failed.
+        limit_bytes: what the process was allowed; None without a limit of ours.
+    """
+
+    during: str
+    windows_per_pass: int
+    blocks_recomputed: bool
+    predicted_bytes: int | None
+    reached_bytes: int
+    limit_bytes: int | None
+
+    def __str__(self) -> str:
+        predicted = show_bytes(self.predicted_bytes) if self.predicted_bytes is not None else "nothing"
+        limit = f" of {show_bytes(self.limit_bytes)} allowed" if self.limit_bytes is not None else ""
+        again = ", blocks recomputed" if self.blocks_recomputed else ""
+        return (
+            f"in {self.during} with {self.windows_per_pass} windows per pass{again}: "
+            f"predicted {predicted}, reached {show_bytes(self.reached_bytes)}{limit}"
+        )
+
+    def smaller(self) -> Execution:
+        """How to try once more: half the micro-batch, and from a single window activation checkpointing."""
+        return Execution(max(1, self.windows_per_pass // 2), self.blocks_recomputed or self.windows_per_pass == 1)
+
+
+def read_attempts(folder: Path) -> list[Attempt]:
+    """The attempts at the trial of this directory that ran out of memory, oldest first."""
+    path = folder / OUT_OF_MEMORY_FILE
+    return [Attempt(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+
+def add_attempt(folder: Path, attempt: Attempt) -> None:
+    """Keep an attempt that ran out of memory."""
+    attempts = [*read_attempts(folder), attempt]
+    write_text(folder / OUT_OF_MEMORY_FILE, json.dumps([asdict(one) for one in attempts], indent=2))
