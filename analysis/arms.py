@@ -8,20 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.results import (
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    NOT_STARTED,
-    REPEATED,
-    REPLICATE_FIELD,
-    STOPPED,
-    Results,
-)
+from analysis.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
+from analysis.results import REPLICATE_FIELD, Results
 from analysis.statistics import Interval, mean_interval, wilson_interval
-
-BYTES = ("peak_bytes", "weight_bytes", "gradient_bytes", "optimizer_state_bytes", "retained_delta_bytes")
 
 
 @dataclass(frozen=True)
@@ -60,8 +49,8 @@ class Arm:
 
     @property
     def trained(self) -> bool:
-        """Whether its memory and speed are those of training: it took steps and did not fail at an arbitrary point."""
-        return self.outcome != FAILED and self.largest("step") > 0
+        """Whether its memory and speed are those of training: it took steps and did not fail somewhere by accident."""
+        return self.outcome not in FAILURES and self.largest("step") > 0
 
     @property
     def seeds(self) -> list[int]:
@@ -177,7 +166,7 @@ def collect(results: Results) -> list[Arm]:
 
 
 def _used(trials: pd.DataFrame) -> pd.DataFrame:
-    for outcome in (FINISHED, DIVERGED, STOPPED, INTERRUPTED, FAILED, NOT_STARTED):
+    for outcome in (FINISHED, DIVERGED, STOPPED, INTERRUPTED, *FAILURES, NOT_STARTED):
         found = trials[trials["outcome"] == outcome]
         if len(found) and outcome in (STOPPED, INTERRUPTED) and "step" in found:
             found = found[found["step"] == found["step"].max()]  # a mean over different lengths would mean nothing

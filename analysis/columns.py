@@ -7,9 +7,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.arms import Arm
-from analysis.results import DIVERGED, FAILED, FINISHED, show_field
+from analysis.outcomes import DIVERGED, FAILURES, FINISHED
+from analysis.results import show_field
 from analysis.statistics import Interval
 from sweep.names import METRIC
+from sweep.units import show_bytes as in_largest_unit
 
 MISSING = "–"
 GIB = 2**30
@@ -72,12 +74,7 @@ def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
 
 def show_bytes(value: float) -> str:
     """Bytes in the largest binary unit of which there is at least one."""
-    if not math.isfinite(value):
-        return MISSING
-    for size, unit, digits in ((GIB, "GiB", 2), (MIB, "MiB", 1), (2**10, "KiB", 1)):
-        if abs(value) >= size:
-            return f"{value / size:,.{digits}f} {unit}"
-    return f"{value:,.0f} B"
+    return in_largest_unit(value) if math.isfinite(value) else MISSING
 
 
 def show_count(value: float) -> str:
@@ -136,7 +133,7 @@ def _speed() -> list[Column]:
 
 
 def _state(arm: Arm) -> str:
-    if arm.outcome in (FINISHED, FAILED) or "step" not in arm.used:
+    if arm.outcome in (FINISHED, *FAILURES) or "step" not in arm.used:
         return arm.outcome
     if arm.outcome == DIVERGED and (steps := arm.values("diverged_step")):
         return f"{DIVERGED} at step {show_number(min(steps), 0)}"
@@ -178,4 +175,4 @@ def _bytes(arm: Arm, name: str) -> str:
 
 def _measured(arm: Arm, text: str) -> str:
     """A failed trial ended somewhere by accident: its numbers stay in curves.csv and out of the comparison."""
-    return MISSING if arm.outcome == FAILED else text
+    return MISSING if arm.outcome in FAILURES else text

@@ -10,10 +10,14 @@ import yaml
 
 from analysis.arms import collect
 from analysis.columns import MISSING
-from analysis.figures import Drawing, arm_styles, draw_losses, draw_memory, draw_win_rates
+from analysis.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.findings import Finding, find
-from analysis.published import REMARKS, comparability, compare_published, whole_states
-from analysis.results import FINISHED, Results, show_field
+from analysis.memory import MemorySection, collect_memory, describe_memory
+from analysis.memory_figure import draw_memory
+from analysis.outcomes import FINISHED
+from analysis.published import GPU_MEMORY, REMARKS, comparability, compare_published
+from analysis.published_memory import PublishedMemory, explain_memory
+from analysis.results import Results, show_field
 from analysis.tables import ComparisonTable, build_tables
 from sweep.names import DEVICE
 
@@ -33,8 +37,10 @@ class Content:
     findings: list[Finding]
     tables: list[ComparisonTable]
     drawings: dict[str, Drawing]
+    memory: MemorySection | None
     published: pd.DataFrame | None
     remarks: list[str]
+    published_memory: PublishedMemory | None
     unfinished: pd.DataFrame
     samples: list[dict[str, Any]]
     details: dict[str, dict[str, str]]
@@ -57,9 +63,10 @@ def gather(results: Results) -> Content:
     # Tables of the same arms, such as one of all and one by optimizer, share the drawing of the first.
     first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
     drawings = {f"loss-{table.anchor}": draw_losses(table, results.curves, styles) for table in first}
-    drawings |= {"memory": draw_memory(arms), "win-rate": draw_win_rates(arms, styles)}
+    memory = collect_memory(arms)
+    drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(arms, styles)}
     published = bool(spec.get("published_figures"))
-    states = [whole_states(arms)] if spec.get("variant") == "published" else []
+    explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
     unfinished = results.trials[results.trials["outcome"] != FINISHED]
     shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
     if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
@@ -76,8 +83,10 @@ def gather(results: Results) -> Content:
         findings=find(results, arms, tables),
         tables=tables,
         drawings={name: drawing for name, drawing in drawings.items() if drawing},
+        memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
-        remarks=[*states, comparability(arms, spec), *REMARKS] if published else [],
+        remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY]), *REMARKS] if published else [],
+        published_memory=explained,
         unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
         samples=samples(results),
         details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},

@@ -1,4 +1,4 @@
-"""The figures of a report: loss curves, memory bars and win rates, as matplotlib figures and as text of an SVG."""
+"""The figures of a report: loss curves and win rates, as matplotlib figures and as text of an SVG."""
 
 import io
 import math
@@ -13,21 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.arms import Arm
-from analysis.columns import GIB, MIB
-from analysis.results import DIVERGED, FAILED, NOT_STARTED
+from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED
 from analysis.tables import ComparisonTable
-from sweep.names import METRIC, PEAK_SOURCE, arm_label
+from sweep.names import METRIC
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 """Colours told apart with any colour vision: Okabe and Ito, "Color Universal Design" (2008), and one violet."""
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-MEMORY_PARTS = (
-    ("weights", "weight_bytes"),
-    ("gradients", "gradient_bytes"),
-    ("optimizer state", "optimizer_state_bytes"),
-)
-MEMORY_COLOURS = ("#45639c", "#3f9f94", "#e0b04a", "#b4bdc7")
-"""Apart in lightness too, and none of them the colour of an arm."""
 WIDTH = 11.0
 """Inches; the page shows a figure at about 100 pixels per inch."""
 NAMED_ARMS = 12
@@ -35,7 +27,7 @@ NAMED_ARMS = 12
 
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dde2e7"
 _PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
@@ -83,7 +75,7 @@ def arm_styles(arms: list[Arm]) -> dict[str, Style]:
     Returns:
         Style by label; the dash changes when the colours have all been used.
     """
-    drawn = sorted(arms, key=lambda arm: arm.outcome in (FAILED, NOT_STARTED))  # these need no colour of their own
+    drawn = sorted(arms, key=lambda arm: arm.outcome in (*FAILURES, NOT_STARTED))  # these need no colour of their own
     return {
         arm.label: Style(PALETTE[i % len(PALETTE)], DASHES[i // len(PALETTE) % len(DASHES)])
         for i, arm in enumerate(drawn)
@@ -101,12 +93,12 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     Returns:
         The drawing, or None where no arm has a loss to draw.
     """
-    arms = [arm for arm in table.arms if arm.outcome != FAILED and arm.values("test_loss_best")]
+    arms = [arm for arm in table.arms if arm.outcome not in FAILURES and arm.values("test_loss_best")]
     if not arms:
         return None
     ranked = sorted(arms, key=lambda arm: arm.mean("test_loss_best").estimate)
     named = {arm.label for arm in ranked[:NAMED_ARMS]}
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(
             figsize=(WIDTH, 3.6 + 0.21 * math.ceil(min(len(arms), NAMED_ARMS + 1) / 4)), layout="constrained"
         )
@@ -131,45 +123,6 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     return Drawing(f"loss-{table.anchor}", caption, figure)
 
 
-def draw_memory(arms: list[Arm]) -> Drawing | None:
-    """Peak memory of each arm, stacked from what is known of its parts.
-
-    Args:
-        arms: all arms of the sweep; arms of the same short name and the same bytes share one bar.
-
-    Returns:
-        The drawing, or None where no peak was measured.
-    """
-    bars: dict[tuple[str, tuple[float, ...]], str] = {}
-    for arm in arms:
-        parts = tuple(arm.largest(name) for _, name in MEMORY_PARTS)
-        if arm.trained and (peak := arm.largest("peak_bytes")) > 0:
-            short = arm_label(arm.config) if {"method", "rank", "optimizer"} <= set(arm.config) else arm.label
-            key = (short, (*parts, peak))
-            bars[key] = short if key in bars else arm.label
-    if not bars:
-        return None
-    unit, size = ("GiB", GIB) if max(values[-1] for _, values in bars) >= GIB else ("MiB", MIB)
-    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
-        figure = Figure(figsize=(WIDTH, 1.4 + 0.34 * len(bars)), layout="constrained")
-        axes = figure.subplots()
-        for row, (_, values) in enumerate(bars):
-            _draw_bar(axes, row, values, size)
-        axes.set_yticks(range(len(bars)), list(bars.values()))
-        axes.invert_yaxis()
-        axes.set_xlabel(f"peak memory, {unit}")
-        axes.margins(x=0.09)
-        axes.set_xlim(left=0)
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
-        handles, labels = axes.get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=4)
-    sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
-    caption = f"Peak memory and what it consists of, measured by: {', '.join(sources) or 'unknown'}."
-    return Drawing("memory", f"{caption} The rest up to the peak is activations and work space.", figure)
-
-
 def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
     """Win rate of each arm against the base model with its interval, and a tick where it wins as often as it loses.
 
@@ -180,10 +133,10 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
     Returns:
         The drawing, or None where no arm has reward metrics.
     """
-    shown = [(arm, wins) for arm in arms if arm.outcome != FAILED and (wins := arm.wins)]
+    shown = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
     if not shown:
         return None
-    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.34 * len(shown)), layout="constrained")
         axes = figure.subplots()
         for row, (arm, wins) in enumerate(shown):
@@ -211,7 +164,7 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
 def to_png(drawing: Drawing) -> bytes:
     """The drawing as a PNG on white."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         drawing.figure.savefig(buffer, format="png", dpi=160, facecolor="white", transparent=False)
     return buffer.getvalue()
 
@@ -222,7 +175,7 @@ def to_svg(drawing: Drawing) -> str:
     Ids get the drawing's name in front, since several drawings share one page.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": drawing.name}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": drawing.name}):
         drawing.figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -273,18 +226,3 @@ def _limit(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -> bo
     low = float(values[metric].min())
     axes.set_ylim(low - 0.05 * (highest - low), highest)
     return True
-
-
-def _draw_bar(axes: Axes, row: int, values: tuple[float, ...], size: int) -> None:
-    *parts, peak = values
-    left = 0.0
-    for (label, _), part, colour in zip(MEMORY_PARTS, parts, MEMORY_COLOURS, strict=False):
-        if math.isfinite(part):
-            axes.barh(row, part / size, left=left, color=colour, height=0.62, label=label)
-            left += part / size
-    if peak / size > left:
-        axes.barh(
-            row, peak / size - left, left=left, color=MEMORY_COLOURS[-1], height=0.62, label="rest up to the peak"
-        )
-    end = (max(left, peak / size), row)
-    axes.annotate(f"{peak / size:,.2f}", end, xytext=(5, 0), textcoords="offset points", va="center", color=INK)

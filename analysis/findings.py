@@ -11,7 +11,8 @@ from typing import NamedTuple
 from analysis.arms import Arm
 from analysis.columns import show_best_steps, show_bytes, show_interval, show_number
 from analysis.comparisons import ALPHA, WINDOW_FIELDS, Comparison, compare_rewards, compare_test_losses, windows
-from analysis.results import DIVERGED, FAILED, FINISHED, NOT_STARTED, REPEATED, Results, show_field
+from analysis.outcomes import DIVERGED, FAILURES, FINISHED, NOT_STARTED, OUT_OF_MEMORY, REPEATED
+from analysis.results import Results, show_field
 from analysis.statistics import holm, sign_test
 from analysis.tables import ComparisonTable, varying_fields
 from sweep.names import PEAK_SOURCE
@@ -47,7 +48,7 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
     for table in tables:
         shown = [arm for arm in table.arms if arm.outcome == FINISHED]
         labels = {arm.label for arm in shown}
-        sentences = [*_test_loss(shown), *_rewards(shown), *_memory(shown), *_learning_rates(table.arms)]
+        sentences = [*_test_loss(shown), *_rewards(shown), *_memory(shown, table.arms), *_learning_rates(table.arms)]
         if sentences and labels not in told:  # the same arms in another order show the same
             findings.append(Finding(table.title, sentences))
             told.append(labels)
@@ -229,7 +230,13 @@ def _pairs(what: str, compared: list[Comparison], direction: str, beyond: str) -
     return [" ".join(sentences)] if sentences else []
 
 
-def _memory(arms: list[Arm]) -> list[str]:
+def _memory(finished: list[Arm], arms: list[Arm]) -> list[str]:
+    """How the peaks of the finished arms of a table compare, and which of its arms have run out of memory."""
+    lost = [arm.label for arm in arms if arm.outcome == OUT_OF_MEMORY]
+    return [*_peaks(finished), *([f"Ran out of memory for good: {_join(lost)}."] if lost else [])]
+
+
+def _peaks(arms: list[Arm]) -> list[str]:
     known = sorted((arm for arm in arms if arm.values("peak_bytes")), key=lambda arm: arm.largest("peak_bytes"))
     if len(known) < 2:
         return []
@@ -266,7 +273,7 @@ def _learning_rates(arms: list[Arm]) -> list[str]:
         edge = edge or at_edge
         asides = ["an end of the range tried"] if at_edge else []
         asides += [best.shortfall] if best.shortfall else []
-        for outcome in (DIVERGED, FAILED):
+        for outcome in (DIVERGED, *FAILURES):
             lost = [show_field(arm.config["lr"]) for arm in members if arm.outcome == outcome]
             asides += [f"{_join(lost)} {outcome}"] if lost else []
         aside = f" ({'; '.join(asides)})" if asides else ""

@@ -19,12 +19,22 @@ def to_markdown(content: Content) -> str:
         parts.append(_text(" ".join(table.notes)))
         trace = [f"- {_text(label)}: {', '.join(f'`{name}`' for name in trials)}" for label, trials in table.trace]
         parts += [TRACE, "\n".join(trace)] if trace else []
-    for name, heading in (("memory", "Memory"), ("win-rate", "Win rate")):
-        if name in content.drawings:
-            parts += [f"## {heading}", *_image(content, name)]
+    if content.memory is not None:
+        memory = content.memory
+        parts += ["## Memory", _grid(memory.peaks), _grid(memory.parts), _text(" ".join(memory.notes))]
+        parts += _image(content, "memory")
+        parts += ["### Attempts that ran out of memory", _grid(memory.attempts)] if len(memory.attempts) else []
+    if "win-rate" in content.drawings:
+        parts += ["## Win rate", *_image(content, "win-rate")]
     if content.published is not None:
         remarks = "\n".join(f"- {_text(remark)}" for remark in content.remarks)
         parts += ["## Published figures beside ours", _grid(content.published), remarks]
+    if content.published_memory is not None:
+        explained = content.published_memory
+        parts += ["## The published “GPU memory”, to the byte", _grid(explained.explained)]
+        parts += [_text(" ".join(explained.explained_notes))]
+        parts += ["### Ours beside it, in bytes", _grid(explained.ours)] if len(explained.ours) else []
+        parts += [_text(" ".join(explained.ours_notes))]
     if len(content.unfinished):
         parts += ["## Trials that did not finish", _grid(content.unfinished)]
     for name, values in content.details.items():

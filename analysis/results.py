@@ -5,7 +5,6 @@ The only file of `analysis` that imports Ray, and the only one that opens the di
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +14,23 @@ import pandas as pd
 import yaml
 from ray.tune import ExperimentAnalysis
 
+from analysis.outcomes import LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
 from sweep.errors import UserError
-from sweep.names import DEVICE, METRIC, PEAK_SOURCE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, arm_label
-
-FINISHED = "finished"
-DIVERGED = "diverged"
-STOPPED = "stopped early"
-FAILED = "failed"
-INTERRUPTED = "interrupted"
-NOT_STARTED = "not started"
-REPEATED = "repeated"
+from sweep.names import (
+    DEVICE,
+    METRIC,
+    OUT_OF_MEMORY_FILE,
+    PEAK_SOURCE,
+    RESPONSES_FILE,
+    SPEC_FILE,
+    SWEEP_FILE,
+    arm_label,
+)
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
-LOSS_COLUMNS = ("train_loss", "test_loss")
-_EXCEPTION_LINE = re.compile(r"^(?:ray\.exceptions\.RayTaskError\()?([A-Za-z_][\w.]*)\)?: (.*)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Results:
         curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
         responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl;
             `index` is the number of the line, so that a lost line moves no other prompt.
+        attempts: one row per attempt at a trial that ran out of memory, oldest first, whatever became of the trial:
+            `trial`, `arm`, `seed`, `outcome` and the keys of out_of_memory.json.
         spec: the resolved spec.
         sweep: versions, hardware, data and times.
         configs: the TrialConfig of each trial, by directory name; empty where it is lost.
@@ -54,6 +55,7 @@ class Results:
     trials: pd.DataFrame
     curves: pd.DataFrame
     responses: pd.DataFrame
+    attempts: pd.DataFrame
     spec: dict[str, Any]
     sweep: dict[str, Any]
     configs: dict[str, dict[str, Any]]
@@ -83,14 +85,12 @@ def load(directory: Path) -> Results:
     reports = {trial.trial_id: _read_rows(Path(trial.path) / "result.json") for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(configs.values())
-    trials, curves, responses = [], [], []
+    trials, curves, responses, attempts = [], [], [], []
     first: dict[str, str] = {}
-    for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not _has_finished(reports[t.trial_id]))):
+    for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not has_finished(reports[t.trial_id]))):
         config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
         key = {"trial": path.name, "arm": labels.get(arm_key(config), "unknown config")}
-        reason = failure_reason(trial.get_error()) if trial.status == "ERROR" else ""
-        outcome = _outcome(trial.status, reason, rows)
-        reason = reason or _why(outcome, rows)
+        outcome, reason = outcome_of(trial.status, trial.get_error(), rows)
         original = first.setdefault(json.dumps(config, sort_keys=True, default=str), path.name) if config else path.name
         if original != path.name:  # a search that proposes a config twice gets the same rows again: no replicate
             outcome, reason, rows = REPEATED, f"the config of {original} once more", []
@@ -98,13 +98,15 @@ def load(directory: Path) -> Results:
         trials.append({**row, **summarize(rows)})
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
-        answers = [] if outcome == REPEATED else _read_lines(path / RESPONSES_FILE)
-        responses += [{**key, "seed": seed, **answer, "index": i} for i, answer in answers]
+        if outcome != REPEATED:
+            responses += [{**key, "seed": seed, **one, "index": i} for i, one in _read_lines(path / RESPONSES_FILE)]
+            attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in _attempts(path)]
     return Results(
         directory=directory,
         trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),
         curves=pd.DataFrame(curves, columns=None if curves else ["trial", "arm", "seed", "step", *LOSS_COLUMNS]),
         responses=pd.DataFrame(responses, columns=None if responses else ["trial", "arm", "seed", "index"]),
+        attempts=pd.DataFrame(attempts, columns=None if attempts else ["trial", "arm", "seed", "outcome"]),
         spec=_mapping(directory / SPEC_FILE),
         sweep=_mapping(directory / SWEEP_FILE),
         configs={Path(trial.path).name: configs[trial.trial_id] for trial in found},
@@ -162,13 +164,13 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     if speeds:
         values["tokens_per_second"] = float(pd.Series(speeds).median())
     tests = [
-        (row["test_loss"], row["step"]) for row in rows if _finite(row.get("test_loss")) and _finite(row.get("step"))
+        (row["test_loss"], row["step"]) for row in rows if finite(row.get("test_loss")) and finite(row.get("step"))
     ]
     if tests:
         values["test_loss_best"], values["test_loss_best_step"] = min(tests)
         trained = [loss for loss, step in tests if step > 0]
         values["test_loss_last10_mean"] = sum(trained[-10:]) / 10 if len(trained) >= 10 else math.nan
-    if (step := _first_divergence(rows)) is not None:
+    if (step := first_divergence(rows)) is not None:
         values |= {"diverged_step": step, "test_loss_last10_mean": math.nan}  # older losses would pass for final ones
     return values
 
@@ -185,7 +187,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     read = [row for _, row in _read_lines(path)]
     rows: list[dict[str, Any]] = []
     for row in read:
-        if _finite(row.get("step")):
+        if finite(row.get("step")):
             while rows and rows[-1]["step"] > row["step"]:
                 rows.pop()
             # A last row with the rewards alone keeps the losses of its step.
@@ -206,6 +208,12 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         if isinstance(row, dict):
             found.append((number, row))
     return found
+
+
+def _attempts(path: Path) -> list[dict[str, Any]]:
+    """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
+    content = _parsed(path / OUT_OF_MEMORY_FILE)
+    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,65 +237,22 @@ def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]
     """Order of trials in a report: full before LoRA, then rank, optimizer from plain to elaborate, learning rate."""
     numbers = [config.get(name) for name in ("lr", REPLICATE_FIELD)]
     optimizer = OPTIMIZERS.index(config["optimizer"]) if config.get("optimizer") in OPTIMIZERS else len(OPTIMIZERS)
-    lr, seed = (float(number or 0) if _finite(number) else 0.0 for number in numbers)
+    lr, seed = (float(number or 0) if finite(number) else 0.0 for number in numbers)
     return config.get("method") != "full", float(config.get("rank") or 0), optimizer, lr, seed
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _first_divergence(rows: list[dict[str, Any]]) -> int | None:
-    """Step of the first report whose loss is there but is no finite number."""
-    for row in rows:
-        # Before the first step there is no train loss; a search that aims at it gets a NaN there.
-        if row.get("step") and any(name in row and not _finite(row[name]) for name in LOSS_COLUMNS):
-            return int(row["step"])
-    return None
-
-
-def _outcome(status: str, reason: str, rows: list[dict[str, Any]]) -> str:
-    if status == "ERROR":
-        # A sweep ends a trial with this exception as soon as its loss is no finite number.
-        return DIVERGED if reason.startswith(FloatingPointError.__name__) else FAILED
-    if _first_divergence(rows) is not None:
-        return DIVERGED
-    if _has_finished(rows):
-        return FINISHED
-    if status == "TERMINATED":
-        return STOPPED
-    return INTERRUPTED if rows else NOT_STARTED
-
-
-def _has_finished(rows: list[dict[str, Any]]) -> bool:
-    return any(row.get("finished") for row in rows)
-
-
-def _why(outcome: str, rows: list[dict[str, Any]]) -> str:
-    last = rows[-1].get("step", 0) if rows else 0
-    if outcome == DIVERGED:
-        return f"the loss was no finite number from step {_first_divergence(rows)} on"
-    if outcome in (STOPPED, INTERRUPTED):
-        return f"{outcome} after step {last}"
-    return "never reported" if outcome == NOT_STARTED else ""
-
-
-def failure_reason(error: str | None) -> str:
-    """Type and message of the exception under Ray's wrapper, from the text of the trial's last failure."""
-    lines = [line.rstrip() for line in (error or "").split("Failure # ")[-1].splitlines() if line.strip()]
-    for line in reversed(lines):
-        if found := _EXCEPTION_LINE.match(line):
-            return f"{found[1]}: {found[2]}"
-    dead = [line.strip() for line in lines if "worker process has died" in line or "Worker exit" in line]
-    return " ".join(dead) or (lines[-1].strip() if lines else "no error was recorded")
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     """A YAML or JSON file as a mapping; empty where it is missing, cut or something else."""
+    content = _parsed(path)
+    return content if isinstance(content, dict) else {}
+
+
+def _parsed(path: Path) -> object:
+    """The content of a YAML or JSON file; None where it is missing or cut."""
     try:
         text = path.read_text(encoding="utf-8")
         # YAML 1.1 takes JSON's 1e-05 for a text, so each format has its own reader.
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        parsed: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return None
+    return parsed

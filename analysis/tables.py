@@ -10,7 +10,8 @@ import pandas as pd
 from analysis.arms import Arm
 from analysis.columns import MISSING, columns_for
 from analysis.comparisons import windows
-from analysis.results import FINISHED, OPTIMIZERS, REPLICATE_FIELD, show_field
+from analysis.outcomes import FINISHED
+from analysis.results import OPTIMIZERS, REPLICATE_FIELD, show_field
 from sweep.names import PEAK_SOURCE
 
 DEPENDENT_FIELDS = ("rank", "alpha", "targets", "also_train", "momentum", "betas")

@@ -1,5 +1,6 @@
 """A limit to what this process allocates for tensors, and how to recognise that memory has run out."""
 
+import ctypes
 import re
 import resource
 import sys
@@ -39,6 +40,17 @@ def limit_memory(device: torch.device, limit_bytes: int | None) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         soft = hard if limit_bytes is None else _data_bytes() + limit_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def keep_large_tensors_apart() -> None:
+    """Have the C library map every tensor of 8 MiB or more by itself, for good, so that gaps in its heap stay small.
+
+    glibc raises this threshold to 32 MiB by itself, which is up to 5 % faster and takes up to twice the memory of the
+    tensors. Under a tight limit the memory is worth more.
+    """
+    if sys.platform == "linux":
+        M_MMAP_THRESHOLD = -3  # malloc.h
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 8 * 2**20)
 
 
 def _data_bytes() -> int:

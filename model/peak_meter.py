@@ -90,6 +90,14 @@ class PeakMeter:
             self.reserved_peak_bytes = torch.cuda.max_memory_reserved(self._device)
             self.retained_delta_bytes = torch.cuda.memory_allocated(self._device) - self.baseline_bytes
 
+    def at_failure(self) -> tuple[int, int]:
+        """The peak so far, and what is allocated now that a step has failed and its tensors are still there.
+
+        On a CPU the latter is known of accounted steps alone; afterwards it is what lies between steps.
+        """
+        self.read()
+        return self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes
+
     def state_dict(self) -> dict[str, Any]:
         """The figures so far, to be carried over a stop."""
         self.read()
@@ -101,13 +109,17 @@ class PeakMeter:
             "counted": self._counted.as_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue with the figures of a stopped run; the baseline stays what it was before the run's state came."""
-        self.peak_bytes = state["peak_bytes"]
-        self.reserved_peak_bytes = state["reserved_peak_bytes"]
+    def load_state_dict(self, state: dict[str, Any], as_before: bool) -> None:
+        """Continue with the figures of a stopped run; the baseline stays what it was before the run's state came.
+
+        Unless the run goes on `as_before`, with the same micro-batches, its peak is measured anew.
+        """
         self.retained_delta_bytes = state["retained_delta_bytes"]
-        self._accounted = state["accounted"]
-        self._counted = MemoryParts(**state["counted"])
+        if as_before:
+            self.peak_bytes = state["peak_bytes"]
+            self.reserved_peak_bytes = state["reserved_peak_bytes"]
+            self._accounted = state["accounted"]
+            self._counted = MemoryParts(**state["counted"])
 
 
 def _allocations(profiled: profile) -> tuple[int, int]:

@@ -108,7 +108,7 @@ def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, c
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
+    return Table(title=title, box=None, header_style="bold", title_justify="left", padding=(0, 1, 0, 0))
 
 
 def _cell(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The live table of a running sweep: a Ray callback that keeps one line per trial, and Rich that draws it."""
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,8 +133,9 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
 
 def _reason(trial: Any) -> str:
-    """The last line of what Ray noted of a trial's failures: type and message of the latest exception."""
-    return Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+    """The last line of what Ray noted of a trial's failures: type, without its module, and message of the latest."""
+    last = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+    return re.sub(r"^(\w+\.)+(?=\w+: )", "", last)
 
 
 def _line(config: TrialConfig) -> Line:

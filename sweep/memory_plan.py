@@ -13,7 +13,7 @@ from model.ledger import MemoryParts
 from model.predict_memory import DeviceType, predict_parts
 from model.sft import SFTRun
 from sweep.errors import UserError
-from sweep.trial import TrialConfig
+from sweep.trial import LORA_DEFAULTS, TrialConfig
 from sweep.trial_model import Execution, adapt, as_configured, build_run
 from sweep.units import as_setting, show_bytes
 
@@ -58,24 +58,31 @@ def predict(config: TrialConfig, shape: GPT2Config, device: Device, execution: E
 
 
 def plan_trial(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
-    """The execution with the fewest passes that fits into the budget; activation checkpointing is the last resort.
-
-    A step's windows are divided evenly among its passes, since an uneven division takes more memory and no less time.
+    """How a trial is executed within a budget.
 
     Raises:
-        UserError: not even one window at a time with checkpointing fits; names what would.
+        UserError: no execution fits; names what would.
+    """
+    plan = best_plan(config, shape, device, budget_bytes)
+    if budget_bytes is not None and plan.predicted.total > budget_bytes:
+        raise UserError(_no_fit(config, shape, device, plan, budget_bytes))
+    return plan
+
+
+def best_plan(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
+    """The execution with the fewest passes that fits into the budget; without one, that which takes least.
+
+    A step's windows are divided evenly among its passes, since an uneven division takes more memory and no less time.
+    Activation checkpointing comes when single windows do not fit without.
     """
     wanted = as_configured(config)
-    tried = []
-    for checkpointing in (False, True):
-        if wanted.activation_checkpointing and not checkpointing:
-            continue
+    plans = []
+    for checkpointing in (True,) if wanted.activation_checkpointing else (False, True):
         executions = [Execution(windows, checkpointing) for windows in _divisions(config, wanted.micro_batch)]
-        best = _first_that_fits(executions, lambda e: predict(config, shape, device, e), budget_bytes)
-        tried.append(best)
-        if budget_bytes is None or best.predicted.total <= budget_bytes:
-            return best
-    raise UserError(_no_fit(config, shape, device, min(tried, key=lambda p: p.predicted.total), budget_bytes))
+        plans.append(_first_that_fits(executions, lambda e: predict(config, shape, device, e), budget_bytes))
+        if budget_bytes is None or plans[-1].predicted.total <= budget_bytes:
+            return plans[-1]
+    return min(plans, key=lambda plan: plan.predicted.total)
 
 
 def _divisions(config: TrialConfig, most: int) -> list[int]:
@@ -87,46 +94,48 @@ def _divisions(config: TrialConfig, most: int) -> list[int]:
 def _first_that_fits(
     executions: list[Execution], parts: Callable[[Execution], MemoryParts], budget_bytes: int | None
 ) -> MemoryPlan:
-    """The first execution within the budget, else the last; what they take falls from first to last."""
-    low, high = 0, len(executions) - 1
+    """The first execution within the budget; without one, that which takes least.
+
+    From the second on, what they take falls. The first, if it is a single pass, can take less than the second, because
+    gradients are not there yet when its activations are.
+    """
+    first = MemoryPlan(executions[0], parts(executions[0]))
+    if budget_bytes is None or first.predicted.total <= budget_bytes or len(executions) == 1:
+        return first
+    low, high = 1, len(executions) - 1
     while low < high:
-        middle = (low + high) // 2 if low else 0  # mostly the first fits
-        if budget_bytes is None or parts(executions[middle]).total <= budget_bytes:
+        middle = (low + high) // 2
+        if parts(executions[middle]).total <= budget_bytes:
             high = middle
         else:
             low = middle + 1
-    return MemoryPlan(executions[low], parts(executions[low]))
+    found = MemoryPlan(executions[low], parts(executions[low]))
+    return found if found.predicted.total <= budget_bytes else min(first, found, key=lambda p: p.predicted.total)
 
 
-def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, best: MemoryPlan, budget_bytes: int | None) -> str:
+def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: MemoryPlan, budget_bytes: int) -> str:
     """Why a trial is refused, and which single changes would make it fit."""
-    assert budget_bytes is not None
+    lora: dict[str, Any] = {"method": "lora", "rank": 8, **LORA_DEFAULTS}
     changes: dict[str, dict[str, Any]] = {
-        f"block_size {config.block_size // 2}": {"block_size": config.block_size // 2},
-        f"block_size {config.block_size // 4}": {"block_size": config.block_size // 4},
         "precision bf16": {"precision": "bf16"},
-        "method lora (rank 8)": {
-            "method": "lora", "rank": 8, "alpha": 32.0, "also_train": (),
-            "targets": ("attention_in", "attention_out", "mlp_in", "mlp_out"),
-        },
         "optimizer sgd": {"optimizer": "sgd", "momentum": None, "betas": None},
-    }  # fmt: skip
+        **({"method lora, rank 8": lora} if config.method == "full" else {}),
+        **{f"block_size {size}": {"block_size": size} for size in (config.block_size // 2, config.block_size // 4)},
+    }
     enough = []
     for name, change in changes.items():
-        if all(getattr(config, field) == value for field, value in change.items()) or 0 in change.values():
-            continue
-        if config.method == "lora" and "method" in change:
-            continue
         changed = config.model_copy(update=change)
-        peak = predict(changed, shape, device, best.execution).total
+        if changed == config or changed.block_size == 0:
+            continue
+        peak = predict(changed, shape, device, least.execution).total
         if peak <= budget_bytes:
             enough.append(f"{name} ({show_bytes(peak)})")
-    peak = best.predicted.total
-    fits = f"{', '.join(enough)}, or " if enough else ""
+    peak = least.predicted.total
+    windows = least.execution.micro_batch
     return (
-        f"memory.budget: {config.label} is predicted to take {show_bytes(peak)} at its least, one window at a time "
-        f"with activation checkpointing, and the budget is {show_bytes(budget_bytes)}; it would fit "
-        f"with {fits}a budget of {as_setting(peak)}"
+        f"memory.budget: {config.label} is predicted to take {show_bytes(peak)} at its least (windows per pass: "
+        f"{windows}, with activation checkpointing), and the budget is {show_bytes(budget_bytes)}; it would fit with "
+        f"{', '.join([*enough, ''])}{'or ' if enough else ''}a budget of {as_setting(peak)}"
     )
 
 

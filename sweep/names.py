@@ -17,7 +17,7 @@ An experiment directory looks like this; it is the only interface between a swee
         suggested.json         what a search algorithm chose the trial's config by
         diverged.txt           why a trial whose loss was no finite number any more will not be tried again
         out_of_memory.json     a list of the attempts that ran out of memory: `during`, `windows_per_pass`,
-                               `blocks_recomputed`, `predicted_bytes`, `reached_bytes`, `limit_bytes` (null: none)
+                               `blocks_recomputed`, `predicted_bytes`, `reached_bytes`, `asked_bytes`, `limit_bytes`
         finished.json          every row of a finished trial; --resume replays it instead of training again
         trained.safetensors    what was trained: the adapters alone, or the full weights
         responses.jsonl        every prompt, response and score of the trial

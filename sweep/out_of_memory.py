@@ -4,9 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from transformers import GPT2Config
+
 from sweep.files import write_text
+from sweep.memory_plan import Device, MemoryPlan, best_plan
 from sweep.names import OUT_OF_MEMORY_FILE
-from sweep.trial_model import Execution
+from sweep.trial import TrialConfig
 from sweep.units import show_bytes
 
 MOST_ATTEMPTS = 2
@@ -24,8 +27,9 @@ class Attempt:
         during: "training" or "judging".
         windows_per_pass, blocks_recomputed: how it was executed.
         predicted_bytes: the predicted peak, if there was a prediction.
-        reached_bytes: what was allocated at most, with the allocation that failed.
-        limit_bytes: what the process was allowed; None without a limit of ours.
+        reached_bytes: what tensors had at most, with the allocation that failed.
+        asked_bytes: what that allocation asked for; 0 if nobody says.
+        limit_bytes: what the process was allowed, other things than tensors included; None without a limit of ours.
     """
 
     during: str
@@ -33,20 +37,31 @@ class Attempt:
     blocks_recomputed: bool
     predicted_bytes: int | None
     reached_bytes: int
+    asked_bytes: int
     limit_bytes: int | None
 
     def __str__(self) -> str:
         predicted = show_bytes(self.predicted_bytes) if self.predicted_bytes is not None else "nothing"
-        limit = f" of {show_bytes(self.limit_bytes)} allowed" if self.limit_bytes is not None else ""
+        limit = f"; the process is allowed {show_bytes(self.limit_bytes)}" if self.limit_bytes is not None else ""
         again = ", blocks recomputed" if self.blocks_recomputed else ""
         return (
             f"in {self.during} with {self.windows_per_pass} windows per pass{again}: "
             f"predicted {predicted}, reached {show_bytes(self.reached_bytes)}{limit}"
         )
 
-    def smaller(self) -> Execution:
-        """How to try once more: half the micro-batch, and from a single window activation checkpointing."""
-        return Execution(max(1, self.windows_per_pass // 2), self.blocks_recomputed or self.windows_per_pass == 1)
+
+def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt: Attempt) -> MemoryPlan:
+    """How to try once more: with half the windows per pass or fewer, in half of the memory that it had reached.
+
+    Other things than tensors, and the gaps between tensors, have taken their part of the rest.
+    """
+    halved = config.model_copy(
+        update={
+            "micro_batch": max(1, attempt.windows_per_pass // 2),
+            "activation_checkpointing": attempt.blocks_recomputed or attempt.windows_per_pass == 1,
+        }
+    )
+    return best_plan(halved, shape, device, attempt.reached_bytes // 2)
 
 
 def read_attempts(folder: Path) -> list[Attempt]:

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from model.gpt2_lora import save_trained
 from model.memory_limit import asked_bytes, limit_memory, ran_out_of_memory
 from model.peak_meter import PeakMeter
 from model.sft import SFTRun
+from sweep.base_shape import read_shape
 from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
 from sweep.judging import judge, release_memory
@@ -35,7 +37,7 @@ from sweep.names import (
     SUGGESTED_FILE,
     TRAINED_FILE,
 )
-from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts
+from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts, smaller_plan
 from sweep.trial import TrialConfig
 from sweep.trial_metrics import device_name, memory_metrics
 from sweep.trial_model import as_configured, build_model, build_run
@@ -84,10 +86,13 @@ class TrialRun:
         self._saved_at = time.monotonic()
         self._run: SFTRun | None = None
         self._meter: PeakMeter | None = None
-        self._predicted = plan.predicted if plan else None
         self._limit_bytes = limit_bytes
         attempts = read_attempts(self.folder)
-        self._execution = attempts[-1].smaller() if attempts else plan.execution if plan else as_configured(config)
+        if attempts:
+            shape = read_shape(inputs.base_model, "model.name")
+            plan = smaller_plan(config, shape, inputs.packing.device, attempts[-1])
+        self._predicted = plan.predicted if plan else None
+        self._execution = plan.execution if plan else as_configured(config)
         if suggested is not None and not (self.folder / SUGGESTED_FILE).exists():
             write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
@@ -132,7 +137,9 @@ class TrialRun:
         except Exception as error:
             if not ran_out_of_memory(error):
                 raise
-            reached = (self._meter.peak_bytes if self._meter else 0) + asked_bytes(error)
+            peak_bytes, live_bytes = self._meter.at_failure() if self._meter else (0, 0)
+            asked = asked_bytes(error)
+            reached = max(peak_bytes, live_bytes + asked)
             traceback.clear_frames(error.__traceback__)  # they hold tensors
         during = "judging" if self._unjudged is not None else "training"
         attempt = Attempt(
@@ -141,6 +148,7 @@ class TrialRun:
             blocks_recomputed=self._execution.activation_checkpointing,
             predicted_bytes=self._predicted.total if self._predicted else None,
             reached_bytes=reached,
+            asked_bytes=asked,
             limit_bytes=self._limit_bytes,
         )
         self.close()
@@ -282,6 +290,7 @@ class TrialRun:
             "config": self.config.name,
             "run": self._run.state_dict(),
             "meter": self._meter.state_dict(),
+            "execution": asdict(self._execution),
             "rows": self.rows if rows is None else rows,
             "unjudged": self._unjudged,
             "train_seconds": self._train_seconds,
@@ -305,7 +314,7 @@ class TrialRun:
             raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
         self._run.load_state_dict(state["run"])
         self._first_step = self._run.step
-        self._meter.load_state_dict(state["meter"])
+        self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self._execution))
         self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
 

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from analysis.results import FINISHED, Results, arm_key, label_arms, summarize
+from analysis.outcomes import FINISHED
+from analysis.results import Results, arm_key, label_arms, summarize
 
 STEPS = 40
 TEST_EVERY = 10
@@ -59,8 +60,20 @@ ARMS: list[dict[str, Any]] = [
     {"optimizer": "adafactor"},  # fails in its second report
     {"optimizer": "muon", "lr": 1.0},  # diverges in its third report
     {"optimizer": "muon", "lr": 0.1},  # is ended in its second report because its loss is no number
+    {"rank": 100, "optimizer": "momentum"},  # runs out of memory in its second report, for good
 ]
 FINAL_TEST_LOSS = {"full": 1.38, 1: 2.00, 10: 1.98, 100: 1.97}
+RAN_OUT = {"during": "training", "windows_per_pass": 8, "blocks_recomputed": False}
+ATTEMPTS: dict[tuple[Any, str], list[dict[str, Any]]] = {
+    (100, "adamw"): [{**RAN_OUT, "predicted_bytes": 1400 * MIB, "reached_bytes": 1500 * MIB, "limit_bytes": None}],
+    (100, "momentum"): [
+        {**RAN_OUT, "windows_per_pass": windows, "predicted_bytes": predicted, "reached_bytes": reached * MIB,
+         "asked_bytes": asked * MIB, "limit_bytes": 1250 * MIB}
+        for windows, predicted, reached, asked in ((8, 1224 * MIB, 1300, 90), (4, None, 1260, 60))
+    ],
+}  # fmt: skip
+"""What out_of_memory.json holds, by rank and optimizer: the first trial finishes with fewer windows, the second never.
+"""
 STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw": 2, "adafactor": 1, "muon": 1}
 WINS = {"full": 34, 1: 26, 10: 20, 100: 21}
 
@@ -117,19 +130,34 @@ def rows(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def memory(config: dict[str, Any]) -> dict[str, Any]:
-    """Memory figures in whole MiB: 500 of weights, gradients of 10 (LoRA) or 500 (full), whole optimizer states."""
+    """Memory figures in whole MiB: 500 of weights, gradients of 10 (LoRA) or 500 (full), whole optimizer states.
+
+    The other 700 of the peak are 100 of logits and 600 of activations; predicted are 4 more (with SGD 10 less).
+    """
     trains = (10 if config["method"] == "lora" else 500) * MIB
     state = STATES[config["optimizer"]] * trains
+    predicted = (590 if config["optimizer"] == "sgd" else 604) * MIB
     return {
         "weight_bytes": 500 * MIB,
         "gradient_bytes": trains,
         "optimizer_state_bytes": state,
         "peak_bytes": 500 * MIB + trains + state + 700 * MIB,
+        **parts("peak", trains, state, 600 * MIB),
+        "predicted_peak_bytes": 500 * MIB + trains + state + 100 * MIB + predicted,
+        **parts("predicted", trains, state, predicted),
+        "windows_per_pass": 4 if (config["rank"], config["optimizer"]) == (100, "adamw") else config["micro_batch"],
+        "blocks_recomputed": 0,
         "retained_delta_bytes": 16 * MIB + state,
         "peak_source": "cpu tensors",
         "trainable_parameters": trains // 4,
         "total_parameters": 125 * MIB,
     }
+
+
+def parts(prefix: str, gradients: int, state: int, activations: int) -> dict[str, int]:
+    """The columns of a peak's parts."""
+    sizes = {"weight": 500 * MIB, "gradient": gradients, "optimizer_state": state, "logits": 100 * MIB}
+    return {f"{prefix}_{name}_bytes": size for name, size in {**sizes, "activation": activations}.items()}
 
 
 def margins(config: dict[str, Any]) -> list[float]:
@@ -172,6 +200,10 @@ def responses(config: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+class OutOfMemoryError(Exception):
+    """Of the name that a sweep's own has; sweep.out_of_memory would bring torch along."""
+
+
 def make(target: Path) -> None:
     """Run the trials under Ray Tune, with `target` as the experiment directory."""
     import ray
@@ -185,6 +217,8 @@ def make(target: Path) -> None:
                 ("muon", 0.1): FloatingPointError("test loss became nan by step 10"),
             }
             self.fails = failures.get((config["optimizer"], config["lr"]))
+            if (config["rank"], config["optimizer"]) == (100, "momentum"):
+                self.fails = OutOfMemoryError("in training with 4 windows per pass: reached 1.23 GiB")
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.setup(new_config)
@@ -212,8 +246,11 @@ def make(target: Path) -> None:
         ),
     )
     for result in tuner.fit():
+        config = result.config or {}
+        if attempts := ATTEMPTS.get((config.get("rank"), config.get("optimizer", ""))):
+            Path(result.path, "out_of_memory.json").write_text(json.dumps(attempts))
         if result.metrics and result.metrics.get("wins") is not None:
-            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in responses(result.config or {}))
+            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in responses(config))
             Path(result.path, "responses.jsonl").write_text("".join(lines))
     ray.shutdown()
     (target / "spec.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
@@ -256,6 +293,7 @@ def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
         trials=pd.DataFrame(trials),
         curves=pd.DataFrame(curves),
         responses=pd.DataFrame(answers if answered else [], columns=None if answered else ["trial", "arm", "index"]),
+        attempts=pd.DataFrame(columns=["trial", "arm", "seed", "outcome"]),
         spec={},
         sweep={},
         configs=configs,

@@ -241,6 +241,15 @@ def test_learning_rate_that_diverged_belongs_to_the_range_tried() -> None:
     assert "an end of the range" not in said
 
 
+def test_learning_rate_that_ran_out_of_memory_belongs_to_the_range_tried_and_is_told() -> None:
+    results = synthetic.in_memory({"lr": 1e-4}, {"lr": 1e-3}, {"lr": 1e-2, "outcome": "out of memory"})
+    results.trials["test_loss"] = [2.2, 2.0, 1.0]
+    said = text_of(results, [{"title": "Rates", "factor": "lr"}])["Rates"]
+    assert "Lowest last test loss: lora r1 adamw lr=0.001" in said
+    assert "0.001 (0.01 out of memory) for all." in said
+    assert "Ran out of memory for good: lora r1 adamw lr=0.01." in said
+
+
 def test_best_steps_of_several_seeds_are_told_as_a_range() -> None:
     results = synthetic.in_memory(*[{"method": "full", "rank": None, "seed": seed} for seed in (1, 2)])
     results.trials["test_loss_best_step"] = [20, 40]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import results
+from analysis import outcomes, results
 from sweep.errors import UserError
 from tests import synthetic_experiment as synthetic
 
@@ -40,7 +40,7 @@ def append(path: Path, *rows: dict[str, Any]) -> None:
 def test_numbers_of_a_finished_trial_are_those_of_the_last_line_of_its_result_json(loaded: results.Results) -> None:
     trial = trial_of(loaded, "lora r100 adamw")
     last = json.loads((loaded.directory / trial["trial"] / "result.json").read_text().splitlines()[-1])
-    assert trial["outcome"] == results.FINISHED
+    assert trial["outcome"] == outcomes.FINISHED
     for name in ("test_loss", "train_loss", "peak_bytes", "optimizer_state_bytes", "wins", "win_rate"):
         assert trial[name] == last[name]
 
@@ -57,7 +57,8 @@ def test_speed_is_the_median_over_reports(loaded: results.Results) -> None:
 
 
 def test_every_trial_has_a_row_whatever_became_of_it(loaded: results.Results) -> None:
-    assert loaded.trials["outcome"].value_counts().to_dict() == {"finished": 7, "diverged": 2, "failed": 1}
+    expected = {"finished": 7, "diverged": 2, "failed": 1, "out of memory": 1}
+    assert loaded.trials["outcome"].value_counts().to_dict() == expected
     assert len(loaded.trials) == len(synthetic.ARMS)
 
 
@@ -76,12 +77,12 @@ def test_reason_of_a_failure_is_the_exception_and_not_rays_wrapper(loaded: resul
     ],
 )
 def test_reason_is_found_in_the_texts_that_ray_leaves(error: str | None, reason: str) -> None:
-    assert reason in results.failure_reason(error)
+    assert reason in outcomes.failure_reason(error)
 
 
 def test_diverged_trial_says_from_which_step_on(loaded: results.Results) -> None:
     trial = trial_of(loaded, "lora r1 muon lr=1")
-    assert trial["outcome"] == results.DIVERGED
+    assert trial["outcome"] == outcomes.DIVERGED
     assert trial["reason"] == "the loss was no finite number from step 20 on"
 
 
@@ -89,8 +90,51 @@ def test_trial_that_was_ended_because_its_loss_was_no_number_has_diverged_and_no
     loaded: results.Results,
 ) -> None:
     trial = trial_of(loaded, "lora r1 muon lr=0.1")
-    assert trial["outcome"] == results.DIVERGED
+    assert trial["outcome"] == outcomes.DIVERGED
     assert trial["reason"] == "FloatingPointError: test loss became nan by step 10"
+
+
+def test_trial_that_ran_out_of_memory_for_good_has_an_outcome_of_its_own(loaded: results.Results) -> None:
+    trial = trial_of(loaded, "lora r100 momentum")
+    assert trial["outcome"] == outcomes.OUT_OF_MEMORY
+    assert trial["reason"] == "OutOfMemoryError: in training with 4 windows per pass: reached 1.23 GiB"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ("sweep.out_of_memory.OutOfMemoryError: in judging\n", "out of memory"),
+        ("torch.OutOfMemoryError: CUDA out of memory.\n", "out of memory"),
+        ("OutOfMemoryError: out\n", "out of memory"),
+        ("ValueError: not the OutOfMemoryError: you think\n", "failed"),
+        ("Failure # 1\ntorch.OutOfMemoryError: out.\nFailure # 2\nOSError: second\n", "failed"),
+    ],
+)
+def test_memory_ran_out_where_the_last_exception_says_so(error: str, outcome: str) -> None:
+    found, reason = outcomes.outcome_of("ERROR", error, [])
+    assert found == outcome
+    assert not reason.startswith(("sweep.", "torch."))
+
+
+def test_trial_that_ran_out_of_memory_once_and_then_finished_has_finished(loaded: results.Results) -> None:
+    assert trial_of(loaded, "lora r100 adamw")["outcome"] == outcomes.FINISHED
+    (attempt,) = loaded.attempts[loaded.attempts["arm"] == "lora r100 adamw"].to_dict("records")
+    assert (attempt["outcome"], attempt["seed"], attempt["during"]) == (outcomes.FINISHED, 1, "training")
+    assert (attempt["windows_per_pass"], attempt["reached_bytes"]) == (8, 1500 * synthetic.MIB)
+
+
+def test_attempts_come_oldest_first_whatever_became_of_the_trial(loaded: results.Results) -> None:
+    mine = loaded.attempts[loaded.attempts["arm"] == "lora r100 momentum"]
+    assert mine["windows_per_pass"].tolist() == [8, 4]
+    assert set(mine["outcome"]) == {outcomes.OUT_OF_MEMORY}
+
+
+@pytest.mark.parametrize("content", ["", "[{", "{}", "[3]", '"text"'])
+def test_damaged_list_of_attempts_costs_no_more_than_its_attempts(copy: Path, content: str) -> None:
+    result_file(copy, "lora r100 adamw").with_name("out_of_memory.json").write_text(content)
+    read = results.load(copy)
+    assert trial_of(read, "lora r100 adamw")["outcome"] == outcomes.FINISHED
+    assert set(read.attempts["arm"]) == {"lora r100 momentum"}
 
 
 def test_what_a_search_algorithm_keeps_in_a_config_is_no_part_of_the_arm(loaded: results.Results) -> None:
@@ -101,7 +145,7 @@ def test_objective_that_is_not_known_before_the_first_step_is_no_divergence(copy
     path = result_file(copy, "lora r1 adamw")
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text(json.dumps({**json.loads(first), "train_loss": float("nan")}) + "\n" + "".join(rest))
-    assert trial_of(results.load(copy), "lora r1 adamw")["outcome"] == results.FINISHED
+    assert trial_of(results.load(copy), "lora r1 adamw")["outcome"] == outcomes.FINISHED
 
 
 def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Results) -> None:
@@ -113,7 +157,7 @@ def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Result
 def test_what_a_lost_attempt_reported_is_dropped(copy: Path) -> None:
     append(result_file(copy, "lora r1 adamw"), {"step": 10, "test_loss": 7.0})
     trial = trial_of(results.load(copy), "lora r1 adamw")
-    assert (trial["step"], trial["test_loss"], trial["outcome"]) == (10, 7.0, results.STOPPED)
+    assert (trial["step"], trial["test_loss"], trial["outcome"]) == (10, 7.0, outcomes.STOPPED)
 
 
 def test_row_with_rewards_alone_keeps_the_losses_of_its_step(copy: Path) -> None:

@@ -71,6 +71,13 @@ def test_failed_and_diverged_arms_stay_in_the_table_without_a_loss(tables: dict[
     assert ended["peak memory"] == "–"  # it took no step, so what it allocated is not what training takes
 
 
+def test_arm_that_ran_out_of_memory_stays_in_the_table_without_its_numbers() -> None:
+    (table,) = build_tables(arms_of({"rank": 10}, {"outcome": "out of memory"}), {})
+    row = cells(table, "lora r1 adamw")
+    assert (row["state"], row[TEST], row["win rate"], row["peak memory"]) == ("out of memory", "–", "–", "–")
+    assert cells(table, "lora r10 adamw")["peak memory"] == "1.20 GiB"
+
+
 def test_every_row_names_the_trial_directories_behind_it(tables: dict[str, ComparisonTable]) -> None:
     for label, directories in tables["LoRA rank"].trace:
         config = json.loads((synthetic.directory() / directories[0] / "params.json").read_text())
