@@ -40,7 +40,7 @@ from sweep.names import (
 from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts, smaller_plan
 from sweep.trial import TrialConfig
 from sweep.trial_metrics import device_name, memory_metrics
-from sweep.trial_model import as_configured, build_model, build_run
+from sweep.trial_model import Execution, as_configured, build_model, build_run
 from sweep.windows import open_tokens, test_window_starts, train_window_starts, windows
 
 Row = dict[str, Any]
@@ -86,13 +86,9 @@ class TrialRun:
         self._saved_at = time.monotonic()
         self._run: SFTRun | None = None
         self._meter: PeakMeter | None = None
+        self._plan = plan
         self._limit_bytes = limit_bytes
         attempts = read_attempts(self.folder)
-        if attempts:
-            shape = read_shape(inputs.base_model, "model.name")
-            plan = smaller_plan(config, shape, inputs.packing.device, attempts[-1])
-        self._predicted = plan.predicted if plan else None
-        self._execution = plan.execution if plan else as_configured(config)
         if suggested is not None and not (self.folder / SUGGESTED_FILE).exists():
             write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
@@ -103,6 +99,9 @@ class TrialRun:
         elif len(attempts) >= MOST_ATTEMPTS:
             raise OutOfMemoryError(str(attempts[-1]))
         else:
+            if attempts:
+                shape = read_shape(inputs.base_model, "model.name")
+                self._plan = smaller_plan(config, shape, inputs.packing.device, attempts[-1])
             self._surviving(self._start)
 
     def advance(self) -> Row:
@@ -130,6 +129,10 @@ class TrialRun:
         limit_memory(self._device, None)
         release_memory()
 
+    @property
+    def _execution(self) -> Execution:
+        return self._plan.execution if self._plan else as_configured(self.config)
+
     def _surviving(self, work: Callable[[], T]) -> T:
         """Do a part of the trial; if memory runs out meanwhile, take it down, let go of everything, and say so."""
         try:
@@ -146,7 +149,7 @@ class TrialRun:
             during=during,
             windows_per_pass=self._execution.micro_batch,
             blocks_recomputed=self._execution.activation_checkpointing,
-            predicted_bytes=self._predicted.total if self._predicted else None,
+            predicted_bytes=self._plan.predicted.total if self._plan else None,
             reached_bytes=reached,
             asked_bytes=asked,
             limit_bytes=self._limit_bytes,
@@ -263,7 +266,7 @@ class TrialRun:
             "test_perplexity": math.exp(min(test_loss, 700.0)),  # exp overflows a float above 709
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
-            **memory_metrics(run, self._meter, self._predicted),
+            **memory_metrics(run, self._meter, self._plan.predicted if self._plan else None),
         }
 
     def _finish(self, row: Row) -> Row:

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import random
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +27,12 @@ from transformers.utils import logging as transformers_logging
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
 from sweep.packing import Packing
+from sweep.run import main
 from sweep.spec import RewardPart
 
 END = "<|endoftext|>"
+ROOT = Path(__file__).parent.parent
+Here = Callable[..., tuple[int, str, str]]
 
 torch.set_num_threads(1)  # the tests' models are so small that threads cost them more than they give, on a busy machine
 
@@ -155,3 +162,33 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         packing=Packing(Device("cpu")),
         checkpoint_seconds=0,
     )
+
+
+def command(*arguments: object) -> list[str]:
+    """The command line of a sweep."""
+    return [sys.executable, "-m", "sweep.run", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """For the real command: a cache of the tests' own, and a terminal wide enough for whole tables."""
+    return {**os.environ, "SFT_SWEEP_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "160"}
+
+
+def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+@pytest.fixture
+def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command in this process, for what ends before Ray starts: exit code, output, errors."""
+    monkeypatch.setenv("SFT_SWEEP_CACHE", environment["SFT_SWEEP_CACHE"])
+    monkeypatch.setenv("COLUMNS", environment["COLUMNS"])
+
+    def main_here(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return main_here

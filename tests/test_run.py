@@ -23,42 +23,12 @@ from sweep.inputs import SweepInputs
 from sweep.load_spec import load_spec
 from sweep.memory_plan import Device, plan_trial
 from sweep.names import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
-from sweep.run import main
 from sweep.search_space import enumerate_trials
 from sweep.trial_run import TrialRun
-from tests.conftest import Parts
+from tests.conftest import ROOT, Here, Parts, command, run
 from tests.test_trial_run import timeless
 
-ROOT = Path(__file__).parent.parent
-Here = Callable[..., tuple[int, str, str]]
 LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "sweep.run", *map(str, arguments)]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {**os.environ, "SFT_SWEEP_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "160"}
-
-
-def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment)
-
-
-@pytest.fixture
-def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """The command in this process, for what ends before Ray starts: exit code, output, errors."""
-    monkeypatch.setenv("SFT_SWEEP_CACHE", environment["SFT_SWEEP_CACHE"])
-    monkeypatch.setenv("COLUMNS", environment["COLUMNS"])
-
-    def main_here(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return main_here
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:

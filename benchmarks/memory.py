@@ -1,0 +1,143 @@
+"""Predicted against measured peak memory, for configs drawn at random.
+
+python -m benchmarks.memory [--quick]
+"""
+
+import random
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from benchmarks.measured import run_alone
+from benchmarks.table import Row, Table, Target
+from model.ledger import MemoryParts
+from model.peak_meter import PeakMeter
+from sweep.memory_plan import Device, predict
+from sweep.trial import TrialConfig
+from sweep.trial_model import adapt, as_configured, build_run
+
+CONFIGS, SEED = 30, 4
+MIB = 2**20
+TOLERANCE = 0.10
+"""What the project promises on a CPU, of the tensors' peak; on CUDA it is 0.05 (see benchmarks/gpu.py)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trial on a base model of some shape."""
+
+    layers: int
+    width: int
+    vocabulary: int
+    config: TrialConfig
+
+    @property
+    def shape(self) -> GPT2Config:
+        """The base model's configuration."""
+        return GPT2Config(
+            n_layer=self.layers, n_embd=self.width, n_head=self.width // 64, vocab_size=self.vocabulary,
+            n_positions=1024, bos_token_id=0, eos_token_id=0,
+        )  # fmt: skip
+
+
+def measure(quick: bool) -> Table:
+    """The error of a prediction for each of so many random configs, and the largest."""
+    draw = random.Random(SEED)
+    cases = [draw_case(draw, quick) for _ in range(4 if quick else CONFIGS)]
+    rows, errors, seconds = [], [], []
+    for case in cases:
+        started = time.perf_counter()
+        predicted = predict(case.config, case.shape, Device("cpu"), as_configured(case.config))
+        seconds.append(time.perf_counter() - started)
+        measured = measure_parts(case)
+        errors.append(abs(predicted.total / measured.total - 1))
+        rows.append(_row(case, predicted, measured, seconds[-1]))
+    about = (
+        f"{len(cases)} configs drawn at random (seed {SEED}). `predicted` comes from the config alone, on tensors "
+        "without storage, `seconds` being the time that took; `measured` is the peak of two real steps by the account "
+        "of PyTorch's CPU allocator, weights included. `largest part off` is the part whose prediction differs most, "
+        "in percent of the peak. The same for gpt2-medium on a GPU: `python -m benchmarks gpu`."
+    )
+    targets = [
+        Target("largest error of a predicted peak", max(errors), TOLERANCE, at_least=False),
+        Target("seconds that a prediction takes, the longest", max(seconds), 2.0, at_least=False),
+    ]
+    return Table("memory", "Peak memory, predicted and measured", about, rows, targets)
+
+
+def draw_case(draw: random.Random, quick: bool) -> Case:
+    """A config that any spec could contain, small enough to be run on a CPU."""
+    lora = draw.random() < 0.6
+    batch = draw.choice([1, 2, 3, 4, 6, 8])
+    method = {
+        "method": "lora",
+        "rank": draw.choice([1, 2, 4, 8, 16, 64, 100]),
+        "targets": draw.choice(
+            [("attention_in",), ("attention_in", "mlp_out"), ("mlp_in",), ("attention_out", "head")]
+        ),
+        "also_train": draw.choice([(), (), ("biases",), ("layernorms", "embeddings"), ("biases", "head")]),
+        "tie_head": False,
+    }
+    config = TrialConfig.model_validate(
+        {
+            **(method if lora else {"method": "full", "tie_head": draw.random() < 0.7}),
+            "optimizer": draw.choice(["sgd", "momentum", "nesterov", "adamw", "adamw", "adafactor", "muon"]),
+            "lr": 1e-3,
+            "steps": 2,
+            "batch_size": batch,
+            "micro_batch": draw.choice([None, None, 1, max(1, batch // 2)]),
+            "block_size": draw.choice([32, 64, 100, 128, 256] if quick else [64, 128, 200, 256, 512, 1024]),
+            "precision": draw.choice(["fp32", "fp32", "bf16"]),
+            "activation_checkpointing": draw.random() < 0.3,
+            "dropout": draw.choice([0.0, 0.0, 0.1]),
+            "clip_norm": draw.choice([None, 1.0]),
+            "test_every": 1,
+            "test_windows": 1,
+        }
+    )
+    shapes = (
+        [(2, 64, 500), (3, 128, 1000)] if quick else [(2, 256, 5000), (4, 384, 8192), (6, 512, 50257), (12, 256, 1009)]
+    )
+    return Case(*draw.choice(shapes), config)
+
+
+def measure_parts(case: Case) -> MemoryParts:
+    """The parts of the peak of two real steps."""
+    config = case.config
+    torch.manual_seed(0)
+    model = adapt(GPT2LMHeadModel(case.shape), config)
+    run = build_run(model, config, as_configured(config), torch.device("cpu"))
+    meter = PeakMeter(run)
+    windows = torch.randint(0, case.vocabulary, (config.batch_size, config.block_size + 1))
+    for _ in range(2):
+        meter.measure(lambda: run.train_step(windows))
+    return meter.parts
+
+
+def _row(case: Case, predicted: MemoryParts, measured: MemoryParts, seconds: float) -> Row:
+    config = case.config
+    off = {name: value - asdict(measured)[name] for name, value in asdict(predicted).items()}
+    worst = max(off, key=lambda name: abs(off[name]))
+    method = config.label + ("" if config.targets is None else f" on {'+'.join(config.targets)}")
+    extras = [
+        *(config.also_train or ()),
+        "checkpointed" * config.activation_checkpointing,
+        "dropout" * bool(config.dropout),
+    ]
+    return {
+        "arm": ", ".join([method, *(extra for extra in extras if extra)]),
+        "model": f"{case.layers}x{case.width}, V {case.vocabulary}",
+        "step": f"{config.batch_size} x {config.block_size}, {config.micro_batch or config.batch_size} at once",
+        "precision": config.precision,
+        "predicted MiB": predicted.total / MIB,
+        "measured MiB": measured.total / MIB,
+        "error %": f"{100 * (predicted.total / measured.total - 1):+.3f}",
+        "largest part off": f"{worst} {100 * off[worst] / measured.total:+.2f}",
+        "seconds": seconds,
+    }
+
+
+if __name__ == "__main__":
+    run_alone(measure)

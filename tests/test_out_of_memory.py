@@ -1,0 +1,191 @@
+"""Trials whose memory runs out: what they leave, how they are tried once more, and that a real sweep goes on."""
+
+import gc
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from model.sft import SFTRun
+from sweep import judging
+from sweep.base_shape import read_shape
+from sweep.inputs import SweepInputs
+from sweep.memory_plan import Device, plan_trial
+from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, OUT_OF_MEMORY_FILE, RESPONSES_FILE
+from sweep.out_of_memory import Attempt, OutOfMemoryError, add_attempt, read_attempts
+from sweep.trial_run import TrialRun
+from tests.conftest import Parts, run
+from tests.test_trainable import steps, worker
+from tests.test_trial_run import config, finish
+
+NO_MEMORY = "CUDA out of memory. Tried to allocate 3.00 MiB"
+
+
+def failing_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run that takes four windows at once run out of memory at this step."""
+    real = SFTRun.train_step
+
+    def train_step(run: SFTRun, windows: torch.Tensor) -> torch.Tensor:
+        if run.step == step and run.settings.micro_batch == 4:
+            raise torch.OutOfMemoryError(NO_MEMORY)
+        return real(run, windows)
+
+    monkeypatch.setattr(SFTRun, "train_step", train_step)
+
+
+def planned(inputs: SweepInputs) -> TrialRun:
+    cfg = config(micro_batch=None)
+    plan = plan_trial(cfg, read_shape(inputs.base_model, "model.name"), Device("cpu"), None)
+    return TrialRun(cfg, inputs, plan=plan, limit_bytes=None)
+
+
+def test_a_trial_that_ran_out_leaves_what_it_reached_and_goes_on_with_less(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_at(5, monkeypatch)
+    first = planned(inputs)
+    with pytest.raises(OutOfMemoryError, match=r"in training with 4 windows per pass: predicted .* MiB, reached"):
+        finish(first)
+    [attempt] = read_attempts(first.folder)
+    assert attempt.during == "training"
+    assert attempt.windows_per_pass == 4
+    assert attempt.predicted_bytes is not None
+    assert attempt.asked_bytes == 3 * 2**20
+    assert attempt.reached_bytes > attempt.asked_bytes
+    assert first._run is None  # let go of
+    assert (first.folder / CHECKPOINT_FILE).exists()
+
+    second = planned(inputs)
+    rows = finish(second)
+    assert [row["windows_per_pass"] for row in rows if row["step"] > 4] == [2, 2, 2]
+    assert [row["windows_per_pass"] for row in rows if row["step"] <= 4] == [4, 4, 4]  # kept from the checkpoint
+    assert rows[-1]["predicted_peak_bytes"] == pytest.approx(rows[-1]["peak_bytes"], rel=0.08)
+    assert rows[-1]["peak_bytes"] < rows[2]["peak_bytes"]
+
+
+def test_a_trial_that_ran_out_twice_is_not_tried_again(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = inputs.experiment_dir / config(micro_batch=None).name
+    folder.mkdir()
+    attempt = Attempt("training", 4, False, 10 * 2**20, 12 * 2**20, 2**20, 11 * 2**20)
+    add_attempt(folder, attempt)
+    add_attempt(folder, replace(attempt, windows_per_pass=2))
+    monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained"))
+    with pytest.raises(OutOfMemoryError) as ran_out:
+        planned(inputs)
+    assert str(ran_out.value) == (
+        "in training with 2 windows per pass: predicted 10.0 MiB, reached 12.0 MiB; the process is allowed 11.0 MiB"
+    )
+
+
+def test_other_failures_leave_no_attempt(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> torch.Tensor:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(SFTRun, "train_step", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        finish(planned(inputs))
+    assert not read_attempts(inputs.experiment_dir / config(micro_batch=None).name)
+
+
+def test_judging_takes_smaller_batches_where_memory_runs_out_and_answers_the_same(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = planned(inputs)
+    finish(expected)
+    answers = (expected.folder / RESPONSES_FILE).read_text()
+    (expected.folder / FINISHED_FILE).unlink()
+    real, sizes = judging.evaluate_reward, []
+
+    def evaluate_reward(model: Any, tokenizer: Any, prompts: Any, reward: Any, *rest: Any) -> dict[str, Any]:
+        sizes.append(reward.batch_size)
+        if reward.batch_size > 8:
+            raise torch.OutOfMemoryError(NO_MEMORY)
+        return real(model, tokenizer, prompts, reward, *rest)
+
+    monkeypatch.setattr(judging, "evaluate_reward", evaluate_reward)
+    again = planned(inputs)
+    finish(again)
+    assert sizes == [32, 16, 8]
+    assert [json.loads(line)["response"] for line in (again.folder / RESPONSES_FILE).read_text().splitlines()] == [
+        json.loads(line)["response"] for line in answers.splitlines()
+    ]
+
+
+def tensors_alive() -> int:
+    """Bytes of all tensors that Python can reach."""
+    gc.collect()
+    found = [o for o in gc.get_objects() if isinstance(o, torch.Tensor) and not o.is_meta]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in found}
+    return sum(storages.values())
+
+
+def test_ten_trials_in_one_worker_leave_nothing_allocated(inputs: SweepInputs) -> None:
+    trials = [
+        config(seed=seed, method=method, optimizer=optimizer).model_dump(mode="json")
+        for seed, (method, optimizer) in enumerate([("lora", "adamw"), ("full", "momentum")] * 5)
+    ]
+    reused = worker(inputs, trials[0])
+    at_start, baselines, left = tensors_alive(), [], []
+    for trial in trials:
+        if trial != trials[0]:
+            assert reused.reset_config(trial)
+        baselines.append(steps(reused)[0]["peak_bytes"])
+        reused.trial_run.close()
+        left.append(tensors_alive())
+    reused.cleanup()
+    assert at_start > max(left)
+    assert len(set(left)) == 1
+    assert baselines[:2] * 5 == baselines
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit for CPU processes is Linux's RLIMIT_DATA")
+def test_one_trial_of_a_real_sweep_runs_out_and_finishes_with_less_while_the_others_go_on(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The large one wants 1 GiB; its process is allowed 600 MiB, of which Python and the profiler need a part."""
+    experiment = tmp_path / "out"
+    ran = run(environment, one_too_large(parts, tmp_path), "--output", experiment)
+    assert ran.returncode == 0, ran.stdout
+    assert "3 finished, 0 failed" in ran.stdout
+    assert "will be tried once more: OutOfMemoryError: in training with 1024 windows per pass" in ran.stdout
+    [path] = experiment.glob(f"*/{OUT_OF_MEMORY_FILE}")
+    [attempt] = read_attempts(path.parent)
+    assert attempt.limit_bytes == 600 * 2**20
+    assert attempt.predicted_bytes is not None
+    assert attempt.limit_bytes / 2 < attempt.reached_bytes < attempt.predicted_bytes
+    last = json.loads((path.parent / FINISHED_FILE).read_text())["rows"][-1]
+    assert last["windows_per_pass"] <= 512
+    assert last["predicted_peak_bytes"] == pytest.approx(last["peak_bytes"], rel=0.02)
+    assert "ran out of memory" in (experiment / "report" / "report.md").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit for CPU processes is Linux's RLIMIT_DATA")
+def test_a_trial_that_runs_out_for_good_is_reported_as_such_and_the_sweep_goes_on(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    experiment = tmp_path / "out"
+    ran = run(environment, one_too_large(parts, tmp_path, max_failures=0), "--output", experiment)
+    assert ran.returncode == 1, ran.stdout
+    assert "2 finished, 1 failed" in ran.stdout
+    trials = pd.read_csv(experiment / "report" / "trials.csv")
+    assert sorted(trials["outcome"]) == ["finished", "finished", "out of memory"]
+
+
+def one_too_large(parts: Parts, folder: Path, **changes: Any) -> Path:
+    """A spec of three trials, the second of which needs more memory than a process is allowed."""
+    shape = {"n_layer": 2, "n_embd": 256, "n_head": 4, "n_positions": 64, "vocab_size": 1024}
+    arm = {"method": "lora", "rank": 1, "optimizer": "sgd"}
+    return parts.write_spec(
+        folder,
+        model={"name": "gpt2", "init": "random", "shape": shape, "tokenizer": str(parts.model)},
+        space=[{**arm, "lr": 1e-3}, {**arm, "lr": 2e-3, "batch_size": 1024}, {**arm, "lr": 3e-3}],
+        trial={"steps": 2, "batch_size": 4, "block_size": 32, "test_every": 2, "test_windows": 4},
+        reward={"model": None},
+        memory={"limit": "600MiB"},
+        **changes,
+    )
