@@ -1,14 +1,9 @@
-"""Memory of a model and its optimizers, counted from tensors, and optimizer state without allocating it."""
+"""Memory of a model and its optimizers, counted from tensors."""
 
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-
-from model.optimizers import OptimizerName
-
-STATES_PER_PARAMETER: dict[OptimizerName, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw": 2}
-"""State tensors of a parameter's own shape and dtype that each optimizer keeps; scalars such as a step count apart."""
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
@@ -36,18 +31,3 @@ def state_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> list[Tensor]:
     """The state tensors that the optimizers hold now."""
     states = (value for o in optimizers for state in o.state.values() for value in state.values())
     return [value for value in states if isinstance(value, Tensor)]
-
-
-def expected_state_bytes(model: nn.Module, optimizer: OptimizerName, round_to: int = 1) -> int:
-    """Bytes of optimizer state for what trains in `model`, from shapes alone: works on the meta device.
-
-    Args:
-        optimizer: one of STATES_PER_PARAMETER.
-        round_to: what each tensor's size is rounded up to; CUDA's caching allocator hands out multiples of 512.
-
-    Raises:
-        KeyError: the optimizer's state does not have the parameters' shapes (adafactor, muon).
-    """
-    states = STATES_PER_PARAMETER[optimizer]
-    sizes = (p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    return states * sum(-(-size // round_to) * round_to for size in sizes)

@@ -6,25 +6,20 @@ replays its rows, an unfinished one replays the rows up to its checkpoint and tr
 """
 
 import json
-import math
 import pickle
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import transformers
 from filelock import FileLock
-from torch import Tensor
 
 from model.gpt2_lora import save_trained
 from model.memory_limit import asked_bytes, limit_memory, ran_out_of_memory
-from model.peak_meter import PeakMeter
-from model.sft import SFTRun
 from sweep.base_shape import read_shape
 from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
@@ -38,12 +33,10 @@ from sweep.names import (
     TRAINED_FILE,
 )
 from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts, smaller_plan
+from sweep.training import Row, Training
 from sweep.trial import TrialConfig
-from sweep.trial_metrics import device_name, memory_metrics
-from sweep.trial_model import Execution, as_configured, build_model, build_run
-from sweep.windows import open_tokens, test_window_starts, train_window_starts, windows
+from sweep.trial_model import as_configured
 
-Row = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -73,7 +66,6 @@ class TrialRun:
         """
         self.config = config
         self.inputs = inputs
-        self._device = torch.device(inputs.packing.device.type)
         self.folder = inputs.experiment_dir / config.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "trial.lock")  # a search may propose one config twice: the second waits,
@@ -84,8 +76,7 @@ class TrialRun:
         self._replayed = 0
         self._unjudged: Row | None = None
         self._saved_at = time.monotonic()
-        self._run: SFTRun | None = None
-        self._meter: PeakMeter | None = None
+        self._training: Training | None = None
         self._plan = plan
         self._limit_bytes = limit_bytes
         attempts = read_attempts(self.folder)
@@ -122,16 +113,13 @@ class TrialRun:
 
     def close(self) -> None:
         """Let go of everything that was allocated, so that the next trial in this process starts from zero."""
-        self._run = self._meter = None
+        if self._training is not None:
+            limit_memory(self._training.run.device, None)
+        self._training = None
         self._lock.release()
         if self.config.compile:
             torch._dynamo.reset()  # compiled blocks stay allocated, and past a number of them blocks run uncompiled
-        limit_memory(self._device, None)
         release_memory()
-
-    @property
-    def _execution(self) -> Execution:
-        return self._plan.execution if self._plan else as_configured(self.config)
 
     def _surviving(self, work: Callable[[], T]) -> T:
         """Do a part of the trial; if memory runs out meanwhile, take it down, let go of everything, and say so."""
@@ -140,15 +128,14 @@ class TrialRun:
         except Exception as error:
             if not ran_out_of_memory(error):
                 raise
-            peak_bytes, live_bytes = self._meter.at_failure() if self._meter else (0, 0)
             asked = asked_bytes(error)
-            reached = max(peak_bytes, live_bytes + asked)
+            reached = self._training.reached_bytes(error) if self._training else asked
             traceback.clear_frames(error.__traceback__)  # they hold tensors
-        during = "judging" if self._unjudged is not None else "training"
+        execution = self._plan.execution if self._plan else as_configured(self.config)
         attempt = Attempt(
-            during=during,
-            windows_per_pass=self._execution.micro_batch,
-            blocks_recomputed=self._execution.activation_checkpointing,
+            during="judging" if self._unjudged is not None else "training",
+            windows_per_pass=execution.micro_batch,
+            blocks_recomputed=execution.activation_checkpointing,
             predicted_bytes=self._plan.predicted.total if self._plan else None,
             reached_bytes=reached,
             asked_bytes=asked,
@@ -158,33 +145,11 @@ class TrialRun:
         add_attempt(self.folder, attempt)
         raise OutOfMemoryError(str(attempt))
 
-    # ---------------------------------------------------------------------------------------------------- training
+    # -------------------------------------------------------------------------------------------------------- rows
 
     def _start(self) -> None:
-        config, inputs = self.config, self.inputs
         transformers.utils.logging.disable_progress_bar()
-        if self._device.type == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError(
-                "the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?"
-            )
-        device = self._device
-        if (
-            config.precision == "bf16"
-            and device.type == "cuda"
-            and not torch.cuda.is_bf16_supported(including_emulation=False)
-        ):
-            raise RuntimeError(f"precision bf16: {device_name(device)} has no bf16 arithmetic; accepted here: fp32")
-        torch.set_num_threads(max(1, int(inputs.cpus)))
-        torch.manual_seed(config.seed)
-        limit_memory(device, self._limit_bytes)
-        self._run = build_run(build_model(config, inputs.base_model), config, self._execution, device)
-        self._train_tokens = open_tokens(inputs.train_tokens)
-        test_tokens = open_tokens(inputs.test_tokens)
-        starts = test_window_starts(len(test_tokens), config.block_size, config.test_windows)
-        self._test = torch.from_numpy(windows(test_tokens, starts, config.block_size))
-        self._train_seconds = self._evaluation_seconds = 0.0
-        self._first_step = 0  # of this process
-        self._meter = PeakMeter(self._run)
+        self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
         checkpoint = self.folder / CHECKPOINT_FILE
         if checkpoint.exists():
             try:
@@ -196,85 +161,23 @@ class TrialRun:
                 self._restore(state, checkpoint)
 
     def _next_row(self) -> Row:
-        if not self.rows:  # the base model as it is, before the first step
-            return self._row({})
-        row = self._unjudged or self._train_to_next_row()
-        assert self._run is not None
-        if self._run.step < self.config.steps:
+        assert self._training is not None  # a finished trial has all its rows
+        if not self.rows:
+            return self._training.first_row()
+        row = self._unjudged or self._training.next_row()
+        if not self._training.done:
             if time.monotonic() - self._saved_at >= self.inputs.checkpoint_seconds:
                 self.save(self.folder / CHECKPOINT_FILE, [*self.rows, row])
             return row
         if self._unjudged is None:  # whatever goes wrong in judging, the training is kept
             self._unjudged = row
             self.save(self.folder / CHECKPOINT_FILE)
-        return self._finish(row)
+        return self._finish(row, self._training)
 
-    def _train_to_next_row(self) -> Row:
-        """Train until the next step at which a row is due, and evaluate."""
-        assert self._run is not None  # a finished trial has no further row to train for
-        assert self._meter is not None
-        run, meter, config = self._run, self._meter, self.config
-        until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
-        losses: list[Tensor] = []
-        started = timed_from = time.perf_counter()
-        timed_steps = 0
-        while run.step < until:
-            untimed = meter.accounting or run.step == self._first_step
-            losses.append(meter.measure(lambda: run.train_step(self._batch(run.step))))
-            timed_steps += 1
-            if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others
-                losses[-1].item()  # reads back: a GPU must have done this step before the clock starts
-                timed_from, timed_steps = time.perf_counter(), 0
-        train_loss = float(torch.stack(losses).mean())  # reads back, so waits for the device
-        now = time.perf_counter()
-        self._train_seconds += now - started
-        if not math.isfinite(train_loss):
-            raise FloatingPointError(f"train loss became {train_loss} by step {run.step} (lr {config.lr:g})")
-        seconds = (now - timed_from) / timed_steps if timed_steps else (now - started) / len(losses)
-        tokens = config.batch_size * config.block_size
-        losses.clear()  # they are small, but would count as retained
-        return self._row(
-            {
-                "learning_rate": run.learning_rate_at(run.step - 1),
-                "train_loss": train_loss,
-                "step_seconds": seconds,
-                "tokens_per_second": tokens / seconds,
-            }
-        )
-
-    def _batch(self, step: int) -> Tensor:
-        """The train windows of optimizer step `step`: (batch, block + 1) token ids."""
-        config, tokens = self.config, self._train_tokens
-        starts = train_window_starts(config.seed, step, config.batch_size, len(tokens), config.block_size)
-        return torch.from_numpy(windows(tokens, starts, config.block_size))
-
-    def _row(self, trained: Row) -> Row:
-        """All metrics but the reward at the run's present step, around those of the training since the last row."""
-        assert self._run is not None
-        assert self._meter is not None
-        run = self._run
-        started = time.perf_counter()
-        test_loss = run.evaluate(self._test)
-        self._evaluation_seconds += time.perf_counter() - started
-        if not math.isfinite(test_loss):
-            raise FloatingPointError(f"test loss became {test_loss} by step {run.step} (lr {self.config.lr:g})")
-        return {
-            "step": run.step,
-            "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
-            **trained,
-            "test_loss": test_loss,
-            "test_perplexity": math.exp(min(test_loss, 700.0)),  # exp overflows a float above 709
-            "train_seconds": self._train_seconds,
-            "evaluation_seconds": self._evaluation_seconds,
-            **memory_metrics(run, self._meter, self._plan.predicted if self._plan else None),
-        }
-
-    def _finish(self, row: Row) -> Row:
+    def _finish(self, row: Row, training: Training) -> Row:
         """Judge the responses, keep what was trained, and leave the rows for a later replay."""
-        assert self._run is not None
-        model = self._run.model
-        for optimizer in self._run.optimizers:
-            optimizer.state.clear()  # judging needs the room, and the checkpoint has it
+        training.drop_optimizer_state()
+        model = training.run.model
         row = {**row, **judge(model, self.config, self.inputs, self.folder)}
         save_trained(model, self.folder / TRAINED_FILE)
         row["finished"] = True
@@ -287,17 +190,12 @@ class TrialRun:
 
     def save(self, path: Path, rows: list[Row] | None = None) -> None:
         """Write all that a new process needs to continue to the bit."""
-        assert self._run is not None
-        assert self._meter is not None
+        assert self._training is not None
         state = {
             "config": self.config.name,
-            "run": self._run.state_dict(),
-            "meter": self._meter.state_dict(),
-            "execution": asdict(self._execution),
+            "training": self._training.state_dict(),
             "rows": self.rows if rows is None else rows,
             "unjudged": self._unjudged,
-            "train_seconds": self._train_seconds,
-            "evaluation_seconds": self._evaluation_seconds,
         }
         write_atomically(path, lambda partial: torch.save(state, partial))
         self._saved_at = time.monotonic()
@@ -311,15 +209,11 @@ class TrialRun:
         self._restore(_read_checkpoint(path), path)
 
     def _restore(self, state: Row, path: Path) -> None:
-        assert self._run is not None
-        assert self._meter is not None
+        assert self._training is not None
         if state["config"] != self.config.name:
             raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
-        self._run.load_state_dict(state["run"])
-        self._first_step = self._run.step
-        self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self._execution))
+        self._training.load_state_dict(state["training"])
         self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
-        self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
 
 
 def _read_checkpoint(path: Path) -> Row:

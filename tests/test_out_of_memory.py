@@ -57,7 +57,7 @@ def test_a_trial_that_ran_out_leaves_what_it_reached_and_goes_on_with_less(
     assert attempt.predicted_bytes is not None
     assert attempt.asked_bytes == 3 * 2**20
     assert attempt.reached_bytes > attempt.asked_bytes
-    assert first._run is None  # let go of
+    assert first._training is None  # let go of
     assert (first.folder / CHECKPOINT_FILE).exists()
 
     second = planned(inputs)

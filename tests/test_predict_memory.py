@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks.memory import draw_case, measure_parts
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
-from model.memory import expected_state_bytes, optimizer_state_bytes, weight_bytes
+from model.memory import optimizer_state_bytes, weight_bytes
 from model.peak_meter import PeakMeter, _allocations
 from model.predict_memory import CUBLAS_WORKSPACE_BYTES, _trace, predict_parts
 from model.sft import SFTRun
@@ -110,21 +110,36 @@ def test_gpt2_xl_is_predicted_from_its_shape_alone() -> None:
     assert full.total > full.weights + full.optimizer_state
 
 
-def test_the_published_variant_s_optimizer_states_differ_by_the_published_bytes() -> None:
+@pytest.fixture(scope="module")
+def published_states() -> dict[tuple[int | None, str], int]:
+    """Predicted optimizer state of the published variant's LoRA arms, by rank and optimizer."""
     trials = enumerate_trials(load_spec("study", ["variant=published"]))
-    state = {(trial.rank, trial.optimizer): on_gpu(trial).optimizer_state for trial in trials if trial.rank in (1, 10)}
-    assert state[1, "sgd"] == 0
-    assert state[1, "momentum"] == state[1, "nesterov"] == PUBLISHED_STATE_BYTES
-    step_counts = state[1, "adamw"] - 2 * PUBLISHED_STATE_BYTES  # one scalar a tensor, on the device since it is fused
-    assert step_counts == 512 * trained_tensors(trials)
-    assert state[10, "adamw"] - state[1, "adamw"] == pytest.approx(32_088_064, rel=0.005)
+    return {(t.rank, t.optimizer): on_gpu(t).optimizer_state for t in trials if t.method == "lora"}
 
 
-def trained_tensors(trials: list[TrialConfig]) -> int:
-    trial = next(t for t in trials if t.rank == 1)
+def test_the_published_variant_s_optimizer_states_differ_by_the_published_bytes(
+    published_states: dict[tuple[int | None, str], int],
+) -> None:
+    assert published_states[1, "sgd"] == 0
+    assert published_states[1, "momentum"] == published_states[1, "nesterov"] == PUBLISHED_STATE_BYTES
+    step_counts = published_states[1, "adamw"] - 2 * PUBLISHED_STATE_BYTES
+    assert step_counts == 512 * published_tensors()  # a scalar each, which the study's optimizer kept off the GPU
+
+
+@pytest.mark.parametrize(("rank", "retained", "unsplit"), [(10, 2_122_303_488, 0.005), (100, 2_446_009_344, 0.011)])
+def test_further_ranks_add_what_the_published_retained_deltas_add(
+    rank: int, retained: int, unsplit: float, published_states: dict[tuple[int | None, str], int]
+) -> None:
+    """CUDA's allocator leaves up to 1 MiB of a large block unsplit and counts it; higher ranks have more such."""
+    ours = published_states[rank, "adamw"] - published_states[1, "adamw"]
+    assert ours <= retained - 2_090_215_424 <= ours * (1 + unsplit)
+
+
+def published_tensors() -> int:
+    """How many tensors the published variant trains at any LoRA rank."""
+    trial = next(t for t in enumerate_trials(load_spec("study", ["variant=published"])) if t.method == "lora")
     with torch.device("meta"):
         model = adapt(GPT2LMHeadModel(gpt2_config("gpt2-medium", {})), trial)
-    assert expected_state_bytes(model, "momentum", round_to=512) == PUBLISHED_STATE_BYTES
     return sum(p.requires_grad for p in model.parameters())
 
 

@@ -93,8 +93,8 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     stopped.close()
     torch.manual_seed(12345)  # whatever another trial left behind
     resumed = TrialRun(cfg, inputs)
-    assert resumed._run is not None
-    assert resumed._run.step == 4
+    assert resumed._training is not None
+    assert resumed._training.run.step == 4
     rows = finish(resumed)
 
     assert timeless(rows) == timeless(expected)
@@ -171,7 +171,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
 def test_a_finished_trial_replays_its_rows_without_training(inputs: SweepInputs) -> None:
     rows = finish(TrialRun(config(), inputs))
     again = TrialRun(config(), inputs)
-    assert again._run is None
+    assert again._training is None
     assert finish(again) == rows
 
 
@@ -202,7 +202,7 @@ def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepI
 
 def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:
     one, two = TrialRun(config(), inputs), TrialRun(config(seed=4), inputs)
-    assert torch.equal(one._test, two._test)
-    assert not torch.equal(one._batch(0), two._batch(0))
+    assert torch.equal(one._training._test, two._training._test)
+    assert not torch.equal(one._training._batch(0), two._training._batch(0))
     one.close()
     two.close()
