@@ -48,13 +48,15 @@ class TensorLedger(TorchDispatchMode):
     """Follows every tensor storage that is made inside the `with` block, or handed over by `tag`, until it is freed.
 
     Args:
+        device_type: tensors elsewhere are not counted.
         round_to: what a storage's size is rounded up to; CUDA's caching allocator hands out multiples of 512.
     """
 
     _open: ClassVar[list["TensorLedger"]] = []
 
-    def __init__(self, round_to: int = 1) -> None:
+    def __init__(self, device_type: str = "cpu", round_to: int = 1) -> None:
         super().__init__()
+        self._device_type = device_type
         self._round_to = round_to
         self._storages: dict[int, tuple[_Storage, weakref.ref[Any]]] = {}
         self._events: list[tuple[_Storage, int] | str] = []
@@ -72,14 +74,15 @@ class TensorLedger(TorchDispatchMode):
         """Run an operator and take note of the tensors it returns."""
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
+            if isinstance(leaf, Tensor) and leaf.device.type == self._device_type:
                 self._storage_of(leaf)
         return result
 
     def tag(self, part: Part, tensors: Iterable[Tensor]) -> None:
         """Say what these tensors are. It holds from when they were allocated, not only from now."""
         for tensor in tensors:
-            self._storage_of(tensor).part = part
+            if tensor.device.type == self._device_type:
+                self._storage_of(tensor).part = part
 
     def moment(self, name: str) -> None:
         """Begin a stretch of the step; `peaks` has a peak for each name."""

@@ -35,7 +35,7 @@ def limit_memory(device: torch.device, limit_bytes: int | None) -> None:
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         share = 1.0 if limit_bytes is None else min(1.0, limit_bytes / total)
-        torch.cuda.set_per_process_memory_fraction(share, device)
+        torch.cuda.set_per_process_memory_fraction(share)  # of the one device that the process uses
     elif sys.platform == "linux":
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         soft = hard if limit_bytes is None else _data_bytes() + limit_bytes

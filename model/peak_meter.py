@@ -62,7 +62,7 @@ class PeakMeter:
         """Run one training step and take account of what it allocates, also if it fails."""
         if not self.accounting:
             return step()
-        ledger = TensorLedger()
+        ledger = TensorLedger(self._device.type)
         ledger.tag("weights", [*self._run.model.parameters(), *self._run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(self._run.optimizers))
         profiled = None

@@ -78,7 +78,7 @@ def _trace(
     build: Callable[[int], SFTRun], layers: int, batch: int, block_size: int, device: DeviceType
 ) -> dict[str, MemoryParts]:
     """The peak of each stretch of a step of the run with so many blocks, between inner blocks left out."""
-    ledger = TensorLedger(ALLOCATION_BYTES[device])
+    ledger = TensorLedger(round_to=ALLOCATION_BYTES[device])
     with FakeTensorMode(), _AnyValue():
         run = build(layers)
         if device == "cuda":

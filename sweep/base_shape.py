@@ -18,8 +18,9 @@ def planned_shape(model: ModelPart) -> GPT2Config:
     if model.name == DEMO:
         sizes = DemoSizes()
         return base_model_config(sizes.base, sizes.vocabulary, end=0)
-    if model.init == "random" or model.name in SHAPES:
-        return gpt2_config(model.name, model.shape.model_dump(exclude_none=True))
+    published = model.name.removeprefix("openai-community/")
+    if model.init == "random" or published in SHAPES:
+        return gpt2_config(published, model.shape.model_dump(exclude_none=True))
     return read_shape(model.name, "model.name")
 
 

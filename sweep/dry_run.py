@@ -23,15 +23,15 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
         UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
     """
     transformers.utils.logging.set_verbosity_error()
+    title = f"{spec.name}: {len(trials)} trials"
+    if spec.search == "optuna":
+        title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
+    _print_configs(title, trials, console)
     device = planned_device(spec)
     budget_bytes = spec.memory.budget or default_budget(device)
     shape = planned_shape(spec.model)
     with console.status("predicting memory"):
         plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
-    title = f"{spec.name}: {len(trials)} trials"
-    if spec.search == "optuna":
-        title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
-    _print_configs(title, trials, console)
     _print_memory(trials, plans, device, budget_bytes, console)
     _print_resources(spec, plans, device, console)
 

@@ -25,6 +25,7 @@ from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.tuning import Outcome, Proposals, Shares, tune_trials
+from sweep.units import show_bytes
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         device = find_device(resources, spec.memory.device)
         inputs = replace(inputs, cpus=resources.cpu, packing=replace(inputs.packing, device=device))
-        budget_bytes = spec.memory.budget or default_budget(device)
+        free = default_budget(device)
+        budget_bytes = spec.memory.budget or free
+        if budget_bytes and free and budget_bytes > free:
+            say(f"memory.budget: {show_bytes(budget_bytes)} is more than a trial can get here, {show_bytes(free)}")
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)

@@ -21,3 +21,6 @@ class SweepInputs:
     cpus: float
     packing: Packing
     checkpoint_seconds: float
+    began: float = 0.0
+    """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
+    sweep that is continued may have more of it."""

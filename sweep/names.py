@@ -16,8 +16,7 @@ An experiment directory looks like this; it is the only interface between a swee
         checkpoint.pt          where an unfinished trial continues from
         suggested.json         what a search algorithm chose the trial's config by
         diverged.txt           why a trial whose loss was no finite number any more will not be tried again
-        out_of_memory.json     a list of the attempts that ran out of memory: `during`, `windows_per_pass`,
-                               `blocks_recomputed`, `predicted_bytes`, `reached_bytes`, `asked_bytes`, `limit_bytes`
+        out_of_memory.json     the attempts that ran out of memory, a list of what `sweep.out_of_memory.Attempt` holds
         finished.json          every row of a finished trial; --resume replays it instead of training again
         trained.safetensors    what was trained: the adapters alone, or the full weights
         responses.jsonl        every prompt, response and score of the trial

@@ -1,7 +1,8 @@
 """What a trial keeps when memory runs out, and how it is tried once more."""
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from transformers import GPT2Config
@@ -30,6 +31,7 @@ class Attempt:
         reached_bytes: what tensors had at most, with the allocation that failed.
         asked_bytes: what that allocation asked for; 0 if nobody says.
         limit_bytes: what the process was allowed, other things than tensors included; None without a limit of ours.
+        at: when, in seconds since the epoch.
     """
 
     during: str
@@ -39,6 +41,7 @@ class Attempt:
     reached_bytes: int
     asked_bytes: int
     limit_bytes: int | None
+    at: float = field(default_factory=time.time)
 
     def __str__(self) -> str:
         predicted = show_bytes(self.predicted_bytes) if self.predicted_bytes is not None else "nothing"
@@ -64,10 +67,11 @@ def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt
     return best_plan(halved, shape, device, attempt.reached_bytes // 2)
 
 
-def read_attempts(folder: Path) -> list[Attempt]:
-    """The attempts at the trial of this directory that ran out of memory, oldest first."""
+def read_attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
+    """The attempts at the trial of this directory that ran out of memory since some moment, oldest first."""
     path = folder / OUT_OF_MEMORY_FILE
-    return [Attempt(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    attempts = [Attempt(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    return [attempt for attempt in attempts if attempt.at >= since]
 
 
 def add_attempt(folder: Path, attempt: Attempt) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -86,6 +87,7 @@ def prepare(
         cpus=spec.resources.cpu,
         packing=Packing(Device("cpu"), judging, spec.memory.limit),
         checkpoint_seconds=spec.checkpoint_seconds,
+        began=time.time(),
     )
     return inputs, tokens
 

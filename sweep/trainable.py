@@ -43,12 +43,22 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
                     f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE "
                     "must lie on shared storage"
                 )
-        self.trial_run = self._begin(config)
+        self._config = config
+        self._trial_run: TrialRun | None = None
+
+    @property
+    def trial_run(self) -> TrialRun:
+        """The trial, which begins when it is first asked for."""
+        if self._trial_run is None:
+            self._trial_run = self._begin(self._config)
+        return self._trial_run
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """End this trial and begin another in the same process."""
-        self.trial_run.close()
-        self.trial_run = self._begin(new_config)
+        """End this trial and have another begin with the next step."""
+        self.cleanup()
+        # Not begun here: Ray gives a trial that fails in here no second try, and goes on keeping a worker with its
+        # share for it, for which trials with other shares then wait for ever.
+        self._config, self._trial_run = new_config, None
         return True
 
     def step(self) -> dict[str, Any]:
@@ -69,7 +79,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
 
     def cleanup(self) -> None:
         """Free memory and locks when Ray is done with this worker."""
-        self.trial_run.close()
+        if self._trial_run is not None:
+            self._trial_run.close()
 
     def _begin(self, config: dict[str, Any]) -> TrialRun:
         fields = {key: value for key, value in config.items() if key in TrialConfig.model_fields}

@@ -79,7 +79,7 @@ class TrialRun:
         self._training: Training | None = None
         self._plan = plan
         self._limit_bytes = limit_bytes
-        attempts = read_attempts(self.folder)
+        attempts = read_attempts(self.folder, since=inputs.began)
         if suggested is not None and not (self.folder / SUGGESTED_FILE).exists():
             write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE

@@ -101,8 +101,9 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
         self._alone = alone
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Ray calls this when a trial has failed, before it is started again."""
-        if read_attempts(Path(trial.local_path)):
+        """Ray calls this when a trial has failed, before it is started again and also when it is not."""
+        # One that has failed for good still counts as running, and Ray refuses to change what it holds.
+        if trial.status != trial.RUNNING and read_attempts(Path(trial.path)):
             trial.update_resources(self._alone)
 
 

@@ -82,6 +82,16 @@ def test_a_trial_that_ran_out_twice_is_not_tried_again(inputs: SweepInputs, monk
     )
 
 
+def test_a_sweep_that_is_continued_gives_a_trial_that_ran_out_twice_another_chance(inputs: SweepInputs) -> None:
+    cfg = config(micro_batch=None)
+    (inputs.experiment_dir / cfg.name).mkdir()
+    for at in (1.0, 2.0):
+        add_attempt(inputs.experiment_dir / cfg.name, Attempt("training", 4, False, None, 2**20, 0, None, at=at))
+    rows = finish(planned(replace(inputs, began=3.0)))
+    assert rows[-1]["windows_per_pass"] == 4
+    assert len(read_attempts(inputs.experiment_dir / cfg.name)) == 2  # the report still tells of them
+
+
 def test_other_failures_leave_no_attempt(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> torch.Tensor:
         raise RuntimeError("shapes do not match")
@@ -130,15 +140,17 @@ def test_ten_trials_in_one_worker_leave_nothing_allocated(inputs: SweepInputs) -
         for seed, (method, optimizer) in enumerate([("lora", "adamw"), ("full", "momentum")] * 5)
     ]
     reused = worker(inputs, trials[0])
-    at_start, baselines, left = tensors_alive(), [], []
+    baselines, during, left = [], [], []
     for trial in trials:
         if trial != trials[0]:
             assert reused.reset_config(trial)
-        baselines.append(steps(reused)[0]["peak_bytes"])
+        baselines.append(reused.step()["peak_bytes"])
+        during.append(tensors_alive())
+        steps(reused)
         reused.trial_run.close()
         left.append(tensors_alive())
     reused.cleanup()
-    assert at_start > max(left)
+    assert min(during) - left[0] > 100_000  # the weights
     assert len(set(left)) == 1
     assert baselines[:2] * 5 == baselines
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sweep.inputs import SweepInputs
+from sweep.names import DIVERGED_FILE
 from sweep.trainable import Trainable
 from tests.test_trial_run import config, timeless
 
@@ -58,6 +59,20 @@ def test_a_worker_that_is_reset_reports_what_a_fresh_one_would(inputs: SweepInpu
     steps(reused)
     assert reused.reset_config(second)
     assert timeless(steps(reused)) == timeless(expected)
+    reused.cleanup()
+
+
+def test_a_trial_that_cannot_begin_fails_in_its_step_where_ray_can_deal_with_it(inputs: SweepInputs) -> None:
+    diverged = config(seed=8)
+    (inputs.experiment_dir / diverged.name).mkdir()
+    (inputs.experiment_dir / diverged.name / DIVERGED_FILE).write_text("train loss became nan by step 3 (lr 1)")
+    reused = worker(inputs, config().model_dump(mode="json"))
+    steps(reused)
+    assert reused.reset_config(diverged.model_dump(mode="json"))
+    with pytest.raises(FloatingPointError, match="nan by step 3"):
+        reused.step()
+    assert reused.reset_config(config(seed=9).model_dump(mode="json"))
+    assert steps(reused)[-1]["finished"]
     reused.cleanup()
 
 

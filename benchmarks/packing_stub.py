@@ -1,0 +1,62 @@
+"""A trial that waits instead of training. Imports little, so that a worker with it starts fast."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ray import tune
+
+SPANS_FILE = "spans.jsonl"
+
+
+class Wait(NamedTuple):
+    """How long a trial waits, and what `out_of_memory` holds after each of its first attempts, which fail."""
+
+    seconds: float
+    out_of_memory: Path
+    attempts: list[str]
+
+
+class Bundles:
+    """What `sweep.tuning.Shares` asks for each of the proposed configs. A worker that gets these imports no torch."""
+
+    def __init__(self, proposals: list[dict[str, Any]], shares: Callable[[dict[str, Any]], Any]) -> None:
+        self._bundles = {_key(proposal): shares(proposal) for proposal in proposals}
+
+    def __call__(self, config: dict[str, Any]) -> Any:
+        """The placement group for a trial of `config`."""
+        return self._bundles[_key(config)]
+
+
+def _key(config: dict[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True)
+
+
+class Waiting(tune.Trainable):  # type: ignore[misc]  # Ray has no types
+    """Waits in a worker that is reused as a sweep's is, and records when it had which share of the GPU."""
+
+    def setup(self, config: dict[str, Any], waits: dict[str, Wait], folder: Path) -> None:
+        """Begin a trial, one of `waits`; records go to `folder`."""
+        self._waits, self._folder = waits, folder
+        self._began = time.time()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in the same process."""
+        self._began = time.time()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Wait, and end the trial or run out of memory."""
+        wait = self._waits[self.trial_name]
+        time.sleep(wait.seconds)
+        share = self.trial_resources.required_resources["GPU"]
+        span = {"name": self.trial_name, "share": share, "began": self._began, "ended": time.time()}
+        with (self._folder / SPANS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(span) + "\n")
+        failed = len(json.loads(wait.out_of_memory.read_text("utf-8"))) if wait.out_of_memory.exists() else 0
+        if failed < len(wait.attempts):
+            wait.out_of_memory.write_text(wait.attempts[failed], encoding="utf-8")
+            raise MemoryError
+        return {"done": True, "finished": True}
