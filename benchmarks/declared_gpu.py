@@ -15,7 +15,7 @@ from sweep.spec import Resources
 from sweep.trial import TrialConfig
 
 TOLERANCE = 1e-6
-"""Shares are multiples of a thousandth; their sums are floating-point numbers."""
+"""Shares are multiples of a hundredth; their sums are floating-point numbers."""
 
 
 @dataclass(frozen=True)

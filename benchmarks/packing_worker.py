@@ -17,7 +17,7 @@ from benchmarks.packing_stub import SPANS_FILE, Bundles, Wait, Waiting
 from sweep.live import trial_config
 from sweep.names import OUT_OF_MEMORY_FILE
 from sweep.out_of_memory import Attempt
-from sweep.packing import Packing, default_budget
+from sweep.packing import Packing, budget_on
 from sweep.ray_session import OBJECT_STORE_BYTES
 from sweep.tuning import ListSearch, Proposals, RetryAlone, Shares
 
@@ -69,7 +69,7 @@ def carry_out(orders: tuple[Order, ...]) -> list[Schedule]:
 
 def _carry_out(order: Order) -> Schedule:
     """One order, set up as `sweep.tuning.tune_trials` sets up a sweep."""
-    propose = Proposals(order.shape, order.device, default_budget(order.device))
+    propose = Proposals(order.shape, order.device, budget_on(order.device, order.resources, None))
     shares = Shares(order.resources, Packing(order.device))
     proposals = [propose(stub.config) for stub in order.stubs]
     bundles = Bundles(proposals, shares)

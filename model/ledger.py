@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -40,8 +41,11 @@ class MemoryParts:
 
 @dataclass
 class _Storage:
+    """Memory that one or more tensor storages stand for; more where autograd would have added in place."""
+
     size: int
     part: Part
+    holders: int = 0
 
 
 class TensorLedger(TorchDispatchMode):
@@ -73,6 +77,8 @@ class TensorLedger(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and take note of the tensors it returns."""
         result = func(*args, **(kwargs or {}))
+        if _sums_gradients(func, args, kwargs):
+            self._hold(result.untyped_storage(), self._storage_of(args[0]))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.device.type == self._device_type:
                 self._storage_of(leaf)
@@ -111,14 +117,36 @@ class TensorLedger(TorchDispatchMode):
         if known is not None:
             return known[0]
         made = _Storage(-(-storage.nbytes() // self._round_to) * self._round_to, "activations")
+        self._events.append((made, 1))
+        self._hold(storage, made)
+        return made
+
+    def _hold(self, storage: Any, memory: _Storage) -> None:
+        """Count `memory` until this storage, and every other that stands for it, is freed."""
+        key = storage._cdata
 
         def freed(_: Any) -> None:
             del self._storages[key]
-            self._events.append((made, -1))
+            memory.holders -= 1
+            if not memory.holders:
+                self._events.append((memory, -1))
 
-        self._storages[key] = made, weakref.ref(storage, freed)
-        self._events.append((made, 1))
-        return made
+        memory.holders += 1
+        self._storages[key] = memory, weakref.ref(storage, freed)
+
+
+def _sums_gradients(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether autograd's engine is adding up what two branches of the graph send back to one tensor.
+
+    It does so in place of the first, but not while a dispatch mode such as ours is active, for which it makes a new
+    tensor (InputBuffer::accumulate in torch/csrc/autograd/input_buffer.cpp, PyTorch 2.13). Counted as it is otherwise.
+    """
+    if func is not torch.ops.aten.add.Tensor or kwargs or torch.is_grad_enabled():
+        return False
+    if torch._C._current_autograd_node() is None or not all(isinstance(arg, Tensor) for arg in args):
+        return False
+    one, other = args
+    return bool(one.shape == other.shape and one.dtype == other.dtype)
 
 
 def tag(part: Part, *tensors: Tensor) -> None:

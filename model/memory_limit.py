@@ -10,15 +10,16 @@ import torch
 
 _ASKED = (
     re.compile(r"tried to allocate (\d+) bytes"),  # c10/core/impl/alloc_cpu.cpp
-    re.compile(r"Tried to allocate ([\d.]+) (B|KiB|MiB|GiB)"),  # c10/cuda/CUDACachingAllocator.cpp
+    re.compile(r"Tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)"),  # c10/cuda/CUDACachingAllocator.cpp
 )
-_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIGNS = (
     "can't allocate memory",  # PyTorch's CPU allocator
     "not enough memory",
     "CUDA out of memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # what cuBLAS says when there is no room for its handle
     "Cannot allocate memory",  # the system, when a file is mapped or a thread is started
     "std::bad_alloc",
     "could not create a memory object",  # oneDNN
@@ -33,6 +34,8 @@ def limit_memory(device: torch.device, limit_bytes: int | None) -> None:
     lifted again). Beyond it an allocation fails and can be recovered from.
     """
     if device.type == "cuda":
+        if not torch.cuda.is_available():
+            return  # the trial fails for that anyway
         total = torch.cuda.get_device_properties(device).total_memory
         share = 1.0 if limit_bytes is None else min(1.0, limit_bytes / total)
         torch.cuda.set_per_process_memory_fraction(share)  # of the one device that the process uses
@@ -40,6 +43,11 @@ def limit_memory(device: torch.device, limit_bytes: int | None) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         soft = hard if limit_bytes is None else _data_bytes() + limit_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def allocated_bytes(device: torch.device) -> int:
+    """Bytes that tensors have on a GPU; 0 for a CPU, whose allocator keeps no count."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" and torch.cuda.is_available() else 0
 
 
 def keep_large_tensors_apart() -> None:
@@ -70,6 +78,6 @@ def asked_bytes(error: BaseException) -> int:
     """Bytes that the failed allocation asked for; 0 if the error does not say."""
     for pattern in _ASKED:
         if found := pattern.search(str(error)):
-            number, unit = found[1], found[2] if pattern.groups > 1 else "B"
+            number, unit = found[1], found[2] if pattern.groups > 1 else "bytes"
             return round(float(number) * _UNITS[unit])
     return 0

@@ -1,7 +1,6 @@
 """Measures a trial's peak memory while it trains, and what the peak was made of."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
@@ -18,15 +17,17 @@ class PeakMeter:
     """Measures one trial's peak memory and retained delta. Made when the run is ready and training has not begun.
 
     On CUDA the allocator keeps both figures itself, over the whole of training. The CPU allocator keeps none, but
-    reports every allocation to PyTorch's profiler: there the first ACCOUNTED_STEPS steps are recorded, and the peak is
+    reports every allocation to PyTorch's profiler: there the first PROFILED_STEPS steps are recorded, and the peak is
     the bytes of weights and buffers plus the most that those steps had allocated at once on top. Every step has the
     same shapes, and from the second on the optimizer's state is there, so the peak of two steps is the peak of all.
 
-    What the peak was made of is counted by a `TensorLedger` in the same steps. What the allocator counts beyond
-    tensors (kernels' workspaces, rounding) is put down to activations, so that the parts add up to the peak.
+    What the peak is made of, a `TensorLedger` counts in the step after that, whose own peak is left out: under a
+    dispatch mode autograd allocates more. What the allocator counts beyond tensors (kernels' workspaces, rounding) is
+    put down to activations, so that the parts add up to the peak. A compiled run is not counted, since it would not be
+    compiled under a dispatch mode.
     """
 
-    ACCOUNTED_STEPS = 2
+    PROFILED_STEPS = 2
 
     def __init__(self, run: SFTRun) -> None:
         self._run = run
@@ -35,8 +36,8 @@ class PeakMeter:
         self.peak_bytes = self.baseline_bytes
         self.retained_delta_bytes = 0
         self.reserved_peak_bytes: int | None = None
-        self._accounted = 0
-        self._counted = MemoryParts(weights=self.baseline_bytes)
+        self._steps = 0
+        self._counted: MemoryParts | None = None
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -49,51 +50,66 @@ class PeakMeter:
 
     @property
     def accounting(self) -> bool:
-        """Whether the next step is recorded, which slows it down."""
-        return self._accounted < self.ACCOUNTED_STEPS
+        """Whether the next step is recorded or counted, which slows it down."""
+        return self._profiling or self._counting
 
     @property
-    def parts(self) -> MemoryParts:
-        """What the peak so far was made of."""
+    def _profiling(self) -> bool:
+        return self._device.type == "cpu" and self._steps < self.PROFILED_STEPS
+
+    @property
+    def _counting(self) -> bool:
+        return self._steps == self.PROFILED_STEPS and not self._run.settings.compile
+
+    @property
+    def parts(self) -> MemoryParts | None:
+        """What the peak so far was made of; None before it was counted."""
+        if self._counted is None:
+            return None
         known = {**self._counted.as_dict(), "activations": 0}
         return MemoryParts(**{**known, "activations": self.peak_bytes - sum(known.values())})
 
     def measure(self, step: Callable[[], T]) -> T:
         """Run one training step and take account of what it allocates, also if it fails."""
-        if not self.accounting:
-            return step()
+        try:
+            if self._profiling:
+                return self._profile(step)
+            return self._count(step) if self._counting else step()
+        finally:
+            self._steps += 1
+
+    def _profile(self, step: Callable[[], T]) -> T:
+        try:
+            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+                return step()
+        finally:
+            highest, net = _allocations(profiled)
+            self.peak_bytes = max(self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes + highest)
+            self.retained_delta_bytes += net
+
+    def _count(self, step: Callable[[], T]) -> T:
         ledger = TensorLedger(self._device.type)
         ledger.tag("weights", [*self._run.model.parameters(), *self._run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(self._run.optimizers))
-        profiled = None
-        try:
-            with ExitStack() as recording:
-                if self._device.type == "cpu":
-                    activities = [ProfilerActivity.CPU]
-                    profiled = recording.enter_context(profile(activities=activities, profile_memory=True))
-                recording.enter_context(ledger)
-                return step()
-        finally:
-            self._accounted += 1
-            ledger.tag("optimizer_state", state_tensors(self._run.optimizers))
-            counted = max(ledger.peaks().values(), key=lambda parts: parts.total)
-            self._counted = max(self._counted, counted, key=lambda parts: parts.total)
-            if profiled is not None:
-                highest, net = _allocations(profiled)
-                self.peak_bytes = max(self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes + highest)
-                self.retained_delta_bytes += net
+        self.read()
+        with ledger:
+            result = step()
+        self._counted = max(ledger.peaks().values(), key=lambda parts: parts.total)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)  # that of this step is no training step's
+        return result
 
     def read(self) -> None:
         """Bring the figures up to date (they already are on the CPU)."""
         if self._device.type == "cuda":
             self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated(self._device))
-            self.reserved_peak_bytes = torch.cuda.max_memory_reserved(self._device)
+            self.reserved_peak_bytes = max(self.reserved_peak_bytes or 0, torch.cuda.max_memory_reserved(self._device))
             self.retained_delta_bytes = torch.cuda.memory_allocated(self._device) - self.baseline_bytes
 
     def at_failure(self) -> tuple[int, int]:
         """The peak so far, and what is allocated now that a step has failed and its tensors are still there.
 
-        On a CPU the latter is known of accounted steps alone; afterwards it is what lies between steps.
+        On a CPU the latter is known of profiled steps alone; afterwards it is what lies between steps.
         """
         self.read()
         return self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes
@@ -105,8 +121,8 @@ class PeakMeter:
             "peak_bytes": self.peak_bytes,
             "reserved_peak_bytes": self.reserved_peak_bytes,
             "retained_delta_bytes": self.retained_delta_bytes,
-            "accounted": self._accounted,
-            "counted": self._counted.as_dict(),
+            "steps": self._steps,
+            "counted": self._counted.as_dict() if self._counted else None,
         }
 
     def load_state_dict(self, state: dict[str, Any], as_before: bool) -> None:
@@ -118,8 +134,8 @@ class PeakMeter:
         if as_before:
             self.peak_bytes = state["peak_bytes"]
             self.reserved_peak_bytes = state["reserved_peak_bytes"]
-            self._accounted = state["accounted"]
-            self._counted = MemoryParts(**state["counted"])
+            self._steps = state["steps"]
+            self._counted = MemoryParts(**state["counted"]) if state["counted"] else None
 
 
 def _allocations(profiled: profile) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """The base model's shape, from which memory is predicted, without its weights."""
 
+from collections.abc import Sequence
+
 from transformers import AutoConfig, GPT2Config, PretrainedConfig
 
 from model.gpt2_lora import SHAPES, gpt2_config
@@ -7,20 +9,24 @@ from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
 from sweep.errors import UserError
 from sweep.spec import DEMO, ModelPart
+from sweep.trial import TrialConfig
 
 
 def planned_shape(model: ModelPart) -> GPT2Config:
     """The shape of a spec's base model; published names need no hub.
 
     Raises:
-        UserError: a folder or a name on the hub that has no configuration, or not a GPT-2's.
+        UserError: a folder or a name on the hub that has no configuration, or not a GPT-2's, or an impossible shape.
     """
     if model.name == DEMO:
         sizes = DemoSizes()
         return base_model_config(sizes.base, sizes.vocabulary, end=0)
     published = model.name.removeprefix("openai-community/")
     if model.init == "random" or published in SHAPES:
-        return gpt2_config(published, model.shape.model_dump(exclude_none=True))
+        shape = gpt2_config(published, model.shape.model_dump(exclude_none=True))
+        if shape.n_embd % shape.n_head:
+            raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
+        return shape
     return read_shape(model.name, "model.name")
 
 
@@ -47,3 +53,18 @@ def read_config(name: str, key: str) -> PretrainedConfig:
     except (OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}") from None
+
+
+def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:
+    """Refuse trials that no model of that shape can be trained by.
+
+    Raises:
+        UserError: naming the first field that does not fit.
+    """
+    for candidate in candidates:
+        if candidate.block_size > shape.n_positions:
+            raise UserError(
+                f"block_size: {candidate.block_size} is more than the {shape.n_positions} positions of {name!r}"
+            )
+        if candidate.tie_head and not shape.tie_word_embeddings:
+            raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")

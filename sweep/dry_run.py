@@ -7,10 +7,10 @@ import transformers
 from rich.console import Console
 from rich.table import Table
 
-from sweep.base_shape import planned_shape
+from sweep.base_shape import check_trials, planned_shape
 from sweep.hardware import free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
-from sweep.packing import Packing, default_budget
+from sweep.packing import Packing, budget_on
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.units import show_bytes
@@ -28,8 +28,9 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
         title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
     _print_configs(title, trials, console)
     device = planned_device(spec)
-    budget_bytes = spec.memory.budget or default_budget(device)
+    budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     shape = planned_shape(spec.model)
+    check_trials(shape, trials, spec.model.name)
     with console.status("predicting memory"):
         plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
     _print_memory(trials, plans, device, budget_bytes, console)
@@ -83,7 +84,11 @@ def _print_memory(
         cells = (f"{value / size:,.{digits}f}" for value in parts)
         table.add_row(label, str(count), f"{plan.execution.micro_batch}{again}", *cells)
     console.print(table)
-    allowed = f"budget per trial: {show_bytes(budget_bytes)}" if budget_bytes else "no budget: the GPU is not here"
+    allowed = (
+        f"budget per trial: {show_bytes(budget_bytes)}"
+        if budget_bytes is not None
+        else "no budget: the GPU is not here"
+    )
     console.print(
         f"windows: per forward pass; again: with activation checkpointing; activations: all that is none of the others"
         f"\n{allowed}",

@@ -17,7 +17,7 @@ from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import compiler_found, cpu_has_bf16
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
-from sweep.packing import default_budget
+from sweep.packing import budget_on
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, write_record
@@ -25,7 +25,6 @@ from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.tuning import Outcome, Proposals, Shares, tune_trials
-from sweep.units import show_bytes
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         device = find_device(resources, spec.memory.device)
         inputs = replace(inputs, cpus=resources.cpu, packing=replace(inputs.packing, device=device))
-        free = default_budget(device)
-        budget_bytes = spec.memory.budget or free
-        if budget_bytes and free and budget_bytes > free:
-            say(f"memory.budget: {show_bytes(budget_bytes)} is more than a trial can get here, {show_bytes(free)}")
+        budget_bytes = budget_on(device, resources, spec.memory.budget)
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from transformers import GPT2Config
 
 from sweep.memory_plan import Device, MemoryPlan
+from sweep.spec import Resources
 
 MARGIN = 1.05
 """What is asked for beyond a predicted peak: the error of a prediction, and blocks that an allocator can't use."""
@@ -63,23 +64,28 @@ class Packing:
         return max(0, math.floor(share * capacity) - PROCESS_BYTES[self.device.type])
 
 
-def default_budget(device: Device) -> int | None:
-    """The most that a trial may be predicted to take where no budget is set: what the device has free."""
+def budget_on(device: Device, resources: Resources, asked_bytes: int | None) -> int | None:
+    """The most that a trial may be predicted to take: what is asked for, and no more than a trial can get.
+
+    None where nobody has asked and nobody knows what there is. A fixed fraction of a GPU gets that fraction of it.
+    """
     if device.capacity_bytes is None:
-        return None
-    return math.floor((device.capacity_bytes - PROCESS_BYTES[device.type]) / MARGIN)
+        return asked_bytes
+    share = resources.gpu if device.type == "cuda" and resources.gpu != "auto" else 1.0
+    room = math.floor((min(1.0, float(share)) * device.capacity_bytes - PROCESS_BYTES[device.type]) / MARGIN)
+    return max(0, room) if asked_bytes is None else max(0, min(room, asked_bytes))
 
 
-def judging_bytes(shape: GPT2Config, columns: int, reward_model_bytes: int, rounded: bool) -> int:
-    """What judging takes beside the trained model: keys and values of a prompt, then the reward model.
+def judging_bytes(shape: GPT2Config, columns: int, reward_model_bytes: int) -> int:
+    """What judging takes beside the trained model: a model in fp32 that answers, its keys and values, the reward model.
 
-    Batches shrink where memory runs out (`sweep.judging`), so one prompt is counted and not a batch.
+    In fp32 is the base model, which the first trial has to judge, and what a trained model of bf16 weights is judged
+    as. Batches shrink where memory runs out (`sweep.judging`), so one prompt is counted and not a batch.
 
     Args:
         columns: tokens of the longest prompt with its response.
         reward_model_bytes: weights of the reward model.
-        rounded: whether trained models have bf16 weights, which are judged in fp32.
     """
     weights: int = 4 * (12 * shape.n_layer * shape.n_embd**2 + (shape.vocab_size + shape.n_positions) * shape.n_embd)
     cache: int = 4 * 2 * shape.n_layer * columns * shape.n_embd
-    return (weights if rounded else 0) + max(cache, reward_model_bytes)
+    return weights + max(cache, reward_model_bytes)

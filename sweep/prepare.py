@@ -13,9 +13,9 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
 
-from model.gpt2_lora import gpt2_config, load_base
+from model.gpt2_lora import load_base
 from model.memory import weight_bytes
-from sweep.base_shape import read_config, read_shape
+from sweep.base_shape import check_trials, planned_shape, read_config, read_shape
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.dialogues import DataSources
 from sweep.errors import UserError
@@ -73,9 +73,7 @@ def prepare(
         say("checked the base model and the reward model")
         prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
         encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
-        columns = max(map(len, encoded)) + reward.new_tokens
-        rounded = any(c.precision == "bf16" for c in candidates)
-        judging = judging_bytes(config, columns, reward_model_bytes, rounded)
+        judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
     inputs = SweepInputs(
         experiment_dir=experiment_dir,
         base_model=base_model,
@@ -130,9 +128,7 @@ def _folder(name: str, demo: Path | None) -> str:
 def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_dir: Path, say: Say) -> str:
     if model.init == "pretrained":
         return _folder(model.name, assets.base_model if assets else None)
-    config = gpt2_config(model.name, model.shape.model_dump(exclude_none=True))
-    if config.n_embd % config.n_head:
-        raise UserError(f"model.shape: n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
+    config = planned_shape(model)
     if config.vocab_size < tokens:
         raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
     identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
@@ -152,13 +148,7 @@ def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_
 def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], tokens: int, name: str) -> None:
     if config.vocab_size < tokens:
         raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {config.vocab_size}")
-    for candidate in candidates:
-        if candidate.block_size > config.n_positions:
-            raise UserError(
-                f"block_size: {candidate.block_size} is more than the {config.n_positions} positions of {name!r}"
-            )
-        if candidate.tie_head and not config.tie_word_embeddings:
-            raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")
+    check_trials(config, candidates, name)
 
 
 def _check_weights(name: str) -> None:

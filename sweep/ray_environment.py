@@ -8,6 +8,7 @@ QUIET = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",  # torch's, for workers: few gaps in their share of a GPU
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
 LOCAL = {

@@ -17,6 +17,9 @@ from sweep.spec import Resources
 OBJECT_STORE_BYTES = 256 * 2**20
 """Enough for configs and small values; tokens and weights are mapped from disk instead."""
 
+LOOK_SECONDS = 90
+"""How long a GPU is waited for to be asked for its memory: a worker with torch needs up to half a minute to start."""
+
 CODE = ("model", "sweep", "analysis")
 
 
@@ -113,21 +116,28 @@ def find_device(resources: Resources, declared_bytes: int | None) -> Device:
 
     Args:
         resources: what `fit_resources` returned.
-        declared_bytes: memory to reckon with instead of what the device has free.
+        declared_bytes: memory to reckon with, if that is less than what the device has free or nobody knows.
 
     Raises:
         UserError: trials are to share a GPU by their memory, and nobody says how much it has.
     """
     if not resources.gpu:
-        return Device("cpu", declared_bytes or int(max(node.get("memory", 0) for node in _nodes())))
-    found = ray.get(_look_at_gpu.remote()) if any(node.get("GPU", 0) for node in _nodes()) else None
+        largest = int(max(node.get("memory", 0) for node in _nodes()))
+        return Device("cpu", min(declared_bytes or largest, largest))
+    found = None
+    if any(node.get("GPU", 0) for node in _nodes()):
+        try:
+            found = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            found = None  # all GPUs are taken by others
     capacity_bytes, hopper = found or (None, False)
     if resources.gpu == "auto" and declared_bytes is None and capacity_bytes is None:
         raise UserError(
             "resources.gpu: auto needs to know the memory of a GPU, and none can be asked; accepted: memory.device "
             "with it, such as 80GiB, or a number of GPUs"
         )
-    return Device("cuda", declared_bytes or capacity_bytes, hopper)
+    known = [size for size in (declared_bytes, capacity_bytes) if size is not None]
+    return Device("cuda", min(known, default=None), hopper)
 
 
 @ray.remote(num_cpus=0, num_gpus=1, max_calls=1)  # type: ignore[untyped-decorator]  # its process and CUDA context end

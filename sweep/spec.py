@@ -176,7 +176,7 @@ class MemoryPart(Part):
     """How memory decides on the trials. A device is one GPU, or the whole machine for trials that run on CPU."""
 
     budget: Bytes | None = Field(None, description="most that a trial may take; None: what the device has free")
-    device: Bytes | None = Field(None, description="memory that a device offers; None: what it has free")
+    device: Bytes | None = Field(None, description="memory that a device offers, at most what it has free; None: that")
     limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; None: at its share")
 
 

@@ -35,8 +35,10 @@ def memory_metrics(run: SFTRun, meter: PeakMeter, predicted: MemoryParts | None)
     return {name: value for name, value in measured.items() if value is not None}
 
 
-def _columns(prefix: str, parts: MemoryParts) -> dict[str, int]:
+def _columns(prefix: str, parts: MemoryParts | None) -> dict[str, int]:
     """Metric names of `sweep.names.MEMORY_PARTS`."""
+    if parts is None:
+        return {}
     return {
         f"{prefix}_weight_bytes": parts.weights,
         f"{prefix}_gradient_bytes": parts.gradients,

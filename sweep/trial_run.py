@@ -19,7 +19,7 @@ import transformers
 from filelock import FileLock
 
 from model.gpt2_lora import save_trained
-from model.memory_limit import asked_bytes, limit_memory, ran_out_of_memory
+from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.base_shape import read_shape
 from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
@@ -66,6 +66,7 @@ class TrialRun:
         """
         self.config = config
         self.inputs = inputs
+        self._device = torch.device(inputs.packing.device.type)
         self.folder = inputs.experiment_dir / config.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / "trial.lock")  # a search may propose one config twice: the second waits,
@@ -113,9 +114,9 @@ class TrialRun:
 
     def close(self) -> None:
         """Let go of everything that was allocated, so that the next trial in this process starts from zero."""
-        if self._training is not None:
-            limit_memory(self._training.run.device, None)
         self._training = None
+        if self._limit_bytes is not None:
+            limit_memory(self._device, None)
         self._lock.release()
         if self.config.compile:
             torch._dynamo.reset()  # compiled blocks stay allocated, and past a number of them blocks run uncompiled
@@ -129,7 +130,7 @@ class TrialRun:
             if not ran_out_of_memory(error):
                 raise
             asked = asked_bytes(error)
-            reached = self._training.reached_bytes(error) if self._training else asked
+            reached = self._training.reached_bytes(error) if self._training else asked + allocated_bytes(self._device)
             traceback.clear_frames(error.__traceback__)  # they hold tensors
         execution = self._plan.execution if self._plan else as_configured(self.config)
         attempt = Attempt(

@@ -96,14 +96,16 @@ class Shares:
 class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
     """Trials in their order; one that ran out of memory and is tried once more gets the device to itself."""
 
-    def __init__(self, alone: tune.PlacementGroupFactory) -> None:
+    def __init__(self, alone: tune.PlacementGroupFactory, began: float = 0.0) -> None:
+        """`alone` is the whole device; what happened before `began` is history (see `SweepInputs`)."""
         super().__init__()
         self._alone = alone
+        self._began = began
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Ray calls this when a trial has failed, before it is started again and also when it is not."""
         # One that has failed for good still counts as running, and Ray refuses to change what it holds.
-        if trial.status != trial.RUNNING and read_attempts(Path(trial.path)):
+        if trial.status != trial.RUNNING and read_attempts(Path(trial.path), self._began):
             trial.update_resources(self._alone)
 
 
@@ -143,7 +145,7 @@ def tune_trials(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
                 search_alg=search,
-                scheduler=RetryAlone(shares.alone),
+                scheduler=RetryAlone(shares.alone, inputs.began),
                 num_samples=total,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,

@@ -20,4 +20,5 @@ def test_ray_accepts_the_cluster_and_refuses_one_with_an_unknown_key() -> None:
 def test_a_worker_can_hold_a_trial_of_the_study() -> None:
     worker, wanted = CLUSTER["available_node_types"]["gpu_worker"]["resources"], load_spec("study").resources
     assert worker["CPU"] >= wanted.cpu
-    assert worker["GPU"] >= wanted.gpu
+    assert wanted.gpu == "auto"
+    assert worker["GPU"] >= 1

@@ -35,6 +35,7 @@ def test_beyond_the_limit_an_allocation_fails_and_the_process_goes_on() -> None:
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total"), 3 * 2**29),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), 20 * 2**20),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512 bytes."), 512),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes. Error"), 4096),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), 0),
         (RuntimeError("could not create a memory object"), 0),

@@ -15,7 +15,7 @@ from sweep.packing import (
     MARGIN,
     PROCESS_BYTES,
     Packing,
-    default_budget,
+    budget_on,
     judging_bytes,
 )
 from sweep.spec import Resources
@@ -71,12 +71,11 @@ def test_a_share_covers_judging_where_that_takes_more_than_training() -> None:
     assert judged.demand_bytes(frozen) == Packing(GPU).demand_bytes(plan(6 * GIB))
 
 
-def test_judging_takes_the_reward_model_or_one_prompts_keys_and_values() -> None:
+def test_judging_takes_a_model_and_its_keys_and_values_or_the_reward_model() -> None:
     shape = gpt2_config("gpt2", {"n_layer": 2, "n_embd": 8, "n_head": 2, "n_positions": 16, "vocab_size": 100})
     cache, weights = 4 * 2 * 2 * 10 * 8, 4 * (12 * 2 * 64 + 116 * 8)
-    assert judging_bytes(shape, 10, 0, rounded=False) == cache
-    assert judging_bytes(shape, 10, cache + 1, rounded=False) == cache + 1
-    assert judging_bytes(shape, 10, 0, rounded=True) == weights + cache
+    assert judging_bytes(shape, 10, 0) == weights + cache
+    assert judging_bytes(shape, 10, cache + 1) == weights + cache + 1
 
 
 def test_a_process_is_kept_below_its_share_by_what_it_takes_beside_tensors() -> None:
@@ -96,13 +95,22 @@ def test_on_a_cpu_a_process_may_take_what_the_machine_has() -> None:
     assert Packing(CPU).cap_bytes(0.1) == 8 * GIB - PROCESS_BYTES["cpu"]
 
 
-def test_the_default_budget_is_what_just_fits_into_the_device_alone() -> None:
+def test_a_budget_is_no_more_than_a_trial_can_get() -> None:
     for device in (GPU, CPU):
-        budget = default_budget(device)
+        budget = budget_on(device, AUTO, None)
         assert budget is not None
         assert device.capacity_bytes is not None
         assert device.capacity_bytes - 2 <= MARGIN * budget + PROCESS_BYTES[device.type] <= device.capacity_bytes
-    assert default_budget(Device("cuda")) is None
+        assert budget_on(device, AUTO, 2 * device.capacity_bytes) == budget
+        assert budget_on(device, AUTO, GIB) == GIB
+    quarter = budget_on(GPU, Resources(gpu=0.25), None)
+    assert quarter is not None
+    cap = Packing(GPU).cap_bytes(0.25)
+    assert cap is not None
+    assert quarter * MARGIN <= cap
+    assert budget_on(Device("cuda"), AUTO, None) is None
+    assert budget_on(Device("cuda"), AUTO, GIB) == GIB
+    assert budget_on(Device("cuda", 100), AUTO, None) == 0
 
 
 def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each_other_in_a_worker() -> None:
@@ -145,7 +153,7 @@ def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fi
     ]
     done = scheduled(tmp_path, [Stub(config, 1.5) for config in mixed])
     packing = Packing(GPU)
-    propose = Proposals(MEDIUM, GPU, default_budget(GPU))
+    propose = Proposals(MEDIUM, GPU, budget_on(GPU, AUTO, None))
     shares = {c.name: packing.gpu_share(MemoryPlan.from_mapping(propose(c)["plan"])) for c in mixed}
     assert done.failed == 0
     assert {span.name: span.share for span in done.spans} == pytest.approx(shares)

@@ -268,6 +268,20 @@ def test_the_data_can_be_written_out_and_read_back(parts: Parts, here: Here, tmp
     assert (tmp_path / "again" / "sft_train.json").read_bytes() == written[0].read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("trial.block_size=2048", "block_size: 2048 is more than the 1024 positions of 'gpt2-medium'"),
+        ("memory.budget=1GiB", "memory.budget: full adamw is predicted to take 5.93 GiB at its least"),
+    ],
+)
+def test_a_dry_run_refuses_in_one_line_what_a_sweep_would_refuse(here: Here, setting: str, message: str) -> None:
+    code, _, errors = here("study", "--dry-run", "--set", setting)
+    assert code == 2
+    assert message in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_dry_run_prints_every_trial_and_runs_nothing(here: Here, tmp_path: Path) -> None:
     code, output, _ = here("study", "--dry-run", "--output", tmp_path / "experiment")
     assert code == 0

@@ -99,7 +99,7 @@ def test_optuna_suggests_whole_valid_trials_with_rank_only_under_lora() -> None:
     methods = set()
     for _ in range(30):
         asked = study.ask()
-        trial = TrialConfig.model_validate(OptunaSpace(searched)(asked))  # type: ignore[arg-type]
+        trial = TrialConfig.model_validate(OptunaSpace(searched, TrialConfig.model_dump)(asked))  # type: ignore[arg-type]
         study.tell(asked, trial.lr)
         methods.add(trial.method)
         assert ("suggested/1.rank" in asked.params) == (trial.method == "lora")

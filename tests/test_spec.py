@@ -114,7 +114,7 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("trial.steps=true", "trial.steps: true is not accepted; accepted: a number"),
         ("search_seed=-1", "search_seed: -1 is not accepted"),
         ("max_failures=true", "max_failures: true is not accepted"),
-        ("resources.gpu=1.5", "resources.gpu: 1.5: accepted: a fraction of one GPU, or a whole number of them"),
+        ("resources.gpu=1.5", "resources.gpu: 1.5: accepted: auto, a fraction of one GPU, or a whole number of them"),
         ("data.exclude=demo", "data.exclude[0]: 'demo' is no data source"),
         (
             "space.1={method: lora, rank: 1, optimizer: muon, lr: 1, targets: [head]}",
