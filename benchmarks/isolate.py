@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.table import Table
 
-NAMES = ("step", "generation", "data", "overhead", "packed", "packing", "gpu")
+NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing", "gpu")
 """The benchmarks, each a module with `measure(quick: bool) -> Table`."""
 
 
