@@ -84,7 +84,7 @@ def _trace(
         if device == "cuda":
             _compute_as_on_a_gpu(run)
         run.block = _marked(run.block, layers)
-        run.train_step(torch.zeros(1, 2, dtype=torch.long))  # so that the optimizer's state is there
+        _make_optimizer_state(run)
         ledger.tag("weights", [*run.model.parameters(), *run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(run.optimizers))
         # Micro-batches after the second find what the second found.
@@ -92,6 +92,16 @@ def _trace(
         with ledger:
             run.train_step(windows)
     return {name: parts for name, parts in ledger.peaks().items() if name not in ("", INNER)}
+
+
+def _make_optimizer_state(run: SFTRun) -> None:
+    """Have the optimizers make the state that they have from the first step on."""
+    for parameter in run.model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.empty_like(parameter)
+    for optimizer in run.optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 INNER = "inner block"
