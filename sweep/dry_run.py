@@ -1,5 +1,6 @@
 """--dry-run: the trials of a sweep, how each would be executed, and the memory that it is predicted to take."""
 
+import sys
 from typing import Any
 
 import torch
@@ -39,12 +40,13 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
 
 def planned_device(spec: SweepSpec) -> Device:
     """What trials would train on: a GPU if the spec asks for one, whether this machine has it or not."""
+    declared = spec.memory.device or sys.maxsize
     if not spec.resources.gpu:
-        return Device("cpu", spec.memory.device or free_memory_bytes())
+        return Device("cpu", min(declared, free_memory_bytes()))
     if not torch.cuda.is_available():
         return Device("cuda", spec.memory.device)
     hopper = torch.cuda.get_device_capability()[0] >= 9
-    return Device("cuda", spec.memory.device or torch.cuda.mem_get_info()[0], hopper)
+    return Device("cuda", min(declared, torch.cuda.mem_get_info()[0]), hopper)
 
 
 def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> None:

@@ -31,7 +31,8 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
         address: None for a Ray of our own on this machine; otherwise a cluster's, such as "auto" or "host:6379",
             to whose nodes this project's code is sent.
         dashboard: start Ray's own dashboard.
-        memory_bytes: memory of this machine that trials may share, for a Ray of our own; None: what it has free.
+        memory_bytes: memory of this machine that trials may share, for a Ray of our own; at most, and if None, what it
+            has free.
 
     Raises:
         UserError: the cluster can't be reached.
@@ -39,12 +40,13 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
     if address is None:
+        free = free_memory_bytes()
         context = ray.init(
             address="local",
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             object_store_memory=OBJECT_STORE_BYTES,
-            _memory=memory_bytes or free_memory_bytes(),
+            _memory=min(memory_bytes or free, free),
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
