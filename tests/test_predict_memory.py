@@ -42,7 +42,7 @@ def on_gpu(trial: TrialConfig, shape: str = "gpt2-medium") -> MemoryParts:
     return predict(trial, gpt2_config(shape, {}), Device("cuda"), as_configured(trial))
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_prediction_is_what_a_real_step_takes_whatever_the_config(seed: int) -> None:
     """Within 8 % for models of a few MiB, in which kernels' own buffers weigh: those of attention's backward pass in
     bf16 are up to 7 % there. In the benchmark's larger models no error exceeds 1 %."""
