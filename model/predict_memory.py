@@ -6,8 +6,9 @@ fractions of a second, while a `TensorLedger` keeps account. Two things are adde
 * Depth. All blocks are equal, so what is allocated at a given point of the step is a linear function of their number.
   Two shallow models are traced and each point is extrapolated (exactly; the test holds it to the byte).
 * CUDA, on a machine without it. The trace runs as CPU code with the parts replaced that differ on a GPU: the chunks
-  of the cross-entropy, fused attention, fused dropout. Sizes are rounded as the caching allocator does it, and
-  cuBLAS's workspaces are added.
+  of the cross-entropy, fused attention, fused dropout. Sizes are rounded up to the caching
+  allocator's unit, and cuBLAS's workspaces are added; blocks that the allocator leaves unsplit are not foreseen. None
+  of this has met a GPU yet.
 """
 
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def _extrapolate(low: MemoryParts, high: MemoryParts, layers: int) -> MemoryPart
 def _trace(
     build: Callable[[int], SFTRun], layers: int, batch: int, block_size: int, device: DeviceType
 ) -> dict[str, MemoryParts]:
-    """The peak of each stretch of a step of the run with so many blocks, between inner blocks left out."""
+    """The peak of each stretch of a step of the run with so many blocks; those of inner blocks are left out."""
     ledger = TensorLedger(round_to=ALLOCATION_BYTES[device])
     with FakeTensorMode(), _AnyValue():
         run = build(layers)

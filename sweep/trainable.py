@@ -20,11 +20,11 @@ OBJECTIVE_MISSING = float("nan")
 class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     """One SFT run as Ray Tune sees it: each `step` is the training up to the next row of metrics.
 
-    Workers are reused: `reset_config` ends one trial completely and begins the next in the same process.
+    Workers are reused: `reset_config` ends one trial completely, and the next begins in the same process.
     """
 
     def setup(self, config: dict[str, Any], inputs: SweepInputs, objective: str | None = None) -> None:
-        """Begin the trial of `config`.
+        """Get ready for the trial of `config`, which begins with the first step.
 
         Args:
             config: a TrialConfig as a mapping, with further keys that a search algorithm keeps for itself.
