@@ -21,9 +21,11 @@ from sweep.names import (
     METRIC,
     OUT_OF_MEMORY_FILE,
     PEAK_SOURCE,
+    RECORD_FILE,
     RESPONSES_FILE,
     SPEC_FILE,
     SWEEP_FILE,
+    WINDOW_LOSSES_FILE,
     arm_label,
 )
 
@@ -46,6 +48,11 @@ class Results:
             `index` is the number of the line, so that a lost line moves no other prompt.
         attempts: one row per attempt at a trial that ran out of memory, oldest first, whatever became of the trial:
             `trial`, `arm`, `seed`, `outcome` and the keys of out_of_memory.json.
+        tuning: one row per trial that only served to choose settings, on validation windows: columns as in `trials`,
+            without `arm`. Such trials are in none of the frames above.
+        window_losses: one row per trial and fixed test window: `trial`, `arm`, `seed`, `window` (from 0), `test_loss`
+            after the last step in nats/token; no rows for a trial that kept none.
+        records: what each trial kept in record.json, by directory name; empty where it kept none.
         spec: the resolved spec.
         sweep: versions, hardware, data and times.
         configs: the TrialConfig of each trial, by directory name; empty where it is lost.
@@ -56,6 +63,9 @@ class Results:
     curves: pd.DataFrame
     responses: pd.DataFrame
     attempts: pd.DataFrame
+    tuning: pd.DataFrame
+    window_losses: pd.DataFrame
+    records: dict[str, dict[str, Any]]
     spec: dict[str, Any]
     sweep: dict[str, Any]
     configs: dict[str, dict[str, Any]]
@@ -84,8 +94,8 @@ def load(directory: Path) -> Results:
         raise UserError(f"{directory} has an experiment state that Ray cannot read: {error}") from error
     reports = {trial.trial_id: _read_rows(Path(trial.path) / "result.json") for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
-    labels = label_arms(configs.values())
-    trials, curves, responses, attempts = [], [], [], []
+    labels = label_arms(config for config in configs.values() if not is_tuning(config))
+    trials, curves, responses, attempts, tuning, window_losses = [], [], [], [], [], []
     first: dict[str, str] = {}
     for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not has_finished(reports[t.trial_id]))):
         config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
@@ -94,23 +104,37 @@ def load(directory: Path) -> Results:
         original = first.setdefault(json.dumps(config, sort_keys=True, default=str), path.name) if config else path.name
         if original != path.name:  # a search that proposes a config twice gets the same rows again: no replicate
             outcome, reason, rows = REPEATED, f"the config of {original} once more", []
-        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config}
-        trials.append({**row, **summarize(rows)})
+        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config, **summarize(rows)}
+        if is_tuning(config):
+            del row["arm"]
+            tuning.append(row)
+            continue
+        trials.append(row)
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
         if outcome != REPEATED:
             responses += [{**key, "seed": seed, **one, "index": i} for i, one in _read_lines(path / RESPONSES_FILE)]
             attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in _attempts(path)]
+            losses = enumerate(_window_losses(path))
+            window_losses += [{**key, "seed": seed, "window": i, "test_loss": loss} for i, loss in losses]
     return Results(
         directory=directory,
         trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),
         curves=pd.DataFrame(curves, columns=None if curves else ["trial", "arm", "seed", "step", *LOSS_COLUMNS]),
         responses=pd.DataFrame(responses, columns=None if responses else ["trial", "arm", "seed", "index"]),
         attempts=pd.DataFrame(attempts, columns=None if attempts else ["trial", "arm", "seed", "outcome"]),
+        tuning=pd.DataFrame(tuning, columns=None if tuning else ["trial", "outcome", "reason"]),
+        window_losses=pd.DataFrame(window_losses, columns=["trial", "arm", "seed", "window", "test_loss"]),
+        records={Path(trial.path).name: _mapping(Path(trial.path) / RECORD_FILE) for trial in found},
         spec=_mapping(directory / SPEC_FILE),
         sweep=_mapping(directory / SWEEP_FILE),
         configs={Path(trial.path).name: configs[trial.trial_id] for trial in found},
     )
+
+
+def is_tuning(config: Mapping[str, Any]) -> bool:
+    """Whether a trial only served to choose settings: such a one never sees test windows or prompts."""
+    return config.get("evaluate_on") == "validation"
 
 
 def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -214,6 +238,12 @@ def _attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
     content = _parsed(path / OUT_OF_MEMORY_FILE)
     return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
+def _window_losses(path: Path) -> list[float]:
+    """The loss of each test window; none where the file is missing, cut or something else."""
+    losses = _mapping(path / WINDOW_LOSSES_FILE).get("test_loss")
+    return losses if isinstance(losses, list) and all(map(finite, losses)) else []
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:

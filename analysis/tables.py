@@ -14,7 +14,7 @@ from analysis.outcomes import FINISHED
 from analysis.results import OPTIMIZERS, REPLICATE_FIELD, show_field
 from sweep.names import PEAK_SOURCE
 
-DEPENDENT_FIELDS = ("rank", "alpha", "targets", "also_train", "momentum", "betas")
+DEPENDENT_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train", "momentum", "betas")
 """Fields that a method or an optimizer may not have; None then."""
 
 ANCHOR_LENGTH = 60

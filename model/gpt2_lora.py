@@ -137,7 +137,7 @@ def cast_frozen_projections(model: GPT2LMHeadModel, dtype: torch.dtype) -> None:
 
 
 def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
-    """Turn every LoRALinear of `model`, in place, into the plain layer W + (alpha / r) B A, and return the model.
+    """Turn every LoRALinear of `model`, in place, into the plain layer W + s B A, and return the model.
 
     A head that has an adapter is untied from the embedding, which must not receive the head's update.
 

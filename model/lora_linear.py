@@ -1,11 +1,13 @@
 """loralib's linear layer with a LoRA adapter, put around a projection of an existing model.
 
 LoRA (Hu et al. 2021, arXiv:2106.09685): y = x W + b + s (x A^T) B^T with s = alpha / r, A (r, in) and B (out, r)
-trained and W, b frozen. B starts at zero, so a fresh adapter leaves the layer's output as it is.
+trained and W, b frozen. B starts at zero, so a fresh adapter leaves the layer's output as it is. rsLoRA
+(Kalajdzievski 2023, arXiv:2312.03732) scales by s = alpha / sqrt(r) instead.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import loralib
 import torch
@@ -14,14 +16,22 @@ from transformers.pytorch_utils import Conv1D
 
 from model.projection import Adapter, project
 
+ScalingName = Literal["alpha/r", "alpha/sqrt(r)"]
+
 
 @dataclass(frozen=True)
 class LoRASettings:
-    """Which projections get an adapter, of which rank; the adapter's product is scaled by alpha / rank."""
+    """Which projections get an adapter, of which rank, and what its product is scaled by."""
 
     rank: int
     alpha: float
     targets: tuple[str, ...] = ("attention_in", "attention_out", "mlp_in", "mlp_out")
+    scaling: ScalingName = "alpha/r"
+
+    @property
+    def factor(self) -> float:
+        """s in y = x W + b + s (x A^T) B^T."""
+        return self.alpha / (self.rank if self.scaling == "alpha/r" else math.sqrt(self.rank))
 
 
 class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
@@ -45,6 +55,7 @@ class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
                 merge_weights=False,
                 bias=base.bias is not None,
             )
+        self.scaling = lora.factor
         self.weight = base.weight
         self.bias = base.bias
         self.lora_A = nn.Parameter(torch.empty(lora.rank, fan_in, device=base.weight.device))
@@ -69,7 +80,7 @@ class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
         return self.lora_A, self.lora_B, self.scaling
 
     def merged_weight(self) -> Tensor:
-        """W + (alpha / r) B A, in the orientation of the weight it replaces."""
+        """W + s B A, in the orientation of the weight it replaces."""
         update: Tensor = (self.lora_B @ self.lora_A) * self.scaling
         merged: Tensor = self.weight.detach() + (update.T if self.fan_in_fan_out else update).detach()
         return merged

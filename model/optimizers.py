@@ -1,22 +1,27 @@
 """Optimizers and learning-rate schedules, chosen by name."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 ScheduleName = Literal["constant", "cosine", "linear"]
+Group = dict[str, Any]
+
+LR_RATIO = "lr_ratio"
+"""Key of a parameter group: its learning rate over the run's."""
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
     """Hyperparameters of one optimizer. Weight decay applies to everything that trains, as in PyTorch itself.
 
-    `momentum` is read by momentum, nesterov and muon; `betas` by adamw and by muon's AdamW part.
+    `momentum` is read by momentum, nesterov and muon; `betas` by adamw and by muon's AdamW part. `b_lr_ratio` is the
+    learning rate of the adapters' B over that of all else: LoRA+ (Hayou et al. 2024, arXiv:2402.12354) has it above 1.
     """
 
     name: OptimizerName
@@ -24,6 +29,7 @@ class OptimizerSettings:
     weight_decay: float = 0.0
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.95)
+    b_lr_ratio: float = 1.0
 
 
 def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
@@ -36,7 +42,9 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
     Raises:
         ValueError: muon, and no matrix of a hidden layer trains.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    ratio = {id(p): settings.b_lr_ratio for n, p in trained if n.endswith("lora_B")}
+    parameters = _groups([p for _, p in trained], ratio)
     lr, decay = settings.lr, settings.weight_decay
     match settings.name:
         case "sgd":
@@ -60,8 +68,8 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
             outer = {
                 id(p) for n, p in model.named_parameters() if p.ndim != 2 or "wte" in n or "wpe" in n or "lm_head" in n
             }
-            hidden = [p for p in parameters if id(p) not in outer]
-            rest = [p for p in parameters if id(p) in outer]
+            hidden = _groups([p for _, p in trained if id(p) not in outer], ratio)
+            rest = _groups([p for _, p in trained if id(p) in outer], ratio)
             if not hidden:
                 raise ValueError(
                     "muon needs a matrix of a hidden layer to train; here embeddings, head or vectors train"
@@ -72,7 +80,15 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
             return [muon, _adamw(rest, settings)] if rest else [muon]
 
 
-def _adamw(parameters: Sequence[nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer:
+def _groups(parameters: Sequence[nn.Parameter], ratio: Mapping[int, float]) -> list[Group]:
+    """Parameters of one learning rate each; `ratio` says of some, by id, how many times the usual one they have."""
+    by_ratio: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_ratio.setdefault(ratio.get(id(parameter), 1.0), []).append(parameter)
+    return [{"params": members, LR_RATIO: value} for value, members in sorted(by_ratio.items())]
+
+
+def _adamw(parameters: list[Group], settings: OptimizerSettings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         parameters, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
     )
@@ -97,7 +113,7 @@ def learning_rate(lr: float, schedule: ScheduleName, warmup_steps: int, steps: i
 
 
 def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], lr: float) -> None:
-    """Set the rate of the next step in every parameter group."""
+    """Set the rate of the next step in every parameter group, as many times `lr` as the group was built with."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group[LR_RATIO]

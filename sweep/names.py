@@ -20,6 +20,9 @@ An experiment directory looks like this; it is the only interface between a swee
         finished.json          every row of a finished trial; --resume replays it instead of training again
         trained.safetensors    what was trained: the adapters alone, or the full weights
         responses.jsonl        every prompt, response and score of the trial
+        window_losses.json     the loss of each fixed window after the last step, in nats/token: {"test_loss": [...]}
+                               and, where validation windows are evaluated, {"validation_loss": [...]}
+        record.json            what the trial was: config, code, versions, hardware, hashes (see sweep/trial_record.py)
         events.out.tfevents.*  TensorBoard
       report/                  written by analysis.report
 """
@@ -36,6 +39,8 @@ DIVERGED_FILE = "diverged.txt"
 OUT_OF_MEMORY_FILE = "out_of_memory.json"
 TRAINED_FILE = "trained.safetensors"
 RESPONSES_FILE = "responses.jsonl"
+WINDOW_LOSSES_FILE = "window_losses.json"
+RECORD_FILE = "record.json"
 REPORT_DIR = "report"
 
 
@@ -53,6 +58,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens_seen", "tokens", "neither", "train tokens seen so far"),
     Metric("learning_rate", "", "neither", "learning rate of the last step"),
     Metric("train_loss", "nats/token", "lower", "mean train loss of the steps since the last report"),
+    Metric("validation_loss", "nats/token", "lower", "mean loss over the fixed validation windows"),
     Metric("test_loss", "nats/token", "lower", "mean loss over the fixed test windows"),
     Metric("test_perplexity", "", "lower", "exp(test_loss)"),
     Metric("tokens_per_second", "tokens/s", "higher", "train tokens per second of training time since the last report"),

@@ -12,12 +12,15 @@ from sweep.names import arm_label
 Method = Literal["full", "lora"]
 Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 Group = Literal["embeddings", "biases", "layernorms", "head"]
+Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
-LORA_FIELDS = ("rank", "alpha", "targets", "also_train")
+LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
 LORA_DEFAULTS: dict[str, Any] = {
     "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
+    "scaling": "alpha/r",
+    "b_lr_ratio": 1.0,
     "targets": ("attention_in", "attention_out", "mlp_in", "mlp_out"),
     "also_train": (),
 }
@@ -36,7 +39,9 @@ class TrialConfig(BaseModel):
 
     method: Method
     rank: PositiveInt | None = Field(None, description="LoRA rank r; None under method full")
-    alpha: float | None = Field(None, gt=0, description="LoRA scaling is alpha / rank")
+    alpha: float | None = Field(None, gt=0, description="LoRA's numerator of the scaling")
+    scaling: Scaling | None = Field(None, description="what an adapter's product is multiplied by; LoRA's or rsLoRA's")
+    b_lr_ratio: float | None = Field(None, gt=0, description="learning rate of B over that of all else; LoRA+ above 1")
     targets: tuple[Target, ...] | None = Field(None, min_length=1, description="projections that get an adapter")
     also_train: tuple[Group, ...] | None = Field(None, description="what trains besides the adapters")
     tie_head: bool = Field(True, description="false: the head starts as a copy of the embedding and is its own weight")
@@ -63,6 +68,9 @@ class TrialConfig(BaseModel):
 
     test_every: PositiveInt = Field(description="steps between reports and evaluations")
     test_windows: PositiveInt = Field(description="fixed test windows per evaluation")
+    evaluate_on: Literal["test", "validation", "validation, then test"] = Field(
+        "test", description="which windows the reports are about; only after training on validation, test is used once"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="of adapters, dropout and train windows")
 
     @model_validator(mode="before")

@@ -37,7 +37,7 @@ def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
     for dropout in (module for module in base.modules() if isinstance(module, torch.nn.Dropout)):
         dropout.p = config.dropout
     if config.rank is not None and config.alpha is not None and config.targets is not None:
-        lora = LoRASettings(config.rank, config.alpha, config.targets)
+        lora = LoRASettings(config.rank, config.alpha, config.targets, config.scaling or "alpha/r")
         add_adapters(base, lora, torch.Generator().manual_seed(config.seed))
     select_trainable(base, config.method, config.also_train or ())
     return base
@@ -46,7 +46,12 @@ def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
 def build_run(model: GPT2LMHeadModel, config: TrialConfig, execution: Execution, device: torch.device) -> SFTRun:
     """The SFT run of a trial over its model, which is moved to the device."""
     optimizer = OptimizerSettings(
-        config.optimizer, config.lr, config.weight_decay, config.momentum or 0.0, config.betas or (0.0, 0.0)
+        config.optimizer,
+        config.lr,
+        config.weight_decay,
+        config.momentum or 0.0,
+        config.betas or (0.0, 0.0),
+        config.b_lr_ratio or 1.0,
     )
     settings = SFTSettings(
         steps=config.steps,
