@@ -19,7 +19,8 @@ from sweep.names import OUT_OF_MEMORY_FILE
 from sweep.out_of_memory import Attempt
 from sweep.packing import Packing, budget_on
 from sweep.ray_session import OBJECT_STORE_BYTES
-from sweep.tuning import ListSearch, Proposals, RetryAlone, Shares
+from sweep.searchers import RoundsSearch
+from sweep.tuning import Proposals, RetryAlone, Shares
 
 SAMPLE_SECONDS = 0.2
 
@@ -81,9 +82,9 @@ def _carry_out(order: Order) -> Schedule:
         results = tune.Tuner(
             tune.with_resources(tune.with_parameters(Waiting, waits=waits, folder=folder), bundles),
             tune_config=tune.TuneConfig(
-                search_alg=ListSearch(proposals),
+                search_alg=RoundsSearch(iter([proposals])),
                 scheduler=RetryAlone(shares.alone),
-                num_samples=len(proposals),
+                num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,

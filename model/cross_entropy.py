@@ -6,6 +6,7 @@ gradient of a mean of losses is known as soon as a chunk's logits are, it is com
 (as in Liger Kernel's fused linear cross-entropy, arXiv:2410.10989). A frozen head costs two products, not three.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,14 +53,42 @@ def chunked_cross_entropy(
         A scalar in nats, fp32 (fp64 for fp64 terms).
     """
     device = targets.device.type
-    flat: list[Tensor] = []
-    for x, w in terms:
-        if torch.is_autocast_enabled(device):
-            x = x.to(torch.get_autocast_dtype(device))
-        flat += [x, w] if torch.is_grad_enabled() else [x.detach(), w.detach()]
+    flat = [tensor for x, w in terms for tensor in (_autocast(x), w)]
     with torch.autocast(device, enabled=False):
         loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor or len(targets), chunking or CHUNKING[device], *flat)
     return loss
+
+
+@torch.no_grad()
+def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Chunking | None = None) -> Tensor:
+    """The cross-entropy of each position by itself, (rows,) in nats; arguments as for `chunked_cross_entropy`."""
+    device = targets.device.type
+    chunking = chunking or CHUNKING[device]
+    xs, vocabulary = [_autocast(x) for x, _ in terms], len(terms[0][1])
+    losses = []
+    with torch.autocast(device, enabled=False):
+        ws, buffer = _laid_out(xs, [w for _, w in terms], min(chunking.rows, len(targets)), chunking.pad_weights)
+        for start in range(0, len(targets), chunking.rows):
+            of_chunk = targets[start : start + chunking.rows]
+            logits = buffer[: len(of_chunk)]
+            _logits_into(logits, [x[start : start + chunking.rows] for x in xs], ws, vocabulary)
+            z = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+            losses.append(z.logsumexp(1) - z.gather(1, of_chunk[:, None])[:, 0])
+    return torch.cat(losses)
+
+
+def _autocast(x: Tensor) -> Tensor:
+    """`x` as the products take it under autocast."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
+def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights: bool) -> tuple[list[Tensor], Tensor]:
+    """The weights as the products take them, and room for the logits of `rows` positions."""
+    vocabulary = ws[0].shape[0]
+    padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
+    height = padded if pad_weights else vocabulary
+    return [_operand(w, height, x.dtype) for x, w in zip(xs, ws, strict=True)], xs[0].new_empty(rows, padded)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -67,16 +96,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, *flat: Tensor
     ) -> Tensor:
-        xs = flat[::2]
-        vocabulary = flat[1].shape[0]
-        padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
-        laid_out = padded if chunking.pad_weights else vocabulary
-        ws = [_operand(w, laid_out, x.dtype) for x, w in zip(xs, flat[1::2], strict=True)]
+        xs, vocabulary = flat[::2], flat[1].shape[0]
+        chunk_rows = min(chunking.rows, len(targets))
         needed = ctx.needs_input_grad[3:]
         new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
         gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
-        chunk_rows = min(chunking.rows, len(targets))
-        buffer = xs[0].new_empty(chunk_rows, padded)
+        ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
         tag("logits", buffer)
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
         for start in range(0, len(targets), chunk_rows):

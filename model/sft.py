@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from model.checkpointing import checkpointed
-from model.cross_entropy import CHUNKING, chunked_cross_entropy
+from model.cross_entropy import CHUNKING, chunked_cross_entropy, position_losses
 from model.forward import Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.ledger import moment, tag
@@ -101,20 +101,30 @@ class SFTRun:
         return torch.stack(losses).sum()
 
     @torch.no_grad()
-    def evaluate(self, windows: Tensor) -> float:
-        """Mean loss in nats per token over `windows` (count, block + 1), without dropout."""
+    def evaluate(self, windows: Tensor) -> list[float]:
+        """Mean loss in nats per token of each of `windows` (count, block + 1), without dropout."""
         self.model.eval()
-        total = torch.zeros((), device=self.device, dtype=torch.float64)
+        losses = []
         for micro in self._to_device(windows).split(self.settings.micro_batch):
-            total += self._loss(micro, divisor=1).double()
-        return float(total / windows[:, 1:].numel())
+            with self._precision():
+                by_position = position_losses(micro[:, 1:].flatten(), *self._terms(micro), chunking=self.chunking)
+            losses.append(by_position.view(len(micro), -1).double().mean(1))
+        by_window: list[float] = torch.cat(losses).tolist()
+        return by_window
 
     def _loss(self, windows: Tensor, divisor: int) -> Tensor:
         """The summed loss over all positions of `windows` (count, block + 1), divided by `divisor`."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            hidden = hidden_states(self.model, windows[:, :-1], attend=self.attend, block=self.block).flatten(0, 1)
-            terms = head_terms(self.model, hidden)
-            return chunked_cross_entropy(windows[:, 1:].flatten(), *terms, divisor=divisor, chunking=self.chunking)
+        with self._precision():
+            targets, terms = windows[:, 1:].flatten(), self._terms(windows)
+            return chunked_cross_entropy(targets, *terms, divisor=divisor, chunking=self.chunking)
+
+    def _terms(self, windows: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What the logits of all positions of `windows` are made of, see `chunked_cross_entropy`."""
+        hidden = hidden_states(self.model, windows[:, :-1], attend=self.attend, block=self.block)
+        return head_terms(self.model, hidden.flatten(0, 1))
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
 
     def _to_device(self, windows: Tensor) -> Tensor:
         if self.device.type == "cuda" and not windows.is_cuda:  # only pinned memory is copied without waiting

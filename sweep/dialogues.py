@@ -2,7 +2,7 @@
 
 The study's set is HH-RLHF `chosen` minus every dialogue that is also in rm-static:
 
-    load_sft(["Anthropic/hh-rlhf"], ["Anthropic/hh-rlhf"], ["Dahoas/rm-static"])
+    load_sft(DataSources(("Anthropic/hh-rlhf",), ("Anthropic/hh-rlhf",), ("Dahoas/rm-static",)))
 
 What a source may be is told in `sweep.sources`.
 """
@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,22 +21,27 @@ from sweep.sources import LOCAL_FILES, Role, hub_tables, source_files, suffix_of
 
 @dataclass(frozen=True)
 class DataSources:
-    """What the SFT set is made from; the arguments of `load_sft`, which explains them."""
+    """What the SFT set is made from; `load_sft` explains it."""
 
     train: tuple[str, ...]
     test: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     field: str = "chosen"
     test_fraction: float = 0.05
+    validation_fraction: float | None = None
 
 
 @dataclass(frozen=True)
 class Dialogues:
-    """The SFT set. `excluded` counts the dialogues that were subtracted from both sides."""
+    """The SFT set. `excluded` counts the dialogues that were subtracted from both sides.
+
+    `validation` is what settings are chosen by: held out from train, and nothing of it is in test.
+    """
 
     train: list[str]
     test: list[str]
     excluded: int = 0
+    validation: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,26 +60,17 @@ class Overlap:
     train_duplicates: int
 
 
-def load_sft(
-    train: Sequence[str],
-    test: Sequence[str],
-    exclude: Sequence[str],
-    *,
-    field: str = "chosen",
-    test_fraction: float = 0.05,
-) -> Dialogues:
-    """Read the SFT set, subtract the excluded dialogues and, if there are no test sources, hold some out.
+def load_sft(data: DataSources) -> Dialogues:
+    """Read the SFT set, subtract the excluded dialogues and hold out what is not given.
 
     Args:
-        train: sources of train dialogues.
-        test: sources of test dialogues. When empty, about `test_fraction` of the train dialogues are held out,
-            chosen by a hash of the opening human turn: no opening is on both sides, and neither the order of the
-            dialogues nor their number moves one to the other side (except that a set too small for the fraction
-            holds out one opening all the same).
-        exclude: sources whose dialogues are removed from train and test. A record with a `prompt` field, as in
-            rm-static, stands for the dialogue prompt + record[field].
-        field: the field that holds the dialogue's text.
-        test_fraction: between 0 and 1, both excluded; used only when `test` is empty.
+        data: `train`, `test` and `exclude` are sources, `field` is the field of a record that holds the dialogue's
+            text. A record with a `prompt` field, as in rm-static, stands for the dialogue prompt + record[field].
+            Without test sources about `test_fraction` of the train dialogues are held out, and with a
+            `validation_fraction` that share of the rest: chosen by a hash of the opening human turn, so no opening is
+            on both sides, and neither the order of the dialogues nor their number moves one to the other side
+            (except that a set too small for the fraction holds out one opening all the same). Fractions lie between
+            0 and 1, both excluded.
 
     Returns:
         The dialogues in the order of their sources, duplicates kept, as the study did.
@@ -82,16 +78,25 @@ def load_sft(
     Raises:
         UserError: a source that can't be read, or nothing left on one side.
     """
-    if not train:
+    if not data.train:
         raise UserError(f"no train source is given; name {LOCAL_FILES} or a hub dataset 'owner/name'")
-    if not 0 < test_fraction < 1:
-        raise UserError(f"test_fraction is {test_fraction}; a number between 0 and 1 is needed")
-    excluded = {_digest(text) for source in exclude for text in texts(source, "exclude", field)}
-    kept, removed = _subtract(train, "train", field, excluded)
-    if test:
-        held_out, removed_from_test = _subtract(test, "test", field, excluded)
-        return Dialogues(kept, held_out, removed + removed_from_test)
-    return Dialogues(*_hold_out(kept, test_fraction), removed)
+    for name in ("test_fraction", "validation_fraction"):
+        fraction = getattr(data, name)
+        if fraction is not None and not 0 < fraction < 1:
+            raise UserError(f"{name} is {fraction}; a number between 0 and 1 is needed")
+    excluded = {_digest(text) for source in data.exclude for text in texts(source, "exclude", data.field)}
+    train, removed = _subtract(data.train, "train", data.field, excluded)
+    if data.test:
+        test, removed_from_test = _subtract(data.test, "test", data.field, excluded)
+        removed += removed_from_test
+    else:
+        train, test = _hold_out(train, "test_fraction", data.test_fraction)
+    validation: list[str] = []
+    if data.validation_fraction is not None:
+        train, validation = _hold_out(train, "validation_fraction", data.validation_fraction)
+        tested = {_digest(text) for text in test}
+        validation = [text for text in validation if _digest(text) not in tested]
+    return Dialogues(train, test, removed, validation)
 
 
 def overlap(dialogues: Dialogues) -> Overlap:
@@ -111,19 +116,24 @@ def opening_turn(dialogue: str) -> str:
     return dialogue.partition("\n\nAssistant:")[0].strip().removeprefix("Human:").strip()
 
 
-def write_sft(dialogues: Dialogues, folder: Path) -> tuple[Path, Path]:
-    """Write `sft_train.json` and `sft_test.json`, lists of {"chosen": text} that `load_sft` reads back.
+def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
+    """Write `sft_train.json`, `sft_test.json` and, if there is a validation set, `sft_validation.json`.
 
-    Each file appears whole or not at all.
+    They are lists of {"chosen": text} that `load_sft` reads back; each appears whole or not at all.
 
     Returns:
-        The two paths.
+        Their paths.
 
     Raises:
         UserError: the folder can't be written to.
     """
-    paths = folder / "sft_train.json", folder / "sft_test.json"
-    for path, written in zip(paths, (dialogues.train, dialogues.test), strict=True):
+    sets = {"train": dialogues.train, "test": dialogues.test, "validation": dialogues.validation}
+    paths = []
+    for name, written in sets.items():
+        if name == "validation" and not written:
+            continue
+        path = folder / f"sft_{name}.json"
+        paths.append(path)
         unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -199,15 +209,19 @@ def _subtract(sources: Sequence[str], role: Role, field: str, excluded: set[byte
     return kept, removed
 
 
-def _hold_out(dialogues: list[str], fraction: float) -> tuple[list[str], list[str]]:
-    """Split into train and test by a hash of the opening turn. A small set still gets one opening to test on."""
-    positions = [int.from_bytes(_digest(opening_turn(text))) / 2**128 for text in dialogues]
+def _hold_out(dialogues: list[str], name: str, fraction: float) -> tuple[list[str], list[str]]:
+    """Split off a share by a hash of the opening turn. A small set still gets one opening to test on.
+
+    The hash of a second split is another one: all that the first has left would lie above its fraction.
+    """
+    salt = "" if name == "test_fraction" else name
+    positions = [int.from_bytes(_digest(salt + opening_turn(text))) / 2**128 for text in dialogues]
     limit = max(fraction, min(positions))
     if max(positions) <= limit:
         raise UserError(
-            f"all {len(dialogues)} dialogues would be held out for testing with test_fraction {fraction}; "
+            f"all {len(dialogues)} dialogues would be held out with {name} {fraction}; "
             "give a test source, a smaller fraction, or dialogues with more than one opening human turn"
         )
     train = [text for text, position in zip(dialogues, positions, strict=True) if position > limit]
-    test = [text for text, position in zip(dialogues, positions, strict=True) if position <= limit]
-    return train, test
+    held_out = [text for text, position in zip(dialogues, positions, strict=True) if position <= limit]
+    return train, held_out

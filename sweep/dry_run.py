@@ -12,7 +12,8 @@ from sweep.base_shape import check_trials, planned_shape
 from sweep.hardware import free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
 from sweep.packing import Packing, budget_on
-from sweep.spec import SweepSpec
+from sweep.search_space import least_trials
+from sweep.spec import AdaptiveSeeds, SweepSpec
 from sweep.trial import TrialConfig
 from sweep.units import show_bytes
 
@@ -24,10 +25,7 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
         UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
     """
     transformers.utils.logging.set_verbosity_error()
-    title = f"{spec.name}: {len(trials)} trials"
-    if spec.search == "optuna":
-        title = f"{spec.name}: {spec.trials} trials that Optuna will choose between these corners of its space"
-    _print_configs(title, trials, console)
+    _print_configs(f"{spec.name}: {_what_runs(spec, len(trials))}", trials, console)
     device = planned_device(spec)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     shape = planned_shape(spec.model)
@@ -36,6 +34,20 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
         plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
     _print_memory(trials, plans, device, budget_bytes, console)
     _print_resources(spec, plans, device, console)
+
+
+def _what_runs(spec: SweepSpec, listed: int) -> str:
+    seeds = spec.first_seeds
+    if spec.search == "optuna":
+        each = f", each with {len(seeds)} seeds" if len(seeds) > 1 else ""
+        return f"{spec.trials} configs that Optuna will choose between these corners of its space{each}"
+    further = ""
+    if isinstance(spec.seeds, AdaptiveSeeds):
+        further = f"; then further seeds, {spec.seeds.max} in all at most, for arms tied with the leader"
+    if spec.search == "tuned":
+        finals = least_trials(spec) - listed
+        return f"{listed} tuning trials; then each arm's best with {len(seeds)} seeds, {finals} trials{further}"
+    return f"{listed} trials{further}"
 
 
 def planned_device(spec: SweepSpec) -> Device:

@@ -94,15 +94,14 @@ def _claimed(experiment_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> tuple[Path, Path]:
-    """Write the spec's SFT set as sft_train.json and sft_test.json into `folder`.
+def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> list[Path]:
+    """Write the spec's SFT set into `folder`, see `write_sft`.
 
     Raises:
         UserError: a source that is missing or broken.
     """
     data = data_sources(spec, demo_assets_if_needed(spec, cache_dir, lambda text: console.print(text, style="dim")))
-    dialogues = load_sft(data.train, data.test, data.exclude, field=data.field, test_fraction=data.test_fraction)
-    return write_sft(dialogues, folder)
+    return write_sft(load_sft(data), folder)
 
 
 def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
@@ -114,5 +113,6 @@ def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
 def known_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:
     """What Optuna suggested for trials that have begun, in that order, to be told a resumed search."""
     paths = sorted(experiment_dir.glob(f"*/{SUGGESTED_FILE}"), key=lambda path: path.stat().st_mtime_ns)
-    suggested = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    texts = dict.fromkeys(path.read_text(encoding="utf-8") for path in paths)  # replicates keep the same one
+    suggested = map(json.loads, texts)
     return [{f"{SUGGESTED}/{name}": value for name, value in one.items()} for one in suggested]

@@ -21,6 +21,8 @@ class SweepInputs:
     cpus: float
     packing: Packing
     checkpoint_seconds: float
+    validation_tokens: Path | None = None
+    """What settings are chosen by under search 'tuned'."""
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""

@@ -43,6 +43,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """
 
     def __init__(self, planned: list[TrialConfig], total: int, console: Console) -> None:
+        """`planned` are the trials that are known beforehand, `total` how many there will be at least."""
         self.total = total
         self.lines = {config.name: _line(config) for config in planned}
         self._console = console
@@ -85,8 +86,9 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """A trial has ended: finished, or stopped before its last step."""
         line = self._line(trial)
         line.state = "finished" if line.row.get("finished") else "stopped"
-        test_loss = line.row.get("test_loss")
-        self._say(f"{trial} {line.state}" + (f", test loss {test_loss:.4f}" if test_loss is not None else ""))
+        losses = [name for name in ("validation_loss", "test_loss") if name in line.row]
+        told = [f", {name.replace('_', ' ')} {line.row[name]:.4f}" for name in losses]
+        self._say(f"{trial} {line.state}{''.join(told)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
@@ -97,7 +99,9 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """The table as it stands, with a line about the whole sweep below."""
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("trial", no_wrap=True)
-        for title in ("state", "step", "train loss", "test loss", "peak MiB", "tokens/s", "left", "win rate"):
+        tuned = any("validation_loss" in line.row for line in list(self.lines.values()))
+        held_out = "held-out loss" if tuned else "test loss"
+        for title in ("state", "step", "train loss", held_out, "peak MiB", "tokens/s", "left", "win rate"):
             table.add_column(title, justify="right" if title != "state" else "left", no_wrap=True)
         for line in list(self.lines.values()):  # Ray's thread may add a line meanwhile
             row = line.row
@@ -106,7 +110,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
                 Text(line.state, style=STYLES[line.state]),
                 f"{row.get('step', 0)}/{line.steps}",
                 _number(row.get("train_loss"), "{:.4f}"),
-                _number(row.get("test_loss"), "{:.4f}"),
+                _number(row.get("test_loss", row.get("validation_loss")), "{:.4f}"),
                 _number(row.get("peak_bytes"), "{:,.0f}", 2**20),
                 _number(row.get("tokens_per_second"), "{:,.0f}"),
                 clock(line.seconds_left),
@@ -117,7 +121,8 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def _summary(self) -> str:
         states = [line.state for line in self.lines.values()]
         ended = [f"{states.count(s)} {s}" for s in ("finished", "failed", "stopped") if s in states]
-        return f"{self.total} trials: " + ", ".join([*ended, f"{clock(time.monotonic() - self._started)} so far"])
+        parts = [*ended, f"{clock(time.monotonic() - self._started)} so far"]
+        return f"{max(self.total, len(states))} trials: {', '.join(parts)}"
 
     def _line(self, trial: Any) -> Line:
         if str(trial) not in self.lines:

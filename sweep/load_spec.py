@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import PROBLEM, UserError
-from sweep.spec import SweepSpec
+from sweep.spec import ADAPTIVE_TAG, LISTED_TAG, SweepSpec
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -173,7 +173,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
     """The first problem of a ValidationError in one line: the key, the value, and what would be accepted."""
     first = error.errors(include_url=False)[0]
-    location = first["loc"]
+    location = tuple(part for part in first["loc"] if part not in (LISTED_TAG, ADAPTIVE_TAG))
     key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     value = first["input"]
     if first["type"] == "extra_forbidden":

@@ -80,6 +80,7 @@ def prepare(
         tokenizer=tokenizer_name,
         train_tokens=tokens.train_path,
         test_tokens=tokens.test_path,
+        validation_tokens=tokens.validation_path,
         prompts=tuple(prompts),
         reward=reward,
         cpus=spec.resources.cpu,
@@ -111,6 +112,7 @@ def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
         exclude=resolve(data.exclude, None),
         field=data.field,
         test_fraction=data.test_fraction,
+        validation_fraction=data.validation_fraction if spec.search == "tuned" else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""From a spec to trials: grids and random draws as a list, Optuna as a define-by-run space.
+"""From a spec to trials: grids and random draws as a list, Optuna as a define-by-run space, and arms to be tuned.
 
 Every way of searching walks the same branches (`SweepSpec.space`), so that a field such as rank exists only in the
 branches that have it, and every trial is a validated TrialConfig before it starts.
@@ -7,7 +7,7 @@ branches that have it, and every trial is a validated TrialConfig before it star
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from sweep.errors import UserError
 from sweep.load_spec import explain
-from sweep.spec import SweepSpec
-from sweep.trial import LORA_FIELDS, TrialConfig
+from sweep.spec import AdaptiveSeeds, SweepSpec
+from sweep.trial import LORA_FIELDS, EvaluateOn, TrialConfig
 
 LIST_FIELDS = ("targets", "also_train", "betas")
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
@@ -38,29 +38,52 @@ Choice = tuple[Any, ...] | Range
 
 
 def enumerate_trials(spec: SweepSpec) -> list[TrialConfig]:
-    """Every trial of a grid or random sweep, in the order of the spec, replicates of an arm next to each other.
+    """The trials that a grid or random sweep begins with, in the order of the spec, replicates next to each other.
 
     Configs that two branches share come once.
 
     Raises:
-        UserError: naming the branch, field and value that no trial can have, or that search is 'optuna'.
+        UserError: naming the branch, field and value that no trial can have.
     """
     if spec.search == "grid":
         arms = [(index, values) for index, branch in _branches(spec) for values in _grid(index, branch)]
-    elif spec.search == "random":
-        arms = list(_random(spec))
     else:
-        raise UserError("search: 'optuna' has no list of trials; each depends on the results of earlier ones")
-    trials = [_trial(spec, index, values, seed) for index, values in arms for seed in spec.seeds]
+        arms = list(_random(spec))
+    trials = [_trial(spec, index, values, seed) for index, values in arms for seed in spec.first_seeds]
     return list(dict.fromkeys(trials))
 
 
-def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
-    """Validated trials that the sweep will run, or under Optuna may run: each choice, and the ends of each range.
+def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
+    """For each arm of search 'tuned' the trials by which its ranges are tuned: `spec.trials` of them, alike for all.
+
+    One range is tried at points spaced evenly from end to end, several at those of a Halton sequence. The seed is none
+    that the arm will run with, so that the choice of its settings owes nothing to their luck.
 
     Raises:
-        UserError: see `enumerate_trials`.
+        UserError: as `enumerate_trials`, and for a branch without a range.
     """
+    seed = next(number for number in itertools.count() if number not in _possible_seeds(spec))
+    arms: dict[tuple[TrialConfig, ...], None] = {}
+    for index, branch in _branches(spec):
+        ranges = {field: choice for field, choice in branch.items() if isinstance(choice, Range)}
+        if not ranges:
+            raise UserError(
+                f"space[{index}]: search 'tuned' needs a range in every branch, such as lr: {{low: 1e-5, high: 1e-3}}"
+            )
+        points = _spread(ranges, spec.trials or 1, spec.search_seed)
+        for values in _product({field: choice for field, choice in branch.items() if not isinstance(choice, Range)}):
+            arms[tuple(_trial(spec, index, {**values, **point}, seed, "validation") for point in points)] = None
+    return [list(dict.fromkeys(arm)) for arm in arms]
+
+
+def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
+    """Validated trials that the sweep will or may run: under Optuna each choice, and the ends of each range.
+
+    Raises:
+        UserError: see `enumerate_trials` and `tuning_trials`.
+    """
+    if spec.search == "tuned":
+        return [trial for arm in tuning_trials(spec) for trial in arm]
     if spec.search != "optuna":
         return enumerate_trials(spec)
     corners = [
@@ -68,7 +91,16 @@ def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
         for index, branch in _branches(spec)
         for values in _product({k: (c.low, c.high) if isinstance(c, Range) else c for k, c in branch.items()})
     ]
-    return list(dict.fromkeys(_trial(spec, index, values, spec.seeds[0]) for index, values in corners))
+    return list(dict.fromkeys(_trial(spec, index, values, spec.first_seeds[0]) for index, values in corners))
+
+
+def least_trials(spec: SweepSpec) -> int:
+    """How many trials the sweep takes; with adaptive seeds the fewest."""
+    if spec.search == "optuna":
+        return (spec.trials or 1) * len(spec.first_seeds)
+    if spec.search == "tuned":
+        return sum(len(arm) + len(spec.first_seeds) for arm in tuning_trials(spec))
+    return len(enumerate_trials(spec))
 
 
 class Suggester(Protocol):
@@ -106,7 +138,7 @@ class OptunaSpace:
                 values[field] = choice[position]
             else:
                 values[field] = choice[0]
-        return self.propose(_trial(self.spec, index, values, self.spec.seeds[0]))
+        return self.propose(_trial(self.spec, index, values, self.spec.first_seeds[0]))
 
 
 def _branches(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Choice]]]:
@@ -148,7 +180,7 @@ def _grid(index: int, branch: dict[str, Choice]) -> Iterator[dict[str, Any]]:
     for field, choice in branch.items():
         if isinstance(choice, Range):
             raise UserError(
-                f"space[{index}].{field}: a range is accepted under search 'random' or 'optuna'; list values"
+                f"space[{index}].{field}: a range is accepted under search 'random', 'optuna' or 'tuned'; list values"
             )
         fixed[field] = choice
     return _product(fixed)
@@ -167,15 +199,38 @@ def _draw(choice: Choice, draw: random.Random) -> Any:
         return draw.choice(choice)
     if choice.whole and not choice.log:
         return draw.randint(int(choice.low), int(choice.high))
+    return _at(choice, draw.random())
+
+
+def _at(choice: Range, share: float) -> Any:
+    """The value at `share` of the way from low to high."""
     if choice.log:
-        value = math.exp(draw.uniform(math.log(choice.low), math.log(choice.high)))
+        value = math.exp(math.log(choice.low) + share * (math.log(choice.high) - math.log(choice.low)))
     else:
-        value = draw.uniform(choice.low, choice.high)
-    return min(max(round(value), int(choice.low)), int(choice.high)) if choice.whole else value
+        value = choice.low + share * (choice.high - choice.low)
+    value = min(max(value, choice.low), choice.high)  # the logarithm may round beyond an end
+    return round(value) if choice.whole else value
 
 
-def _trial(spec: SweepSpec, index: int, values: dict[str, Any], seed: int) -> TrialConfig:
-    shared = {"seed": seed, **spec.trial}
+def _spread(ranges: dict[str, Range], count: int, seed: int) -> list[dict[str, Any]]:
+    """Points that cover the ranges evenly."""
+    if len(ranges) == 1:
+        shares = [[i / (count - 1)] for i in range(count)] if count > 1 else [[0.5]]
+    else:
+        from scipy.stats import qmc  # half a second, which plain questions need not wait for
+
+        shares = qmc.Halton(len(ranges), rng=seed).random(count).tolist()
+    return [{field: _at(c, share) for (field, c), share in zip(ranges.items(), point, strict=True)} for point in shares]
+
+
+def _possible_seeds(spec: SweepSpec) -> Collection[int]:
+    return range(spec.seeds.max) if isinstance(spec.seeds, AdaptiveSeeds) else spec.seeds
+
+
+def _trial(
+    spec: SweepSpec, index: int, values: dict[str, Any], seed: int, evaluate_on: EvaluateOn = "test"
+) -> TrialConfig:
+    shared = {"seed": seed, "evaluate_on": evaluate_on, **spec.trial}
     method = values.get("method", spec.trial.get("method"))
     if method == "lora":
         shared |= spec.lora

@@ -10,8 +10,10 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveInt,
+    Tag,
     field_validator,
     model_validator,
 )
@@ -78,6 +80,7 @@ ModelFolder = Annotated[str, AfterValidator(_existing_folder)]
 DataSource = Annotated[str, AfterValidator(_existing_data)]
 ExcludeSource = Annotated[str, AfterValidator(_existing_files)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Metric = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
 PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
 
 
@@ -117,6 +120,7 @@ class DataPart(Part):
     exclude: tuple[ExcludeSource, ...] = ("Dahoas/rm-static",)
     field: str = "chosen"
     test_fraction: float = Field(0.05, gt=0, lt=1, description="share held out when `test` is empty")
+    validation_fraction: float = Field(0.05, gt=0, lt=1, description="share of train that search 'tuned' chooses by")
 
     @field_validator("train", "test", "exclude", mode="before")
     @classmethod
@@ -180,6 +184,31 @@ class MemoryPart(Part):
     limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; None: at its share")
 
 
+class AdaptiveSeeds(Part):
+    """Seeds 0 to `min` - 1 for every arm; then one more at a time, up to `max` in all, for arms tied with the leader.
+
+    `min` is 2 or more, since a single seed tells nothing of how far seeds differ.
+    """
+
+    min: int = Field(ge=2)
+    max: int = Field(ge=3)
+
+    @model_validator(mode="after")
+    def _a_range(self) -> "AdaptiveSeeds":
+        if self.max <= self.min:
+            raise problem("max", f"{self.max} is not more than min {self.min}")
+        return self
+
+
+def _seeds_tag(value: Any) -> str:
+    return ADAPTIVE_TAG if isinstance(value, dict | AdaptiveSeeds) else LISTED_TAG
+
+
+LISTED_TAG, ADAPTIVE_TAG = "<listed>", "<adaptive>"
+Listed = Annotated[tuple[Seed, ...], Field(min_length=1), Tag(LISTED_TAG)]
+Seeds = Annotated[Listed | Annotated[AdaptiveSeeds, Tag(ADAPTIVE_TAG)], Discriminator(_seeds_tag)]
+
+
 class Table(Part):
     """A comparison of the report: the arms that match `where`, told apart by `factor`."""
 
@@ -224,11 +253,13 @@ class SweepSpec(Part):
     trial: dict[str, Any] = Field({}, description="fields of TrialConfig that every trial shares")
     lora: dict[str, Any] = Field({}, description="fields of TrialConfig that every LoRA trial shares")
     space: tuple[dict[str, Any], ...] = Field(min_length=1)
-    search: Literal["grid", "random", "optuna"] = "grid"
-    trials: PositiveInt | None = Field(None, description="how many configs random and optuna search try")
-    metric: Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"] = "test_loss"
+    search: Literal["grid", "random", "optuna", "tuned"] = "grid"
+    trials: PositiveInt | None = Field(
+        None, description="how many configs random and optuna search try, and search 'tuned' for each arm"
+    )
+    metric: Metric = "test_loss"
     search_seed: Seed = 0
-    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    seeds: Seeds = (0,)
     reward: RewardPart = RewardPart()
     resources: Resources = Resources()
     memory: MemoryPart = MemoryPart()
@@ -246,22 +277,29 @@ class SweepSpec(Part):
     def _count_or_list(cls, value: Any) -> Any:
         return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
+    @property
+    def first_seeds(self) -> tuple[int, ...]:
+        """The seeds that every arm runs with."""
+        return tuple(range(self.seeds.min)) if isinstance(self.seeds, AdaptiveSeeds) else self.seeds
+
     @model_validator(mode="after")
     def _search_fits(self) -> "SweepSpec":
         if self.search == "grid" and self.trials is not None:
-            raise problem("trials", f"{self.trials} is accepted under search 'random' or 'optuna'; a grid has its own")
+            raise problem("trials", f"{self.trials} is not accepted under search 'grid', which has its own number")
         if self.search != "grid" and self.trials is None:
             raise problem("trials", f"missing; search '{self.search}' needs the number of configs to try")
-        if len(set(self.seeds)) < len(self.seeds):
+        if not isinstance(self.seeds, AdaptiveSeeds) and len(set(self.seeds)) < len(self.seeds):
             raise problem("seeds", f"{list(self.seeds)} names one seed twice")
-        if self.search == "optuna" and len(self.seeds) > 1:
-            raise problem("seeds", f"{list(self.seeds)} under search 'optuna' is not accepted; name one seed")
-        for part in ("trial", "lora"):
-            if "seed" in getattr(self, part):
+        if self.search == "optuna" and isinstance(self.seeds, AdaptiveSeeds):
+            raise problem("seeds", "min and max are not accepted under search 'optuna'; give a number or a list")
+        if self.search == "tuned" and self.metric != "test_loss":
+            raise problem("metric", f"{self.metric!r} is accepted under search 'optuna'; 'tuned' has validation loss")
+        parts = {"trial": self.trial, "lora": self.lora, **{f"space[{i}]": b for i, b in enumerate(self.space)}}
+        for part, fields in parts.items():
+            if "seed" in fields:
                 raise problem(f"{part}.seed", "not accepted; replicates are listed under 'seeds'")
-        for index, branch in enumerate(self.space):
-            if "seed" in branch:
-                raise problem(f"space[{index}].seed", "not accepted; replicates are listed under 'seeds'")
+            if "evaluate_on" in fields:
+                raise problem(f"{part}.evaluate_on", "not accepted; it follows from 'search'")
         if self.reward.model is None and self.search == "optuna" and self.metric not in ("test_loss", "train_loss"):
             raise problem("metric", f"{self.metric!r} needs a reward model, and reward.model is null")
         return self

@@ -5,6 +5,7 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
 
     CACHE_DIR/KEY/
       train.npy, test.npy    all tokens in a row, each dialogue closed by the end-of-text token; uint16 or uint32
+      validation.npy         likewise, where some of train is held out for tuning
       statistics.json        token counts and what the report says about the dialogues
 """
 
@@ -45,7 +46,7 @@ class TokenSet:
     """Where the tokens of a sweep lie, small enough to travel to every trial; see `sweep.windows` for opening them.
 
     `statistics` holds train_dialogues, test_dialogues, excluded_dialogues, overlap_exact, overlap_opening and
-    train_duplicates, explained at `dialogues.Overlap`.
+    train_duplicates, explained at `dialogues.Overlap`, and validation_dialogues where some are held out.
     """
 
     train_path: Path
@@ -53,6 +54,8 @@ class TokenSet:
     train_tokens: int
     test_tokens: int
     statistics: dict[str, int]
+    validation_path: Path | None = None
+    validation_tokens: int = 0
 
 
 def prepare_tokens(
@@ -87,8 +90,9 @@ def prepare_tokens(
     if tokens is None:
         started = time.perf_counter()
         say("reading the SFT set")
-        dialogues = load_sft(data.train, data.test, data.exclude, field=data.field, test_fraction=data.test_fraction)
-        say(f"tokenising {len(dialogues.train):,} train and {len(dialogues.test):,} test dialogues")
+        dialogues = load_sft(data)
+        held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
+        say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
         try:
             tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
         except OSError as error:
@@ -101,7 +105,10 @@ def prepare_tokens(
         f"of {counts['test_dialogues']:,} test dialogues {counts['overlap_exact']:,} also occur in train; "
         f"{counts['overlap_opening']:,}, these included, open with the same human turn as a train dialogue"
     )
-    for name, count in (("train", tokens.train_tokens), ("test", tokens.test_tokens)):
+    counted = {"train": tokens.train_tokens, "test": tokens.test_tokens}
+    if data.validation_fraction is not None:
+        counted["validation"] = tokens.validation_tokens
+    for name, count in counted.items():
         if count < block_size + 1:
             raise UserError(
                 f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
@@ -150,7 +157,8 @@ def load_tokenizer(name_or_path: Path | str) -> "PreTrainedTokenizerBase":
 
 
 def _counts(tokens: TokenSet) -> str:
-    return f"{tokens.train_tokens:,} train tokens and {tokens.test_tokens:,} test tokens"
+    held_out = f", {tokens.validation_tokens:,} validation" if tokens.validation_tokens else ""
+    return f"{tokens.train_tokens:,} train{held_out} and {tokens.test_tokens:,} test tokens"
 
 
 def _tokenizer_folder(name_or_path: Path | str) -> Path | None:
@@ -176,7 +184,8 @@ def _cache_key(data: DataSources, tokenizer: Path | str) -> str:
         files = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _tokenizer_files(folder)]
     else:
         files = _hub_tokenizer_files(load_tokenizer(tokenizer), str(tokenizer))
-    parts = (FORMAT_VERSION, fingerprint(data), data.field, data.test_fraction, files)
+    fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
+    parts = (FORMAT_VERSION, fingerprint(data), data.field, *fractions, files)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -195,12 +204,15 @@ def _read_entry(entry: Path) -> TokenSet | None:
             return None
     except (OSError, ValueError, KeyError):
         return None
+    validation_tokens = content.get("validation_tokens", 0)
     return TokenSet(
         entry / "train.npy",
         entry / "test.npy",
         content["train_tokens"],
         content["test_tokens"],
         content["statistics"],
+        entry / "validation.npy" if validation_tokens else None,
+        validation_tokens,
     )
 
 
@@ -215,14 +227,17 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         "overlap_opening": counted["opening"],
         "train_duplicates": counted["train_duplicates"],
     }
+    sets = {"train": dialogues.train, "test": dialogues.test}
+    if dialogues.validation:
+        sets["validation"] = dialogues.validation
+        statistics["validation_dialogues"] = len(dialogues.validation)
     unfinished = entry.with_name(f".{entry.name}.{uuid4().hex}")
     unfinished.mkdir(parents=True)
     try:
-        train, test = unfinished / "train.npy", unfinished / "test.npy"
+        paths = {name: unfinished / f"{name}.npy" for name in sets}
         content = {
-            "train_tokens": _write_tokens(train, dialogues.train, tokenizer),
-            "test_tokens": _write_tokens(test, dialogues.test, tokenizer),
-            "bytes": {path.name: path.stat().st_size for path in (train, test)},
+            **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
+            "bytes": {path.name: path.stat().st_size for path in paths.values()},
             "statistics": statistics,
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")

@@ -3,8 +3,10 @@
 import math
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,9 +43,14 @@ class Training:
         limit_memory(device, limit_bytes)
         self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
         self._train_tokens = open_tokens(inputs.train_tokens)
-        test_tokens = open_tokens(inputs.test_tokens)
-        starts = test_window_starts(len(test_tokens), config.block_size, config.test_windows)
-        self._test = torch.from_numpy(windows(test_tokens, starts, config.block_size))
+        self._held_out: dict[str, Tensor] = {}
+        if config.evaluate_on != "validation":
+            self._held_out["test_loss"] = self._windows_of(inputs.test_tokens)
+        if config.evaluate_on != "test":
+            assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
+            self._held_out["validation_loss"] = self._windows_of(inputs.validation_tokens)
+        self.window_losses: dict[str, list[float]] = {}
+        """Of the last evaluation, by metric: the loss of each window in nats per token."""
         self._train_seconds = self._evaluation_seconds = 0.0
         self._first_step = 0  # of this process
         self._meter = PeakMeter(self.run)
@@ -101,21 +108,39 @@ class Training:
     def _row(self, trained: Row) -> Row:
         """All metrics but the reward at the run's present step, around those of the training since the last row."""
         run = self.run
-        started = time.perf_counter()
-        test_loss = run.evaluate(self._test)
-        self._evaluation_seconds += time.perf_counter() - started
-        if not math.isfinite(test_loss):
-            raise FloatingPointError(f"test loss became {test_loss} by step {run.step} (lr {self.config.lr:g})")
+        losses = self._evaluate()
         return {
             "step": run.step,
             "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
             **trained,
-            "test_loss": test_loss,
-            "test_perplexity": math.exp(min(test_loss, 700.0)),  # exp overflows a float above 709
+            **losses,
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
             **memory_metrics(run, self._meter, self._predicted),
         }
+
+    def _evaluate(self) -> dict[str, float]:
+        """The losses on held-out windows that are due at the present step, by metric."""
+        run, row = self.run, {}
+        started = time.perf_counter()
+        for metric, held_out in self._held_out.items():
+            if metric == "test_loss" and self.config.evaluate_on != "test" and not self.done:
+                continue
+            self.window_losses[metric] = run.evaluate(held_out)
+            row[metric] = float(np.mean(self.window_losses[metric]))
+            if not math.isfinite(row[metric]):
+                name = metric.replace("_", " ")
+                raise FloatingPointError(f"{name} became {row[metric]} by step {run.step} (lr {self.config.lr:g})")
+        self._evaluation_seconds += time.perf_counter() - started
+        if "test_loss" in row:
+            row["test_perplexity"] = math.exp(min(row["test_loss"], 700.0))  # exp overflows a float above 709
+        return row
+
+    def _windows_of(self, tokens_path: Path) -> Tensor:
+        """The fixed windows of held-out tokens: (windows, block + 1) token ids."""
+        tokens = open_tokens(tokens_path)
+        starts = test_window_starts(len(tokens), self.config.block_size, self.config.test_windows)
+        return torch.from_numpy(windows(tokens, starts, self.config.block_size))
 
     def drop_optimizer_state(self) -> None:
         """Make room for judging, after which nothing is trained any more."""
@@ -135,6 +160,7 @@ class Training:
             "execution": asdict(self.execution),
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
+            "window_losses": self.window_losses,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -143,6 +169,7 @@ class Training:
         self._first_step = self.run.step
         self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self.execution))
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
+        self.window_losses = state["window_losses"]
 
 
 def _check_device(device: torch.device, config: TrialConfig) -> None:

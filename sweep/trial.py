@@ -13,6 +13,7 @@ Method = Literal["full", "lora"]
 Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 Group = Literal["embeddings", "biases", "layernorms", "head"]
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
+EvaluateOn = Literal["test", "validation", "validation, then test"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
@@ -68,7 +69,7 @@ class TrialConfig(BaseModel):
 
     test_every: PositiveInt = Field(description="steps between reports and evaluations")
     test_windows: PositiveInt = Field(description="fixed test windows per evaluation")
-    evaluate_on: Literal["test", "validation", "validation, then test"] = Field(
+    evaluate_on: EvaluateOn = Field(
         "test", description="which windows the reports are about; only after training on validation, test is used once"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of adapters, dropout and train windows")

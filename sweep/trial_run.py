@@ -31,6 +31,7 @@ from sweep.names import (
     FINISHED_FILE,
     SUGGESTED_FILE,
     TRAINED_FILE,
+    WINDOW_LOSSES_FILE,
 )
 from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts, smaller_plan
 from sweep.training import Row, Training
@@ -176,11 +177,15 @@ class TrialRun:
         return self._finish(row, self._training)
 
     def _finish(self, row: Row, training: Training) -> Row:
-        """Judge the responses, keep what was trained, and leave the rows for a later replay."""
+        """Judge the responses, keep what was trained, and leave the rows for a later replay.
+
+        A trial that only serves to choose settings sees no prompts, and its weights are of no further use.
+        """
         training.drop_optimizer_state()
-        model = training.run.model
-        row = {**row, **judge(model, self.config, self.inputs, self.folder)}
-        save_trained(model, self.folder / TRAINED_FILE)
+        if self.config.evaluate_on != "validation":
+            row = {**row, **judge(training.run.model, self.config, self.inputs, self.folder)}
+            save_trained(training.run.model, self.folder / TRAINED_FILE)
+        write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
         row["finished"] = True
         whole = {"config": self.config.model_dump(mode="json"), "rows": [*self.rows, row]}
         write_text(self.folder / FINISHED_FILE, json.dumps(whole))

@@ -1,52 +1,29 @@
 """The trials of a sweep handed to Ray Tune."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
+import numpy as np
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
-from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 from transformers import GPT2Config
 
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
+from sweep.names import WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
 from sweep.packing import Packing
-from sweep.search_space import OptunaSpace, enumerate_trials
+from sweep.rounds import Losses, rounds
+from sweep.search_space import OptunaSpace, candidate_trials, least_trials
+from sweep.searchers import ReplicatedSearch, RoundsSearch, optuna_search
 from sweep.spec import Resources, SweepSpec
 from sweep.trainable import Trainable
 from sweep.trial import TrialConfig
-
-MINIMISED = ("test_loss", "train_loss")
-
-
-class ListSearch(Searcher):  # type: ignore[misc]  # Ray has no types
-    """Proposes a fixed list of trials in its order. Ray's own grid can't express a union of conditional grids."""
-
-    def __init__(self, proposals: list[dict[str, Any]]) -> None:
-        """`proposals` are configs as Ray has them, see `Proposals`."""
-        super().__init__()
-        self._waiting = proposals[::-1]
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's config, or FINISHED."""
-        return self._waiting.pop() if self._waiting else str(Searcher.FINISHED)
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A list learns nothing from results."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Ray wants a file. Nothing is kept: --resume proposes the list again, and finished trials replay."""
-        Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """See `save`."""
 
 
 @dataclass(frozen=True)
@@ -133,20 +110,26 @@ def tune_trials(
         propose: how trials are executed.
         suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
     """
-    planned = [] if spec.search == "optuna" else enumerate_trials(spec)
-    total = spec.trials if spec.search == "optuna" and spec.trials else len(planned)
     objective = spec.metric if spec.search == "optuna" else None
-    search = _optuna(spec, propose, suggested) if spec.search == "optuna" else ListSearch([*map(propose, planned)])
-    if spec.search != "optuna":  # Ray's default is one: right for a search that learns, slow for a list
+    if spec.search == "optuna":
+        search: ReplicatedSearch | RoundsSearch = optuna_search(spec, OptunaSpace(spec, propose), suggested)
+        planned: list[TrialConfig] = []
+        samples = least_trials(spec)
+    else:
+        metric = "validation_loss" if spec.search == "tuned" else "test_loss"
+        following = rounds(spec, lambda trial: _window_losses(inputs.experiment_dir / trial.name, metric))
+        planned = candidate_trials(spec)
+        search, samples = RoundsSearch([propose(trial) for trial in one] for one in following), -1
+        # Ray's default is one: right for a search that learns, slow for a list.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(planned), 64))
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
-    with LiveTable(planned, total, console) as live:
+    with LiveTable(planned, least_trials(spec), console) as live:
         results = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
                 search_alg=search,
                 scheduler=RetryAlone(shares.alone, inputs.began),
-                num_samples=total,
+                num_samples=samples,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
@@ -161,20 +144,17 @@ def tune_trials(
             ),
         ).fit()
     finished = sum(bool(result.metrics and result.metrics.get("finished")) for result in results)
-    return Outcome(finished, results.num_errors, total - finished - results.num_errors)
+    begun = search.proposed if isinstance(search, RoundsSearch) else samples
+    lost = begun - finished - results.num_errors
+    never_asked = isinstance(search, RoundsSearch) and not search.exhausted
+    return Outcome(finished, results.num_errors, max(lost, int(never_asked)))
 
 
-def _optuna(spec: SweepSpec, propose: Proposals, suggested: list[dict[str, Any]]) -> OptunaSearch:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Told results take no random draws, so an unchanged seed would propose the first configs once more.
-    sampler = optuna.samplers.TPESampler(seed=spec.search_seed + len(suggested))
-    return OptunaSearch(
-        OptunaSpace(spec, propose),
-        metric=spec.metric,
-        mode="min" if spec.metric in MINIMISED else "max",
-        sampler=sampler,
-        points_to_evaluate=suggested or None,
-    )
+def _window_losses(folder: Path, metric: str) -> Losses | None:
+    path = folder / WINDOW_LOSSES_FILE
+    if not path.exists():
+        return None
+    return np.asarray(json.loads(path.read_text(encoding="utf-8"))[metric])
 
 
 def _trial_name(trial: Any) -> str:

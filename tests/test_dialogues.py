@@ -15,10 +15,15 @@ import pyarrow  # type: ignore[import-untyped]
 import pytest
 from pyarrow import parquet
 
-from sweep.dialogues import DataSources, Dialogues, fingerprint, load_sft, opening_turn, overlap, write_sft
+from sweep import dialogues
+from sweep.dialogues import DataSources, Dialogues, fingerprint, opening_turn, overlap, write_sft
 from sweep.errors import UserError
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "hh_harmless_sample.jsonl.gz"
+
+
+def load_sft(train: list[str], test: list[str], exclude: list[str], **options: Any) -> Dialogues:
+    return dialogues.load_sft(DataSources(tuple(train), tuple(test), tuple(exclude), **options))
 
 
 def dialogue(question: str, answer: str = "Yes.") -> str:
@@ -135,6 +140,20 @@ def test_holding_out_keeps_openings_apart_whatever_the_order(tmp_path: Path) -> 
 
     fewer = load_sft([write_lines(tmp_path / "fewer.jsonl", texts[:600])], [], [], test_fraction=0.1)
     assert set(fewer.test) <= set(one.test), "a smaller set moved a dialogue to the other side"
+
+
+def test_what_settings_are_chosen_by_is_neither_in_train_nor_in_test(tmp_path: Path) -> None:
+    texts = [dialogue(f"question {n}", answer) for n in range(300) for answer in ("a", "b")]
+    train, test = write_lines(tmp_path / "train.jsonl", texts), write_lines(tmp_path / "test.jsonl", texts[:60])
+    split = load_sft([train], [test], [], validation_fraction=0.2)
+    assert not set(map(opening_turn, split.train)) & set(map(opening_turn, split.validation))
+    assert not set(split.test) & set(split.validation), "a test dialogue that also stood in train has come along"
+    assert 0.1 < len(split.validation) / len(texts) < 0.3
+
+    both = load_sft([train], [], [], test_fraction=0.2, validation_fraction=0.2)
+    assert sorted(both.train + both.test + both.validation) == sorted(texts)
+    assert both.test == load_sft([train], [], [], test_fraction=0.2).test, "the test set is that of other searches"
+    assert 0.1 < len(both.validation) / len(texts) < 0.25
 
 
 def test_holding_out_of_few_dialogues_takes_one_opening(tmp_path: Path) -> None:
@@ -301,7 +320,7 @@ def test_nothing_left_after_subtraction_is_an_error(tmp_path: Path) -> None:
 
 def test_dialogues_that_cannot_be_split_are_an_error(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [dialogue("a"), dialogue("a", "No.")])
-    with pytest.raises(UserError, match=r"all 2 dialogues would be held out for testing with test_fraction 0\.05"):
+    with pytest.raises(UserError, match=r"all 2 dialogues would be held out with test_fraction 0\.05"):
         load_sft([path], [], [])
 
 
@@ -354,7 +373,7 @@ def test_fingerprint_of_hub_data_follows_its_revision(monkeypatch: pytest.Monkey
 
 
 def test_an_unreachable_hub_is_named_in_one_line(tmp_path: Path) -> None:
-    script = "import sys; from sweep.dialogues import load_sft; load_sft(['Anthropic/hh-rlhf'], [], [])"
+    script = "from sweep.dialogues import DataSources, load_sft; load_sft(DataSources(('Anthropic/hh-rlhf',)))"
     ran = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},

@@ -61,3 +61,12 @@ def test_under_autocast_the_products_are_bf16_and_adapters_keep_fp32_gradients()
     y.float().sum().backward()
     assert made.lora_A.grad is not None
     assert made.lora_A.grad.dtype == torch.float32
+
+
+def test_rslora_scales_by_the_square_root_of_the_rank() -> None:
+    base = nn.Linear(8, 12)
+    factors = {
+        scaling: LoRALinear(base, LoRASettings(rank=16, alpha=8.0, scaling=scaling)).scaling
+        for scaling in ("alpha/r", "alpha/sqrt(r)")
+    }
+    assert factors == {"alpha/r": 0.5, "alpha/sqrt(r)": 2.0}

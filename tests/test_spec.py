@@ -10,7 +10,7 @@ from sweep.errors import UserError
 from sweep.load_spec import load_spec, preset_about, preset_names
 from sweep.search_space import candidate_trials, enumerate_trials
 
-PRESETS = ["demo", "full", "lora-ranks", "optimizers", "study"]
+PRESETS = ["demo", "fair", "full", "lora-ranks", "optimizers", "study"]
 
 
 def write(folder: Path, name: str = "mine.yaml", **values: Any) -> str:
@@ -23,7 +23,7 @@ def test_every_preset_ships_valid_with_a_line_about_it() -> None:
     assert preset_names() == PRESETS
     for name in PRESETS:
         assert 20 < len(preset_about(name)) < 130
-        assert enumerate_trials(load_spec(name))
+        assert candidate_trials(load_spec(name))
 
 
 @pytest.mark.parametrize("name", ["full", "lora-ranks", "optimizers", "study"])
@@ -90,7 +90,10 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("space.1.rank=null", "space[1].rank: missing; method 'lora' needs a rank of 1 or more"),
         ("space.0.optimizer=adam", "space[0].optimizer: 'adam' is not accepted; accepted: 'sgd', 'momentum'"),
         ("space.0.momentum=0.9", "space[0].momentum: 0.9 is accepted under optimizers momentum, nesterov, muon only"),
-        ("space.0.lr={low: 1e-4, high: 1e-2}", "space[0].lr: a range is accepted under search 'random' or 'optuna'"),
+        (
+            "space.0.lr={low: 1e-4, high: 1e-2}",
+            "space[0].lr: a range is accepted under search 'random', 'optuna'",
+        ),
         ("space.0.lr=[]", "space[0].lr: [] is not accepted"),
         ("space.0.seed=3", "space[0].seed: not accepted; replicates are listed under 'seeds'"),
         ("trial.micro_batch=64", "trial.micro_batch: 64 is more than batch_size 8"),
@@ -98,8 +101,8 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("lora.targets=[mlp]", "lora.targets[0]: 'mlp' is not accepted; accepted: 'attention_in'"),
         ("variant=pub", "variant: 'pub' is unknown; accepted: published"),
         ("search=random", "trials: missing; search 'random' needs the number of configs to try"),
-        ("trials=3", "trials: 3 is accepted under search 'random' or 'optuna'"),
-        ("search=sobol", "search: 'sobol' is not accepted; accepted: 'grid', 'random' or 'optuna'"),
+        ("trials=3", "trials: 3 is not accepted under search 'grid'"),
+        ("search=sobol", "search: 'sobol' is not accepted; accepted: 'grid', 'random', 'optuna' or 'tuned'"),
         ("seeds=[1, 1]", "seeds: [1, 1] names one seed twice"),
         ("data.train=nowhere.jsonl", "data.train[0]: nowhere.jsonl: no such file"),
         ("data.train=some text", "data.train[0]: 'some text' is no data source; give local files"),

@@ -3,21 +3,24 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch._dynamo.utils import counters
 
 from model.sft import SFTRun
-from sweep import judging
+from sweep import judging, training, trial_run
 from sweep.base_shape import read_shape
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device, plan_trial
-from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, METRIC, RESPONSES_FILE, TRAINED_FILE
+from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, METRIC, RESPONSES_FILE, TRAINED_FILE, WINDOW_LOSSES_FILE
 from sweep.trial import Optimizer, TrialConfig
 from sweep.trial_run import TrialRun
+from sweep.windows import open_tokens
 
 TIMES = {"step_seconds", "tokens_per_second", "train_seconds", "evaluation_seconds", "reward_seconds"}
 
@@ -62,8 +65,8 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     rows = finish(trial)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
-    on_cuda_alone = {"reserved_peak_bytes"}
-    assert METRIC.keys() - on_cuda_alone == rows[-1].keys() - {"finished", "peak_source", "device"}
+    not_here = {"reserved_peak_bytes", "validation_loss"}  # for CUDA alone, and for search 'tuned'
+    assert METRIC.keys() - not_here == rows[-1].keys() - {"finished", "peak_source", "device"}
     assert rows[-1]["test_loss"] < rows[0]["test_loss"]
     assert rows[-1]["wins"] + rows[-1]["ties"] + rows[-1]["losses"] == len(inputs.prompts)
     responses = [json.loads(line) for line in (trial.folder / RESPONSES_FILE).read_text().splitlines()]
@@ -71,6 +74,37 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     assert sum(r["reward"] > r["base_reward"] for r in responses) == rows[-1]["wins"]
     assert all("lora_" in name for name in load_file(trial.folder / TRAINED_FILE))
     assert not (trial.folder / CHECKPOINT_FILE).exists()
+    kept = json.loads((trial.folder / WINDOW_LOSSES_FILE).read_text())
+    assert kept.keys() == {"test_loss"}
+    assert len(kept["test_loss"]) == config().test_windows
+    assert np.mean(kept["test_loss"]) == rows[-1]["test_loss"]
+
+
+def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(training, "open_tokens", lambda path: opened.append(path) or open_tokens(path))
+    monkeypatch.setattr(trial_run, "judge", lambda *_: pytest.fail("judged"))
+    validation = inputs.experiment_dir / "validation.npy"
+    shutil.copy(inputs.train_tokens, validation)
+    held_out = replace(inputs, validation_tokens=validation)
+    trial = TrialRun(config(evaluate_on="validation"), held_out)
+    rows = finish(trial)
+    assert {*opened} == {inputs.train_tokens, validation}
+    assert all("validation_loss" in row and "test_loss" not in row for row in rows)
+    assert json.loads((trial.folder / WINDOW_LOSSES_FILE).read_text()).keys() == {"validation_loss"}
+    assert not (trial.folder / RESPONSES_FILE).exists()
+
+
+def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -> None:
+    held_out = replace(inputs, validation_tokens=inputs.test_tokens)  # so that the two losses can be compared
+    rows = finish(TrialRun(config(evaluate_on="validation, then test"), held_out))
+    assert ["test_loss" in row for row in rows] == [False] * (len(rows) - 1) + [True]
+    assert rows[-1]["test_loss"] == rows[-1]["validation_loss"]
+    assert "wins" in rows[-1]
+    tested_throughout = finish(TrialRun(config(), held_out))
+    assert rows[-1]["test_loss"] == tested_throughout[-1]["test_loss"], "what is evaluated changes nothing in training"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +236,7 @@ def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepI
 
 def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:
     one, two = TrialRun(config(), inputs), TrialRun(config(seed=4), inputs)
-    assert torch.equal(one._training._test, two._training._test)
+    assert torch.equal(one._training._held_out["test_loss"], two._training._held_out["test_loss"])
     assert not torch.equal(one._training._batch(0), two._training._batch(0))
     one.close()
     two.close()

@@ -1,0 +1,127 @@
+"""What Ray Tune asks for the next trial: rounds of listed trials, and Optuna with replicates."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from sweep.search_space import OptunaSpace
+from sweep.spec import SweepSpec
+
+MINIMISED = ("test_loss", "train_loss")
+Proposal = dict[str, Any]
+"""A config as Ray has it, see `sweep.tuning.Proposals`."""
+
+
+class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
+    """Proposes trials round by round. Ray's own grid can't express a union of conditional grids.
+
+    Attributes:
+        proposed: how many trials have been proposed.
+        exhausted: whether there is nothing left to propose.
+    """
+
+    def __init__(self, rounds: Iterator[list[Proposal]]) -> None:
+        """Proposals of a round may run at once; the next round begins when all of them have ended."""
+        super().__init__()
+        self._rounds = rounds
+        self._waiting: list[Proposal] = []
+        self._running: set[str] = set()
+        self.proposed = 0
+        self.exhausted = False
+
+    def suggest(self, trial_id: str) -> Proposal | str | None:
+        """The next trial's config; None while a round is still running, FINISHED at the end."""
+        if self._running and not self._waiting:
+            return None
+        while not self._waiting and not self.exhausted:
+            following = next(self._rounds, None)
+            self.exhausted = following is None
+            self._waiting = (following or [])[::-1]
+        if self.exhausted:
+            return str(Searcher.FINISHED)
+        self._running.add(trial_id)
+        self.proposed += 1
+        return self._waiting.pop()
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Ray calls this however a trial has ended for good."""
+        self._running.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Ray wants a file. Nothing is kept: --resume proposes the rounds again, and finished trials replay."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles the search into the experiment, and never reads it there; an iterator can't be part of that."""
+        return {}
+
+
+class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
+    """Runs each config that another search proposes with every seed, and tells it the mean of the metric."""
+
+    def __init__(self, search: Searcher, metric: str, seeds: Sequence[int]) -> None:
+        super().__init__(metric=search.metric, mode=search.mode)
+        self._search = search
+        self._of_interest = metric
+        self._seeds = seeds
+        self._waiting: list[tuple[str, Proposal]] = []
+        self._first: dict[str, str] = {}
+        self._values: dict[str, list[float]] = {}
+
+    def suggest(self, trial_id: str) -> Proposal | str | None:
+        """The last proposal with its next seed, or a new one."""
+        if not self._waiting:
+            proposal: Proposal | str | None = self._search.suggest(trial_id)
+            if not isinstance(proposal, dict):
+                return proposal
+            self._waiting = [(trial_id, {**proposal, "seed": seed}) for seed in reversed(self._seeds)]
+            self._values[trial_id] = []
+        self._first[trial_id], replicate = self._waiting.pop()
+        return replicate
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the search of a config when its last seed has ended: one that failed with any seed counts as failed."""
+        first = self._first.pop(trial_id)
+        values = self._values[first]
+        value = (result or {}).get(self._of_interest)
+        values.append(math.nan if error or value is None else float(value))
+        if len(values) < len(self._seeds):
+            return
+        mean = sum(self._values.pop(first)) / len(values)
+        failed = not math.isfinite(mean)
+        self._search.on_trial_complete(first, None if failed else {self._of_interest: mean}, error=failed)
+
+    def save(self, checkpoint_path: str) -> None:
+        """The search keeps what it knows; what is on its way is asked for again by --resume."""
+        self._search.save(checkpoint_path)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""
+        self._search.restore(checkpoint_path)
+
+
+def optuna_search(spec: SweepSpec, space: OptunaSpace, suggested: list[dict[str, Any]]) -> ReplicatedSearch:
+    """Optuna over the spec's space.
+
+    Args:
+        suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Told results take no random draws, so an unchanged seed would propose the first configs once more.
+    sampler = optuna.samplers.TPESampler(seed=spec.search_seed + len(suggested))
+    search = OptunaSearch(
+        space,
+        metric=spec.metric,
+        mode="min" if spec.metric in MINIMISED else "max",
+        sampler=sampler,
+        points_to_evaluate=suggested or None,
+    )
+    return ReplicatedSearch(search, spec.metric, spec.first_seeds)

@@ -1,0 +1,63 @@
+"""What Ray Tune is proposed: the next round only when the last has ended, and replicates of what Optuna chooses."""
+
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from sweep.searchers import ReplicatedSearch, RoundsSearch
+
+
+def proposal(number: int) -> dict[str, Any]:
+    return {"lr": number, "seed": 0}
+
+
+def test_a_round_begins_when_every_trial_of_the_last_has_ended() -> None:
+    search = RoundsSearch(iter([[proposal(1), proposal(2)], [], [proposal(3)]]))
+    assert search.suggest("a") == proposal(1)
+    search.on_trial_complete("a", {})
+    assert search.suggest("b") == proposal(2)
+    assert search.suggest("c") is None, "b is still running"
+    search.on_trial_complete("b", error=True)
+    assert search.suggest("c") == proposal(3), "a round without trials is passed over"
+    assert search.suggest("d") is None
+    assert not search.exhausted
+    search.on_trial_complete("c", {})
+    assert search.suggest("d") == Searcher.FINISHED
+    assert (search.proposed, search.exhausted) == (3, True)
+
+
+class Remembering(Searcher):  # type: ignore[misc]  # Ray has no types
+    """Proposes numbers in turn and remembers what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(metric="test_loss", mode="min")
+        self.told: list[tuple[str, dict[str, Any] | None, bool]] = []
+        self.asked: list[str] = []
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        self.asked.append(trial_id)
+        return proposal(len(self.asked))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.told.append((trial_id, result, error))
+
+
+def test_what_a_search_proposes_runs_with_every_seed_and_it_is_told_the_mean() -> None:
+    inner = Remembering()
+    search = ReplicatedSearch(inner, "test_loss", (5, 6))
+    assert [search.suggest(i) for i in "abc"] == [{"lr": 1, "seed": 5}, {"lr": 1, "seed": 6}, {"lr": 2, "seed": 5}]
+    assert inner.asked == ["a", "c"]
+    search.on_trial_complete("b", {"test_loss": 3.0})
+    assert not inner.told, "the other seed is still running"
+    search.on_trial_complete("a", {"test_loss": 1.0})
+    assert inner.told == [("a", {"test_loss": 2.0}, False)]
+
+
+def test_a_config_that_failed_with_one_seed_counts_as_failed() -> None:
+    inner = Remembering()
+    search = ReplicatedSearch(inner, "test_loss", (0, 1))
+    for trial in "ab":
+        search.suggest(trial)
+    search.on_trial_complete("a", {"test_loss": 1.0})
+    search.on_trial_complete("b", None, error=True)
+    assert inner.told == [("a", None, True)]
