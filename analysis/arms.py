@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
 from analysis.results import REPLICATE_FIELD, Results
-from analysis.statistics import Interval, mean_interval, wilson_interval
+from analysis.statistics import Interval, Values, mean_interval, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Arm:
         used: the rows that its numbers come from: the finished trials, or where none finished, the furthest ones.
         seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
             no reward for a prompt; empty without responses.
+        window_losses: last loss of each test window in nats/token by seed, for the trials in `used` that kept them.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Arm:
     trials: pd.DataFrame
     used: pd.DataFrame
     seed_margins: pd.DataFrame
+    window_losses: dict[int, Values]
 
     @property
     def outcome(self) -> str:
@@ -81,6 +83,12 @@ class Arm:
         seeds = pd.to_numeric(self.used[REPLICATE_FIELD], errors="coerce")
         pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
         return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
+
+    @property
+    def losses_by_seed(self) -> dict[int, Values]:
+        """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them."""
+        means = self.by_seed("test_loss")
+        return {seed: self.window_losses.get(seed, np.array([mean])) for seed, mean in means.items()}
 
     def largest(self, name: str) -> float:
         """Largest value of a metric over the seeds; NaN without any."""
@@ -161,7 +169,8 @@ def collect(results: Results) -> list[Arm]:
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
-        arms.append(Arm(str(label), config, trials, used, _seed_margins(results.responses, used)))
+        losses = _window_losses(results.window_losses, used)
+        arms.append(Arm(str(label), config, trials, used, _seed_margins(results.responses, used), losses))
     return arms
 
 
@@ -187,3 +196,15 @@ def _seed_margins(responses: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     margins = pd.to_numeric(rows["reward"], errors="coerce") - pd.to_numeric(rows["base_reward"], errors="coerce")
     by_prompt = margins.groupby([rows["index"], rows["prompt"], rows["trial"].map(names)])
     return by_prompt.agg(lambda values: values.mean(skipna=False)).unstack()
+
+
+def _window_losses(losses: pd.DataFrame, used: pd.DataFrame) -> dict[int, Values]:
+    """Window losses by seed; a trial whose seed is lost has none."""
+    if REPLICATE_FIELD not in used:
+        return {}
+    found = {}
+    for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
+        rows = losses[losses["trial"] == trial].sort_values("window")
+        if len(rows) and math.isfinite(seed):
+            found[int(seed)] = rows["test_loss"].to_numpy(dtype=float)
+    return found

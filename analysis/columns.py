@@ -16,7 +16,10 @@ from sweep.units import show_bytes as in_largest_unit
 MISSING = "–"
 GIB = 2**30
 MIB = 2**20
+TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 SPEED = "tokens_per_second"
+LETTERS = "letters"
+"""Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
 MEMORY_FACTORS = ("optimizer",)
 """Factors whose table shows where the memory goes rather than the details of the rewards."""
 
@@ -44,7 +47,7 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     Returns:
         Width of each column to print by heading, at least the first; headings wrap between words.
     """
-    ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())}
+    ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {LETTERS: 3}
     kept: dict[str, int] = {}
     for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
         needed = max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in frame[name])])
@@ -103,7 +106,7 @@ def _common() -> list[Column]:
         Column("seeds", show_seeds, 8),
         Column("learning rate", lambda arm: show_field(arm.config["lr"]) if "lr" in arm.config else MISSING, 5),
         Column(f"train loss, {unit}", lambda arm: _loss(arm, "train_loss"), 6),
-        Column(f"test loss, {unit}", lambda arm: _loss(arm, "test_loss"), 2),
+        Column(TEST_LOSS, lambda arm: _loss(arm, "test_loss"), 2),
         Column("best test loss @ step", _best, 7),
     ]
 

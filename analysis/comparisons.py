@@ -1,48 +1,63 @@
-"""Pairs of arms compared: which test, on which observations, and adjusted for how many pairs."""
+"""Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
 
+from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from analysis.arms import Arm
-from analysis.columns import show_interval, show_number
-from analysis.statistics import (
-    LEVEL,
-    holm,
-    mean_interval,
-    paired_t_test,
-    paired_test,
-    rank_direction,
-    welch_test,
-)
+from analysis.statistics import ALPHA, RESAMPLES, Interval, Test, Values, bootstrap_test, crossed_test, holm, sign_test
+from analysis.told_apart import adjusted_differences
 
-ALPHA = 1 - LEVEL
-WILCOXON = "Wilcoxon signed-rank"
-PAIRED_T = "paired t over common seeds"
-WELCH = "Welch's t where fewer than two seeds are common"
+BOOTSTRAP = "studentised bootstrap over prompts"
+BOOTSTRAP_AND_SEEDS = (
+    "the larger p-value of the studentised bootstrap over prompts and of the t test over common seeds and prompts"
+)
 WINDOW_FIELDS = ("block_size", "test_windows")
 """Fields that decide which windows an arm is tested on."""
 
 
 class Comparison(NamedTuple):
-    """Two arms compared.
+    """Two arms compared by a number.
 
     Attributes:
-        better: label of the arm with the higher mean reward, or the lower mean loss.
-        worse: label of the other.
-        difference: how far they lie apart, in words.
-        test: name of the test.
-        seeds: seeds that the comparison stands on, the fewer of the two arms where they share none.
-        prompts: prompts compared; 0 where prompts play no part.
-        p_value: adjusted for all pairs of the table; NaN where the test could not be made.
+        a: label of the arm that comes first in its table.
+        b: label of the other.
+        a_is_better: whether the number of `a` is the better one.
+        difference: number of `a` minus that of `b`, with its 95 % interval, which is not adjusted for anything.
+        p_value: adjusted for all pairs of the table, and for the looks at the data; NaN where nothing could be tested.
+        method: name of the test.
+        seeds: common seeds that the comparison stands on, or the fewer seeds of the two arms where they share none.
+        cases: windows or prompts that the test takes as a sample; 0 where it takes none.
+        over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
     """
 
-    better: str
-    worse: str
-    difference: str
-    test: str
-    seeds: int
-    prompts: int
+    a: str
+    b: str
+    a_is_better: bool
+    difference: Interval
     p_value: float
+    method: str
+    seeds: int
+    cases: int
+    over_seeds: bool
+
+    @property
+    def better(self) -> str:
+        """Label of the arm with the better number."""
+        return self.a if self.a_is_better else self.b
+
+    @property
+    def worse(self) -> str:
+        """Label of the other arm."""
+        return self.b if self.a_is_better else self.a
+
+    @property
+    def gap(self) -> Interval:
+        """The larger number minus the smaller one."""
+        estimate, low, high = self.difference
+        return self.difference if estimate >= 0 else Interval(-estimate, -high, -low)
 
     @property
     def differs(self) -> bool:
@@ -55,60 +70,127 @@ class Comparison(NamedTuple):
         return self.p_value == self.p_value
 
 
-def compare_rewards(arms: list[Arm]) -> list[Comparison]:
+class WinComparison(NamedTuple):
+    """Two arms compared prompt by prompt.
+
+    Attributes:
+        a: label of the arm that comes first in its table.
+        b: label of the other.
+        wins: prompts on which `a` gets the higher reward, in more common seeds than `b` does.
+        ties: prompts on which neither does.
+        losses: prompts on which `b` does.
+        p_value: of the exact sign test of wins against losses, adjusted like that of a `Comparison`.
+    """
+
+    a: str
+    b: str
+    wins: int
+    ties: int
+    losses: int
+    p_value: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the test tells the two apart."""
+        return self.p_value < ALPHA
+
+
+def looks_at(spec: Mapping[str, Any]) -> int:
+    """How often the pairs may have been tested while seeds were added: once where the spec fixes the seeds."""
+    seeds = spec.get("seeds")
+    return int(seeds["max"]) - int(seeds["min"]) + 1 if isinstance(seeds, Mapping) else 1
+
+
+def compare_test_losses(arms: list[Arm], looks: int = 1) -> list[Comparison]:
+    """Compare every pair of arms by last test loss, over seeds and windows as far as their trials have them.
+
+    Args:
+        arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over.
+        looks: see `looks_at`.
+
+    Returns:
+        One comparison per pair, by the test that `told_apart.loss_difference` chooses, adjusted by Holm's method.
+    """
+    losses = {arm.label: arm.losses_by_seed for arm in arms if arm.by_seed("test_loss")}
+    tested_on = {arm.label: windows(arm) for arm in arms}
+    alike = [pair for pair in combinations(losses, 2) if tested_on[pair[0]] == tested_on[pair[1]]]
+    return [
+        Comparison(
+            a=a,
+            b=b,
+            a_is_better=found.test.estimate <= 0,
+            difference=Interval(*found.test[:3]),
+            p_value=found.test.p_value,
+            method=found.method,
+            seeds=found.seeds,
+            cases=found.windows,
+            over_seeds=found.over_seeds,
+        )
+        for (a, b), found in adjusted_differences(losses, alike, looks).items()
+    ]
+
+
+def compare_rewards(arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES) -> list[Comparison]:
     """Compare every pair of arms by the rewards of their responses to the same prompts.
+
+    With two common seeds or more the claim has to hold over prompts and over seeds: the test with the larger p-value
+    counts, and gives the interval.
 
     Args:
         arms: arms of one table; those without responses are passed over.
+        looks: see `looks_at`.
+        resamples: resamples of the bootstrap.
 
     Returns:
-        One comparison per pair, on the seeds that both have, or on all of both where they share none; p-values of
-        Wilcoxon's signed-rank test adjusted by Holm's method.
+        One comparison per pair, on the seeds that both have, or on all of both where they share none; p-values
+        adjusted by Holm's method.
     """
     pairs = []
-    for a, b in combinations([arm for arm in arms if len(arm.seed_margins)], 2):
-        mine, others = list(a.seed_margins.columns), list(b.seed_margins.columns)
-        common = [seed for seed in mine if seed in others]
+    for a, b in _answering_pairs(arms):
         # Both margins subtract the same base reward of a prompt, so their difference is that of the rewards.
-        differences = list((a.margins_over(common or mine) - b.margins_over(common or others)).dropna())
-        if not differences:
+        differences = _reward_differences(a, b)
+        if differences.shape[1] < 2:
             continue
-        if sum(differences) < 0:
-            a, b, differences = b, a, [-value for value in differences]
-        mean = mean_interval(differences)
-        seeds = len(common) or min(len(mine), len(others))
-        p_value = _signed_rank_p(differences, mean.estimate)
-        pairs.append(Comparison(a.label, b.label, show_interval(mean, 2), WILCOXON, seeds, len(differences), p_value))
-    return _adjusted(pairs)
+        test, method = bootstrap_test(differences.mean(axis=0), resamples), BOOTSTRAP
+        over_seeds = len(differences) > 1
+        if over_seeds:
+            test, method = _larger(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
+        pairs.append(
+            Comparison(
+                a=a.label,
+                b=b.label,
+                a_is_better=test.estimate >= 0,
+                difference=Interval(*test[:3]),
+                p_value=test.p_value,
+                method=method,
+                seeds=len(_common(a, b)) or min(len(arm.seed_margins.columns) for arm in (a, b)),
+                cases=differences.shape[1],
+                over_seeds=over_seeds,
+            )
+        )
+    adjusted = holm([pair.p_value for pair in pairs], looks)
+    return [pair._replace(p_value=p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
 
 
-def compare_test_losses(arms: list[Arm]) -> list[Comparison]:
-    """Compare every pair of arms by last test loss over their seeds.
-
-    Trials of the same seed train on the same windows, so common seeds are paired.
+def compare_wins(arms: list[Arm], looks: int = 1) -> list[WinComparison]:
+    """Compare every pair of arms by the prompts on which the one or the other gets the higher reward.
 
     Args:
-        arms: arms of one table; pairs that are tested on different windows, or that have neither two common seeds nor
-            two seeds each, are passed over.
+        arms: arms of one table; those without responses are passed over.
+        looks: see `looks_at`.
 
     Returns:
-        One comparison per pair, lower loss first; p-values of the paired t test over the common seeds, or of Welch's
-        t test where there are no two, adjusted by Holm's method.
+        One comparison per pair, on the prompts and seeds of `compare_rewards`; p-values of the exact sign test, ties
+        set apart, adjusted by Holm's method. The test takes in the choice of prompts and not that of seeds.
     """
     pairs = []
-    for a, b in combinations(arms, 2):
-        mine, others = a.by_seed("test_loss"), b.by_seed("test_loss")
-        common = [seed for seed in mine if seed in others]
-        if windows(a) != windows(b) or (len(common) < 2 and min(len(mine), len(others)) < 2):
-            continue
-        paired = len(common) > 1
-        left, right = ([values[s] for s in (common if paired else values)] for values in (mine, others))
-        p_value = paired_t_test(left, right) if paired else welch_test(left, right)
-        gap = sum(right) / len(right) - sum(left) / len(left)
-        better, worse = (a, b) if gap >= 0 else (b, a)
-        test, seeds = (PAIRED_T if paired else WELCH), min(len(left), len(right))
-        pairs.append(Comparison(better.label, worse.label, show_number(abs(gap)), test, seeds, 0, p_value))
-    return _adjusted(pairs)
+    for a, b in _answering_pairs(arms):
+        surplus = np.sign(_reward_differences(a, b)).sum(axis=0)
+        wins, ties, losses = (int(count) for count in ((surplus > 0).sum(), (surplus == 0).sum(), (surplus < 0).sum()))
+        if len(surplus):
+            pairs.append(WinComparison(a.label, b.label, wins, ties, losses, sign_test(wins, losses)))
+    adjusted = holm([pair.p_value for pair in pairs], looks)
+    return [pair._replace(p_value=p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
 
 
 def windows(arm: Arm) -> tuple[object, ...]:
@@ -116,11 +198,25 @@ def windows(arm: Arm) -> tuple[object, ...]:
     return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
 
 
-def _adjusted(pairs: list[Comparison]) -> list[Comparison]:
-    adjusted = holm([pair.p_value for pair in pairs])
-    return [pair._replace(p_value=p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
+def _answering_pairs(arms: list[Arm]) -> Iterator[tuple[Arm, Arm]]:
+    return combinations([arm for arm in arms if len(arm.seed_margins)], 2)
 
 
-def _signed_rank_p(differences: list[float], mean: float) -> float:
-    """Wilcoxon's p-value, or 1 where mean and ranks point in opposite directions, so that no direction is claimed."""
-    return paired_test(differences) if rank_direction(differences) * mean >= 0 else 1.0
+def _common(a: Arm, b: Arm) -> list[object]:
+    return [seed for seed in a.seed_margins.columns if seed in b.seed_margins.columns]
+
+
+def _reward_differences(a: Arm, b: Arm) -> Values:
+    """(common seeds, prompts) reward of `a` minus that of `b`, or of their means over seeds where they share none.
+
+    A prompt that one of the seeds could not score is left out.
+    """
+    if common := _common(a, b):
+        table = a.seed_margins[common] - b.seed_margins[common]
+        return np.asarray(table.dropna().to_numpy(dtype=float).T)
+    return np.asarray((a.margins - b.margins).dropna().to_numpy(dtype=float))[None, :]
+
+
+def _larger(a: Test, b: Test) -> Test:
+    """The test with the larger p-value; the other one where one could not be made."""
+    return b if not a.p_value >= b.p_value and b.p_value == b.p_value else a

@@ -2,13 +2,26 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+Values = NDArray[np.float64]
 
 LEVEL = 0.95
-"""Confidence level of every interval; tests are judged at 1 - LEVEL."""
+"""Confidence level of every interval; tests are judged at ALPHA."""
+
+ALPHA = 0.05
+"""Chance of a false claim that tests are held to."""
+
+SMALLEST_P = 1e-15
+"""Smallest p-value that is solved for rather than computed."""
+
+RESAMPLES = 9_999
+"""Resamples of a bootstrap: an adjusted p-value of 0.05 is then still told exactly among a hundred pairs."""
 
 
 class Interval(NamedTuple):
@@ -24,6 +37,18 @@ class Interval(NamedTuple):
         return math.isfinite(self.low) and math.isfinite(self.high)
 
 
+class Test(NamedTuple):
+    """A difference, the limits of its 95 % interval, and the two-sided p-value of "it is zero".
+
+    Limits and p-value are NaN where the data show no spread to judge the difference by.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+
+
 def wilson_interval(successes: float, n: int) -> Interval:
     """Score interval of a share, which stays within [0, 1] and works for shares of 0 and 1.
 
@@ -34,15 +59,15 @@ def wilson_interval(successes: float, n: int) -> Interval:
     Returns:
         The share with its 95 % interval; all NaN when `n` is 0.
 
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), as in
+    statsmodels.
     """
+    from statsmodels.stats.proportion import proportion_confint  # here, since it loads pandas
+
     if n == 0:
         return Interval(math.nan, math.nan, math.nan)
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    low, high = proportion_confint(successes, n, alpha=1 - LEVEL, method="wilson")
+    return Interval(successes / n, float(low), float(high))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -83,91 +108,154 @@ def sign_test(wins: int, losses: int) -> float:
     return float(stats.binomtest(wins, wins + losses, 0.5).pvalue)
 
 
-def paired_test(differences: Sequence[float]) -> float:
-    """Two-sided p-value of "the differences lie symmetrically about zero": Wilcoxon's signed-rank test.
+def mean_test(differences: Sequence[float] | Values) -> Test:
+    """Student's t test of "the mean is zero".
 
     Args:
-        differences: one per prompt; zeros carry no information and are dropped.
+        differences: independent values, at least two.
 
     Returns:
-        The p-value; 1 when all differences are zero.
+        The mean, its t interval and p-value.
 
-    Source: Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945).
-    """
-    different = [value for value in differences if value != 0]
-    return float(stats.wilcoxon(different).pvalue) if different else 1.0
-
-
-def rank_direction(differences: Sequence[float]) -> float:
-    """Sum of the signed ranks that Wilcoxon's test is about: positive where the differences tend to be.
-
-    Args:
-        differences: one per prompt; zeros are dropped.
-
-    Returns:
-        The sum; 0 when all differences are zero.
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908), as in SciPy.
     """
     values = np.asarray(differences, dtype=float)
-    values = values[values != 0]
-    return float(np.sum(np.sign(values) * stats.rankdata(np.abs(values))))
+    if _constant(values):
+        return Test(float(values.mean()), math.nan, math.nan, math.nan)
+    result = stats.ttest_1samp(values, 0.0)
+    low, high = result.confidence_interval(LEVEL)
+    return Test(float(values.mean()), float(low), float(high), float(result.pvalue))
 
 
-def welch_test(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p-value of "both groups have the same mean", with unequal variances allowed.
+def welch_test(a: Sequence[float] | Values, b: Sequence[float] | Values) -> Test:
+    """Welch's t test of "both groups have the same mean", with unequal variances allowed.
 
     Args:
         a: one value per seed of one arm, at least two.
         b: the same for the other arm.
 
     Returns:
-        The p-value; NaN where no group has any spread, since there is nothing then to judge a difference by.
+        Mean of `a` minus that of `b`, with its interval and p-value.
 
     Source: Welch, "The generalization of Student's problem when several different population variances are
-    involved", Biometrika 34 (1947).
+    involved", Biometrika 34 (1947), as in SciPy.
     """
-    if _constant(a, np.max(np.abs(a))) and _constant(b, np.max(np.abs(b))):
-        return math.nan
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    left, right = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    difference = float(left.mean() - right.mean())
+    if _constant(left) and _constant(right):
+        return Test(difference, math.nan, math.nan, math.nan)
+    result = stats.ttest_ind(left, right, equal_var=False)
+    low, high = result.confidence_interval(LEVEL)
+    return Test(difference, float(low), float(high), float(result.pvalue))
 
 
-def paired_t_test(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p-value of "the differences of the pairs have mean zero".
+def crossed_test(differences: Values) -> Test:
+    """t test of "the mean difference is zero" where seeds and cases (windows, prompts) both are samples.
+
+    Every seed meets every case, so the difference of a seed and a case is a mean plus an effect of the seed, one of the
+    case, and the rest. The variance of the grand mean over J seeds and K cases is estimated by (MS_seed +
+    max(MS_case - MS_rest, 0)) / (J K), as Hillis does. The critical value is Cochran's: the mean of Student's for J - 1
+    and for K - 1 degrees of freedom, each weighted by its share of that variance. Hillis's single number of degrees of
+    freedom follows the estimate of MS_seed, which two or three seeds can make small by chance: false alarms are then
+    several times as frequent as said (tests/test_statistics_simulated.py), where Cochran's value errs to the safe side.
 
     Args:
-        a: one value per seed of one arm, at least two.
-        b: the values of the other arm for the same seeds, in the same order.
+        differences: (J, K) differences of two arms, J >= 2 common seeds by K >= 1 cases.
 
     Returns:
-        The p-value; NaN where all differences are the same, since there is nothing then to judge them by.
+        The grand mean, its interval and p-value; with one case this is the paired t test over seeds.
 
-    Source: Student, "The probable error of a mean", Biometrika 6 (1908).
+    Source: Hillis, "A comparison of denominator degrees of freedom methods for multiple observer ROC analysis",
+    Statistics in Medicine 26 (2007), for two tests read by J readers on K cases; Cochran, "Approximate significance
+    levels of the Behrens-Fisher test", Biometrics 20 (1964).
     """
-    differences = np.subtract(a, b)
-    if _constant(differences, max(np.max(np.abs(a)), np.max(np.abs(b)))):
-        return math.nan
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    table = np.asarray(differences, dtype=float)
+    seeds, cases = table.shape
+    mean, by_seed, by_case = float(table.mean()), table.mean(axis=1), table.mean(axis=0)
+    if cases == 1:
+        return mean_test(by_seed)
+    ms_seed = cases * float(by_seed.var(ddof=1))
+    ms_case = seeds * float(by_case.var(ddof=1))
+    rest = table - by_seed[:, None] - by_case + mean
+    ms_rest = float((rest**2).sum()) / ((seeds - 1) * (cases - 1))
+    of_cases = max(ms_case - ms_rest, 0.0)
+    noise = ms_seed + of_cases
+    if _constant(table) or noise == 0.0:
+        return Test(mean, math.nan, math.nan, math.nan)
+    error = math.sqrt(noise / (seeds * cases))
+
+    def critical(log_p: float) -> float:
+        by_seeds, by_cases = (-float(special.stdtrit(n - 1, math.exp(log_p) / 2)) for n in (seeds, cases))
+        return float((ms_seed * by_seeds + of_cases * by_cases) / noise)
+
+    half = critical(math.log(1 - LEVEL)) * error
+    t, least = abs(mean) / error, math.log(SMALLEST_P)
+    log_p = least if critical(least) <= t else float(optimize.brentq(lambda log_p: critical(log_p) - t, least, 0.0))
+    return Test(mean, mean - half, mean + half, math.exp(log_p))
 
 
-def _constant(values: Sequence[float] | np.ndarray, scale: float) -> bool:
-    """Whether values of numbers of this scale vary by rounding at most."""
-    return bool(np.ptp(values) <= 1e-12 * scale)
+def bootstrap_test(differences: Sequence[float] | Values, resamples: int = RESAMPLES) -> Test:
+    """Studentised bootstrap of a mean, for differences that need not be normal.
+
+    Each resample draws the differences with replacement and gives a t value about their own mean; the symmetric
+    interval and the p-value take the distribution of |t| from them instead of from Student. Resamples are the same in
+    every call of a length, so that a report can be made again.
+
+    Args:
+        differences: independent values, one per prompt, at least two.
+        resamples: number of resamples.
+
+    Returns:
+        The mean, its interval and p-value, which is at least 1 / (resamples + 1).
+
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), sections 12.5 and 16.4; the symmetric
+    interval is that of Hall, "On symmetric bootstrap confidence intervals", JRSS B 50 (1988).
+    """
+    values = np.asarray(differences, dtype=float)
+    n, mean = len(values), float(values.mean())
+    if _constant(values):
+        return Test(mean, math.nan, math.nan, math.nan)
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    counts = _resample_counts(n, resamples)
+    centred = values - mean
+    shift = counts @ centred / n
+    spread = np.sqrt(np.maximum(counts @ centred**2 / n - shift**2, 0.0) / (n - 1))
+    # A resample of equal values has no spread: it counts as further out than any other, which errs on the safe side.
+    t = np.divide(np.abs(shift), spread, out=np.full(resamples, np.inf), where=spread > 1e-9 * error)
+    reached = int((t >= abs(mean) / error * (1 - 1e-12)).sum())
+    half = float(np.quantile(t, LEVEL, method="higher")) * error
+    return Test(mean, mean - half, mean + half, (1 + reached) / (1 + resamples))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+@lru_cache(maxsize=2)
+def _resample_counts(n: int, resamples: int) -> Values:
+    """(resamples, n) how often each resample draws each of n values."""
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+def _constant(values: Values) -> bool:
+    """Whether values vary by rounding at most."""
+    return bool(np.ptp(values) <= 1e-12 * np.max(np.abs(values)))
+
+
+def holm(p_values: Sequence[float], looks: int = 1) -> list[float]:
     """Adjust p-values for the number of tests made, keeping the chance of any false claim at most 5 %.
 
     Args:
         p_values: one per test of the family; NaN for a test that could not be made, which counts as none.
+        looks: how often the family may have been tested while data came in, as adaptive seeds do; each p-value is
+            multiplied by it first (Bonferroni).
 
     Returns:
         Adjusted p-values in the given order, to be compared with 0.05 directly; NaN stays NaN.
 
-    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979).
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979), as in
+    statsmodels.
     """
-    adjusted = [math.nan] * len(p_values)
-    made = sorted((i for i, value in enumerate(p_values) if not math.isnan(value)), key=p_values.__getitem__)
-    largest = 0.0
-    for position, index in enumerate(made):
-        largest = max(largest, (len(made) - position) * p_values[index])
-        adjusted[index] = min(1.0, largest)
-    return adjusted
+    from statsmodels.stats.multitest import multipletests  # here, since it loads pandas
+
+    adjusted = np.asarray(p_values, dtype=float)
+    made = np.isfinite(adjusted)
+    if made.any():
+        adjusted[made] = multipletests(np.minimum(adjusted[made] * looks, 1.0), method="holm")[1]
+    return [float(value) for value in adjusted]

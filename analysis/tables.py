@@ -8,14 +8,19 @@ from typing import Any
 import pandas as pd
 
 from analysis.arms import Arm
-from analysis.columns import MISSING, columns_for
-from analysis.comparisons import windows
+from analysis.columns import LETTERS, MISSING, TEST_LOSS, columns_for
+from analysis.comparisons import compare_test_losses, looks_at, windows
+from analysis.letters import letters_note, letters_of
 from analysis.outcomes import FINISHED
 from analysis.results import OPTIMIZERS, REPLICATE_FIELD, show_field
 from sweep.names import PEAK_SOURCE
 
 DEPENDENT_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train", "momentum", "betas")
 """Fields that a method or an optimizer may not have; None then."""
+
+LOSS_NOTE = (
+    "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
+)
 
 ANCHOR_LENGTH = 60
 """Longest name of a table in links and in the names of its files, which file systems limit."""
@@ -63,7 +68,7 @@ def build_tables(arms: list[Arm], spec: Mapping[str, Any]) -> list[ComparisonTab
         factor = str(one["factor"]) if one.get("factor") else None
         where = one.get("where")
         shown = [arm for arm in arms if matches(arm.config, where if isinstance(where, Mapping) else {})]
-        tables.append(_table(title, anchor, factor, _by_level(shown, factor)))
+        tables.append(_table(title, anchor, factor, _by_level(shown, factor), looks_at(spec)))
     return tables
 
 
@@ -96,8 +101,10 @@ def varying_fields(arms: list[Arm]) -> list[str]:
     return [name for name in names if len(values[name]) > 1]
 
 
-def _table(title: str, anchor: str, factor: str | None, arms: list[Arm]) -> ComparisonTable:
+def _table(title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int) -> ComparisonTable:
     columns = columns_for(factor)
+    compared = compare_test_losses([arm for arm in arms if arm.outcome == FINISHED], looks)
+    letters = letters_of(arms, compared)
     frame = pd.DataFrame({column.heading: [column.cell(arm) for arm in arms] for column in columns}, dtype=str)
     if arms:
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
@@ -105,13 +112,19 @@ def _table(title: str, anchor: str, factor: str | None, arms: list[Arm]) -> Comp
             frame = frame.drop(columns="state")
         if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
             frame = frame.drop(columns="seeds")  # a note says it once
+        if letters:
+            place = list(frame.columns).index(TEST_LOSS) + 1
+            frame.insert(place, LETTERS, [letters.get(arm.label, MISSING) for arm in arms])
+    notes = _notes(arms, factor, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
+    if note := letters_note(compared, looks):
+        notes.insert(notes.index(LOSS_NOTE) + 1, note)
     return ComparisonTable(
         title=title,
         anchor=anchor,
         factor=factor,
         arms=arms,
         frame=frame,
-        notes=_notes(arms, factor, list(frame.columns)) if arms else ["No trial of this sweep matches this table."],
+        notes=notes,
         trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
     )
 
@@ -144,11 +157,11 @@ def _notes(arms: list[Arm], factor: str | None, headings: list[str]) -> list[str
         one = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
         which = f"{one} ({seeds[0]})" if len(seeds) == 1 else one
         everyone = all(len(arm.seeds) <= 1 for arm in arms)
-        notes.append(f"{'Each arm has' if everyone else 'Some arms have'} {which}: such losses carry no interval.")
-    notes.append(
-        "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report "
-        "before."
-    )
+        notes.append(
+            f"{'Each arm has' if everyone else 'Some arms have'} {which}: one run cannot show how far another seed "
+            "would move a loss, so such losses carry no interval."
+        )
+    notes.append(LOSS_NOTE)
     if len({windows(arm) for arm in arms}) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."

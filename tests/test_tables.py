@@ -1,6 +1,7 @@
 """analysis.tables: one row per arm, printable, with its uncertainty and its trace."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_notes_name_what_else_differs_and_how_the_peak_was_measured(tables: dict
     notes = " ".join(tables["LoRA rank"].notes)
     assert "Besides rank, the rows also differ in: method, lr." in notes
     assert "Peak memory was measured by: cpu tensors." in notes
-    assert "Each arm has one seed (1): such losses carry no interval." in notes
+    assert "Each arm has one seed (1): one run cannot show how far another seed would move a loss" in notes
 
 
 def test_one_seed_has_no_interval_and_several_have_that_of_student() -> None:
@@ -104,7 +105,7 @@ def test_seeds_that_were_lost_are_counted_beside_those_shown() -> None:
     arms = arms_of({"seed": 1}, {"seed": 2, "outcome": "failed"}, {"seed": 3, "outcome": "diverged"})
     (table,) = build_tables(arms, {"tables": [{"title": "All"}]})
     assert cells(table, "lora r1 adamw")["seeds"] == "1 (1 failed, 1 diverged)"
-    assert "Each arm has one finished seed (1): such losses carry no interval." in table.notes
+    assert "Each arm has one finished seed (1): one run cannot show" in " ".join(table.notes)
     assert cells(table, "lora r1 adamw")[TEST] == "2.0000"
 
 
@@ -120,7 +121,7 @@ def test_seeds_that_answered_the_same_prompts_do_not_narrow_the_win_rate() -> No
 
 def test_columns_without_a_value_are_left_out() -> None:
     arms = arms_of({})
-    bare = [Arm(arm.label, arm.config, arm.trials, arm.used.drop(columns="wins"), arm.seed_margins[:0]) for arm in arms]
+    bare = [replace(arm, used=arm.used.drop(columns="wins"), seed_margins=arm.seed_margins[:0]) for arm in arms]
     (table,) = build_tables(bare, {"tables": [{"title": "All"}]})
     assert TEST in table.frame
     assert "win rate" not in table.frame

@@ -1,0 +1,27 @@
+"""Parts of sentences that several findings are made of."""
+
+NAMED_ARMS = 8
+"""How many arms a sentence names one by one before it only counts them."""
+
+
+def show_p(p_value: float) -> str:
+    """A p-value as reports print it, such as "p = 0.012"."""
+    return f"p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun, such as "2 arms"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def join(parts: list[str]) -> str:
+    """An enumeration such as "a, b and c", cut where it would be long."""
+    if len(parts) > NAMED_ARMS + 1:
+        parts = [*parts[:NAMED_ARMS], f"{len(parts) - NAMED_ARMS} more"]
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def holm_adjusted(number: int, noun: str, looks: int) -> str:
+    """How p-values were adjusted, such as "Holm-adjusted for 6 pairs"."""
+    times = f", each p-value first multiplied by {looks} looks at the data" if looks > 1 else ""
+    return f"Holm-adjusted for {count(number, noun)}{times}"

@@ -1,0 +1,112 @@
+"""Which arms differ in test loss: the one decision that a report's tables and adaptive seeds share.
+
+Works on plain arrays and loads neither pandas nor matplotlib before a decision is asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.statistics import ALPHA, Test, Values, crossed_test, holm, mean_test, welch_test
+
+SeedLosses = Mapping[int, Values]
+"""Losses of an arm by seed: (K,) of its test windows in nats/token, or (1,) the mean loss where windows are unknown."""
+
+CROSSED = "t test over common seeds and windows, both as samples"
+PAIRED_SEEDS = "paired t test over common seeds"
+PAIRED_WINDOWS = "paired t test over windows"
+WELCH = "Welch's t test over seeds of which fewer than two are common"
+
+
+class LossDifference(NamedTuple):
+    """How far two arms lie apart in test loss.
+
+    Attributes:
+        test: mean loss of the first minus that of the second, its interval and plain p-value.
+        method: name of the test.
+        seeds: common seeds that it stands on; where there are none, the fewer seeds of the two arms.
+        windows: test windows that the test takes as a sample; 0 where it takes none.
+        over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
+    """
+
+    test: Test
+    method: str
+    seeds: int
+    windows: int
+    over_seeds: bool
+
+
+def loss_difference(a: SeedLosses, b: SeedLosses) -> LossDifference | None:
+    """Test whether two arms differ in test loss, by the best test that their seeds and windows permit.
+
+    Trials of the same seed train on the same data and all trials are tested on the same windows, so both are paired.
+
+    Args:
+        a: losses of one arm by seed, from the same test windows as those of `b`.
+        b: losses of the other.
+
+    Returns:
+        The difference; None where nothing permits a test: different windows, or too few seeds.
+    """
+    common = sorted(set(a) & set(b))
+    lengths = {len(losses[seed]) for losses in (a, b) for seed in common}
+    if len(lengths) > 1 and 1 not in lengths:
+        return None
+    windows = 0 if len(lengths) > 1 or lengths <= {1} else lengths.pop()
+    if len(common) > 1:
+        differences = np.array([a[s] - b[s] if windows else [a[s].mean() - b[s].mean()] for s in common])
+        method = CROSSED if windows else PAIRED_SEEDS
+        return LossDifference(crossed_test(differences), method, len(common), windows, True)
+    if min(len(a), len(b)) > 1:
+        means = ([float(losses[seed].mean()) for seed in losses] for losses in (a, b))
+        return LossDifference(welch_test(*means), WELCH, len(common) or min(len(a), len(b)), 0, True)
+    if common and windows:
+        return LossDifference(mean_test(a[common[0]] - b[common[0]]), PAIRED_WINDOWS, 1, windows, False)
+    return None
+
+
+def adjusted_differences(
+    losses: Mapping[str, SeedLosses], pairs: Sequence[tuple[str, str]], looks: int
+) -> dict[tuple[str, str], LossDifference]:
+    """Test pairs of arms, with p-values adjusted for the number of pairs and of looks at the data.
+
+    Args:
+        losses: losses of each arm by label and seed.
+        pairs: labels of the arms to compare, both tested on the same windows.
+        looks: how often the pairs may have been tested while seeds were added; 1 where seeds were fixed beforehand.
+
+    Returns:
+        The differences by pair, p-values adjusted; pairs that nothing permits to test are left out.
+    """
+    found = {(a, b): loss_difference(losses[a], losses[b]) for a, b in pairs}
+    tested = {pair: difference for pair, difference in found.items() if difference}
+    adjusted = holm([difference.test.p_value for difference in tested.values()], looks)
+    return {
+        pair: difference._replace(test=difference.test._replace(p_value=p_value))
+        for (pair, difference), p_value in zip(tested.items(), adjusted, strict=True)
+    }
+
+
+def tied_with_leader(losses: Mapping[str, SeedLosses], looks: int) -> set[str]:
+    """The arm of the lowest mean test loss and all that cannot be told apart from it.
+
+    Args:
+        losses: losses of each arm by label and seed, at least one seed each, all from the same test windows.
+        looks: as in `adjusted_differences`.
+
+    Returns:
+        Labels; an arm that cannot be tested against the leader counts as tied. Empty without arms.
+    """
+    if not losses:
+        return set()
+    leader = min(losses, key=lambda label: mean_loss(losses[label]))
+    differences = adjusted_differences(losses, list(combinations(losses, 2)), looks)
+    told = {pair for pair, difference in differences.items() if difference.test.p_value < ALPHA}
+    return {label for label in losses if not {(leader, label), (label, leader)} & told}
+
+
+def mean_loss(losses: SeedLosses) -> float:
+    """Mean over the seeds of the mean loss over windows, in nats/token."""
+    return float(np.mean([values.mean() for values in losses.values()]))
