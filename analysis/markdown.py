@@ -1,10 +1,16 @@
 """The report in Markdown."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
 
+from analysis.columns import MISSING
 from analysis.content import Content
+from analysis.responses import SideBySide
+
+PROMPTS = 5
+"""Prompts whose responses are shown."""
 
 TRACE = "Numbers come from `result.json`, reward margins and the tests of rewards and wins from `responses.jsonl`, in:"
 
@@ -35,6 +41,8 @@ def to_markdown(content: Content) -> str:
         parts += [_text(" ".join(explained.explained_notes))]
         parts += ["### Ours beside it, in bytes", _grid(explained.ours)] if len(explained.ours) else []
         parts += [_text(" ".join(explained.ours_notes))]
+    if content.responses is not None:
+        parts += _responses(content.responses)
     if len(content.unfinished):
         parts += ["## Trials that did not finish", _grid(content.unfinished)]
     for name, values in content.details.items():
@@ -48,6 +56,27 @@ def _image(content: Content, name: str) -> list[str]:
     return (
         [f"![{_text(drawing.caption)}](figures/{drawing.name}.png)", f"*{_text(drawing.caption)}*"] if drawing else []
     )
+
+
+def _responses(responses: SideBySide) -> list[str]:
+    """The first prompts with their responses; the page has all."""
+    shown = responses.prompts[:PROMPTS]
+    parts = ["## Responses side by side", _text(" ".join(responses.notes))]
+    parts.append(f"The first {len(shown)} of {len(responses.prompts)} prompts; `report.html` has all.")
+    for prompt in shown:
+        cells = [
+            (
+                " ".join([answer.arm, *([f"({answer.seed})"] if answer.seed else [])]),
+                "" if math.isnan(answer.reward) else f"{answer.reward:+.2f}",
+                answer.outcome,
+                MISSING if answer.response is None else answer.response,
+            )
+            for answer in (prompt.base, *prompt.answers)
+        ]
+        spread = "" if math.isnan(prompt.spread) else f" (spread {prompt.spread:.2f})"
+        parts.append(f"**{_text(prompt.text)}**{spread}")
+        parts.append(_grid(pd.DataFrame(cells, columns=["arm", "reward", "against base", "response"])))
+    return parts
 
 
 def _grid(frame: pd.DataFrame) -> str:
