@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.columns import MISSING
 from analysis.content import Content
-from analysis.responses import SideBySide
+from analysis.responses import Answer, SideBySide
 
 PROMPTS = 5
 """Prompts whose responses are shown."""
@@ -64,19 +63,18 @@ def _responses(responses: SideBySide) -> list[str]:
     parts = ["## Responses side by side", _text(" ".join(responses.notes))]
     parts.append(f"The first {len(shown)} of {len(responses.prompts)} prompts; `report.html` has all.")
     for prompt in shown:
-        cells = [
-            (
-                " ".join([answer.arm, *([f"({answer.seed})"] if answer.seed else [])]),
-                "" if math.isnan(answer.reward) else f"{answer.reward:+.2f}",
-                answer.outcome,
-                MISSING if answer.response is None else answer.response,
-            )
-            for answer in (prompt.base, *prompt.answers)
-        ]
         spread = "" if math.isnan(prompt.spread) else f" (spread {prompt.spread:.2f})"
-        parts.append(f"**{_text(prompt.text)}**{spread}")
-        parts.append(_grid(pd.DataFrame(cells, columns=["arm", "reward", "against base", "response"])))
+        answers = "\n".join(f"- {_answer(answer)}" for answer in (prompt.base, *prompt.answers))
+        parts += [f"**{_text(prompt.text)}**{spread}", answers]
     return parts
+
+
+def _answer(answer: Answer) -> str:
+    reward = "" if math.isnan(answer.reward) else f"{answer.reward:+.2f}"
+    score = " ".join(part for part in (reward, answer.outcome) if part)
+    who = ", ".join(part for part in (answer.arm, answer.seed, score) if part)
+    said = "not kept" if answer.response is None else _text(answer.response) or "empty"
+    return f"{_text(who)}: {said}"
 
 
 def _grid(frame: pd.DataFrame) -> str:

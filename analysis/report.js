@@ -1,10 +1,11 @@
 // Searches, orders and opens the prompts of a report. Without it the page is whole, only longer.
 "use strict";
 (() => {
-  const [tools, words, order, open, found, nothing, list] = ["tools", "words", "order", "open", "found", "nothing", "prompts"]
-    .map((id) => document.getElementById(id));
+  const ids = ["tools", "words", "order", "open", "found", "nothing", "prompts"];
+  const [tools, words, order, open, found, nothing, list] = ids.map((id) => document.getElementById(id));
   const prompts = [...list.children];  // in the order of the file: most disagreement first
-  const texts = new Map(prompts.map((prompt) => [prompt, [...prompt.querySelectorAll(".said")].flatMap((said) => [...said.childNodes])]));
+  const said = (prompt) => [...prompt.querySelectorAll(".said")].flatMap((element) => [...element.childNodes]);
+  const texts = new Map(prompts.map((prompt) => [prompt, said(prompt)]));
   const highlight = "highlights" in CSS ? new Highlight() : null;
   if (highlight) CSS.highlights.set("found", highlight);
 

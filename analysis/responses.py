@@ -10,8 +10,8 @@ from analysis.arms import Arm
 from analysis.outcomes import FINISHED
 from analysis.results import REPLICATE_FIELD, show_field
 
-MOST_ARMS = 12
-"""Arms shown per prompt; more than this nobody reads side by side."""
+MOST_ARMS = 11
+"""Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
 PROMPT = ["index", "prompt"]
 REWARDS = ["reward", "base_reward"]
 

@@ -149,6 +149,13 @@ def test_responses_without_rewards_are_shown_as_asked() -> None:
     assert found.prompts[3].answers[0].response == "Answer 3 of rank 1."
 
 
+@pytest.mark.parametrize(("arms", "offered"), [(1, False), (2, True)])
+def test_page_offers_an_order_where_two_arms_can_disagree(arms: int, offered: bool) -> None:
+    page = report.to_html(gather(even(*[{"rank": rank} for rank in (1, 10)[:arms]])))
+    assert ('<select id="order">' in page) == offered
+    assert ('<select id="order" disabled>' in page) == (not offered)
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
     results = even({"rank": 1}, {"rank": 10})
@@ -183,7 +190,7 @@ def test_markdown_has_the_first_prompts() -> None:
     text = to_markdown(gather(results))
     assert "The first 5 of 40 prompts" in text
     assert "**Question 7?** (spread 3.00)" in text
-    assert re.search(r"\| lora r1 adamw +\| \+3\.00 +\| wins +\| Answer 7 of rank 1\. +\|", text)
+    assert "\n- base model, -1.00: Base answer 7.\n- lora r1 adamw, +3.00 wins: Answer 7 of rank 1.\n" in text
 
 
 def after(page: str, action: str, path: Path) -> str:
