@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -17,12 +16,11 @@ from analysis.memory_figure import draw_memory
 from analysis.outcomes import FINISHED
 from analysis.published import GPU_MEMORY, REMARKS, comparability, compare_published
 from analysis.published_memory import PublishedMemory, explain_memory
+from analysis.responses import SideBySide, side_by_side
 from analysis.results import Results, show_field
 from analysis.tables import ComparisonTable, build_tables
 from sweep.names import DEVICE
 
-SAMPLES = 12
-"""Prompts whose responses the page shows."""
 DETAILS = ("versions", "hardware", "data", "identity")
 """Keys of sweep.json that have a section of their own."""
 
@@ -42,7 +40,7 @@ class Content:
     remarks: list[str]
     published_memory: PublishedMemory | None
     unfinished: pd.DataFrame
-    samples: list[dict[str, Any]]
+    responses: SideBySide | None
     details: dict[str, dict[str, str]]
     spec: str
 
@@ -88,37 +86,10 @@ def gather(results: Results) -> Content:
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY]), *REMARKS] if published else [],
         published_memory=explained,
         unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
-        samples=samples(results),
+        responses=side_by_side(results.responses, arms),
         details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},
         spec=yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else "",
     )
-
-
-def samples(results: Results) -> list[dict[str, Any]]:
-    """Prompts spread evenly from first to last, with the base model's response and that of each arm's first seed.
-
-    Args:
-        results: the directory's content.
-
-    Returns:
-        Mappings with `prompt`, `base`, `base_reward` and `arms`, a list of (arm, response, reward); empty without
-        responses.
-    """
-    rows = results.responses
-    if not {"prompt", "response"} <= set(rows.columns) or rows.empty:
-        return []
-    first_seed = rows.groupby("arm")["trial"].transform("first")
-    prompts = list(rows[rows["trial"] == first_seed].groupby("index", sort=True))
-    chosen = np.linspace(0, len(prompts) - 1, min(SAMPLES, len(prompts))).round().astype(int)
-    return [
-        {
-            "prompt": group["prompt"].iloc[0],
-            "base": group.get("base_response", pd.Series([""])).iloc[0],
-            "base_reward": _reward(group.get("base_reward", pd.Series([None])).iloc[0]),
-            "arms": [(row["arm"], row["response"], _reward(row.get("reward"))) for _, row in group.iterrows()],
-        }
-        for _, group in (prompts[position] for position in chosen)
-    ]
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
@@ -138,10 +109,6 @@ def _value(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return MISSING if value is None else str(value)
-
-
-def _reward(value: Any) -> str:
-    return f"{value:+.2f}" if isinstance(value, (int, float)) else ""
 
 
 def _seeds(results: Results) -> list[Any]:

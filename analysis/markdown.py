@@ -1,10 +1,15 @@
 """The report in Markdown."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
 
 from analysis.content import Content
+from analysis.responses import Answer, SideBySide
+
+PROMPTS = 5
+"""Prompts whose responses are shown."""
 
 TRACE = "Numbers come from `result.json`, reward margins and the tests of rewards and wins from `responses.jsonl`, in:"
 
@@ -35,6 +40,8 @@ def to_markdown(content: Content) -> str:
         parts += [_text(" ".join(explained.explained_notes))]
         parts += ["### Ours beside it, in bytes", _grid(explained.ours)] if len(explained.ours) else []
         parts += [_text(" ".join(explained.ours_notes))]
+    if content.responses is not None:
+        parts += _responses(content.responses)
     if len(content.unfinished):
         parts += ["## Trials that did not finish", _grid(content.unfinished)]
     for name, values in content.details.items():
@@ -48,6 +55,26 @@ def _image(content: Content, name: str) -> list[str]:
     return (
         [f"![{_text(drawing.caption)}](figures/{drawing.name}.png)", f"*{_text(drawing.caption)}*"] if drawing else []
     )
+
+
+def _responses(responses: SideBySide) -> list[str]:
+    """The first prompts with their responses; the page has all."""
+    shown = responses.prompts[:PROMPTS]
+    parts = ["## Responses side by side", _text(" ".join(responses.notes))]
+    parts.append(f"The first {len(shown)} of {len(responses.prompts)} prompts; `report.html` has all.")
+    for prompt in shown:
+        spread = "" if math.isnan(prompt.spread) else f" (spread {prompt.spread:.2f})"
+        answers = "\n".join(f"- {_answer(answer)}" for answer in (prompt.base, *prompt.answers))
+        parts += [f"**{_text(prompt.text)}**{spread}", answers]
+    return parts
+
+
+def _answer(answer: Answer) -> str:
+    reward = "" if math.isnan(answer.reward) else f"{answer.reward:+.2f}"
+    score = " ".join(part for part in (reward, answer.outcome) if part)
+    who = ", ".join(part for part in (answer.arm, answer.seed, score) if part)
+    said = "not kept" if answer.response is None else _text(answer.response) or "empty"
+    return f"{_text(who)}: {said}"
 
 
 def _grid(frame: pd.DataFrame) -> str:

@@ -4,6 +4,8 @@ python -m analysis.report EXPERIMENT_DIR    rebuilds all of it from the director
 """
 
 import argparse
+import base64
+import hashlib
 import os
 import sys
 import tempfile
@@ -83,12 +85,23 @@ def build(experiment_dir: Path) -> Report:
 
 
 def to_html(content: Content) -> str:
-    """The page: one file that loads nothing from elsewhere."""
+    """The page: one file that loads nothing from elsewhere.
+
+    A browser runs the page's own script alone, told by its hash, and loads nothing, whatever a response holds.
+    """
+    folder = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     figures = {name: to_svg(drawing) for name, drawing in content.drawings.items()}
-    return environment.get_template("report.html.j2").render(report=content, figures=figures)
+    return environment.get_template("report.html.j2").render(
+        report=content,
+        figures=figures,
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
 
 
 def write(path: Path, content: bytes) -> None:

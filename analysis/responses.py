@@ -1,0 +1,175 @@
+"""What the base model and every arm answered to each prompt, side by side, to be read."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from analysis.arms import Arm
+from analysis.outcomes import FINISHED
+from analysis.results import REPLICATE_FIELD, show_field
+
+MOST_ARMS = 11
+"""Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
+PROMPT = ["index", "prompt"]
+REWARDS = ["reward", "base_reward"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one arm, or the base model, answered.
+
+    Attributes:
+        arm: label of the arm, or "base model".
+        seed: which seed answered and of how many it is the best; empty where the arm has one.
+        response: its text, which may be empty; None where it is lost.
+        reward: its reward; NaN where it has none.
+        outcome: "wins", "ties" or "loses" against the base model's reward; empty where one of the two is missing, and
+            for the base model.
+    """
+
+    arm: str
+    seed: str
+    response: str | None
+    reward: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt with all that was answered.
+
+    Attributes:
+        number: its place among the prompts asked, from 1.
+        text: the prompt.
+        base: the base model's answer.
+        answers: one per arm shown, in the same order for every prompt.
+        spread: largest minus smallest reward of `answers`; NaN with fewer than two rewards.
+    """
+
+    number: int
+    text: str
+    base: Answer
+    answers: list[Answer]
+    spread: float
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """All prompts, the one that the arms disagree on most first, and what has to be said about them."""
+
+    prompts: list[Prompt]
+    notes: list[str]
+
+
+class _Speaker(NamedTuple):
+    """The trial that speaks for an arm: its rows by index and prompt, and from how many seeds it was chosen."""
+
+    arm: Arm
+    seed: object
+    seeds: int
+    rows: pd.DataFrame
+
+
+def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
+    """Set the responses to each prompt beside each other.
+
+    Args:
+        responses: `Results.responses`.
+        arms: the arms of the sweep; of those that finished with responses, the MOST_ARMS of lowest mean test loss
+            are shown, in the order given, each through its best seed.
+
+    Returns:
+        Every prompt once, by falling spread of the rewards and then as asked; None without responses.
+    """
+    rows = _clean(responses)
+    speakers = [speaker for arm in arms if (speaker := _speaker(arm, rows))]
+    if not speakers:
+        return None
+    lowest = {speaker.arm.label for speaker in sorted(speakers, key=lambda one: _test_loss(one.arm))[:MOST_ARMS]}
+    shown = [speaker for speaker in speakers if speaker.arm.label in lowest]
+    finished = {trial for speaker in speakers for trial in speaker.arm.used["trial"]}
+    # first() passes over missing values, so one trial that kept the base model's response is enough.
+    asked = rows[rows["trial"].isin(finished)].groupby(PROMPT)[["base_response", "base_reward"]].first()
+    prompts = [_prompt(key, base, shown) for key, base in asked.iterrows()]
+    prompts.sort(key=lambda prompt: (-prompt.spread if math.isfinite(prompt.spread) else math.inf, prompt.number))
+    return SideBySide(prompts, _notes(shown, speakers, arms))
+
+
+def _clean(responses: pd.DataFrame) -> pd.DataFrame:
+    """The rows that hold a prompt and a response, with rewards as finite numbers or NaN."""
+    rows = responses.reindex(columns=["trial", *PROMPT, "response", "base_response", *REWARDS])
+    whole = rows[["prompt", "response"]].map(lambda value: isinstance(value, str)).all(axis=1)
+    rewards = rows[REWARDS].apply(pd.to_numeric, errors="coerce")
+    return rows.assign(**rewards.where(rewards.abs() < math.inf))[whole]
+
+
+def _speaker(arm: Arm, rows: pd.DataFrame) -> _Speaker | None:
+    """The seed of highest mean reward over the prompts that all seeds of the arm share; of equal ones the lowest."""
+    used = arm.used[arm.used["trial"].isin(rows["trial"])]
+    if arm.outcome != FINISHED or used.empty:
+        return None
+    rows = rows[rows["trial"].isin(used["trial"])]
+    used = used.sort_values(REPLICATE_FIELD) if REPLICATE_FIELD in used else used
+    rewards = rows.set_index([*PROMPT, "trial"])["reward"].unstack()[list(used["trial"])]
+    means = (rewards if rewards.dropna().empty else rewards.dropna()).mean()
+    best = used.iloc[int(means.fillna(-math.inf).argmax())]
+    return _Speaker(arm, best.get(REPLICATE_FIELD), len(used), rows[rows["trial"] == best["trial"]].set_index(PROMPT))
+
+
+def _test_loss(arm: Arm) -> float:
+    loss = arm.mean("test_loss").estimate
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _prompt(key: Any, base: "pd.Series[Any]", shown: list[_Speaker]) -> Prompt:
+    index, text = key
+    base_response = base["base_response"] if isinstance(base["base_response"], str) else None
+    base_answer = Answer("base model", "", base_response, float(base["base_reward"]), "")
+    answers = [_answer(speaker, key, base_answer.reward) for speaker in shown]
+    rewards = [answer.reward for answer in answers if math.isfinite(answer.reward)]
+    return Prompt(
+        number=int(index) + 1,
+        text=text,
+        base=base_answer,
+        answers=answers,
+        spread=max(rewards) - min(rewards) if len(rewards) > 1 else math.nan,
+    )
+
+
+def _answer(speaker: _Speaker, key: Any, base_reward: float) -> Answer:
+    seed = f"seed {show_field(speaker.seed)}, best of {speaker.seeds}" if speaker.seeds > 1 else ""
+    if key not in speaker.rows.index:
+        return Answer(speaker.arm.label, seed, None, math.nan, "")
+    row = speaker.rows.loc[key]
+    reward = float(row["reward"])
+    outcome = "wins" if reward > base_reward else "loses" if reward < base_reward else "ties"
+    known = math.isfinite(reward) and math.isfinite(base_reward)
+    return Answer(speaker.arm.label, seed, str(row["response"]), reward, outcome if known else "")
+
+
+def _notes(shown: list[_Speaker], speakers: list[_Speaker], arms: list[Arm]) -> list[str]:
+    """How to read the responses, one sentence or two each."""
+    if len(shown) > 1:
+        notes = [
+            "The prompts on which the arms disagree most come first: spread is the largest minus the smallest reward "
+            "among the arms shown, without the base model's."
+        ]
+    else:
+        notes = ["The prompts come as they were asked, since one arm alone cannot disagree."]
+    notes.append("An arm wins, ties or loses by its reward against the base model's.")
+    if any(speaker.seeds > 1 for speaker in shown):
+        notes.append(
+            "An arm of several seeds is shown by the seed of highest mean reward over the prompts that all its seeds "
+            "answered, of equal ones the lowest. That choice flatters arms with more seeds: it is for reading, and "
+            "arms are to be compared by the tables, which count every seed."
+        )
+    if len(shown) < len(speakers):
+        notes.append(
+            f"Of {len(speakers)} arms with responses the {len(shown)} of lowest mean test loss are shown; the others "
+            "are in the responses.jsonl of their trials."
+        )
+    if silent := len(arms) - len(speakers):
+        notes.append(f"{silent} of {len(arms)} arms have no finished trial with responses and are not shown.")
+    return notes
