@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.hashes import Provenance
 from sweep.packing import Packing
 from sweep.spec import RewardPart
 
@@ -21,6 +22,7 @@ class SweepInputs:
     cpus: float
     packing: Packing
     checkpoint_seconds: float
+    provenance: Provenance
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""

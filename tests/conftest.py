@@ -24,6 +24,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from sweep.code_version import CodeVersion
+from sweep.hashes import Provenance
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
 from sweep.packing import Packing
@@ -161,6 +163,7 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         cpus=1,
         packing=Packing(Device("cpu")),
         checkpoint_seconds=0,
+        provenance=Provenance(CodeVersion("0.1.0", None, None), {}, {}),
     )
 
 

@@ -1,0 +1,84 @@
+"""Whether two runs of a trial have the same losses: pairs of them, a verdict, and a table."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+LOSSES = ("train_loss", "validation_loss", "test_loss")
+
+RELATIVE_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
+"""How far a loss may be from the recorded one, as a fraction of it, where arithmetic is not the same, by precision.
+
+TODO
+"""
+
+
+@dataclass(frozen=True)
+class LossPair:
+    """One loss in nats/token, as recorded and as computed again; `again` is None where the second run has none."""
+
+    step: int
+    name: str
+    then: float
+    again: float | None
+
+    @property
+    def difference(self) -> float:
+        """Relative to the larger of the two; infinite where there is nothing to compare."""
+        if self.again is None:
+            return math.inf
+        return abs(self.again - self.then) / max(abs(self.again), abs(self.then), math.ulp(0.0))
+
+    def __str__(self) -> str:
+        return f"{self.name.replace('_', ' ')} at step {self.step}"
+
+
+def pair_losses(then: list[dict[str, Any]], again: list[dict[str, Any]]) -> list[LossPair]:
+    """Every recorded loss beside the one of the same step and name in the second run."""
+    found = {row["step"]: row for row in again}
+    return [
+        LossPair(row["step"], name, row[name], found.get(row["step"], {}).get(name))
+        for row in then
+        for name in LOSSES
+        if name in row
+    ]
+
+
+def judge_losses(pairs: list[LossPair], tolerance: float) -> tuple[bool, str]:
+    """Whether all losses match, and a sentence that says so.
+
+    Args:
+        pairs: the losses of both runs.
+        tolerance: the largest relative difference that counts as a match; 0: they must be equal to the bit.
+    """
+    count, worst = len(pairs), max(pairs, key=lambda pair: pair.difference)
+    if worst.difference == 0:
+        return True, f"the {count} losses match to the bit"
+    largest = f"largest relative difference {worst.difference:.1e}, {worst}"
+    if worst.difference <= tolerance:
+        return True, f"the {count} losses match within {tolerance:g} ({largest})"
+    first = next(pair for pair in pairs if pair.difference > tolerance)
+    again = "missing" if first.again is None else repr(first.again)
+    wanted = f"within {tolerance:g}" if tolerance else "to the bit"
+    return False, f"the losses do NOT match {wanted}: first {first}, {first.then!r} then, {again} now ({largest})"
+
+
+def loss_table(pairs: list[LossPair]) -> Table:
+    """One row per step: each loss then and again, and the largest relative difference."""
+    names = [name for name in LOSSES if any(pair.name == name for pair in pairs)]
+    table = Table(title="Losses in nats/token", title_justify="left")
+    for column in ("step", *(f"{name.removesuffix('_loss')} {run}" for name in names for run in ("then", "again"))):
+        table.add_column(column, justify="right")
+    table.add_column("relative difference", justify="right")
+    for step in dict.fromkeys(pair.step for pair in pairs):
+        of_step = {pair.name: pair for pair in pairs if pair.step == step}
+        cells = []
+        for name in names:
+            pair = of_step.get(name)
+            losses = (pair.then, pair.again) if pair else (None, None)
+            cells += ["" if loss is None else f"{loss:.6f}" for loss in losses]
+        difference = max(pair.difference for pair in of_step.values())
+        table.add_row(str(step), *cells, "0" if difference == 0 else f"{difference:.1e}")
+    return table
