@@ -8,10 +8,16 @@ from rich.table import Table
 
 LOSSES = ("train_loss", "validation_loss", "test_loss")
 
-RELATIVE_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-2}
-"""How far a loss may be from the recorded one, as a fraction of it, where arithmetic is not the same, by precision.
+RELATIVE_TOLERANCE = 5e-4
+"""How far a loss may be from the recorded one, as a fraction of it, where the arithmetic is not the same.
 
-TODO
+Another order of additions changes the last bits of a gradient, and training amplifies that. The figure lies between
+the drift of stable training and what tells trials apart. Measured with the tests' model under AdamW at lr 1e-3, where a
+batch summed window by window stands for other arithmetic: losses were off by 2e-4 at most within 500 steps in fp32 and
+by 1e-4 within 100 in bf16, while another seed moved them by 2e-3 and more. `tests/test_loss_match.py` holds it to both.
+
+At the edge of stability (lr 1e-2 there) the two orders part by 3e-2, as far as seeds do. No tolerance covers that and
+still says something: a mismatch there is no proof of a fault, and only the same circumstances can decide.
 """
 
 
@@ -62,7 +68,11 @@ def judge_losses(pairs: list[LossPair], tolerance: float) -> tuple[bool, str]:
     first = next(pair for pair in pairs if pair.difference > tolerance)
     again = "missing" if first.again is None else repr(first.again)
     wanted = f"within {tolerance:g}" if tolerance else "to the bit"
-    return False, f"the losses do NOT match {wanted}: first {first}, {first.then!r} then, {again} now ({largest})"
+    unproven = "; where the arithmetic differs, a high learning rate alone can do that" if tolerance else ""
+    return (
+        False,
+        f"the losses do NOT match {wanted}: first {first}, {first.then!r} then, {again} now ({largest}){unproven}",
+    )
 
 
 def loss_table(pairs: list[LossPair]) -> Table:

@@ -93,7 +93,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
         check_hashes(trial.record["hashes"], now["hashes"])
         differing = differences(trial.record, now)
         to_the_bit = not on_cuda and not any(difference.matters for difference in differing)
-        tolerance = 0.0 if to_the_bit else RELATIVE_TOLERANCE[trial.config.precision]
+        tolerance = 0.0 if to_the_bit else RELATIVE_TOLERANCE
         for difference in differing:
             _say(console, str(difference))
         _say(console, _expectation(tolerance, on_cuda))

@@ -80,6 +80,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     if arguments.reproduce:
         _refuse(arguments, "--reproduce", "a trial runs again as it is recorded", also=WHAT_TO_RUN_ELSE)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own
         from sweep.reproduce import reproduce  # imports torch
 
         return 0 if reproduce(arguments.reproduce, cache_dir(), console) else EXIT_FAILED

@@ -183,6 +183,29 @@ def run(environment: dict[str, str], *arguments: object) -> subprocess.Completed
     return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
+@dataclass(frozen=True)
+class Swept:
+    """A sweep that has ended, and what its command said."""
+
+    experiment: Path
+    ran: subprocess.CompletedProcess[str]
+
+    def trial(self, arm: str) -> Path:
+        """The directory of the trial whose name begins so."""
+        [found] = self.experiment.glob(f"{arm}-*/")
+        return found
+
+
+@pytest.fixture(scope="session")
+def swept(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """The real command on the two arms and one that diverges. What tests would change of it, they copy."""
+    folder = tmp_path_factory.mktemp("swept")
+    space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
+    experiment = folder / "experiment"
+    ran = run(environment, parts.write_spec(folder, space=space, max_failures=0), "--output", experiment)
+    return Swept(experiment, ran)
+
+
 @pytest.fixture
 def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     """The command in this process, for what ends before Ray starts: exit code, output, errors."""
