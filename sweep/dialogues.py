@@ -13,6 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from sweep.errors import UserError
@@ -29,6 +30,22 @@ class DataSources:
     field: str = "chosen"
     test_fraction: float = 0.05
     validation_fraction: float | None = None
+
+
+class SourceDigest(NamedTuple):
+    """What one file, or one split of a hub dataset, holds.
+
+    Attributes:
+        role: what it is for.
+        name: the file's name without its folder, or "owner/name:split".
+        format: the file's `suffix_of`; empty for hub data.
+        digest: SHA-256 of the file's bytes, or the fingerprint that `datasets` derives from the revision.
+    """
+
+    role: Role
+    name: str
+    format: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -162,7 +179,17 @@ def fingerprint(data: DataSources) -> str:
     Raises:
         UserError: a source that doesn't exist or can't be read.
     """
-    parts: list[tuple[str, str, str]] = []
+    parts = [(source.role, source.format or source.name, source.digest) for source in source_digests(data)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def source_digests(data: DataSources) -> list[SourceDigest]:
+    """The content of each source without parsing it, in the order in which they are read.
+
+    Raises:
+        UserError: a source that doesn't exist or can't be read.
+    """
+    found: list[SourceDigest] = []
     roles: tuple[tuple[Role, tuple[str, ...]], ...] = (
         ("train", data.train),
         ("test", data.test),
@@ -173,15 +200,16 @@ def fingerprint(data: DataSources) -> str:
             files = source_files(source)
             if files is None:
                 for split, table in hub_tables(source, role):
-                    parts.append((role, f"{source}:{split}", table._fingerprint))
+                    name = source.partition(":")[0]
+                    found.append(SourceDigest(role, f"{name}:{split}", "", table._fingerprint))
             for path in files or ():
                 try:
                     with path.open("rb") as file:
                         digest = hashlib.file_digest(file, "sha256").hexdigest()
                 except OSError as error:
                     raise unreadable(path, error) from error
-                parts.append((role, suffix_of(str(path)), digest))
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+                found.append(SourceDigest(role, path.name, suffix_of(str(path)), digest))
+    return found
 
 
 def _digest(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.hashes import Provenance
 from sweep.packing import Packing
 from sweep.spec import RewardPart
 
@@ -21,6 +22,7 @@ class SweepInputs:
     cpus: float
     packing: Packing
     checkpoint_seconds: float
+    provenance: Provenance
     validation_tokens: Path | None = None
     """What settings are chosen by under search 'tuned'."""
     began: float = 0.0

@@ -194,8 +194,13 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 def _accepted_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     for part in location:
         if isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+            inner = _models_in(model.model_fields[part].annotation)
             if inner:
                 model = inner[0]
     return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]

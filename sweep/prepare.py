@@ -11,14 +11,16 @@ from uuid import uuid4
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
+from transformers import AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
 
 from model.gpt2_lora import load_base
 from model.memory import weight_bytes
 from sweep.base_shape import check_trials, planned_shape, read_config, read_shape
+from sweep.code_version import code_version
 from sweep.demo.assets import DemoAssets, demo_assets
-from sweep.dialogues import DataSources
+from sweep.dialogues import DataSources, source_digests
 from sweep.errors import UserError
+from sweep.hashes import Provenance, hash_values, input_hashes, name_sources
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
 from sweep.packing import Packing, judging_bytes
@@ -55,8 +57,9 @@ def prepare(
     config = read_shape(base_model, "model.name")
     _check_model(config, candidates, len(tokenizer), base_model)
     _check_weights(base_model)
+    sources = data_sources(spec, assets)
     tokens = prepare_tokens(
-        data_sources(spec, assets),
+        sources,
         tokenizer_name,
         cache_dir / "tokens",
         say,
@@ -74,6 +77,8 @@ def prepare(
         prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
         encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
         judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
+    token_files = {"train": tokens.train_path, "test": tokens.test_path}
+    hashes = input_hashes(base_model, tokenizer_name, token_files, prompts, reward)
     inputs = SweepInputs(
         experiment_dir=experiment_dir,
         base_model=base_model,
@@ -86,6 +91,7 @@ def prepare(
         cpus=spec.resources.cpu,
         packing=Packing(Device("cpu"), judging, spec.memory.limit),
         checkpoint_seconds=spec.checkpoint_seconds,
+        provenance=Provenance(code_version(), hashes, name_sources(source_digests(sources))),
         began=time.time(),
     )
     return inputs, tokens
@@ -174,30 +180,14 @@ def _check_reward_model(name: str) -> int:
 
 
 def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:
-    """What must stay the same for the trials of one sweep to be comparable, each part as a digest.
-
-    Weights are digested by content in a local folder, and by name and commit on the hub.
-    """
+    """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
+    hashes = inputs.provenance.hashes
     reward = inputs.reward.model_dump(mode="json", exclude={"batch_size", "prompts", "max_prompts"})
-    judged = [reward, inputs.prompts, fingerprint_model(inputs.reward.model) if inputs.reward.model else None]
     return {
         "data": tokens.train_path.parent.name,
-        "base model": fingerprint_model(inputs.base_model),
-        "reward": hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()[:32],
+        "base model": hashes["base_weights"],
+        "reward": hash_values([reward, inputs.prompts, hashes.get("reward_model")]),
     }
-
-
-def fingerprint_model(name: str) -> str:
-    """A digest of a model's configuration and weights."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return f"{name}@{AutoConfig.from_pretrained(name)._commit_hash}"
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("config.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:32]
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ from sweep.tokens import TokenSet
 PACKAGES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of the packages that results depend on, in this process."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -17,6 +17,7 @@ from sweep.ray_environment import set_ray_environment
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
 
+WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
 EXIT_FAILED, EXIT_BAD_SPEC, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -38,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sweep.run",
         description="Run a sweep of fine-tuning trials and build its report.",
-        epilog="Exit code: 0 every trial succeeded, 1 some failed, 2 bad spec or data, 130 interrupted.",
+        epilog="Exit code: 0 every trial succeeded, 1 some failed, 2 bad spec or data, 130 interrupted; "
+        "with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there as they were.",
     )
     parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
     parser.add_argument("--list", action="store_true", help="list the presets and exit")
@@ -57,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--resume", type=Path, metavar="DIR", help="continue the sweep in DIR, keeping finished trials")
     parser.add_argument(
+        "--reproduce",
+        type=Path,
+        metavar="TRIAL_DIR",
+        help="run the finished trial in TRIAL_DIR once more and say whether its losses match: to the bit on the same "
+        "CPU, code and versions, within a stated tolerance otherwise",
+    )
+    parser.add_argument(
         "--write-data", type=Path, metavar="DIR", help="write sft_train.json and sft_test.json, and exit"
     )
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
@@ -69,6 +78,12 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
         for name in preset_names():
             console.print(Text.assemble((f"{name:12}", "bold"), " ", preset_about(name)), soft_wrap=True)
         return 0
+    if arguments.reproduce:
+        _refuse(arguments, "--reproduce", "a trial runs again as it is recorded", also=WHAT_TO_RUN_ELSE)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own
+        from sweep.reproduce import reproduce  # imports torch
+
+        return 0 if reproduce(arguments.reproduce, cache_dir(), console) else EXIT_FAILED
     spec, experiment_dir = _spec_and_directory(arguments)
     candidates = candidate_trials(spec)
     if arguments.dry_run:
@@ -113,11 +128,18 @@ def cache_dir() -> Path:
     return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".cache" / "sft-sweep"
 
 
+def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str, ...] = ()) -> None:
+    """Refuse whatever would say beside `flag` what to run; `also` are further flags that don't go with it."""
+    for name in ("SPEC", "--set", "--output", *also):
+        given = getattr(arguments, name.strip("-").replace("-", "_").lower())
+        if given:
+            shown = name if given is True else f"{name} {given}"
+            raise UserError(f"{shown} is not accepted with {flag}; {why}")
+
+
 def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]:
     if arguments.resume:
-        for flag, given in (("SPEC", arguments.spec), ("--set", arguments.set), ("--output", arguments.output)):
-            if given:
-                raise UserError(f"{flag} {given} is not accepted with --resume; a sweep continues as it was begun")
+        _refuse(arguments, "--resume", "a sweep continues as it was begun")
         if not (arguments.resume / SPEC_FILE).is_file():
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
         return parse_spec(read_yaml(arguments.resume / SPEC_FILE)), arguments.resume.resolve()

@@ -37,6 +37,7 @@ from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_at
 from sweep.training import Row, Training
 from sweep.trial import TrialConfig
 from sweep.trial_model import as_configured
+from sweep.trial_record import begin_record, make_record, note_judged
 
 T = TypeVar("T")
 
@@ -153,6 +154,7 @@ class TrialRun:
         transformers.utils.logging.disable_progress_bar()
         self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
         checkpoint = self.folder / CHECKPOINT_FILE
+        goes_on = False
         if checkpoint.exists():
             try:
                 state = _read_checkpoint(checkpoint)
@@ -161,6 +163,10 @@ class TrialRun:
                 print(f"{checkpoint} is damaged ({error}); the trial starts afresh", file=sys.stderr)
             else:
                 self._restore(state, checkpoint)
+                goes_on = True
+        execution, threads = self._training.execution, torch.get_num_threads()
+        record = make_record(self.config, self.inputs.provenance, execution, self._device, threads)
+        begin_record(self.folder, record, goes_on)
 
     def _next_row(self) -> Row:
         assert self._training is not None  # a finished trial has all its rows
@@ -184,6 +190,8 @@ class TrialRun:
         training.drop_optimizer_state()
         if self.config.evaluate_on != "validation":
             row = {**row, **judge(training.run.model, self.config, self.inputs, self.folder)}
+            if self.inputs.reward.model is not None:
+                note_judged(self.folder)
             save_trained(training.run.model, self.folder / TRAINED_FILE)
         write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
         row["finished"] = True

@@ -24,6 +24,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from sweep.code_version import CodeVersion
+from sweep.hashes import Provenance
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
 from sweep.packing import Packing
@@ -161,6 +163,7 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         cpus=1,
         packing=Packing(Device("cpu")),
         checkpoint_seconds=0,
+        provenance=Provenance(CodeVersion("0.1.0", None, None), {}, {}),
     )
 
 
@@ -178,6 +181,29 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
     """The real command in a process of its own."""
     return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep that has ended, and what its command said."""
+
+    experiment: Path
+    ran: subprocess.CompletedProcess[str]
+
+    def trial(self, arm: str) -> Path:
+        """The directory of the trial whose name begins so."""
+        [found] = self.experiment.glob(f"{arm}-*/")
+        return found
+
+
+@pytest.fixture(scope="session")
+def swept(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """The real command on the two arms and one that diverges. What tests would change of it, they copy."""
+    folder = tmp_path_factory.mktemp("swept")
+    space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
+    experiment = folder / "experiment"
+    ran = run(environment, parts.write_spec(folder, space=space, max_failures=0), "--output", experiment)
+    return Swept(experiment, ran)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from sweep.memory_plan import Device, plan_trial
 from sweep.names import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
 from sweep.search_space import enumerate_trials
 from sweep.trial_run import TrialRun
-from tests.conftest import ROOT, Here, Parts, command, run
+from tests.conftest import ROOT, Here, Parts, Swept, command, run
 from tests.test_trial_run import timeless
 
 LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
@@ -48,13 +48,8 @@ def ours(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return timeless([{k: v for k, v in row.items() if k in known} for row in values])
 
 
-def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(
-    parts: Parts, environment: dict[str, str], tmp_path: Path
-) -> None:
-    space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
-    experiment = tmp_path / "experiment"
-    ran = run(environment, parts.write_spec(tmp_path, space=space, max_failures=0), "--output", experiment)
-
+def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swept: Swept) -> None:
+    experiment, ran = swept.experiment, swept.ran
     assert ran.returncode == 1, ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
     assert "2 finished, 1 failed" in ran.stdout

@@ -1,0 +1,97 @@
+"""What a sweep's results follow from, as hashes: weights, tokenizer, data, prompts. The driver computes them once."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoConfig
+
+from sweep.code_version import CodeVersion
+from sweep.dialogues import SourceDigest
+from sweep.spec import RewardPart
+from sweep.tokens import _hub_tokenizer_files, _tokenizer_files, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the results of a sweep's trials come from: small, and the same for all of them.
+
+    Attributes:
+        code: the code that the driver runs.
+        hashes: hash of each input by its name in record.json, see `input_hashes`.
+        data_files: SHA-256 of each source file by "role:name"; of hub data the fingerprint that `datasets` gives it.
+    """
+
+    code: CodeVersion
+    hashes: Mapping[str, str]
+    data_files: Mapping[str, str]
+
+
+def input_hashes(
+    base_model: str, tokenizer: str, token_files: Mapping[str, Path], prompts: Sequence[str], reward: RewardPart
+) -> dict[str, str]:
+    """The hashes of what a sweep's trials share.
+
+    Args:
+        base_model: a model's folder, or its name on the hub.
+        tokenizer: likewise.
+        token_files: .npy files of tokens by what they serve: "train", "test".
+        prompts: the evaluation prompts; none without a reward model.
+        reward: how responses are made, and the reward model's folder or name.
+
+    Returns:
+        base_weights, tokenizer, train_tokens and so on for each of `token_files`, prompts (the texts with template and
+        sampling settings) and, if there is one, reward_model: 64 hexadecimal digits each; name@commit for weights on
+        the hub.
+    """
+    sampling = reward.model_dump(mode="json", include={"template", "temperature", "top_k", "new_tokens", "seed"})
+    return {
+        "base_weights": hash_model(base_model),
+        "tokenizer": hash_tokenizer(tokenizer),
+        **{f"{role}_tokens": hash_file(path) for role, path in token_files.items()},
+        "prompts": hash_values([list(prompts), sampling]),
+        **({"reward_model": hash_model(reward.model)} if reward.model else {}),
+    }
+
+
+def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:
+    """The digest of each source by "role:name"; a second file of the same name is called "name (2)"."""
+    named: dict[str, str] = {}
+    for source in sources:
+        key = f"{source.role}:{source.name}"
+        same = sum(name == key or name.startswith(f"{key} (") for name in named)
+        named[f"{key} ({same + 1})" if same else key] = source.digest
+    return named
+
+
+def hash_model(name: str) -> str:
+    """Of a model's configuration and weights: by content in a local folder, name@commit for one on the hub."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return f"{name}@{AutoConfig.from_pretrained(name)._commit_hash}"
+    return _hash_files([*folder.glob("config.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")])
+
+
+def hash_tokenizer(name: str) -> str:
+    """Of a tokenizer's files in a local folder; of its serialised form for one on the hub."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _hash_files(_tokenizer_files(folder))
+    return hash_values(_hub_tokenizer_files(load_tokenizer(name), name))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes: 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_values(values: object) -> str:
+    """SHA-256 of plain values as JSON with sorted keys: 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_files(paths: Sequence[Path]) -> str:
+    return hash_values([(path.name, hash_file(path)) for path in sorted(paths)])

@@ -1,0 +1,227 @@
+"""Runs a finished trial again, without Ray, and says whether its losses are the ones that it reported.
+
+    python -m sweep.run --reproduce EXPERIMENT_DIR/TRIAL
+
+The same inputs are required, by their hashes. On the same processor with as many threads, the same code and the same
+packages for arithmetic the losses must then be equal to the bit; elsewhere they must agree within RELATIVE_TOLERANCE.
+"""
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sweep.base_shape import read_shape
+from sweep.errors import UserError
+from sweep.hardware import compiler_found
+from sweep.inputs import SweepInputs
+from sweep.load_spec import parse_spec, read_yaml
+from sweep.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
+from sweep.memory_plan import Device, MemoryPlan, predict
+from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FILE
+from sweep.out_of_memory import OutOfMemoryError
+from sweep.prepare import prepare
+from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
+from sweep.trial_model import Execution
+from sweep.trial_record import PARTS, Record, config_hash, make_record
+from sweep.trial_run import TrialRun
+
+ARITHMETIC = ("torch", "transformers", "loralib", "numpy", "cuda")
+"""Packages whose versions can change a loss: they compute it, or draw the windows. Python and the others read and
+schedule, and what they read is held to its hashes; a difference in them is told and changes no expectation."""
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A finished trial as its directory has it: the spec of its sweep, its config, record and rows of metrics."""
+
+    spec: SweepSpec
+    config: TrialConfig
+    record: Record
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is not as it was recorded; `matters`: losses may then differ in their last bits."""
+
+    name: str
+    then: object
+    now: object
+    matters: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}: {_show(self.then)} then, {_show(self.now)} now"
+
+
+def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
+    """Run a finished trial again in a temporary directory, print both runs' losses and whether they match.
+
+    Args:
+        trial_dir: EXPERIMENT_DIR/TRIAL, which is only read.
+        cache_dir: where tokens, random base weights and the demo's assets are kept.
+        console: told what happens.
+
+    Returns:
+        Whether all losses match.
+
+    Raises:
+        UserError: no finished trial with a record is there, or data, tokenizer or base weights are not what they were.
+    """
+    trial = read_trial(trial_dir)
+    unjudged = trial.spec.model_copy(update={"reward": trial.spec.reward.model_copy(update={"model": None})})
+    with TemporaryDirectory(prefix="sft-sweep-") as folder:
+        inputs, _ = prepare(unjudged, [trial.config], Path(folder), cache_dir, lambda text: _say(console, text))
+        on_cuda = trial.record["hardware"]["device_type"] == "cuda" and torch.cuda.is_available()
+        inputs = replace(
+            inputs,
+            cpus=trial.record["hardware"]["threads"],
+            packing=replace(inputs.packing, device=Device("cuda" if on_cuda else "cpu")),
+            checkpoint_seconds=math.inf,
+        )
+        execution = Execution(**trial.record["execution"])
+        device, threads = torch.device(inputs.packing.device.type), int(inputs.cpus)
+        now = make_record(trial.config, inputs.provenance, execution, device, threads)
+        check_hashes(trial.record["hashes"], now["hashes"])
+        differing = differences(trial.record, now)
+        to_the_bit = not on_cuda and not any(difference.matters for difference in differing)
+        tolerance = 0.0 if to_the_bit else RELATIVE_TOLERANCE
+        for difference in differing:
+            _say(console, str(difference))
+        _say(console, _expectation(tolerance, on_cuda))
+        again = _run_again(trial, inputs, execution, console)
+    pairs = pair_losses(trial.rows, again)
+    console.print(loss_table(pairs))
+    matches, verdict = judge_losses(pairs, tolerance)
+    console.print(verdict, style="green" if matches else "red", highlight=False, soft_wrap=True)
+    return matches
+
+
+def read_trial(trial_dir: Path) -> RecordedTrial:
+    """What a trial's directory and its experiment hold of it.
+
+    Raises:
+        UserError: in one line, what is missing or not as a trial leaves it.
+    """
+    place, experiment_dir = f"--reproduce {trial_dir}", trial_dir.resolve().parent
+    if not trial_dir.is_dir():
+        raise UserError(f"{place}: no such directory; name a trial's, EXPERIMENT_DIR/TRIAL")
+    if (trial_dir / SPEC_FILE).is_file():
+        raise UserError(f"{place}: is an experiment; name the directory of one of its trials")
+    begun = any((trial_dir / name).is_file() for name in (FINISHED_FILE, RECORD_FILE, CHECKPOINT_FILE, "params.json"))
+    if not begun:
+        raise UserError(f"{place}: is no trial's directory: none of a trial's files is in it")
+    if not (experiment_dir / SPEC_FILE).is_file():
+        raise UserError(f"{place}: no {SPEC_FILE} beside it; name a trial within its experiment directory")
+    if not (trial_dir / FINISHED_FILE).is_file():
+        raise UserError(
+            f"{place}: no {FINISHED_FILE} in it, so the trial has not finished; --resume {experiment_dir} finishes it"
+        )
+    if not (trial_dir / RECORD_FILE).is_file():
+        raise UserError(
+            f"{place}: no {RECORD_FILE} in it; trials finished before there were records can't be held to one"
+        )
+    record, finished = _read_json(trial_dir / RECORD_FILE), _read_json(trial_dir / FINISHED_FILE)
+    lost = [name for name in PARTS if name not in record] + [name for name in ("rows",) if name not in finished]
+    if lost:
+        raise UserError(f"{place}: {', '.join(lost)} is missing from {RECORD_FILE} or {FINISHED_FILE}")
+    if config_hash(record["config"]) != record["config_hash"]:
+        raise UserError(f"{trial_dir / RECORD_FILE}: its config is not the one that its config_hash was made from")
+    try:
+        config = TrialConfig.model_validate(record["config"])
+    except ValidationError:
+        raise UserError(f"{trial_dir / RECORD_FILE}: its config is not one that this version knows") from None
+    return RecordedTrial(parse_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, finished["rows"])
+
+
+def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse inputs from which other losses follow.
+
+    Raises:
+        UserError: naming what changed.
+    """
+    files = {**then["data_files"], **now["data_files"]}
+    changed = [f"data file {name}" for name in files if then["data_files"].get(name) != now["data_files"].get(name)]
+    inputs = [name for name in now if name in ("base_weights", "tokenizer") or name.endswith("_tokens")]
+    changed += [name.replace("_", " ") for name in inputs if then.get(name) != now[name]]
+    if changed:
+        raise UserError(f"changed since the trial ran: {', '.join(changed)}; its losses could not match")
+
+
+def differences(then: Record, now: Record) -> list[Difference]:
+    """How the circumstances of a record differ from those of now."""
+    found = []
+    for part in ("code", "versions", "hardware"):
+        for name in {**then[part], **now[part]}:
+            before, after = then[part].get(name), now[part].get(name)
+            if before != after:
+                matters = name in ARITHMETIC if part == "versions" else True
+                found.append(Difference(f"{part} {name}", before, after, matters))
+    if then["code"]["dirty"] and now["code"]["dirty"]:
+        found.append(Difference("code beyond its commit", "changed", "changed", True))
+    if "earlier" in then:
+        found.append(Difference("circumstances", "changed while the trial ran", "one process", True))
+    return found
+
+
+def _run_again(
+    trial: RecordedTrial, inputs: SweepInputs, execution: Execution, console: Console
+) -> list[dict[str, Any]]:
+    """The rows of a new run; fewer where it diverges."""
+    if trial.config.compile and not compiler_found():
+        raise UserError("the trial was compiled, which needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH")
+    shape = read_shape(inputs.base_model, "model.name")
+    plan = MemoryPlan(execution, predict(trial.config, shape, inputs.packing.device, execution))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
+    rows: list[dict[str, Any]] = []
+    run: TrialRun | None = None
+    try:
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+            bar = progress.add_task(trial.config.label, total=trial.config.steps)
+            run = TrialRun(trial.config, inputs, plan=plan)
+            while not (rows and rows[-1].get("finished")):
+                rows.append(run.advance())
+                progress.update(bar, completed=rows[-1]["step"])
+    except FloatingPointError as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    except OutOfMemoryError as error:
+        raise UserError(f"memory ran out: {error}") from None
+    finally:
+        if run is not None:
+            run.close()
+    return rows
+
+
+def _expectation(tolerance: float, on_cuda: bool) -> str:
+    if not tolerance:
+        return "same processor, threads, code and packages for arithmetic: the losses must match to the bit"
+    why = "a GPU's kernels may add in another order each time" if on_cuda else "the circumstances are not the same"
+    return f"{why}: the losses must match within a relative {tolerance:g}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: can't be read as JSON")
+    return content
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)

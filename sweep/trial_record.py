@@ -1,0 +1,99 @@
+"""record.json: what one trial was, so that it can be run again. Plain JSON, for readers that have no torch.
+
+config, config_hash    the resolved TrialConfig, and the SHA-256 of it as JSON with sorted keys
+code                   version, commit, dirty, see `sweep.code_version`
+versions               of Python, of the packages that results depend on, and of CUDA
+hardware               device, device_type ("cpu" or "cuda"), cpu, threads, machine (such as "x86_64")
+hashes                 of what the trial was made from, see `sweep.hashes`; data_files by "role:name"
+execution              micro_batch, activation_checkpointing: how the steps were carried out at last
+judged_as_trained      true: the very parameters that were trained wrote the responses, adapters included
+                       (`sweep.judging.judge` is handed the trained model); null while nothing has been judged
+earlier                only if the trial went on under other code, versions, hardware or execution: what they were
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sweep.files import write_text
+from sweep.hardware import cpu_name
+from sweep.hashes import Provenance, hash_values
+from sweep.names import RECORD_FILE
+from sweep.record import versions
+from sweep.trial import TrialConfig
+from sweep.trial_metrics import device_name
+from sweep.trial_model import Execution
+
+PARTS = ("config", "config_hash", "code", "versions", "hardware", "hashes", "execution", "judged_as_trained")
+"""What every record has."""
+
+CIRCUMSTANCES = ("code", "versions", "hardware", "execution")
+"""Parts of a record that can differ between the processes that a trial ran in."""
+
+Record = dict[str, Any]
+
+
+def make_record(
+    config: TrialConfig, provenance: Provenance, execution: Execution, device: torch.device, threads: int
+) -> Record:
+    """The record of a trial in this process, before it is judged.
+
+    Args:
+        config: the trial.
+        provenance: what the sweep's trials are made from.
+        execution: how its steps are carried out.
+        device: what it trains on.
+        threads: of an operation on the CPU.
+    """
+    values = config.model_dump(mode="json")
+    return {
+        "config": values,
+        "config_hash": config_hash(values),
+        "code": asdict(provenance.code),
+        "versions": dict(versions()),
+        "hardware": {
+            "device": device_name(device),
+            "device_type": device.type,
+            "cpu": cpu_name(),
+            "threads": threads,
+            "machine": platform.machine(),
+        },
+        "hashes": {**provenance.hashes, "data_files": dict(provenance.data_files)},
+        "execution": asdict(execution),
+        "judged_as_trained": None,
+    }
+
+
+def config_hash(values: Mapping[str, Any]) -> str:
+    """The hash of a TrialConfig as plain values; a trial's name ends in its first six digits."""
+    return hash_values(dict(values))
+
+
+def begin_record(folder: Path, record: Record, goes_on: bool) -> None:
+    """Write a trial's record when a process begins it.
+
+    Args:
+        folder: the trial's directory.
+        record: what `make_record` returned.
+        goes_on: the process continues from a checkpoint; what was otherwise in former processes is kept.
+    """
+    path = folder / RECORD_FILE
+    if goes_on and path.exists():
+        former = json.loads(path.read_text(encoding="utf-8"))
+        earlier = former.get("earlier", [])
+        if any(former[part] != record[part] for part in CIRCUMSTANCES):
+            earlier = [*earlier, {part: former[part] for part in CIRCUMSTANCES}]
+        record = {**record, "earlier": earlier} if earlier else record
+    write_text(path, json.dumps(record, indent=2))
+
+
+def note_judged(folder: Path) -> None:
+    """Note in a trial's record that what was trained has been judged."""
+    path = folder / RECORD_FILE
+    record = json.loads(path.read_text(encoding="utf-8"))
+    write_text(path, json.dumps({**record, "judged_as_trained": True}, indent=2))
