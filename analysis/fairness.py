@@ -38,6 +38,8 @@ FACTS = {
 }
 """Facts that every comparison is asked for, as the ledger words them."""
 FACTS_IF_KNOWN = {
+    "prompts_answered": "prompts that were answered (hash)",
+    "base_responses": "the base model's responses (hash)",
     "validation_tokens": "validation set (hash of its tokens)",
     "windows_per_pass": "windows per forward pass",
     "blocks_recomputed": "activation checkpointing as it was run",

@@ -157,9 +157,12 @@ def too_few_observations(rows: Rows) -> list[str]:
 
 
 def same_in_every_digit(rows: Rows) -> list[str]:
-    """Rows of different settings whose losses agree in every digit, as two copies of one run do."""
+    """Rows of different settings whose losses agree in every digit, as two copies of one run do.
+
+    Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
+    """
     pairs = []
-    for a, b in combinations(rows, 2):
+    for a, b in combinations([row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES)], 2):
         known = [name for name in LOSSES if name in a.numbers and name in b.numbers]
         fields = (a.config.keys() | b.config.keys()) - {*COST_FIELDS}
         different = any(a.config.get(name) != b.config.get(name) for name in fields)

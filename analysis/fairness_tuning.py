@@ -37,11 +37,10 @@ def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
     for row in rows:
         if isinstance(row.config.get("lr"), (int, float)) and row.fact("outcome") not in (NOT_STARTED, REPEATED):
             levels.setdefault(row.config.get(factor or ""), set()).add(row.config["lr"])
-    tried = {_level(level, factor): len(rates) for level, rates in levels.items()}
+    tried = {_level(level, factor): (len(rates),) for level, rates in levels.items()}
     if not factor or factor == "lr" or len(set(tried.values())) < 2:
         return []
-    each = ", ".join(f"{count} at {level}" for level, count in tried.items())
-    return [f"Unequal numbers of learning rates tried, which favours the most tuned: {each}."]
+    return [f"Unequal numbers of learning rates tried, which favours the most tuned: {by_value(tried)}."]
 
 
 def _level(level: Hashable, factor: str | None) -> str:

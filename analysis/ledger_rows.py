@@ -1,5 +1,6 @@
 """The rows of a comparison table as the fairness ledger sees them: plain values, whichever study they come from."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -137,8 +138,9 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
-    for name in ("tokens_seen", "windows_per_pass", "blocks_recomputed"):
-        values = distinct(int(value) for value in arm.values(name))
+    facts |= _answered(results, arm)
+    for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
+        values = distinct(kind(value) for value in arm.values(name))
         facts |= {name: values if reached else ()} if values or not reached else {}
     recorded: dict[str, list[Any]] = {}
     for record in records:
@@ -154,6 +156,19 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
     seeds = results.spec.get("seeds")
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
+
+
+def _answered(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """Digests of the prompts that the trials of an arm answered, and of the base model's responses beside theirs."""
+    rows = results.responses[results.responses["trial"].isin(arm.used["trial"])]
+    return {
+        fact: distinct(
+            hashlib.sha256(json.dumps([list(trial["index"]), list(trial[column])]).encode()).hexdigest()
+            for _, trial in rows.groupby("trial", sort=False)
+        )
+        for fact, column in (("prompts_answered", "prompt"), ("base_responses", "base_response"))
+        if column in rows
+    }
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

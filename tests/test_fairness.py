@@ -121,6 +121,20 @@ def test_tokens_seen_are_compared_as_they_were_counted() -> None:
     assert confounds == ["train tokens seen: 20,480 (lora r1 adamw), 40,960 (lora r10 adamw)"]
 
 
+def test_prompts_and_base_responses_are_compared_as_they_stand_in_the_responses() -> None:
+    results = sweep_of(LOW, HIGH)
+    rows = results.responses
+    high = rows["trial"].isin(trials_of(results, 10))
+    fewer = replace(results, responses=rows[~(high & (rows["index"] == 5))])
+    assert [one.split(":")[0] for one in ledger_of(fewer).confounds] == [
+        "prompts that were answered (hash)",
+        "the base model's responses (hash)",
+    ]
+    rows.loc[high & (rows["index"] == 5), "base_response"] = "Another answer."
+    (confound,) = ledger_of(results).confounds
+    assert confound.startswith("the base model's responses (hash): ")
+
+
 def test_unequal_seeds_are_a_confound_unless_they_were_added_by_the_results() -> None:
     arms = [{**LOW, "seed": 1}, {**LOW, "seed": 2}, {**HIGH, "seed": 1}, {**HIGH, "seed": 2}, {**HIGH, "seed": 3}]
     more = synthetic.in_memory(*arms)
@@ -230,7 +244,7 @@ def test_best_rate_at_an_end_of_the_grid_is_flagged() -> None:
 def test_unequal_numbers_of_rates_tried_are_flagged_and_a_diverged_one_counts() -> None:
     rates = [{**LOW, "lr": lr} for lr in (1e-4, 1e-3)]
     (flag,) = flags_with(sweep_of(*rates, HIGH), "Unequal numbers of learning rates")
-    assert flag.endswith("2 at rank 1, 1 at rank 10.")
+    assert flag.endswith("2 (rank 1), 1 (rank 10).")
     diverged = [{**HIGH, "lr": 1e-4}, {**HIGH, "lr": 1e-3, "outcome": "diverged"}]
     assert not flags_with(sweep_of(*rates, *diverged), "Unequal numbers of learning rates")
 
@@ -313,6 +327,8 @@ def test_rows_that_agree_in_every_digit_are_flagged_unless_only_their_cost_diffe
     results.trials[losses] = [[1.0, 2.0, 1.9], [1.1, 2.1, 1.8]] * 2
     (flag,) = flags_with(results, "every digit", "weight_decay")
     assert "lora r1 adamw weight_decay=0 and lora r1 adamw weight_decay=0.1 (train_loss 1.05, test_loss 2.05" in flag
+    failed = replace(results, trials=results.trials.assign(outcome="failed"))  # with the losses of step 0 alone
+    assert not flags_with(failed, "every digit", "weight_decay")
     cost = sweep_of(LOW, {**LOW, "micro_batch": 4})
     cost.trials[losses] = results.trials[losses]
     assert not flags_with(cost, "every digit", "micro_batch")
