@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from analysis.fairness_tuning import edge_of_range, unequal_tuning
-from analysis.ledger_rows import ANEW, APART, COST_FIELDS, LOSSES, LedgerRow
+from analysis.ledger_rows import ANEW, APART, COST_FIELDS, HASHES, LOSSES, LedgerRow
 from analysis.ledger_words import by_value, named, show
 from analysis.outcomes import DIVERGED, FAILURES
 
@@ -230,7 +230,7 @@ def leaked_dialogues(rows: Rows) -> list[str]:
 def unlike_replicates(rows: Rows) -> list[str]:
     """Replicates of one row that differ in more than their seed."""
     sentences = []
-    for name in ("base_weights", "train_tokens", "test_tokens", "prompts", "reward_model", "code_commit"):
+    for name in (*HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
         mixed = {row.label: row.facts[name] for row in rows if len(row.facts.get(name, ())) > 1}
         if mixed:
             sentences.append(f"Replicates of one row differ in {name}: {by_value(mixed)}.")

@@ -126,9 +126,6 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
 
 
 def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
-    records = [results.records.get(trial) or {} for trial in arm.used["trial"]]
-    # A trial that went on in another process keeps what was otherwise before, such as the device.
-    records += [earlier for record in records for earlier in record.get("earlier", [])]
     facts: dict[str, tuple[Any, ...]] = {
         "outcome": (arm.outcome,),
         "seeds": distinct(arm.seeds),
@@ -142,11 +139,7 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {name: values if reached else ()} if values or not reached else {}
-    recorded: dict[str, list[Any]] = {}
-    for record in records:
-        for name, value in _flat(record).items():
-            recorded.setdefault(name, []).append(value)
-    facts |= {name: distinct(values) for name, values in recorded.items() if name not in facts}
+    facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
     if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
         facts["device"] = distinct(arm.used[DEVICE].dropna())
     if not any(results.records.values()):
@@ -169,6 +162,16 @@ def _answered(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
         for fact, column in (("prompts_answered", "prompt"), ("base_responses", "base_response"))
         if column in rows
     }
+
+
+def _recorded(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """The facts that the records of all trials of an arm know."""
+    records = [results.records.get(trial) or {} for trial in arm.used["trial"]]
+    known = [_flat(record) for record in records]
+    # A trial that went on in another process keeps what was otherwise before, such as the device.
+    earlier = [_flat(before) for record in records for before in record.get("earlier", [])]
+    names = [name for name in known[0] if all(name in one for one in known)] if known else []
+    return {name: distinct(one[name] for one in (*known, *earlier) if name in one) for name in names}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

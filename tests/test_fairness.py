@@ -114,6 +114,13 @@ def test_circumstance_that_changes_with_the_rank_is_the_one_confound(
     assert confound.startswith(shown)
 
 
+def test_device_that_a_trial_began_on_counts_beside_the_one_it_ended_on() -> None:
+    results = sweep_of(LOW, HIGH)
+    moved = {**RECORD, "earlier": [{"hardware": {"device": "a GPU"}}]}
+    (confound,) = ledger_of(replace(results, records={**results.records, trials_of(results, 10)[0]: moved})).confounds
+    assert confound.startswith("device: cpu (lora r1 adamw), cpu and a GPU (lora r10 adamw)")
+
+
 def test_tokens_seen_are_compared_as_they_were_counted() -> None:
     results = sweep_of(LOW, HIGH)
     results.trials.loc[results.trials["rank"] == 10, "tokens_seen"] = 40_960
@@ -194,10 +201,11 @@ def test_without_a_factor_differences_are_listed_and_not_called_confounds() -> N
 def test_what_is_not_recorded_is_never_taken_as_the_same() -> None:
     results = sweep_of(LOW, HIGH)
     (first, second) = trials_of(results, 10)
-    partly = ledger_of(replace(results, records={**results.records, first: {}, second: {}}))
-    (entry,) = [entry for entry in partly.unknown if "base weights (hash)" in entry]
-    assert entry.startswith("not recorded for lora r10 adamw: ")
-    assert not any(entry.startswith("base weights") for entry in partly.same)
+    for lost in ({first: {}}, {first: {}, second: {}}):  # one replicate without a record is enough
+        partly = ledger_of(replace(results, records={**results.records, **lost}))
+        (entry,) = [entry for entry in partly.unknown if "base weights (hash)" in entry]
+        assert entry.startswith("not recorded for lora r10 adamw: ")
+        assert not any(entry.startswith("base weights") for entry in partly.same)
     none = ledger_of(replace(results, records={}))
     assert any(entry.startswith("not recorded: ") and "base weights (hash)" in entry for entry in none.unknown)
     digest = {"base model": "b" * 32, "data": "d" * 32, "reward": "r" * 32}  # one sweep, one digest
