@@ -11,10 +11,11 @@ from analysis.arms import Arm
 from analysis.columns import show_best_steps, show_bytes, show_number
 from analysis.comparisons import WINDOW_FIELDS, looks_at
 from analysis.findings_comparisons import describe_rewards, describe_test_losses, describe_wins
-from analysis.outcomes import DIVERGED, FAILURES, FINISHED, NOT_STARTED, OUT_OF_MEMORY, REPEATED
+from analysis.learning_rates import rate_ranges
+from analysis.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
 from analysis.phrases import join
 from analysis.results import Results, show_field
-from analysis.tables import ComparisonTable, varying_fields
+from analysis.tables import ComparisonTable
 from sweep.names import PEAK_SOURCE
 
 
@@ -140,27 +141,16 @@ def _learning_rates(arms: list[Arm]) -> list[str]:
     Args:
         arms: all arms of a table, since the range tried is that of arms that diverged or failed too.
     """
-    groups: dict[str, list[Arm]] = {}
-    others = [name for name in varying_fields(arms) if name != "lr"]
-    for arm in arms:
-        if isinstance(arm.config.get("lr"), (int, float)) and arm.outcome not in (NOT_STARTED, REPEATED):
-            groups.setdefault(" ".join(f"{name}={show_field(arm.config.get(name))}" for name in others), []).append(arm)
     named, edge = [], False
-    for group, members in groups.items():
-        rates = sorted(float(arm.config["lr"]) for arm in members)
-        done = [arm for arm in members if arm.outcome == FINISHED and arm.values("test_loss")]
-        if len(rates) < 2 or not done:
-            continue
-        best = min(done, key=lambda arm: arm.mean("test_loss").estimate)
-        at_edge = float(best.config["lr"]) in (rates[0], rates[-1])
-        edge = edge or at_edge
-        asides = ["an end of the range tried"] if at_edge else []
-        asides += [best.shortfall] if best.shortfall else []
+    for tried in rate_ranges(arms):
+        edge = edge or tried.at_edge
+        asides = ["an end of the range tried"] if tried.at_edge else []
+        asides += [tried.best.shortfall] if tried.best.shortfall else []
         for outcome in (DIVERGED, *FAILURES):
-            lost = [show_field(arm.config["lr"]) for arm in members if arm.outcome == outcome]
+            lost = [show_field(arm.config["lr"]) for arm in tried.members if arm.outcome == outcome]
             asides += [f"{join(lost)} {outcome}"] if lost else []
         aside = f" ({'; '.join(asides)})" if asides else ""
-        named.append(f"{show_field(best.config['lr'])}{aside} for {group or 'all'}")
+        named.append(f"{show_field(tried.best.config['lr'])}{aside} for {tried.group or 'all'}")
     if not named:
         return []
     caveat = " At an end of the range the best learning rate may lie outside it." if edge else ""

@@ -12,10 +12,11 @@ from analysis.columns import LETTERS, MISSING, TEST_LOSS, columns_for
 from analysis.comparisons import compare_test_losses, looks_at, windows
 from analysis.letters import letters_note, letters_of
 from analysis.outcomes import FINISHED
-from analysis.results import OPTIMIZERS, REPLICATE_FIELD, show_field
+from analysis.results import OPTIMIZERS, show_field
 from sweep.names import PEAK_SOURCE
 
-DEPENDENT_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train", "momentum", "betas")
+LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
+DEPENDENT_FIELDS = (*LORA_FIELDS, "momentum", "betas")
 """Fields that a method or an optimizer may not have; None then."""
 
 LOSS_NOTE = (
@@ -96,7 +97,7 @@ def varying_fields(arms: list[Arm]) -> list[str]:
     """
     names = dict.fromkeys(name for arm in arms for name in arm.config)
     values = {
-        name: {repr(arm.config.get(name)) for arm in arms if not _inapplicable(arm.config, name)} for name in names
+        name: {repr(arm.config.get(name)) for arm in arms if not inapplicable(arm.config, name)} for name in names
     }
     return [name for name in names if len(values[name]) > 1]
 
@@ -115,7 +116,7 @@ def _table(title: str, anchor: str, factor: str | None, arms: list[Arm], looks: 
         if letters:
             place = list(frame.columns).index(TEST_LOSS) + 1
             frame.insert(place, LETTERS, [letters.get(arm.label, MISSING) for arm in arms])
-    notes = _notes(arms, factor, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
+    notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
     if note := letters_note(compared, looks):
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
     return ComparisonTable(
@@ -143,13 +144,13 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
     return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
 
 
-def _inapplicable(config: Mapping[str, Any], name: str) -> bool:
+def inapplicable(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a field is None because the config's method or optimizer has no such thing."""
     return name in DEPENDENT_FIELDS and config.get(name) is None
 
 
-def _notes(arms: list[Arm], factor: str | None, headings: list[str]) -> list[str]:
-    others = [name for name in varying_fields(arms) if name not in (factor, REPLICATE_FIELD)]
-    notes = [f"Besides {factor}, the rows also differ in: {', '.join(others)}."] if factor and others else []
+def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
+    notes = []
     if any(len(arm.seeds) > 1 for arm in arms):
         notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
     if any(len(arm.seeds) == 1 for arm in arms):

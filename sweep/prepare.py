@@ -78,6 +78,8 @@ def prepare(
         encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
         judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
+    if tokens.validation_path:
+        token_files["validation"] = tokens.validation_path
     hashes = input_hashes(base_model, tokenizer_name, token_files, prompts, reward)
     inputs = SweepInputs(
         experiment_dir=experiment_dir,

@@ -85,9 +85,10 @@ def test_every_row_names_the_trial_directories_behind_it(tables: dict[str, Compa
         assert config["rank"] == (int(label[6:].split(" ")[0]) if label.startswith("lora") else None)
 
 
-def test_notes_name_what_else_differs_and_how_the_peak_was_measured(tables: dict[str, ComparisonTable]) -> None:
+def test_notes_name_how_the_peak_was_measured_and_the_one_seed(
+    tables: dict[str, ComparisonTable],
+) -> None:
     notes = " ".join(tables["LoRA rank"].notes)
-    assert "Besides rank, the rows also differ in: method, lr." in notes
     assert "Peak memory was measured by: cpu tensors." in notes
     assert "Each arm has one seed (1): one run cannot show how far another seed would move a loss" in notes
 

@@ -1,0 +1,246 @@
+"""The rows of a comparison table as the fairness ledger sees them: plain values, whichever study they come from."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from analysis.arms import Arm
+from analysis.learning_rates import rate_ranges
+from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from analysis.results import REPLICATE_FIELD, Results, show_field
+from sweep.names import DEVICE
+
+ONCE, ANEW = "once", "anew at each evaluation"
+"""How test windows were drawn: ours are fixed before the first trial."""
+APART = "apart"
+"""How ties were counted: ours are neither wins nor losses."""
+TUNED_ON = "validation, then test"
+"""`evaluate_on` of an arm whose settings were chosen by tuning trials of its own."""
+
+HASHES = {
+    "base_weights": "base model",
+    "tokenizer": "base model",
+    "train_tokens": "data",
+    "test_tokens": "data",
+    "validation_tokens": "",
+    "prompts": "reward",
+    "reward_model": "reward",
+}
+"""Digests in a trial's record, each with the digest of sweep.json that covers it where no trial kept a record: a
+sweep whose digest changes is not continued. Without one, there is nothing to compare."""
+
+SCALINGS = ("alpha/r", "alpha/sqrt(r)")
+COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
+"""Config fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
+LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
+LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
+DIALOGUES = ("overlap_exact", "overlap_opening", "test_dialogues")
+
+
+class Tried(NamedTuple):
+    """What was tried of a field before a row's value was chosen as the best.
+
+    Attributes:
+        values: the values tried, ascending, each once; those of trials that diverged or failed too.
+        trials: number of trials among which the row's value was chosen.
+        on_validation: whether they were judged on windows that the table's losses are not about.
+    """
+
+    values: tuple[float, ...]
+    trials: int
+    on_validation: bool
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A row of a comparison table.
+
+    Attributes:
+        label: unique short name.
+        config: fields of TrialConfig; None where a field does not apply, absent where its value is not known.
+        facts: what else was the same or not, such as digests: the distinct values over the row's replicates; empty
+            where a fact does not apply, absent where it is not known.
+        numbers: metrics, means over the replicates; absent where not known.
+        tried: what was tried of a field before this row's value was chosen, for the fields of a row that was chosen.
+        ranges: the range from which a random or an Optuna search drew a field, as text.
+    """
+
+    label: str
+    config: Mapping[str, Any]
+    facts: Mapping[str, tuple[Any, ...]]
+    numbers: Mapping[str, float]
+    tried: Mapping[str, Tried] = field(default_factory=dict)
+    ranges: Mapping[str, str] = field(default_factory=dict)
+
+    def fact(self, name: str) -> Any:
+        """The first value of a fact; None where it is not known or does not apply."""
+        values = self.facts.get(name)
+        return values[0] if values else None
+
+    @property
+    def adapter_scaling(self) -> float | None:
+        """What an adapter's product B A x is multiplied by; None without adapters or where it is not known.
+
+        alpha / r is that of LoRA (Hu et al., 2021), alpha / sqrt(r) that of rsLoRA (Kalajdzievski, 2023).
+        """
+        rank, alpha, rule = (self.config.get(name) for name in ("rank", "alpha", "scaling"))
+        if not rank or not alpha or rule not in (None, *SCALINGS):
+            return None
+        return float(alpha) / (math.sqrt(rank) if rule == SCALINGS[1] else float(rank))
+
+    @property
+    def tuned(self) -> dict[str, Tried]:
+        """The fields that tuning trials of the row's own chose."""
+        return {name: tried for name, tried in self.tried.items() if tried.on_validation}
+
+
+def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
+    """Describe the arms of a table for the ledger.
+
+    Args:
+        results: the directory's content.
+        arms: the arms of one table.
+
+    Returns:
+        One row per arm, in their order.
+    """
+    chosen = {one.best.label: one for one in rate_ranges(arms)}
+    rows = []
+    for arm in arms:
+        branch = _branch(results.spec, arm.config)
+        if arm.config.get("evaluate_on") == TUNED_ON:
+            tried = _tuning(results.tuning, arm.config, list(branch))
+        elif found := chosen.get(arm.label):
+            tried = {"lr": Tried(tuple(sorted(set(found.rates))), len(found.members), on_validation=False)}
+        else:
+            tried = {}
+        drawn = results.spec.get("search") in ("random", "optuna")
+        facts = _facts(results, arm)
+        rows.append(LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, branch if drawn else {}))
+    return rows
+
+
+def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    facts: dict[str, tuple[Any, ...]] = {
+        "outcome": (arm.outcome,),
+        "seeds": distinct(arm.seeds),
+        "replicates": (len(arm.used),),
+        "test_windows_drawn": (ONCE,),
+        "ties": (APART,) if arm.wins else (),
+    }
+    facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
+    reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
+    facts |= _answered(results, arm)
+    for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
+        values = distinct(kind(value) for value in arm.values(name))
+        facts |= {name: values if reached else ()} if values or not reached else {}
+    facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
+    if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
+        facts["device"] = distinct(arm.used[DEVICE].dropna())
+    if not any(results.records.values()):
+        identity = _mapping(results.sweep.get("identity"))
+        facts |= {n: (identity[key],) for n, key in HASHES.items() if key in identity and n not in facts}
+    data = _mapping(results.sweep.get("data"))
+    facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
+    seeds = results.spec.get("seeds")
+    return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
+
+
+def _answered(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """Digests of the prompts that the trials of an arm answered, and of the base model's responses beside theirs."""
+    rows = results.responses[results.responses["trial"].isin(arm.used["trial"])]
+    return {
+        fact: distinct(
+            hashlib.sha256(json.dumps([list(trial["index"]), list(trial[column])]).encode()).hexdigest()
+            for _, trial in rows.groupby("trial", sort=False)
+        )
+        for fact, column in (("prompts_answered", "prompt"), ("base_responses", "base_response"))
+        if column in rows
+    }
+
+
+def _recorded(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """The facts that the records of all trials of an arm know."""
+    records = [results.records.get(trial) or {} for trial in arm.used["trial"]]
+    known = [_flat(record) for record in records]
+    # A trial that went on in another process keeps what was otherwise before, such as the device.
+    earlier = [_flat(before) for record in records for before in record.get("earlier", [])]
+    names = [name for name in known[0] if all(name in one for one in known)] if known else []
+    return {name: distinct(one[name] for one in (*known, *earlier) if name in one) for name in names}
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a trial's record."""
+    code, hardware = _mapping(record.get("code")), _mapping(record.get("hardware"))
+    flat = {name: value for name, value in _mapping(record.get("hashes")).items() if name in HASHES}
+    flat |= {f"version of {package}": value for package, value in _mapping(record.get("versions")).items()}
+    flat |= {name: hardware[name] for name in ("device", "cpu", "threads") if name in hardware}
+    flat |= {"code_commit": code.get("commit"), "code_dirty": code.get("dirty")}
+    flat["judged_as_trained"] = record.get("judged_as_trained")
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def _numbers(arm: Arm) -> dict[str, float]:
+    numbers = {name: arm.mean(name).estimate for name in LOSSES}
+    numbers |= {name: arm.largest(name) for name in LARGEST}
+    if counts := arm.wins:
+        numbers |= {"wins": counts.wins, "asked": counts.wins + counts.ties + counts.losses}
+        numbers |= {"win_rate": arm.mean("win_rate").estimate, "win_rate_low": counts.rate.low}
+    return {name: value for name, value in numbers.items() if finite(value)}
+
+
+def _branch(spec: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """The ranges of the branch of the spec's space that a config comes from, as text by field."""
+    space = spec.get("space")
+    for branch in space if isinstance(space, list) else []:
+        if isinstance(branch, Mapping) and all(_from(config.get(name), choice) for name, choice in branch.items()):
+            return {name: _range(choice) for name, choice in branch.items() if isinstance(choice, Mapping)}
+    return {}
+
+
+def _from(value: Any, choice: Any) -> bool:
+    if isinstance(choice, Mapping):
+        low, high = choice.get("low"), choice.get("high")
+        if value is None or low is None or high is None:
+            return False
+        return bool(low <= value <= high) or any(math.isclose(value, end) for end in (low, high))  # exp(log(low))
+    same = list(value) if isinstance(value, tuple) else value
+    return bool(same == choice or (isinstance(choice, list) and same in choice))
+
+
+def _range(choice: Mapping[str, Any]) -> str:
+    scale = "logarithmic" if choice.get("log") else "linear"
+    return f"drawn between {show_field(choice.get('low'))} and {show_field(choice.get('high'))} ({scale})"
+
+
+def _tuning(tuning: pd.DataFrame, config: Mapping[str, Any], fields: list[str]) -> dict[str, Tried]:
+    """What the tuning trials of an arm tried: those whose config is the arm's but for the fields that were tuned."""
+    own = [name for name in config if name in tuning and name not in (*fields, REPLICATE_FIELD, "evaluate_on")]
+    if tuning.empty:
+        return {}
+    started = tuning[~tuning["outcome"].isin((NOT_STARTED, REPEATED))]
+    mine = started[[all(_same(row[name], config[name]) for name in own) for _, row in started.iterrows()]]
+    tried = {name: sorted(set(mine[name].dropna())) for name in fields if name in mine}
+    return {name: Tried(tuple(values), len(mine), on_validation=True) for name, values in tried.items() if values}
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two config values are the same, where pandas may have made a None a NaN and a list a tuple."""
+    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
+        return isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and list(a) == list(b)
+    return bool(a == b) or (bool(pd.isna(a)) and bool(pd.isna(b)))
+
+
+def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Each value once, in the order of its first appearance; lists as tuples."""
+    plain = (tuple(value) if isinstance(value, list) else value for value in values)
+    return tuple({json.dumps(value, default=str): value for value in plain}.values())
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,47 @@
+"""How the fairness ledger names rows and their values."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from analysis.results import show_field
+
+NAMED_ROWS = 8
+"""How many rows an entry names one by one before it only counts them."""
+DIGEST = re.compile(r"[0-9a-f]{32,}")
+DIGEST_SHOWN = 12
+"""Digits of a digest that are printed, more than enough to tell two apart."""
+
+
+def named(labels: Iterable[str]) -> str:
+    """Rows by their labels, merely counted where they are many."""
+    every = list(labels)
+    more = [f"{len(every) - NAMED_ROWS} more"] if len(every) > NAMED_ROWS + 1 else []
+    return ", ".join([*every[:NAMED_ROWS], *more] if more else every)
+
+
+def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
+    """Rows grouped by their values, such as "0.1 (lora r1 sgd, lora r1 nesterov), 1e-06 (lora r1 adamw)".
+
+    Args:
+        values: the values of each row by its label; several where its replicates differ.
+    """
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for label, found in values.items():
+        groups.setdefault(found, []).append(label)
+    shown: list[str] = []
+    for digits in (3, 6, 17):  # no more digits than it takes to tell the groups apart
+        shown = [" and ".join(show(one, digits) for one in group) for group in groups]
+        if len(set(shown)) == len(shown):
+            break
+    return ", ".join(f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True))
+
+
+def show(value: Any, digits: int = 3) -> str:
+    """A value as text: whole numbers with thousands separators, digests shortened."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = show_field(value, digits)
+    return text[:DIGEST_SHOWN] if DIGEST.fullmatch(text) else text

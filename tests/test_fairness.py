@@ -1,0 +1,379 @@
+"""analysis.fairness: a confound planted in a sweep is named on its table, and a clean design has nothing to name."""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.arms import collect
+from analysis.fairness import Ledger, table_ledgers
+from analysis.results import Results
+from analysis.tables import build_tables
+from tests import synthetic_experiment as synthetic
+
+Config = dict[str, Any]
+SEEDS = (1, 2)
+LOW: Config = {"rank": 1, "alpha": 2.0, "dropout": 0.0}
+HIGH: Config = {"rank": 10, "alpha": 20.0, "dropout": 0.0}  # with alpha / r as for rank 1
+FULL: Config = {"method": "full", "rank": None, "alpha": None, "targets": None, "also_train": None, "dropout": 0.0}
+HASHES = ("base_weights", "tokenizer", "train_tokens", "test_tokens", "prompts", "reward_model")
+RECORD: dict[str, Any] = {
+    "code": {"version": "0.1.0", "commit": "c" * 40, "dirty": False},
+    "versions": {"torch": "2.13.0"},
+    "hardware": {"device": "cpu", "cpu": "a CPU", "threads": 1},
+    "hashes": {name: f"{number:064x}" for number, name in enumerate(HASHES)},
+    "judged_as_trained": True,
+}
+
+
+def sweep_of(*arms: Config, seeds: tuple[int, ...] = SEEDS) -> Results:
+    """Finished trials of these arms with a record each, whose losses are all different."""
+    results = synthetic.in_memory(*[{**arm, "seed": seed} for arm in arms for seed in seeds])
+    results.trials["test_loss"] += [0.001 * number**2 for number in range(len(results.trials))]
+    return replace(results, records=dict.fromkeys(results.trials["trial"], RECORD))
+
+
+def ledger_of(results: Results, factor: str | None = "rank") -> Ledger:
+    (ledger,) = table_ledgers(
+        results, build_tables(collect(results), {"tables": [{"title": "Table", "factor": factor}]})
+    ).values()
+    return ledger
+
+
+def with_record(results: Results, trials: list[str], part: str, **values: object) -> Results:
+    """The same results, with some values of the records of these trials changed."""
+    changed = {trial: {**RECORD, part: {**RECORD[part], **values}} for trial in trials}
+    return replace(results, records={**results.records, **changed})
+
+
+def trials_of(results: Results, rank: int) -> list[str]:
+    return list(results.trials.loc[results.trials["rank"] == rank, "trial"])
+
+
+def test_clean_design_has_neither_confounds_nor_flags_and_nothing_is_left_unchecked() -> None:
+    ledger = ledger_of(sweep_of(LOW, HIGH))
+    assert (ledger.confounds, ledger.flags, ledger.remarks, ledger.unknown) == ([], [], [], [])
+    assert {"lr: 0.001", "base weights (hash): 000000000000", "train tokens seen: 20,480"} <= set(ledger.same)
+
+
+def test_with_one_seed_that_alone_is_flagged() -> None:
+    ledger = ledger_of(sweep_of(LOW, HIGH, seeds=(1,)))
+    assert ledger.confounds == []
+    (flag,) = ledger.flags
+    assert flag.startswith("One seed stands behind every row")
+
+
+@pytest.mark.parametrize(
+    ("field", "planted", "shown"),
+    [
+        ("lr", 2e-5, "lr: 0.001 (lora r1 adamw), 2e-05 (lora r10 adamw)"),
+        ("weight_decay", 0.1, "weight_decay: 0 (lora r1 adamw), 0.1 (lora r10 adamw)"),
+        ("optimizer", "sgd", "optimizer: adamw (lora r1 adamw), sgd (lora r10 sgd)"),
+        ("schedule", "cosine", "schedule: constant (lora r1 adamw), cosine (lora r10 adamw)"),
+        ("warmup_steps", 4, "warmup_steps: 0 (lora r1 adamw), 4 (lora r10 adamw)"),
+        ("clip_norm", None, "clip_norm: 1 (lora r1 adamw), none (lora r10 adamw)"),
+        ("batch_size", 16, "batch_size: 8 (lora r1 adamw), 16 (lora r10 adamw)"),
+        ("block_size", 32, "block_size: 64 (lora r1 adamw), 32 (lora r10 adamw)"),
+        ("precision", "bf16", "precision: fp32 (lora r1 adamw), bf16 (lora r10 adamw)"),
+        ("dropout", 0.1, "dropout: 0 (lora r1 adamw), 0.1 (lora r10 adamw)"),
+        ("test_windows", 8, "test_windows: 4 (lora r1 adamw), 8 (lora r10 adamw)"),
+        ("test_every", 20, "test_every: 10 (lora r1 adamw), 20 (lora r10 adamw)"),
+        ("targets", ["head"], "targets: attn.c_attn (lora r1 adamw), head (lora r10 adamw)"),
+        ("activation_checkpointing", True, "speed and memory alone"),
+    ],
+)
+def test_field_that_changes_with_the_rank_is_the_one_confound(field: str, planted: object, shown: str) -> None:
+    plain = {"activation_checkpointing": False} if field == "activation_checkpointing" else {}
+    (confound,) = ledger_of(sweep_of({**LOW, **plain}, {**HIGH, field: planted})).confounds
+    assert shown in confound
+    assert confound.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_hash_that_changes_with_the_rank_is_the_one_confound(name: str) -> None:
+    results = sweep_of(LOW, HIGH)
+    planted = with_record(results, trials_of(results, 10), "hashes", **{name: "f" * 64})
+    (confound,) = ledger_of(planted).confounds
+    assert confound.endswith(f": {RECORD['hashes'][name][:12]} (lora r1 adamw), ffffffffffff (lora r10 adamw)")
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "shown"),
+    [
+        ("code", {"commit": "d" * 40}, "code (commit): cccccccccccc (lora r1 adamw), dddddddddddd (lora r10 adamw)"),
+        ("versions", {"torch": "2.12.0"}, "version of torch: 2.13.0 (lora r1 adamw), 2.12.0 (lora r10 adamw)"),
+        ("hardware", {"device": "a GPU"}, "device: cpu (lora r1 adamw), a GPU (lora r10 adamw); matters for speed and"),
+    ],
+)
+def test_circumstance_that_changes_with_the_rank_is_the_one_confound(
+    part: str, values: dict[str, str], shown: str
+) -> None:
+    results = sweep_of(LOW, HIGH)
+    (confound,) = ledger_of(with_record(results, trials_of(results, 10), part, **values)).confounds
+    assert confound.startswith(shown)
+
+
+def test_device_that_a_trial_began_on_counts_beside_the_one_it_ended_on() -> None:
+    results = sweep_of(LOW, HIGH)
+    moved = {**RECORD, "earlier": [{"hardware": {"device": "a GPU"}}]}
+    (confound,) = ledger_of(replace(results, records={**results.records, trials_of(results, 10)[0]: moved})).confounds
+    assert confound.startswith("device: cpu (lora r1 adamw), cpu and a GPU (lora r10 adamw)")
+
+
+def test_tokens_seen_are_compared_as_they_were_counted() -> None:
+    results = sweep_of(LOW, HIGH)
+    results.trials.loc[results.trials["rank"] == 10, "tokens_seen"] = 40_960
+    confounds = ledger_of(results).confounds
+    assert confounds == ["train tokens seen: 20,480 (lora r1 adamw), 40,960 (lora r10 adamw)"]
+
+
+def test_prompts_and_base_responses_are_compared_as_they_stand_in_the_responses() -> None:
+    results = sweep_of(LOW, HIGH)
+    rows = results.responses
+    high = rows["trial"].isin(trials_of(results, 10))
+    fewer = replace(results, responses=rows[~(high & (rows["index"] == 5))])
+    assert [one.split(":")[0] for one in ledger_of(fewer).confounds] == [
+        "prompts that were answered (hash)",
+        "the base model's responses (hash)",
+    ]
+    rows.loc[high & (rows["index"] == 5), "base_response"] = "Another answer."
+    (confound,) = ledger_of(results).confounds
+    assert confound.startswith("the base model's responses (hash): ")
+
+
+def test_unequal_seeds_are_a_confound_unless_they_were_added_by_the_results() -> None:
+    arms = [{**LOW, "seed": 1}, {**LOW, "seed": 2}, {**HIGH, "seed": 1}, {**HIGH, "seed": 2}, {**HIGH, "seed": 3}]
+    more = synthetic.in_memory(*arms)
+    results = replace(more, records=dict.fromkeys(more.trials["trial"], RECORD))
+    (confound,) = ledger_of(results).confounds
+    assert "1 and 2 (lora r1 adamw), 1 and 2 and 3 (lora r10 adamw)" in confound
+    adaptive = ledger_of(replace(results, spec={"seeds": {"min": 2, "max": 8}}))
+    assert adaptive.confounds == []
+    assert "from 2 up to 8 per row: 1 and 2 (lora r1 adamw), 1 and 2 and 3 (lora r10 adamw)" in adaptive.remarks[0]
+
+
+def test_windows_per_pass_touch_the_losses_only_under_dropout() -> None:
+    for dropout, alone in ((0.0, True), (0.1, False)):
+        results = sweep_of({**LOW, "dropout": dropout}, {**HIGH, "dropout": dropout})
+        results.trials.loc[results.trials["rank"] == 10, "windows_per_pass"] = 2
+        (confound,) = ledger_of(results).confounds
+        assert confound.startswith("windows per forward pass: 8 (lora r1 adamw), 2 (lora r10 adamw)")
+        assert confound.endswith("speed and memory alone") == alone
+
+
+def grid(*pairs: tuple[float, float], arms: tuple[Config, ...] = (LOW, HIGH)) -> list[Config]:
+    """Each arm with each pair of learning rate and weight decay."""
+    return [{**arm, "lr": lr, "weight_decay": decay} for arm in arms for lr, decay in pairs]
+
+
+def test_crossed_grid_is_no_confound() -> None:
+    results = sweep_of(*grid((1e-4, 0.0), (1e-3, 0.0), (1e-2, 0.0)))
+    results.trials["test_loss"] = [2.1, 2.11, 2.0, 2.01, 2.2, 2.21] * 2  # the best rate lies in the middle
+    results.trials["train_loss"] = range(len(results.trials))
+    ledger = ledger_of(results)
+    assert (ledger.confounds, ledger.flags) == ([], [])
+    assert "lr: 0.0001, 0.001, 0.01 at every level of rank" in ledger.same
+
+
+def test_same_values_in_other_combinations_are_a_confound() -> None:
+    low = grid((1e-4, 0.0), (1e-3, 0.1), arms=(LOW,))
+    assert ledger_of(sweep_of(*low, *grid((1e-4, 0.0), (1e-3, 0.1), arms=(HIGH,)))).confounds == []
+    (confound,) = ledger_of(sweep_of(*low, *grid((1e-4, 0.1), (1e-3, 0.0), arms=(HIGH,)))).confounds
+    assert confound.startswith("combinations of lr and weight_decay:")
+
+
+def test_what_a_method_or_an_optimizer_cannot_have_is_no_confound() -> None:
+    rates = ledger_of(sweep_of({**FULL, "lr": 2e-5}, {**LOW, "lr": 2e-4}))
+    assert rates.confounds == ["lr: 2e-05 (full adamw), 0.0002 (lora r1 adamw)"]
+    optimizers = [{**LOW, "optimizer": "sgd", "momentum": None, "betas": None}, {**LOW, "momentum": None}]
+    assert ledger_of(sweep_of(*optimizers), "optimizer").confounds == []
+
+
+def test_without_a_factor_differences_are_listed_and_not_called_confounds() -> None:
+    ledger = ledger_of(sweep_of(LOW, {**HIGH, "weight_decay": 0.1}), None)
+    assert ledger.confounds == []
+    (remark,) = ledger.remarks
+    assert "no difference is called a confound" in remark
+    assert "weight_decay: 0 (lora r1 adamw), 0.1 (lora r10 adamw)" in remark
+
+
+def test_what_is_not_recorded_is_never_taken_as_the_same() -> None:
+    results = sweep_of(LOW, HIGH)
+    (first, second) = trials_of(results, 10)
+    for lost in ({first: {}}, {first: {}, second: {}}):  # one replicate without a record is enough
+        partly = ledger_of(replace(results, records={**results.records, **lost}))
+        (entry,) = [entry for entry in partly.unknown if "base weights (hash)" in entry]
+        assert entry.startswith("not recorded for lora r10 adamw: ")
+        assert not any(entry.startswith("base weights") for entry in partly.same)
+    none = ledger_of(replace(results, records={}))
+    assert any(entry.startswith("not recorded: ") and "base weights (hash)" in entry for entry in none.unknown)
+    digest = {"base model": "b" * 32, "data": "d" * 32, "reward": "r" * 32}  # one sweep, one digest
+    assert (
+        "base weights (hash): bbbbbbbbbbbb" in ledger_of(replace(results, records={}, sweep={"identity": digest})).same
+    )
+
+
+def test_changes_that_no_commit_holds_leave_the_code_unknown() -> None:
+    results = sweep_of(LOW, HIGH)
+    (entry,) = ledger_of(with_record(results, trials_of(results, 10), "code", dirty=True)).unknown
+    assert entry.startswith("code: it had changes")
+    assert entry.endswith("in lora r10 adamw")
+
+
+def flags_with(results: Results, words: str, factor: str | None = "rank") -> list[str]:
+    return [flag for flag in ledger_of(results, factor).flags if words in flag]
+
+
+def test_learning_rate_shared_by_full_and_lora_is_flagged() -> None:
+    (flag,) = flags_with(sweep_of(FULL, LOW, HIGH), "share one learning rate")
+    assert "(full adamw) and LoRA (lora r1 adamw, lora r10 adamw) share one learning rate, 0.001" in flag
+    assert not flags_with(sweep_of({**FULL, "lr": 1e-4}, LOW, HIGH), "share one learning rate")
+
+
+def test_scaling_that_changes_with_the_rank_is_flagged_with_its_values() -> None:
+    (flag,) = flags_with(sweep_of(LOW, {**HIGH, "alpha": 2.0}), "Rank and scaling")
+    assert "alpha/r is 2 at rank 1, 0.2 at rank 10" in flag
+    roots = [{**arm, "alpha": 2.0, "scaling": "alpha/sqrt(r)"} for arm in (LOW, HIGH)]
+    (flag,) = flags_with(sweep_of(*roots), "Rank and scaling")
+    assert "alpha/sqrt(r) is 2 at rank 1, 0.632 at rank 10" in flag  # 2 / sqrt(10)
+    assert not flags_with(sweep_of(LOW, HIGH), "Rank and scaling")
+
+
+def test_best_rate_at_an_end_of_the_grid_is_flagged() -> None:
+    results = sweep_of(*grid((1e-4, 0.0), (1e-3, 0.0), (1e-2, 0.0), arms=(LOW,)))
+    results.trials["test_loss"] = [2.2, 2.2, 2.1, 2.1, 2.0, 2.0]
+    (flag,) = flags_with(results, "Best at an end", "lr")
+    assert "lr 0.01 of lora r1 adamw lr=0.01, the highest of 3 from 0.0001 to 0.01" in flag
+    results.trials["test_loss"] = [2.2, 2.2, 2.0, 2.0, 2.1, 2.1]
+    assert not flags_with(results, "Best at an end", "lr")
+
+
+def test_unequal_numbers_of_rates_tried_are_flagged_and_a_diverged_one_counts() -> None:
+    rates = [{**LOW, "lr": lr} for lr in (1e-4, 1e-3)]
+    (flag,) = flags_with(sweep_of(*rates, HIGH), "Unequal numbers of learning rates")
+    assert flag.endswith("2 (rank 1), 1 (rank 10).")
+    diverged = [{**HIGH, "lr": 1e-4}, {**HIGH, "lr": 1e-3, "outcome": "diverged"}]
+    assert not flags_with(sweep_of(*rates, *diverged), "Unequal numbers of learning rates")
+
+
+TUNED = {"evaluate_on": "validation, then test"}
+SPACE = [{"rank": rank, "lr": {"low": 1e-5, "high": 1e-1, "log": True}} for rank in (1, 10)]
+
+
+def tuned(rates: dict[int, list[float]], best: dict[int, float]) -> Results:
+    """A sweep in which each rank's learning rate was tuned: those tried, and the best one of each rank."""
+    arms = [{**arm, **TUNED, "lr": best[arm["rank"]]} for arm in (LOW, HIGH)]
+    trials = [
+        {**synthetic.CONFIG, **arm, "lr": lr, "evaluate_on": "validation", "seed": 0, "trial": f"t{lr}", "outcome": end}
+        for arm in (LOW, HIGH)
+        for lr, end in zip(rates[arm["rank"]], ["diverged", *["finished"] * 9], strict=False)
+    ]
+    return replace(sweep_of(*arms), tuning=pd.DataFrame(trials), spec={"search": "tuned", "space": SPACE})
+
+
+def test_rates_tuned_with_as_many_trials_each_are_no_confound() -> None:
+    ledger = ledger_of(tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3}))
+    assert (ledger.confounds, ledger.flags) == ([], [])
+    (remark,) = ledger.remarks
+    assert remark == (
+        "Each row has its own lr, the best of 3 tuning trials on validation windows: 0.001 (lora r1 adamw), "
+        "0.002 (lora r10 adamw)."
+    )
+
+
+def test_unequal_numbers_of_tuning_trials_are_flagged_and_their_rates_are_a_confound() -> None:
+    ledger = ledger_of(tuned({1: [1e-4, 1e-3, 1e-2, 0.02], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3}))
+    (flag,) = ledger.flags
+    assert flag.endswith("4 (lora r1 adamw), 3 (lora r10 adamw).")
+    assert ledger.confounds == ["lr: 0.001 (lora r1 adamw), 0.002 (lora r10 adamw)"]
+
+
+def test_tuned_rate_at_an_end_of_what_its_trials_tried_is_flagged() -> None:
+    (flag,) = ledger_of(tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-4, 10: 2e-3})).flags
+    assert "lr 0.0001 of lora r1 adamw, the lowest of 3 from 0.0001 to 0.01" in flag
+
+
+def test_tuned_rates_make_up_for_part_of_a_scaling_that_changes_with_the_rank() -> None:
+    arms = [{**arm, "alpha": 2.0} for arm in (LOW, HIGH)]
+    untuned = flags_with(sweep_of(*arms), "Rank and scaling")
+    results = tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3})
+    results.tuning["alpha"] = 2.0
+    changed = [{**config, "alpha": 2.0} for config in results.configs.values()]
+    results = replace(results, configs=dict(zip(results.configs, changed, strict=True)))
+    (flag,) = flags_with(results, "Rank and scaling")
+    assert flag == f"{untuned[0]} That each row has its own tuned learning rate makes up for part of it."
+
+
+def test_values_drawn_at_random_are_compared_by_the_range_that_they_come_from() -> None:
+    results = sweep_of(*[{**arm, "lr": lr} for arm, lr in ((LOW, 1e-3), (LOW, 2e-3), (HIGH, 3e-3), (HIGH, 4e-3))])
+    assert ledger_of(replace(results, spec={"search": "random", "space": SPACE})).confounds == []
+    narrower = [SPACE[0], {**SPACE[1], "lr": {"low": 1e-4, "high": 1e-2, "log": True}}]
+    (confound,) = ledger_of(replace(results, spec={"search": "random", "space": narrower})).confounds
+    assert confound.startswith("lr: drawn between 1e-05 and 0.1 (logarithmic) (lora r1 adamw lr=0.001, ")
+
+
+def test_arms_stopped_early_at_unequal_steps_are_flagged() -> None:
+    results = sweep_of({**LOW, "outcome": "stopped early"}, HIGH)
+    results.trials.loc[results.trials["rank"] == 1, ["step", "tokens_seen"]] = [20, 10_240]
+    ledger = ledger_of(results)
+    assert ledger.confounds == ["train tokens seen: 10,240 (lora r1 adamw), 20,480 (lora r10 adamw)"]
+    (flag,) = ledger.flags
+    assert flag == "Stopped early, at unequal steps: 20 (lora r1 adamw), 40 (lora r10 adamw); planned were 40."
+
+
+def test_test_dialogues_that_occur_in_train_are_flagged() -> None:
+    data = {"overlap_exact": 3, "overlap_opening": 5, "test_dialogues": 60}
+    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags
+    assert "word for word: 3 of 60 (5.0 %); with these, 5 open" in flag
+    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {**data, "overlap_exact": 0}})).flags == []
+
+
+def test_rows_that_agree_in_every_digit_are_flagged_unless_only_their_cost_differs() -> None:
+    losses = ["train_loss", "test_loss", "test_loss_best"]
+    results = sweep_of(LOW, {**LOW, "weight_decay": 0.1})
+    results.trials[losses] = [[1.0, 2.0, 1.9], [1.1, 2.1, 1.8]] * 2
+    (flag,) = flags_with(results, "every digit", "weight_decay")
+    assert "lora r1 adamw weight_decay=0 and lora r1 adamw weight_decay=0.1 (train_loss 1.05, test_loss 2.05" in flag
+    failed = replace(results, trials=results.trials.assign(outcome="failed"))  # with the losses of step 0 alone
+    assert not flags_with(failed, "every digit", "weight_decay")
+    cost = sweep_of(LOW, {**LOW, "micro_batch": 4})
+    cost.trials[losses] = results.trials[losses]
+    assert not flags_with(cost, "every digit", "micro_batch")
+
+
+def test_replicates_made_from_different_weights_are_flagged() -> None:
+    results = sweep_of(LOW, HIGH)
+    mixed = [trials_of(results, rank)[0] for rank in (1, 10)]
+    ledger = ledger_of(with_record(results, mixed, "hashes", base_weights="f" * 64))
+    assert ledger.confounds == []  # both rows are mixed alike
+    (flag,) = ledger.flags
+    assert flag.startswith("Replicates of one row differ in base_weights: ffffffffffff and 000000000000 (lora r1")
+
+
+def test_win_rate_that_is_not_that_of_the_counts_is_flagged() -> None:
+    results = sweep_of(LOW, HIGH)
+    results.trials.loc[results.trials["rank"] == 10, "win_rate"] = 0.7
+    (flag,) = ledger_of(results).flags
+    assert "lora r10 adamw 40 of 80 is 50 %, stated 70 %" in flag  # 20 of 40 prompts for each of two seeds
+
+
+def test_a_model_that_was_judged_without_its_training_is_flagged() -> None:
+    results = sweep_of(LOW, HIGH)
+    dropped = {trial: {**RECORD, "judged_as_trained": False} for trial in results.records}
+    (flag,) = ledger_of(replace(results, records=dropped)).flags
+    assert flag.startswith("Responses came from a model without the adapters that were trained in every row")
+
+
+def test_lora_that_trains_more_than_its_adapters_is_flagged() -> None:
+    more = {"also_train": ["embeddings", "biases"], "tie_head": False, "targets": ["head"]}
+    flags = ledger_of(sweep_of({**LOW, **more}, {**HIGH, **more})).flags
+    assert "embeddings+biases (lora r1 adamw, lora r10 adamw)" in flags[0]
+    assert "untied from the embedding in every row; it has an adapter too in every row" in flags[1]
+    assert len(flags) == 2
+
+
+def test_table_without_rows_has_an_empty_ledger() -> None:
+    results = sweep_of(LOW)
+    tables = build_tables(collect(results), {"tables": [{"title": "None", "where": {"rank": 7}}]})
+    assert table_ledgers(results, tables) == {"none": Ledger([], [], [], [], [])}
