@@ -130,7 +130,7 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
             f"{place}: no {RECORD_FILE} in it; trials finished before there were records can't be held to one"
         )
     record, finished = _read_json(trial_dir / RECORD_FILE), _read_json(trial_dir / FINISHED_FILE)
-    lost = [name for name in PARTS if name not in record] + [name for name in ("rows",) if name not in finished]
+    lost = [*(name for name in PARTS if name not in record), *([] if finished.get("rows") else ["rows"])]
     if lost:
         raise UserError(f"{place}: {', '.join(lost)} is missing from {RECORD_FILE} or {FINISHED_FILE}")
     if config_hash(record["config"]) != record["config_hash"]:
