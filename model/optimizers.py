@@ -116,4 +116,4 @@ def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], lr: float) ->
     """Set the rate of the next step in every parameter group, as many times `lr` as the group was built with."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = lr * group[LR_RATIO]
+            group["lr"] = lr * group.get(LR_RATIO, 1.0)
