@@ -12,6 +12,7 @@ from analysis.columns import show_best_steps, show_bytes, show_number
 from analysis.comparisons import WINDOW_FIELDS, looks_at
 from analysis.findings_comparisons import describe_rewards, describe_test_losses, describe_wins
 from analysis.learning_rates import rate_ranges
+from analysis.length_bias import describe_length_bias
 from analysis.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
 from analysis.phrases import join
 from analysis.results import Results, show_field
@@ -41,7 +42,9 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
     finished = [arm for arm in arms if arm.outcome == FINISHED]
     looks = looks_at(results.spec)
     if wins := describe_wins(finished, looks):
-        findings.append(Finding("Against the base model", wins))
+        used = [trial for arm in finished for trial in arm.used["trial"]]
+        lengths = describe_length_bias(results.responses[results.responses["trial"].isin(used)])
+        findings.append(Finding("Against the base model", [*wins, *lengths]))
     told: list[set[str]] = []
     for table in tables:
         shown = [arm for arm in table.arms if arm.outcome == FINISHED]
