@@ -183,7 +183,9 @@ def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str,
     order: dict[str, tuple[float, int]] = {}
     for arm in (arm for pairs in contexts.values() for pair in pairs for arm in pair):
         value = arm.config.get(factor)
-        order.setdefault(show_field(value, 6), (float(value) if isinstance(value, (int, float)) else -math.inf, len(order)))
+        order.setdefault(
+            show_field(value, 6), (float(value) if isinstance(value, (int, float)) else -math.inf, len(order))
+        )
     found: dict[tuple[str, str], list[Pairs]] = {}
     for pairs in contexts.values():
         shown: dict[tuple[str, str], Pairs] = {}

@@ -72,7 +72,10 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
     if len(factors) < 2:
         return _none(what, "there is nothing to divide unless two factors vary")
     if (losses := _grid(arms, factors, metric)) is not None:
-        return _anova(what, list(factors), losses)
+        found = _anova(what, list(factors), losses)
+        lost = sum(len(arm.by_seed(metric)) for arm in arms) - losses.size
+        more = f" Only the seeds that all arms share count; {lost} trials of others are left out." if lost else ""
+        return found._replace(note=found.note + more)
     if len(arms) < FEWEST_ARMS:
         why = f"the {len(arms)} finished arms are no full grid of {', '.join(factors)}, and a forest (fANOVA) takes"
         return _none(what, f"{why} {FEWEST_ARMS} arms or more")
@@ -173,7 +176,9 @@ def _anova(what: str, names: list[str], losses: np.ndarray) -> Importance:
             p_values = {name: float(stats.f.sf(squares[name] / freedom[name] / mean_error, freedom[name],
                                                (arms - 1) * (seeds - 1))) for name in freedom}  # fmt: skip
     one = "With one seed per arm, what a seed does is part of the interactions, and no F test can be made."
-    note = f"Sums of squares over a full grid as shares of their total (eta squared). {RANGES} {one if seeds == 1 else ''}"
+    note = (
+        f"Sums of squares over a full grid as shares of their total (eta squared). {RANGES} {one if seeds == 1 else ''}"
+    )
     if p_values:
         note += "p is of the F test with seeds as blocks, not adjusted for the number of rows."
     return Importance(

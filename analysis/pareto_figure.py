@@ -1,6 +1,7 @@
 """The Pareto plot: last test loss of each arm against its memory and its training time."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -15,8 +16,13 @@ from sweep.names import METRIC
 
 GREY = "#a3adb7"
 """Of dominated arms; the colour of no arm."""
-OFFSETS = tuple((x, y) for y in (0, 11, -11, 22, -22, 33, -33) for x in (7, -7) if abs(y) < 20 or x > 0)
+OFFSETS = tuple((x, y) for y in (0, 10, -10, 20, -20, 30, -30, 40, -40) for x in (8, -8))
 """Where a label may stand beside its point, in typographic points, the preferred place first."""
+NEAR = 10
+"""Typographic points up to which a label needs no leader to its point."""
+LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3}
+RADIUS = 7
+"""Pixels around a point that no label may cover."""
 
 
 def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
@@ -70,43 +76,56 @@ def _draw_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[
 
 
 def _name_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[str, Style]) -> bool:
-    """Name the arms, those of the front first, where a name covers neither a point nor another name.
+    """Name the arms, those of the front first, where a name covers no point, no other name and not the line.
 
     Returns:
         Whether some dominated arm found no room; an arm of the front is named in any case.
     """
     unit = unit_for(price.metric, max(point.cost for point in points)).size
-    places = {point.arm.label: axes.transData.transform((point.cost / unit, point.loss)) for point in points}
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in places.values()]
+    places = [tuple(axes.transData.transform((point.cost / unit, point.loss))) for point in points]
+    front = [place for place, point in zip(places, points, strict=True) if not point.dominated]
+    taken = [Bbox.from_bounds(x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS) for x, y in places]
+    for (x, y), (next_x, next_y) in pairwise(front):  # the two edges of a step
+        taken += [Bbox([[x, y - 1], [next_x, y + 1]]), Bbox([[next_x - 1, next_y], [next_x + 1, y]])]
     unnamed = False
-    for point in sorted(points, key=lambda point: point.dominated):
-        name = axes.annotate(
+    for point, place in sorted(zip(points, places, strict=True), key=lambda both: both[0].dominated):
+        colour, size = (MUTED, 7) if point.dominated else (styles[point.arm.label].colour, 9)
+        offset, box = _room(axes, point.arm.label, size, place, taken)
+        if offset is None and point.dominated:
+            unnamed = True
+            continue
+        x, y = offset or OFFSETS[0]
+        axes.annotate(
             point.arm.label,
             (point.cost / unit, point.loss),
-            xytext=OFFSETS[0],
+            xytext=(x, y),
             textcoords="offset points",
+            ha="left" if x > 0 else "right",
             va="center",
-            color=MUTED if point.dominated else styles[point.arm.label].colour,
-            fontsize=7 if point.dominated else 9,
+            color=colour,
+            fontsize=size,
+            arrowprops={**LEADER, "relpos": (0 if x > 0 else 1, 0.5)} if abs(y) > NEAR else None,
+            zorder=4,
         )
-        for offset in OFFSETS:
-            name.set_position(offset)
-            name.set_horizontalalignment("left" if offset[0] > 0 else "right")
-            box = name.get_window_extent()
-            if _inside(axes, box) and not any(box.overlaps(other) for other in taken):
-                break
-        else:
-            name.set_position(OFFSETS[0])
-            name.set_horizontalalignment("left")
-            if point.dominated:
-                name.remove()
-                unnamed = True
-                continue
-            box = name.get_window_extent()
         taken.append(box)
     return unnamed
 
 
-def _inside(axes: Axes, box: Bbox) -> bool:
+def _room(
+    axes: Axes, label: str, size: float, place: tuple[float, ...], taken: list[Bbox]
+) -> tuple[tuple[float, float] | None, Bbox]:
+    """The first of OFFSETS at which a label covers nothing that is taken, and its box in pixels; None without room."""
+    probe = axes.text(0, 0, label, fontsize=size)
+    extent = probe.get_window_extent()
+    probe.remove()
+    scale = float(matplotlib.rcParams["figure.dpi"]) / 72
     frame = axes.get_window_extent()
-    return bool(frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4 and frame.y0 <= box.y0 and box.y1 <= frame.y1)
+    boxes = []
+    for x, y in OFFSETS:
+        left = place[0] + x * scale - (extent.width if x < 0 else 0)
+        box = Bbox.from_bounds(left, place[1] + y * scale - extent.height / 2, extent.width, extent.height)
+        boxes.append(box)
+        inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+        if inside and not any(box.overlaps(other) for other in taken):
+            return (x, y), box
+    return None, boxes[0]

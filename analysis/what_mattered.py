@@ -66,7 +66,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
         return None
     tuned = tuned_fields(results.spec)
     effects = matched_effects(finished, tuned)
-    shares = [share_of_variance(finished, "test_loss", tuned)]
+    shares = _shares(finished, tuned)
     tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
     if tried:
         shares.append(share_of_variance(tried, "validation_loss"))
@@ -107,6 +107,18 @@ def tuning_arms(results: Results) -> list[Arm]:
     if results.tuning.empty:
         return []
     return collect(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
+
+
+def _shares(arms: list[Arm], tuned: Collection[str]) -> list[Importance]:
+    """The shares of all arms, and where these are no full grid, those of each method whose arms are one."""
+    shares = [share_of_variance(arms, "test_loss", tuned)]
+    methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
+    if shares[0].test != "ANOVA" and len(methods) > 1:
+        for method in methods:
+            alone = share_of_variance([arm for arm in arms if arm.config.get("method") == method], "test_loss", tuned)
+            if alone.test == "ANOVA":
+                shares.append(alone._replace(what=f"{alone.what}, {method} alone"))
+    return shares
 
 
 def _show_shares(shares: list[Importance]) -> pd.DataFrame:
