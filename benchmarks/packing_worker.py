@@ -82,7 +82,7 @@ def _carry_out(order: Order) -> Schedule:
         results = tune.Tuner(
             tune.with_resources(tune.with_parameters(Waiting, waits=waits, folder=folder), bundles),
             tune_config=tune.TuneConfig(
-                search_alg=RoundsSearch(iter([proposals])),
+                search_alg=RoundsSearch([iter([proposals])], iter([])),
                 scheduler=RetryAlone(shares.alone),
                 num_samples=-1,
                 reuse_actors=True,

@@ -1,14 +1,14 @@
 """Which trials a sweep runs one after another, where later ones depend on how earlier ones ended.
 
-A round is a list of trials that may run at once. The first of a grid is all of it; under search 'tuned' it is the
-tuning trials, followed by each arm's best setting with every seed; and with adaptive seeds a round for each further
-seed follows, of the arms that are still tied with the leader.
+A round is a list of trials that may run at once. A grid is one round. Under search 'tuned' each arm has two, apart from
+the other arms: its tuning trials, then its best setting with every seed. With adaptive seeds there follows, when all
+that has ended, a round for each further seed, of the arms that are still tied with the leader.
 
 Everything is decided from what finished trials keep in their directories, on validation windows under search 'tuned'
 and on test windows otherwise, so a sweep that is continued decides as it did before.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,49 +23,55 @@ ReadLosses = Callable[[TrialConfig], Losses | None]
 """The loss of each held-out window after the last step of a trial; None if it did not finish."""
 
 
-def rounds(spec: SweepSpec, read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
-    """The rounds of a sweep; the next one is to be asked for when every trial of the last one has ended.
+def lanes(spec: SweepSpec, read_losses: ReadLosses) -> list[Iterator[list[TrialConfig]]]:
+    """Rounds that are independent of one another, whose own next is to be asked for when its last has ended.
 
     Args:
         spec: the sweep, of any search but 'optuna'.
         read_losses: what decides which trials follow.
     """
+    if spec.search != "tuned":
+        return [iter([enumerate_trials(spec)])]
+    return [_tuned(arm, spec.first_seeds, read_losses) for arm in tuning_trials(spec)]
+
+
+def further_seeds(spec: SweepSpec, read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
+    """The rounds that follow when all lanes have ended: one more seed at a time for arms tied with the leader.
+
+    Who is tied is told as the report does it. Arms that are tested on different windows do not compare, so each such
+    group has a leader of its own. An arm that has once been told apart gets no more seeds, whoever leads later.
+    """
+    if not isinstance(spec.seeds, AdaptiveSeeds):
+        return
+    groups: dict[tuple[int, int], list[TrialConfig]] = {}
+    for arm in _arms(spec, read_losses):
+        groups.setdefault((arm.block_size, arm.test_windows), []).append(arm)
+    tied = groups
+    for seed in range(spec.seeds.min, spec.seeds.max):
+        tied = {key: _still_tied(group, tied[key], seed, spec.seeds, read_losses) for key, group in groups.items()}
+        following = [_with_seed(arm, seed) for group in tied.values() if len(group) > 1 for arm in group]
+        if not following:
+            return
+        yield following
+
+
+def _tuned(arm: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
+    yield arm
+    if best := _best(arm, read_losses):
+        yield [_final(best, seed) for seed in seeds]
+
+
+def _arms(spec: SweepSpec, read_losses: ReadLosses) -> list[TrialConfig]:
+    """The arms of the sweep, each by its trial with seed 0."""
     if spec.search == "tuned":
-        tuning = tuning_trials(spec)
-        yield [trial for arm in tuning for trial in arm]
-        arms = [best for arm in tuning if (best := _best(arm, read_losses))]
-        first = [_final(arm, seed) for arm in arms for seed in spec.first_seeds]
-    else:
-        first = enumerate_trials(spec)
-        arms = list(dict.fromkeys(_with_seed(trial, 0) for trial in first))
-    yield first
-    if isinstance(spec.seeds, AdaptiveSeeds):
-        finals = [_final(arm, 0) for arm in arms] if spec.search == "tuned" else arms
-        yield from _further_seeds(finals, spec.seeds, read_losses)
+        return [_final(best, 0) for arm in tuning_trials(spec) if (best := _best(arm, read_losses))]
+    return list(dict.fromkeys(_with_seed(trial, 0) for trial in enumerate_trials(spec)))
 
 
 def _best(arm: list[TrialConfig], read_losses: ReadLosses) -> TrialConfig | None:
     """The tuning trial with the lowest mean loss; None if none has finished."""
     means = {trial: float(losses.mean()) for trial in arm if (losses := read_losses(trial)) is not None}
     return min(means, key=means.__getitem__, default=None)
-
-
-def _further_seeds(arms: list[TrialConfig], seeds: AdaptiveSeeds, read: ReadLosses) -> Iterator[list[TrialConfig]]:
-    """One more seed at a time for the arms that can't be told apart from the leader, as the report would judge.
-
-    Arms that are tested on different windows do not compare, so each such group has a leader of its own. An arm that
-    has once been told apart gets no more, whoever leads later.
-    """
-    groups: dict[tuple[int, int], list[TrialConfig]] = {}
-    for arm in arms:
-        groups.setdefault((arm.block_size, arm.test_windows), []).append(arm)
-    tied = groups
-    for seed in range(seeds.min, seeds.max):
-        tied = {key: _still_tied(group, tied[key], seed, seeds, read) for key, group in groups.items()}
-        following = [_with_seed(arm, seed) for group in tied.values() if len(group) > 1 for arm in group]
-        if not following:
-            return
-        yield following
 
 
 def _still_tied(

@@ -17,6 +17,26 @@ Proposal = dict[str, Any]
 """A config as Ray has it, see `sweep.tuning.Proposals`."""
 
 
+class _Lane:
+    """Rounds of which the next begins when the last has ended; `open` until the last one has."""
+
+    def __init__(self, rounds: Iterator[list[Proposal]]) -> None:
+        self._rounds = rounds
+        self._waiting: list[Proposal] = []
+        self.running: set[str] = set()
+        self.open = True
+
+    def propose(self, trial_id: str) -> Proposal | None:
+        while self.open and not self._waiting and not self.running:
+            following = next(self._rounds, None)
+            self.open = following is not None
+            self._waiting = (following or [])[::-1]
+        if not self._waiting:
+            return None
+        self.running.add(trial_id)
+        return self._waiting.pop()
+
+
 class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
     """Proposes trials round by round. Ray's own grid can't express a union of conditional grids.
 
@@ -25,32 +45,35 @@ class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         exhausted: whether there is nothing left to propose.
     """
 
-    def __init__(self, rounds: Iterator[list[Proposal]]) -> None:
-        """Proposals of a round may run at once; the next round begins when all of them have ended."""
+    def __init__(self, lanes: Sequence[Iterator[list[Proposal]]], afterwards: Iterator[list[Proposal]]) -> None:
+        """Proposals of a round may run at once.
+
+        The next round of a lane begins when its last has ended, whatever other lanes do; those of `afterwards` when
+        everything before has.
+        """
         super().__init__()
-        self._rounds = rounds
-        self._waiting: list[Proposal] = []
-        self._running: set[str] = set()
+        self._lanes = [_Lane(rounds) for rounds in lanes]
+        self._afterwards = _Lane(afterwards)
         self.proposed = 0
         self.exhausted = False
 
     def suggest(self, trial_id: str) -> Proposal | str | None:
-        """The next trial's config; None while a round is still running, FINISHED at the end."""
-        if self._running and not self._waiting:
-            return None
-        while not self._waiting and not self.exhausted:
-            following = next(self._rounds, None)
-            self.exhausted = following is None
-            self._waiting = (following or [])[::-1]
-        if self.exhausted:
-            return str(Searcher.FINISHED)
-        self._running.add(trial_id)
-        self.proposed += 1
-        return self._waiting.pop()
+        """The next trial's config; None while rounds are still running, FINISHED at the end."""
+        for lane in self._lanes:
+            if proposal := lane.propose(trial_id):
+                self.proposed += 1
+                return proposal
+        if not any(lane.open for lane in self._lanes):
+            if proposal := self._afterwards.propose(trial_id):
+                self.proposed += 1
+                return proposal
+            self.exhausted = not self._afterwards.open
+        return str(Searcher.FINISHED) if self.exhausted else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Ray calls this however a trial has ended for good."""
-        self._running.discard(trial_id)
+        for lane in (*self._lanes, self._afterwards):
+            lane.running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Ray wants a file. Nothing is kept: --resume proposes the rounds again, and finished trials replay."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
 from sweep.names import WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
 from sweep.packing import Packing
-from sweep.rounds import Losses, rounds
+from sweep.rounds import Losses, further_seeds, lanes
 from sweep.search_space import OptunaSpace, candidate_trials, least_trials
-from sweep.searchers import ReplicatedSearch, RoundsSearch, optuna_search
+from sweep.searchers import Proposal, ReplicatedSearch, RoundsSearch, optuna_search
 from sweep.spec import Resources, SweepSpec
 from sweep.trainable import Trainable
 from sweep.trial import TrialConfig
@@ -117,9 +118,16 @@ def tune_trials(
         samples = least_trials(spec)
     else:
         metric = "validation_loss" if spec.search == "tuned" else "test_loss"
-        following = rounds(spec, lambda trial: _window_losses(inputs.experiment_dir / trial.name, metric))
+
+        def read_losses(trial: TrialConfig) -> Losses | None:
+            return _window_losses(inputs.experiment_dir / trial.name, metric)
+
+        def proposed(rounds: Iterator[list[TrialConfig]]) -> Iterator[list[Proposal]]:
+            return ([propose(trial) for trial in one] for one in rounds)
+
         planned = candidate_trials(spec)
-        search, samples = RoundsSearch([propose(trial) for trial in one] for one in following), -1
+        side_by_side = [proposed(lane) for lane in lanes(spec, read_losses)]
+        search, samples = RoundsSearch(side_by_side, proposed(further_seeds(spec, read_losses))), -1
         # Ray's default is one: right for a search that learns, slow for a list.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(planned), 64))
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)

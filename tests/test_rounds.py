@@ -1,6 +1,7 @@
 """Which trials follow which: tuning before the final runs, and further seeds for arms that are tied."""
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from sweep.errors import UserError
 from sweep.load_spec import parse_spec
-from sweep.rounds import rounds
+from sweep.rounds import ReadLosses, further_seeds, lanes
 from sweep.search_space import candidate_trials, least_trials, tuning_trials
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -33,6 +34,12 @@ def spec(**changes: Any) -> SweepSpec:
 
 def grid(lrs: list[float], **seeds: int) -> SweepSpec:
     return spec(space=[{"method": "full", "optimizer": "sgd", "lr": lrs}], seeds=seeds)
+
+
+def rounds(spec: SweepSpec, read: ReadLosses) -> list[list[TrialConfig]]:
+    """The rounds of all lanes side by side, then those of further seeds."""
+    side_by_side = zip_longest(*lanes(spec, read), fillvalue=[])
+    return [*([trial for lane in one for trial in lane] for one in side_by_side), *further_seeds(spec, read)]
 
 
 def losses(mean: Callable[[TrialConfig], float], seed_noise: float = 0.002) -> Callable[[TrialConfig], Losses]:
@@ -88,7 +95,7 @@ def test_an_arm_whose_tuning_trials_all_failed_has_no_final_run_and_one_that_fai
 
 
 def test_further_seeds_go_to_the_arms_tied_with_the_leader_alone() -> None:
-    made = list(rounds(grid([0.1, 0.2, 0.3], min=2, max=6), losses(lambda trial: 2.5 if trial.lr == 0.3 else 2.0)))
+    made = rounds(grid([0.1, 0.2, 0.3], min=2, max=6), losses(lambda trial: 2.5 if trial.lr == 0.3 else 2.0))
     assert [(t.lr, t.seed) for t in made[0]] == [(lr, seed) for lr in (0.1, 0.2, 0.3) for seed in (0, 1)]
     later = [(trial.lr, trial.seed) for following in made[1:] for trial in following]
     assert [seed for lr, seed in later if lr == 0.1] == [2, 3, 4, 5], "a tie goes on to the maximum"
@@ -97,15 +104,15 @@ def test_further_seeds_go_to_the_arms_tied_with_the_leader_alone() -> None:
 
 
 def test_seeds_end_as_soon_as_the_arms_separate() -> None:
-    far_apart = list(rounds(grid([0.1, 0.2], min=3, max=8), losses(lambda trial: 2.0 + trial.lr)))
+    far_apart = rounds(grid([0.1, 0.2], min=3, max=8), losses(lambda trial: 2.0 + trial.lr))
     assert len(far_apart) == 1
-    alone = list(rounds(grid([0.1], min=2, max=8), losses(lambda trial: 2.0)))
+    alone = rounds(grid([0.1], min=2, max=8), losses(lambda trial: 2.0))
     assert len(alone) == 1, "an arm alone is tied with nobody"
 
 
 def test_an_arm_that_never_finished_gets_no_further_seed() -> None:
     read = losses(lambda trial: 2.0)
-    made = list(rounds(grid([0.1, 0.2, 0.3], min=2, max=3), lambda t: None if t.lr == 0.2 else read(t)))
+    made = rounds(grid([0.1, 0.2, 0.3], min=2, max=3), lambda t: None if t.lr == 0.2 else read(t))
     assert [trial.lr for trial in made[1]] == [0.1, 0.3]
 
 

@@ -12,7 +12,7 @@ def proposal(number: int) -> dict[str, Any]:
 
 
 def test_a_round_begins_when_every_trial_of_the_last_has_ended() -> None:
-    search = RoundsSearch(iter([[proposal(1), proposal(2)], [], [proposal(3)]]))
+    search = RoundsSearch([iter([[proposal(1), proposal(2)], [], [proposal(3)]])], iter([]))
     assert search.suggest("a") == proposal(1)
     search.on_trial_complete("a", {})
     assert search.suggest("b") == proposal(2)
@@ -24,6 +24,20 @@ def test_a_round_begins_when_every_trial_of_the_last_has_ended() -> None:
     search.on_trial_complete("c", {})
     assert search.suggest("d") == Searcher.FINISHED
     assert (search.proposed, search.exhausted) == (3, True)
+
+
+def test_a_lane_goes_on_whatever_the_others_do_and_what_follows_waits_for_all() -> None:
+    lanes = [iter([[proposal(1)], [proposal(2)]]), iter([[proposal(3)]])]
+    search = RoundsSearch(lanes, iter([[proposal(4)]]))
+    assert [search.suggest(trial) for trial in "abc"] == [proposal(1), proposal(3), None]
+    search.on_trial_complete("a", {})
+    assert search.suggest("c") == proposal(2), "b of the other lane is still running"
+    search.on_trial_complete("c", {})
+    assert search.suggest("d") is None
+    search.on_trial_complete("b", {})
+    assert search.suggest("d") == proposal(4)
+    search.on_trial_complete("d", {})
+    assert search.suggest("e") == Searcher.FINISHED
 
 
 class Remembering(Searcher):  # type: ignore[misc]  # Ray has no types
