@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from analysis.arms import Arm
 from analysis.statistics import ALPHA, RESAMPLES, Interval, Test, Values, bootstrap_test, crossed_test, holm, sign_test
@@ -146,9 +147,7 @@ def compare_rewards(arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES)
         adjusted by Holm's method.
     """
     pairs = []
-    for a, b in _answering_pairs(arms):
-        # Both margins subtract the same base reward of a prompt, so their difference is that of the rewards.
-        differences = _reward_differences(a, b)
+    for a, b, seeds, differences in _reward_differences(arms):
         if differences.shape[1] < 2:
             continue
         test, method = bootstrap_test(differences.mean(axis=0), resamples), BOOTSTRAP
@@ -157,13 +156,13 @@ def compare_rewards(arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES)
             test, method = _larger(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
         pairs.append(
             Comparison(
-                a=a.label,
-                b=b.label,
+                a=a,
+                b=b,
                 a_is_better=test.estimate >= 0,
                 difference=Interval(*test[:3]),
                 p_value=test.p_value,
                 method=method,
-                seeds=len(_common(a, b)) or min(len(arm.seed_margins.columns) for arm in (a, b)),
+                seeds=seeds,
                 cases=differences.shape[1],
                 over_seeds=over_seeds,
             )
@@ -184,11 +183,11 @@ def compare_wins(arms: list[Arm], looks: int = 1) -> list[WinComparison]:
         set apart, adjusted by Holm's method. The test takes in the choice of prompts and not that of seeds.
     """
     pairs = []
-    for a, b in _answering_pairs(arms):
-        surplus = np.sign(_reward_differences(a, b)).sum(axis=0)
+    for a, b, _, differences in _reward_differences(arms):
+        surplus = np.sign(differences).sum(axis=0)
         wins, ties, losses = (int(count) for count in ((surplus > 0).sum(), (surplus == 0).sum(), (surplus < 0).sum()))
         if len(surplus):
-            pairs.append(WinComparison(a.label, b.label, wins, ties, losses, sign_test(wins, losses)))
+            pairs.append(WinComparison(a, b, wins, ties, losses, sign_test(wins, losses)))
     adjusted = holm([pair.p_value for pair in pairs], looks)
     return [pair._replace(p_value=p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
 
@@ -198,23 +197,28 @@ def windows(arm: Arm) -> tuple[object, ...]:
     return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
 
 
-def _answering_pairs(arms: list[Arm]) -> Iterator[tuple[Arm, Arm]]:
-    return combinations([arm for arm in arms if len(arm.seed_margins)], 2)
+def _reward_differences(arms: list[Arm]) -> Iterator[tuple[str, str, int, Values]]:
+    """Each pair of arms with responses: labels, seeds, and by how much the rewards of the first are higher.
 
-
-def _common(a: Arm, b: Arm) -> list[object]:
-    return [seed for seed in a.seed_margins.columns if seed in b.seed_margins.columns]
-
-
-def _reward_differences(a: Arm, b: Arm) -> Values:
-    """(common seeds, prompts) reward of `a` minus that of `b`, or of their means over seeds where they share none.
-
-    A prompt that one of the seeds could not score is left out.
+    The differences are (common seeds, prompts), or (1, prompts) those of the means over seeds where a pair has no
+    common seed; the number of seeds then is that of the arm with fewer. A prompt that one of the seeds could not score
+    is left out.
     """
-    if common := _common(a, b):
-        table = a.seed_margins[common] - b.seed_margins[common]
-        return np.asarray(table.dropna().to_numpy(dtype=float).T)
-    return np.asarray((a.margins - b.margins).dropna().to_numpy(dtype=float))[None, :]
+    answering = [arm for arm in arms if len(arm.seed_margins)]
+    if not answering:
+        return
+    # Margins subtract the same base reward of a prompt, so the difference of two margins is that of the rewards.
+    aligned = pd.concat({arm.label: arm.seed_margins for arm in answering}, axis=1)
+    margins = {arm.label: aligned[arm.label].to_numpy(dtype=float).T for arm in answering}
+    seeds = {arm.label: list(arm.seed_margins.columns) for arm in answering}
+    for a, b in combinations(margins, 2):
+        if common := [seed for seed in seeds[a] if seed in seeds[b]]:
+            left, right = (margins[label][[seeds[label].index(seed) for seed in common]] for label in (a, b))
+        else:
+            left, right = (margins[label].mean(axis=0, keepdims=True) for label in (a, b))
+        differences = left - right
+        known = np.isfinite(differences).all(axis=0)
+        yield a, b, len(common) or min(len(seeds[a]), len(seeds[b])), differences[:, known]
 
 
 def _larger(a: Test, b: Test) -> Test:
