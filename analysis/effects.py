@@ -98,7 +98,7 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = ()) -> list[Effe
 
 
 def show_effects(effects: list[Effect]) -> pd.DataFrame:
-    """The effects as printable strings, one row each; columns of rewards only where there are any."""
+    """The effects as printable strings, one row each; of tests and rewards only columns that say something."""
     frame = pd.DataFrame(
         [
             {
@@ -117,7 +117,7 @@ def show_effects(effects: list[Effect]) -> pd.DataFrame:
         ],
         dtype=str,
     )
-    return frame.loc[:, [name not in ("win rate", "reward margin") or (frame[name] != MISSING).any() for name in frame]]
+    return frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
 
 
 def describe_effects(effects: list[Effect], arms: list[Arm], ignored: Collection[str] = ()) -> list[str]:
@@ -139,6 +139,7 @@ def describe_effects(effects: list[Effect], arms: list[Arm], ignored: Collection
             "belongs to a method or an optimizer, such as a rank or betas, may differ where these do, and several such "
             "pairs are averaged within their context."
         )
+    if any(effect.test_loss.known for effect in effects):
         notes.append(
             "Brackets hold plain 95 % intervals of Student's t over the means of the contexts, or over the seeds where "
             "there is one context; p is of the paired t test over the same values, adjusted for all rows by Holm's "
@@ -180,24 +181,33 @@ def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]
 
 def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str, str], list[Pairs]]:
     """The contexts' pairs by the two levels that they compare, in the order of the levels."""
-    order: dict[str, tuple[float, int]] = {}
-    for arm in (arm for pairs in contexts.values() for pair in pairs for arm in pair):
-        value = arm.config.get(factor)
-        order.setdefault(
-            show_field(value, 6), (float(value) if isinstance(value, (int, float)) else -math.inf, len(order))
-        )
+    level, order = _levels(factor, [arm for pairs in contexts.values() for pair in pairs for arm in pair])
     found: dict[tuple[str, str], list[Pairs]] = {}
     for pairs in contexts.values():
         shown: dict[tuple[str, str], Pairs] = {}
-        for pair in pairs:
-            low, high = sorted(pair, key=lambda arm: order[show_field(arm.config.get(factor), 6)])
-            levels = show_field(low.config.get(factor), 6), show_field(high.config.get(factor), 6)
-            shown.setdefault(levels, []).append((low, high))
-        kept = set(_compared(sorted({level for levels in shown for level in levels}, key=order.__getitem__), order))
-        for levels in sorted(shown, key=lambda both: (order[both[0]], order[both[1]])):
-            if levels in kept:
-                found.setdefault(levels, []).append(shown[levels])
+        for a, b in pairs:
+            low, high = (a, b) if order[level[a.label]] < order[level[b.label]] else (b, a)
+            shown.setdefault((level[low.label], level[high.label]), []).append((low, high))
+        kept = set(_compared(sorted({name for names in shown for name in names}, key=order.__getitem__), order))
+        for names in sorted(shown, key=lambda both: (order[both[0]], order[both[1]])):
+            if names in kept:
+                found.setdefault(names, []).append(shown[names])
     return found
+
+
+def _levels(factor: str, arms: list[Arm]) -> tuple[dict[str, str], dict[str, tuple[float, int]]]:
+    """The level of each arm as text, by label, and where each level comes: numbers by size, names as they appear."""
+    values = {arm.label: arm.config.get(factor) for arm in arms}
+    different = len(set(map(repr, values.values())))
+    for digits in (3, 6, 17):  # no more than it takes to tell the levels apart
+        level = {label: show_field(value, digits) for label, value in values.items()}
+        if len(set(level.values())) == different:
+            break
+    order: dict[str, tuple[float, int]] = {}
+    for label, value in values.items():
+        number = float(value) if isinstance(value, (int, float)) else -math.inf
+        order.setdefault(level[label], (number, len(order)))
+    return level, order
 
 
 def _compared(levels: list[str], order: Mapping[str, tuple[float, int]]) -> Iterator[tuple[str, str]]:

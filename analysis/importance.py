@@ -166,24 +166,20 @@ def _anova(what: str, names: list[str], losses: np.ndarray) -> Importance:
     if len(names) > 2:
         squares[TOGETHER] = between_arms - sum(squares.values())
     shares = {name: max(0.0, value / total) for name, value in squares.items()}
-    p_values = {}
     arms = losses.size // seeds
-    if seeds > 1:
+    notes = ["Sums of squares over a full grid as shares of their total (eta squared).", RANGES]
+    p_values: dict[str, float] = {}
+    if seeds == 1:
+        notes.append("With one seed per arm, what a seed does is part of the interactions, and no F test can be made.")
+    else:
         shares[SEEDS] = max(0.0, 1 - between_arms / total)
-        error = total - between_arms - _between(centred, (len(names),))
-        if error > 1e-12 * total:
-            mean_error = error / ((arms - 1) * (seeds - 1))
-            p_values = {name: float(stats.f.sf(squares[name] / freedom[name] / mean_error, freedom[name],
-                                               (arms - 1) * (seeds - 1))) for name in freedom}  # fmt: skip
-    one = "With one seed per arm, what a seed does is part of the interactions, and no F test can be made."
-    note = (
-        f"Sums of squares over a full grid as shares of their total (eta squared). {RANGES} {one if seeds == 1 else ''}"
-    )
-    if p_values:
-        note += "p is of the F test with seeds as blocks, not adjusted for the number of rows."
-    return Importance(
-        f"{what} of {arms} arms × {seeds} seed{'s' * (seeds > 1)}", "ANOVA", shares, p_values, note.strip()
-    )
+        error, degrees = total - between_arms - _between(centred, (len(names),)), (arms - 1) * (seeds - 1)
+        if error > 1e-12 * total:  # otherwise there is no spread to judge by
+            ratios = {name: squares[name] / freedom[name] / (error / degrees) for name in freedom}
+            p_values = {name: float(stats.f.sf(ratio, freedom[name], degrees)) for name, ratio in ratios.items()}
+            notes.append("p is of the F test with seeds as blocks, not adjusted for the number of rows.")
+    what = f"{what} of {arms} arms × {seeds} seed{'s' * (seeds > 1)}"
+    return Importance(what, "ANOVA", shares, p_values, " ".join(notes))
 
 
 def _between(centred: np.ndarray, kept: tuple[int, ...]) -> float:

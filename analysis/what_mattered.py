@@ -203,10 +203,10 @@ def _about_fronts(arms: list[Arm]) -> list[str]:
     for price in PRICES:
         points = plane(arms, price)
         front = [point.arm.label for point in points if not point.dominated]
-        if len(points) > len(front):
+        if lost := len(points) - len(front):
+            share = f"{lost} of {len(points)} arms {'is' if lost == 1 else 'are'} dominated"
             sentences.append(
-                f"In test loss against {price.name}, {len(points) - len(front)} of {len(points)} arms are dominated "
-                f"(by means, not by a test); what remains is {_join(front)}."
+                f"In test loss against {price.name}, {share} (by means, not by a test); what remains is {_join(front)}."
             )
     return sentences
 
