@@ -9,16 +9,23 @@ import yaml
 
 from analysis.arms import collect
 from analysis.columns import MISSING
+from analysis.comparisons import looks_at
+from analysis.fairness import Ledger, table_ledgers
 from analysis.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.findings import Finding, find
 from analysis.memory import MemorySection, collect_memory, describe_memory
 from analysis.memory_figure import draw_memory
 from analysis.outcomes import FINISHED
+from analysis.pairwise import PairwiseTable, pairwise_table
+from analysis.pareto_figure import draw_pareto
 from analysis.published import GPU_MEMORY, REMARKS, comparability, compare_published
 from analysis.published_memory import PublishedMemory, explain_memory
+from analysis.published_runs import published_ledgers
 from analysis.responses import SideBySide, side_by_side
 from analysis.results import Results, show_field
 from analysis.tables import ComparisonTable, build_tables
+from analysis.tuning import Tuning, describe_tuning
+from analysis.what_mattered import WhatMattered, what_mattered
 from sweep.names import DEVICE
 
 DETAILS = ("versions", "hardware", "data", "identity")
@@ -27,17 +34,25 @@ DETAILS = ("versions", "hardware", "data", "identity")
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that a page shows, in plain values, whatever its format."""
+    """Everything that a page shows, in plain values, whatever its format.
+
+    `ledgers` and `pairs` belong to the tables, by their anchors.
+    """
 
     title: str
     about: str
     facts: dict[str, str]
     findings: list[Finding]
     tables: list[ComparisonTable]
+    ledgers: dict[str, Ledger]
+    pairs: dict[str, PairwiseTable]
+    tuning: Tuning | None
+    mattered: WhatMattered | None
     drawings: dict[str, Drawing]
     memory: MemorySection | None
     published: pd.DataFrame | None
     remarks: list[str]
+    published_ledgers: dict[str, Ledger]
     published_memory: PublishedMemory | None
     unfinished: pd.DataFrame
     responses: SideBySide | None
@@ -63,6 +78,13 @@ def gather(results: Results) -> Content:
     drawings = {f"loss-{table.anchor}": draw_losses(table, results.curves, styles) for table in first}
     memory = collect_memory(arms)
     drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(arms, styles)}
+    drawings["pareto"] = draw_pareto(arms, styles)
+    looks = looks_at(spec)
+    pairs = {table.anchor: pairwise_table(table.arms, looks) for table in tables}
+    mattered = what_mattered(results, arms)
+    findings = find(results, arms, tables)
+    if mattered and mattered.sentences:
+        findings.append(Finding("What mattered", mattered.sentences))
     published = bool(spec.get("published_figures"))
     explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
     unfinished = results.trials[results.trials["outcome"] != FINISHED]
@@ -78,12 +100,17 @@ def gather(results: Results) -> Content:
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
         facts=flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name}),
-        findings=find(results, arms, tables),
+        findings=findings,
         tables=tables,
+        ledgers=table_ledgers(results, tables),
+        pairs={anchor: table for anchor, table in pairs.items() if table},
+        tuning=describe_tuning(results),
+        mattered=mattered,
         drawings={name: drawing for name, drawing in drawings.items() if drawing},
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY]), *REMARKS] if published else [],
+        published_ledgers=published_ledgers() if published else {},
         published_memory=explained,
         unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
         responses=side_by_side(results.responses, arms),

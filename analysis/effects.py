@@ -9,9 +9,9 @@ import pandas as pd
 
 from analysis.arms import Arm
 from analysis.columns import MISSING, show_interval
-from analysis.comparisons import ALPHA, WINDOW_FIELDS
+from analysis.comparisons import WINDOW_FIELDS
 from analysis.results import show_field
-from analysis.statistics import Interval, holm, mean_interval, paired_t_test
+from analysis.statistics import ALPHA, Interval, holm, mean_test
 from analysis.tables import DEPENDENT_FIELDS, varying_fields
 from sweep.names import METRIC
 
@@ -250,6 +250,5 @@ def _difference(values: list[tuple[float, float]]) -> tuple[Interval, float]:
     """Mean difference with its interval, and the p-value; neither interval nor p-value without any spread."""
     if not values:
         return NO_INTERVAL, math.nan
-    interval = mean_interval([high - low for low, high in values])
-    p_value = paired_t_test(*zip(*values, strict=True)) if len(values) > 1 else math.nan
-    return (interval, p_value) if math.isfinite(p_value) else (Interval(interval.estimate, math.nan, math.nan), p_value)
+    test = mean_test([high - low for low, high in values])
+    return Interval(test.estimate, test.low, test.high), test.p_value

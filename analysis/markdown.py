@@ -1,11 +1,12 @@
 """The report in Markdown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from analysis.content import Content
+from analysis.fairness import Ledger
 from analysis.responses import Answer, SideBySide
 
 PROMPTS = 5
@@ -21,9 +22,19 @@ def to_markdown(content: Content) -> str:
         parts.append(f"**{finding.topic}.** {_text(' '.join(finding.sentences))}")
     for table in content.tables:
         parts += [f"## {table.title}", _grid(table.frame), *_image(content, f"loss-{table.anchor}")]
+        parts += _ledger(content.ledgers[table.anchor], table.factor)
         parts.append(_text(" ".join(table.notes)))
+        if table.anchor in content.pairs:
+            pairs = content.pairs[table.anchor]
+            parts += ["### Pair by pair", _grid(pairs.frame), _text(" ".join(pairs.notes))]
         trace = [f"- {_text(label)}: {', '.join(f'`{name}`' for name in trials)}" for label, trials in table.trace]
         parts += [TRACE, "\n".join(trace)] if trace else []
+    if content.mattered is not None:
+        mattered = content.mattered
+        parts += ["## What mattered", _grid(mattered.effects), _grid(mattered.importance), *_image(content, "pareto")]
+        parts += [_grid(mattered.costs), _list(mattered.notes)]
+    if content.tuning is not None:
+        parts += ["## Tuning", _grid(content.tuning.frame), _text(" ".join(content.tuning.notes))]
     if content.memory is not None:
         memory = content.memory
         parts += ["## Memory", _grid(memory.peaks), _grid(memory.parts), _text(" ".join(memory.notes))]
@@ -32,8 +43,9 @@ def to_markdown(content: Content) -> str:
     if "win-rate" in content.drawings:
         parts += ["## Win rate", *_image(content, "win-rate")]
     if content.published is not None:
-        remarks = "\n".join(f"- {_text(remark)}" for remark in content.remarks)
-        parts += ["## Published figures beside ours", _grid(content.published), remarks]
+        parts += ["## Published figures beside ours", _grid(content.published), _list(content.remarks)]
+        for title, ledger in content.published_ledgers.items():
+            parts += [f"### The same checks on the published table: {_text(title)}", *_ledger(ledger, "the factor")]
     if content.published_memory is not None:
         explained = content.published_memory
         parts += ["## The published “GPU memory”, to the byte", _grid(explained.explained)]
@@ -55,6 +67,20 @@ def _image(content: Content, name: str) -> list[str]:
     return (
         [f"![{_text(drawing.caption)}](figures/{drawing.name}.png)", f"*{_text(drawing.caption)}*"] if drawing else []
     )
+
+
+def _ledger(ledger: Ledger, factor: str | None) -> list[str]:
+    """Confounds and flags; what else was checked is on the page."""
+    parts = []
+    if ledger.confounds:
+        parts += [f"**Not the same at every level of {factor}:**", _list(ledger.confounds)]
+    if ledger.flags:
+        parts += ["**To be read with care:**", _list(ledger.flags)]
+    return parts
+
+
+def _list(entries: Sequence[str]) -> str:
+    return "\n".join(f"- {_text(entry)}" for entry in entries)
 
 
 def _responses(responses: SideBySide) -> list[str]:

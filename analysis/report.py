@@ -20,6 +20,7 @@ from rich.text import Text
 
 from analysis.columns import console_columns
 from analysis.content import Content, gather
+from analysis.fairness import Ledger
 from analysis.figures import to_png, to_svg
 from analysis.findings import Finding
 from analysis.markdown import to_markdown
@@ -39,6 +40,7 @@ class Report:
         trials_csv: the tidy DataFrame, one row per trial.
         curves_csv: one row per trial and step.
         tables: the comparison tables.
+        ledgers: what each table's rows differ in, by its anchor.
         findings: what they show.
     """
 
@@ -47,6 +49,7 @@ class Report:
     trials_csv: Path
     curves_csv: Path
     tables: list[ComparisonTable]
+    ledgers: dict[str, Ledger]
     findings: list[Finding]
 
 
@@ -80,6 +83,7 @@ def build(experiment_dir: Path) -> Report:
         trials_csv=target / "trials.csv",
         curves_csv=target / "curves.csv",
         tables=content.tables,
+        ledgers=content.ledgers,
         findings=content.findings,
     )
 
@@ -136,6 +140,11 @@ def print_tables(report: Report, console: Console) -> None:
         for row in table.frame[list(names)].itertuples(index=False):
             printed.add_row(*(Text(str(cell)) for cell in row))
         console.print(printed)
+        ledger = report.ledgers[table.anchor]
+        for confound in ledger.confounds:
+            console.print(Text.assemble(("confound: ", "bold yellow"), confound))
+        for flag in ledger.flags:
+            console.print(Text.assemble(("flag: ", "bold yellow"), flag))
         left_out = len(table.frame.columns) - len(names)
         console.print(Text(f"(the report has {left_out} more columns)\n" if left_out else "", style="dim"))
     for finding in report.findings:

@@ -133,7 +133,7 @@ def test_csv_files_hold_one_row_per_trial_and_per_step(built: report.Report) -> 
 def test_figures_are_saved_as_files_too(built: report.Report) -> None:
     names = {path.name for path in (built.html.parent / "figures").iterdir()}
     tables = {f"loss-{table.anchor}.png" for table in built.tables}
-    assert names == tables | {"memory.png", "win-rate.png"}
+    assert names == tables | {"memory.png", "pareto.png", "win-rate.png"}
     assert f"](figures/{min(tables)})" in built.markdown.read_text()
 
 
