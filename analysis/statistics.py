@@ -18,10 +18,11 @@ ALPHA = 0.05
 """Chance of a false claim that tests are held to."""
 
 SMALLEST_P = 1e-15
-"""Smallest p-value that is solved for rather than computed."""
+"""Where the search for the p-value of a crossed test ends."""
 
 RESAMPLES = 9_999
-"""Resamples of a bootstrap: an adjusted p-value of 0.05 is then still told exactly among a hundred pairs."""
+"""Resamples of a bootstrap: its smallest p-value, times the pairs and the looks at the data, stays below 0.05 up to 500
+of them."""
 
 
 class Interval(NamedTuple):
