@@ -153,7 +153,7 @@ def compare_rewards(arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES)
         test, method = bootstrap_test(differences.mean(axis=0), resamples), BOOTSTRAP
         over_seeds = len(differences) > 1
         if over_seeds:
-            test, method = _larger(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
+            test, method = _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
         pairs.append(
             Comparison(
                 a=a,
@@ -221,6 +221,6 @@ def _reward_differences(arms: list[Arm]) -> Iterator[tuple[str, str, int, Values
         yield a, b, len(common) or min(len(seeds[a]), len(seeds[b])), differences[:, known]
 
 
-def _larger(a: Test, b: Test) -> Test:
-    """The test with the larger p-value; the other one where one could not be made."""
-    return b if not a.p_value >= b.p_value and b.p_value == b.p_value else a
+def _stricter(bootstrap: Test, crossed: Test) -> Test:
+    """The test with the larger p-value; that of the bootstrap where the other could not be made."""
+    return crossed if crossed.p_value > bootstrap.p_value else bootstrap

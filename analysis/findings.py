@@ -81,13 +81,14 @@ def _basis(results: Results, arms: list[Arm]) -> list[str]:
     if any(len(arm.seeds) > 1 for arm in done):
         return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts.", tested]
     seeds = "one finished seed" if any(arm.shortfall for arm in done) else "one seed"
-    # With the loss of each window the tests take in the choice of windows, and with a single seed no more than that.
-    move = "another seed" if all(arm.window_losses for arm in done) else "another seed or another sample"
-    return [
-        first,
-        f"Every arm has {seeds}. {tested} How far {move} would move a difference in test loss is unknown, and no such "
-        "difference can be called certain.",
-    ]
+    if all(arm.window_losses for arm in done):
+        unknown = "another seed would move a difference in test loss is unknown: tests speak of these trained models"
+    else:
+        unknown = (
+            "another seed or another sample would move a difference in test loss is unknown, and no such difference "
+            "can be called certain"
+        )
+    return [first, f"Every arm has {seeds}. {tested} How far {unknown}."]
 
 
 def _disagreements(arms: list[Arm]) -> str:

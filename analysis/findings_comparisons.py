@@ -90,11 +90,15 @@ def describe_test_losses(arms: list[Arm], looks: int) -> list[str]:
         fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
         sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else ""))
     adjusted = holm_adjusted(sum(one.tested for one in compared), "pair", looks)
-    for over_seeds, scope in ((True, "test loss"), (False, "test loss of these trained models alone")):
+    scopes = (
+        (True, "test loss", "beyond uncertainty"),
+        (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
+    )
+    for over_seeds, scope, beyond in scopes:
         if some := [one for one in compared if one.over_seeds == over_seeds]:
             tests = " or ".join(sorted({one.method for one in some}))
             what = f"{scope} ({tests}; {adjusted}; in brackets plain 95 % intervals)"
-            sentences += _pairs(what, some, "below", "beyond uncertainty", 4)
+            sentences += _pairs(what, some, "below", beyond, 4)
     if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
         sentences.append(f"Losses are those of the finished seeds alone, which may flatter: {'; '.join(short)}.")
     return sentences
@@ -104,17 +108,27 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str) -> str:
     """The arm of the lowest test loss and what cannot be told apart from it, or what it is said without."""
     best = known[0]
     named = f"{best.label}, {best.shortfall}" if best.shortfall else best.label
-    first = f"Lowest last test loss{among}: {named} ({show_interval(best.mean('test_loss'), 4)})"
+    mean = best.mean("test_loss")
+    first = f"Lowest last test loss{among}: {named} ({show_interval(mean, 4)})"
     if len(known) == 1:
         return f"{first}."
     own = [one for one in compared if best.label in (one.a, one.b) and one.tested]
     if not own:
         return f"{first}{_untested_gap(best, known[1])}."
-    scope = "" if all(one.over_seeds for one in own) else ", as far as these trained models go"
+    over_seeds = all(one.over_seeds for one in own)
+    scope = "" if over_seeds else ", as far as these trained models go"
     tied = [one.b if one.a == best.label else one.a for one in own if not one.differs]
     others = "every other arm" if len(own) == len(known) - 1 else f"all {len(own)} arms that it could be compared with"
-    apart = f"told apart from {others}" if not tied else f"not told apart from {join(tied)}"
-    return f"{first}; by the tests that follow it is {apart}{scope}."
+    if not tied:
+        return f"{first}, which the tests that follow tell apart from {others}{scope}."
+    if len(tied) == len(known) - 1:
+        last = f"{known[-1].label} ({show_interval(known[-1].mean('test_loss'), 4)})"
+        return (
+            f"Last test loss{among} singles out no arm: it goes from {named} ({show_interval(mean, 4)}) to {last}, and "
+            f"the tests that follow do not tell the lowest apart from any other{scope}."
+        )
+    letter = ", with which it shares a letter" if over_seeds else ""
+    return f"{first}, which the tests that follow do not tell apart from {join(tied)}{letter}{scope}."
 
 
 def _untested_gap(best: Arm, second: Arm) -> str:
@@ -204,5 +218,8 @@ def _pairs(what: str, compared: list[Comparison], direction: str, beyond: str, d
         none = f"In {what}, none of {len(same)} pairs differs {beyond}."
         sentences.append(f"The other {len(same)} pairs do not." if differing else none)
     if untested:
-        sentences.append(f"{count(len(untested), 'pair')} cannot be tested: the differences show no spread in {what}.")
+        lead = "" if sentences else f"In {what}, "
+        sentences.append(
+            f"{lead}{count(len(untested), 'pair')} cannot be tested, since the differences have no spread."
+        )
     return [" ".join(sentences)] if sentences else []

@@ -11,9 +11,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -301,6 +303,18 @@ def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
         sweep={},
         configs=configs,
     )
+
+
+def with_window_losses(results: Results, windows: int = 40) -> Results:
+    """The same with the losses of windows: each trial's test loss, what a window adds, and some noise that cancels."""
+    rng = np.random.default_rng(0)
+    of_window = rng.normal(size=windows)
+    made = []
+    for key in results.trials[["trial", "arm", "seed", "test_loss"]].to_dict("records"):
+        losses = of_window + 0.01 * rng.normal(size=windows)
+        losses += key["test_loss"] - losses.mean()
+        made += [{**key, "window": window, "test_loss": loss} for window, loss in enumerate(losses)]
+    return replace(results, window_losses=pd.DataFrame(made))
 
 
 if __name__ == "__main__":

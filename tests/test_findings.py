@@ -128,6 +128,37 @@ def test_with_common_seeds_test_losses_are_compared_by_pairs_and_adjusted() -> N
     assert "In test loss (paired t test over common seeds; Holm-adjusted for 3 pairs; in brackets" in said
 
 
+def test_lowest_test_loss_says_what_it_cannot_be_told_apart_from() -> None:
+    seeds = [{"rank": rank, "seed": seed} for rank in (1, 10, 100) for seed in (1, 2, 3)]
+    results = synthetic.in_memory(*seeds)
+
+    def told(*losses: float) -> str:
+        results.trials["test_loss"] = losses
+        return text_of(synthetic.with_window_losses(results), [{"title": "Ranks"}])["Ranks"]
+
+    tied = told(2.200, 2.201, 2.202, 1.980, 1.981, 1.995, 1.970, 1.990, 1.985)
+    assert "Lowest last test loss: lora r100 adamw (1.9817 [" in tied
+    assert "do not tell apart from lora r10 adamw, with which it shares a letter." in tied
+    assert "2 of 3 pairs differ beyond uncertainty" in tied
+    alone = told(2.200, 2.201, 2.202, 1.980, 1.981, 1.982, 1.770, 1.770, 1.770)
+    assert "which the tests that follow tell apart from every other arm." in alone
+    none = told(2.0, 2.1, 2.2, 2.1, 2.0, 2.2, 2.2, 2.1, 2.03)
+    assert "Last test loss singles out no arm: it goes from lora r1 adamw (2.1000 [" in none
+    assert "Lowest" not in none.split("Learning rate")[0]
+
+
+def test_with_one_seed_windows_tell_trained_models_apart_and_no_arms() -> None:
+    results = synthetic.with_window_losses(synthetic.in_memory({"rank": 1}, {"rank": 10}))
+    said = text_of(results, [{"title": "Ranks"}])
+    assert "How far another seed would move a difference in test loss is unknown" in said["What it rests on"]
+    assert "tell apart from every other arm, as far as these trained models go." in said["Ranks"]
+    assert (
+        "In test loss of these trained models alone (paired t test over windows; Holm-adjusted for 1 pair"
+        in said["Ranks"]
+    )
+    assert "1 of 1 pair differs by more than the choice of windows explains: lora r10 adamw below" in said["Ranks"]
+
+
 def test_without_common_seeds_test_losses_are_compared_by_welch() -> None:
     results = synthetic.in_memory(*[{"rank": r, "seed": s} for r, s in ((1, 1), (1, 2), (10, 3), (10, 4))])
     (pair,) = compare_test_losses(collect(results))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from analysis import statistics
 from analysis.statistics import Interval, bootstrap_test, crossed_test, holm, mean_interval, mean_test, sign_test
@@ -100,3 +101,8 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, math.nan, 0.02]) == pytest.approx([0.02, math.nan, 0.02], nan_ok=True)  # two tests were made
     assert holm([0.01, 0.02], looks=3) == pytest.approx([0.06, 0.06])
     assert holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    p_values = np.random.default_rng(1).random(30) ** 4
+    assert holm(list(p_values)) == pytest.approx(list(multipletests(p_values, method="holm")[1]))

@@ -4,7 +4,6 @@ Intervals of 95 % have to cover the truth in 93 to 97 % of 1,000 draws, comparis
 alarm in at most 5 %, and an arm that is better has to be found.
 """
 
-import gc
 from collections.abc import Callable
 from itertools import combinations
 
@@ -27,12 +26,6 @@ WINDOWS = 40
 
 Values = np.ndarray
 Losses = dict[str, dict[int, Values]]
-
-
-@pytest.fixture(autouse=True)
-def _no_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """statsmodels collects garbage in every adjustment, which would take most of the time here."""
-    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 def coverage(draw: Callable[[np.random.Generator], tuple[float, float]], truth: float) -> float:
@@ -84,7 +77,7 @@ def test_interval_over_seeds_and_windows_covers(seeds: int, share: float) -> Non
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_with_few_seeds_the_interval_over_seeds_and_windows_is_rather_too_wide(seeds: int, share: float) -> None:
-    assert 0.93 <= coverage(lambda rng: limits(crossed_test(differences(rng, seeds, share))), 0.0) <= 0.99
+    assert 0.93 <= coverage(lambda rng: limits(crossed_test(differences(rng, seeds, share))), 0.0) <= 0.985
 
 
 def test_degrees_of_freedom_of_hillis_would_raise_several_times_the_false_alarms() -> None:
