@@ -139,5 +139,6 @@ def _value(value: Any) -> str:
 
 
 def _seeds(results: Results) -> list[Any]:
-    found = sorted({int(config["seed"]) for config in results.configs.values() if config.get("seed") is not None})
-    return found or list(results.spec.get("seeds") or [])
+    found = sorted({int(seed) for seed in results.trials.get("seed", pd.Series(dtype=float)).dropna()})
+    planned = results.spec.get("seeds")
+    return found or (list(planned) if isinstance(planned, list) else [])
