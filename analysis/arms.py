@@ -55,6 +55,11 @@ class Arm:
         return self.outcome not in FAILURES and self.largest("step") > 0
 
     @property
+    def tested_once(self) -> bool:
+        """Whether its test loss was taken after the last step alone, its curve being one of validation windows."""
+        return self.config.get("evaluate_on") == "validation, then test"
+
+    @property
     def seeds(self) -> list[int]:
         """Seeds of the trials in `used`."""
         return [int(seed) for seed in self._column(REPLICATE_FIELD)]

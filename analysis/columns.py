@@ -159,7 +159,7 @@ def _perplexity(arm: Arm) -> str:
 
 def _best(arm: Arm) -> str:
     """The lowest test loss; with several seeds the mean of each seed's lowest and the range of their steps."""
-    if not arm.values("test_loss_best_step"):
+    if not arm.values("test_loss_best_step") or arm.tested_once:
         return MISSING
     return _measured(arm, f"{show_interval(arm.mean('test_loss_best'), 4)} @ {show_best_steps(arm)}")
 

@@ -83,7 +83,7 @@ def arm_styles(arms: list[Arm]) -> dict[str, Style]:
 
 
 def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[str, Style]) -> Drawing | None:
-    """Train and test loss of a table's arms against the step.
+    """Train and test loss of a table's arms against the step; validation loss where test loss was taken once.
 
     Args:
         table: the arms to draw.
@@ -97,6 +97,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     if not arms:
         return None
     ranked = sorted(arms, key=lambda arm: arm.mean("test_loss_best").estimate)
+    held_out = "validation_loss" if all(arm.tested_once for arm in arms) else "test_loss"
     named = {arm.label for arm in ranked[:NAMED_ARMS]}
     with matplotlib.rc_context(STYLE):
         figure = Figure(
@@ -104,7 +105,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
         )
         panels = figure.subplots(1, 2, sharex=True)
         cut = False
-        for axes, metric in zip(panels, ("train_loss", "test_loss"), strict=True):
+        for axes, metric in zip(panels, ("train_loss", held_out), strict=True):
             for arm in arms:
                 _draw_curve(axes, arm, curves, metric, styles[arm.label] if arm.label in named else None)
             axes.set(
@@ -115,7 +116,8 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
         handles, labels = panels[1].get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(4, len(unique)))
-    caption = f"{table.title}: train and test loss in nats per token. A dot marks the lowest test loss of each arm."
+    name = held_out.replace("_", " ")
+    caption = f"{table.title}: train and {name} in nats per token. A dot marks the lowest {name} of each arm."
     if any(arm.outcome == DIVERGED for arm in arms):
         caption += " A cross marks the last finite loss of an arm that diverged."
     if cut:
@@ -205,7 +207,7 @@ def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: 
     axes.plot(steps, mean, color=colour, linestyle=dash, linewidth=1.8, label=label, zorder=3 if style else 1)
     finite = mean.map(math.isfinite).to_numpy()
     steps, losses = steps[finite], mean.to_numpy()[finite]
-    if metric == "test_loss" and style and len(losses):
+    if metric != "train_loss" and style and len(losses):
         axes.plot(steps[losses.argmin()], losses.min(), "o", color=colour, markersize=5, zorder=4)
     if arm.outcome == DIVERGED and style and len(losses):
         axes.plot(steps[-1], losses[-1], "X", color=colour, markersize=8, zorder=5)

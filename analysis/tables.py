@@ -163,6 +163,8 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
             "would move a loss, so such losses carry no interval."
         )
     notes.append(LOSS_NOTE)
+    if any(arm.tested_once for arm in arms):
+        notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
     if len({windows(arm) for arm in arms}) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."
