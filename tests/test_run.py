@@ -171,7 +171,7 @@ def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
     assert list(experiment.glob("*/checkpoint.pt"))
 
 
-def test_optuna_searches_conditionally_and_a_resumed_search_tells_what_it_knows(
+def test_optuna_searches_conditionally_with_each_seed_and_a_resumed_search_tells_what_it_knows(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:
     space = [
@@ -179,21 +179,23 @@ def test_optuna_searches_conditionally_and_a_resumed_search_tells_what_it_knows(
         {"method": "lora", "rank": [1, 2], "optimizer": "sgd", "lr": {"low": 1e-3, "high": 1e-1, "log": True}},
     ]
     experiment = tmp_path / "experiment"
-    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3, metric="reward_mean")
+    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=2, seeds=2, metric="reward_mean")
     first = run(environment, spec, "--output", experiment)
     assert first.returncode == 0, first.stderr
-    assert "3 finished" in first.stdout
+    assert "4 finished" in first.stdout
     before = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
     configs = [json.loads(content)["config"] for content in before.values()]
-    assert len(before) == 3
+    assert len(before) == 4
     assert all((c["rank"] is None) == (c["method"] == "full") for c in configs)
+    by_config = {c["lr"]: sorted(d["seed"] for d in configs if d["lr"] == c["lr"]) for c in configs}
+    assert list(by_config.values()) == [[0, 1], [0, 1]]
 
     content = yaml.safe_load((experiment / SPEC_FILE).read_text())
-    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**content, "trials": 4}))
+    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**content, "trials": 3}))
     more = run(environment, "--resume", experiment)
     assert more.returncode == 0, more.stderr
     after = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
-    assert len(after) == 4
+    assert len(after) == 6
     assert before.items() <= after.items()
 
 
