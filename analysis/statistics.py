@@ -114,14 +114,16 @@ def mean_test(differences: Sequence[float] | Values) -> Test:
     """Student's t test of "the mean is zero".
 
     Args:
-        differences: independent values, at least two.
+        differences: independent values, at least one.
 
     Returns:
-        The mean, its t interval and p-value.
+        The mean, its t interval and p-value; of one value the mean alone.
 
     Source: Student, "The probable error of a mean", Biometrika 6 (1908), as in SciPy.
     """
     values = np.asarray(differences, dtype=float)
+    if len(values) == 1:
+        return Test(float(values[0]), math.nan, math.nan, math.nan)
     if _constant(values):
         return _without_spread(float(values.mean()))
     result = stats.ttest_1samp(values, 0.0)
