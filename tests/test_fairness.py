@@ -160,6 +160,9 @@ def test_windows_per_pass_touch_the_losses_only_under_dropout() -> None:
         (confound,) = ledger_of(results).confounds
         assert confound.startswith("windows per forward pass: 8 (lora r1 adamw), 2 (lora r10 adamw)")
         assert confound.endswith("speed and memory alone") == alone
+        asked = sweep_of({**LOW, "dropout": dropout}, {**HIGH, "dropout": dropout, "micro_batch": 2})
+        (micro_batch,) = [one for one in ledger_of(asked).confounds if one.startswith("micro_batch")]
+        assert micro_batch.endswith("speed and memory alone") == alone
 
 
 def grid(*pairs: tuple[float, float], arms: tuple[Config, ...] = (LOW, HIGH)) -> list[Config]:
