@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.arms import Arm
 from analysis.columns import MISSING, show_interval
 from analysis.comparisons import WINDOW_FIELDS
+from analysis.phrases import holm_adjusted
 from analysis.results import show_field
 from analysis.statistics import ALPHA, Interval, holm, mean_test
 from analysis.tables import DEPENDENT_FIELDS, varying_fields
@@ -33,7 +34,8 @@ class Effect(NamedTuple):
         trial_pairs: pairs of trials of the same seed.
         units: independent values that the interval is over: the contexts, or where there is one, its seeds.
         test_loss: mean difference of last test loss, `high` minus `low`, in nats/token, with its 95 % t interval.
-        p_value: of the paired t test over the units, adjusted by Holm's method for all effects; NaN where untested.
+        p_value: of the paired t test over the units, adjusted by Holm's method for all effects and for
+            the looks at the data; NaN where untested.
         win_rate: the same difference of the win rate; NaN without rewards.
         reward_margin: the same difference of the mean reward margin; NaN without rewards.
     """
@@ -61,7 +63,7 @@ class Effect(NamedTuple):
         return f"{self.units} {noun}{'' if self.units == 1 else 's'}"
 
 
-def matched_effects(arms: list[Arm], ignored: Collection[str] = ()) -> list[Effect]:
+def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int = 1) -> list[Effect]:
     """Compare the levels of each factor over pairs of arms that differ in that factor alone.
 
     A pair agrees in every other field that both arms have and in the seed; what belongs to a method or an optimizer
@@ -71,6 +73,7 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = ()) -> list[Effe
     Args:
         arms: finished arms.
         ignored: fields that need not agree and are no factor, as those tuned for each arm.
+        looks: see `comparisons.looks_at`.
 
     Returns:
         The effects by factor in the order of the config. Of a factor with numbers, each level is compared with the
@@ -92,7 +95,7 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = ()) -> list[Effe
                     *(_difference(win_rate.values)[0], _difference(margin.values)[0]),
                 )
             )
-    adjusted = holm([effect.p_value for effect in effects])
+    adjusted = holm([effect.p_value for effect in effects], looks)
     made = [effect._replace(p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
     return sorted(made, key=lambda effect: names.index(effect.factor))
 
@@ -120,13 +123,16 @@ def show_effects(effects: list[Effect]) -> pd.DataFrame:
     return frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
 
 
-def describe_effects(effects: list[Effect], arms: list[Arm], ignored: Collection[str] = ()) -> list[str]:
+def describe_effects(
+    effects: list[Effect], arms: list[Arm], ignored: Collection[str] = (), looks: int = 1
+) -> list[str]:
     """What the table of effects means, and which factors it cannot speak of.
 
     Args:
         effects: what `matched_effects` returned.
         arms: the finished arms that it was given.
         ignored: as it was given.
+        looks: as it was given.
 
     Returns:
         Sentences.
@@ -142,8 +148,8 @@ def describe_effects(effects: list[Effect], arms: list[Arm], ignored: Collection
     if any(effect.test_loss.known for effect in effects):
         notes.append(
             "Brackets hold plain 95 % intervals of Student's t over the means of the contexts, or over the seeds where "
-            "there is one context; p is of the paired t test over the same values, adjusted for all rows by Holm's "
-            "method."
+            "there is one context; p is of the paired t test over the same values, "
+            f"{holm_adjusted(sum(effect.p_value == effect.p_value for effect in effects), 'row', looks)}."
         )
     if any(not effect.test_loss.known for effect in effects):
         notes.append(

@@ -101,7 +101,7 @@ def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
     fields = dict.fromkeys((*(name for row in rows for name in row.config), *ALWAYS_ASKED))
     passed_over = _passed_over(rows, factor)
     for name in (name for name in fields if name not in passed_over):
-        checks.make(name, [_config_values(row, name) for row in rows], COSTS_ALONE if name in COST_FIELDS else "")
+        checks.make(name, [_config_values(row, name) for row in rows], _reach(name, rows))
     crossed = [name for name in fields if name not in (*passed_over, *COST_FIELDS)]
     checks.combinations(crossed)
     known = {name for row in rows for name in row.facts}
@@ -208,9 +208,10 @@ def _passed_over(rows: Sequence[LedgerRow], factor: str | None) -> set[str]:
 
 
 def _reach(name: str, rows: Sequence[LedgerRow]) -> str:
-    """Which columns a difference in a fact touches. Under dropout each pass draws its own masks."""
+    """Which columns a difference touches. Under dropout each pass draws its own masks."""
     dropout = any((row.config.get("dropout") or 0) > 0 for row in rows)
-    return COSTS_ALONE if name in COST_FACTS and not (name == "windows_per_pass" and dropout) else ""
+    masks = dropout and name in ("micro_batch", "windows_per_pass")
+    return COSTS_ALONE if name in (*COST_FIELDS, *COST_FACTS) and not masks else ""
 
 
 def _unknown_code(rows: Sequence[LedgerRow]) -> list[str]:

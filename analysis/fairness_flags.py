@@ -62,27 +62,34 @@ def which(labels: Sequence[str], rows: Rows) -> str:
 
 
 def shared_rate(rows: Rows) -> list[str]:
-    """One learning rate for full fine-tuning and for LoRA, tuned for neither."""
-    methods = {
-        method: [row for row in rows if row.config.get("method") == method and "lr" not in row.tuned]
-        for method in ("full", "lora")
-    }
-    rates = [{row.config.get("lr") for row in found} for found in methods.values()]
-    if not all(methods.values()) or rates[0] != rates[1] or len(rates[0]) != 1 or None in rates[0]:
-        return []
-    full, lora = (named(row.label for row in found) for found in methods.values())
-    return [
-        f"Full fine-tuning ({full}) and LoRA ({lora}) share one learning rate, {show(rates[0].pop())}. {RATE_RATIO}."
-    ]
+    """One learning rate for full fine-tuning and for LoRA under the same optimizer, tuned for neither."""
+    sentences = []
+    untuned = [row for row in rows if "lr" not in row.tuned]
+    for optimizer in dict.fromkeys(row.config.get("optimizer") for row in untuned):
+        mine = [row for row in untuned if row.config.get("optimizer") == optimizer]
+        full, lora = ([row for row in mine if row.config.get("method") == method] for method in ("full", "lora"))
+        rates = {row.config.get("lr") for row in (*full, *lora)}
+        if full and lora and len(rates) == 1 and None not in rates:
+            first, second = (named(row.label for row in found) for found in (full, lora))
+            sentences.append(
+                f"Full fine-tuning ({first}) and LoRA ({second}) share one learning rate, {show(rates.pop())}. "
+                f"{RATE_RATIO}."
+            )
+    return sentences
 
 
 def rank_and_scaling(rows: Rows) -> list[str]:
     """A scaling of the adapters that changes with their rank."""
-    scalings = {row.config["rank"]: row.adapter_scaling for row in rows if row.adapter_scaling is not None}
+    scalings: dict[int, set[float]] = {}
+    for row in rows:
+        if row.adapter_scaling is not None:
+            scalings.setdefault(row.config["rank"], set()).add(row.adapter_scaling)
     rules = {str(row.config.get("scaling") or "alpha/r") for row in rows if row.adapter_scaling is not None}
-    if len(set(scalings.values())) < 2:
+    if len({frozenset(found) for found in scalings.values()}) < 2:
         return []
-    each = ", ".join(f"{show(scaling)} at rank {rank}" for rank, scaling in sorted(scalings.items()))
+    each = ", ".join(
+        f"{' and '.join(map(show, sorted(found)))} at rank {rank}" for rank, found in sorted(scalings.items())
+    )
     tuned = all("lr" in row.tuned for row in rows if row.adapter_scaling is not None)
     eased = " That each row has its own tuned learning rate makes up for part of it." if tuned else ""
     return [

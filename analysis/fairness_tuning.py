@@ -1,8 +1,8 @@
 """What a fairness ledger flags of how the values in a table were chosen: edges of ranges, unequal numbers of trials."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
-from analysis.ledger_rows import LedgerRow
+from analysis.ledger_rows import COST_FIELDS, LedgerRow
 from analysis.ledger_words import by_value, show
 from analysis.outcomes import NOT_STARTED, REPEATED
 
@@ -21,11 +21,11 @@ def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
 
 
 def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
-    """Unequal numbers of tuning trials per row, or of learning rates tried per level of the factor.
+    """Unequal numbers of tuning trials per row, or of learning rates tried for a setting of all other fields.
 
     Args:
         rows: the rows of a table.
-        factor: the field that it compares; without one only tuning trials are counted.
+        factor: the field that it compares: numbers of learning rates are told by its levels; without one by rows.
     """
     counts = {row.label: (max((tried.trials for tried in row.tuned.values()), default=0),) for row in rows}
     if any(count != (0,) for count in counts.values()):
@@ -33,15 +33,28 @@ def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
         return (
             [f"Unequal numbers of tuning trials, which favours the most tuned: {by_value(counts)}."] if unequal else []
         )
-    levels: dict[Hashable, set[float]] = {}
+    rates: dict[str, set[float]] = {}
+    members: dict[str, list[LedgerRow]] = {}
     for row in rows:
         if isinstance(row.config.get("lr"), (int, float)) and row.fact("outcome") not in (NOT_STARTED, REPEATED):
-            levels.setdefault(row.config.get(factor or ""), set()).add(row.config["lr"])
-    tried = {_level(level, factor): (len(rates),) for level, rates in levels.items()}
-    if not factor or factor == "lr" or len(set(tried.values())) < 2:
+            setting = _setting(row)
+            rates.setdefault(setting, set()).add(row.config["lr"])
+            members.setdefault(setting, []).append(row)
+    tried: dict[str, set[int]] = {}
+    for setting, found in members.items():
+        for row in found:
+            name = _level(row.config.get(factor), factor) if factor else row.label
+            tried.setdefault(name, set()).add(len(rates[setting]))
+    numbers = {name: tuple(sorted(found)) for name, found in tried.items()}
+    if factor == "lr" or len(set(numbers.values())) < 2:
         return []
-    return [f"Unequal numbers of learning rates tried, which favours the most tuned: {by_value(tried)}."]
+    return [f"Unequal numbers of learning rates tried, which favours the most tuned: {by_value(numbers)}."]
 
 
-def _level(level: Hashable, factor: str | None) -> str:
+def _setting(row: LedgerRow) -> str:
+    """What rows share that differ in their learning rate, and in what it costs, alone."""
+    return repr(sorted((name, value) for name, value in row.config.items() if name not in ("lr", *COST_FIELDS)))
+
+
+def _level(level: object, factor: str) -> str:
     return f"no {factor}" if level is None else f"{factor} {show(level)}"

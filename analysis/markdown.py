@@ -70,13 +70,13 @@ def _image(content: Content, name: str) -> list[str]:
 
 
 def _ledger(ledger: Ledger, factor: str | None) -> list[str]:
-    """Confounds and flags; what else was checked is on the page."""
+    """Confounds, flags and remarks; what else was checked is on the page."""
     parts = []
     if ledger.confounds:
-        parts += [f"**Not the same at every level of {factor}:**", _list(ledger.confounds)]
+        parts += [f"**Confounds, not the same at every level of {factor}:**", _list(ledger.confounds)]
     if ledger.flags:
         parts += ["**To be read with care:**", _list(ledger.flags)]
-    return parts
+    return [*parts, *map(_text, ledger.remarks)]
 
 
 def _list(entries: Sequence[str]) -> str:

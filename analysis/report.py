@@ -141,10 +141,9 @@ def print_tables(report: Report, console: Console) -> None:
             printed.add_row(*(Text(str(cell)) for cell in row))
         console.print(printed)
         ledger = report.ledgers[table.anchor]
-        for confound in ledger.confounds:
-            console.print(Text.assemble(("confound: ", "bold yellow"), confound))
-        for flag in ledger.flags:
-            console.print(Text.assemble(("flag: ", "bold yellow"), flag))
+        for word, entries in (("confound", ledger.confounds), ("flag", ledger.flags), ("remark", ledger.remarks)):
+            for entry in entries:
+                console.print(Text.assemble((f"{word}: ", "bold" if word == "remark" else "bold yellow"), entry))
         left_out = len(table.frame.columns) - len(names)
         console.print(Text(f"(the report has {left_out} more columns)\n" if left_out else "", style="dim"))
     for finding in report.findings:

@@ -41,7 +41,8 @@ class Interval(NamedTuple):
 class Test(NamedTuple):
     """A difference, the limits of its 95 % interval, and the two-sided p-value of "it is zero".
 
-    Limits and p-value are NaN where the data show no spread to judge the difference by.
+    Limits are NaN where the data show no spread to judge the difference by, and so is the p-value unless there is no
+    difference either: it is 1 then, since values that are equal throughout cannot be told apart.
     """
 
     estimate: float
@@ -113,16 +114,18 @@ def mean_test(differences: Sequence[float] | Values) -> Test:
     """Student's t test of "the mean is zero".
 
     Args:
-        differences: independent values, at least two.
+        differences: independent values, at least one.
 
     Returns:
-        The mean, its t interval and p-value.
+        The mean, its t interval and p-value; of one value the mean alone.
 
     Source: Student, "The probable error of a mean", Biometrika 6 (1908), as in SciPy.
     """
     values = np.asarray(differences, dtype=float)
+    if len(values) == 1:
+        return Test(float(values[0]), math.nan, math.nan, math.nan)
     if _constant(values):
-        return Test(float(values.mean()), math.nan, math.nan, math.nan)
+        return _without_spread(float(values.mean()))
     result = stats.ttest_1samp(values, 0.0)
     low, high = result.confidence_interval(LEVEL)
     return Test(float(values.mean()), float(low), float(high), float(result.pvalue))
@@ -144,7 +147,7 @@ def welch_test(a: Sequence[float] | Values, b: Sequence[float] | Values) -> Test
     left, right = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     difference = float(left.mean() - right.mean())
     if _constant(left) and _constant(right):
-        return Test(difference, math.nan, math.nan, math.nan)
+        return _without_spread(difference)
     result = stats.ttest_ind(left, right, equal_var=False)
     low, high = result.confidence_interval(LEVEL)
     return Test(difference, float(low), float(high), float(result.pvalue))
@@ -182,7 +185,7 @@ def crossed_test(differences: Values) -> Test:
     of_cases = max(ms_case - ms_rest, 0.0)
     noise = ms_seed + of_cases
     if _constant(table) or noise == 0.0:
-        return Test(mean, math.nan, math.nan, math.nan)
+        return _without_spread(mean)
     error = math.sqrt(noise / (seeds * cases))
 
     def critical(log_p: float) -> float:
@@ -215,7 +218,7 @@ def bootstrap_test(differences: Sequence[float] | Values, resamples: int = RESAM
     values = np.asarray(differences, dtype=float)
     n, mean = len(values), float(values.mean())
     if _constant(values):
-        return Test(mean, math.nan, math.nan, math.nan)
+        return _without_spread(mean)
     error = float(values.std(ddof=1)) / math.sqrt(n)
     counts = _resample_counts(n, resamples)
     centred = values - mean
@@ -232,6 +235,10 @@ def bootstrap_test(differences: Sequence[float] | Values, resamples: int = RESAM
 def _resample_counts(n: int, resamples: int) -> Values:
     """(resamples, n) how often each resample draws each of n values."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+def _without_spread(difference: float) -> Test:
+    return Test(difference, math.nan, math.nan, math.nan if difference else 1.0)
 
 
 def _constant(values: Values) -> bool:

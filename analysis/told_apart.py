@@ -19,6 +19,10 @@ PAIRED_SEEDS = "paired t test over common seeds"
 PAIRED_WINDOWS = "paired t test over windows"
 WELCH = "Welch's t test over seeds of which fewer than two are common"
 
+ROUNDING = 1e-5
+"""Share of a loss: arms that lie no further apart in any seed and window count as equal. Another order of additions, as
+another micro-batch brings, moves losses so far, and a test over windows would take that for a difference of models."""
+
 
 class LossDifference(NamedTuple):
     """How far two arms lie apart in test loss.
@@ -56,14 +60,17 @@ def loss_difference(a: SeedLosses, b: SeedLosses) -> LossDifference | None:
         return None
     windows = 0 if len(lengths) > 1 or lengths <= {1} else lengths.pop()
     if len(common) > 1:
-        differences = np.array([a[s] - b[s] if windows else [a[s].mean() - b[s].mean()] for s in common])
+        left, right = (np.array([one[s] if windows else [one[s].mean()] for s in common]) for one in (a, b))
+        differences = _beyond_rounding(left, right)
         method = CROSSED if windows else PAIRED_SEEDS
         return LossDifference(crossed_test(differences), method, len(common), windows, True)
     if min(len(a), len(b)) > 1:
         means = ([float(losses[seed].mean()) for seed in losses] for losses in (a, b))
         return LossDifference(welch_test(*means), WELCH, len(common) or min(len(a), len(b)), 0, True)
     if common and windows:
-        return LossDifference(mean_test(a[common[0]] - b[common[0]]), PAIRED_WINDOWS, 1, windows, False)
+        return LossDifference(
+            mean_test(_beyond_rounding(a[common[0]], b[common[0]])), PAIRED_WINDOWS, 1, windows, False
+        )
     return None
 
 
@@ -105,6 +112,12 @@ def tied_with_leader(losses: Mapping[str, SeedLosses], looks: int) -> set[str]:
     differences = adjusted_differences(losses, list(combinations(losses, 2)), looks)
     told = {pair for pair, difference in differences.items() if difference.test.p_value < ALPHA}
     return {label for label in losses if not {(leader, label), (label, leader)} & told}
+
+
+def _beyond_rounding(left: Values, right: Values) -> Values:
+    """Differences of losses; zeros where rounding may explain them all."""
+    differences = left - right
+    return differences if np.any(np.abs(differences) > ROUNDING * np.abs(left)) else np.zeros_like(differences)
 
 
 def mean_loss(losses: SeedLosses) -> float:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.arms import Arm, collect
 from analysis.columns import MISSING, show_interval
+from analysis.comparisons import looks_at
 from analysis.effects import Effect, describe_effects, matched_effects, show_effects, show_p
 from analysis.importance import Importance, share_of_variance
 from analysis.outcomes import FINISHED
@@ -65,7 +66,8 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
     if len(finished) < 2:
         return None
     tuned = tuned_fields(results.spec)
-    effects = matched_effects(finished, tuned)
+    looks = looks_at(results.spec)
+    effects = matched_effects(finished, tuned, looks)
     shares = _shares(finished, tuned)
     tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
     if tried:
@@ -79,7 +81,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
         costs=show_costs(made, metric) if metric else pd.DataFrame(),
         notes=[
             *([f"{lost} of {len(arms)} arms did not finish and are left out, diverged ones too."] if lost else []),
-            *describe_effects(effects, finished, tuned),
+            *describe_effects(effects, finished, tuned, looks),
             *(share.note for share in shares),
             *_tuning_notes(tuned, bool(tried)),
             *_cost_notes(finished, made, metric),

@@ -102,6 +102,9 @@ def test_p_values_are_of_the_paired_t_test_and_adjusted_for_the_number_of_rows()
     adjusted = [effect.p_value for effect in effects_of(results).values()]
     assert adjusted == pytest.approx(holm(raw))
     assert adjusted != pytest.approx(raw)
+    looked_at = matched_effects(collect(results), looks=3)  # as seeds were added
+    assert [effect.p_value for effect in looked_at] == pytest.approx(holm(raw, 3))
+    assert "multiplied by 3 looks at the data" in " ".join(describe_effects(looked_at, collect(results), looks=3))
 
 
 def test_rewards_stand_beside_losses_where_there_are_any() -> None:

@@ -160,6 +160,9 @@ def test_windows_per_pass_touch_the_losses_only_under_dropout() -> None:
         (confound,) = ledger_of(results).confounds
         assert confound.startswith("windows per forward pass: 8 (lora r1 adamw), 2 (lora r10 adamw)")
         assert confound.endswith("speed and memory alone") == alone
+        asked = sweep_of({**LOW, "dropout": dropout}, {**HIGH, "dropout": dropout, "micro_batch": 2})
+        (micro_batch,) = [one for one in ledger_of(asked).confounds if one.startswith("micro_batch")]
+        assert micro_batch.endswith("speed and memory alone") == alone
 
 
 def grid(*pairs: tuple[float, float], arms: tuple[Config, ...] = (LOW, HIGH)) -> list[Config]:
@@ -231,6 +234,12 @@ def test_learning_rate_shared_by_full_and_lora_is_flagged() -> None:
     assert not flags_with(sweep_of({**FULL, "lr": 1e-4}, LOW, HIGH), "share one learning rate")
 
 
+def test_learning_rate_shared_under_one_optimizer_is_flagged_beside_other_rates_of_another() -> None:
+    others = [{**LOW, "optimizer": "sgd", "lr": lr} for lr in (1e-2, 1e-1)]
+    (flag,) = flags_with(sweep_of(FULL, LOW, *others), "share one learning rate", None)
+    assert "(full adamw) and LoRA (lora r1 adamw) share one learning rate, 0.001" in flag
+
+
 def test_scaling_that_changes_with_the_rank_is_flagged_with_its_values() -> None:
     (flag,) = flags_with(sweep_of(LOW, {**HIGH, "alpha": 2.0}), "Rank and scaling")
     assert "alpha/r is 2 at rank 1, 0.2 at rank 10" in flag
@@ -238,6 +247,13 @@ def test_scaling_that_changes_with_the_rank_is_flagged_with_its_values() -> None
     (flag,) = flags_with(sweep_of(*roots), "Rank and scaling")
     assert "alpha/sqrt(r) is 2 at rank 1, 0.632 at rank 10" in flag  # 2 / sqrt(10)
     assert not flags_with(sweep_of(LOW, HIGH), "Rank and scaling")
+
+
+def test_same_scalings_at_every_rank_are_not_flagged_whatever_their_order() -> None:
+    crossed = [{**LOW, "alpha": 1.0}, {**LOW, "alpha": 2.0}, {**HIGH, "alpha": 20.0}, {**HIGH, "alpha": 10.0}]
+    assert not flags_with(sweep_of(*crossed), "Rank and scaling")
+    (flag,) = flags_with(sweep_of(*crossed[:3]), "Rank and scaling")
+    assert "is 1 and 2 at rank 1, 2 at rank 10" in flag
 
 
 def test_best_rate_at_an_end_of_the_grid_is_flagged() -> None:
@@ -255,6 +271,14 @@ def test_unequal_numbers_of_rates_tried_are_flagged_and_a_diverged_one_counts() 
     assert flag.endswith("2 (rank 1), 1 (rank 10).")
     diverged = [{**HIGH, "lr": 1e-4}, {**HIGH, "lr": 1e-3, "outcome": "diverged"}]
     assert not flags_with(sweep_of(*rates, *diverged), "Unequal numbers of learning rates")
+
+
+def test_numbers_of_rates_are_those_of_each_setting_with_or_without_a_factor() -> None:
+    sgd = {**LOW, "optimizer": "sgd", "lr": 1e-1}
+    assert not flags_with(sweep_of(LOW, sgd, HIGH), "Unequal numbers of learning rates")  # one each
+    rates = [{**LOW, "lr": lr} for lr in (1e-4, 1e-3)]
+    (flag,) = flags_with(sweep_of(*rates, HIGH), "Unequal numbers of learning rates", None)
+    assert flag.endswith("2 (lora r1 adamw lr=0.0001, lora r1 adamw lr=0.001), 1 (lora r10 adamw).")
 
 
 TUNED = {"evaluate_on": "validation, then test"}

@@ -47,6 +47,16 @@ def test_more_than_26_arms_that_all_differ_have_letters_of_their_own() -> None:
     assert (letters["25"], letters["26"], letters["27"]) == ("z", "a1", "b1")
 
 
+def test_arms_of_equal_losses_share_a_letter() -> None:
+    results = synthetic.with_window_losses(
+        synthetic.in_memory(*({"test_every": every, "seed": seed} for every in (10, 20) for seed in (1, 2)))
+    )
+    first = results.window_losses[results.window_losses["trial"] == "trial-0"]["test_loss"].to_numpy()
+    results.window_losses["test_loss"] = np.tile(first, 4)
+    table = table_of(results)
+    assert list(table.frame[LETTERS]) == ["a", "a"]
+
+
 def three_seeds(*changes: dict[str, object]) -> Results:
     made = [{**change, "seed": seed} for change in changes for seed in (1, 2, 3)]
     results = synthetic.in_memory(*made)

@@ -261,6 +261,18 @@ def test_printed_tables_fit_the_terminal(built: report.Report, width: int) -> No
     assert any(line.startswith("lora r100 adamw ") and "1.9700" in line for line in lines)
 
 
+def test_table_without_a_factor_still_says_everywhere_in_what_its_rows_differ(experiment: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(experiment, tmp_path / "study", ignore=shutil.ignore_patterns("report"))
+    (copied / "spec.yaml").write_text("name: study\n")
+    built = report.build(copied)
+    stream = io.StringIO()
+    report.print_tables(built, Console(file=stream, width=10_000))
+    said = "The rows differ in method: full (full adamw), lora ("
+    assert said in stream.getvalue()
+    assert said in built.markdown.read_text(encoding="utf-8")
+    assert said in built.html.read_text(encoding="utf-8").partition("<details>")[0]
+
+
 def test_command_line_takes_a_relative_path(
     experiment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

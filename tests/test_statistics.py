@@ -74,6 +74,14 @@ def test_crossed_test_is_a_paired_t_test_where_one_sample_alone_varies() -> None
     assert math.isnan(crossed_test(np.full((2, 3), 0.1)).p_value)
 
 
+def test_values_that_are_equal_throughout_cannot_be_told_apart() -> None:
+    none, equal = np.zeros((3, 4)), [2.0, 2.0]
+    found = [mean_test(none[0]), crossed_test(none), bootstrap_test(none[0]), statistics.welch_test(equal, equal)]
+    assert [(one.estimate, one.p_value) for one in found] == [(0.0, 1.0)] * 4
+    assert math.isnan(mean_test([0.0]).p_value)  # one value alone is no sample
+    assert all(math.isnan(one.low) for one in found)  # how far the next seed would fall is not known for it
+
+
 def test_certainty_beyond_any_number_stays_a_number() -> None:
     rng = np.random.default_rng(1)
     assert crossed_test(1e6 + rng.normal(size=(8, 200))).p_value == pytest.approx(statistics.SMALLEST_P)

@@ -56,6 +56,16 @@ def test_one_common_seed_compares_trained_models_by_their_windows_and_no_arms() 
     assert found.test.p_value == pytest.approx(stats.ttest_rel(a[0], b[0]).pvalue)
 
 
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_losses_that_rounding_moved_apart_are_no_difference(seeds: tuple[int, ...]) -> None:
+    first = arm(*seeds)
+    second = {seed: losses + 1e-6 * (1 + np.arange(20) % 2) for seed, losses in first.items()}
+    assert stats.ttest_rel(first[0], second[0]).pvalue < 1e-6
+    found = loss_difference(first, second)
+    assert found is not None
+    assert (found.test.estimate, found.test.p_value) == (0.0, 1.0)
+
+
 def test_seeds_that_are_not_common_are_compared_by_welch() -> None:
     a, b = arm(0, 1, 2), arm(2, 3, 4)
     found = loss_difference(a, b)
