@@ -17,6 +17,7 @@ from analysis.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
 from analysis.phrases import join
 from analysis.results import Results, show_field
 from analysis.tables import ComparisonTable
+from analysis.tuning import describe_tuning
 from sweep.names import PEAK_SOURCE
 
 
@@ -63,12 +64,19 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
 
 
 def _basis(results: Results, arms: list[Arm]) -> list[str]:
+    tuning = describe_tuning(results)
+    if results.trials.empty and tuning:
+        tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == FINISHED).sum())
+        return [f"No arm has a final trial yet: {chosen_by} of {tried} tuning trials finished."]
     if results.trials.empty:
         return ["The sweep has no trials, so it shows nothing."]
     counts = results.trials["outcome"].value_counts()
     finished = int(counts.get(FINISHED, 0))
     others = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != FINISHED)
     first = f"{finished} of {len(results.trials)} trials finished" + (f" ({others})." if others else ".")
+    if tuning and tuning.without_choice:
+        whose = "its" if len(tuning.without_choice) == 1 else "their"
+        first += f" In no table, since none of {whose} tuning trials has finished: {join(tuning.without_choice)}."
     if not finished:
         return [first, "Without a finished trial there is nothing to compare."]
     done = [arm for arm in arms if arm.outcome == FINISHED]

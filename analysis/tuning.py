@@ -14,6 +14,8 @@ from analysis.outcomes import FINISHED, finite
 from analysis.results import REPLICATE_FIELD, Results, arm_key, label_arms, show_field
 from analysis.what_mattered import tuned_fields
 
+NOTHING_CHOSEN = f"{MISSING} (none finished)"
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -22,10 +24,12 @@ class Tuning:
     Attributes:
         frame: printable strings, one row per arm.
         notes: what its numbers mean.
+        without_choice: labels of the arms of which no tuning trial has finished.
     """
 
     frame: pd.DataFrame
     notes: list[str]
+    without_choice: list[str]
 
 
 def describe_tuning(results: Results) -> Tuning | None:
@@ -47,14 +51,16 @@ def describe_tuning(results: Results) -> Tuning | None:
     groups = results.tuning.groupby(results.tuning["trial"].map(lambda name: arm_key(_named(arms[name]))), sort=False)
     rows = [_row(labels.get(str(key), "unknown config"), trials, fields) for key, trials in groups]
     seeds = sorted({str(config[REPLICATE_FIELD]) for config in configs.values() if REPLICATE_FIELD in config})
+    frame = pd.DataFrame(rows, dtype=str)
     return Tuning(
-        pd.DataFrame(rows, dtype=str),
+        frame,
         [
             "Every trial of this table was evaluated on validation windows, which are held out from train: neither "
             "test windows nor prompts had a part in a choice. Loss is the mean over these windows after the last "
             f"step, of one trial each (seed {', '.join(seeds)}, which no arm of the tables has). A choice at an end "
             "of the range may have a better one beyond it."
         ],
+        list(frame.loc[frame["chosen"] == NOTHING_CHOSEN, "arm"]),
     )
 
 
@@ -74,7 +80,7 @@ def _row(label: str, trials: pd.DataFrame, fields: list[str]) -> dict[str, str]:
         "arm": label,
         "tuning trials": str(len(tried)),
         f"{', '.join(fields)}: validation loss": "; ".join(cells),
-        "chosen": f"{_setting(chosen, fields)}{at_end}" if chosen else f"{MISSING} (none finished)",
+        "chosen": f"{_setting(chosen, fields)}{at_end}" if chosen else NOTHING_CHOSEN,
     }
 
 

@@ -72,8 +72,7 @@ def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Ch
             of_chunk = targets[start : start + chunking.rows]
             logits = buffer[: len(of_chunk)]
             _logits_into(logits, [x[start : start + chunking.rows] for x in xs], ws, vocabulary)
-            z = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
-            losses.append(z.logsumexp(1) - z.gather(1, of_chunk[:, None])[:, 0])
+            losses.append(_losses_and_softmax_(_at_least_fp32(logits), of_chunk[:, None]))
     return torch.cat(losses)
 
 
@@ -154,18 +153,28 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
 
 
 def _loss_and_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
-    """The summed cross-entropy of `logits` (rows, columns), which become its gradient: softmax minus one-hot.
-
-    With p = softmax(z), any column j has logsumexp(z) = z_j - log p_j. It is taken where z is largest: there p is at
-    least 1 / columns, so the loss is exact however small the target's own p.
-    """
-    p = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+    """The summed cross-entropy of `logits` (rows, columns), which become its gradient: softmax minus one-hot."""
+    p = _at_least_fp32(logits)
     tag("logits", p)
-    largest = p.amax(1)
-    at_target = p.gather(1, targets)[:, 0]
-    torch.softmax(p, 1, out=p)
-    loss = (largest - p.amax(1).log() - at_target).sum()
+    loss = _losses_and_softmax_(p, targets).sum()
     p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
     if p is not logits:
         logits.copy_(p)
     return loss
+
+
+def _at_least_fp32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
+
+
+def _losses_and_softmax_(z: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of each row of logits z (rows, columns), which become their softmax.
+
+    With p = softmax(z), any column j has logsumexp(z) = z_j - log p_j. It is taken where z is largest: there p is at
+    least 1 / columns, so the loss is exact however small the target's own p. Unlike `torch.logsumexp` this takes no
+    memory beside z.
+    """
+    largest = z.amax(1)
+    at_target = z.gather(1, targets)[:, 0]
+    torch.softmax(z, 1, out=z)
+    return largest - z.amax(1).log() - at_target

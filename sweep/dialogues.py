@@ -167,19 +167,16 @@ def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
     return paths
 
 
-def fingerprint(data: DataSources) -> str:
-    """Identify the content of all sources without parsing it.
+def fingerprint(sources: Sequence[SourceDigest]) -> str:
+    """Identify the content of all sources by their digests.
 
     Local files count by their bytes and suffix_of, wherever they lie; hub data by name, split and the fingerprint that
     `datasets` derives from the revision.
 
     Returns:
         64 hexadecimal digits.
-
-    Raises:
-        UserError: a source that doesn't exist or can't be read.
     """
-    parts = [(source.role, source.format or source.name, source.digest) for source in source_digests(data)]
+    parts = [(source.role, source.format or source.name, source.digest) for source in sources]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -13,7 +13,8 @@ from sweep.hardware import free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
 from sweep.packing import Packing, budget_on
 from sweep.search_space import least_trials
-from sweep.spec import AdaptiveSeeds, SweepSpec
+from sweep.seeds import AdaptiveSeeds
+from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.units import show_bytes
 

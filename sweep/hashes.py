@@ -11,7 +11,7 @@ from transformers import AutoConfig
 from sweep.code_version import CodeVersion
 from sweep.dialogues import SourceDigest
 from sweep.spec import RewardPart
-from sweep.tokens import _hub_tokenizer_files, _tokenizer_files, load_tokenizer
+from sweep.tokens import hub_tokenizer_files, load_tokenizer, tokenizer_files
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def hash_tokenizer(name: str) -> str:
     """Of a tokenizer's files in a local folder; of its serialised form for one on the hub."""
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _hash_files(_tokenizer_files(folder))
-    return hash_values(_hub_tokenizer_files(load_tokenizer(name), name))
+        return _hash_files(tokenizer_files(folder))
+    return hash_values(hub_tokenizer_files(load_tokenizer(name), name))
 
 
 def hash_file(path: Path) -> str:

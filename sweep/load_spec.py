@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import PROBLEM, UserError
-from sweep.spec import ADAPTIVE_TAG, LISTED_TAG, SweepSpec
+from sweep.seeds import ADAPTIVE_TAG, LISTED_TAG
+from sweep.spec import SweepSpec
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -187,7 +188,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == PROBLEM:  # found by looking at a whole part; the message begins with the key inside it
         return f"{key}.{message}" if location else prefix + message
     if first["type"] == "value_error":
-        return f"{key}: {message}" if str(value) in message else f"{key}: {value!r}: {message}"
+        return f"{key}: {message}" if message.startswith((str(value), repr(value))) else f"{key}: {value!r}: {message}"
     return f"{key}: {value!r} is not accepted; accepted: {message.split(', unable')[0]}"
 
 

@@ -18,7 +18,7 @@ from model.memory import weight_bytes
 from sweep.base_shape import check_trials, planned_shape, read_config, read_shape
 from sweep.code_version import code_version
 from sweep.demo.assets import DemoAssets, demo_assets
-from sweep.dialogues import DataSources, source_digests
+from sweep.dialogues import DataSources
 from sweep.errors import UserError
 from sweep.hashes import Provenance, hash_values, input_hashes, name_sources
 from sweep.inputs import SweepInputs
@@ -57,9 +57,8 @@ def prepare(
     config = read_shape(base_model, "model.name")
     _check_model(config, candidates, len(tokenizer), base_model)
     _check_weights(base_model)
-    sources = data_sources(spec, assets)
     tokens = prepare_tokens(
-        sources,
+        data_sources(spec, assets),
         tokenizer_name,
         cache_dir / "tokens",
         say,
@@ -93,7 +92,7 @@ def prepare(
         cpus=spec.resources.cpu,
         packing=Packing(Device("cpu"), judging, spec.memory.limit),
         checkpoint_seconds=spec.checkpoint_seconds,
-        provenance=Provenance(code_version(), hashes, name_sources(source_digests(sources))),
+        provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),
         began=time.time(),
     )
     return inputs, tokens

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from analysis.told_apart import tied_with_leader
 from sweep.search_space import enumerate_trials, tuning_trials
-from sweep.spec import AdaptiveSeeds, SweepSpec
+from sweep.seeds import AdaptiveSeeds
+from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 
 Losses = npt.NDArray[np.float64]

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from sweep.errors import UserError
 from sweep.load_spec import explain
-from sweep.spec import AdaptiveSeeds, SweepSpec
+from sweep.seeds import AdaptiveSeeds
+from sweep.spec import SweepSpec
 from sweep.trial import LORA_FIELDS, EvaluateOn, TrialConfig
 
 LIST_FIELDS = ("targets", "also_train", "betas")

@@ -6,20 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
-    Discriminator,
     Field,
     PositiveInt,
-    Tag,
     field_validator,
     model_validator,
 )
 
 from sweep.errors import UserError, problem
+from sweep.seeds import AdaptiveSeeds, Seed, Seeds
 from sweep.sources import source_files
+from sweep.spec_part import Part
 from sweep.trial import TrialConfig
 
 DEMO = "demo"
@@ -29,22 +27,6 @@ STUDY = "study"
 """Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
 
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
-
-
-class Part(BaseModel):
-    """A part of a spec: unknown keys are refused, values do not change, and files and folders become absolute paths."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_truth_values(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for key, value in values.items():
-                field = cls.model_fields.get(key)
-                if isinstance(value, bool) and field is not None and field.annotation is not bool:
-                    raise problem(key, f"{str(value).lower()} is not accepted here")  # pydantic would take 1
-        return values
 
 
 def _existing_folder(name: str) -> str:
@@ -79,7 +61,6 @@ def _existing_prompts(source: str) -> str:
 ModelFolder = Annotated[str, AfterValidator(_existing_folder)]
 DataSource = Annotated[str, AfterValidator(_existing_data)]
 ExcludeSource = Annotated[str, AfterValidator(_existing_files)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Metric = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
 PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
 
@@ -184,36 +165,11 @@ class MemoryPart(Part):
     limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; None: at its share")
 
 
-class AdaptiveSeeds(Part):
-    """Seeds 0 to `min` - 1 for every arm; then one more at a time, up to `max` in all, for arms tied with the leader.
-
-    `min` is 2 or more, since a single seed tells nothing of how far seeds differ.
-    """
-
-    min: int = Field(ge=2)
-    max: int = Field(ge=3)
-
-    @model_validator(mode="after")
-    def _a_range(self) -> "AdaptiveSeeds":
-        if self.max <= self.min:
-            raise problem("max", f"{self.max} is not more than min {self.min}")
-        return self
-
-
-def _seeds_tag(value: Any) -> str:
-    return ADAPTIVE_TAG if isinstance(value, dict | AdaptiveSeeds) else LISTED_TAG
-
-
-LISTED_TAG, ADAPTIVE_TAG = "<listed>", "<adaptive>"
-Listed = Annotated[tuple[Seed, ...], Field(min_length=1), Tag(LISTED_TAG)]
-Seeds = Annotated[Listed | Annotated[AdaptiveSeeds, Tag(ADAPTIVE_TAG)], Discriminator(_seeds_tag)]
-
-
 class Table(Part):
     """A comparison of the report: the arms that match `where`, told apart by `factor`."""
 
     title: str
-    where: dict[str, Any] = {}
+    where: dict[str, Any] = Field({}, description="fields of the arms and their values; empty: all arms")
     factor: str | None = None
 
     @field_validator("where")
@@ -271,11 +227,6 @@ class SweepSpec(Part):
     @classmethod
     def _one_branch(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: Any) -> Any:
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
     def first_seeds(self) -> tuple[int, ...]:

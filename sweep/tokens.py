@@ -15,8 +15,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,7 +24,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from sweep.dialogues import DataSources, Dialogues, fingerprint, load_sft, overlap
+from sweep.dialogues import DataSources, Dialogues, SourceDigest, fingerprint, load_sft, overlap, source_digests
 from sweep.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class TokenSet:
     """Where the tokens of a sweep lie, small enough to travel to every trial; see `sweep.windows` for opening them.
 
     `statistics` holds train_dialogues, test_dialogues, excluded_dialogues, overlap_exact, overlap_opening and
-    train_duplicates, explained at `dialogues.Overlap`, and validation_dialogues where some are held out.
+    train_duplicates, explained at `dialogues.Overlap`, and validation_dialogues where some are held out. `sources` are
+    the digests of what the tokens were made from.
     """
 
     train_path: Path
@@ -56,6 +57,7 @@ class TokenSet:
     statistics: dict[str, int]
     validation_path: Path | None = None
     validation_tokens: int = 0
+    sources: tuple[SourceDigest, ...] = ()
 
 
 def prepare_tokens(
@@ -84,7 +86,8 @@ def prepare_tokens(
         UserError: sources or tokenizer that can't be read, a cache that can't be written, or fewer tokens than one
             window in train or test.
     """
-    key = _cache_key(data, tokenizer_dir)
+    sources = source_digests(data)
+    key = _cache_key(data, sources, tokenizer_dir)
     entry = cache_dir / key[:32]
     tokens = _read_entry(entry)
     if tokens is None:
@@ -114,7 +117,7 @@ def prepare_tokens(
                 f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
                 f"{block_size:,} + 1); give more {name} dialogues or a smaller block_size"
             )
-    return tokens
+    return replace(tokens, sources=tuple(sources))
 
 
 def load_tokenizer(name_or_path: Path | str) -> "PreTrainedTokenizerBase":
@@ -136,7 +139,7 @@ def load_tokenizer(name_or_path: Path | str) -> "PreTrainedTokenizerBase":
     folder = _tokenizer_folder(name_or_path)
     tokenizer: PreTrainedTokenizerBase
     try:
-        files = {path.name: str(path) for path in _tokenizer_files(folder)} if folder else {}
+        files = {path.name: str(path) for path in tokenizer_files(folder)} if folder else {}
         if "tokenizer_config.json" not in files and "tokenizer.json" in files:
             tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=files["tokenizer.json"])
         elif "tokenizer_config.json" not in files and files.keys() >= {"vocab.json", "merges.txt"}:
@@ -165,7 +168,7 @@ def _tokenizer_folder(name_or_path: Path | str) -> Path | None:
     """The folder of a local tokenizer, checked to have tokenizer files, or None for a hub name."""
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
-        if not _tokenizer_files(folder):
+        if not tokenizer_files(folder):
             raise UserError(f"{folder}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, are needed")
         return folder
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name_or_path):
@@ -173,23 +176,24 @@ def _tokenizer_folder(name_or_path: Path | str) -> Path | None:
     return None
 
 
-def _tokenizer_files(folder: Path) -> list[Path]:
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a tokenizer's folder that tokens depend on, sorted."""
     return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
 
 
-def _cache_key(data: DataSources, tokenizer: Path | str) -> str:
+def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: Path | str) -> str:
     """A digest of everything that the tokens depend on. A local tokenizer is not loaded for it."""
     folder = _tokenizer_folder(tokenizer)
     if folder is not None:
-        files = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _tokenizer_files(folder)]
+        files = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in tokenizer_files(folder)]
     else:
-        files = _hub_tokenizer_files(load_tokenizer(tokenizer), str(tokenizer))
+        files = hub_tokenizer_files(load_tokenizer(tokenizer), str(tokenizer))
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
-    parts = (FORMAT_VERSION, fingerprint(data), data.field, *fractions, files)
+    parts = (FORMAT_VERSION, fingerprint(sources), data.field, *fractions, files)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _hub_tokenizer_files(tokenizer: "PreTrainedTokenizerBase", name: str) -> list[tuple[str, str]]:
+def hub_tokenizer_files(tokenizer: "PreTrainedTokenizerBase", name: str) -> list[tuple[str, str]]:
     """What a hub tokenizer is: its serialised form, or for one in pure Python its name and vocabulary."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     content = json.dumps([name, sorted(tokenizer.get_vocab().items())]) if backend is None else backend.to_str()

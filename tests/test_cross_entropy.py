@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from model import cross_entropy
-from model.cross_entropy import Chunking, chunked_cross_entropy
+from model.cross_entropy import Chunking, chunked_cross_entropy, position_losses
 
 PADDED = pytest.mark.parametrize("padded", [False, True], ids=["as it is", "padded as on a GPU"])
 
@@ -54,6 +54,15 @@ def test_loss_and_every_gradient_are_those_of_whole_logits(
     torch.testing.assert_close(loss, plain(targets, terms), rtol=tolerance, atol=0)
     for ours, theirs in zip(torch.autograd.grad(3 * loss, leaves), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+@PADDED
+def test_the_loss_of_each_position_is_that_of_whole_logits(rank: int | None, padded: bool) -> None:
+    targets, terms = operands(61, torch.float64, rank)
+    logits = sum((x @ w.T for x, w in terms), torch.zeros(()))
+    losses = position_losses(targets, *terms, chunking=Chunking(7, padded))
+    torch.testing.assert_close(losses, F.cross_entropy(logits, targets, reduction="none").detach())
 
 
 def test_a_frozen_head_gets_no_gradient_and_without_grad_mode_nothing_does() -> None:

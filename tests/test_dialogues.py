@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from sweep import dialogues
-from sweep.dialogues import DataSources, Dialogues, fingerprint, opening_turn, overlap, write_sft
+from sweep.dialogues import DataSources, Dialogues, fingerprint, opening_turn, overlap, source_digests, write_sft
 from sweep.errors import UserError
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "hh_harmless_sample.jsonl.gz"
@@ -31,6 +31,10 @@ def dialogue(question: str, answer: str = "Yes.") -> str:
 
 
 DIALOGUES = [dialogue(f"Is {n} a prime – ou “pas” ?\u2028Second line", f"{n} is.\nQuite.") for n in range(20)]
+
+
+def content_of(data: DataSources) -> str:
+    return fingerprint(source_digests(data))
 
 
 def write_lines(path: Path, texts: Iterable[str], **more: str) -> str:
@@ -205,12 +209,10 @@ def test_fingerprint_follows_the_bytes_not_the_place(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     there = write_lines(tmp_path / "elsewhere" / "there.jsonl", DIALOGUES)
     changed = write_lines(tmp_path / "changed.jsonl", [*DIALOGUES[:-1], DIALOGUES[-1] + "!"])
-    same = fingerprint(DataSources((here,)))
-    assert same == fingerprint(DataSources((there,)))
-    assert same != fingerprint(DataSources((changed,)))
-    assert (
-        len({fingerprint(DataSources((here,), (there,))), fingerprint(DataSources((here,), (), (there,))), same}) == 3
-    )
+    same = content_of(DataSources((here,)))
+    assert same == content_of(DataSources((there,)))
+    assert same != content_of(DataSources((changed,)))
+    assert len({content_of(DataSources((here,), (there,))), content_of(DataSources((here,), (), (there,))), same}) == 3
 
 
 BROKEN: dict[str, tuple[str, bytes, str]] = {
@@ -309,7 +311,7 @@ def test_a_source_that_is_no_file_is_an_error(
     with pytest.raises(UserError, match=message):
         load_sft([source], [], [])
     with pytest.raises(UserError, match=message):
-        fingerprint(DataSources((source,)))
+        content_of(DataSources((source,)))
 
 
 def test_nothing_left_after_subtraction_is_an_error(tmp_path: Path) -> None:
@@ -368,7 +370,7 @@ def test_fingerprint_of_hub_data_follows_its_revision(monkeypatch: pytest.Monkey
     prints = []
     for texts in (DIALOGUES, DIALOGUES, DIALOGUES[1:]):
         monkeypatch.setattr(datasets, "load_dataset", Hub(train=texts).load_dataset)
-        prints.append(fingerprint(DataSources(("Anthropic/hh-rlhf",), (), ("Dahoas/rm-static",))))
+        prints.append(content_of(DataSources(("Anthropic/hh-rlhf",), (), ("Dahoas/rm-static",))))
     assert prints[0] == prints[1] != prints[2]
 
 

@@ -66,6 +66,18 @@ def shallow_or_deep(trial: TrialConfig) -> Callable[[int], SFTRun]:
     return build
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
+    """Even where logits are most of it, under a frozen head: before the first step nothing else has been allocated."""
+    trial = config(precision=precision, batch_size=2, block_size=64)
+    shape = GPT2Config(n_layer=1, n_embd=64, n_head=2, n_positions=64)
+    run = build_run(adapt(GPT2LMHeadModel(shape), trial), trial, as_configured(trial), CPU)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run.evaluate(torch.zeros(2, 65, dtype=torch.long))
+    evaluation_bytes = weight_bytes(run.model) + _allocations(profiled)[0]
+    assert evaluation_bytes <= predict(trial, shape, Device("cpu"), as_configured(trial)).total
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize(
     "trial",

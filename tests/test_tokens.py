@@ -16,7 +16,7 @@ import tokenizers
 import transformers
 
 import sweep.tokens
-from sweep.dialogues import DataSources
+from sweep.dialogues import DataSources, source_digests
 from sweep.errors import UserError
 from sweep.tokens import (
     END_OF_TEXT,
@@ -155,6 +155,12 @@ def test_a_second_run_neither_reads_nor_tokenises(
     first = prepare()
     forbid_reading(monkeypatch)
     assert prepare() == first
+
+
+def test_what_tokens_were_made_from_is_told_with_them(prepare: Callable[..., TokenSet], data: DataSources) -> None:
+    made, found_again = prepare(), prepare()
+    assert made.sources == found_again.sources == tuple(source_digests(data))
+    assert [source.role for source in made.sources] == ["train", "test"]
 
 
 @pytest.mark.parametrize("change", ["a byte of the data", "tokenizer", "eos token", "field", "test_fraction", "role"])

@@ -114,7 +114,8 @@ def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -
 def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     inputs: SweepInputs, method: str, optimizer: str, precision: str
 ) -> None:
-    cfg = config(method=method, optimizer=optimizer, precision=precision)
+    two_rates = {"b_lr_ratio": 4.0} if method == "lora" else {}
+    cfg = config(method=method, optimizer=optimizer, precision=precision, **two_rates)
     whole = TrialRun(cfg, inputs)
     expected = finish(whole)
     elsewhere = inputs.experiment_dir / "elsewhere"

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.arms import collect
+from analysis.findings import find
 from analysis.outcomes import DIVERGED, FINISHED
 from analysis.results import Results
 from analysis.tuning import describe_tuning
@@ -49,3 +51,22 @@ def test_an_arm_of_which_no_trial_finished_has_nothing_chosen() -> None:
     tuning = describe_tuning(replace(results, tuning=lost[lost["rank"] == 1]))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["– (none finished)"]
+
+
+def basis(results: Results) -> str:
+    first, *_ = find(results, collect(results), [])
+    return " ".join(first.sentences)
+
+
+def test_an_arm_that_tuning_left_without_a_setting_does_not_vanish_unnoticed() -> None:
+    results = tuned()
+    assert "in no table" not in basis(results)
+    lost = results.tuning.assign(outcome=results.tuning["outcome"].where(results.tuning["rank"] == 1, DIVERGED))
+    missing = "In no table, since none of its tuning trials has finished: lora r10 adamw."
+    assert missing in basis(replace(results, tuning=lost))
+
+
+def test_while_arms_are_tuned_the_sweep_says_so_rather_than_that_it_has_no_trials() -> None:
+    results = tuned()
+    in_between = replace(results, trials=results.trials.iloc[:0])
+    assert basis(in_between) == "No arm has a final trial yet: 5 of 6 tuning trials finished."
