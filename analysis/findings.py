@@ -104,7 +104,9 @@ def _disagreements(arms: list[Arm]) -> str:
     wrong = [
         arm.label
         for arm in arms
-        if arm.wins and len(arm.margins) and len(arm.used) == 1 and arm.wins.wins != int((arm.margins > 0).sum())
+        if arm.wins
+        and arm.seed_margins.shape[1] == len(arm.used)
+        and arm.wins.wins != int((arm.seed_margins > 0).to_numpy().sum())
     ]
     return f" The wins in result.json and in responses.jsonl disagree for {join(wrong)}." if wrong else ""
 

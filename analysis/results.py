@@ -15,6 +15,7 @@ import yaml
 from ray.tune import ExperimentAnalysis
 
 from analysis.outcomes import LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
+from analysis.prompt_order import number_by_prompt
 from sweep.errors import UserError
 from sweep.names import (
     DEVICE,
@@ -45,7 +46,7 @@ class Results:
             the last value of each metric, `test_loss_best`, `test_loss_best_step`, `test_loss_last10_mean`.
         curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
         responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl;
-            `index` is the number of the line, so that a lost line moves no other prompt.
+            `index` is the number of the prompt from 0, which a lost line does not move.
         attempts: one row per attempt at a trial that ran out of memory, oldest first, whatever became of the trial:
             `trial`, `arm`, `seed`, `outcome` and the keys of out_of_memory.json.
         tuning: one row per trial that only served to choose settings, on validation windows: columns as in `trials`,
@@ -95,7 +96,7 @@ def load(directory: Path) -> Results:
     reports = {trial.trial_id: _read_rows(Path(trial.path) / "result.json") for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(config for config in configs.values() if not is_tuning(config))
-    trials, curves, responses, attempts, tuning, window_losses = [], [], [], [], [], []
+    trials, curves, answered, attempts, tuning, window_losses = [], [], [], [], [], []
     first: dict[str, str] = {}
     for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not has_finished(reports[t.trial_id]))):
         config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
@@ -113,10 +114,14 @@ def load(directory: Path) -> Results:
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
         if outcome != REPEATED:
-            responses += [{**key, "seed": seed, **one, "index": i} for i, one in _read_lines(path / RESPONSES_FILE)]
+            answered.append(({**key, "seed": seed}, _read_lines(path / RESPONSES_FILE)))
             attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in _attempts(path)]
             losses = enumerate(_window_losses(path))
             window_losses += [{**key, "seed": seed, "window": i, "test_loss": loss} for i, loss in losses]
+    numbered = number_by_prompt([lines for _, lines in answered])
+    responses = [
+        {**key, **one, "index": i} for (key, _), lines in zip(answered, numbered, strict=True) for i, one in lines
+    ]
     return Results(
         directory=directory,
         trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),

@@ -260,6 +260,13 @@ def test_wins_that_two_files_count_differently_are_reported() -> None:
     assert "The wins in result.json and in responses.jsonl disagree for lora r10 adamw." in said
 
 
+def test_wins_of_several_seeds_that_two_files_count_differently_are_reported() -> None:
+    results = synthetic.in_memory(*({"rank": rank, "seed": seed} for rank in (1, 10) for seed in (1, 2)))
+    assert "disagree" not in text_of(results, [])["What it rests on"]
+    results.trials.loc[3, "wins"] += 1
+    assert "responses.jsonl disagree for lora r10 adamw." in text_of(results, [])["What it rests on"]
+
+
 def test_sweep_in_which_nothing_finished_claims_nothing() -> None:
     results = synthetic.in_memory({"outcome": "failed"}, {"rank": 10, "outcome": "failed"})
     said = text_of(results, [{"title": "All"}])

@@ -191,6 +191,17 @@ def test_cut_line_of_responses_moves_no_other_prompt(copy: Path) -> None:
     assert all(prompt == f"Question {i}?" for i, prompt in zip(mine["index"], mine["prompt"], strict=True))
 
 
+@pytest.mark.parametrize("left", ["", '{"prompt": "Quest\n'])
+def test_removed_line_of_responses_moves_no_other_prompt(copy: Path, left: str) -> None:
+    path = result_file(copy, "lora r1 adamw").with_name("responses.jsonl")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    path.write_text(left + "\n".join([*lines[:3], *lines[4:]]), encoding="utf-8")
+    answers = results.load(copy).responses
+    mine = answers[answers["arm"] == "lora r1 adamw"]
+    assert [f"Question {i}?" for i in mine["index"]] == mine["prompt"].tolist()
+    assert len(mine) == synthetic.PROMPTS - 1
+
+
 def test_row_without_a_step_to_stand_at_is_passed_over(copy: Path) -> None:
     append(result_file(copy, "lora r1 adamw"), {"step": None, "test_loss": 7.0}, {"step": "last", "test_loss": 8.0})
     assert trial_of(results.load(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
