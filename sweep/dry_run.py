@@ -71,13 +71,13 @@ def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> N
     rows = [trial.model_dump(mode="json") for trial in trials]
     values = {name: list(dict.fromkeys(_cell(r[name]) for r in rows if r[name] is not None)) for name in rows[0]}
     differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in ("method", "rank"))]
-    table = _table(title)
+    table = _table()
     table.add_column("trial", no_wrap=True)
     for column in differing:
         table.add_column(column)
     for trial, row in zip(trials, rows, strict=True):
         table.add_row(trial.label, *(_cell(row[name]) for name in differing))
-    console.print(table)
+    _print_titled(title, table, console)
     shared = ", ".join(f"{name} {values[name][0]}" for name in values if len(values[name]) == 1)
     console.print(f"every trial: {shared}\n", highlight=False)
 
@@ -87,7 +87,8 @@ def _print_memory(
 ) -> None:
     """A row for each way in which trials take memory; those that differ in nothing that matters share one."""
     unit, size, digits = ("GiB", 2**30, 3) if max(p.predicted.total for p in plans) >= 2**30 else ("MiB", 2**20, 1)
-    table = _table(f"Predicted peak memory on {'a GPU' if device.type == 'cuda' else 'CPU'}, in {unit}")
+    table = _table()
+    title = f"Predicted peak memory on {'a GPU' if device.type == 'cuda' else 'CPU'}, in {unit}"
     for heading in ("trial", "x", "windows", "peak", "weights", "gradients", "state", "logits", "activations"):
         table.add_column(heading, justify="left" if heading == "trial" else "right", no_wrap=True)
     groups: dict[tuple[str, MemoryPlan], int] = {}
@@ -98,7 +99,7 @@ def _print_memory(
         parts = (plan.predicted.total, *plan.predicted.as_dict().values())
         cells = (f"{value / size:,.{digits}f}" for value in parts)
         table.add_row(label, str(count), f"{plan.execution.micro_batch}{again}", *cells)
-    console.print(table)
+    _print_titled(title, table, console)
     allowed = (
         f"budget per trial: {show_bytes(budget_bytes)}"
         if budget_bytes is not None
@@ -127,8 +128,14 @@ def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, c
     )
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, box=None, header_style="bold", title_justify="left", padding=(0, 1, 0, 0))
+def _table() -> Table:
+    return Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+
+
+def _print_titled(title: str, table: Table, console: Console) -> None:
+    """A title of the table's own would be broken to its width."""
+    console.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

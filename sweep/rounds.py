@@ -5,7 +5,8 @@ the other arms: its tuning trials, then its best setting with every seed. With a
 that has ended, a round for each further seed, of the arms that are still tied with the leader.
 
 Everything is decided from what finished trials keep in their directories, on validation windows under search 'tuned'
-and on test windows otherwise, so a sweep that is continued decides as it did before.
+and on test windows otherwise, so a sweep that is continued decides as it did before, unless a trial that had failed now
+finishes.
 """
 
 from collections.abc import Callable, Iterator, Sequence

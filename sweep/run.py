@@ -133,7 +133,8 @@ def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str,
     for name in ("SPEC", "--set", "--output", *also):
         given = getattr(arguments, name.strip("-").replace("-", "_").lower())
         if given:
-            shown = name if given is True else f"{name} {given}"
+            values = [] if given is True else given if isinstance(given, list) else [given]
+            shown = " ".join([name, *map(str, values)])
             raise UserError(f"{shown} is not accepted with {flag}; {why}")
 
 

@@ -170,5 +170,5 @@ def test_what_is_no_finished_trial_with_a_record_is_refused_in_one_line(
 def test_whatever_says_what_else_to_run_is_refused(here: Here, flags: list[str]) -> None:
     code, _, errors = here("--reproduce", "x", *flags)
     assert code == 2
-    assert f"{flags[0] if flags[0].startswith('--') else 'SPEC'}" in errors
-    assert "is not accepted with --reproduce; a trial runs again as it is recorded" in errors
+    given = " ".join(flags if flags[0].startswith("--") else ["SPEC", *flags])
+    assert f"{given} is not accepted with --reproduce; a trial runs again as it is recorded" in errors

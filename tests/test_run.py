@@ -279,6 +279,18 @@ def test_a_dry_run_refuses_in_one_line_what_a_sweep_would_refuse(here: Here, set
     assert len(errors.splitlines()) == 1
 
 
+def test_a_dry_run_says_in_one_line_what_runs_however_narrow_its_tables_are(here: Here) -> None:
+    tuned = ["search=tuned", "trials=2", "seeds={min: 2, max: 4}"]
+    tuned += ["space=[{method: full, optimizer: sgd, lr: {low: 1e-3, high: 1e-1}}]"]
+    code, output, _ = here("demo", "--dry-run", *(word for setting in tuned for word in ("--set", setting)))
+    assert code == 0
+    first = output.splitlines()[0]
+    assert first.endswith(
+        "2 tuning trials; then each arm's best with 2 seeds, 2 trials; then further seeds, 4 in all at most, "
+        "for arms tied with the leader"
+    )
+
+
 def test_dry_run_prints_every_trial_and_runs_nothing(here: Here, tmp_path: Path) -> None:
     code, output, _ = here("study", "--dry-run", "--output", tmp_path / "experiment")
     assert code == 0
