@@ -5,8 +5,8 @@ the other arms: its tuning trials, then its best setting with every seed. With a
 that has ended, a round for each further seed, of the arms that are still tied with the leader.
 
 Everything is decided from what finished trials keep in their directories, on validation windows under search 'tuned'
-and on test windows otherwise, so a sweep that is continued decides as it did before, unless a trial that had failed now
-finishes.
+and on test windows otherwise, so a sweep that is continued decides as it did before. An arm that has been tested keeps
+its setting, even if a tuning trial that had failed finishes now: test windows are used once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -59,20 +59,22 @@ def further_seeds(spec: SweepSpec, read_losses: ReadLosses) -> Iterator[list[Tri
 
 def _tuned(arm: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
     yield arm
-    if best := _best(arm, read_losses):
+    if best := _best(arm, seeds, read_losses):
         yield [_final(best, seed) for seed in seeds]
 
 
 def _arms(spec: SweepSpec, read_losses: ReadLosses) -> list[TrialConfig]:
     """The arms of the sweep, each by its trial with seed 0."""
     if spec.search == "tuned":
-        return [_final(best, 0) for arm in tuning_trials(spec) if (best := _best(arm, read_losses))]
+        chosen = (_best(arm, spec.first_seeds, read_losses) for arm in tuning_trials(spec))
+        return [_final(best, 0) for best in chosen if best]
     return list(dict.fromkeys(_with_seed(trial, 0) for trial in enumerate_trials(spec)))
 
 
-def _best(arm: list[TrialConfig], read_losses: ReadLosses) -> TrialConfig | None:
-    """The tuning trial with the lowest mean loss; None if none has finished."""
-    means = {trial: float(losses.mean()) for trial in arm if (losses := read_losses(trial)) is not None}
+def _best(arm: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> TrialConfig | None:
+    """The tuning trial with the lowest mean loss, of settings tested already if there are any; None without one."""
+    tested = [trial for trial in arm if any(read_losses(_final(trial, seed)) is not None for seed in seeds)]
+    means = {trial: float(losses.mean()) for trial in tested or arm if (losses := read_losses(trial)) is not None}
     return min(means, key=means.__getitem__, default=None)
 
 

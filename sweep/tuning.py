@@ -16,7 +16,7 @@ from transformers import GPT2Config
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
-from sweep.names import WINDOW_LOSSES_FILE
+from sweep.names import DIVERGED_FILE, WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
 from sweep.packing import Packing
 from sweep.rounds import Losses, further_seeds, lanes
@@ -89,7 +89,10 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the trials of a sweep ended; `interrupted` ones were stopped or never started."""
+    """How the trials of a sweep ended; `interrupted` ones were stopped or never started.
+
+    A tuning trial that diverged is none of these: that some settings do is what a sweep tunes to find out.
+    """
 
     finished: int
     failed: int
@@ -152,10 +155,17 @@ def tune_trials(
             ),
         ).fit()
     finished = sum(bool(result.metrics and result.metrics.get("finished")) for result in results)
+    failed = sum(bool(result.error) and not _diverged_in_tuning(result) for result in results)
     begun = search.proposed if isinstance(search, RoundsSearch) else samples
     lost = begun - finished - results.num_errors
     never_asked = isinstance(search, RoundsSearch) and not search.exhausted
-    return Outcome(finished, results.num_errors, max(lost, int(never_asked)))
+    return Outcome(finished, failed, max(lost, int(never_asked)))
+
+
+def _diverged_in_tuning(result: tune.Result) -> bool:
+    """Whether a trial has only shown where its range ends, for which it was run."""
+    tuned = (result.config or {}).get("evaluate_on") == "validation"
+    return tuned and (Path(result.path) / DIVERGED_FILE).exists()
 
 
 def _window_losses(folder: Path, metric: str) -> Losses | None:

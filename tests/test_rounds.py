@@ -74,7 +74,7 @@ def test_each_arms_best_setting_runs_with_every_seed_and_none_of_them_was_tuned_
     tuned = spec(**TUNED, seeds=3)
     best = {"full": 1e-5, "lora": 1e-2}
     read = losses(lambda trial: 2 + abs(np.log10(trial.lr / best[trial.method])))
-    tuning, final = rounds(tuned, read)
+    tuning, final = rounds(tuned, lambda trial: read(trial) if trial.evaluate_on == "validation" else None)
     assert tuning == candidate_trials(tuned)
     assert [(t.rank, t.seed) for t in final] == [(rank, seed) for rank in (None, 1, 8) for seed in (0, 1, 2)]
     assert all(trial.lr == pytest.approx(best[trial.method]) for trial in final)
@@ -87,11 +87,28 @@ def test_an_arm_whose_tuning_trials_all_failed_has_no_final_run_and_one_that_fai
     read = losses(lambda trial: trial.lr)
 
     def read_some(trial: TrialConfig) -> Losses | None:
-        lost = trial.rank == 1 or trial.lr == pytest.approx(1e-5)
+        lost = trial.evaluate_on != "validation" or trial.rank == 1 or trial.lr == pytest.approx(1e-5)
         return None if lost else read(trial)
 
     _, final = rounds(spec(**TUNED), read_some)
     assert [(trial.rank, trial.lr) for trial in final] == [(None, pytest.approx(1e-6)), (8, pytest.approx(1e-4))]
+
+
+def test_an_arm_that_has_been_tested_keeps_its_setting_when_a_failed_tuning_trial_finishes_later() -> None:
+    tuned = spec(**{**TUNED, "space": TUNED["space"][:1]})
+    read = losses(lambda trial: trial.lr)
+    ran: set[TrialConfig] = set()
+
+    def read_what_ran(trial: TrialConfig) -> Losses | None:
+        return read(trial) if trial in ran else None
+
+    (lane,) = lanes(tuned, read_what_ran)
+    ran.update(next(lane)[1:])  # the one of the lowest rate, which is best, has failed
+    first = next(lane)
+    ran.update(first)
+    (again,) = lanes(tuned, read_what_ran)
+    ran.update(next(again))
+    assert next(again) == first
 
 
 def test_further_seeds_go_to_the_arms_tied_with_the_leader_alone() -> None:
