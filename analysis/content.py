@@ -18,7 +18,7 @@ from analysis.memory_figure import draw_memory
 from analysis.outcomes import FINISHED
 from analysis.pairwise import PairwiseTable, pairwise_table
 from analysis.pareto_figure import draw_pareto
-from analysis.published import GPU_MEMORY, REMARKS, comparability, compare_published
+from analysis.published import GPU_MEMORY, comparability, compare_published
 from analysis.published_memory import PublishedMemory, explain_memory
 from analysis.published_runs import published_ledgers
 from analysis.responses import SideBySide, side_by_side
@@ -109,7 +109,7 @@ def gather(results: Results) -> Content:
         drawings={name: drawing for name, drawing in drawings.items() if drawing},
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
-        remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY]), *REMARKS] if published else [],
+        remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY])] if published else [],
         published_ledgers=published_ledgers() if published else {},
         published_memory=explained,
         unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),

@@ -30,13 +30,6 @@ GPU_MEMORY = (
     "that a variable kept alive, two cuBLAS workspaces and the optimizer state. Its processes reserved 42 to 44 GB."
 )
 """Remark for a report that does not explain that figure at length, as `published_memory` does."""
-REMARKS = (
-    "The wins counted in its own files (98, 83 and 91 of 166 for ranks 1, 10 and 100: 59, 50 and 55 %) are not the "
-    "qualities it states (0.51, 0.45, 0.49). It counts ties as wins, has one seed and gives no interval.",
-    "Its momentum and Nesterov rows agree in every digit although their recorded learning rates differ.",
-    "Its LoRA checkpoints were evaluated for quality through a model built without adapters, which drops them.",
-    "It draws new test windows at every evaluation, so its minimum is that of a noisy curve; ours are fixed.",
-)
 
 
 def load_published() -> pd.DataFrame:
