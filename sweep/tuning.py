@@ -114,25 +114,10 @@ def tune_trials(
         propose: how trials are executed.
         suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
     """
+    search = _search(spec, inputs.experiment_dir, propose, suggested)
+    samples = -1 if isinstance(search, RoundsSearch) else least_trials(spec)
+    planned = [] if spec.search == "optuna" else candidate_trials(spec)
     objective = spec.metric if spec.search == "optuna" else None
-    if spec.search == "optuna":
-        search: ReplicatedSearch | RoundsSearch = optuna_search(spec, OptunaSpace(spec, propose), suggested)
-        planned: list[TrialConfig] = []
-        samples = least_trials(spec)
-    else:
-        metric = "validation_loss" if spec.search == "tuned" else "test_loss"
-
-        def read_losses(trial: TrialConfig) -> Losses | None:
-            return _window_losses(inputs.experiment_dir / trial.name, metric)
-
-        def proposed(rounds: Iterator[list[TrialConfig]]) -> Iterator[list[Proposal]]:
-            return ([propose(trial) for trial in one] for one in rounds)
-
-        planned = candidate_trials(spec)
-        side_by_side = [proposed(lane) for lane in lanes(spec, read_losses)]
-        search, samples = RoundsSearch(side_by_side, proposed(further_seeds(spec, read_losses))), -1
-        # Ray's default is one: right for a search that learns, slow for a list.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(planned), 64))
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     with LiveTable(planned, least_trials(spec), console) as live:
         results = tune.Tuner(
@@ -160,6 +145,26 @@ def tune_trials(
     lost = begun - finished - results.num_errors
     never_asked = isinstance(search, RoundsSearch) and not search.exhausted
     return Outcome(finished, failed, max(lost, int(never_asked)))
+
+
+def _search(
+    spec: SweepSpec, experiment_dir: Path, propose: Proposals, suggested: list[dict[str, Any]]
+) -> ReplicatedSearch | RoundsSearch:
+    """What Ray Tune asks for trials."""
+    if spec.search == "optuna":
+        return optuna_search(spec, OptunaSpace(spec, propose), suggested)
+    metric = "validation_loss" if spec.search == "tuned" else "test_loss"
+
+    def read_losses(trial: TrialConfig) -> Losses | None:
+        return _window_losses(experiment_dir / trial.name, metric)
+
+    def proposed(rounds: Iterator[list[TrialConfig]]) -> Iterator[list[Proposal]]:
+        return ([propose(trial) for trial in one] for one in rounds)
+
+    # Ray's default is one: right for a search that learns, slow for a list.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(candidate_trials(spec)), 64))
+    side_by_side = [proposed(lane) for lane in lanes(spec, read_losses)]
+    return RoundsSearch(side_by_side, proposed(further_seeds(spec, read_losses)))
 
 
 def _diverged_in_tuning(result: tune.Result) -> bool:
