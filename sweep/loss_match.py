@@ -80,7 +80,7 @@ def loss_table(pairs: list[LossPair]) -> Table:
     names = [name for name in LOSSES if any(pair.name == name for pair in pairs)]
     table = Table(title="Losses in nats/token", title_justify="left", box=None, pad_edge=False)
     for column in ("step", *(f"{name.removesuffix('_loss')} {run}" for name in names for run in ("then", "again"))):
-        table.add_column(column, justify="right", vertical="bottom")
+        table.add_column(column, justify="right", vertical="bottom", min_width=max(map(len, column.split())))
     table.add_column("differ by", justify="right", vertical="bottom")
     for step in dict.fromkeys(pair.step for pair in pairs):
         of_step = {pair.name: pair for pair in pairs if pair.step == step}
