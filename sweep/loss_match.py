@@ -78,7 +78,7 @@ def judge_losses(pairs: list[LossPair], tolerance: float) -> tuple[bool, str]:
 def loss_table(pairs: list[LossPair]) -> Table:
     """One row per step: each loss then and again, and the largest difference, relative to the loss."""
     names = [name for name in LOSSES if any(pair.name == name for pair in pairs)]
-    table = Table(title="Losses in nats/token", title_justify="left", box=None, pad_edge=False)
+    table = Table(title="Losses in nats/token", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for column in ("step", *(f"{name.removesuffix('_loss')} {run}" for name in names for run in ("then", "again"))):
         table.add_column(column, justify="right", vertical="bottom", min_width=max(map(len, column.split())))
     table.add_column("differ by", justify="right", vertical="bottom")
