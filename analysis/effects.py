@@ -112,7 +112,7 @@ def show_effects(effects: list[Effect]) -> pd.DataFrame:
                 "pairs of trials": str(effect.trial_pairs),
                 f"test loss, {METRIC['test_loss'].unit}": show_interval(effect.test_loss, 4, signed=True),
                 "interval over": effect.over if effect.test_loss.known else MISSING,
-                "p": show_p(effect.p_value),
+                "p": p_cell(effect.p_value),
                 "win rate": show_interval(effect.win_rate, 2, signed=True),
                 "reward margin": show_interval(effect.reward_margin, 2, signed=True),
             }
@@ -167,7 +167,7 @@ def describe_effects(
     return notes
 
 
-def show_p(p_value: float) -> str:
+def p_cell(p_value: float) -> str:
     """A p-value with three decimals, or a dash where there is none."""
     return MISSING if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.arms import Arm, collect
 from analysis.columns import MISSING, show_interval
 from analysis.comparisons import looks_at
-from analysis.effects import Effect, describe_effects, matched_effects, show_effects, show_p
+from analysis.effects import Effect, describe_effects, matched_effects, p_cell, show_effects
 from analysis.importance import Importance, share_of_variance
 from analysis.outcomes import FINISHED
 from analysis.pareto import (
@@ -25,12 +25,12 @@ from analysis.pareto import (
     sources,
     units,
 )
+from analysis.phrases import join, show_p
 from analysis.results import Results
 from sweep.names import METRIC
 
 NAMED_FACTORS = 3
 """Factors that the sentences name; the tables have them all."""
-NAMED_ARMS = 6
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _show_shares(shares: list[Importance]) -> pd.DataFrame:
             "variance of": share.what,
             "source": name,
             "share": f"{100 * value:.1f} %",
-            "p": show_p(share.p_values.get(name, math.nan)),
+            "p": p_cell(share.p_values.get(name, math.nan)),
             "test": share.test,
         }
         for share in shares
@@ -156,7 +156,7 @@ def _cost_notes(arms: list[Arm], made: list[Cost], metric: str | None) -> list[s
         "usually costs more than the first. Peak memory is the largest over the seeds."
     ]
     if none := [cost.arm.label for cost in made if cost.gain.estimate <= 0]:
-        notes.append(f"Without a gain there is no cost per unit of it: {_join(none)}.")
+        notes.append(f"Without a gain there is no cost per unit of it: {join(none)}.")
     for price in PRICES:
         if len(found := sources(arms, price)) > 1:
             notes.append(
@@ -172,7 +172,7 @@ def _about_shares(shares: list[Importance]) -> list[str]:
             continue
         (first, most), *others = sorted(share.shares.items(), key=lambda item: -item[1])
         named = ", ".join(f"{name} {_percent(value)}" for name, value in others[:NAMED_FACTORS])
-        test = f", F test, p {_p(share.p_values[first])}" if first in share.p_values else ""
+        test = f", F test, {show_p(share.p_values[first])}" if first in share.p_values else ""
         sentences.append(
             f"Of the variance of {share.what}, the largest share goes to {first}: {_percent(most)} "
             f"({share.test}{test}); then {named}."
@@ -195,7 +195,7 @@ def _about_effects(effects: list[Effect]) -> list[str]:
             continue
         told = "" if effect.differs else ", not distinguishable from none"
         sentences.append(
-            f"{lead}{told} (mean over {effect.over}, paired t test, Holm-adjusted p {_p(effect.p_value)})."
+            f"{lead}{told} (mean over {effect.over}, paired t test, Holm-adjusted {show_p(effect.p_value)})."
         )
     return sentences
 
@@ -208,7 +208,7 @@ def _about_fronts(arms: list[Arm]) -> list[str]:
         if lost := len(points) - len(front):
             share = f"{lost} of {len(points)} arms {'is' if lost == 1 else 'are'} dominated"
             sentences.append(
-                f"In test loss against {price.name}, {share} (by means, not by a test); what remains is {_join(front)}."
+                f"In test loss against {price.name}, {share} (by means, not by a test); what remains is {join(front)}."
             )
     return sentences
 
@@ -228,13 +228,3 @@ def _about_costs(made: list[Cost], metric: str | None) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.01 else "below 1 %"
-
-
-def _p(p_value: float) -> str:
-    return show_p(p_value) if p_value < 0.001 else f"= {show_p(p_value)}"
-
-
-def _join(names: list[str]) -> str:
-    if len(names) > NAMED_ARMS + 1:
-        names = [*names[:NAMED_ARMS], f"{len(names) - NAMED_ARMS} more"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -54,6 +54,7 @@ def predict(config: TrialConfig, shape: GPT2Config, device: Device, execution: E
     """The parts of the predicted peak of a trial's training on a base model of that shape, without its weights."""
     alike = config.model_copy(update={"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant"})
     alike = alike.model_copy(update={"compile": False, "test_every": 1, "test_windows": 1, "weight_decay": 0.0})
+    alike = alike.model_copy(update={"evaluate_on": "test"})
     return _predict(alike, _Shape(shape), device.type, device.hopper, execution)
 
 
