@@ -7,7 +7,9 @@ from transformers import AutoConfig, GPT2Config, PretrainedConfig
 from model.gpt2_lora import SHAPES, gpt2_config
 from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
+from sweep.hub import fetch_config
+from sweep.hub_names import model_name
 from sweep.spec import DEMO, ModelPart
 from sweep.trial import TrialConfig
 
@@ -21,17 +23,19 @@ def planned_shape(model: ModelPart) -> GPT2Config:
     if model.name == DEMO:
         sizes = DemoSizes()
         return base_model_config(sizes.base, sizes.vocabulary, end=0)
-    published = model.name.removeprefix("openai-community/")
+    on_hub = model_name(model.name)
+    published = on_hub.name.removeprefix("openai-community/") if on_hub else model.name
     if model.init == "random" or published in SHAPES:
         shape = gpt2_config(published, model.shape.model_dump(exclude_none=True))
         if shape.n_embd % shape.n_head:
             raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
         return shape
-    return read_shape(model.name, "model.name")
+    folder = str(fetch_config(on_hub, "model.name").folder) if on_hub else model.name
+    return read_shape(folder, "model.name")
 
 
 def read_shape(name: str, key: str) -> GPT2Config:
-    """The configuration of a GPT-2 in a folder or on the hub.
+    """The configuration of a GPT-2 in a folder.
 
     Raises:
         UserError: see `planned_shape`.
@@ -43,7 +47,7 @@ def read_shape(name: str, key: str) -> GPT2Config:
 
 
 def read_config(name: str, key: str) -> PretrainedConfig:
-    """The configuration of a model in a folder or on the hub.
+    """The configuration of a model in a folder.
 
     Raises:
         UserError: there is none.
@@ -51,8 +55,7 @@ def read_config(name: str, key: str) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}") from None
+        raise UserError(f"{key}: {name!r} is no model's folder: {first_line(error)}") from None
 
 
 def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from sweep.errors import UserError
-from sweep.sources import LOCAL_FILES, Role, hub_tables, source_files, suffix_of, texts, unreadable
+from sweep.hub_names import HubName
+from sweep.sources import LOCAL_FILES, Role, hub_dataset, source_files, suffix_of, texts, unreadable
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class SourceDigest(NamedTuple):
         role: what it is for.
         name: the file's name without its folder, or "owner/name:split".
         format: the file's `suffix_of`; empty for hub data.
-        digest: SHA-256 of the file's bytes, or the fingerprint that `datasets` derives from the revision.
+        digest: SHA-256 of the file's bytes, or the commit of the hub dataset.
     """
 
     role: Role
@@ -170,8 +171,7 @@ def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
 def fingerprint(sources: Sequence[SourceDigest]) -> str:
     """Identify the content of all sources by their digests.
 
-    Local files count by their bytes and suffix_of, wherever they lie; hub data by name, split and the fingerprint that
-    `datasets` derives from the revision.
+    Local files count by their bytes and suffix_of, wherever they lie; hub data by name, split and commit.
 
     Returns:
         64 hexadecimal digits.
@@ -196,9 +196,7 @@ def source_digests(data: DataSources) -> list[SourceDigest]:
         for source in sources:
             files = source_files(source)
             if files is None:
-                for split, table in hub_tables(source, role):
-                    name = source.partition(":")[0]
-                    found.append(SourceDigest(role, f"{name}:{split}", "", table._fingerprint))
+                found.append(_hub_digest(hub_dataset(source, role), role))
             for path in files or ():
                 try:
                     with path.open("rb") as file:
@@ -207,6 +205,13 @@ def source_digests(data: DataSources) -> list[SourceDigest]:
                     raise unreadable(path, error) from error
                 found.append(SourceDigest(role, path.name, suffix_of(str(path)), digest))
     return found
+
+
+def _hub_digest(dataset: HubName, role: Role) -> SourceDigest:
+    from sweep.hub import resolve
+
+    commit = resolve(dataset, "dataset", f"data.{role}")
+    return SourceDigest(role, f"{dataset.name}:{dataset.split or 'all'}", "", commit)
 
 
 def _digest(text: str) -> bytes:

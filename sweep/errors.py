@@ -9,6 +9,11 @@ class UserError(Exception):
     """Something the user can mend. The message names the thing, the value and what would be accepted."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as part of a line of ours; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def problem(key: str, message: str) -> PydanticCustomError:
     """What a validator of a whole part raises about one key of it; `load_spec.explain` puts the part's place before."""
     return PydanticCustomError(PROBLEM, "{key}: {message}", {"key": key, "message": message})

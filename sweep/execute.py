@@ -18,7 +18,9 @@ from sweep.files import write_text
 from sweep.hardware import compiler_found, cpu_has_bf16
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.packing import budget_on
+from sweep.pin import pin
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
+from sweep.quiet import quiet_libraries
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, write_record
 from sweep.search_space import SUGGESTED
@@ -50,6 +52,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     experiment_dir = where.experiment_dir
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
+    quiet_libraries()
+    spec = pin(spec)
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
@@ -100,6 +104,7 @@ def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console)
     Raises:
         UserError: a source that is missing or broken.
     """
+    quiet_libraries()
     data = data_sources(spec, demo_assets_if_needed(spec, cache_dir, lambda text: console.print(text, style="dim")))
     return write_sft(load_sft(data), folder)
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoConfig
-
 from sweep.code_version import CodeVersion
 from sweep.dialogues import SourceDigest
 from sweep.spec import RewardPart
-from sweep.tokens import hub_tokenizer_files, load_tokenizer, tokenizer_files
+from sweep.tokens import tokenizer_files
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Provenance:
     Attributes:
         code: the code that the driver runs.
         hashes: hash of each input by its name in record.json, see `input_hashes`.
-        data_files: SHA-256 of each source file by "role:name"; of hub data the fingerprint that `datasets` gives it.
+        data_files: SHA-256 of each source file by "role:name"; of hub data its commit.
     """
 
     code: CodeVersion
@@ -30,29 +28,35 @@ class Provenance:
 
 
 def input_hashes(
-    base_model: str, tokenizer: str, token_files: Mapping[str, Path], prompts: Sequence[str], reward: RewardPart
+    base_model: str,
+    tokenizer: str,
+    token_files: Mapping[str, Path],
+    prompts: Sequence[str],
+    reward: RewardPart,
+    pinned: Mapping[str, str],
 ) -> dict[str, str]:
     """The hashes of what a sweep's trials share.
 
     Args:
-        base_model: a model's folder, or its name on the hub.
+        base_model: the model's folder.
         tokenizer: likewise.
+        pinned: name@commit of each folder that comes from the hub, by the folder.
         token_files: .npy files of tokens by what they serve: "train", "test".
         prompts: the evaluation prompts; none without a reward model.
-        reward: how responses are made, and the reward model's folder or name.
+        reward: how responses are made, and the reward model's folder.
 
     Returns:
         base_weights, tokenizer, train_tokens and so on for each of `token_files`, prompts (the texts with template and
-        sampling settings) and, if there is one, reward_model: 64 hexadecimal digits each; name@commit for weights on
-        the hub.
+        sampling settings) and, if there is one, reward_model: 64 hexadecimal digits each; name@commit for what comes
+        from the hub, whose commit says it all.
     """
     sampling = reward.model_dump(mode="json", include={"template", "temperature", "top_k", "new_tokens", "seed"})
     return {
-        "base_weights": hash_model(base_model),
-        "tokenizer": hash_tokenizer(tokenizer),
+        "base_weights": pinned.get(base_model) or hash_model(base_model),
+        "tokenizer": pinned.get(tokenizer) or hash_tokenizer(tokenizer),
         **{f"{role}_tokens": hash_file(path) for role, path in token_files.items()},
         "prompts": hash_values([list(prompts), sampling]),
-        **({"reward_model": hash_model(reward.model)} if reward.model else {}),
+        **({"reward_model": pinned.get(reward.model) or hash_model(reward.model)} if reward.model else {}),
     }
 
 
@@ -67,19 +71,14 @@ def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:
 
 
 def hash_model(name: str) -> str:
-    """Of a model's configuration and weights: by content in a local folder, name@commit for one on the hub."""
+    """Of the content of a model's folder: its configuration and weights."""
     folder = Path(name)
-    if not folder.is_dir():
-        return f"{name}@{AutoConfig.from_pretrained(name)._commit_hash}"
     return _hash_files([*folder.glob("config.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")])
 
 
 def hash_tokenizer(name: str) -> str:
-    """Of a tokenizer's files in a local folder; of its serialised form for one on the hub."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _hash_files(tokenizer_files(folder))
-    return hash_values(hub_tokenizer_files(load_tokenizer(name), name))
+    """Of the content of a tokenizer's files in its folder."""
+    return _hash_files(tokenizer_files(Path(name)))
 
 
 def hash_file(path: Path) -> str:

@@ -1,9 +1,12 @@
 """What every trial of a sweep shares, as paths and small values: cheap to send to a worker, mapped from disk there."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sweep.hashes import Provenance
+from sweep.hub import Snapshot, fetch_model, fetch_tokenizer
+from sweep.hub_names import HubName
 from sweep.packing import Packing
 from sweep.spec import RewardPart
 
@@ -23,8 +26,33 @@ class SweepInputs:
     packing: Packing
     checkpoint_seconds: float
     provenance: Provenance
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    """Which of the folders above come from the hub."""
     validation_tokens: Path | None = None
     """What settings are chosen by under search 'tuned'."""
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""
+
+
+def on_this_node(inputs: SweepInputs) -> SweepInputs:
+    """The inputs with folders that are there: a node of a cluster that does not see the driver's cache of the hub
+    brings the same commits into its own.
+
+    Raises:
+        UserError: a commit that can't be had from here.
+    """
+    judge = inputs.reward.model
+    elsewhere: dict[str | None, str] = {}
+    for folder, snapshot in inputs.snapshots.items():
+        if not snapshot.folder.is_dir():
+            fetch = fetch_model if folder in (inputs.base_model, judge) else fetch_tokenizer
+            elsewhere[folder] = str(fetch(HubName(snapshot.name, snapshot.commit), snapshot.name).folder)
+    if not elsewhere:
+        return inputs
+    return replace(
+        inputs,
+        base_model=elsewhere.get(inputs.base_model, inputs.base_model),
+        tokenizer=elsewhere.get(inputs.tokenizer, inputs.tokenizer),
+        reward=inputs.reward.model_copy(update={"model": elsewhere.get(judge, judge)}),
+    )

@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import torch
-import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
 
@@ -19,10 +18,11 @@ from sweep.base_shape import check_trials, planned_shape, read_config, read_shap
 from sweep.code_version import code_version
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.dialogues import DataSources
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.hashes import Provenance, hash_values, input_hashes, name_sources
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
+from sweep.model_folders import ModelFolders
 from sweep.packing import Packing, judging_bytes
 from sweep.reward_metric import encode_prompts, read_prompts, score
 from sweep.spec import DEMO, STUDY, ModelPart, SweepSpec
@@ -48,28 +48,31 @@ def prepare(
     Raises:
         UserError: a model, file or prompt that is missing, broken or does not fit, in one line.
     """
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
     assets = demo_assets_if_needed(spec, cache_dir, say)
-    tokenizer_name = _folder(spec.model.tokenizer or spec.model.name, assets.base_model if assets else None)
-    tokenizer = load_tokenizer(tokenizer_name)
-    base_model = _base_model(spec.model, len(tokenizer), assets, cache_dir, say)
+    models = ModelFolders(assets, say)
+    tokenizer_folder = models.tokenizer(spec.model)
+    tokenizer = load_tokenizer(tokenizer_folder)
+    if spec.model.init == "pretrained":
+        base_model = models.model(spec.model.name, "model.name", assets.base_model if assets else None)
+    else:
+        base_model = _random_weights(spec.model, len(tokenizer), cache_dir, say)
     config = read_shape(base_model, "model.name")
-    _check_model(config, candidates, len(tokenizer), base_model)
+    _check_model(config, candidates, len(tokenizer), spec.model.name)
     _check_weights(base_model)
     tokens = prepare_tokens(
         data_sources(spec, assets),
-        tokenizer_name,
+        tokenizer_folder,
         cache_dir / "tokens",
         say,
         block_size=max(c.block_size for c in candidates),
         tokenizer=tokenizer,
+        tokenizer_pinned=models.pinned.get(tokenizer_folder),
     )
     prompts: list[str] = []
     judging = 0
     reward = spec.reward
     if reward.model is not None:
-        reward_model = _folder(reward.model, assets.reward_model if assets else None)
+        reward_model = models.model(reward.model, "reward.model", assets.reward_model if assets else None)
         reward = reward.model_copy(update={"model": reward_model})
         reward_model_bytes = _check_reward_model(reward_model)
         say("checked the base model and the reward model")
@@ -79,11 +82,12 @@ def prepare(
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path
-    hashes = input_hashes(base_model, tokenizer_name, token_files, prompts, reward)
+    hashes = input_hashes(base_model, tokenizer_folder, token_files, prompts, reward, models.pinned)
     inputs = SweepInputs(
         experiment_dir=experiment_dir,
         base_model=base_model,
-        tokenizer=tokenizer_name,
+        tokenizer=tokenizer_folder,
+        snapshots=models.snapshots,
         train_tokens=tokens.train_path,
         test_tokens=tokens.test_path,
         validation_tokens=tokens.validation_path,
@@ -130,13 +134,7 @@ def prompts_file(spec: SweepSpec, assets: DemoAssets | None) -> Path:
     return STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(spec.reward.prompts)
 
 
-def _folder(name: str, demo: Path | None) -> str:
-    return str(demo) if name == DEMO else name
-
-
-def _base_model(model: ModelPart, tokens: int, assets: DemoAssets | None, cache_dir: Path, say: Say) -> str:
-    if model.init == "pretrained":
-        return _folder(model.name, assets.base_model if assets else None)
+def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:
     config = planned_shape(model)
     if config.vocab_size < tokens:
         raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
@@ -164,7 +162,7 @@ def _check_weights(name: str) -> None:
     try:
         load_base(name)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"model.name: the weights of {name!r} can't be loaded: {_first_line(error)}") from None
+        raise UserError(f"model.name: the weights of {name!r} can't be loaded: {first_line(error)}") from None
 
 
 def _check_reward_model(name: str) -> int:
@@ -175,7 +173,7 @@ def _check_reward_model(name: str) -> int:
     try:
         score(name, ["Is it blue?"], ["Yes, it is."], 1, torch.device("cpu"))
     except (OSError, ValueError, RuntimeError, IndexError, SafetensorError) as error:
-        raise UserError(f"reward.model: {name!r} can't judge: {_first_line(error)}") from None
+        raise UserError(f"reward.model: {name!r} can't judge: {first_line(error)}") from None
     with torch.device("meta"):
         return weight_bytes(AutoModelForSequenceClassification.from_config(config, dtype=torch.float32))
 
@@ -183,13 +181,9 @@ def _check_reward_model(name: str) -> int:
 def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:
     """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
     hashes = inputs.provenance.hashes
-    reward = inputs.reward.model_dump(mode="json", exclude={"batch_size", "prompts", "max_prompts"})
+    reward = inputs.reward.model_dump(mode="json", exclude={"model", "batch_size", "prompts", "max_prompts"})
     return {
         "data": tokens.train_path.parent.name,
         "base model": hashes["base_weights"],
         "reward": hash_values([reward, inputs.prompts, hashes.get("reward_model")]),
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -28,6 +28,7 @@ from sweep.memory_plan import Device, MemoryPlan, predict
 from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from sweep.out_of_memory import OutOfMemoryError
 from sweep.prepare import prepare
+from sweep.quiet import quiet_libraries
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.trial_model import Execution
@@ -76,6 +77,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
     Raises:
         UserError: no finished trial with a record is there, or data, tokenizer or base weights are not what they were.
     """
+    quiet_libraries()
     trial = read_trial(trial_dir)
     unjudged = trial.spec.model_copy(update={"reward": trial.spec.reward.model_copy(update={"model": None})})
     with TemporaryDirectory(prefix="sft-sweep-") as folder:

@@ -1,8 +1,8 @@
 """Reads dialogues out of files and hub datasets, one at a time, with errors that name the file, the line and the value.
 
 A source is a string. If it ends in one of SUFFIXES it is a local file or a glob of files; otherwise it is a dataset on
-the Hugging Face hub, "owner/name" or "owner/name:split". Without a split, train sources read the split "train", test
-sources "test", and exclude sources every split.
+the Hugging Face hub, "owner/name", "owner/name:split" or "owner/name@revision:split". Without a split, train sources
+read the split "train", test sources "test", and exclude sources every split.
 """
 
 import codecs
@@ -11,19 +11,18 @@ import gzip
 import io
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
+from sweep.hub_names import HubName, dataset_name
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 
 Role = Literal["train", "test", "exclude"]
 _DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
-_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<split>.+))?")
 LOCAL_FILES = f"local files ({', '.join(SUFFIXES)})"
 
 Record = tuple[str, object]
@@ -46,24 +45,31 @@ def source_files(source: str) -> list[Path] | None:
             is_glob = glob.has_magic(source)
             raise UserError(f"{source}: {'matches no file' if is_glob else 'no such file'} (looked from {Path.cwd()})")
         return matches
-    if os.path.exists(Path(source).expanduser()) or not _HUB_NAME.fullmatch(source):
+    if os.path.exists(Path(source).expanduser()) or dataset_name(source) is None:
         raise UserError(f"{source!r} is no data source; give {LOCAL_FILES} or a hub dataset 'owner/name:split'")
     return None
+
+
+def hub_dataset(source: str, role: Role) -> HubName:
+    """The hub dataset that a source names, with the split that is read of it (None: every split)."""
+    name = dataset_name(source)
+    assert name is not None, "source_files has checked the source"
+    return name if name.split else name._replace(split=_DEFAULT_SPLIT[role])
 
 
 def hub_tables(source: str, role: Role) -> list[tuple[str, Any]]:
     """The splits of a hub dataset that a source names: (split, datasets.Dataset)."""
     import datasets
 
-    match = _HUB_NAME.fullmatch(source)
-    assert match is not None, "_files has checked the source"
-    split = match["split"] or _DEFAULT_SPLIT[role]
+    from sweep.hub import fetch_dataset
+
+    name, key = hub_dataset(source, role), f"data.{role}"
+    folder = fetch_dataset(name, key).folder
     try:
-        loaded = datasets.load_dataset(match["name"], split=split)
-    except Exception as error:  # the hub client, the readers and the network raise a dozen unrelated types
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{source}: the hub dataset can't be had ({cause}); {LOCAL_FILES} work too") from error
-    return [(split, loaded)] if split else sorted(loaded.items())
+        loaded = datasets.load_dataset(str(folder), split=name.split)
+    except Exception as error:  # each of its readers raises what it likes
+        raise UserError(f"{key}: {source!r} can't be read as a data set: {first_line(error)}") from error
+    return [(name.split, loaded)] if name.split else sorted(loaded.items())
 
 
 def texts(source: str, role: Role, field: str) -> Iterator[str]:

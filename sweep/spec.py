@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from sweep.errors import UserError, problem
+from sweep.hub_names import model_name
 from sweep.seeds import AdaptiveSeeds, Seed, Seeds
 from sweep.sources import source_files
 from sweep.spec_part import Part
@@ -65,6 +66,21 @@ Metric = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean",
 PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
 
 
+def with_revision(values: Any, key: str) -> Any:
+    """A part of a spec whose `revision` beside a name on the hub, as Hugging Face writes it, has gone into the name."""
+    if not isinstance(values, dict) or values.get("revision") is None:
+        return values
+    rest = {name: value for name, value in values.items() if name != "revision"}
+    name, revision = rest.get(key), values["revision"]
+    on_hub = model_name(name) if isinstance(name, str) and name != DEMO else None
+    if on_hub is None or on_hub.revision:
+        raise problem("revision", f"{revision!r} is accepted beside a name on the hub that has none, not {name!r}")
+    pinned = str(on_hub.at(str(revision)))
+    if model_name(pinned) is None:
+        raise problem("revision", f"{revision!r} is not accepted; accepted: a branch, a tag or a commit")
+    return {**rest, key: pinned}
+
+
 class Shape(Part):
     """GPT-2 dimensions that replace those of the named model under `init: random`."""
 
@@ -78,11 +94,16 @@ class Shape(Part):
 class ModelPart(Part):
     """Which weights every trial starts from."""
 
-    name: ModelFolder = Field("gpt2-medium", description="a hub name, a folder, or 'demo'")
+    name: ModelFolder = Field("gpt2-medium", description="a hub name, perhaps with @revision, a folder, or 'demo'")
     init: Literal["pretrained", "random"] = "pretrained"
     shape: Shape = Shape()
     seed: Seed = Field(0, description="of the base weights under init 'random', the same for every trial")
     tokenizer: ModelFolder | None = Field(None, description="a folder or hub name; None: the model's own")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _revision_beside_the_name(cls, values: Any) -> Any:
+        return with_revision(values, "name")
 
     @model_validator(mode="after")
     def _shape_only_at_random(self) -> "ModelPart":
@@ -121,6 +142,11 @@ class RewardPart(Part):
     new_tokens: PositiveInt = 100
     batch_size: PositiveInt = 32
     seed: Seed = Field(0, description="of the random draws, the same for every trial and the base model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _revision_beside_the_model(cls, values: Any) -> Any:
+        return with_revision(values, "model")
 
     @field_validator("template")
     @classmethod

@@ -12,7 +12,6 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from uuid import uuid4
 import numpy as np
 
 from sweep.dialogues import DataSources, Dialogues, SourceDigest, fingerprint, load_sft, overlap, source_digests
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,16 +67,18 @@ def prepare_tokens(
     *,
     block_size: int,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
+    tokenizer_pinned: str | None = None,
 ) -> TokenSet:
     """Find the tokens of an SFT set in the cache, or make them; safe to run from several processes at once.
 
     Args:
         data: the sources of the SFT set.
-        tokenizer_dir: a tokenizer's folder, or its name on the hub; see `load_tokenizer`.
+        tokenizer_dir: a tokenizer's folder; see `load_tokenizer`.
         cache_dir: where entries live; created if missing.
         say: told what happens, one line at a time.
         block_size: inputs per window; only checked against the number of tokens.
         tokenizer: the tokenizer itself where the caller has loaded it already.
+        tokenizer_pinned: name@commit of a tokenizer that comes from the hub; of another its files are looked at.
 
     Returns:
         The cache entry.
@@ -87,7 +88,7 @@ def prepare_tokens(
             window in train or test.
     """
     sources = source_digests(data)
-    key = _cache_key(data, sources, tokenizer_dir)
+    key = _cache_key(data, sources, tokenizer_pinned or _tokenizer_digests(tokenizer_dir))
     entry = cache_dir / key[:32]
     tokens = _read_entry(entry)
     if tokens is None:
@@ -120,41 +121,42 @@ def prepare_tokens(
     return replace(tokens, sources=tuple(sources))
 
 
-def load_tokenizer(name_or_path: Path | str) -> "PreTrainedTokenizerBase":
+def load_tokenizer(folder: Path | str) -> "PreTrainedTokenizerBase":
     """Load any Hugging Face tokenizer that has an end-of-text token.
 
     Args:
-        name_or_path: a folder with tokenizer files, or a name on the hub. In a folder without tokenizer_config.json,
-            tokenizer.json is loaded as it stands, or vocab.json and merges.txt as GPT-2's.
+        folder: a folder with tokenizer files. Without tokenizer_config.json, tokenizer.json is loaded as it stands, or
+            vocab.json and merges.txt as GPT-2's.
 
     Returns:
         The tokenizer; its `eos_token_id` is not None. Where its files name no end-of-text token, "<|endoftext|>" is
         taken if the vocabulary has it.
 
     Raises:
-        UserError: no such folder, no tokenizer in it, a hub name that can't be had, no end-of-text token.
+        UserError: no such folder, no tokenizer in it, no end-of-text token.
     """
     import transformers
 
-    folder = _tokenizer_folder(name_or_path)
     tokenizer: PreTrainedTokenizerBase
     try:
-        files = {path.name: str(path) for path in tokenizer_files(folder)} if folder else {}
+        files = {path.name: str(path) for path in _checked_files(folder)}
         if "tokenizer_config.json" not in files and "tokenizer.json" in files:
             tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=files["tokenizer.json"])
         elif "tokenizer_config.json" not in files and files.keys() >= {"vocab.json", "merges.txt"}:
             tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder))
         else:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder or name_or_path))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+    except UserError:
+        raise
     except Exception as error:  # a broken file raises whatever its parser raises
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        hint = "its files are damaged or incomplete" if folder else "a hub name or the path of a folder is needed"
-        raise UserError(f"tokenizer {str(name_or_path)!r} can't be loaded: {cause} ({hint})") from error
+        raise UserError(
+            f"tokenizer {str(folder)!r} can't be loaded: {first_line(error)} (its files are damaged or incomplete)"
+        ) from error
     if tokenizer.eos_token_id is None and END_OF_TEXT in tokenizer.get_vocab():
         tokenizer.eos_token = END_OF_TEXT
     if tokenizer.eos_token_id is None:
         raise UserError(
-            f"tokenizer {str(name_or_path)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
+            f"tokenizer {str(folder)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
         )
     return tokenizer
 
@@ -164,16 +166,14 @@ def _counts(tokens: TokenSet) -> str:
     return f"{tokens.train_tokens:,} train{held_out} and {tokens.test_tokens:,} test tokens"
 
 
-def _tokenizer_folder(name_or_path: Path | str) -> Path | None:
-    """The folder of a local tokenizer, checked to have tokenizer files, or None for a hub name."""
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        if not tokenizer_files(folder):
-            raise UserError(f"{folder}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, are needed")
-        return folder
-    if isinstance(name_or_path, Path) or not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name_or_path):
-        raise UserError(f"tokenizer {str(name_or_path)!r}: no such folder, nor a hub name such as 'gpt2'")
-    return None
+def _checked_files(folder: Path | str) -> list[Path]:
+    """The files of a tokenizer's folder, of which there is one at least."""
+    if not Path(folder).is_dir():
+        raise UserError(f"tokenizer {str(folder)!r}: no such folder")
+    found = tokenizer_files(Path(folder))
+    if not found:
+        raise UserError(f"{folder}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, are needed")
+    return found
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -181,23 +181,15 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
 
 
-def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: Path | str) -> str:
-    """A digest of everything that the tokens depend on. A local tokenizer is not loaded for it."""
-    folder = _tokenizer_folder(tokenizer)
-    if folder is not None:
-        files = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in tokenizer_files(folder)]
-    else:
-        files = hub_tokenizer_files(load_tokenizer(tokenizer), str(tokenizer))
+def _tokenizer_digests(folder: Path | str) -> list[tuple[str, str]]:
+    return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _checked_files(folder)]
+
+
+def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: str | list[tuple[str, str]]) -> str:
+    """A digest of everything that the tokens depend on. The tokenizer is not loaded for it."""
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
-    parts = (FORMAT_VERSION, fingerprint(sources), data.field, *fractions, files)
+    parts = (FORMAT_VERSION, fingerprint(sources), data.field, *fractions, tokenizer)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def hub_tokenizer_files(tokenizer: "PreTrainedTokenizerBase", name: str) -> list[tuple[str, str]]:
-    """What a hub tokenizer is: its serialised form, or for one in pure Python its name and vocabulary."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = json.dumps([name, sorted(tokenizer.get_vocab().items())]) if backend is None else backend.to_str()
-    return [(str(tokenizer.eos_token_id), hashlib.sha256(content.encode()).hexdigest())]
 
 
 def _read_entry(entry: Path) -> TokenSet | None:

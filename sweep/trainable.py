@@ -7,7 +7,7 @@ from typing import Any
 from ray import tune
 
 from model.memory_limit import keep_large_tensors_apart
-from sweep.inputs import SweepInputs
+from sweep.inputs import SweepInputs, on_this_node
 from sweep.memory_plan import PLAN, MemoryPlan
 from sweep.names import CHECKPOINT_FILE
 from sweep.search_space import SUGGESTED
@@ -35,7 +35,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         gc.freeze()  # what imports have left stays for good; looking through it after every trial would take 0.2 s
         if inputs.packing.limit_bytes is not None:
             keep_large_tensors_apart()
-        self.inputs = inputs
+        self.inputs = on_this_node(inputs)
         self.objective = objective
         for path in (inputs.experiment_dir, inputs.train_tokens):
             if not path.exists():

@@ -77,7 +77,7 @@ class Parts:
         return path
 
 
-def _dialogues(count: int, seed: int) -> list[str]:
+def dialogues(count: int, seed: int) -> list[str]:
     draw = random.Random(seed)
     things = ["apple", "river", "lamp", "stone", "cloud", "garden", "spoon", "window"]
     colours = ["red", "blue", "green", "white", "black"]
@@ -94,7 +94,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     transformers_logging.disable_progress_bar()
     folder = tmp_path_factory.mktemp("parts")
     for name, count, seed in (("train", 300, 0), ("test", 40, 1)):
-        lines = [json.dumps({"chosen": text, "rejected": text[:-5]}) for text in _dialogues(count, seed)]
+        lines = [json.dumps({"chosen": text, "rejected": text[:-5]}) for text in dialogues(count, seed)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with (folder / "prompts.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -104,7 +104,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
         )
         writer.writerows([["test", "Hello?"], ["test", "Is the garden green or is it rather blue?"]])
     bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(_dialogues(300, 0), vocab_size=400, special_tokens=[END], show_progress=False)
+    bpe.train_from_iterator(dialogues(300, 0), vocab_size=400, special_tokens=[END], show_progress=False)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe._tokenizer, eos_token=END, bos_token=END, unk_token=END, pad_token=END
     )

@@ -2,15 +2,11 @@
 
 import gzip
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 from pyarrow import parquet
@@ -335,58 +331,6 @@ def test_a_test_fraction_outside_its_range_is_an_error(tmp_path: Path, fraction:
 def test_no_train_source_is_an_error() -> None:
     with pytest.raises(UserError, match="no train source is given; name local files"):
         load_sft([], [], [])
-
-
-class Hub:
-    """Stands in for `datasets.load_dataset`, which needs a network: splits of datasets by name."""
-
-    def __init__(self, **splits: list[str]) -> None:
-        rows = {split: [{"chosen": text, "rejected": "no"} for text in texts] for split, texts in splits.items()}
-        self.hh_rlhf = datasets.DatasetDict({split: datasets.Dataset.from_list(rows[split]) for split in rows})
-        static = [{"prompt": text[:-5], "chosen": text[-5:], "response": "x"} for text in DIALOGUES[:2]]
-        self.rm_static = datasets.DatasetDict(
-            {"train": datasets.Dataset.from_list(static[:1]), "test": datasets.Dataset.from_list(static[1:])}
-        )
-
-    def load_dataset(self, name: str, split: str | None) -> Any:
-        found = {"Anthropic/hh-rlhf": self.hh_rlhf, "Dahoas/rm-static": self.rm_static}[name]
-        return found if split is None else found[split]
-
-
-def test_hub_datasets_are_read_by_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(train=DIALOGUES[:10], test=DIALOGUES[10:], extra=DIALOGUES[3:5])
-    monkeypatch.setattr(datasets, "load_dataset", hub.load_dataset)
-    whole = load_sft(["Anthropic/hh-rlhf"], ["Anthropic/hh-rlhf"], ["Dahoas/rm-static"])
-    assert whole == Dialogues(DIALOGUES[2:10], DIALOGUES[10:], excluded=2)
-    named = load_sft(["Anthropic/hh-rlhf:test"], ["Anthropic/hh-rlhf:extra"], ["Dahoas/rm-static:train"])
-    assert named == Dialogues(DIALOGUES[10:], DIALOGUES[3:5])
-    with pytest.raises(
-        UserError, match=r"Anthropic/hh-rlhf, split train, row 1: no field 'text'; .*'chosen', 'rejected'"
-    ):
-        load_sft(["Anthropic/hh-rlhf"], [], [], field="text")
-
-
-def test_fingerprint_of_hub_data_follows_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
-    prints = []
-    for texts in (DIALOGUES, DIALOGUES, DIALOGUES[1:]):
-        monkeypatch.setattr(datasets, "load_dataset", Hub(train=texts).load_dataset)
-        prints.append(content_of(DataSources(("Anthropic/hh-rlhf",), (), ("Dahoas/rm-static",))))
-    assert prints[0] == prints[1] != prints[2]
-
-
-def test_an_unreachable_hub_is_named_in_one_line(tmp_path: Path) -> None:
-    script = "from sweep.dialogues import DataSources, load_sft; load_sft(DataSources(('Anthropic/hh-rlhf',)))"
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    message = ran.stderr.strip().splitlines()[-1]
-    assert message.startswith("sweep.errors.UserError: Anthropic/hh-rlhf: the hub dataset can't be had (")
-    assert message.endswith("local files (.jsonl, .jsonl.gz, .json, .json.gz, .parquet) work too")
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the HH-RLHF sample is not here")

@@ -70,7 +70,7 @@ def test_a_hash_follows_the_content_of_its_input_alone(
 
     def hashes() -> dict[str, str]:
         tokens = {"train": folder / "train.npy"}
-        return input_hashes(str(folder), str(folder), tokens, prompts, RewardPart(model=None))
+        return input_hashes(str(folder), str(folder), tokens, prompts, RewardPart(model=None), {})
 
     before = hashes()
     change(folder, prompts)

@@ -1,0 +1,48 @@
+"""Names on the Hugging Face hub as a spec writes them. Imports nothing heavy, so that a spec is read quickly.
+
+gpt2-medium                       a model, tokenizer or reward model, as its branch `main` is now
+gpt2-medium@6dcaa7a               at a branch, tag or commit
+Anthropic/hh-rlhf:train           a split of a data set
+Anthropic/hh-rlhf@v1.0:train      likewise at a revision
+"""
+
+import re
+from typing import NamedTuple
+
+_REVISION = r"@(?P<revision>\w[\w./+-]*)"
+_MODEL = re.compile(rf"(?P<name>[\w-][\w.-]*(/[\w.-]+)?)({_REVISION})?")
+_DATASET = re.compile(rf"(?P<name>[\w-][\w.-]*/[\w.-]+)({_REVISION})?(:(?P<split>.+))?")
+
+
+class HubName(NamedTuple):
+    """A repository on the hub, and what of it is meant.
+
+    Attributes:
+        name: "owner/name", or a name alone as the oldest models have.
+        revision: a branch, tag or commit; None: the branch `main`.
+        split: of a data set; None where none is named.
+    """
+
+    name: str
+    revision: str | None = None
+    split: str | None = None
+
+    def at(self, revision: str) -> "HubName":
+        """The same at another revision."""
+        return self._replace(revision=revision)
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.name}{revision}{f':{self.split}' if self.split else ''}"
+
+
+def model_name(text: str) -> HubName | None:
+    """The model, tokenizer or reward model that `text` names on the hub, or None if it can't be such a name."""
+    match = _MODEL.fullmatch(text)
+    return HubName(match["name"], match["revision"]) if match else None
+
+
+def dataset_name(text: str) -> HubName | None:
+    """The data set that `text` names on the hub, or None if it can't be such a name."""
+    match = _DATASET.fullmatch(text)
+    return HubName(match["name"], match["revision"], match["split"]) if match else None
