@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import ByteLevelBPETokenizer, Tokenizer
 from transformers import (
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
@@ -106,7 +106,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(dialogues(300, 0), vocab_size=400, special_tokens=[END], show_progress=False)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, eos_token=END, bos_token=END, unk_token=END, pad_token=END
+        tokenizer_object=Tokenizer.from_str(bpe.to_str()), eos_token=END, bos_token=END, unk_token=END, pad_token=END
     )
     end = tokenizer.eos_token_id
     torch.manual_seed(0)
