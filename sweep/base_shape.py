@@ -31,31 +31,31 @@ def planned_shape(model: ModelPart) -> GPT2Config:
             raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
         return shape
     folder = str(fetch_config(on_hub, "model.name").folder) if on_hub else model.name
-    return read_shape(folder, "model.name")
+    return read_shape(folder, "model.name", model.name)
 
 
-def read_shape(name: str, key: str) -> GPT2Config:
-    """The configuration of a GPT-2 in a folder.
+def read_shape(folder: str, key: str, name: str | None = None) -> GPT2Config:
+    """The configuration of a GPT-2 in a folder, which the spec calls `name` at `key`.
 
     Raises:
         UserError: see `planned_shape`.
     """
-    config = read_config(name, key)
+    config = read_config(folder, key, name)
     if not isinstance(config, GPT2Config):
-        raise UserError(f"{key}: {name!r} is a {config.model_type} model; accepted: GPT-2 of any size")
+        raise UserError(f"{key}: {name or folder!r} is a {config.model_type} model; accepted: GPT-2 of any size")
     return config
 
 
-def read_config(name: str, key: str) -> PretrainedConfig:
-    """The configuration of a model in a folder.
+def read_config(folder: str, key: str, name: str | None = None) -> PretrainedConfig:
+    """The configuration of a model in a folder, which the spec calls `name` at `key`.
 
     Raises:
         UserError: there is none.
     """
     try:
-        return AutoConfig.from_pretrained(name)
+        return AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise UserError(f"{key}: {name!r} is no model's folder: {first_line(error)}") from None
+        raise UserError(f"{key}: {name or folder!r} is no model's folder: {first_line(error)}") from None
 
 
 def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:

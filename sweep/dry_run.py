@@ -4,7 +4,6 @@ import sys
 from typing import Any
 
 import torch
-import transformers
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +11,7 @@ from sweep.base_shape import check_trials, planned_shape
 from sweep.hardware import free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
 from sweep.packing import Packing, budget_on
+from sweep.quiet import quiet_libraries
 from sweep.search_space import least_trials
 from sweep.seeds import AdaptiveSeeds
 from sweep.spec import SweepSpec
@@ -25,7 +25,7 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
     Raises:
         UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
     """
-    transformers.utils.logging.set_verbosity_error()
+    quiet_libraries()
     _print_configs(f"{spec.name}: {_what_runs(spec, len(trials))}", trials, console)
     device = planned_device(spec)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)

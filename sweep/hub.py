@@ -8,32 +8,22 @@ commit is its identity: it stands in the spec that an experiment keeps, in each 
 import glob
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
-from huggingface_hub.errors import (
-    CachedRepoTreeNotFoundError,
-    EntryNotFoundError,
-    GatedRepoError,
-    HFValidationError,
-    IncompleteSnapshotError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-    RevisionResolutionError,
-)
+from huggingface_hub.errors import CachedRepoTreeNotFoundError
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, though not in its __all__
 
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError
+from sweep.hub_errors import Kind, explained
 from sweep.hub_names import HubName
 
-Kind = Literal["model", "dataset"]
 Say = Callable[[str], None]
+
+CONFIG = ("config.json",)
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 """Configuration, tokenizer and lists of shards, at the top of a model's repository."""
@@ -86,7 +76,7 @@ def resolve(name: HubName, kind: Kind, key: str) -> str:
     Raises:
         UserError: no such repository or revision, no access, or it can be had neither from the hub nor the cache.
     """
-    with _explained(name, kind, key):
+    with explained(name, kind, key):
         return HfApi().resolve_revision(name.name, repo_type=kind, revision=name.revision).resolved
 
 
@@ -96,14 +86,14 @@ def fetch_config(name: HubName, key: str) -> Snapshot:
     Raises:
         UserError: see `resolve`; or the repository has no config.json.
     """
-    return _fetch(name, "model", key, first=["config.json"])
+    return _fetch(name, "model", key, first=CONFIG)
 
 
 def fetch_tokenizer(name: HubName, key: str) -> Snapshot:
     """A tokenizer's files, without weights.
 
     Raises:
-        UserError: see `resolve`; or the download fails.
+        UserError: see `resolve`; or the download fails, or there are no such files.
     """
     return _fetch(name, "model", key, first=SMALL_FILES)
 
@@ -163,7 +153,7 @@ def _fetch(
     def download(patterns: Sequence[str]) -> Path:
         # "*" matches slashes too, and of a model nothing but the top is wanted: no ONNX, no checkpoints
         ignored = "*/*" if kind == "model" else None
-        with _explained(name, kind, key):
+        with explained(name, kind, key):
             return Path(
                 snapshot_download(
                     name.name,
@@ -190,8 +180,8 @@ def _fetch(
             folder = download([glob.escape(path) for path in wanted])
         if not wanted or not all((folder / path).exists() for path in wanted):  # a cache that others have filled
             raise UserError(f"{key}: {str(name)!r} is not whole in the cache {constants.HF_HUB_CACHE}")
-    elif first == ["config.json"] and not (folder / "config.json").exists():
-        raise UserError(f"{key}: {str(name)!r} has no config.json, so it is no model in Hugging Face's format")
+    elif not folder.is_dir() or (first == CONFIG and not (folder / CONFIG[0]).exists()):
+        raise UserError(f"{key}: {str(name)!r} has no {first[0]}, so it is no model in Hugging Face's format")
     return Snapshot(name.name, commit, folder)
 
 
@@ -217,52 +207,3 @@ def _check_space(name: HubName, key: str, needed_bytes: int) -> None:
             f"{key}: {str(name)!r} takes {needed_bytes / 1e6:,.0f} MB, but {cache} has {free_bytes / 1e6:,.0f} MB "
             "left; make room, or set HF_HOME to a folder on a larger disk"
         )
-
-
-@contextmanager
-def _explained(name: HubName, kind: Kind, key: str) -> Iterator[None]:
-    """Turn what the hub's client raises into one line that says what can be done."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # the client, the network and the disk raise a dozen unrelated types
-        raise UserError(f"{key}: {str(name)!r} {_reason(error, name, kind)}") from error
-
-
-def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
-    page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name.name}"
-    what = "data set" if kind == "dataset" else "model"
-    causes = list(_causes(error))
-    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
-        return f"is not (whole) in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids downloading it"
-    for cause in causes:
-        match cause:
-            case GatedRepoError():
-                return f"is gated: ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
-            case RepositoryNotFoundError():
-                return (
-                    f"is no {what} on the hub ({constants.ENDPOINT}) that you may see; check the name, or if it is "
-                    "private log in with `hf auth login` or set HF_TOKEN"
-                )
-            case RevisionNotFoundError():
-                return f"has no revision {name.revision!r}; accepted: a branch, tag or commit of {page}"
-            case HFValidationError():
-                return "is no name on the hub; accepted: 'name' or 'owner/name'"
-            case OSError(errno=28):
-                return f"does not fit on the disk of {constants.HF_HUB_CACHE}; make room, or set HF_HOME to another"
-            case OSError() if cause.filename:
-                return f"can't be kept in {constants.HF_HUB_CACHE} ({cause.strerror}); set HF_HOME to another folder"
-    unreachable = (RevisionResolutionError, LocalEntryNotFoundError, IncompleteSnapshotError, EntryNotFoundError)
-    if any(isinstance(cause, unreachable) for cause in causes):
-        return (
-            f"can't be had: the hub ({constants.ENDPOINT}) does not answer ({first_line(causes[-1])}), and it is not "
-            f"in the cache {constants.HF_HUB_CACHE}"
-        )
-    return f"could not be downloaded ({first_line(error)}); what has come is kept, so run the command again"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,6 +1,7 @@
 """Every name on the hub in a spec, followed by the commit that it stands for: what a sweep keeps, and resumes from."""
 
-from sweep.hub import Kind, resolve
+from sweep.hub import resolve
+from sweep.hub_errors import Kind
 from sweep.hub_names import HubName, dataset_name, model_name
 from sweep.sources import source_files
 from sweep.spec import DEMO, SweepSpec

@@ -56,7 +56,7 @@ def prepare(
         base_model = models.model(spec.model.name, "model.name", assets.base_model if assets else None)
     else:
         base_model = _random_weights(spec.model, len(tokenizer), cache_dir, say)
-    config = read_shape(base_model, "model.name")
+    config = read_shape(base_model, "model.name", spec.model.name)
     _check_model(config, candidates, len(tokenizer), spec.model.name)
     _check_weights(base_model)
     tokens = prepare_tokens(

@@ -218,6 +218,8 @@ def test_failures_are_one_line_that_says_what_to_do(hub: StandInHub, monkeypatch
     assert message("gpt2-tiny").startswith(
         f"model.name: 'gpt2-tiny' is no model on the hub ({hub.endpoint}) that you may see; check the name"
     )
+    monkeypatch.setenv("HF_TOKEN", "hf_madeUp")
+    assert "does not know your token; `hf auth login` sets another" in message(GPT2_MEDIUM)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert fetch_model(HubName(GPT2_MEDIUM), "model.name").folder.is_dir()
     hub.repositories["model", "a/flax"] = Repository(

@@ -146,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.stand_in.requests.append(f"{self.command} {self.path}")
         path = unquote(urlsplit(self.path).path)
         try:
+            if "Authorization" in self.headers and not self._knows_token():
+                raise _RefusedError(401, "", "Invalid credentials in Authorization header")
             if path == "/api/whoami-v2":
                 self._whoami()
             elif api := re.fullmatch(r"/api/(model|dataset)s/(.+?)(?:/(revision|tree|paths-info)/(.+))?", path):

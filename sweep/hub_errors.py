@@ -1,0 +1,82 @@
+"""What goes wrong with the hub, in one line that says what can be done about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
+
+from sweep.errors import UserError, first_line
+from sweep.hub_names import HubName
+
+Kind = Literal["model", "dataset"]
+
+
+@contextmanager
+def explained(name: HubName, kind: Kind, key: str) -> Iterator[None]:
+    """Turn what the hub's client raises within a `with` block into one line that says what can be done.
+
+    Args:
+        name: the repository that is asked for.
+        kind: what it is to be.
+        key: the place in the spec that the line names.
+
+    Raises:
+        UserError: whatever went wrong.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # the client, the network and the disk raise a dozen unrelated types
+        raise UserError(f"{key}: {str(name)!r} {_reason(error, name, kind)}") from error
+
+
+def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
+    hub, cache = f"the hub ({constants.ENDPOINT})", constants.HF_HUB_CACHE
+    page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name.name}"
+    what = "data set" if kind == "dataset" else "model"
+    causes = list(_causes(error))
+    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
+        return f"is not (whole) in the cache {cache}, and HF_HUB_OFFLINE forbids downloading it"
+    for cause in causes:
+        match cause:
+            case GatedRepoError():
+                return f"is gated: ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
+            case RepositoryNotFoundError():
+                return (
+                    f"is no {what} on {hub} that you may see; check the name, or if it is "
+                    "private log in with `hf auth login` or set HF_TOKEN"
+                )
+            case RevisionNotFoundError():
+                return f"has no revision {name.revision!r}; accepted: a branch, tag or commit of {page}"
+            case HFValidationError():
+                return "is no name on the hub; accepted: 'name' or 'owner/name'"
+            case HfHubHTTPError() if cause.response.status_code == 401:
+                return f"can't be had: {hub} does not know your token; `hf auth login` sets another"
+            case OSError(errno=28):
+                return f"does not fit on the disk of {cache}; make room, or set HF_HOME to another"
+            case OSError() if cause.filename:
+                return f"can't be kept in {cache} ({cause.strerror}); set HF_HOME to another folder"
+    unreachable = (RevisionResolutionError, LocalEntryNotFoundError, IncompleteSnapshotError, EntryNotFoundError)
+    if any(isinstance(cause, unreachable) for cause in causes):
+        return f"can't be had: {hub} does not answer ({first_line(causes[-1])}), and it is not in the cache {cache}"
+    return f"could not be downloaded ({first_line(error)}); what has come is kept, so run the command again"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
