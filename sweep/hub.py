@@ -5,7 +5,6 @@ commit is its identity: it stands in the spec that an experiment keeps, in each 
 --reproduce ask for nothing else.
 """
 
-import glob
 import json
 import shutil
 from collections.abc import Callable, Collection, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
 from huggingface_hub.errors import CachedRepoTreeNotFoundError
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, though not in its __all__
 
@@ -150,38 +149,35 @@ def _fetch(
     """Bring the files that match `first` into the cache, then those that `more` chooses of all that there are."""
     commit = resolve(name, kind, key)
 
-    def download(patterns: Sequence[str]) -> Path:
-        # "*" matches slashes too, and of a model nothing but the top is wanted: no ONNX, no checkpoints
-        ignored = "*/*" if kind == "model" else None
-        with explained(name, kind, key):
-            return Path(
-                snapshot_download(
-                    name.name,
-                    repo_type=kind,
-                    revision=commit,
-                    allow_patterns=list(patterns),
-                    ignore_patterns=ignored,
-                    tqdm_class=_Bar,
-                )
+    with explained(name, kind, key):
+        folder = Path(
+            snapshot_download(
+                name.name,
+                repo_type=kind,
+                revision=commit,
+                allow_patterns=list(first),
+                # "*" matches slashes too, and of a model nothing but the top is wanted: no ONNX, no checkpoints
+                ignore_patterns="*/*" if kind == "model" else None,
+                tqdm_class=_Bar,
             )
-
-    folder = download(first)
+        )
     if more is not None:
         listed = _listed(name.name, kind, commit)
         sizes = _sizes(folder) if listed is None else listed
         wanted = more.choose(folder, sizes)
         if not wanted and listed is not None:
-            raise UserError(f"{key}: {str(name)!r} has no {more.what}")
+            raise UserError(f"{key}: {name.shown!r} has no {more.what}")
         missing_bytes = sum(sizes[path] for path in wanted if path in sizes and not (folder / path).exists())
         _check_space(name, key, missing_bytes)
         if say is not None and missing_bytes > 10**7:
-            say(f"downloading {name} from the hub: {missing_bytes / 1e6:,.0f} MB")
-        if wanted:
-            folder = download([glob.escape(path) for path in wanted])
-        if not wanted or not all((folder / path).exists() for path in wanted):  # a cache that others have filled
-            raise UserError(f"{key}: {str(name)!r} is not whole in the cache {constants.HF_HUB_CACHE}")
+            say(f"downloading {name.shown} from the hub: {missing_bytes / 1e6:,.0f} MB")
+        if not wanted:  # nor is there a list that says so: others have filled the cache
+            raise UserError(f"{key}: {name.shown!r} is not whole in the cache {constants.HF_HUB_CACHE}")
+        for path in wanted:  # one by one in this thread: threads would go on for minutes after Ctrl-C
+            with explained(name, kind, key):
+                hf_hub_download(name.name, path, repo_type=kind, revision=commit, tqdm_class=_Bar)
     elif not folder.is_dir() or (first == CONFIG and not (folder / CONFIG[0]).exists()):
-        raise UserError(f"{key}: {str(name)!r} has no {first[0]}, so it is no model in Hugging Face's format")
+        raise UserError(f"{key}: {name.shown!r} has no {first[0]}, so it is no model in Hugging Face's format")
     return Snapshot(name.name, commit, folder)
 
 
@@ -204,6 +200,6 @@ def _check_space(name: HubName, key: str, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(cache).free
     if needed_bytes > free_bytes:
         raise UserError(
-            f"{key}: {str(name)!r} takes {needed_bytes / 1e6:,.0f} MB, but {cache} has {free_bytes / 1e6:,.0f} MB "
+            f"{key}: {name.shown!r} takes {needed_bytes / 1e6:,.0f} MB, but {cache} has {free_bytes / 1e6:,.0f} MB "
             "left; make room, or set HF_HOME to a folder on a larger disk"
         )

@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
     IncompleteSnapshotError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
     RevisionResolutionError,
@@ -41,7 +42,7 @@ def explained(name: HubName, kind: Kind, key: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # the client, the network and the disk raise a dozen unrelated types
-        raise UserError(f"{key}: {str(name)!r} {_reason(error, name, kind)}") from error
+        raise UserError(f"{key}: {name.shown!r} {_reason(error, name, kind)}") from error
 
 
 def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
@@ -55,13 +56,15 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
         match cause:
             case GatedRepoError():
                 return f"is gated: ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
-            case RepositoryNotFoundError():
-                return (
-                    f"is no {what} on {hub} that you may see; check the name, or if it is "
-                    "private log in with `hf auth login` or set HF_TOKEN"
-                )
             case RevisionNotFoundError():
                 return f"has no revision {name.revision!r}; accepted: a branch, tag or commit of {page}"
+            case RemoteEntryNotFoundError():
+                break  # a file that its own list names: the hub's fault, and no answer to whether the name is right
+            case HfHubHTTPError() if isinstance(cause, RepositoryNotFoundError) or cause.response.status_code == 404:
+                return (
+                    f"is no {what} on {hub} that you may see; check the name, or if it is private or gated "
+                    "log in with `hf auth login` or set HF_TOKEN"
+                )
             case HFValidationError():
                 return "is no name on the hub; accepted: 'name' or 'owner/name'"
             case HfHubHTTPError() if cause.response.status_code == 401:

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 _REVISION = r"@(?P<revision>\w[\w./+-]*)"
+_COMMIT = re.compile("[0-9a-f]{40}")
 _MODEL = re.compile(rf"(?P<name>[\w-][\w.-]*(/[\w.-]+)?)({_REVISION})?")
 _DATASET = re.compile(rf"(?P<name>[\w-][\w.-]*/[\w.-]+)({_REVISION})?(:(?P<split>.+))?")
 
@@ -34,6 +35,12 @@ class HubName(NamedTuple):
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
         return f"{self.name}{revision}{f':{self.split}' if self.split else ''}"
+
+    @property
+    def shown(self) -> str:
+        """As messages name it: of a commit the first seven digits."""
+        commit = _COMMIT.fullmatch(self.revision or "")
+        return str(self.at(commit[0][:7]) if commit else self)
 
 
 def model_name(text: str) -> HubName | None:
