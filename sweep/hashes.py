@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
+from model.weight_files import CONFIG_FILE, weight_files
 from sweep.code_version import CodeVersion
 from sweep.dialogues import SourceDigest
 from sweep.spec import RewardPart
@@ -67,11 +68,11 @@ def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:
 
 
 def hash_model(name: str) -> str:
-    """Of a model's configuration and weights: by content in a local folder, name@commit for one on the hub."""
+    """Of a model's configuration and the weights that are loaded: by content in a folder, name@commit on the hub."""
     folder = Path(name)
     if not folder.is_dir():
         return f"{name}@{AutoConfig.from_pretrained(name)._commit_hash}"
-    return _hash_files([*folder.glob("config.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    return _hash_files([folder / CONFIG_FILE, *weight_files(folder)])
 
 
 def hash_tokenizer(name: str) -> str:

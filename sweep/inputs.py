@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.hashes import Provenance
+from sweep.judge import Reading
 from sweep.packing import Packing
 from sweep.spec import RewardPart
 
@@ -28,3 +29,5 @@ class SweepInputs:
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""
+    reading: Reading | None = None
+    """How the judge reads pairs, as found before anything was trained; without it that is found on loading it."""

@@ -31,7 +31,9 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
             base = base_records(inputs, reward, trained.device)
             started = time.perf_counter()
             model, tokenizer = in_fp32(trained, config, inputs.base_model), load_tokenizer(inputs.tokenizer)
-            row: dict[str, Any] = evaluate_reward(model, tokenizer, inputs.prompts, reward, base, folder)
+            row: dict[str, Any] = evaluate_reward(
+                model, tokenizer, inputs.prompts, reward, base, folder, inputs.reading
+            )
             return {**row, "reward_seconds": time.perf_counter() - started}
         except Exception as error:
             if not ran_out_of_memory(error) or reward.batch_size == 1:

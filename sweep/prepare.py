@@ -10,22 +10,22 @@ from uuid import uuid4
 
 import torch
 import transformers
-from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
+from transformers import GPT2LMHeadModel, PretrainedConfig
 
 from model.gpt2_lora import load_base
-from model.memory import weight_bytes
-from sweep.base_shape import check_trials, planned_shape, read_config, read_shape
+from model.weight_files import WeightsError, check_folder, refuse_pointers_in
+from sweep.base_shape import check_trials, planned_shape, read_shape
 from sweep.code_version import code_version
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.dialogues import DataSources
 from sweep.errors import UserError
 from sweep.hashes import Provenance, hash_values, input_hashes, name_sources
 from sweep.inputs import SweepInputs
+from sweep.judge import Reading, check_judge
 from sweep.memory_plan import Device
 from sweep.packing import Packing, judging_bytes
-from sweep.reward_metric import encode_prompts, read_prompts, score
-from sweep.spec import DEMO, STUDY, ModelPart, SweepSpec
+from sweep.reward_metric import encode_prompts, read_prompts
+from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import TokenSet, load_tokenizer, prepare_tokens
 from sweep.trial import TrialConfig
 
@@ -52,6 +52,7 @@ def prepare(
     transformers.utils.logging.set_verbosity_error()
     assets = demo_assets_if_needed(spec, cache_dir, say)
     tokenizer_name = _folder(spec.model.tokenizer or spec.model.name, assets.base_model if assets else None)
+    _check_folders(spec)
     tokenizer = load_tokenizer(tokenizer_name)
     base_model = _base_model(spec.model, len(tokenizer), assets, cache_dir, say)
     config = read_shape(base_model, "model.name")
@@ -67,13 +68,14 @@ def prepare(
     )
     prompts: list[str] = []
     judging = 0
+    reading: Reading | None = None
     reward = spec.reward
     if reward.model is not None:
         reward_model = _folder(reward.model, assets.reward_model if assets else None)
         reward = reward.model_copy(update={"model": reward_model})
-        reward_model_bytes = _check_reward_model(reward_model)
-        say("checked the base model and the reward model")
         prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
+        reading, reward_model_bytes = _check_reward_model(reward_model, prompts, reward)
+        say("checked the base model and the reward model")
         encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
         judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
@@ -94,6 +96,7 @@ def prepare(
         checkpoint_seconds=spec.checkpoint_seconds,
         provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),
         began=time.time(),
+        reading=reading,
     )
     return inputs, tokens
 
@@ -160,24 +163,35 @@ def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], to
     check_trials(config, candidates, name)
 
 
+def _check_folders(spec: SweepSpec) -> None:
+    """Refuse folders that hold no whole model or tokenizer, before anything in them is opened."""
+    pretrained = spec.model.name if spec.model.init == "pretrained" else None
+    checks: list[tuple[str, str | None, Callable[[Path], object]]] = [
+        ("model.name", pretrained, check_folder),
+        ("model.tokenizer", spec.model.tokenizer, refuse_pointers_in),
+        ("reward.model", spec.reward.model, check_folder),
+    ]
+    for key, name, check in checks:
+        if name is not None and Path(name).is_dir():
+            try:
+                check(Path(name))
+            except WeightsError as error:
+                raise UserError(f"{key}: {name!r}: {error}") from None
+
+
 def _check_weights(name: str) -> None:
     try:
         load_base(name)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"model.name: the weights of {name!r} can't be loaded: {_first_line(error)}") from None
+    except WeightsError as error:
+        raise UserError(f"model.name: the weights of {name!r} can't be loaded: {error}") from None
 
 
-def _check_reward_model(name: str) -> int:
-    """Score one pair, so that nothing is missing when the first trial has trained for hours; the weights' bytes."""
-    config = read_config(name, "reward.model")
-    if config.num_labels != 1:
-        raise UserError(f"reward.model: {name!r} gives {config.num_labels} logits; a reward model gives 1")
+def _check_reward_model(name: str, prompts: Sequence[str], reward: RewardPart) -> tuple[Reading, int]:
+    """How the judge reads, and the bytes of its weights; a judge that can't judge is refused."""
     try:
-        score(name, ["Is it blue?"], ["Yes, it is."], 1, torch.device("cpu"))
-    except (OSError, ValueError, RuntimeError, IndexError, SafetensorError) as error:
+        return check_judge(name, prompts, reward.new_tokens, reward.batch_size)
+    except Exception as error:  # a damaged file raises whatever its parser raises
         raise UserError(f"reward.model: {name!r} can't judge: {_first_line(error)}") from None
-    with torch.device("meta"):
-        return weight_bytes(AutoModelForSequenceClassification.from_config(config, dtype=torch.float32))
 
 
 def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:

@@ -11,18 +11,14 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.inputs import SweepInputs
+from sweep.judge import Reading, load_judge
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
@@ -97,40 +93,20 @@ def respond(
     return responses, lengths
 
 
-@torch.no_grad()
 def score(
     reward_model: str | Path,
     prompts: Sequence[str],
     responses: Sequence[str],
     batch_size: int,
     device: torch.device,
+    reading: Reading | None = None,
 ) -> list[float]:
     """The reward model's single logit for each (prompt, response) pair. The model is loaded for this call alone.
 
-    Pairs that exceed the model's length lose the end of the longer part.
+    Pairs that exceed what it can read (see `sweep.judge.Reading`) lose the end of the longer part.
     """
-    tokenizer = AutoTokenizer.from_pretrained(str(reward_model))
-    judge = AutoModelForSequenceClassification.from_pretrained(str(reward_model), dtype=torch.float32)
-    if tokenizer.pad_token is None:  # decoders such as GPT-2 come without one
-        tokenizer.pad_token = tokenizer.eos_token
-        judge.config.pad_token_id = tokenizer.pad_token_id
-    judge.to(device).eval()
-    longest = min(tokenizer.model_max_length, judge.config.max_position_embeddings)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(responses[i]))
-    scores = [0.0] * len(prompts)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        inputs = tokenizer(
-            [prompts[i] for i in batch],
-            [responses[i] for i in batch],
-            padding=True,
-            truncation="longest_first",
-            max_length=longest,
-            return_tensors="pt",
-        ).to(device)
-        for i, logit in zip(batch, judge(**inputs).logits[:, 0].tolist(), strict=True):
-            scores[i] = logit
-    return scores
+    judge = load_judge(reward_model, device, reading)
+    return judge.score(list(zip(prompts, responses, strict=True)), batch_size)
 
 
 def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) -> list[Record]:
@@ -145,7 +121,7 @@ def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) 
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             model = load_base(inputs.base_model).to(device)
-            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, reward, {})
+            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, reward, {}, inputs.reading)
             write_records(path, records)
         return read_records(path)
 
@@ -157,6 +133,7 @@ def evaluate_reward(
     reward: RewardPart,
     base: Sequence[Record],
     folder: Path,
+    reading: Reading | None = None,
 ) -> dict[str, float | int]:
     """Answer, score and compare; every prompt, response and score is kept in `folder`.
 
@@ -164,7 +141,7 @@ def evaluate_reward(
         The reward metrics of `sweep.names.METRICS`.
     """
     known = {(str(r["prompt"]), str(r["response"])): float(r["reward"]) for r in base}
-    records = _answer(model, tokenizer, prompts, reward, known)
+    records = _answer(model, tokenizer, prompts, reward, known, reading)
     for record, reference in zip(records, base, strict=True):
         record |= {"base_response": reference["response"], "base_reward": reference["reward"]}
     write_records(folder / RESPONSES_FILE, records)
@@ -196,6 +173,7 @@ def _answer(
     prompts: Sequence[str],
     reward: RewardPart,
     known: Mapping[tuple[str, str], float],
+    reading: Reading | None,
 ) -> list[Record]:
     """Responses with their rewards; a response that is `known` keeps its reward.
 
@@ -205,7 +183,7 @@ def _answer(
     responses, lengths = respond(model, tokenizer, prompts, reward)
     rewards = dict(known)
     new = [pair for pair in dict.fromkeys(zip(prompts, responses, strict=True)) if pair not in rewards]
-    scores = score(reward.model, [p for p, _ in new], [r for _, r in new], reward.batch_size, model.device)
+    scores = score(reward.model, [p for p, _ in new], [r for _, r in new], reward.batch_size, model.device, reading)
     rewards |= dict(zip(new, scores, strict=True))
     return [
         {"prompt": prompt, "response": response, "reward": rewards[prompt, response], "response_tokens": length}
