@@ -58,14 +58,6 @@ def prepare(
     config = read_shape(base_model, "model.name")
     _check_model(config, candidates, len(tokenizer), base_model)
     _check_weights(base_model)
-    tokens = prepare_tokens(
-        data_sources(spec, assets),
-        tokenizer_name,
-        cache_dir / "tokens",
-        say,
-        block_size=max(c.block_size for c in candidates),
-        tokenizer=tokenizer,
-    )
     prompts: list[str] = []
     judging = 0
     reading: Reading | None = None
@@ -78,6 +70,14 @@ def prepare(
         say("checked the base model and the reward model")
         encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
         judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
+    tokens = prepare_tokens(
+        data_sources(spec, assets),
+        tokenizer_name,
+        cache_dir / "tokens",
+        say,
+        block_size=max(c.block_size for c in candidates),
+        tokenizer=tokenizer,
+    )
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path

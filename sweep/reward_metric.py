@@ -6,6 +6,7 @@ reward model. The base model's answers are made once per sweep, by whichever tri
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,12 @@ from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
 
-Record = dict[str, str | float | int]
+Record = dict[str, str | float | int | None]
+
+
+class JudgingError(Exception):
+    """A judge that has no finite score for any prompt: there is nothing to compare."""
+
 
 NEXT_TURN = "\n\nHuman:"
 """Where a response ends if the model goes on to write the human's next turn."""
@@ -139,8 +145,11 @@ def evaluate_reward(
 
     Returns:
         The reward metrics of `sweep.names.METRICS`.
+
+    Raises:
+        JudgingError: no prompt has two rewards to compare; the responses are kept all the same.
     """
-    known = {(str(r["prompt"]), str(r["response"])): float(r["reward"]) for r in base}
+    known = {(str(r["prompt"]), str(r["response"])): _score_of(r["reward"]) for r in base}
     records = _answer(model, tokenizer, prompts, reward, known, reading)
     for record, reference in zip(records, base, strict=True):
         record |= {"base_response": reference["response"], "base_reward": reference["reward"]}
@@ -149,22 +158,38 @@ def evaluate_reward(
 
 
 def summarise(records: Sequence[Record]) -> dict[str, float | int]:
-    """Means over prompts, and how often the response's reward is above, equal to or below the base model's."""
-    count = len(records)
-    rewards = [float(r["reward"]) for r in records]
-    base = [float(r["base_reward"]) for r in records]
-    wins = sum(ours > theirs for ours, theirs in zip(rewards, base, strict=True))
-    ties = sum(ours == theirs for ours, theirs in zip(rewards, base, strict=True))
+    """Means over prompts, and how often the response's reward is above, equal to or below the base model's.
+
+    A prompt for which one of the two rewards is no finite number is neither won nor lost: it is counted as unscored,
+    and left out of everything else but the length of responses.
+
+    Raises:
+        JudgingError: that is so for every prompt.
+    """
+    pairs = [(_score_of(r["reward"]), _score_of(r["base_reward"])) for r in records]
+    compared = [(ours, theirs) for ours, theirs in pairs if math.isfinite(ours) and math.isfinite(theirs)]
+    count = len(compared)
+    if not compared:
+        raise JudgingError(f"for none of {len(records)} prompts both rewards are finite numbers")
+    ours, theirs = (sum(rewards) for rewards in zip(*compared, strict=True))
+    wins = sum(one > other for one, other in compared)
+    ties = sum(one == other for one, other in compared)
     return {
-        "reward_mean": sum(rewards) / count,
-        "reward_base_mean": sum(base) / count,
-        "reward_margin_mean": (sum(rewards) - sum(base)) / count,
+        "reward_mean": ours / count,
+        "reward_base_mean": theirs / count,
+        "reward_margin_mean": (ours - theirs) / count,
         "wins": wins,
         "ties": ties,
         "losses": count - wins - ties,
+        "unscored": len(records) - count,
         "win_rate": wins / count,
-        "response_tokens_mean": sum(int(r["response_tokens"]) for r in records) / count,
+        "response_tokens_mean": sum(int(r["response_tokens"] or 0) for r in records) / len(records),
     }
+
+
+def _score_of(value: str | float | int | None) -> float:
+    """A reward as a number; NaN where it is none, as a file has it."""
+    return math.nan if value is None else float(value)
 
 
 def _answer(
@@ -192,8 +217,12 @@ def _answer(
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
-    """Write JSON lines, atomically."""
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    """Write JSON lines, atomically; a reward that is no finite number as null, which every reader of JSON knows."""
+    known = [
+        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in one.items()}
+        for one in records
+    ]
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in known))
 
 
 def read_records(path: Path) -> list[Record]:
