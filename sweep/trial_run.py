@@ -255,10 +255,13 @@ class TrialRun:
 
     def _restore(self, state: Row, path: Path) -> None:
         assert self._training is not None
-        if state["config"] != self.config.name:
-            raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
-        self._training.load_state_dict(state["training"])
-        self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
+        try:
+            if state["config"] != self.config.name:
+                raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
+            self._training.load_state_dict(state["training"])
+            self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
+        except LookupError as error:
+            raise ValueError(f"{path} is not a whole checkpoint: {error} is missing") from None
 
 
 def _read_checkpoint(path: Path) -> Row:
