@@ -24,6 +24,7 @@ from sweep.names import (
     OUT_OF_MEMORY_FILE,
     PEAK_SOURCE,
     RECORD_FILE,
+    REPLACEMENT_DIR,
     RESPONSES_FILE,
     SPEC_FILE,
     SWEEP_FILE,
@@ -92,6 +93,11 @@ def load(directory: Path) -> Results:
         raise UserError(f"{directory} is not a directory; give the directory of an experiment")
     if not any(directory.glob("experiment_state-*.json")):
         raise UserError(f"{directory} is not an experiment: it has no experiment_state-*.json of Ray Tune")
+    if (directory / REPLACEMENT_DIR).exists():
+        raise UserError(
+            f"{directory}: its trials were being judged anew when the process ended; finish that with: "
+            f"python -m sweep.reward_metric {directory}"
+        )
     try:
         found = ExperimentAnalysis(str(directory)).trials
     except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader

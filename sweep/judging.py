@@ -41,13 +41,13 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
         model, tokenizer = in_fp32(trained, config, inputs.base_model), load_tokenizer(inputs.tokenizer)
         return dict(evaluate_reward(model, tokenizer, inputs.prompts, reward, base, folder, inputs.reading))
 
-    row = _in_batches_that_fit(evaluate, inputs.reward)
+    row = in_batches_that_fit(evaluate, inputs.reward)
     return {**row, "reward_seconds": time.perf_counter() - started}
 
 
 def base_answers(inputs: SweepInputs, device: torch.device) -> list[Record]:
     """The base model's answers and their rewards, made on `device` if no trial has made them yet."""
-    return _in_batches_that_fit(lambda reward: base_records(inputs, reward, device), inputs.reward)
+    return in_batches_that_fit(lambda reward: base_records(inputs, reward, device), inputs.reward)
 
 
 def kept_model(config: TrialConfig, base_model: str, folder: Path) -> GPT2LMHeadModel:
@@ -61,7 +61,7 @@ def kept_model(config: TrialConfig, base_model: str, folder: Path) -> GPT2LMHead
     return model
 
 
-def _in_batches_that_fit(work: Callable[[RewardPart], T], reward: RewardPart) -> T:
+def in_batches_that_fit(work: Callable[[RewardPart], T], reward: RewardPart) -> T:
     """Do `work`, with batches halved as often as memory runs out."""
     while True:
         try:

@@ -42,6 +42,8 @@ RESPONSES_FILE = "responses.jsonl"
 WINDOW_LOSSES_FILE = "window_losses.json"
 RECORD_FILE = "record.json"
 REPORT_DIR = "report"
+REPLACEMENT_DIR = "judged"
+"""New versions of several files, whole, on their way into place (see `sweep.replacement`); gone a moment later."""
 
 
 class Metric(NamedTuple):
@@ -104,6 +106,20 @@ DEVICE = "device"
 
 PEAK_SOURCE = "peak_source"
 """Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""
+
+REWARD_METRICS = (
+    "reward_mean",
+    "reward_base_mean",
+    "reward_margin_mean",
+    "wins",
+    "ties",
+    "losses",
+    "unscored",
+    "win_rate",
+    "response_tokens_mean",
+    "reward_seconds",
+)
+"""The metrics that come of judging."""
 
 NOT_JUDGED = "not_judged"
 """Text column: why a trial that has trained to its end has no rewards, where judging failed."""

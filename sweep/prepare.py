@@ -4,7 +4,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,6 +49,66 @@ def prepare(
     Raises:
         UserError: a model, file or prompt that is missing, broken or does not fit, in one line.
     """
+    assets = demo_assets_if_needed(spec, cache_dir, say)
+    found = find_models(spec, candidates, cache_dir, say)
+    tokens = prepare_tokens(
+        data_sources(spec, assets),
+        found.tokenizer,
+        cache_dir / "tokens",
+        say,
+        block_size=max(c.block_size for c in candidates),
+        tokenizer=load_tokenizer(found.tokenizer),
+    )
+    token_files = {"train": tokens.train_path, "test": tokens.test_path}
+    if tokens.validation_path:
+        token_files["validation"] = tokens.validation_path
+    hashes = input_hashes(found.base_model, found.tokenizer, token_files, found.prompts, found.reward)
+    inputs = SweepInputs(
+        experiment_dir=experiment_dir,
+        base_model=found.base_model,
+        tokenizer=found.tokenizer,
+        train_tokens=tokens.train_path,
+        test_tokens=tokens.test_path,
+        validation_tokens=tokens.validation_path,
+        prompts=found.prompts,
+        reward=found.reward,
+        cpus=spec.resources.cpu,
+        packing=Packing(Device("cpu"), found.judging_bytes, spec.memory.limit),
+        checkpoint_seconds=spec.checkpoint_seconds,
+        provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),
+        began=time.time(),
+        reading=found.reading,
+    )
+    return inputs, tokens
+
+
+@dataclass(frozen=True)
+class FoundModels:
+    """The models of a sweep, found and checked.
+
+    Attributes:
+        base_model: folder of the base model.
+        tokenizer: folder of its tokenizer.
+        reward: the spec's, with the folder of its reward model.
+        prompts: what is asked; none without a reward model.
+        reading: how the judge reads.
+        judging_bytes: what judging takes, see `packing.judging_bytes`.
+    """
+
+    base_model: str
+    tokenizer: str
+    reward: RewardPart
+    prompts: tuple[str, ...] = ()
+    reading: Reading | None = None
+    judging_bytes: int = 0
+
+
+def find_models(spec: SweepSpec, candidates: Sequence[TrialConfig], cache_dir: Path, say: Say) -> FoundModels:
+    """Find the base model, its tokenizer and the judge, and have each show that it can do what it is there for.
+
+    Raises:
+        UserError: see `prepare`.
+    """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     assets = demo_assets_if_needed(spec, cache_dir, say)
@@ -58,47 +119,16 @@ def prepare(
     config = read_shape(base_model, "model.name")
     _check_model(config, candidates, len(tokenizer), base_model)
     _check_weights(base_model)
-    prompts: list[str] = []
-    judging = 0
-    reading: Reading | None = None
-    reward = spec.reward
-    if reward.model is not None:
-        reward_model = _folder(reward.model, assets.reward_model if assets else None)
-        reward = reward.model_copy(update={"model": reward_model})
-        prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
-        reading, reward_model_bytes = _check_reward_model(reward_model, prompts, reward)
-        say("checked the base model and the reward model")
-        encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
-        judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
-    tokens = prepare_tokens(
-        data_sources(spec, assets),
-        tokenizer_name,
-        cache_dir / "tokens",
-        say,
-        block_size=max(c.block_size for c in candidates),
-        tokenizer=tokenizer,
-    )
-    token_files = {"train": tokens.train_path, "test": tokens.test_path}
-    if tokens.validation_path:
-        token_files["validation"] = tokens.validation_path
-    hashes = input_hashes(base_model, tokenizer_name, token_files, prompts, reward)
-    inputs = SweepInputs(
-        experiment_dir=experiment_dir,
-        base_model=base_model,
-        tokenizer=tokenizer_name,
-        train_tokens=tokens.train_path,
-        test_tokens=tokens.test_path,
-        validation_tokens=tokens.validation_path,
-        prompts=tuple(prompts),
-        reward=reward,
-        cpus=spec.resources.cpu,
-        packing=Packing(Device("cpu"), judging, spec.memory.limit),
-        checkpoint_seconds=spec.checkpoint_seconds,
-        provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),
-        began=time.time(),
-        reading=reading,
-    )
-    return inputs, tokens
+    if spec.reward.model is None:
+        return FoundModels(base_model, tokenizer_name, spec.reward)
+    reward_model = _folder(spec.reward.model, assets.reward_model if assets else None)
+    reward = spec.reward.model_copy(update={"model": reward_model})
+    prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
+    reading, reward_model_bytes = _check_reward_model(reward_model, prompts, reward)
+    say("checked the base model and the reward model")
+    encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
+    judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
+    return FoundModels(base_model, tokenizer_name, reward, tuple(prompts), reading, judging)
 
 
 def demo_assets_if_needed(spec: SweepSpec, cache_dir: Path, say: Say) -> DemoAssets | None:
@@ -197,12 +227,17 @@ def _check_reward_model(name: str, prompts: Sequence[str], reward: RewardPart) -
 def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:
     """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
     hashes = inputs.provenance.hashes
-    reward = inputs.reward.model_dump(mode="json", exclude={"batch_size", "prompts", "max_prompts"})
     return {
         "data": tokens.train_path.parent.name,
         "base model": hashes["base_weights"],
-        "reward": hash_values([reward, inputs.prompts, hashes.get("reward_model")]),
+        "reward": reward_identity(inputs, hashes),
     }
+
+
+def reward_identity(asked: SweepInputs | FoundModels, hashes: Mapping[str, str]) -> str:
+    """A digest of what is asked, how it is answered and who judges."""
+    reward = asked.reward.model_dump(mode="json", exclude={"batch_size", "prompts", "max_prompts"})
+    return hash_values([reward, list(asked.prompts), hashes.get("reward_model")])
 
 
 def _first_line(error: Exception) -> str:

@@ -1,17 +1,22 @@
 """The reward metric: how a trial answers the evaluation prompts, judged against the base model's answers.
 
+    python -m sweep.reward_metric DIR       judges what a sweep has kept, see `sweep.rejudge`
+
 Trial and base model get the same prompts, the same template and the same random draws, and are scored by the same
 reward model. The base model's answers are made once per sweep, by whichever trial needs them first, and shared.
 """
 
+import argparse
 import csv
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from filelock import FileLock
+from rich.console import Console
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from model.generate import SamplingSettings, generate, uniform_draws
@@ -126,10 +131,22 @@ def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            model = load_base(inputs.base_model).to(device)
-            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, reward, {}, inputs.reading)
-            write_records(path, records)
+            answer_as_base(path, inputs.base_model, inputs.tokenizer, inputs.prompts, reward, inputs.reading, device)
         return read_records(path)
+
+
+def answer_as_base(
+    path: Path,
+    base_model: str,
+    tokenizer: str,
+    prompts: Sequence[str],
+    reward: RewardPart,
+    reading: Reading | None,
+    device: torch.device,
+) -> None:
+    """Write the base model's response and reward for each prompt to `path`."""
+    model = load_base(base_model).to(device)
+    write_records(path, _answer(model, load_tokenizer(tokenizer), prompts, reward, {}, reading))
 
 
 def evaluate_reward(
@@ -229,3 +246,35 @@ def read_records(path: Path) -> list[Record]:
     """Read what `write_records` wrote."""
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: judge the kept models of an experiment; returns the exit code, as `--help` lists them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.reward_metric",
+        description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
+        "--prompts all of them anew.",
+        epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
+        "interrupted; what was there before stays until all is judged.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="an experiment directory, or that of one trial")
+    parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
+    parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
+    arguments = parser.parse_args(argv)
+    from sweep.rejudge import judge_kept  # which imports this module
+    from sweep.run import EXIT_BAD_SPEC, EXIT_FAILED, EXIT_INTERRUPTED, cache_dir
+
+    console = Console()
+    try:
+        failed = judge_kept(arguments.directory, arguments.judge, arguments.prompts, cache_dir(), console)
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        return EXIT_BAD_SPEC
+    except KeyboardInterrupt:
+        console.print("interrupted; nothing is changed")
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sweep.errors import UserError
 from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names, read_yaml
-from sweep.names import SPEC_FILE
+from sweep.names import REPLACEMENT_DIR, SPEC_FILE
 from sweep.ray_environment import set_ray_environment
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
@@ -148,6 +148,11 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
         _refuse(arguments, "--resume", "a sweep continues as it was begun")
         if not (arguments.resume / SPEC_FILE).is_file():
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
+        if (arguments.resume / REPLACEMENT_DIR).exists():
+            raise UserError(
+                f"--resume {arguments.resume}: its trials were being judged anew when the process ended; "
+                f"finish that with: python -m sweep.reward_metric {arguments.resume}"
+            )
         return parse_spec(read_yaml(arguments.resume / SPEC_FILE)), arguments.resume.resolve()
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
