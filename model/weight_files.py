@@ -5,13 +5,17 @@ a pointer of Git LFS for a damaged file. Here a folder has one reading, or is re
 """
 
 import json
+import pickle
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from model.memory_limit import ran_out_of_memory
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
@@ -44,8 +48,8 @@ def weight_files(folder: Path) -> list[Path]:
     """The files that the weights of a model's folder are loaded from; the index of shards, where there is one, first.
 
     Raises:
-        WeightsError: there are none, some are missing or are pointers of Git LFS, or an adapter makes it unclear what
-            the weights are.
+        WeightsError: there are none or no configuration, some are missing or are pointers of Git LFS, or an adapter
+            makes it unclear what the weights are.
     """
     found = next((folder / name for name in _names(folder) if (folder / name).is_file()), None)
     if (folder / ADAPTER_CONFIG_FILE).exists():
@@ -55,6 +59,8 @@ def weight_files(folder: Path) -> list[Path]:
             f"{ADAPTER_CONFIG_FILE} lies beside whole weights, so an adapter may go on top of weights that it is in "
             f"already; if they are merged, remove {ADAPTER_CONFIG_FILE}, or else {MERGING}"
         )
+    if not (folder / CONFIG_FILE).is_file():
+        raise WeightsError(f"no {CONFIG_FILE} in it, which says what model it is")
     if parallel := sorted(folder.glob("shard-*-model-*-of-*.safetensors")):
         raise WeightsError(f"{parallel[0].name} is a shard of a distributed checkpoint; save the model whole")
     if found is None:
@@ -98,24 +104,33 @@ def read_headers(files: list[Path]) -> dict[str, Header]:
         files: what `weight_files` returned.
 
     Raises:
-        WeightsError: the file holds something else than tensors by name.
-        Exception: what safetensors or PyTorch raise for a damaged file.
+        WeightsError: a file is damaged, or holds something else than tensors by name.
     """
     found: dict[str, Header] = {}
     for path in files:
-        if path.suffix == ".safetensors":
-            found |= dict(_safetensors_headers(path))
-        elif path.suffix != ".json":
-            content = torch.load(path, map_location="meta", weights_only=True)
-            if not isinstance(content, Mapping):
-                raise WeightsError(f"{path.name} holds a {type(content).__name__}, not tensors by name")
-            tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-            if nested := [name for name in content if name not in tensors]:
-                raise WeightsError(
-                    f"{path.name} holds {str(nested[0])!r} that is no tensor: a training state? Save the model alone"
-                )
-            found |= {name: Header(tuple(value.shape), value.is_floating_point()) for name, value in tensors.items()}
+        try:
+            if path.suffix == ".safetensors":
+                found |= dict(_safetensors_headers(path))
+            elif path.suffix != ".json":
+                found |= dict(_bin_headers(path))
+        except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+            if ran_out_of_memory(error):
+                raise
+            reason = re.split(r"[.:] |\n", str(error).strip() or "it ends too early")[0]
+            raise WeightsError(f"{path.name} is damaged, or holds other things than tensors ({reason})") from error
     return found
+
+
+def _bin_headers(path: Path) -> Iterator[tuple[str, Header]]:
+    content = torch.load(path, map_location="meta", weights_only=True)
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path.name} holds a {type(content).__name__}, not tensors by name")
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path.name} holds {str(name)!r}, which is no tensor; save the model's state dict alone"
+            )
+        yield name, Header(tuple(value.shape), value.is_floating_point())
 
 
 def _safetensors_headers(path: Path) -> Iterator[tuple[str, Header]]:

@@ -172,6 +172,15 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "pointer for a configuration": (lambda f: pointer(f, "config.json"), "config.json is a pointer of Git LFS"),
     "shards missing": (shard, r"1 of \d+ shards that model.safetensors.index.json names are missing \(first: model-0"),
     "truncated": (truncate, "model.name: .*model' can't be loaded: "),
+    "no configuration": (lambda f: (f / "config.json").unlink(), "no config.json in it, which says what model it is"),
+    "an error page": (
+        lambda f: [(f / "model.safetensors").unlink(), (f / "pytorch_model.bin").write_text("<html>")],
+        r"pytorch_model.bin is damaged, or holds other things than tensors \(Weights only load failed\)",
+    ),
+    "a training state": (
+        lambda f: [(f / "model.safetensors").unlink(), torch.save({"state_dict": {}}, f / "pytorch_model.bin")],
+        "pytorch_model.bin holds 'state_dict', which is no tensor; save the state dict alone",
+    ),
     "nothing": (lambda f: (f / "model.safetensors").unlink(), "no weights in it; accepted: model.safetensors, "),
     "another format": (
         lambda f: (f / "model.safetensors").rename(f / "tf_model.h5"),
