@@ -87,7 +87,7 @@ def gather(results: Results) -> Content:
         findings.append(Finding("What mattered", mattered.sentences))
     published = bool(spec.get("published_figures"))
     explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
-    unfinished = results.trials[results.trials["outcome"] != FINISHED]
+    unfinished = results.trials[(results.trials["outcome"] != FINISHED) | (results.trials["reason"] != "")]
     shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
     if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
         devices = sorted(set(results.trials[DEVICE].dropna()))

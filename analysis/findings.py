@@ -18,7 +18,7 @@ from analysis.phrases import join
 from analysis.results import Results, show_field
 from analysis.tables import ComparisonTable
 from analysis.tuning import describe_tuning
-from sweep.names import PEAK_SOURCE
+from sweep.names import NOT_JUDGED, PEAK_SOURCE
 
 
 class Finding(NamedTuple):
@@ -80,7 +80,7 @@ def _basis(results: Results, arms: list[Arm]) -> list[str]:
     if not finished:
         return [first, "Without a finished trial there is nothing to compare."]
     done = [arm for arm in arms if arm.outcome == FINISHED]
-    first += _disagreements(arms)
+    first += _disagreements(arms) + _not_judged(results)
     differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
     tested = "All arms are tested on the same sample of windows."
     if differing:
@@ -109,6 +109,20 @@ def _disagreements(arms: list[Arm]) -> str:
         and arm.wins.wins != int((arm.seed_margins > 0).to_numpy().sum())
     ]
     return f" The wins in result.json and in responses.jsonl disagree for {join(wrong)}." if wrong else ""
+
+
+def _not_judged(results: Results) -> str:
+    """Trials whose losses stand and whose rewards are missing, and how to judge them."""
+    if NOT_JUDGED not in results.trials:
+        return ""
+    lost = results.trials[(results.trials["outcome"] == FINISHED) & results.trials[NOT_JUDGED].notna()]
+    if lost.empty:
+        return ""
+    reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
+    return (
+        f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
+        f"judge with: python -m sweep.reward_metric {results.directory.name}"
+    )
 
 
 def _overfitting(arms: list[Arm]) -> list[str]:

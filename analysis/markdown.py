@@ -55,7 +55,7 @@ def to_markdown(content: Content) -> str:
     if content.responses is not None:
         parts += _responses(content.responses)
     if len(content.unfinished):
-        parts += ["## Trials that did not finish", _grid(content.unfinished)]
+        parts += ["## Trials that did not finish or were not judged", _grid(content.unfinished)]
     for name, values in content.details.items():
         parts += [f"## {name.capitalize()}", _definitions(values)]
     parts += ["## Spec", f"```yaml\n{content.spec}```"] if content.spec else []

@@ -14,15 +14,17 @@ import pandas as pd
 import yaml
 from ray.tune import ExperimentAnalysis
 
-from analysis.outcomes import LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
+from analysis.outcomes import FINISHED, LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
 from analysis.prompt_order import number_by_prompt
 from sweep.errors import UserError
 from sweep.names import (
     DEVICE,
     METRIC,
+    NOT_JUDGED,
     OUT_OF_MEMORY_FILE,
     PEAK_SOURCE,
     RECORD_FILE,
+    REPLACEMENT_DIR,
     RESPONSES_FILE,
     SPEC_FILE,
     SWEEP_FILE,
@@ -32,6 +34,8 @@ from sweep.names import (
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
+
+REWARDS = ("reward", "base_reward")
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
 
@@ -89,6 +93,11 @@ def load(directory: Path) -> Results:
         raise UserError(f"{directory} is not a directory; give the directory of an experiment")
     if not any(directory.glob("experiment_state-*.json")):
         raise UserError(f"{directory} is not an experiment: it has no experiment_state-*.json of Ray Tune")
+    if (directory / REPLACEMENT_DIR).exists():
+        raise UserError(
+            f"{directory}: its trials were being judged anew when the process ended; finish that with: "
+            f"python -m sweep.reward_metric {directory}"
+        )
     try:
         found = ExperimentAnalysis(str(directory)).trials
     except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader
@@ -105,7 +114,10 @@ def load(directory: Path) -> Results:
         original = first.setdefault(json.dumps(config, sort_keys=True, default=str), path.name) if config else path.name
         if original != path.name:  # a search that proposes a config twice gets the same rows again: no replicate
             outcome, reason, rows = REPEATED, f"the config of {original} once more", []
-        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config, **summarize(rows)}
+        summary = summarize(rows)
+        if outcome == FINISHED and NOT_JUDGED in summary:
+            reason = f"trained, but not judged: {summary[NOT_JUDGED]}"
+        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config, **summary}
         if is_tuning(config):
             del row["arm"]
             tuning.append(row)
@@ -114,7 +126,7 @@ def load(directory: Path) -> Results:
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
         if outcome != REPEATED:
-            answered.append(({**key, "seed": seed}, _read_lines(path / RESPONSES_FILE)))
+            answered.append(({**key, "seed": seed}, _responses(path / RESPONSES_FILE)))
             attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in _attempts(path)]
             losses = enumerate(_window_losses(path))
             window_losses += [{**key, "seed": seed, "window": i, "test_loss": loss} for i, loss in losses]
@@ -189,6 +201,8 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for row in rows:
         values.update(_metrics(row))
+    if "win_rate" in values:
+        values.pop(NOT_JUDGED, None)  # judged since, as a later row of the same step says
     speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
     if speeds:
         values["tokens_per_second"] = float(pd.Series(speeds).median())
@@ -239,6 +253,14 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
+def _responses(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of a responses.jsonl; a reward that is no finite number is NaN, whatever its file has for it."""
+    return [
+        (number, {name: math.nan if name in REWARDS and not finite(value) else value for name, value in one.items()})
+        for number, one in _read_lines(path)
+    ]
+
+
 def _attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
     content = _parsed(path / OUT_OF_MEMORY_FILE)
@@ -252,7 +274,7 @@ def _window_losses(path: Path) -> list[float]:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in (*METRIC, PEAK_SOURCE, DEVICE) if name in row}
+    return {name: row[name] for name in (*METRIC, PEAK_SOURCE, DEVICE, NOT_JUDGED) if name in row}
 
 
 def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
 from model.lora_linear import LoRALinear, LoRASettings
+from model.weights import check_head, load_weights
 
 PROJECTIONS: dict[str, str] = {
     "attention_in": "attn.c_attn",
@@ -45,8 +46,13 @@ def gpt2_config(name: str, shape: dict[str, int]) -> GPT2Config:
 
 
 def load_base(folder_or_name: str | Path) -> GPT2LMHeadModel:
-    """Load base weights in fp32, from a folder or the hub."""
-    model: GPT2LMHeadModel = GPT2LMHeadModel.from_pretrained(str(folder_or_name), dtype=torch.float32)
+    """Load base weights in fp32, from a folder or the hub.
+
+    Raises:
+        WeightsError: see `load_weights`; or the head in the file is not the embedding that it is to be.
+    """
+    model: GPT2LMHeadModel = load_weights(GPT2LMHeadModel, folder_or_name)
+    check_head(model)
     return model
 
 

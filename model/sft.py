@@ -145,10 +145,17 @@ class SFTRun:
         """Continue from `state`.
 
         Raises:
-            ValueError: the state is of a run that trains other parameters.
+            ValueError: the state is of a run that trains other parameters, or lacks a part. Nothing is changed then.
         """
-        if dict(trained_parameters(self.model)).keys() != state["trained"].keys():
+        shapes = {name: parameter.shape for name, parameter in trained_parameters(self.model)}
+        if shapes != {name: value.shape for name, value in state["trained"].items()}:
             raise ValueError("the checkpoint is of a run that trains other parameters")
+        if len(self.optimizers) != len(state["optimizers"]):
+            raise ValueError("the checkpoint is of a run with other optimizers")
+        for saved in state["optimizers"]:
+            held = {number for group in saved["param_groups"] for number in group["params"]}
+            if saved["state"] and saved["state"].keys() != held:  # PyTorch would begin the others anew without a word
+                raise ValueError("the checkpoint lacks the optimizer's state of some parameters")
         assign_trained(self.model, state["trained"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)

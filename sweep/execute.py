@@ -1,25 +1,24 @@
 """Runs a validated sweep: prepare what trials share, start Ray, hand it the trials, and record what the sweep was."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from sweep.base_shape import read_shape
+from sweep.claim import claimed
 from sweep.dialogues import load_sft, write_sft
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import compiler_found, cpu_has_bf16
+from sweep.models import demo_assets_if_needed
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.packing import budget_on
 from sweep.pin import pin
-from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
+from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, write_record
@@ -72,30 +71,13 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)
-        with _claimed(experiment_dir):
+        with claimed(experiment_dir):
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
             outcome = tune_trials(spec, inputs, shares, propose, known_suggestions(experiment_dir), console)
             finish_record(experiment_dir)
     return outcome
-
-
-@contextmanager
-def _claimed(experiment_dir: Path) -> Iterator[None]:
-    """Make the directory if need be, and keep other sweeps out of it; the claim of a process that died is void."""
-    lock = FileLock(experiment_dir / "sweep.lock")
-    try:
-        experiment_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{experiment_dir}: another sweep is running in this directory") from None
-    except OSError as error:
-        raise UserError(f"--output {experiment_dir}: can't be written ({error.strerror})") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> list[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.weight_files import CONFIG_FILE, weight_files
 from sweep.code_version import CodeVersion
 from sweep.dialogues import SourceDigest
 from sweep.spec import RewardPart
@@ -71,9 +72,9 @@ def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:
 
 
 def hash_model(name: str) -> str:
-    """Of the content of a model's folder: its configuration and weights."""
+    """Of the content of a model's folder: its configuration and the weights that are loaded."""
     folder = Path(name)
-    return _hash_files([*folder.glob("config.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    return _hash_files([folder / CONFIG_FILE, *weight_files(folder)])
 
 
 def hash_tokenizer(name: str) -> str:

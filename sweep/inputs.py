@@ -7,6 +7,7 @@ from pathlib import Path
 from sweep.hashes import Provenance
 from sweep.hub import Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub_names import HubName
+from sweep.judge import Reading
 from sweep.packing import Packing
 from sweep.spec import RewardPart
 
@@ -33,6 +34,8 @@ class SweepInputs:
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""
+    reading: Reading | None = None
+    """How the judge reads pairs, as found before anything was trained; without it that is found on loading it."""
 
 
 def on_this_node(inputs: SweepInputs) -> SweepInputs:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sweep.names import NOT_JUDGED
 from sweep.trial import TrialConfig
 
 STYLES = {"waiting": "dim", "running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
@@ -88,6 +89,8 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         line.state = "finished" if line.row.get("finished") else "stopped"
         losses = [name for name in ("validation_loss", "test_loss") if name in line.row]
         told = [f", {name.replace('_', ' ')} {line.row[name]:.4f}" for name in losses]
+        if why := line.row.get(NOT_JUDGED):
+            told.append(f", not judged: {why}")
         self._say(f"{trial} {line.state}{''.join(told)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

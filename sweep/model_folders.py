@@ -21,11 +21,6 @@ class ModelFolders:
         self._assets = assets
         self._say = say
 
-    @property
-    def pinned(self) -> dict[str, str]:
-        """name@commit of each folder that comes from the hub, by the folder."""
-        return {folder: snapshot.pinned for folder, snapshot in self.snapshots.items()}
-
     def model(self, name: str, key: str, demo: Path | None) -> str:
         """The folder of a base model or reward model, with its weights.
 

@@ -42,6 +42,8 @@ RESPONSES_FILE = "responses.jsonl"
 WINDOW_LOSSES_FILE = "window_losses.json"
 RECORD_FILE = "record.json"
 REPORT_DIR = "report"
+REPLACEMENT_DIR = "judged"
+"""New versions of several files, whole, on their way into place (see `sweep.replacement`); gone a moment later."""
 
 
 class Metric(NamedTuple):
@@ -92,6 +94,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("wins", "prompts", "higher", "prompts whose response gets a higher reward than the base model's"),
     Metric("ties", "prompts", "neither", "prompts whose response gets the same reward as the base model's"),
     Metric("losses", "prompts", "lower", "prompts whose response gets a lower reward than the base model's"),
+    Metric("unscored", "prompts", "lower", "prompts in none of these, since a reward was no finite number"),
     Metric("win_rate", "", "higher", "wins / (wins + ties + losses)"),
     Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses as they were judged"),
     Metric("reward_seconds", "s", "lower", "time spent on the trial's responses and their scores"),
@@ -104,6 +107,22 @@ DEVICE = "device"
 PEAK_SOURCE = "peak_source"
 """Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""
 
+REWARD_METRICS = (
+    "reward_mean",
+    "reward_base_mean",
+    "reward_margin_mean",
+    "wins",
+    "ties",
+    "losses",
+    "unscored",
+    "win_rate",
+    "response_tokens_mean",
+    "reward_seconds",
+)
+"""The metrics that come of judging."""
+
+NOT_JUDGED = "not_judged"
+"""Text column: why a trial that has trained to its end has no rewards, where judging failed."""
 
 MEMORY_PARTS = ("weight", "gradient", "optimizer_state", "logits", "activation")
 """The parts of a peak, as in `peak_weight_bytes` and `predicted_weight_bytes`; they add up to it."""

@@ -1,36 +1,20 @@
 """What happens once, before any trial: data, base model and prompts are found or made, and checked."""
 
-import hashlib
-import json
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
 
-import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, GPT2LMHeadModel, PretrainedConfig
-
-from model.gpt2_lora import load_base
-from model.memory import weight_bytes
-from sweep.base_shape import check_trials, planned_shape, read_config, read_shape
 from sweep.code_version import code_version
-from sweep.demo.assets import DemoAssets, demo_assets
+from sweep.demo.assets import DemoAssets
 from sweep.dialogues import DataSources
-from sweep.errors import UserError, first_line
 from sweep.hashes import Provenance, hash_values, input_hashes, name_sources
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
-from sweep.model_folders import ModelFolders
-from sweep.packing import Packing, judging_bytes
-from sweep.reward_metric import encode_prompts, read_prompts, score
-from sweep.spec import DEMO, STUDY, ModelPart, SweepSpec
+from sweep.models import FoundModels, Say, demo_assets_if_needed, find_models
+from sweep.packing import Packing
+from sweep.spec import DEMO, SweepSpec
 from sweep.tokens import TokenSet, load_tokenizer, prepare_tokens
 from sweep.trial import TrialConfig
-
-Say = Callable[[str], None]
-STUDY_PROMPTS = Path(__file__).parent / "presets" / "prompts.csv"
 
 
 def prepare(
@@ -49,65 +33,38 @@ def prepare(
         UserError: a model, file or prompt that is missing, broken or does not fit, in one line.
     """
     assets = demo_assets_if_needed(spec, cache_dir, say)
-    models = ModelFolders(assets, say)
-    tokenizer_folder = models.tokenizer(spec.model)
-    tokenizer = load_tokenizer(tokenizer_folder)
-    if spec.model.init == "pretrained":
-        base_model = models.model(spec.model.name, "model.name", assets.base_model if assets else None)
-    else:
-        base_model = _random_weights(spec.model, len(tokenizer), cache_dir, say)
-    config = read_shape(base_model, "model.name", spec.model.name)
-    _check_model(config, candidates, len(tokenizer), spec.model.name)
-    _check_weights(base_model)
+    found = find_models(spec, candidates, cache_dir, say)
     tokens = prepare_tokens(
         data_sources(spec, assets),
-        tokenizer_folder,
+        found.tokenizer,
         cache_dir / "tokens",
         say,
         block_size=max(c.block_size for c in candidates),
-        tokenizer=tokenizer,
-        tokenizer_pinned=models.pinned.get(tokenizer_folder),
+        tokenizer=load_tokenizer(found.tokenizer),
+        tokenizer_pinned=found.pinned.get(found.tokenizer),
     )
-    prompts: list[str] = []
-    judging = 0
-    reward = spec.reward
-    if reward.model is not None:
-        reward_model = models.model(reward.model, "reward.model", assets.reward_model if assets else None)
-        reward = reward.model_copy(update={"model": reward_model})
-        reward_model_bytes = _check_reward_model(reward_model)
-        say("checked the base model and the reward model")
-        prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
-        encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
-        judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, reward_model_bytes)
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path
-    hashes = input_hashes(base_model, tokenizer_folder, token_files, prompts, reward, models.pinned)
+    hashes = input_hashes(found.base_model, found.tokenizer, token_files, found.prompts, found.reward, found.pinned)
     inputs = SweepInputs(
         experiment_dir=experiment_dir,
-        base_model=base_model,
-        tokenizer=tokenizer_folder,
-        snapshots=models.snapshots,
+        base_model=found.base_model,
+        tokenizer=found.tokenizer,
+        snapshots=found.snapshots,
         train_tokens=tokens.train_path,
         test_tokens=tokens.test_path,
         validation_tokens=tokens.validation_path,
-        prompts=tuple(prompts),
-        reward=reward,
+        prompts=found.prompts,
+        reward=found.reward,
         cpus=spec.resources.cpu,
-        packing=Packing(Device("cpu"), judging, spec.memory.limit),
+        packing=Packing(Device("cpu"), found.judging_bytes, spec.memory.limit),
         checkpoint_seconds=spec.checkpoint_seconds,
         provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),
         began=time.time(),
+        reading=found.reading,
     )
     return inputs, tokens
-
-
-def demo_assets_if_needed(spec: SweepSpec, cache_dir: Path, say: Say) -> DemoAssets | None:
-    """The demo's corpus and models, if the spec names 'demo' anywhere."""
-    reward = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
-    if DEMO not in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *reward):
-        return None
-    return demo_assets(cache_dir / "demo", say)
 
 
 def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
@@ -127,63 +84,17 @@ def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
     )
 
 
-def prompts_file(spec: SweepSpec, assets: DemoAssets | None) -> Path:
-    """The CSV file of evaluation prompts."""
-    if spec.reward.prompts == DEMO and assets is not None:
-        return assets.prompts_file
-    return STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(spec.reward.prompts)
-
-
-def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:
-    config = planned_shape(model)
-    if config.vocab_size < tokens:
-        raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
-    identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
-    folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
-    if not folder.is_dir():
-        say(f"drawing random weights for {model.name} (seed {model.seed})")
-        torch.manual_seed(model.seed)
-        partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
-        GPT2LMHeadModel(config).save_pretrained(partial)
-        try:
-            partial.rename(folder)
-        except OSError:  # another process was first, with the same weights
-            shutil.rmtree(partial)
-    return str(folder)
-
-
-def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], tokens: int, name: str) -> None:
-    if config.vocab_size < tokens:
-        raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {config.vocab_size}")
-    check_trials(config, candidates, name)
-
-
-def _check_weights(name: str) -> None:
-    try:
-        load_base(name)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"model.name: the weights of {name!r} can't be loaded: {first_line(error)}") from None
-
-
-def _check_reward_model(name: str) -> int:
-    """Score one pair, so that nothing is missing when the first trial has trained for hours; the weights' bytes."""
-    config = read_config(name, "reward.model")
-    if config.num_labels != 1:
-        raise UserError(f"reward.model: {name!r} gives {config.num_labels} logits; a reward model gives 1")
-    try:
-        score(name, ["Is it blue?"], ["Yes, it is."], 1, torch.device("cpu"))
-    except (OSError, ValueError, RuntimeError, IndexError, SafetensorError) as error:
-        raise UserError(f"reward.model: {name!r} can't judge: {first_line(error)}") from None
-    with torch.device("meta"):
-        return weight_bytes(AutoModelForSequenceClassification.from_config(config, dtype=torch.float32))
-
-
 def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:
     """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
     hashes = inputs.provenance.hashes
-    reward = inputs.reward.model_dump(mode="json", exclude={"model", "batch_size", "prompts", "max_prompts"})
     return {
         "data": tokens.train_path.parent.name,
         "base model": hashes["base_weights"],
-        "reward": hash_values([reward, inputs.prompts, hashes.get("reward_model")]),
+        "reward": reward_identity(inputs, hashes),
     }
+
+
+def reward_identity(asked: SweepInputs | FoundModels, hashes: Mapping[str, str]) -> str:
+    """A digest of what is asked, how it is answered and who judges."""
+    reward = asked.reward.model_dump(mode="json", exclude={"model", "batch_size", "prompts", "max_prompts"})
+    return hash_values([reward, list(asked.prompts), hashes.get("reward_model")])

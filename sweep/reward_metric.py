@@ -1,33 +1,40 @@
 """The reward metric: how a trial answers the evaluation prompts, judged against the base model's answers.
 
+    python -m sweep.reward_metric DIR       judges what a sweep has kept, see `sweep.rejudge`
+
 Trial and base model get the same prompts, the same template and the same random draws, and are scored by the same
 reward model. The base model's answers are made once per sweep, by whichever trial needs them first, and shared.
 """
 
+import argparse
 import csv
 import json
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerBase,
-)
+from rich.console import Console
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.inputs import SweepInputs
+from sweep.judge import Reading, load_judge
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
 
-Record = dict[str, str | float | int]
+Record = dict[str, str | float | int | None]
+
+
+class JudgingError(Exception):
+    """A judge that has no finite score for any prompt: there is nothing to compare."""
+
 
 NEXT_TURN = "\n\nHuman:"
 """Where a response ends if the model goes on to write the human's next turn."""
@@ -97,40 +104,20 @@ def respond(
     return responses, lengths
 
 
-@torch.no_grad()
 def score(
     reward_model: str | Path,
     prompts: Sequence[str],
     responses: Sequence[str],
     batch_size: int,
     device: torch.device,
+    reading: Reading | None = None,
 ) -> list[float]:
     """The reward model's single logit for each (prompt, response) pair. The model is loaded for this call alone.
 
-    Pairs that exceed the model's length lose the end of the longer part.
+    Pairs that exceed what it can read (see `sweep.judge.Reading`) lose the end of the longer part.
     """
-    tokenizer = AutoTokenizer.from_pretrained(str(reward_model))
-    judge = AutoModelForSequenceClassification.from_pretrained(str(reward_model), dtype=torch.float32)
-    if tokenizer.pad_token is None:  # decoders such as GPT-2 come without one
-        tokenizer.pad_token = tokenizer.eos_token
-        judge.config.pad_token_id = tokenizer.pad_token_id
-    judge.to(device).eval()
-    longest = min(tokenizer.model_max_length, judge.config.max_position_embeddings)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(responses[i]))
-    scores = [0.0] * len(prompts)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        inputs = tokenizer(
-            [prompts[i] for i in batch],
-            [responses[i] for i in batch],
-            padding=True,
-            truncation="longest_first",
-            max_length=longest,
-            return_tensors="pt",
-        ).to(device)
-        for i, logit in zip(batch, judge(**inputs).logits[:, 0].tolist(), strict=True):
-            scores[i] = logit
-    return scores
+    judge = load_judge(reward_model, device, reading)
+    return judge.score(list(zip(prompts, responses, strict=True)), batch_size)
 
 
 def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) -> list[Record]:
@@ -144,10 +131,22 @@ def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            model = load_base(inputs.base_model).to(device)
-            records = _answer(model, load_tokenizer(inputs.tokenizer), inputs.prompts, reward, {})
-            write_records(path, records)
+            answer_as_base(path, inputs.base_model, inputs.tokenizer, inputs.prompts, reward, inputs.reading, device)
         return read_records(path)
+
+
+def answer_as_base(
+    path: Path,
+    base_model: str,
+    tokenizer: str,
+    prompts: Sequence[str],
+    reward: RewardPart,
+    reading: Reading | None,
+    device: torch.device,
+) -> None:
+    """Write the base model's response and reward for each prompt to `path`."""
+    model = load_base(base_model).to(device)
+    write_records(path, _answer(model, load_tokenizer(tokenizer), prompts, reward, {}, reading))
 
 
 def evaluate_reward(
@@ -157,14 +156,18 @@ def evaluate_reward(
     reward: RewardPart,
     base: Sequence[Record],
     folder: Path,
+    reading: Reading | None = None,
 ) -> dict[str, float | int]:
     """Answer, score and compare; every prompt, response and score is kept in `folder`.
 
     Returns:
         The reward metrics of `sweep.names.METRICS`.
+
+    Raises:
+        JudgingError: no prompt has two rewards to compare; the responses are kept all the same.
     """
-    known = {(str(r["prompt"]), str(r["response"])): float(r["reward"]) for r in base}
-    records = _answer(model, tokenizer, prompts, reward, known)
+    known = {(str(r["prompt"]), str(r["response"])): _score_of(r["reward"]) for r in base}
+    records = _answer(model, tokenizer, prompts, reward, known, reading)
     for record, reference in zip(records, base, strict=True):
         record |= {"base_response": reference["response"], "base_reward": reference["reward"]}
     write_records(folder / RESPONSES_FILE, records)
@@ -172,22 +175,38 @@ def evaluate_reward(
 
 
 def summarise(records: Sequence[Record]) -> dict[str, float | int]:
-    """Means over prompts, and how often the response's reward is above, equal to or below the base model's."""
-    count = len(records)
-    rewards = [float(r["reward"]) for r in records]
-    base = [float(r["base_reward"]) for r in records]
-    wins = sum(ours > theirs for ours, theirs in zip(rewards, base, strict=True))
-    ties = sum(ours == theirs for ours, theirs in zip(rewards, base, strict=True))
+    """Means over prompts, and how often the response's reward is above, equal to or below the base model's.
+
+    A prompt for which one of the two rewards is no finite number is neither won nor lost: it is counted as unscored,
+    and left out of everything else but the length of responses.
+
+    Raises:
+        JudgingError: that is so for every prompt.
+    """
+    pairs = [(_score_of(r["reward"]), _score_of(r["base_reward"])) for r in records]
+    compared = [(ours, theirs) for ours, theirs in pairs if math.isfinite(ours) and math.isfinite(theirs)]
+    count = len(compared)
+    if not compared:
+        raise JudgingError(f"for none of {len(records)} prompts both rewards are finite numbers")
+    ours, theirs = (sum(rewards) for rewards in zip(*compared, strict=True))
+    wins = sum(one > other for one, other in compared)
+    ties = sum(one == other for one, other in compared)
     return {
-        "reward_mean": sum(rewards) / count,
-        "reward_base_mean": sum(base) / count,
-        "reward_margin_mean": (sum(rewards) - sum(base)) / count,
+        "reward_mean": ours / count,
+        "reward_base_mean": theirs / count,
+        "reward_margin_mean": (ours - theirs) / count,
         "wins": wins,
         "ties": ties,
         "losses": count - wins - ties,
+        "unscored": len(records) - count,
         "win_rate": wins / count,
-        "response_tokens_mean": sum(int(r["response_tokens"]) for r in records) / count,
+        "response_tokens_mean": sum(int(r["response_tokens"] or 0) for r in records) / len(records),
     }
+
+
+def _score_of(value: str | float | int | None) -> float:
+    """A reward as a number; NaN where it is none, as a file has it."""
+    return math.nan if value is None else float(value)
 
 
 def _answer(
@@ -196,6 +215,7 @@ def _answer(
     prompts: Sequence[str],
     reward: RewardPart,
     known: Mapping[tuple[str, str], float],
+    reading: Reading | None,
 ) -> list[Record]:
     """Responses with their rewards; a response that is `known` keeps its reward.
 
@@ -205,7 +225,7 @@ def _answer(
     responses, lengths = respond(model, tokenizer, prompts, reward)
     rewards = dict(known)
     new = [pair for pair in dict.fromkeys(zip(prompts, responses, strict=True)) if pair not in rewards]
-    scores = score(reward.model, [p for p, _ in new], [r for _, r in new], reward.batch_size, model.device)
+    scores = score(reward.model, [p for p, _ in new], [r for _, r in new], reward.batch_size, model.device, reading)
     rewards |= dict(zip(new, scores, strict=True))
     return [
         {"prompt": prompt, "response": response, "reward": rewards[prompt, response], "response_tokens": length}
@@ -214,11 +234,47 @@ def _answer(
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
-    """Write JSON lines, atomically."""
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    """Write JSON lines, atomically; a reward that is no finite number as null, which every reader of JSON knows."""
+    known = [
+        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in one.items()}
+        for one in records
+    ]
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in known))
 
 
 def read_records(path: Path) -> list[Record]:
     """Read what `write_records` wrote."""
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: judge the kept models of an experiment; returns the exit code, as `--help` lists them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.reward_metric",
+        description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
+        "--prompts all of them anew.",
+        epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
+        "interrupted; what was there before stays until all is judged.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="an experiment directory, or that of one trial")
+    parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
+    parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
+    arguments = parser.parse_args(argv)
+    from sweep.rejudge import judge_kept  # which imports this module
+    from sweep.run import EXIT_BAD_SPEC, EXIT_FAILED, EXIT_INTERRUPTED, cache_dir
+
+    console = Console()
+    try:
+        failed = judge_kept(arguments.directory, arguments.judge, arguments.prompts, cache_dir(), console)
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        return EXIT_BAD_SPEC
+    except KeyboardInterrupt:
+        console.print("interrupted; nothing is changed")
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

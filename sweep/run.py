@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sweep.errors import UserError
 from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names, read_yaml
-from sweep.names import SPEC_FILE
+from sweep.names import REPLACEMENT_DIR, SPEC_FILE
 from sweep.ray_environment import set_ray_environment
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
@@ -39,8 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sweep.run",
         description="Run a sweep of fine-tuning trials and build its report.",
-        epilog="Exit code: 0 every trial succeeded, 1 some failed, 2 bad spec or data, 130 interrupted; "
-        "with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there as they were.",
+        epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, 2 bad spec or data, "
+        "130 interrupted; with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there "
+        "as they were.",
     )
     parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
     parser.add_argument("--list", action="store_true", help="list the presets and exit")
@@ -119,7 +120,11 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
     if outcome.interrupted:
         console.print(Text(f"continue with: python -m sweep.run --resume {experiment_dir}"), soft_wrap=True)
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if outcome.failed else 0
+    if outcome.unjudged:
+        one = "1 trial was" if outcome.unjudged == 1 else f"{outcome.unjudged} trials were"
+        what = f"{one} trained but not judged; judge with: python -m sweep.reward_metric {experiment_dir}"
+        console.print(Text(what), soft_wrap=True)
+    return EXIT_FAILED if outcome.failed or outcome.unjudged else 0
 
 
 def cache_dir() -> Path:
@@ -143,6 +148,11 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
         _refuse(arguments, "--resume", "a sweep continues as it was begun")
         if not (arguments.resume / SPEC_FILE).is_file():
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
+        if (arguments.resume / REPLACEMENT_DIR).exists():
+            raise UserError(
+                f"--resume {arguments.resume}: its trials were being judged anew when the process ended; "
+                f"finish that with: python -m sweep.reward_metric {arguments.resume}"
+            )
         return parse_spec(read_yaml(arguments.resume / SPEC_FILE)), arguments.resume.resolve()
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")

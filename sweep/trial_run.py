@@ -17,18 +17,20 @@ from typing import Any, TypeVar
 import torch
 import transformers
 from filelock import FileLock
+from transformers import GPT2LMHeadModel
 
 from model.gpt2_lora import save_trained
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.base_shape import read_shape
 from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
-from sweep.judging import judge, release_memory
+from sweep.judging import base_answers, judge, kept_model, release_memory
 from sweep.memory_plan import MemoryPlan
 from sweep.names import (
     CHECKPOINT_FILE,
     DIVERGED_FILE,
     FINISHED_FILE,
+    NOT_JUDGED,
     SUGGESTED_FILE,
     TRAINED_FILE,
     WINDOW_LOSSES_FILE,
@@ -88,6 +90,10 @@ class TrialRun:
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
         if finished.exists():
             self.rows = json.loads(finished.read_text(encoding="utf-8"))["rows"]
+            if inputs.reward.model is not None and NOT_JUDGED in self.rows[-1]:
+                self._unjudged = {
+                    name: v for name, v in self.rows.pop().items() if name not in (NOT_JUDGED, "finished")
+                }
         elif diverged.exists():
             raise FloatingPointError(diverged.read_text(encoding="utf-8"))
         elif len(attempts) >= MOST_ATTEMPTS:
@@ -152,6 +158,12 @@ class TrialRun:
 
     def _start(self) -> None:
         transformers.utils.logging.disable_progress_bar()
+        on_gpu = self._device.type == "cuda" and torch.cuda.is_available()
+        if on_gpu and self.inputs.reward.model is not None and self.config.evaluate_on != "validation":
+            # The judge has been tried on the CPU alone. Here it shows what it does on the GPU before hours of training.
+            limit_memory(self._device, self._limit_bytes)
+            base_answers(self.inputs, self._device)
+            release_memory()
         self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
         checkpoint = self.folder / CHECKPOINT_FILE
         goes_on = False
@@ -169,7 +181,9 @@ class TrialRun:
         begin_record(self.folder, record, goes_on)
 
     def _next_row(self) -> Row:
-        assert self._training is not None  # a finished trial has all its rows
+        if self._training is None:  # trained by a former process, which could not judge it
+            assert self._unjudged is not None, "a finished trial has all its rows"
+            return self._judge(self._unjudged, lambda: kept_model(self.config, self.inputs.base_model, self.folder))
         if not self.rows:
             return self._training.first_row()
         row = self._unjudged or self._training.next_row()
@@ -183,17 +197,34 @@ class TrialRun:
         return self._finish(row, self._training)
 
     def _finish(self, row: Row, training: Training) -> Row:
-        """Judge the responses, keep what was trained, and leave the rows for a later replay.
+        """Keep what was trained, judge the responses, and leave the rows for a later replay.
 
         A trial that only serves to choose settings sees no prompts, and its weights are of no further use.
         """
         training.drop_optimizer_state()
-        if self.config.evaluate_on != "validation":
-            row = {**row, **judge(training.run.model, self.config, self.inputs, self.folder)}
+        if self.config.evaluate_on == "validation":
+            write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
+            return self._keep(row)
+        save_trained(training.run.model, self.folder / TRAINED_FILE)
+        write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
+        return self._judge(row, lambda: training.run.model)
+
+    def _judge(self, row: Row, trained: Callable[[], GPT2LMHeadModel]) -> Row:
+        """Judge what is trained, which has been kept; where that fails the losses stand, and the row says why."""
+        try:
+            row = {**row, **judge(trained().to(self._device), self.config, self.inputs, self.folder)}
             if self.inputs.reward.model is not None:
                 note_judged(self.folder)
-            save_trained(training.run.model, self.folder / TRAINED_FILE)
-        write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
+        except Exception as error:
+            tried = len(read_attempts(self.folder, since=self.inputs.began)) + 1
+            if ran_out_of_memory(error) and tried < MOST_ATTEMPTS:
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold tensors
+            reason = (str(error).strip().splitlines() or [""])[0]
+            row = {**row, NOT_JUDGED: f"{type(error).__name__}: {reason}"}
+        return self._keep(row)
+
+    def _keep(self, row: Row) -> Row:
         row["finished"] = True
         whole = {"config": self.config.model_dump(mode="json"), "rows": [*self.rows, row]}
         write_text(self.folder / FINISHED_FILE, json.dumps(whole))
@@ -224,10 +255,13 @@ class TrialRun:
 
     def _restore(self, state: Row, path: Path) -> None:
         assert self._training is not None
-        if state["config"] != self.config.name:
-            raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
-        self._training.load_state_dict(state["training"])
-        self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
+        try:
+            if state["config"] != self.config.name:
+                raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
+            self._training.load_state_dict(state["training"])
+            self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
+        except LookupError as error:
+            raise ValueError(f"{path} is not a whole checkpoint: {error} is missing") from None
 
 
 def _read_checkpoint(path: Path) -> Row:

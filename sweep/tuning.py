@@ -16,7 +16,7 @@ from transformers import GPT2Config
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
-from sweep.names import DIVERGED_FILE, WINDOW_LOSSES_FILE
+from sweep.names import DIVERGED_FILE, NOT_JUDGED, WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
 from sweep.packing import Packing
 from sweep.rounds import Losses, further_seeds, lanes
@@ -97,6 +97,8 @@ class Outcome:
     finished: int
     failed: int
     interrupted: int
+    unjudged: int = 0
+    """Of those that finished, trials that have no rewards since judging failed."""
 
 
 def tune_trials(
@@ -144,7 +146,8 @@ def tune_trials(
     begun = search.proposed if isinstance(search, RoundsSearch) else samples
     lost = begun - finished - results.num_errors
     never_asked = isinstance(search, RoundsSearch) and not search.exhausted
-    return Outcome(finished, failed, max(lost, int(never_asked)))
+    unjudged = sum(bool(result.metrics and result.metrics.get(NOT_JUDGED)) for result in results)
+    return Outcome(finished, failed, max(lost, int(never_asked)), unjudged)
 
 
 def _search(

@@ -1,6 +1,7 @@
 """analysis.results: an experiment directory that Ray Tune wrote becomes tidy DataFrames."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,12 @@ import pandas as pd
 import pytest
 
 from analysis import outcomes, results
+from analysis.arms import collect
+from analysis.content import gather
+from analysis.length_bias import measure_length_bias
+from analysis.markdown import to_markdown
 from sweep.errors import UserError
+from sweep.names import NOT_JUDGED
 from tests import synthetic_experiment as synthetic
 
 
@@ -266,3 +272,39 @@ def test_unreadable_experiment_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "experiment_state-2026.json").write_text("{")
     with pytest.raises(UserError, match="that Ray cannot read"):
         results.load(tmp_path)
+
+
+def test_rewards_that_are_no_numbers_are_missing_and_never_infinite_or_lost(copy: Path) -> None:
+    path = result_file(copy, "full adamw").with_name("responses.jsonl")
+    lines = [json.loads(line) for line in path.read_text().strip("\n").split("\n")]
+    for line, reward in zip(lines, (None, float("nan"), float("inf"), -float("inf")), strict=False):
+        line["reward"] = reward
+    lines[4]["base_reward"] = float("inf")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = results.load(copy)
+    [arm] = [arm for arm in collect(found) if arm.label == "full adamw"]
+    assert arm.seed_margins.isna().sum().item() == 5
+    assert len(arm.margins) == len(lines) - 5
+    assert math.isfinite(arm.margin.estimate)
+    assert arm.won_and_lost is not None
+    assert sum(arm.won_and_lost) <= len(lines) - 5
+    biased = measure_length_bias(found.responses[found.responses["arm"] == "full adamw"])
+    assert biased is None or (biased.prompts == len(lines) - 5 and math.isfinite(biased.rho.estimate))
+
+
+def test_a_trial_that_could_not_be_judged_keeps_its_losses_and_says_how_to_judge_it(copy: Path) -> None:
+    path = result_file(copy, "full adamw")
+    *rows, last = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = {name: v for name, v in last.items() if name not in ("wins", "ties", "losses", "win_rate")}
+    kept = {name: v for name, v in kept.items() if not name.startswith("reward")}
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**kept, NOT_JUDGED: "JudgingError: all NaN"}]))
+    path.with_name("responses.jsonl").unlink()
+    page = to_markdown(gather(results.load(copy)))
+    assert "trained, but not judged: JudgingError: all NaN" in page
+    assert f"full adamw (JudgingError: all NaN); judge with: python -m sweep.reward\\_metric {copy.name}" in page
+    trial = trial_of(results.load(copy), "full adamw")
+    assert trial["outcome"] == outcomes.FINISHED
+    assert trial["test_loss"] == last["test_loss"]
+    append(path, {"step": last["step"], "win_rate": 0.5, "finished": True})  # as a continued sweep reports it
+    trials = results.load(copy).trials
+    assert NOT_JUDGED not in trials or trials[NOT_JUDGED].isna().all()

@@ -1,7 +1,9 @@
 """One trial without Ray: what it reports, that a stopped one continues to the bit, and that a finished one replays."""
 
 import json
+import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -13,11 +15,20 @@ from safetensors.torch import load_file
 from torch._dynamo.utils import counters
 
 from model.sft import SFTRun
-from sweep import judging, training, trial_run
+from sweep import judging, reward_metric, training, trial_run
 from sweep.base_shape import read_shape
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device, plan_trial
-from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, METRIC, RESPONSES_FILE, TRAINED_FILE, WINDOW_LOSSES_FILE
+from sweep.names import (
+    BASE_RESPONSES_FILE,
+    CHECKPOINT_FILE,
+    FINISHED_FILE,
+    METRIC,
+    NOT_JUDGED,
+    RESPONSES_FILE,
+    TRAINED_FILE,
+    WINDOW_LOSSES_FILE,
+)
 from sweep.trial import Optimizer, TrialConfig
 from sweep.trial_run import TrialRun
 from sweep.windows import open_tokens
@@ -168,23 +179,78 @@ def test_a_trial_stopped_after_one_step_reports_the_peak_of_one_that_never_stopp
     assert timeless(finish(TrialRun(cfg, inputs))) == timeless(expected)
 
 
-def test_when_judging_fails_the_training_is_kept(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
-    rare = replace(inputs, checkpoint_seconds=1e9)
-    expected = finish(TrialRun(config(), rare))
+def test_when_judging_fails_the_losses_stand_and_the_next_run_judges_what_was_kept(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = finish(TrialRun(config(), inputs))
     (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
 
     def broken(*_: object) -> None:
-        raise RuntimeError("the reward model is broken")
+        raise RuntimeError("the reward model is broken\nand more")
 
-    failing = TrialRun(config(), rare)
     with monkeypatch.context() as patched:
         patched.setattr(judging, "evaluate_reward", broken)
-        with pytest.raises(RuntimeError, match="is broken"):
-            finish(failing)
-    failing.close()
-    again = TrialRun(config(), rare)
+        rows = finish(TrialRun(config(), inputs))
+    assert rows[-1][NOT_JUDGED] == "RuntimeError: the reward model is broken"
+    assert rows[-1]["test_loss"] == expected[-1]["test_loss"]
+    assert not {"wins", "win_rate", "reward_mean"} & rows[-1].keys()
     monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
-    assert timeless(finish(again)) == timeless(expected)
+    unasked = replace(inputs, reward=inputs.reward.model_copy(update={"model": None}))
+    assert finish(TrialRun(config(), unasked)) == rows
+    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
+    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected), "judged again"
+
+
+def test_a_trial_that_was_judging_when_its_process_died_is_judged_without_training_again(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = finish(TrialRun(config(), inputs))
+    (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    dying = TrialRun(config(), replace(inputs, checkpoint_seconds=1e9))
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "evaluate_reward", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finish(dying)
+    dying.close()
+    monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
+    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
+
+
+def scoring(values: dict[str, float]) -> Any:
+    """A judge's scores: those of the responses named, and 0.5 for others."""
+    return lambda model, prompts, responses, *_: [values.get(prompt, 0.5) for prompt in prompts]
+
+
+def test_a_reward_that_is_no_number_is_no_loss_and_is_counted_apart(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nan, infinite = inputs.prompts[0], inputs.prompts[1]
+    monkeypatch.setattr(reward_metric, "score", scoring({nan: math.nan, infinite: -math.inf}))
+    trial = TrialRun(config(method="full", lr=1e-2), inputs)
+    row = finish(trial)[-1]
+    assert row["unscored"] == 2
+    assert row["wins"] + row["ties"] + row["losses"] == len(inputs.prompts) - 2
+    assert (row["wins"], row["losses"]) == (0, 0)
+    assert row["reward_mean"] == row["reward_base_mean"] == 0.5
+    for path in (trial.folder / RESPONSES_FILE, inputs.experiment_dir / BASE_RESPONSES_FILE):
+        lines = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+        assert [line["reward"] for line in lines[:2]] == [None, None]
+    json.loads((trial.folder / FINISHED_FILE).read_text(), parse_constant=pytest.fail)
+
+
+def test_if_no_reward_is_a_number_judging_has_failed_and_the_losses_are_kept(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reward_metric, "score", lambda model, prompts, *_: [math.nan] * len(prompts))
+    row = finish(TrialRun(config(), inputs))[-1]
+    assert row[NOT_JUDGED] == "JudgingError: for none of 6 prompts both rewards are finite numbers"
+    assert row["finished"]
+    assert row["test_loss"] > 0
+    assert "win_rate" not in row
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
@@ -201,6 +267,48 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
     assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
     assert "is damaged" in capfd.readouterr().err
     assert checkpoint.with_suffix(".damaged").exists()
+
+
+def drop_a_weight(state: dict[str, Any]) -> None:
+    state["training"]["run"]["trained"].popitem()
+
+
+def flatten_a_weight(state: dict[str, Any]) -> None:
+    trained = state["training"]["run"]["trained"]
+    name = next(iter(trained))
+    trained[name] = trained[name][:1]  # which would be copied into every row
+
+
+def drop_a_moment(state: dict[str, Any]) -> None:
+    state["training"]["run"]["optimizers"][0]["state"].popitem()
+
+
+def drop_the_rows(state: dict[str, Any]) -> None:
+    del state["rows"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (drop_a_weight, "trains other parameters"),
+        (flatten_a_weight, "trains other parameters"),
+        (drop_a_moment, "lacks the optimizer's state of some parameters"),
+        (drop_the_rows, "is not a whole checkpoint: 'rows' is missing"),
+    ],
+)
+def test_a_checkpoint_that_lacks_a_part_is_never_continued_in_part(
+    inputs: SweepInputs, spoil: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    stopped = TrialRun(config(), inputs)
+    stopped.advance()
+    stopped.advance()
+    stopped.close()
+    checkpoint = stopped.folder / CHECKPOINT_FILE
+    state = torch.load(checkpoint)
+    spoil(state)
+    torch.save(state, checkpoint)
+    with pytest.raises(ValueError, match=reason):
+        TrialRun(config(), inputs)
 
 
 def test_a_finished_trial_replays_its_rows_without_training(inputs: SweepInputs) -> None:

@@ -1,0 +1,58 @@
+"""Files of an experiment that are replaced together: all of them or none, whenever the process dies."""
+
+import os
+import shutil
+from pathlib import Path
+
+from sweep.names import REPLACEMENT_DIR
+
+PARTIAL_DIR = f"{REPLACEMENT_DIR}.partial"
+
+
+class Replacement:
+    """New versions of files, kept aside until all are there; a context manager that forgets them unless committed.
+
+    `commit` renames the directory that holds them, which is the moment from which they count; then each takes its
+    place. What a dying process leaves is finished or forgotten by `settle`.
+    """
+
+    def __init__(self, experiment_dir: Path) -> None:
+        """Begin with none; what an earlier process left must have been settled."""
+        self._experiment_dir = experiment_dir
+        self._folder = experiment_dir / PARTIAL_DIR
+        self._folder.mkdir()
+
+    def __enter__(self) -> "Replacement":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def path(self, name: str) -> Path:
+        """Where to write the new version of a file, by its path within the experiment."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def commit(self) -> None:
+        """Put all new versions in place."""
+        for path in self._folder.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        self._folder.rename(self._experiment_dir / REPLACEMENT_DIR)
+        settle(self._experiment_dir)
+
+
+def settle(experiment_dir: Path) -> None:
+    """Put in place what was committed, and forget what was not."""
+    shutil.rmtree(experiment_dir / PARTIAL_DIR, ignore_errors=True)
+    folder = experiment_dir / REPLACEMENT_DIR
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            place = experiment_dir / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+    shutil.rmtree(folder)

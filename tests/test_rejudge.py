@@ -1,0 +1,253 @@
+"""Judging kept models later or by another judge: all of an experiment or nothing, and found by all who read it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from analysis import results
+from sweep import rejudge
+from sweep.load_spec import parse_spec, read_yaml
+from sweep.names import (
+    BASE_RESPONSES_FILE,
+    FINISHED_FILE,
+    NOT_JUDGED,
+    RECORD_FILE,
+    REPLACEMENT_DIR,
+    RESPONSES_FILE,
+    SPEC_FILE,
+    TRAINED_FILE,
+)
+from sweep.prepare import identity, prepare
+from sweep.record import check_identity
+from sweep.replacement import Replacement
+from sweep.reward_metric import main, score
+from sweep.run import main as run_main
+from sweep.search_space import candidate_trials
+from sweep.trial_run import TrialRun
+from tests.conftest import Parts, Swept
+
+Judge = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def experiment(swept: Swept, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(swept.experiment, tmp_path / "experiment"))
+
+
+@pytest.fixture
+def judge(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Judge:
+    monkeypatch.setenv("SFT_SWEEP_CACHE", environment["SFT_SWEEP_CACHE"])
+
+    def judge_here(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return judge_here
+
+
+@pytest.fixture
+def another(parts: Parts, tmp_path: Path) -> Path:
+    """A judge of another mind."""
+    place = Path(shutil.copytree(parts.reward_model, tmp_path / "another"))
+    state = {name: value.flip(0).contiguous() for name, value in load_file(place / "model.safetensors").items()}
+    save_file(state, place / "model.safetensors", metadata={"format": "pt"})
+    return place
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files but locks."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def finished(experiment: Path) -> dict[str, dict[str, Any]]:
+    """The last row of each finished trial."""
+    paths = experiment.glob(f"*/{FINISHED_FILE}")
+    return {path.parent.name: json.loads(path.read_text())["rows"][-1] for path in paths}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def not_judged(experiment: Path, trial: str) -> None:
+    """As a sweep leaves a trial that could not be judged."""
+    path = experiment / trial / FINISHED_FILE
+    kept = json.loads(path.read_text())
+    last = {k: v for k, v in kept["rows"][-1].items() if k not in rejudge.REWARD_METRICS} | {NOT_JUDGED: "Error: x"}
+    path.write_text(json.dumps({**kept, "rows": [*kept["rows"][:-1], last]}))
+    result = experiment / trial / "result.json"
+    *rows, _ = lines(result)
+    result.write_text("".join(json.dumps(row) + "\n" for row in [*rows, last]))
+    (experiment / trial / RESPONSES_FILE).unlink()
+
+
+def test_a_trial_that_was_not_judged_is_judged_as_the_sweep_would_have(experiment: Path, judge: Judge) -> None:
+    before = finished(experiment)
+    trial, other = sorted(before)
+    answers = (experiment / trial / RESPONSES_FILE).read_text()
+    not_judged(experiment, trial)
+    untouched = content(experiment / other)
+    code, out, _ = judge(experiment / trial)
+    assert code == 0
+    assert f"python -m analysis.report {experiment}" in out.replace("\n", "")
+    after = finished(experiment)[trial]
+    assert {**after, "reward_seconds": 0} == {**before[trial], "reward_seconds": 0}
+    assert (experiment / trial / RESPONSES_FILE).read_text() == answers
+    assert content(experiment / other) == untouched
+    read = results.load(experiment).trials.set_index("trial").loc[trial]
+    assert read["win_rate"] == after["win_rate"]
+    assert read["reason"] == ""
+    code, out, _ = judge(experiment)
+    assert code == 0
+    assert "nothing to judge" in out
+
+
+def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_look_for_it(
+    experiment: Path, judge: Judge, another: Path, parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    before = finished(experiment)
+    base_before = lines(experiment / BASE_RESPONSES_FILE)
+    code, _, errors = judge(experiment, "--judge", another)
+    assert code == 0, errors
+    base = lines(experiment / BASE_RESPONSES_FILE)
+    assert [one["response"] for one in base] == [one["response"] for one in base_before]
+    scores = score(another, [r["prompt"] for r in base], [r["response"] for r in base], 1, torch.device("cpu"))
+    assert [one["reward"] for one in base] == pytest.approx(scores, abs=1e-5)
+    read = results.load(experiment)
+    for trial, row in finished(experiment).items():
+        assert row["reward_mean"] != before[trial]["reward_mean"]
+        assert row["test_loss"] == before[trial]["test_loss"]
+        answers = lines(experiment / trial / RESPONSES_FILE)
+        assert [one["base_reward"] for one in answers] == [one["reward"] for one in base]
+        assert sum(one["reward"] for one in answers) / len(answers) == pytest.approx(row["reward_mean"])
+        shown = read.trials.set_index("trial").loc[trial]
+        assert (shown["reward_mean"], shown["wins"]) == (row["reward_mean"], row["wins"])
+    records = [json.loads(path.read_text()) for path in experiment.glob(f"*/{RECORD_FILE}")]
+    assert len({record["hashes"]["reward_model"] for record in records if record["judged_as_trained"]}) == 1
+
+    spec = parse_spec(read_yaml(experiment / SPEC_FILE))
+    assert spec.reward.model == str(another)
+    inputs, tokens = prepare(
+        spec, candidate_trials(spec), experiment, Path(environment["SFT_SWEEP_CACHE"]), lambda _: None
+    )
+    check_identity(experiment, identity(inputs, tokens))  # as --resume does
+    [config] = [trial for trial in candidate_trials(spec) if trial.method == "lora"]
+    replayed = TrialRun(config, inputs)
+    rows = [replayed.advance() for _ in range(len(replayed.rows))]
+    replayed.close()
+    assert rows[-1] == finished(experiment)[config.name]
+
+
+def test_what_is_interrupted_changes_nothing(
+    experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(experiment)
+    real, asked = rejudge.evaluate_reward, []
+
+    def interrupted(*arguments: Any) -> dict[str, float | int]:
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(rejudge, "evaluate_reward", interrupted)
+    code, out, _ = judge(experiment, "--judge", another)
+    assert code == 130
+    assert "nothing is changed" in out
+    assert content(experiment) == before
+
+
+def test_a_process_that_dies_while_files_take_their_places_leaves_them_to_the_next(
+    experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, moved = Path.replace, []
+
+    def dying(path: Path, target: Path) -> Path:
+        if f"/{REPLACEMENT_DIR}/" in str(path):
+            moved.append(path)
+            if len(moved) == 3:
+                raise SystemExit("killed")
+        return real(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", dying)
+        with pytest.raises(SystemExit, match="killed"):
+            judge(experiment, "--judge", another)
+    with pytest.raises(results.UserError, match=r"being judged anew when the process ended; finish that with: python"):
+        results.load(experiment)
+    assert run_main(["--resume", str(experiment)]) == 2
+    assert "python -m sweep.reward_metric" in capsys.readouterr().err
+    code, out, _ = judge(experiment)
+    assert code == 0
+    assert "nothing to judge" in out
+    rewards = {trial: row["reward_mean"] for trial, row in finished(experiment).items()}
+    shown = results.load(experiment).trials.set_index("trial")["reward_mean"]
+    assert {trial: shown[trial] for trial in rewards} == rewards
+    assert not (experiment / REPLACEMENT_DIR).exists()
+
+
+def test_what_a_dead_process_had_not_committed_is_forgotten(experiment: Path, judge: Judge) -> None:
+    before = content(experiment)
+    Replacement(experiment).path("base/responses.jsonl").write_text("half")
+    assert judge(experiment)[0] == 0
+    assert content(experiment) == before
+
+
+def change_base(experiment: Path, parts: Parts) -> list[object]:
+    for path in experiment.glob(f"*/{RECORD_FILE}"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "hashes": {**record["hashes"], "base_weights": "other"}}))
+    return [experiment]
+
+
+def no_judge(experiment: Path, parts: Parts) -> list[object]:
+    spec = experiment / SPEC_FILE
+    spec.write_text(spec.read_text().replace(f"model: {parts.reward_model}", "model: null"))
+    return [experiment]
+
+
+def damaged(experiment: Path, parts: Parts) -> list[object]:
+    trial = sorted(finished(experiment))[0]
+    not_judged(experiment, trial)
+    path = experiment / trial / TRAINED_FILE
+    path.write_bytes(path.read_bytes()[:-50])
+    return [experiment]
+
+
+def one_trial(experiment: Path, parts: Parts) -> list[object]:
+    prompts = experiment.parent / "prompts.csv"
+    prompts.write_text("prompt\nWho?\n")
+    return [experiment / sorted(finished(experiment))[0], "--prompts", prompts]
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [
+        (lambda e, p: [e.parent], "no spec.yaml in it; name an experiment directory, or the directory of a trial"),
+        (one_trial, "one sweep has one of each; name"),
+        (change_base, "base weights changed since it was trained"),
+        (no_judge, "the sweep has no reward model; name one with --judge"),
+        (damaged, "trained.safetensors: can't be loaded: "),
+        (lambda e, p: [e, "--judge", p.model], "reward.model: "),
+        (lambda e, p: [e, "--judge", "./nowhere"], "reward.model"),
+    ],
+    ids=["no experiment", "one trial", "another base", "no judge", "damaged", "a language model", "no folder"],
+)
+def test_what_cannot_be_judged_is_said_in_one_line_and_nothing_is_changed(
+    experiment: Path, judge: Judge, parts: Parts, ask: Callable[[Path, Parts], list[object]], expected: str
+) -> None:
+    arguments = ask(experiment, parts)
+    before = content(experiment)
+    code, _, errors = judge(*arguments)
+    assert code == 2
+    assert expected in errors
+    assert len(errors.splitlines()) == 1
+    assert content(experiment) == before
