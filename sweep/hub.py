@@ -64,6 +64,13 @@ class _Bar(tqdm):  # type: ignore[misc]  # the library has no types for it
         super().__init__(*arguments, **{**settings, "leave": False})
 
 
+class _NoBar(tqdm):  # type: ignore[misc]
+    """For files so small that bars would only flash by."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "disable": True})
+
+
 def resolve(name: HubName, kind: Kind, key: str) -> str:
     """The commit that a name stands for now; where the hub can't be reached, the one that the cache knows it by.
 
@@ -158,7 +165,7 @@ def _fetch(
                 allow_patterns=list(first),
                 # "*" matches slashes too, and of a model nothing but the top is wanted: no ONNX, no checkpoints
                 ignore_patterns="*/*" if kind == "model" else None,
-                tqdm_class=_Bar,
+                tqdm_class=_NoBar,
             )
         )
     if more is not None:
