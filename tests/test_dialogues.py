@@ -16,8 +16,9 @@ import pytest
 from pyarrow import parquet
 
 from sweep import dialogues
-from sweep.dialogues import DataSources, Dialogues, fingerprint, opening_turn, overlap, source_digests, write_sft
+from sweep.dialogues import DataSources, Dialogues, fingerprint, overlap, source_digests, write_sft
 from sweep.errors import UserError
+from sweep.openings import opening_turn
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "hh_harmless_sample.jsonl.gz"
 
@@ -165,19 +166,6 @@ def test_holding_out_of_few_dialogues_takes_one_opening(tmp_path: Path) -> None:
     held = load_sft([path], [], [], test_fraction=0.001)
     assert len({opening_turn(text) for text in held.test}) == 1
     assert held.train
-
-
-@pytest.mark.parametrize(
-    ("text", "opening"),
-    [
-        (dialogue("Why? "), "Why?"),
-        (dialogue("one", "two\n\nHuman: three\n\nAssistant: four"), "one"),
-        ("\n\nHuman: no answer", "no answer"),
-        ("plain text", "plain text"),
-    ],
-)
-def test_opening_turn(text: str, opening: str) -> None:
-    assert opening_turn(text) == opening
 
 
 def test_overlap_counts_exact_ones_openings_and_duplicates() -> None:
@@ -395,4 +383,5 @@ def test_real_dialogues_are_read_and_split() -> None:
     assert len(held.train) + len(held.test) == 1500
     assert 40 < len(held.test) < 110
     assert overlap(held).opening == 0
-    assert all(opening_turn(text) and "Assistant:" not in opening_turn(text) for text in held.test)
+    openings = [opening_turn(text) for text in held.test]
+    assert all(opening and "Assistant:" not in opening for opening in openings)
