@@ -10,5 +10,5 @@ class UserError(Exception):
 
 
 def problem(key: str, message: str) -> PydanticCustomError:
-    """What a validator of a whole part raises about one key of it; `load_spec.explain` puts the part's place before."""
+    """What a validator of a whole part raises about one key of it; `explain.explain` puts the part's place before."""
     return PydanticCustomError(PROBLEM, "{key}: {message}", {"key": key, "message": message})

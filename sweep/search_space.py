@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from sweep.errors import UserError
-from sweep.load_spec import explain
+from sweep.explain import explain
 from sweep.seeds import AdaptiveSeeds
 from sweep.spec import SweepSpec
 from sweep.trial import LORA_FIELDS, EvaluateOn, TrialConfig

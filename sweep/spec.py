@@ -1,6 +1,8 @@
 """SweepSpec: one sweep as its YAML file describes it, validated whole before anything starts."""
 
+import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,11 +12,13 @@ from pydantic import (
     ByteSize,
     Field,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from sweep.errors import UserError, problem
+from sweep.places import Beside, expand, looked_from, model_place
 from sweep.seeds import AdaptiveSeeds, Seed, Seeds
 from sweep.sources import source_files
 from sweep.spec_part import Part
@@ -29,40 +33,58 @@ STUDY = "study"
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 
-def _existing_folder(name: str) -> str:
-    path = Path(name).expanduser()
-    if path.is_dir() and name != DEMO:
-        return str(path.resolve())
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError("no such folder; accepted: 'demo', a folder in Hugging Face format, or a name on the hub")
-    return name
+def _beside(name: str, info: ValidationInfo) -> Sequence[Path]:
+    """Folders of the spec files that give a name; of a spec that was kept nothing is looked for but as it says."""
+    beside: Beside = info.context or {}
+    return beside.get(name, ())
 
 
-def _existing_files(source: str) -> str:
-    try:
-        files = source_files(source)
-    except UserError as error:
-        raise ValueError(str(error)) from None
-    return source if files is None else str(Path(source).expanduser().absolute())
+STUDY_DATA = {"train": "Anthropic/hh-rlhf:train", "test": "Anthropic/hh-rlhf:test", "exclude": "Dahoas/rm-static"}
+"""The published study's set."""
 
 
-def _existing_data(source: str) -> str:
-    return source if source == DEMO else _existing_files(source)
+def _collected(check: Callable[[str, ValidationInfo], str]) -> AfterValidator:
+    """The check as a validator: pydantic collects ValueErrors."""
+
+    def validate(value: str, info: ValidationInfo) -> str:
+        try:
+            return check(value, info)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(validate)
 
 
-def _existing_prompts(source: str) -> str:
+def _existing_folder(name: str, info: ValidationInfo) -> str:
+    if name == DEMO:
+        return name
+    return model_place(name, _beside(name, info), ambiguous=info.context is not None)
+
+
+def _existing_files(source: str, info: ValidationInfo) -> str:
+    files = source_files(source, _beside(source, info))
+    return source if files is None else os.path.abspath(expand(source))
+
+
+def _existing_data(source: str, info: ValidationInfo) -> str:
+    return source if source == DEMO else _existing_files(source, info)
+
+
+def _existing_prompts(source: str, info: ValidationInfo) -> str:
     if source in (DEMO, STUDY):
         return source
-    if not Path(source).expanduser().is_file():
-        raise ValueError("no such file; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
-    return str(Path(source).expanduser().resolve())
+    path = expand(source)
+    if not os.path.isfile(path):
+        looked = looked_from(source, _beside(source, info))
+        raise UserError(f"no such file{looked}; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
+    return str(path.resolve())
 
 
-ModelFolder = Annotated[str, AfterValidator(_existing_folder)]
-DataSource = Annotated[str, AfterValidator(_existing_data)]
-ExcludeSource = Annotated[str, AfterValidator(_existing_files)]
+ModelFolder = Annotated[str, _collected(_existing_folder)]
+DataSource = Annotated[str, _collected(_existing_data)]
+ExcludeSource = Annotated[str, _collected(_existing_files)]
 Metric = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
-PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
+PromptsFile = Annotated[str, _collected(_existing_prompts)]
 
 
 class Shape(Part):
@@ -94,14 +116,25 @@ class ModelPart(Part):
 
 
 class DataPart(Part):
-    """The SFT set: `train` and `test` dialogues minus those of `exclude`."""
+    """The SFT set: `train` and `test` dialogues minus those of `exclude`. Without any of the three, the study's."""
 
-    train: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:train",), min_length=1)
-    test: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:test",), description="empty: held out from train")
-    exclude: tuple[ExcludeSource, ...] = ("Dahoas/rm-static",)
+    train: tuple[DataSource, ...] = Field(min_length=1)
+    test: tuple[DataSource, ...] = Field((), description="empty: held out from train")
+    exclude: tuple[ExcludeSource, ...] = Field((), description="what is subtracted from both")
     field: str = "chosen"
     test_fraction: float = Field(0.05, gt=0, lt=1, description="share held out when `test` is empty")
     validation_fraction: float = Field(0.05, gt=0, lt=1, description="share of train that search 'tuned' chooses by")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_studys_or_ones_own(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given = {key: value for key, value in values.items() if key not in STUDY_DATA or value is not None}
+        named = given.keys() & STUDY_DATA.keys()
+        if named and "train" not in named:
+            raise problem("train", f"missing; data.{min(named)} is given, and what trains beside it is not")
+        return given if named else {**STUDY_DATA, **given}
 
     @field_validator("train", "test", "exclude", mode="before")
     @classmethod
@@ -205,7 +238,7 @@ class SweepSpec(Part):
     variant: str | None = None
     published_figures: bool = Field(False, description="print the published study's figures beside ours")
     model: ModelPart = ModelPart()
-    data: DataPart = DataPart()
+    data: DataPart = Field(default_factory=lambda: DataPart.model_validate({}))
     trial: dict[str, Any] = Field({}, description="fields of TrialConfig that every trial shares")
     lora: dict[str, Any] = Field({}, description="fields of TrialConfig that every LoRA trial shares")
     space: tuple[dict[str, Any], ...] = Field(min_length=1)

@@ -146,9 +146,9 @@ def test_files_that_are_no_specs_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     for content, message in [
         (b"name: [unclosed\n", "line 2: not valid YAML"),
-        (b"- a\n- b\n", "a spec is a mapping of keys to values, not list"),
+        (b"- a\n- b\n", "a spec is a mapping of keys to values, such as 'extends: demo', not a list"),
         (b"name: caf\xe9\n", r"not UTF-8 text \(byte 9\)"),
-        (b"", "not NoneType"),
+        (b"", "not an empty file"),
     ]:
         path.write_bytes(content)
         with pytest.raises(UserError, match=message):
