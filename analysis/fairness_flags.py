@@ -235,7 +235,7 @@ def leaked_dialogues(rows: Rows) -> list[str]:
 
 
 def untold_openings(rows: Rows) -> list[str]:
-    """Test or train dialogues in which nobody can tell the opening turn, so that test ones that open alike go unseen."""
+    """Dialogues whose opening turn nobody can tell, so that test ones that open as train ones go unseen."""
     known = ("overlap_opening", "test_openings_unknown", "train_openings_unknown")
     return [
         f"The opening human turn of most dialogues can't be told ({test:,} test and {train:,} train dialogues have no "

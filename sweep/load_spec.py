@@ -56,7 +56,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     if variant is not None:
         if not isinstance(variant, str) or variant not in variants:
             raise UserError(f"variant: {variant!r} is unknown; accepted: {', '.join(variants) or 'none in this spec'}")
-        merged = _merge(merged, variants[variant])
+        merged = _merge(merged, variants[variant], place=f"variants.{variant}")
     keys = [key for key, _ in settings]
     if isinstance(merged.get("data"), dict) and _names_any(keys, "data.train"):
         kept = [name for name in BELONG_TO_TRAIN if _names_any(keys, f"data.{name}")]
@@ -117,9 +117,9 @@ def _inherit(
     return _merge(_inherit(parent, beside, path.parent, (*seen, path)), content)
 
 
-def _merge(below: dict[str, Any], above: Any, key: str = "") -> dict[str, Any]:
+def _merge(below: dict[str, Any], above: Any, key: str = "", place: str = "") -> dict[str, Any]:
     if not isinstance(above, dict):
-        raise UserError(f"{above!r} is not accepted where a mapping of keys to values belongs")
+        raise UserError(f"{place}: {above!r} is not accepted; accepted: a mapping of keys to values")
     merged = dict(below)
     if key == "data" and "train" in above:
         merged = {name: value for name, value in below.items() if name not in BELONG_TO_TRAIN}
@@ -131,7 +131,9 @@ def _merge(below: dict[str, Any], above: Any, key: str = "") -> dict[str, Any]:
 
 def _split_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if key in ("extends", "variants"):
+        raise UserError(f"--set {key}: not accepted; write it into a file")
+    if not equals or not all(key.split(".")):
         raise UserError(f"--set {text!r} is not accepted; write --set key=value, such as --set trial.steps=100")
     return key, parse_yaml(value, f"--set {key}")
 
@@ -149,7 +151,10 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(at, dict):
             inside = at.setdefault(parent, {})
         if not isinstance(inside, dict | list):
-            raise UserError(f"--set {key}: {'.'.join(parents[: depth + 1])} has no keys of its own")
+            place = ".".join(parents[: depth + 1])
+            if isinstance(at, list):
+                raise UserError(f"--set {key}: there is no {place}; accepted: 0 to {len(at) - 1} instead of {parent!r}")
+            raise UserError(f"--set {key}: {place} has no keys of its own")
         if isinstance(at, dict):  # a copy, so that presets merged from one mapping stay apart
             inside = at[parent] = inside.copy()
         at = inside

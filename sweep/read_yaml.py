@@ -68,6 +68,10 @@ def parse_yaml(text: str, place: str) -> Any:
         return yaml.load(text, _Loader)  # a SafeLoader, so nothing but plain values
     except _Refused as error:
         raise UserError(f"{place}{_line(error, text)}: {error.problem}") from None
+    except yaml.constructor.ConstructorError as error:
+        raise UserError(
+            f"{place}{_line(error, text)}: YAML's tags and other extras are not accepted; write plain values"
+        ) from None
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
         raise UserError(f"{place}{_line(error, text)}: not valid YAML: {problem}") from None
@@ -99,6 +103,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _line(error: yaml.YAMLError, text: str) -> str:
+    if "\n" not in text:
+        return ""
     mark = getattr(error, "problem_mark", None)
     position = getattr(error, "position", None)
     if mark is not None:
