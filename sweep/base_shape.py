@@ -8,6 +8,7 @@ from model.gpt2_lora import SHAPES, gpt2_config
 from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
 from sweep.errors import UserError
+from sweep.places import folder_hint
 from sweep.spec import DEMO, ModelPart
 from sweep.trial import TrialConfig
 
@@ -52,7 +53,9 @@ def read_config(name: str, key: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}") from None
+        raise UserError(
+            f"{key}: {name!r} can't be loaded as a folder or from the hub: {reason}{folder_hint(name)}"
+        ) from None
 
 
 def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:

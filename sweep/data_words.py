@@ -19,7 +19,7 @@ class Sources(Protocol):
 
 def describe_sources(data: Sources) -> str:
     """What trains, what is tested on and what is subtracted, in one line."""
-    held_out = f"{100 * data.test_fraction:g} % of train, held out by opening turn"
+    held_out = f"{100 * data.test_fraction:g} % of train, held out"
     tested = _names(data.test) if data.test else held_out
     excluded = f"minus {_names(data.exclude)}" if data.exclude else "nothing subtracted"
     return f"train {_names(data.train)}; test {tested}; {excluded}"
@@ -44,7 +44,7 @@ def describe_dialogues(counts: Mapping[str, int], field: str) -> list[str]:
     if any(unknown.values()):
         counted = " and ".join(f"{n:,} of {counts[f'{side}_dialogues']:,} {side}" for side, n in unknown.items())
         lines.append(
-            f"no human turn is recognised in {counted} dialogues; they count as alike by their whole text alone"
+            f"no human turn is recognised in {counted} dialogues; they are held out and compared by their whole text"
         )
     copies = [f"{counts[f'{side}_duplicates']:,} {side}" for side in SIDES if counts.get(f"{side}_duplicates")]
     if copies:

@@ -113,8 +113,8 @@ def test_what_is_said_never_counts_openings_that_cannot_be_told() -> None:
     }
     assert describe_dialogues(counts, "chosen") == [
         "of 10 test dialogues 2 also occur in train; how many open as a train dialogue can't be told",
-        "no human turn is recognised in 100 of 100 train and 10 of 10 test dialogues; they count as alike by "
-        "their whole text alone",
+        "no human turn is recognised in 100 of 100 train and 10 of 10 test dialogues; they are held out and "
+        "compared by their whole text",
         "duplicates, copies beyond the first: 3 train and 1 test dialogues",
         r"4 plain pairs of 'prompt' and 'chosen' were framed as dialogues: \n\nHuman: PROMPT\n\nAssistant: CHOSEN",
     ]
