@@ -235,7 +235,7 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
             "statistics": _statistics(dialogues),
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
-        if entry.exists() and _read_entry(entry) is None:  # in this order: another process may just put a whole one there
+        if entry.exists() and _read_entry(entry) is None:  # in this order, since another may come first
             shutil.rmtree(entry, ignore_errors=True)  # what a full disk or a person left there
         try:
             os.rename(unfinished, entry)
