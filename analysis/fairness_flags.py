@@ -234,6 +234,17 @@ def leaked_dialogues(rows: Rows) -> list[str]:
     return sentences
 
 
+def untold_openings(rows: Rows) -> list[str]:
+    """Dialogues whose opening turn nobody can tell, so that test ones that open as train ones go unseen."""
+    known = ("overlap_opening", "test_openings_unknown", "train_openings_unknown")
+    return [
+        f"The opening human turn of most dialogues can't be told ({test:,} test and {train:,} train dialogues have no "
+        "turns that are recognised), so how many test dialogues open as a train dialogue is not known."
+        for opening, test, train in dict.fromkeys(tuple(row.fact(name) for name in known) for row in rows)
+        if opening is None and (test or train)
+    ]
+
+
 def unlike_replicates(rows: Rows) -> list[str]:
     """Replicates of one row that differ in more than their seed."""
     sentences = []
@@ -247,6 +258,7 @@ def unlike_replicates(rows: Rows) -> list[str]:
 CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
     not_judged_as_trained,
     leaked_dialogues,
+    untold_openings,
     shared_rate,
     rank_and_scaling,
     more_than_adapters,

@@ -39,7 +39,7 @@ COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
 """Config fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
-DIALOGUES = ("overlap_exact", "overlap_opening", "test_dialogues")
+DIALOGUES = ("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown")
 
 
 class Tried(NamedTuple):

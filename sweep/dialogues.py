@@ -10,6 +10,7 @@ What a source may be is told in `sweep.sources`.
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from uuid import uuid4
 
 from sweep.errors import UserError
 from sweep.hub_names import HubName
+from sweep.openings import opening_or_text, opening_turn
+from sweep.records import Made
 from sweep.sources import LOCAL_FILES, Role, hub_dataset, source_files, suffix_of, texts, unreadable
 
 
@@ -51,31 +54,47 @@ class SourceDigest(NamedTuple):
 
 @dataclass(frozen=True)
 class Dialogues:
-    """The SFT set. `excluded` counts the dialogues that were subtracted from both sides.
+    """The SFT set.
 
-    `validation` is what settings are chosen by: held out from train, and nothing of it is in test.
+    Attributes:
+        train: dialogues to train on.
+        test: dialogues to test on.
+        excluded: how many dialogues were subtracted from both.
+        validation: what settings are chosen by: held out from train, and nothing of it is in test.
+        made: how many dialogues of train and test sources were made from a prompt and its answer, by how.
     """
 
     train: list[str]
     test: list[str]
     excluded: int = 0
     validation: list[str] = field(default_factory=list)
+    made: dict[Made, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How far the test set is not new. Dialogues that differ in surrounding whitespace alone count as the same.
+    """How far the test set is not new. Line ends and surrounding whitespace make no difference between dialogues.
 
-    exact: test dialogues that also occur in train
-    opening: test dialogues whose opening human turn also opens a train dialogue; includes the exact ones
-    test_dialogues: all test dialogues
-    train_duplicates: train dialogues that repeat another one (copies beyond the first)
+    Attributes:
+        exact: test dialogues that also occur in train.
+        opening: test dialogues whose opening human turn also opens a train dialogue; includes the exact ones. None
+            where the openings of most test or most train dialogues can't be told.
+        test_dialogues: all test dialogues.
+        test_openings_unknown: test dialogues without a recognised opening human turn.
+        train_openings_unknown: such train dialogues.
+        train_duplicates: train dialogues that repeat another one (copies beyond the first).
+        test_duplicates: such test dialogues.
+        validation_duplicates: such validation dialogues.
     """
 
     exact: int
-    opening: int
+    opening: int | None
     test_dialogues: int
+    test_openings_unknown: int
+    train_openings_unknown: int
     train_duplicates: int
+    test_duplicates: int
+    validation_duplicates: int
 
 
 def load_sft(data: DataSources) -> Dialogues:
@@ -83,12 +102,12 @@ def load_sft(data: DataSources) -> Dialogues:
 
     Args:
         data: `train`, `test` and `exclude` are sources, `field` is the field of a record that holds the dialogue's
-            text. A record with a `prompt` field, as in rm-static, stands for the dialogue prompt + record[field].
+            text, or the answer to its `prompt`, see `records.dialogue_text`.
             Without test sources about `test_fraction` of the train dialogues are held out, and with a
             `validation_fraction` that share of the rest: chosen by a hash of the opening human turn, so no opening is
             on both sides, and neither the order of the dialogues nor their number moves one to the other side
-            (except that a set too small for the fraction holds out one opening all the same). Fractions lie between
-            0 and 1, both excluded.
+            (except that a set too small for the fraction holds out one opening all the same). Dialogues whose opening
+            can't be told are held out by their whole text. Fractions lie between 0 and 1, both excluded.
 
     Returns:
         The dialogues in the order of their sources, duplicates kept, as the study did.
@@ -102,36 +121,47 @@ def load_sft(data: DataSources) -> Dialogues:
         fraction = getattr(data, name)
         if fraction is not None and not 0 < fraction < 1:
             raise UserError(f"{name} is {fraction}; a number between 0 and 1 is needed")
-    excluded = {_digest(text) for source in data.exclude for text in texts(source, "exclude", data.field)}
-    train, removed = _subtract(data.train, "train", data.field, excluded)
+    excluded = {_identity(text) for source in data.exclude for text, _ in texts(source, "exclude", data.field)}
+    made: Counter[Made] = Counter()
+    train, removed = _subtract(data.train, "train", data.field, excluded, made)
     if data.test:
-        test, removed_from_test = _subtract(data.test, "test", data.field, excluded)
+        test, removed_from_test = _subtract(data.test, "test", data.field, excluded, made)
         removed += removed_from_test
     else:
         train, test = _hold_out(train, "test_fraction", data.test_fraction)
     validation: list[str] = []
     if data.validation_fraction is not None:
         train, validation = _hold_out(train, "validation_fraction", data.validation_fraction)
-        tested = {_digest(text) for text in test}
-        validation = [text for text in validation if _digest(text) not in tested]
-    return Dialogues(train, test, removed, validation)
+        tested = {_identity(text) for text in test}
+        validation = [text for text in validation if _identity(text) not in tested]
+    return Dialogues(train, test, removed, validation, {how: n for how, n in made.items() if how != "whole"})
 
 
 def overlap(dialogues: Dialogues) -> Overlap:
     """Count how many test dialogues also occur in train, exactly and by their opening human turn; see Overlap."""
-    texts = {_digest(text) for text in dialogues.train}
-    openings = {_digest(opening_turn(text)) for text in dialogues.train}
-    return Overlap(
-        exact=sum(_digest(text) in texts for text in dialogues.test),
-        opening=sum(_digest(opening_turn(text)) in openings for text in dialogues.test),
-        test_dialogues=len(dialogues.test),
-        train_duplicates=len(dialogues.train) - len(texts),
+    train, test = ([_identity(text) for text in side] for side in (dialogues.train, dialogues.test))
+    validation = {_identity(text) for text in dialogues.validation}
+    texts = set(train)
+    train_openings, test_openings = (
+        [opening_turn(text) for text in side] for side in (dialogues.train, dialogues.test)
     )
-
-
-def opening_turn(dialogue: str) -> str:
-    """What the human says first: the text before the first "\\n\\nAssistant:", without "Human:", stripped."""
-    return dialogue.partition("\n\nAssistant:")[0].strip().removeprefix("Human:").strip()
+    unknown_in_train, unknown_in_test = train_openings.count(None), test_openings.count(None)
+    openings = {_digest(opening) for opening in train_openings if opening is not None}
+    alike = sum(
+        text in texts or (opening is not None and _digest(opening) in openings)
+        for text, opening in zip(test, test_openings, strict=True)
+    )
+    told = 2 * unknown_in_train <= len(train) and 2 * unknown_in_test <= len(test)
+    return Overlap(
+        exact=sum(text in texts for text in test),
+        opening=alike if told else None,
+        test_dialogues=len(test),
+        test_openings_unknown=unknown_in_test,
+        train_openings_unknown=unknown_in_train,
+        train_duplicates=len(train) - len(texts),
+        test_duplicates=len(test) - len(set(test)),
+        validation_duplicates=len(dialogues.validation) - len(validation),
+    )
 
 
 def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
@@ -224,13 +254,21 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
 
 
-def _subtract(sources: Sequence[str], role: Role, field: str, excluded: set[bytes]) -> tuple[list[str], int]:
-    """The dialogues of the sources that are not excluded, and how many were."""
+def _identity(text: str) -> bytes:
+    """The digest of a whole dialogue, whatever its line ends."""
+    return _digest(text.replace("\r\n", "\n"))
+
+
+def _subtract(
+    sources: Sequence[str], role: Role, field: str, excluded: set[bytes], made: Counter[Made]
+) -> tuple[list[str], int]:
+    """The dialogues of the sources that are not excluded, and how many were; `made` is told how each came about."""
     kept: list[str] = []
     removed = 0
     for source in sources:
-        for text in texts(source, role, field):
-            if excluded and _digest(text) in excluded:
+        for text, how in texts(source, role, field):
+            made[how] += 1
+            if excluded and _identity(text) in excluded:
                 removed += 1
             else:
                 kept.append(text)
@@ -245,7 +283,7 @@ def _hold_out(dialogues: list[str], name: str, fraction: float) -> tuple[list[st
     The hash of a second split is another one: all that the first has left would lie above its fraction.
     """
     salt = "" if name == "test_fraction" else name
-    positions = [int.from_bytes(_digest(salt + opening_turn(text))) / 2**128 for text in dialogues]
+    positions = [int.from_bytes(_digest(salt + opening_or_text(text))) / 2**128 for text in dialogues]
     limit = max(fraction, min(positions))
     if max(positions) <= limit:
         raise UserError(

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.base_shape import check_trials, planned_shape
+from sweep.data_words import describe_sources
 from sweep.hardware import free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
 from sweep.packing import Packing, budget_on
@@ -27,6 +28,7 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
     """
     quiet_libraries()
     _print_configs(f"{spec.name}: {_what_runs(spec, len(trials))}", trials, console)
+    console.print(f"data: {describe_sources(spec.data)}\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     shape = planned_shape(spec.model)

@@ -3,6 +3,7 @@
 from pydantic_core import PydanticCustomError
 
 PROBLEM = "problem"
+REFUSED = "refused"
 
 
 class UserError(Exception):
@@ -15,5 +16,10 @@ def first_line(error: BaseException) -> str:
 
 
 def problem(key: str, message: str) -> PydanticCustomError:
-    """What a validator of a whole part raises about one key of it; `load_spec.explain` puts the part's place before."""
+    """What a validator of a whole part raises about one key of it; `explain.explain` puts the part's place before."""
     return PydanticCustomError(PROBLEM, "{key}: {message}", {"key": key, "message": message})
+
+
+def refused(key: str, value: object) -> PydanticCustomError:
+    """What a validator of a whole part raises about a value of the wrong type; `explain` says what is accepted."""
+    return PydanticCustomError(REFUSED, "{key}", {"key": key, "value": value})

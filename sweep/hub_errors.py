@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 
 from sweep.errors import UserError, first_line
 from sweep.hub_names import HubName
+from sweep.places import folder_hint
 
 Kind = Literal["model", "dataset"]
 
@@ -42,7 +43,8 @@ def explained(name: HubName, kind: Kind, key: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # the client, the network and the disk raise a dozen unrelated types
-        raise UserError(f"{key}: {name.shown!r} {_reason(error, name, kind)}") from error
+        hint = folder_hint(name.name) if kind == "model" else ""
+        raise UserError(f"{key}: {name.shown!r} {_reason(error, name, kind)}{hint}") from error
 
 
 def _reason(error: BaseException, name: HubName, kind: Kind) -> str:

@@ -1,32 +1,24 @@
 """From a preset's name or a YAML path to a SweepSpec: inheritance, variants, --set, and errors in one clear line."""
 
 import difflib
-import re
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from sweep.errors import PROBLEM, UserError
-from sweep.seeds import ADAPTIVE_TAG, LISTED_TAG
+from sweep.errors import UserError
+from sweep.explain import explain
+from sweep.places import Beside, expand, looked_from
+from sweep.read_yaml import parse_yaml, read_yaml
 from sweep.spec import SweepSpec
+from sweep.spec_paths import resolve_paths
 
 PRESETS = Path(__file__).parent / "presets"
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text, since its floats need a dot; here it is the number everybody means."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _parse(text: str) -> Any:
-    return yaml.load(text, _Loader)  # a SafeLoader, so nothing but plain values
+BELONG_TO_TRAIN = ("test", "exclude")
+"""Keys of `data` that are not inherited by whoever gives a `train` of their own."""
 
 
 def preset_names() -> list[str]:
@@ -44,12 +36,17 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
 
     The order of precedence, lowest first: the spec named by `extends`, the file itself, the variant that is chosen by
     `variant` (from `variants`), and then `overrides`, each "key=value" with a dotted key and a YAML value.
-    Mappings are merged key by key; anything else, lists included, is replaced.
+    Mappings are merged key by key; anything else, lists included, is replaced. One rule more: whoever gives
+    `data.train` says what it is tested on, too. `data.test` and `data.exclude` from below belong to the train data
+    from below, and go with it.
+
+    A relative path in a file leads from that file's folder if something lies there, or else from the working directory.
 
     Raises:
         UserError: in one line, what is wrong, where, and what would be accepted.
     """
-    merged = _inherit(name_or_path)
+    beside: Beside = {}
+    merged = _inherit(name_or_path, beside)
     settings = [_split_override(text) for text in overrides]
     chosen = [value for key, value in settings if key == "variant"]
     variant = chosen[-1] if chosen else merged.get("variant")
@@ -59,96 +56,91 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     if variant is not None:
         if not isinstance(variant, str) or variant not in variants:
             raise UserError(f"variant: {variant!r} is unknown; accepted: {', '.join(variants) or 'none in this spec'}")
-        merged = _merge(merged, variants[variant])
+        merged = _merge(merged, variants[variant], place=f"variants.{variant}")
+    keys = [key for key, _ in settings]
+    if isinstance(merged.get("data"), dict) and _names_any(keys, "data.train"):
+        kept = [name for name in BELONG_TO_TRAIN if _names_any(keys, f"data.{name}")]
+        merged["data"] = {k: v for k, v in merged["data"].items() if k in kept or k not in BELONG_TO_TRAIN}
     for key, value in settings:
         _set(merged, key, value)
-    return parse_spec(merged)
+    return parse_spec(merged, beside)
 
 
-def parse_spec(values: dict[str, Any]) -> SweepSpec:
+def parse_spec(values: dict[str, Any], beside: Beside | None = None) -> SweepSpec:
     """Validate a mapping that is already merged, such as the spec.yaml of an experiment directory.
+
+    Args:
+        values: the mapping.
+        beside: what `resolve_paths` was told; None for a spec that was kept, whose names have been understood before.
 
     Raises:
         UserError: naming the first offending key, its value and what would be accepted.
     """
     try:
-        return SweepSpec.model_validate(values)
+        return SweepSpec.model_validate(values, context=beside)
     except ValidationError as error:
         raise UserError(explain(error, SweepSpec)) from None
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        UserError: the file is missing, is not UTF-8, is not YAML, or does not hold a mapping.
-    """
-    try:
-        content = _parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: a spec is a mapping of keys to values, not {type(content).__name__}")
-    return content
 
 
 def _read(path: Path) -> dict[str, Any]:
     return {"name": path.stem, **read_yaml(path)}
 
 
-def _locate(name_or_path: str, beside: Path | None) -> Path:
+def _locate(name_or_path: str, folder: Path | None) -> Path:
     if name_or_path in preset_names():
         return PRESETS / f"{name_or_path}.yaml"
-    path = Path(name_or_path).expanduser()
-    if beside is not None and not path.is_absolute():
-        path = beside / path
-    if not path.is_file():
+    path = expand(name_or_path)
+    found = next((one for one in ([folder / path] if folder else []) + [path] if os.path.isfile(one)), None)
+    if found is None:
         near = difflib.get_close_matches(name_or_path, preset_names(), 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = f" (did you mean {near[0]!r}?)" if near else looked_from(name_or_path, [folder] if folder else [])
         raise UserError(
             f"{name_or_path!r} is neither a preset nor a YAML file{hint}; presets: {', '.join(preset_names())}"
         )
-    return path
+    return found
 
 
-def _inherit(name_or_path: str, beside: Path | None = None, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    path = _locate(name_or_path, beside)
-    path = path.resolve()
+def _inherit(
+    name_or_path: str, beside: Beside, folder: Path | None = None, seen: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    path = _locate(name_or_path, folder).resolve()
     if path in seen:
         raise UserError(f"{path}: extends itself, through {' and '.join(p.name for p in seen)}")
     content = _read(path)
+    if path.parent != PRESETS.resolve():  # presets name no paths
+        content = resolve_paths(content, path.parent, beside)
     parent = content.pop("extends", None)
     if parent is None:
         return content
     if not isinstance(parent, str):
         raise UserError(f"extends: {parent!r} is not accepted; it names one preset or YAML file")
-    return _merge(_inherit(parent, path.parent, (*seen, path)), content)
+    return _merge(_inherit(parent, beside, path.parent, (*seen, path)), content)
 
 
-def _merge(below: dict[str, Any], above: Any) -> dict[str, Any]:
+def _merge(below: dict[str, Any], above: Any, key: str = "", place: str = "") -> dict[str, Any]:
     if not isinstance(above, dict):
-        raise UserError(f"{above!r} is not accepted where a mapping of keys to values belongs")
+        raise UserError(f"{place}: {above!r} is not accepted; accepted: a mapping of keys to values")
     merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+    if key == "data" and "train" in above:
+        merged = {name: value for name, value in below.items() if name not in BELONG_TO_TRAIN}
+    for name, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merge(merged[name], value, name) if both else value
     return merged
 
 
 def _split_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if key in ("extends", "variants"):
+        raise UserError(f"--set {key}: not accepted; write it into a file")
+    if not equals or not all(key.split(".")):
         raise UserError(f"--set {text!r} is not accepted; write --set key=value, such as --set trial.steps=100")
-    try:
-        return key, _parse(value)
-    except yaml.YAMLError:
-        raise UserError(f"--set {text!r}: the value is not valid YAML") from None
+    return key, parse_yaml(value, f"--set {key}")
+
+
+def _names_any(keys: Sequence[str], name: str) -> bool:
+    """Whether one of the dotted keys is `name` or lies within it."""
+    return any(key == name or key.startswith(f"{name}.") for key in keys)
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
@@ -159,7 +151,10 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(at, dict):
             inside = at.setdefault(parent, {})
         if not isinstance(inside, dict | list):
-            raise UserError(f"--set {key}: {'.'.join(parents[: depth + 1])} has no keys of its own")
+            place = ".".join(parents[: depth + 1])
+            if isinstance(at, list):
+                raise UserError(f"--set {key}: there is no {place}; accepted: 0 to {len(at) - 1} instead of {parent!r}")
+            raise UserError(f"--set {key}: {place} has no keys of its own")
         if isinstance(at, dict):  # a copy, so that presets merged from one mapping stay apart
             inside = at[parent] = inside.copy()
         at = inside
@@ -169,39 +164,3 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         at[int(last)] = value
     else:
         at[last] = value
-
-
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
-    """The first problem of a ValidationError in one line: the key, the value, and what would be accepted."""
-    first = error.errors(include_url=False)[0]
-    location = tuple(part for part in first["loc"] if part not in (LISTED_TAG, ADAPTIVE_TAG))
-    key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    value = first["input"]
-    if first["type"] == "extra_forbidden":
-        accepted = _accepted_keys(model, location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), accepted, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        return f"{key}: unknown key{hint}; accepted: {', '.join(accepted)}"
-    if first["type"] == "missing":
-        return f"{key}: missing"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be ", "")
-    if first["type"] == PROBLEM:  # found by looking at a whole part; the message begins with the key inside it
-        return f"{key}.{message}" if location else prefix + message
-    if first["type"] == "value_error":
-        return f"{key}: {message}" if message.startswith((str(value), repr(value))) else f"{key}: {value!r}: {message}"
-    return f"{key}: {value!r} is not accepted; accepted: {message.split(', unable')[0]}"
-
-
-def _accepted_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            inner = _models_in(model.model_fields[part].annotation)
-            if inner:
-                model = inner[0]
-    return list(model.model_fields)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in get_args(annotation) for found in _models_in(argument)]

@@ -25,7 +25,7 @@ from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hashes import input_hashes
 from sweep.judging import in_batches_that_fit, kept_model, release_memory
-from sweep.load_spec import parse_spec, read_yaml
+from sweep.load_spec import parse_spec
 from sweep.models import FoundModels, find_models
 from sweep.names import (
     BASE_RESPONSES_FILE,
@@ -40,6 +40,7 @@ from sweep.names import (
 from sweep.pin import pin
 from sweep.prepare import reward_identity
 from sweep.quiet import quiet_libraries
+from sweep.read_yaml import read_yaml
 from sweep.replacement import Replacement, settle
 from sweep.reward_metric import JudgingError, Record, answer_as_base, evaluate_reward, read_records
 from sweep.spec import RewardPart, SweepSpec

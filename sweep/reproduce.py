@@ -22,13 +22,14 @@ from sweep.base_shape import read_shape
 from sweep.errors import UserError
 from sweep.hardware import compiler_found
 from sweep.inputs import SweepInputs
-from sweep.load_spec import parse_spec, read_yaml
+from sweep.load_spec import parse_spec
 from sweep.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
 from sweep.memory_plan import Device, MemoryPlan, predict
 from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from sweep.out_of_memory import OutOfMemoryError
 from sweep.prepare import prepare
 from sweep.quiet import quiet_libraries
+from sweep.read_yaml import read_yaml
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.trial_model import Execution

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.errors import UserError
-from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names, read_yaml
+from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names
 from sweep.names import REPLACEMENT_DIR, SPEC_FILE
 from sweep.ray_environment import set_ray_environment
+from sweep.read_yaml import read_yaml
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
 

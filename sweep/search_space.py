@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from sweep.errors import UserError
-from sweep.load_spec import explain
+from sweep.explain import explain, first_problem
 from sweep.seeds import AdaptiveSeeds
 from sweep.spec import SweepSpec
-from sweep.trial import LORA_FIELDS, EvaluateOn, TrialConfig
+from sweep.trial import EvaluateOn, TrialConfig
 
 LIST_FIELDS = ("targets", "also_train", "betas")
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
@@ -239,16 +239,17 @@ def _trial(
     try:
         return TrialConfig.model_validate(merged)
     except ValidationError as error:
-        raise UserError(explain(error, TrialConfig, prefix=_origin(spec, index, values, error))) from None
+        origin = _origin(spec, method, values, error) or f"space[{index}]."
+        raise UserError(explain(error, TrialConfig, prefix=origin)) from None
 
 
-def _origin(spec: SweepSpec, index: int, values: dict[str, Any], error: ValidationError) -> str:
+def _origin(spec: SweepSpec, method: Any, values: dict[str, Any], error: ValidationError) -> str:
     """Where in the spec the offending field stands: in the branch, or in what branches share."""
-    first = error.errors(include_url=False)[0]
+    first = first_problem(error)
     field = str(first["loc"][0]) if first["loc"] else first["ctx"]["key"]
     if field not in values:
-        if field in spec.lora and field in LORA_FIELDS:
+        if field in spec.lora and method == "lora":
             return "lora."
         if field in spec.trial:
             return "trial."
-    return f"space[{index}]."
+    return ""

@@ -35,7 +35,7 @@ class AdaptiveSeeds(Part):
 
 def _listed(value: Any) -> Any:
     """A number of seeds as the list of them."""
-    if isinstance(value, int) and 1 <= value <= MOST_SEEDS:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
         return tuple(range(value))
     if not isinstance(value, list | tuple | dict | AdaptiveSeeds) or value in ([], ()):
         raise ValueError(f"accepted: {ACCEPTED}")

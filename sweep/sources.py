@@ -11,15 +11,23 @@ import gzip
 import io
 import json
 import os
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from sweep.errors import UserError, first_line
 from sweep.hub_names import HubName, dataset_name
+from sweep.places import expand, looked_from
+from sweep.records import Text, dialogue_text
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_OTHER_SUFFIX = re.compile(
+    r"\.(csv|tsv|txt|md|xlsx?|arrow|feather|pkl|pickle|npy|npz|pt|ya?ml|xml|html?|ndjson|zip|tar|gz|bz2|xz|zst)$",
+    re.IGNORECASE,
+)
 
 Role = Literal["train", "test", "exclude"]
 _DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
@@ -34,20 +42,37 @@ def suffix_of(source: str) -> str:
     return max((suffix for suffix in SUFFIXES if source.lower().endswith(suffix)), key=len, default="")
 
 
-def source_files(source: str) -> list[Path] | None:
-    """The files that a source names, or None when it names a hub dataset."""
+def matching_files(path: Path) -> list[Path]:
+    """The file at a path, or those that it matches as a glob; none where there is nothing."""
+    if os.path.exists(path):  # unlike Path.exists, no exception for a folder that may not be looked into
+        return [path]
+    return [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+
+
+def source_files(source: str, beside: Sequence[Path] = ()) -> list[Path] | None:
+    """The files that a source names, or None when it names a hub dataset.
+
+    Args:
+        source: as the spec has it, or absolute.
+        beside: folders from which it was looked for already, for messages.
+
+    Raises:
+        UserError: no such file, or neither a file nor a hub dataset.
+    """
+    path = expand(source)
     if suffix_of(source):
-        path = Path(source).expanduser()
-        if os.path.exists(path):  # unlike Path.exists, no exception for a folder that may not be looked into
-            return [path]
-        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        matches = matching_files(path)
         if not matches:
-            is_glob = glob.has_magic(source)
-            raise UserError(f"{source}: {'matches no file' if is_glob else 'no such file'} (looked from {Path.cwd()})")
+            missing = "matches no file" if glob.has_magic(source) else "no such file"
+            raise UserError(f"{source}: {missing}{looked_from(source, beside)}")
         return matches
-    if os.path.exists(Path(source).expanduser()) or dataset_name(source) is None:
-        raise UserError(f"{source!r} is no data source; give {LOCAL_FILES} or a hub dataset 'owner/name:split'")
-    return None
+    here = next((folder / path for folder in (*beside, Path()) if os.path.exists(folder / path)), None)
+    if here is None and dataset_name(source) and not _OTHER_SUFFIX.search(source):
+        return None
+    hint = ""
+    if here is not None and os.path.isdir(here):
+        hint = f"; for the files in the folder {source} write {source.rstrip('/')}/*.jsonl, or whatever their suffix is"
+    raise UserError(f"{source!r} is no data source; give {LOCAL_FILES} or a hub dataset 'owner/name:split'{hint}")
 
 
 def hub_dataset(source: str, role: Role) -> HubName:
@@ -72,8 +97,8 @@ def hub_tables(source: str, role: Role) -> list[tuple[str, Any]]:
     return [(name.split, loaded)] if name.split else sorted(loaded.items())
 
 
-def texts(source: str, role: Role, field: str) -> Iterator[str]:
-    """The dialogues of one source; with role "exclude", `prompt` and `field` are joined where both are there."""
+def texts(source: str, role: Role, field: str) -> Iterator[Text]:
+    """The dialogues of one source; see `records.dialogue_text` for what a record may hold."""
     files = source_files(source)
     if files is None:
         hub = hub_tables(source, role)
@@ -83,32 +108,9 @@ def texts(source: str, role: Role, field: str) -> Iterator[str]:
     for name, records in tables:
         place = ""
         for place, record in records:
-            yield _text(f"{name}, {place}", record, field, join_prompt=role == "exclude")
+            yield dialogue_text(f"{name}, {place}", record, field)
         if not place:
             raise UserError(f"{name}: is empty; records with a field {field!r} are needed")
-
-
-def _text(place: str, record: object, field: str, *, join_prompt: bool) -> str:
-    if not isinstance(record, dict):
-        raise UserError(f"{place}: a {type(record).__name__} where a record with a field {field!r} is needed")
-    if field not in record:
-        found = ", ".join(map(repr, record)) or "none"
-        raise UserError(f"{place}: no field {field!r}; the fields there are {found}")
-    text = ""
-    for name in ("prompt", field) if join_prompt and "prompt" in record and field != "prompt" else (field,):
-        if not isinstance(record[name], str):
-            raise UserError(f"{place}: the field {name!r} is {_short(record[name])}, but text is needed")
-        text += record[name]
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{place}: the field {field!r} has half a surrogate pair, which UTF-8 can't hold") from error
-    return text
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
@@ -120,8 +122,12 @@ def _file_records(path: Path, field: str) -> Iterator[Record]:
     """The records of one file, read as its suffix says."""
     suffix = suffix_of(path.name)
     try:
-        if path.stat().st_size == 0:
+        with path.open("rb") as start:
+            beginning = start.read(len(LFS_POINTER))
+        if not beginning:
             return
+        if beginning == LFS_POINTER:
+            raise UserError(f"{path}: is a Git LFS pointer, not the data; fetch the data with: git lfs pull")
         if suffix == ".parquet":
             yield from _parquet_records(path, field)
             return

@@ -1,6 +1,8 @@
 """SweepSpec: one sweep as its YAML file describes it, validated whole before anything starts."""
 
+import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,16 +11,17 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
-    PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from sweep.errors import UserError, problem
 from sweep.hub_names import model_name
+from sweep.places import Beside, expand, looked_from, model_place
 from sweep.seeds import AdaptiveSeeds, Seed, Seeds
-from sweep.sources import source_files
-from sweep.spec_part import Part
+from sweep.sources import LOCAL_FILES, source_files
+from sweep.spec_part import Count, Part
 from sweep.trial import TrialConfig
 
 DEMO = "demo"
@@ -27,43 +30,64 @@ DEMO = "demo"
 STUDY = "study"
 """Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
 
+MOST_TRIALS = 100_000
+"""That a search may try; each is validated before the first one starts."""
+
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 
-def _existing_folder(name: str) -> str:
-    path = Path(name).expanduser()
-    if path.is_dir() and name != DEMO:
-        return str(path.resolve())
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError("no such folder; accepted: 'demo', a folder in Hugging Face format, or a name on the hub")
-    return name
+def _beside(name: str, info: ValidationInfo) -> Sequence[Path]:
+    """Folders of the spec files that give a name; of a spec that was kept nothing is looked for but as it says."""
+    beside: Beside = info.context or {}
+    return beside.get(name, ())
 
 
-def _existing_files(source: str) -> str:
-    try:
-        files = source_files(source)
-    except UserError as error:
-        raise ValueError(str(error)) from None
-    return source if files is None else str(Path(source).expanduser().absolute())
+STUDY_DATA = {"train": "Anthropic/hh-rlhf:train", "test": "Anthropic/hh-rlhf:test", "exclude": "Dahoas/rm-static"}
+"""The published study's set."""
 
 
-def _existing_data(source: str) -> str:
-    return source if source == DEMO else _existing_files(source)
+def _collected(check: Callable[[str, ValidationInfo], str]) -> AfterValidator:
+    """The check as a validator: pydantic collects ValueErrors."""
+
+    def validate(value: str, info: ValidationInfo) -> str:
+        try:
+            return check(value, info)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(validate)
 
 
-def _existing_prompts(source: str) -> str:
+def _existing_folder(name: str, info: ValidationInfo) -> str:
+    if name == DEMO:
+        return name
+    return model_place(name, _beside(name, info), ambiguous=info.context is not None)
+
+
+def _existing_files(source: str, info: ValidationInfo) -> str:
+    files = source_files(source, _beside(source, info))
+    return source if files is None else os.path.abspath(expand(source))
+
+
+def _existing_data(source: str, info: ValidationInfo) -> str:
+    return source if source == DEMO else _existing_files(source, info)
+
+
+def _existing_prompts(source: str, info: ValidationInfo) -> str:
     if source in (DEMO, STUDY):
         return source
-    if not Path(source).expanduser().is_file():
-        raise ValueError("no such file; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
-    return str(Path(source).expanduser().resolve())
+    path = expand(source)
+    if not os.path.isfile(path):
+        looked = looked_from(source, _beside(source, info))
+        raise UserError(f"no such file{looked}; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
+    return str(path.resolve())
 
 
-ModelFolder = Annotated[str, AfterValidator(_existing_folder)]
-DataSource = Annotated[str, AfterValidator(_existing_data)]
-ExcludeSource = Annotated[str, AfterValidator(_existing_files)]
+ModelFolder = Annotated[str, _collected(_existing_folder)]
+DataSource = Annotated[str, _collected(_existing_data)]
+ExcludeSource = Annotated[str, _collected(_existing_files)]
 Metric = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
-PromptsFile = Annotated[str, AfterValidator(_existing_prompts)]
+PromptsFile = Annotated[str, _collected(_existing_prompts)]
 
 
 def with_revision(values: Any, key: str) -> Any:
@@ -84,11 +108,11 @@ def with_revision(values: Any, key: str) -> Any:
 class Shape(Part):
     """GPT-2 dimensions that replace those of the named model under `init: random`."""
 
-    n_layer: PositiveInt | None = None
-    n_embd: PositiveInt | None = None
-    n_head: PositiveInt | None = None
-    n_positions: PositiveInt | None = None
-    vocab_size: PositiveInt | None = None
+    n_layer: Count | None = None
+    n_embd: Count | None = None
+    n_head: Count | None = None
+    n_positions: Count | None = None
+    vocab_size: Count | None = None
 
 
 class ModelPart(Part):
@@ -98,7 +122,7 @@ class ModelPart(Part):
     init: Literal["pretrained", "random"] = "pretrained"
     shape: Shape = Shape()
     seed: Seed = Field(0, description="of the base weights under init 'random', the same for every trial")
-    tokenizer: ModelFolder | None = Field(None, description="a folder or hub name; None: the model's own")
+    tokenizer: ModelFolder | None = Field(None, description="a folder or a hub name")
 
     @model_validator(mode="before")
     @classmethod
@@ -115,14 +139,27 @@ class ModelPart(Part):
 
 
 class DataPart(Part):
-    """The SFT set: `train` and `test` dialogues minus those of `exclude`."""
+    """The SFT set: `train` and `test` dialogues minus those of `exclude`. Without any of the three, the study's."""
 
-    train: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:train",), min_length=1)
-    test: tuple[DataSource, ...] = Field(("Anthropic/hh-rlhf:test",), description="empty: held out from train")
-    exclude: tuple[ExcludeSource, ...] = ("Dahoas/rm-static",)
-    field: str = "chosen"
+    train: tuple[DataSource, ...] = Field(
+        min_length=1, description=f"{LOCAL_FILES}, or a hub dataset 'owner/name:split'"
+    )
+    test: tuple[DataSource, ...] = Field((), description="empty: held out from train")
+    exclude: tuple[ExcludeSource, ...] = Field((), description="what is subtracted from both")
+    field: str = Field("chosen", description="the name of a record's field")
     test_fraction: float = Field(0.05, gt=0, lt=1, description="share held out when `test` is empty")
     validation_fraction: float = Field(0.05, gt=0, lt=1, description="share of train that search 'tuned' chooses by")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_studys_or_ones_own(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        named = values.keys() & STUDY_DATA.keys()
+        given = {key: value for key, value in values.items() if key not in ("test", "exclude") or value is not None}
+        if named and "train" not in named:
+            raise problem("train", f"missing; data.{min(named)} is given, and what trains beside it is not")
+        return given if named else {**STUDY_DATA, **given}
 
     @field_validator("train", "test", "exclude", mode="before")
     @classmethod
@@ -133,14 +170,16 @@ class DataPart(Part):
 class RewardPart(Part):
     """How a trial's responses are made and judged. `model: null` leaves reward metrics out."""
 
-    model: ModelFolder | None = "OpenAssistant/reward-model-deberta-v3-large-v2"
-    prompts: PromptsFile = STUDY
-    max_prompts: PositiveInt | None = None
+    model: ModelFolder | None = Field(
+        "OpenAssistant/reward-model-deberta-v3-large-v2", description="a hub name, a folder, or 'demo'"
+    )
+    prompts: PromptsFile = Field(STUDY, description="'study', 'demo', or a CSV file with a column 'prompt'")
+    max_prompts: Count | None = None
     template: str = Field("\n\nHuman: {prompt}\n\nAssistant:", description="the text that a response continues")
     temperature: float = Field(0.9, gt=0)
-    top_k: PositiveInt | None = 200
-    new_tokens: PositiveInt = 100
-    batch_size: PositiveInt = 32
+    top_k: Count | None = 200
+    new_tokens: Count = 100
+    batch_size: Count = 32
     seed: Seed = Field(0, description="of the random draws, the same for every trial and the base model")
 
     @model_validator(mode="before")
@@ -186,17 +225,17 @@ Bytes = Annotated[ByteSize, BeforeValidator(_with_unit), Field(gt=0)]
 class MemoryPart(Part):
     """How memory decides on the trials. A device is one GPU, or the whole machine for trials that run on CPU."""
 
-    budget: Bytes | None = Field(None, description="most that a trial may take; None: what the device has free")
-    device: Bytes | None = Field(None, description="memory that a device offers, at most what it has free; None: that")
-    limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; None: at its share")
+    budget: Bytes | None = Field(None, description="most that a trial may take; null: what the device has free")
+    device: Bytes | None = Field(None, description="memory that a device offers, at most what it has free; null: that")
+    limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; null: at its share")
 
 
 class Table(Part):
     """A comparison of the report: the arms that match `where`, told apart by `factor`."""
 
     title: str
-    where: dict[str, Any] = Field({}, description="fields of the arms and their values; empty: all arms")
-    factor: str | None = None
+    where: dict[str, Any] = Field({}, description="fields of the arms and their values, such as {optimizer: adamw}")
+    factor: str | None = Field(None, description="a field of a trial, such as rank")
 
     @field_validator("where")
     @classmethod
@@ -226,18 +265,25 @@ class SweepSpec(Part):
     exists only where the method has one.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="letters, digits, '.', '_' and '-', beginning with a letter or digit",
+    )
     about: str = ""
     variant: str | None = None
     published_figures: bool = Field(False, description="print the published study's figures beside ours")
     model: ModelPart = ModelPart()
-    data: DataPart = DataPart()
-    trial: dict[str, Any] = Field({}, description="fields of TrialConfig that every trial shares")
-    lora: dict[str, Any] = Field({}, description="fields of TrialConfig that every LoRA trial shares")
-    space: tuple[dict[str, Any], ...] = Field(min_length=1)
+    data: DataPart = Field(default_factory=lambda: DataPart.model_validate({}))
+    trial: dict[str, Any] = Field({}, description="what every trial shares, such as {steps: 1000}")
+    lora: dict[str, Any] = Field({}, description="what every LoRA trial shares, such as {alpha: 32}")
+    space: tuple[dict[str, Any], ...] = Field(
+        min_length=1, description="branches such as {method: lora, rank: [1, 8], optimizer: adamw, lr: 1e-4}"
+    )
     search: Literal["grid", "random", "optuna", "tuned"] = "grid"
-    trials: PositiveInt | None = Field(
-        None, description="how many configs random and optuna search try, and search 'tuned' for each arm"
+    trials: Count | None = Field(
+        None,
+        le=MOST_TRIALS,
+        description="how many configs random and optuna search try, and search 'tuned' for each arm",
     )
     metric: Metric = "test_loss"
     search_seed: Seed = 0

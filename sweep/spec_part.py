@@ -1,10 +1,13 @@
 """What all parts of a spec have in common."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from sweep.errors import problem
+from sweep.errors import refused
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""A whole number of 1 or more. What nobody means, such as 1e30 windows, is refused and not waited for."""
 
 
 class Part(BaseModel):
@@ -18,6 +21,8 @@ class Part(BaseModel):
         if isinstance(values, dict):
             for key, value in values.items():
                 field = cls.model_fields.get(key)
-                if isinstance(value, bool) and field is not None and field.annotation is not bool:
-                    raise problem(key, f"{str(value).lower()} is not accepted here")  # pydantic would take 1
+                if field is None or any(isinstance(one, BeforeValidator) for one in field.metadata):
+                    continue  # which looks for itself
+                if isinstance(value, bool) and field.annotation is not bool:
+                    raise refused(key, value)  # pydantic would take 1
         return values

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,13 +23,14 @@ from uuid import uuid4
 
 import numpy as np
 
+from sweep.data_words import describe_dialogues, describe_sources
 from sweep.dialogues import DataSources, Dialogues, SourceDigest, fingerprint, load_sft, overlap, source_digests
 from sweep.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of the cache key: raise it when the content of an entry changes meaning."""
 
 END_OF_TEXT = "<|endoftext|>"
@@ -44,9 +45,10 @@ _TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json",
 class TokenSet:
     """Where the tokens of a sweep lie, small enough to travel to every trial; see `sweep.windows` for opening them.
 
-    `statistics` holds train_dialogues, test_dialogues, excluded_dialogues, overlap_exact, overlap_opening and
-    train_duplicates, explained at `dialogues.Overlap`, and validation_dialogues where some are held out. `sources` are
-    the digests of what the tokens were made from.
+    `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
+    where it can't be told), openings unknown and duplicates, explained at `dialogues.Overlap`; validation_dialogues and
+    validation_duplicates where some are held out; joined_dialogues and framed_dialogues where some are, see
+    `records.Made`. `sources` are the digests of what the tokens were made from.
     """
 
     train_path: Path
@@ -93,7 +95,7 @@ def prepare_tokens(
     tokens = _read_entry(entry)
     if tokens is None:
         started = time.perf_counter()
-        say("reading the SFT set")
+        say(f"reading the SFT set: {describe_sources(data)}")
         dialogues = load_sft(data)
         held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
         say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
@@ -103,12 +105,10 @@ def prepare_tokens(
             raise UserError(f"{cache_dir}: the token cache can't be written ({error.strerror})") from error
         say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")
     else:
+        say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {entry}")
-    counts = tokens.statistics
-    say(
-        f"of {counts['test_dialogues']:,} test dialogues {counts['overlap_exact']:,} also occur in train; "
-        f"{counts['overlap_opening']:,}, these included, open with the same human turn as a train dialogue"
-    )
+    for line in describe_dialogues(tokens.statistics, data.field):
+        say(line)
     counted = {"train": tokens.train_tokens, "test": tokens.test_tokens}
     if data.validation_fraction is not None:
         counted["validation"] = tokens.validation_tokens
@@ -214,19 +214,9 @@ def _read_entry(entry: Path) -> TokenSet | None:
 
 def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
     """Write a cache entry; if another process was faster, its entry is used and this one dropped."""
-    counted = asdict(overlap(dialogues))
-    statistics = {
-        "train_dialogues": len(dialogues.train),
-        "test_dialogues": len(dialogues.test),
-        "excluded_dialogues": dialogues.excluded,
-        "overlap_exact": counted["exact"],
-        "overlap_opening": counted["opening"],
-        "train_duplicates": counted["train_duplicates"],
-    }
     sets = {"train": dialogues.train, "test": dialogues.test}
     if dialogues.validation:
         sets["validation"] = dialogues.validation
-        statistics["validation_dialogues"] = len(dialogues.validation)
     unfinished = entry.with_name(f".{entry.name}.{uuid4().hex}")
     unfinished.mkdir(parents=True)
     try:
@@ -234,10 +224,10 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         content = {
             **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
             "bytes": {path.name: path.stat().st_size for path in paths.values()},
-            "statistics": statistics,
+            "statistics": _statistics(dialogues),
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
-        if _read_entry(entry) is None:
+        if entry.exists() and _read_entry(entry) is None:  # in this order, since another may come first
             shutil.rmtree(entry, ignore_errors=True)  # what a full disk or a person left there
         try:
             os.rename(unfinished, entry)
@@ -249,6 +239,26 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
     tokens = _read_entry(entry)
     assert tokens is not None, "the entry was just written"
     return tokens
+
+
+def _statistics(dialogues: Dialogues) -> dict[str, int]:
+    """What the report says about the dialogues; see TokenSet."""
+    counted = overlap(dialogues)
+    statistics = {
+        "train_dialogues": len(dialogues.train),
+        "test_dialogues": len(dialogues.test),
+        "excluded_dialogues": dialogues.excluded,
+        "overlap_exact": counted.exact,
+        **({} if counted.opening is None else {"overlap_opening": counted.opening}),
+        "train_openings_unknown": counted.train_openings_unknown,
+        "test_openings_unknown": counted.test_openings_unknown,
+        "train_duplicates": counted.train_duplicates,
+        "test_duplicates": counted.test_duplicates,
+    }
+    if dialogues.validation:
+        statistics["validation_dialogues"] = len(dialogues.validation)
+        statistics["validation_duplicates"] = counted.validation_duplicates
+    return statistics | {f"{how}_dialogues": number for how, number in dialogues.made.items()}
 
 
 def _write_tokens(path: Path, dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> int:

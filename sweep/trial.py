@@ -4,10 +4,11 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sweep.errors import problem
+from sweep.errors import problem, refused
 from sweep.names import arm_label
+from sweep.spec_part import Count
 
 Method = Literal["full", "lora"]
 Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
@@ -39,7 +40,7 @@ class TrialConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method
-    rank: PositiveInt | None = Field(None, description="LoRA rank r; None under method full")
+    rank: Count | None = Field(None, le=2**16, description="LoRA rank r; None under method full")
     alpha: float | None = Field(None, gt=0, description="LoRA's numerator of the scaling")
     scaling: Scaling | None = Field(None, description="what an adapter's product is multiplied by; LoRA's or rsLoRA's")
     b_lr_ratio: float | None = Field(None, gt=0, description="learning rate of B over that of all else; LoRA+ above 1")
@@ -56,10 +57,10 @@ class TrialConfig(BaseModel):
     warmup_steps: int = Field(0, ge=0)
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
 
-    steps: PositiveInt = Field(description="optimizer steps")
-    batch_size: PositiveInt = Field(description="windows per optimizer step")
-    micro_batch: PositiveInt | None = Field(None, description="most windows per forward pass; None: as memory permits")
-    block_size: PositiveInt = Field(description="tokens per window")
+    steps: Count = Field(description="optimizer steps")
+    batch_size: Count = Field(le=2**20, description="windows per optimizer step")
+    micro_batch: Count | None = Field(None, description="most windows per forward pass; null: as memory permits")
+    block_size: Count = Field(description="tokens per window")
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
     activation_checkpointing: bool = Field(
@@ -67,8 +68,8 @@ class TrialConfig(BaseModel):
     )
     dropout: float = Field(0.0, ge=0, lt=1)
 
-    test_every: PositiveInt = Field(description="steps between reports and evaluations")
-    test_windows: PositiveInt = Field(description="fixed test windows per evaluation")
+    test_every: Count = Field(description="steps between reports and evaluations")
+    test_windows: Count = Field(description="fixed test windows per evaluation")
     evaluate_on: EvaluateOn = Field(
         "test", description="which windows the reports are about; only after training on validation, test is used once"
     )
@@ -82,8 +83,10 @@ class TrialConfig(BaseModel):
             return values
         values = dict(values)
         for field, value in values.items():
-            if isinstance(value, bool) and field not in SWITCHES:  # pydantic would take true for the number 1
-                raise problem(field, f"{str(value).lower()} is not accepted; accepted: a number, a name or a list")
+            if (
+                isinstance(value, bool) and field in cls.model_fields and field not in SWITCHES
+            ):  # pydantic would take true for the number 1
+                raise refused(field, value)
         if values.get("method") == "lora":
             for field, default in LORA_DEFAULTS.items():
                 if values.get(field) is None:

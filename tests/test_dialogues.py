@@ -12,8 +12,9 @@ import pytest
 from pyarrow import parquet
 
 from sweep import dialogues
-from sweep.dialogues import DataSources, Dialogues, fingerprint, opening_turn, overlap, source_digests, write_sft
+from sweep.dialogues import DataSources, Dialogues, fingerprint, overlap, source_digests, write_sft
 from sweep.errors import UserError
+from sweep.openings import opening_turn
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "hh_harmless_sample.jsonl.gz"
 
@@ -163,24 +164,54 @@ def test_holding_out_of_few_dialogues_takes_one_opening(tmp_path: Path) -> None:
     assert held.train
 
 
-@pytest.mark.parametrize(
-    ("text", "opening"),
-    [
-        (dialogue("Why? "), "Why?"),
-        (dialogue("one", "two\n\nHuman: three\n\nAssistant: four"), "one"),
-        ("\n\nHuman: no answer", "no answer"),
-        ("plain text", "plain text"),
-    ],
-)
-def test_opening_turn(text: str, opening: str) -> None:
-    assert opening_turn(text) == opening
-
-
 def test_overlap_counts_exact_ones_openings_and_duplicates() -> None:
     train = [dialogue("a"), dialogue("b"), dialogue("b"), dialogue("b", "No."), dialogue("c") + "\n"]
     test = [dialogue("a"), dialogue("c"), dialogue("b", "Perhaps."), dialogue("new")]
     counted = overlap(Dialogues(train, test))
     assert (counted.exact, counted.opening, counted.test_dialogues, counted.train_duplicates) == (2, 3, 4, 1)
+
+
+FORMATS = {
+    "HH-RLHF": "\n\nHuman: {}\n\nAssistant: {}",
+    "CRLF": "\r\n\r\nHuman: {}\r\n\r\nAssistant: {}",
+    "single newlines": "Human: {}\nAssistant: {}\n",
+    "ChatML": "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>\n",
+    "Alpaca": "Below is an instruction.\n\n### Instruction:\n{}\n\n### Response:\n{}",
+    "Guanaco": "### Human: {}### Assistant: {}",
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_openings_are_held_out_and_counted_in_every_format(tmp_path: Path, name: str) -> None:
+    def texts(numbers: range, answers: str) -> list[str]:
+        return [FORMATS[name].format(f"What is {n}?", answer) for n in numbers for answer in answers]
+
+    held = load_sft([write_lines(tmp_path / "a.jsonl", texts(range(100), "abc"))], [], [], test_fraction=0.2)
+    assert len(held.test) % 3 == 0
+    assert overlap(held).opening == 0
+    alike = overlap(Dialogues(texts(range(20), "a"), [*texts(range(10), "b"), *texts(range(30, 33), "b")]))
+    assert (alike.exact, alike.opening, alike.test_openings_unknown) == (0, 10, 0)
+    other = overlap(Dialogues([dialogue("What is 1?")], texts(range(2), "b")))
+    assert other.opening == 1, "one question is one opening whatever its format"
+
+
+def test_openings_that_cannot_be_told_are_counted_as_unknown_and_never_as_zero(tmp_path: Path) -> None:
+    prose = [f"It was night number {n} of the voyage. The sea lay still." for n in range(200)]
+    held = load_sft([write_lines(tmp_path / "a.jsonl", [*prose, *prose[:40]])], [], [], test_fraction=0.2)
+    assert 20 < len(held.test) < 80
+    counted = overlap(held)
+    assert (counted.exact, counted.opening) == (0, None), "copies are on one side"
+    assert counted.test_openings_unknown == len(held.test)
+    assert counted.train_duplicates + counted.test_duplicates == 40
+    few = overlap(Dialogues([*DIALOGUES, prose[0]], [*DIALOGUES[:2], prose[0], prose[1]]))
+    assert (few.exact, few.opening, few.test_openings_unknown, few.train_openings_unknown) == (3, 3, 2, 1)
+
+
+def test_line_ends_do_not_make_a_dialogue_another_one(tmp_path: Path) -> None:
+    dos = write_lines(tmp_path / "dos.jsonl", [text.replace("\n", "\r\n") for text in DIALOGUES[:9]])
+    unix = write_lines(tmp_path / "unix.jsonl", DIALOGUES[4:])
+    assert load_sft([dos], [dos], [unix]).excluded == 10
+    assert overlap(load_sft([dos], [unix], [])).exact == 5
 
 
 def test_written_dialogues_are_read_back(tmp_path: Path) -> None:
@@ -339,4 +370,5 @@ def test_real_dialogues_are_read_and_split() -> None:
     assert len(held.train) + len(held.test) == 1500
     assert 40 < len(held.test) < 110
     assert overlap(held).opening == 0
-    assert all(opening_turn(text) and "Assistant:" not in opening_turn(text) for text in held.test)
+    openings = [opening_turn(text) for text in held.test]
+    assert all(opening and "Assistant:" not in opening for opening in openings)

@@ -353,6 +353,13 @@ def test_test_dialogues_that_occur_in_train_are_flagged() -> None:
     assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {**data, "overlap_exact": 0}})).flags == []
 
 
+def test_openings_that_cannot_be_told_are_flagged() -> None:
+    data = {"overlap_exact": 0, "test_dialogues": 60, "test_openings_unknown": 60, "train_openings_unknown": 1200}
+    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags
+    assert "60 test and 1,200 train dialogues have no turns that are recognised" in flag
+    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {**data, "overlap_opening": 0}})).flags == []
+
+
 def test_rows_that_agree_in_every_digit_are_flagged_unless_only_their_cost_differs() -> None:
     losses = ["train_loss", "test_loss", "test_loss_best"]
     results = sweep_of(LOW, {**LOW, "weight_decay": 0.1})

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from analysis import results
 from sweep import rejudge
-from sweep.load_spec import parse_spec, read_yaml
+from sweep.load_spec import parse_spec
 from sweep.names import (
     BASE_RESPONSES_FILE,
     FINISHED_FILE,
@@ -24,6 +24,7 @@ from sweep.names import (
     TRAINED_FILE,
 )
 from sweep.prepare import identity, prepare
+from sweep.read_yaml import read_yaml
 from sweep.record import check_identity
 from sweep.replacement import Replacement
 from sweep.reward_metric import main, score

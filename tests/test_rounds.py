@@ -136,7 +136,7 @@ def test_an_arm_that_never_finished_gets_no_further_seed() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": {"min": 2, "max": 2}}, "seeds.max: 2 is not accepted; accepted: greater than or equal to 3"),
+        ({"seeds": {"min": 2, "max": 2}}, "seeds.max: 2 is not accepted; accepted: a whole number from 3"),
         ({"seeds": {"min": 4, "max": 3}}, "seeds.max: 3 is not more than min 4"),
         ({"seeds": {"min": 1, "max": 3}}, "seeds.min: 1 is not accepted"),
         ({"seeds": {"min": 2, "max": 3, "least": 1}}, "seeds.least: unknown key; accepted: min, max"),
@@ -145,7 +145,10 @@ def test_an_arm_that_never_finished_gets_no_further_seed() -> None:
         ({"seeds": 0}, "seeds: 0: accepted: how many seeds (1 to 1000), a list of seeds, or {min, max}"),
         ({"seeds": 10**10}, "seeds: 10000000000: accepted: how many seeds"),
         ({"seeds": "two"}, "seeds: 'two': accepted: how many seeds"),
-        ({"seeds": {"min": 2, "max": 10**10}}, "seeds.max: 10000000000 is not accepted; accepted: less than"),
+        (
+            {"seeds": {"min": 2, "max": 10**10}},
+            "seeds.max: 10000000000 is not accepted; accepted: a whole number from 3 to 1000",
+        ),
         ({"search": "optuna", "trials": 2, "seeds": {"min": 2, "max": 4}}, "seeds: min and max are not accepted"),
         ({"search": "tuned"}, "trials: missing; search 'tuned' needs the number of configs"),
         ({"search": "tuned", "trials": 2}, "space[0]: search 'tuned' needs a range in every branch"),

@@ -1,0 +1,137 @@
+"""What a person can type for a field of a spec, in words, from the field's type."""
+
+import math
+from collections.abc import Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ByteSize
+from pydantic.fields import FieldInfo
+
+Location = Sequence[int | str]
+"""Keys and indices that lead to a value, as pydantic gives them."""
+
+Type = tuple[Any, tuple[Any, ...]]
+"""A plain type, and what restricts it further; the description of its field is a text among them."""
+
+
+def accepted(model: type[BaseModel], location: Location) -> str:
+    """What can be typed at a location, such as "a whole number of 1 or more"; "" where nobody knows."""
+    found = _types_at(model, location)
+    words = list(dict.fromkeys(_words(one) for one in found))
+    if not all(words):
+        return ""
+    null = words.pop(words.index("null")) if "null" in words[:-1] or (len(words) > 1 and words[-1] == "null") else ""
+    return f"{_either(words)}, or null" if null else _either(words)
+
+
+def accepted_keys(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys of the mapping at a location."""
+    for kind, _ in _types_at(model, location):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return list(kind.model_fields)
+    return []
+
+
+def choices(model: type[BaseModel], location: Location) -> list[str]:
+    """The names that can be chosen from at a location, or in the list there; none where it is no choice."""
+    found = _types_at(model, location)
+    found += [inner for one in found for inner in _within(one, 0)]
+    return [str(name) for kind, _ in found if _origin(kind) is Literal for name in get_args(kind)]
+
+
+def _types_at(model: type[BaseModel], location: Location) -> list[Type]:
+    types: list[Type] = [(model, ())]
+    for part in location:
+        types = [inner for one in types for inner in _within(one, part)]
+    return types
+
+
+def _within(one: Type, part: int | str) -> Iterator[Type]:
+    kind, _ = one
+    arguments = get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+        yield from _plain(kind.model_fields[str(part)])
+    elif _origin(kind) is tuple and isinstance(part, int):
+        yield from _plain(arguments[0] if arguments[-1] is ... else arguments[min(part, len(arguments) - 1)])
+    elif _origin(kind) is dict and isinstance(part, str):
+        yield from _plain(arguments[1])
+
+
+def _plain(annotation: Any, restrictions: tuple[Any, ...] = ()) -> Iterator[Type]:
+    """The alternatives of an annotation, each with its restrictions."""
+    if isinstance(annotation, FieldInfo):
+        described = (annotation.description,) if annotation.description else ()
+        yield from _plain(annotation.annotation, (*annotation.metadata, *described, *restrictions))
+    elif _origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        found = [part for one in more for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
+        yield from _plain(inner, (*found, *restrictions))
+    elif _origin(annotation) in (Union, UnionType):
+        for option in get_args(annotation):
+            yield from _plain(option, restrictions)
+    else:
+        yield annotation, restrictions
+
+
+def _words(one: Type) -> str:
+    kind, restrictions = one
+    arguments = get_args(kind)
+    if kind is NoneType:
+        return "null"
+    if _origin(kind) is Literal:
+        return _either([repr(choice) for choice in arguments])
+    if _origin(kind) is tuple:
+        if arguments[-1] is ...:
+            [inner] = _plain(arguments[0])
+            words = _words((inner[0], (*inner[1], *restrictions)))
+            return f"{words}; or a list of such" if inner[0] is str else f"a list of {words}"
+        return f"a list of {len(arguments)} numbers, such as [0.9, 0.95]"
+    if _origin(kind) is dict or kind is dict:
+        return _described(restrictions) or "{key: value, ...}"
+    if not isinstance(kind, type):
+        return ""
+    if issubclass(kind, BaseModel):
+        return "{" + ", ".join(f"{field}: ..." for field in kind.model_fields) + "}"
+    if kind is bool:
+        return "true or false"
+    if issubclass(kind, ByteSize):
+        return "a size above zero with its unit, such as 6GiB"
+    if issubclass(kind, int | float):
+        return _number("a whole number" if kind is int else "a number", restrictions, whole=kind is int)
+    return _described(restrictions) or "text"
+
+
+def _described(restrictions: tuple[Any, ...]) -> str:
+    return next((one for one in restrictions if isinstance(one, str)), "")
+
+
+def _number(noun: str, restrictions: tuple[Any, ...], *, whole: bool) -> str:
+    low = high = ""
+    least, most = -math.inf, math.inf
+    for one in restrictions:
+        if isinstance(one, Gt | Ge):
+            bound = float(str(one.gt if isinstance(one, Gt) else one.ge))
+            least, low = max((least, low), (bound, "above" if isinstance(one, Gt) else "from"))
+        elif isinstance(one, Lt | Le):
+            bound = float(str(one.lt if isinstance(one, Lt) else one.le))
+            most, high = min((most, high), (bound, "below" if isinstance(one, Lt) else "to"))
+    if whole:  # whole numbers have a first and a last one
+        least, low = (least + 1, "from") if low == "above" else (least, low)
+        most, high = (most - 1, "to") if high == "below" else (most, high)
+    if low and high:
+        return f"{noun} {low} {least:.0f} {'' if high == 'to' else 'and '}{high} {most:.0f}"
+    if low == "from":
+        return f"{noun} of {least:.0f} or more"
+    if low:
+        return f"{noun} {low} {least:.0f}"
+    return noun
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _origin(annotation: Any) -> Any:
+    return get_origin(annotation)  # whose own type leaves out most of what it returns

@@ -1,0 +1,198 @@
+"""What a mistake in a spec is answered with: what a person can type, and what the usual words are called here."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sweep.errors import UserError
+from sweep.load_spec import load_spec, parse_spec
+from sweep.search_space import candidate_trials
+from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
+from tests.conftest import Here
+
+TRIAL = {"steps": 10, "batch_size": 2, "block_size": 8, "test_every": 5, "test_windows": 2}
+SPEC: dict[str, Any] = {
+    "name": "x",
+    "trial": TRIAL,
+    "lora": {"alpha": 16},
+    "space": [{"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-3}],
+    "tables": [{"title": "All"}],
+}
+LIBRARY_WORDS = re.compile(
+    r"Input should|valid (integer|number|string|tuple|dictionary|boolean)|unable to|instance of|Tuple|tuple|NoneType|"
+    r"None\b|pattern|after validation|function-|Part\b|Config\b|<\w+>|\\[dsw]|\n"
+)
+HELPS = re.compile(r"accept|needs|missing; |give |unknown key; |is missing from it|more than")
+WRONG = (None, True, -1, 1.5, 10**30, float("nan"), "x y", [], ["x y"], [[1]], {}, {"x": 1}, {3: 4})
+
+
+def at(place: list[str | int], value: Any) -> dict[str, Any]:
+    """The spec with one value replaced."""
+    spec: Any = yaml.safe_load(yaml.safe_dump(SPEC))
+    inner = spec
+    for key in place[:-1]:
+        inner = inner[key] if isinstance(inner, list) else inner.setdefault(key, {})
+    inner[place[-1]] = value
+    return dict(spec)
+
+
+def answer_to(values: dict[str, Any]) -> str:
+    """What a spec is refused with; "" if it is accepted."""
+    try:
+        candidate_trials(parse_spec(values))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+PLACES: list[list[str | int]] = [
+    *([field] for field in SweepSpec.model_fields),
+    *([part, field] for part in ("model", "data", "reward", "resources", "memory") for field in
+      SweepSpec.model_fields[part].annotation.model_fields),  # type: ignore[union-attr]
+    *(["model", "shape", field] for field in ("n_layer", "vocab_size")),
+    *(["tables", 0, field] for field in ("title", "where", "factor")),
+    *(["space", 0, field] for field in TrialConfig.model_fields),
+    *(["trial", field] for field in TRIAL),
+    *(["lora", field] for field in ("alpha", "targets", "scaling")),
+    *(["seeds", field] for field in ("min", "max")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_no_wrong_value_is_answered_in_a_librarys_words(place: list[str | int]) -> None:
+    answers = [answer for answer in (answer_to(at(place, value)) for value in WRONG) if answer]
+    assert len(answers) >= 3, "hardly any of these values is one for this place"
+    for answer in answers:
+        assert not LIBRARY_WORDS.search(answer), answer
+        assert str(place[0]) in answer
+        assert HELPS.search(answer), answer
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trial.steps=ten", "trial.steps: 'ten' is not accepted; accepted: a whole number from 1 to 1000000000"),
+        ("trial.lr=null", "trial.lr: null is not accepted; accepted: a number above 0"),
+        ("trial.dropout=1", "trial.dropout: 1 is not accepted; accepted: a number from 0 and below 1"),
+        ("trial.lr=[1e-3]", "accepted: a number above 0; lists of choices and ranges stand in a branch of space"),
+        ("space.0.betas=[0.9]", "[0.9] is not accepted; accepted: a list of 2 numbers, such as [0.9, 0.95], or null"),
+        ("space.0.targets=head", "'mlp_out' or 'head', or null; write a list: [head]"),
+        ("space.0.tie_head=maybe", "'maybe' is not accepted; accepted: true or false"),
+        ("resources=4", "resources: 4 is not accepted; accepted: {cpu: ..., gpu: ...}"),
+        ("resources.gpu=true", "resources.gpu: true is not accepted; accepted: a number or 'auto'"),
+        ("name=a b", "accepted: letters, digits, '.', '_' and '-', beginning with a letter or digit"),
+        ("space=lora", "accepted: a list of branches such as {method: lora, rank: [1, 8], optimizer: adamw, lr: 1e-4}"),
+        ("seeds={min: 3}", "seeds.max: missing; accepted: a whole number from 3 to 1000"),
+        ("trial={3: 4}", "trial: the key 3 is not accepted; accepted: names"),
+        ("data.train=null", "data.train: null is not accepted; accepted: local files (.jsonl, "),
+        ("space.7.lr=3", "--set space.7.lr: there is no space.7; accepted: 0 to 0"),
+        ("data..train=x", "--set 'data..train=x' is not accepted; write --set key=value"),
+        ("extends=study", "--set extends: not accepted; write it into a file"),
+    ],
+)
+def test_accepted_lists_what_a_person_can_type(tmp_path: Path, override: str, message: str) -> None:
+    path = tmp_path / "spec.yaml"
+    values = {**SPEC, "space": [{"method": "lora", "rank": 2, "optimizer": "adamw"}], "trial": {**TRIAL, "lr": 1e-3}}
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        candidate_trials(load_spec(str(path), [override]))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "word", "answer"),
+    [
+        (["space", 0], "learning_rate", "space[0].learning_rate: unknown key; here it is lr, such as lr: 1e-4"),
+        ([], "learning_rate", "here it is lr, such as lr: 1e-4 (stands in a branch of space, or under trial)"),
+        (["lora"], "lora_alpha", "lora.lora_alpha: unknown key; here it is alpha, such as alpha: 32"),
+        (["lora"], "r", "lora.r: unknown key; here it is rank, such as rank: 8"),
+        (["lora"], "target_modules", "here it is targets, such as targets: [attention_in, attention_out, mlp_in,"),
+        (["trial"], "num_train_epochs", "trial.num_train_epochs: unknown key; here it is steps, such as steps: 1000;"),
+        (["trial"], "epochs", "trial.epochs: unknown key; here it is steps"),
+        (["trial"], "per_device_train_batch_size", "here it is batch_size, the windows of one optimizer step"),
+        (["trial"], "gradient_accumulation_steps", "here it is micro_batch, the most windows per pass"),
+        (["trial"], "max_seq_length", "here it is block_size, the tokens of a window"),
+        (["trial"], "bf16", "trial.bf16: unknown key; here it is precision, such as precision: bf16"),
+        (["trial"], "gradient_checkpointing", "here it is activation_checkpointing: true"),
+        (["model"], "model_name_or_path", "here it is model.name, such as model: {name: gpt2}"),
+        (["data"], "dataset_name", "here it is data.train, such as data: {train: dialogues.jsonl}"),
+        ([], "seed", "here it is seeds at the top, such as seeds: [3]"),
+        ([], "batch_size", "batch_size: unknown key; batch_size stands in a branch of space, or under trial"),
+        ([], "rank", "rank: unknown key; rank stands in a branch of space, or under lora"),
+        (["trial"], "seeds", "trial.seeds: unknown key; seeds stands at the top of a spec"),
+        (["model"], "test_fraction", "model.test_fraction: unknown key; test_fraction stands under data"),
+        ([], "extend", "extend: unknown key (did you mean 'extends'?); accepted: name, about"),
+        (["trial"], "stepss", "trial.stepss: unknown key (did you mean 'steps'?); accepted: method"),
+    ],
+)
+def test_the_usual_words_are_understood_wherever_they_stand(place: list[str | int], word: str, answer: str) -> None:
+    for value in (3, True):
+        with pytest.raises(UserError) as caught:
+            candidate_trials(parse_spec(at([*place, word], value)))
+        assert answer in str(caught.value)
+
+
+def test_an_unknown_key_is_told_before_the_missing_one_that_it_was_meant_for() -> None:
+    branch = {"method": "lora", "r": 8, "optimizer": "adamw", "learning_rate": 1e-3}
+    with pytest.raises(UserError, match=r"^space\[0\]\.r: unknown key; here it is rank, such as rank: 8$"):
+        candidate_trials(parse_spec({**SPEC, "space": [branch]}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "answer"),
+    [
+        ("targets", "all-linear", "; here it is [attention_in, attention_out, mlp_in, mlp_out]"),
+        ("targets", ["q_proj"], "; here it is attention_in"),
+        ("optimizer", "adamw_torch", "; here it is adamw"),
+        ("optimizer", "AdamW", "; did you mean 'adamw'?"),
+        ("precision", "bfloat16", "; here it is bf16"),
+        ("scaling", "rslora", "; here it is alpha/sqrt(r)"),
+        ("schedule", "cosin", "; did you mean 'cosine'?"),
+        ("method", "LoRA", "; did you mean 'lora'?"),
+    ],
+)
+def test_the_usual_values_are_understood_too(key: str, value: Any, answer: str) -> None:
+    with pytest.raises(UserError) as caught:
+        candidate_trials(parse_spec(at(["space", 0, key], value)))
+    assert str(caught.value).endswith(answer)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("lora: {alpha: " + "[" * 1500 + "]" * 1500 + "}", "are nested too deeply"),
+        ("about: 2024-99-99", "line 2: 2024-99-99 is read as a date; write it in quotes"),
+        ("about: 2024-01-02", "line 2: 2024-01-02 is read as a date; write it in quotes"),
+        (f"trial: {{steps: {'9' * 5000}}}", "line 2: 9999999999999999999999999999999999999... is no number"),
+        ("seeds: 2\nseeds: 5", "line 3: 'seeds' stands twice, first in line 2"),
+        ("trial: {steps: 1, batch_size: 2, steps: 3}", "line 2: 'steps' stands twice, first in line 2"),
+        ("about: \x07", "line 2: not valid YAML: special characters are not allowed"),
+        ("about: !!python/name:os.system", "line 2: YAML's tags and other extras are not accepted; write plain values"),
+        ("about: [", "not valid YAML"),
+        ("variants: {small: 3}\nvariant: small", "variants.small: 3 is not accepted; accepted: a mapping of keys to"),
+    ],
+)
+def test_yamls_traps_end_in_one_clear_line(here: Here, tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(f"extends: demo\n{content}\n", encoding="utf-8")
+    code, _, error = here(path, "--dry-run")
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_mappings_that_share_keys_by_an_anchor_are_no_duplicates(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        "extends: demo\n"
+        "lora: &small {alpha: 8}\n"
+        "space:\n"
+        "  - &arm {<<: *small, method: lora, rank: 1, optimizer: sgd, lr: 1e-3, alpha: 4}\n"
+        "  - {<<: *arm, rank: 2}\n",
+        encoding="utf-8",
+    )
+    assert [(trial.rank, trial.alpha) for trial in candidate_trials(load_spec(str(path)))] == [(1, 4), (2, 4)]
