@@ -1,6 +1,6 @@
 """Reads an experiment directory into tidy DataFrames: one row per trial, per report and per response.
 
-The only file of `analysis` that imports Ray, and the only one that opens the directory's files.
+The only file of `analysis` that imports Ray; what it reads of files is in `experiment_files`.
 """
 
 import json
@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from ray.tune import ExperimentAnalysis
 
+from analysis.experiment_files import (
+    read_attempts,
+    read_mapping,
+    read_responses,
+    read_rows,
+    read_window_losses,
+)
 from analysis.outcomes import FINISHED, LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
 from analysis.prompt_order import number_by_prompt
 from sweep.errors import UserError
@@ -21,21 +27,17 @@ from sweep.names import (
     DEVICE,
     METRIC,
     NOT_JUDGED,
-    OUT_OF_MEMORY_FILE,
     PEAK_SOURCE,
     RECORD_FILE,
     REPLACEMENT_DIR,
     RESPONSES_FILE,
     SPEC_FILE,
     SWEEP_FILE,
-    WINDOW_LOSSES_FILE,
     arm_label,
 )
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
-
-REWARDS = ("reward", "base_reward")
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
 
@@ -102,7 +104,7 @@ def load(directory: Path) -> Results:
         found = ExperimentAnalysis(str(directory)).trials
     except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader
         raise UserError(f"{directory} has an experiment state that Ray cannot read: {error}") from error
-    reports = {trial.trial_id: _read_rows(Path(trial.path) / "result.json") for trial in found}
+    reports = {trial.trial_id: read_rows(Path(trial.path) / "result.json") for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(config for config in configs.values() if not is_tuning(config))
     trials, curves, answered, attempts, tuning, window_losses = [], [], [], [], [], []
@@ -126,9 +128,9 @@ def load(directory: Path) -> Results:
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
         if outcome != REPEATED:
-            answered.append(({**key, "seed": seed}, _responses(path / RESPONSES_FILE)))
-            attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in _attempts(path)]
-            losses = enumerate(_window_losses(path))
+            answered.append(({**key, "seed": seed}, read_responses(path / RESPONSES_FILE)))
+            attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in read_attempts(path)]
+            losses = enumerate(read_window_losses(path))
             window_losses += [{**key, "seed": seed, "window": i, "test_loss": loss} for i, loss in losses]
     numbered = number_by_prompt([lines for _, lines in answered])
     responses = [
@@ -142,9 +144,9 @@ def load(directory: Path) -> Results:
         attempts=pd.DataFrame(attempts, columns=None if attempts else ["trial", "arm", "seed", "outcome"]),
         tuning=pd.DataFrame(tuning, columns=None if tuning else ["trial", "outcome", "reason"]),
         window_losses=pd.DataFrame(window_losses, columns=["trial", "arm", "seed", "window", "test_loss"]),
-        records={Path(trial.path).name: _mapping(Path(trial.path) / RECORD_FILE) for trial in found},
-        spec=_mapping(directory / SPEC_FILE),
-        sweep=_mapping(directory / SWEEP_FILE),
+        records={Path(trial.path).name: read_mapping(Path(trial.path) / RECORD_FILE) for trial in found},
+        spec=read_mapping(directory / SPEC_FILE),
+        sweep=read_mapping(directory / SWEEP_FILE),
         configs={Path(trial.path).name: configs[trial.trial_id] for trial in found},
     )
 
@@ -218,61 +220,6 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Reports of a result.json, or none where it is missing; of rows that repeat a `step` the later one wins.
-
-    A row whose step is no number is passed over.
-
-    A trial that goes on from a checkpoint, or starts afresh, reports earlier steps again: what it had reported beyond
-    them belongs to the attempt that was lost. Read here and not taken from ExperimentAnalysis, whose DataFrame shows
-    a NaN and an absent value alike and drops a trial altogether when a killed process left half a line.
-    """
-    read = [row for _, row in _read_lines(path)]
-    rows: list[dict[str, Any]] = []
-    for row in read:
-        if finite(row.get("step")):
-            while rows and rows[-1]["step"] > row["step"]:
-                rows.pop()
-            # A last row with the rewards alone keeps the losses of its step.
-            rows.append({**rows.pop(), **row} if rows and rows[-1]["step"] == row["step"] else row)
-    return [*(row for row in read if "step" not in row), *rows]
-
-
-def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """JSON objects of a file, each with the number of its line from 0; lines that hold none are passed over."""
-    found = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    # splitlines() would also split at the odd separators that responses contain
-    for number, line in enumerate(text.split("\n")):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            found.append((number, row))
-    return found
-
-
-def _responses(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The lines of a responses.jsonl; a reward that is no finite number is NaN, whatever its file has for it."""
-    return [
-        (number, {name: math.nan if name in REWARDS and not finite(value) else value for name, value in one.items()})
-        for number, one in _read_lines(path)
-    ]
-
-
-def _attempts(path: Path) -> list[dict[str, Any]]:
-    """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
-    content = _parsed(path / OUT_OF_MEMORY_FILE)
-    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
-
-
-def _window_losses(path: Path) -> list[float]:
-    """The loss of each test window; none where the file is missing, cut or something else."""
-    losses = _mapping(path / WINDOW_LOSSES_FILE).get("test_loss")
-    return losses if isinstance(losses, list) and all(map(finite, losses)) else []
-
-
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in (*METRIC, PEAK_SOURCE, DEVICE, NOT_JUDGED) if name in row}
 
@@ -280,7 +227,7 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
 def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
     reported: Mapping[str, Any] = next((row["config"] for row in rows if isinstance(row.get("config"), Mapping)), {})
-    found = dict((config if isinstance(config, Mapping) else {}) or _mapping(path / "params.json") or reported)
+    found = dict((config if isinstance(config, Mapping) else {}) or read_mapping(path / "params.json") or reported)
     # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
     return {name: value for name, value in found.items() if "/" not in name and not isinstance(value, Mapping)}
 
@@ -296,20 +243,3 @@ def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]
     optimizer = OPTIMIZERS.index(config["optimizer"]) if config.get("optimizer") in OPTIMIZERS else len(OPTIMIZERS)
     lr, seed = (float(number or 0) if finite(number) else 0.0 for number in numbers)
     return config.get("method") != "full", float(config.get("rank") or 0), optimizer, lr, seed
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """A YAML or JSON file as a mapping; empty where it is missing, cut or something else."""
-    content = _parsed(path)
-    return content if isinstance(content, dict) else {}
-
-
-def _parsed(path: Path) -> object:
-    """The content of a YAML or JSON file; None where it is missing or cut."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        # YAML 1.1 takes JSON's 1e-05 for a text, so each format has its own reader.
-        parsed: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    return parsed

@@ -42,6 +42,8 @@ def load_weights(model_class: Any, folder_or_name: str | Path, ignored: Collecti
         WeightsError: weights that are missing, unexpected, of another shape, not numbers, quantised or damaged.
     """
     folder = Path(folder_or_name)
+    if folder.is_absolute() and not folder.is_dir():
+        raise WeightsError(f"there is no folder {folder}")
     files = weight_files(folder) if folder.is_dir() else []
     verbosity = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()  # of what it would warn about, the checks below make errors

@@ -31,6 +31,9 @@ IGNORED = (r"(^|\.)pooler\.", r"^(lm_head|cls|lm_predictions|mask_predictions)\.
 TRIED_TOKENS = 1024
 """A judge that claims to read no more than this is tried at its full length, others at what the sweep may ask."""
 
+FEWEST_TOKENS = 16
+"""A judge that reads less than this can't tell pairs apart."""
+
 UNKNOWN_TOKENS = 10**6
 """A tokenizer that claims more tokens than this doesn't know how many there may be."""
 
@@ -69,10 +72,10 @@ class Judge:
 
         Raises:
             WeightsError: its weights are not those of a sequence classifier.
-            JudgeError: its tokenizer is another model's, or it has no token to pad with.
+            JudgeError: its tokenizer is another model's, or can't be loaded.
         """
         self.model: PreTrainedModel = load_weights(AutoModelForSequenceClassification, folder, IGNORED)
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        self.tokenizer = _load_tokenizer(folder)
         vocabulary = getattr(self.model.config, "vocab_size", None)
         if vocabulary is not None and self.tokenizer.vocab_size > vocabulary:
             raise JudgeError(f"its tokenizer has {self.tokenizer.vocab_size} tokens, the model knows {vocabulary}")
@@ -167,6 +170,8 @@ def find_reading(judge: Judge, needed_tokens: int, batched: bool) -> Reading:
     """
     alone = judge.score(SHORT, 1)
     longest = _longest_that_runs(judge, needed_tokens)
+    if longest is not None and longest < FEWEST_TOKENS:
+        raise JudgeError(f"it reads {longest} tokens of a pair, which is too few to tell pairs apart")
     own = judge.reading.padding_side
     sides: tuple[PaddingSide, ...] = (own, "left" if own == "right" else "right")
     many = (SHORT[0], _long_pair(longest or needed_tokens))
@@ -243,6 +248,22 @@ def _agree(alone: Sequence[float], together: Sequence[float]) -> bool:
         abs(one - other) <= tolerance if math.isfinite(one) else not math.isfinite(other)
         for one, other in zip(alone, together, strict=True)
     )
+
+
+def _load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """The judge's tokenizer; without a vocabulary, Transformers makes up one that knows no words."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:  # a broken file raises whatever its parser raises
+        missing = "no tokenizer.json in it, and sentencepiece is not installed to make one"
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise JudgeError(
+            f"its tokenizer can't be loaded: {missing if 'sentencepiece' in str(error) else first}"
+        ) from error
+    tokens = tokenizer.encode(" ".join(SHORT[0]), add_special_tokens=False)
+    if len(set(tokens) - {tokenizer.unk_token_id}) < 3:
+        raise JudgeError("its tokenizer knows no words: the file of its vocabulary, such as tokenizer.json, is missing")
+    return tokenizer
 
 
 def _claimed_tokens(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int | None:

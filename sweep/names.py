@@ -24,6 +24,7 @@ An experiment directory looks like this; it is the only interface between a swee
                                and, where validation windows are evaluated, {"validation_loss": [...]}
         record.json            what the trial was: config, code, versions, hardware, hashes (see sweep/trial_record.py)
         events.out.tfevents.*  TensorBoard
+      judged/                  there for a moment alone: what another judge said, on its way into place
       report/                  written by analysis.report
 """
 

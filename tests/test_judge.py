@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -151,6 +152,19 @@ def test_a_batch_gives_every_pair_the_score_that_it_has_alone(kind: str, parts: 
     assert len({round(score, 6) for score in alone}) == len(PAIRS)
 
 
+def test_what_old_files_and_pretraining_leave_in_a_judge_does_no_harm(parts: Parts, tmp_path: Path) -> None:
+    folder = save(JUDGES["roberta, which counts from behind its padding"], parts, tmp_path / "judge")
+    expected = load_judge(folder, CPU).score(PAIRS, 1)
+    path = folder / "model.safetensors"
+    state = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in load_file(path).items()
+    }
+    leftovers = {"roberta.embeddings.position_ids": torch.arange(66)[None], "lm_head.bias": torch.ones(9)}
+    save_file({**state, **leftovers, "roberta.pooler.dense.weight": torch.ones(32, 32)}, path, {"format": "pt"})
+    assert load_judge(folder, CPU).score(PAIRS, 1) == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_judge_whose_scores_depend_on_padding_is_refused_unless_it_judges_one_pair_at_a_time(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +185,12 @@ def test_a_judge_that_scores_everything_as_no_number_is_refused(parts: Parts, tm
         check_judge(str(folder), ["Is it blue?"], 16, batch_size=4)
 
 
+def without_tokenizer(folder: Path) -> Path:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    return folder
+
+
 NO_JUDGES: dict[str, tuple[Callable[[Parts, Path], Path], str]] = {
     "a language model": (
         lambda parts, place: parts.model,
@@ -179,6 +199,14 @@ NO_JUDGES: dict[str, tuple[Callable[[Parts, Path], Path], str]] = {
     "two labels": (
         lambda parts, place: save((gpt2(num_labels=2), as_is, 64), parts, place),
         "it gives 2 logits; a reward model gives 1",
+    ),
+    "no tokenizer": (
+        lambda parts, place: without_tokenizer(save((gpt2(), as_is, 64), parts, place)),
+        "its tokenizer knows no words: the file of its vocabulary, such as tokenizer.json, is missing",
+    ),
+    "hardly any tokens": (
+        lambda parts, place: save((gpt2(), lambda t: setattr(t, "model_max_length", 5), 5), parts, place),
+        "it reads 5 tokens of a pair, which is too few to tell pairs apart",
     ),
     "another tokenizer": (
         lambda parts, place: save((lambda n: gpt2()(n - 100), as_is, 64), parts, place),

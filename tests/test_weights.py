@@ -179,7 +179,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a training state": (
         lambda f: [(f / "model.safetensors").unlink(), torch.save({"state_dict": {}}, f / "pytorch_model.bin")],
-        "pytorch_model.bin holds 'state_dict', which is no tensor; save the state dict alone",
+        "pytorch_model.bin holds 'state_dict', which is no tensor; save the model.s state dict alone",
     ),
     "nothing": (lambda f: (f / "model.safetensors").unlink(), "no weights in it; accepted: model.safetensors, "),
     "another format": (
