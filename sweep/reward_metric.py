@@ -21,6 +21,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
+from model.weight_files import WeightsError, refuse_pointers
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.inputs import SweepInputs
@@ -44,14 +45,19 @@ def read_prompts(path: Path, max_prompts: int | None = None) -> list[str]:
     """The column `prompt` of a CSV file.
 
     Raises:
-        UserError: the file is not UTF-8, has no such column, or holds no prompt.
+        UserError: the file can't be read, is not UTF-8, has no such column, or holds no prompt.
     """
     try:
+        refuse_pointers([path])
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if "prompt" not in (reader.fieldnames or []):
                 raise UserError(f"{path}: no column 'prompt'; its columns are {', '.join(reader.fieldnames or [])}")
             prompts = [row["prompt"] for row in reader if row["prompt"]]
+    except WeightsError as error:
+        raise UserError(f"{path.parent}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except csv.Error as error:

@@ -137,6 +137,11 @@ def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Pa
     path.write_bytes(b"prompt\nh\xe9llo\n")
     with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):
         read_prompts(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"prompts\.csv is a pointer of Git LFS, not the file itself"):
+        read_prompts(path)
+    with pytest.raises(UserError, match=r"can't be read \(Is a directory\)"):
+        read_prompts(tmp_path)
     long = replace(inputs, prompts=("What colour is it? " * 40,))
     with pytest.raises(
         UserError, match=r"prompt 1 has \d+ tokens, and with reward.new_tokens 8 exceeds the model's 64"
