@@ -72,6 +72,9 @@ _KEYS: dict[str, str] = {
     **dict.fromkeys(
         ("test_size", "test_split", "val_set_size"), "data.test_fraction, such as data: {test_fraction: 0.05}"
     ),
+    **dict.fromkeys(
+        ("revision", "commit", "dataset_revision"), "@ behind a name on the hub, such as train: owner/name@main:train"
+    ),
     **dict.fromkeys(("seed", "random_seed"), "seeds at the top, such as seeds: [3], or seeds: 3 for three of them"),
     "num_seeds": "seeds at the top, such as seeds: 3",
     **dict.fromkeys(("num_samples", "n_trials", "num_trials", "max_trials"), "trials, such as trials: 20"),
