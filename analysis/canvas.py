@@ -46,19 +46,23 @@ def _elsewhere() -> Iterator[None]:
 with _unconfigured():
     import matplotlib
     import matplotlib.font_manager  # reads its cache in the configuration directory
-    import matplotlib.style
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
+
+_DEFAULTS: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
 
 __all__ = ["Axes", "Bbox", "Figure", "FigureCanvasAgg", "drawn_with", "pixels_per_point"]
 
 
 @contextmanager
 def drawn_with(style: Mapping[Any, Any]) -> Iterator[None]:
-    """Within: matplotlib's own defaults and `style` on top, where a notebook or a user has set others."""
-    with matplotlib.style.context(dict(style), after_reset=True):
+    """Within: matplotlib's own defaults and `style` on top, where a notebook or a user has set others.
+
+    Not by `matplotlib.style`, which reads the user's styles when it is imported.
+    """
+    with matplotlib.rc_context({**_DEFAULTS, **style}):
         yield
 
 

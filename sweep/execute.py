@@ -1,21 +1,24 @@
 """Runs a validated sweep: prepare what trials share, start Ray, hand it the trials, and record what the sweep was."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from sweep.base_shape import read_shape
 from sweep.dialogues import load_sft, write_sft
+from sweep.environment import allow_open_files
 from sweep.errors import UserError
 from sweep.files import write_text
-from sweep.hardware import compiler_found, cpu_has_bf16
+from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.packing import budget_on
 from sweep.prepare import data_sources, demo_assets_if_needed, identity, prepare
@@ -48,6 +51,9 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     experiment_dir = where.experiment_dir
+    if where.address is None:
+        allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
+        torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
