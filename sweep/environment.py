@@ -91,13 +91,12 @@ def allow_open_files(workers: int) -> None:
 
 
 @contextmanager
-def ended_like_ctrl_c() -> Iterator[None]:
-    """Within, a request to end (SIGTERM) and a closed terminal (SIGHUP) do what Ctrl-C does."""
+def handlers_restored() -> Iterator[None]:
+    """Within, signals may be given other handlers, as Ray does; they have their own again afterwards."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # a signal's handler is the main thread's to choose
+        yield  # handlers are the main thread's to choose
         return
-    before = {number: signal.getsignal(number) for number in ENDINGS}
-    end_like_ctrl_c()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDINGS)}
     try:
         yield
     finally:
@@ -111,6 +110,22 @@ def end_like_ctrl_c() -> None:
         for number in ENDINGS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _interrupt)
+
+
+@contextmanager
+def ctrl_c_deferred() -> Iterator[None]:
+    """Within, Ctrl-C waits for the end of the block, which would leave processes behind if it were cut short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import ray
 
-from sweep.environment import end_like_ctrl_c
+from sweep.environment import ctrl_c_deferred, end_like_ctrl_c, handlers_restored
 from sweep.errors import UserError
 from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
@@ -42,17 +43,21 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
-    try:
-        context = _start(dashboard, memory_bytes) if address is None else _attach(address)
-        end_like_ctrl_c()  # Ray has taken SIGTERM for itself
-        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
-    finally:
-        ray.shutdown()
+    with handlers_restored():
+        try:
+            with ctrl_c_deferred():
+                context = _start(dashboard, memory_bytes) if address is None else _attach(address)
+            end_like_ctrl_c()  # Ray has taken SIGTERM for itself
+            yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+        except SystemExit:
+            raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
+        finally:
+            ray.shutdown()
 
 
 def _start(dashboard: bool, memory_bytes: int | None) -> Any:
     """Start a Ray of our own, with the CPUs that this process may use."""
-    free = free_memory_bytes()
+    free, began = free_memory_bytes(), time.time()
     try:
         return ray.init(
             address="local",
@@ -66,7 +71,8 @@ def _start(dashboard: bool, memory_bytes: int | None) -> Any:
         )
     except Exception as error:  # a start that takes too long raises no narrower type
         logs = Path(os.environ.get(TMPDIR, "/tmp"), "ray", "session_latest", "logs")
-        raise UserError(f"Ray can't start on this machine ({_first_line(error)}); its logs: {logs}") from error
+        told = f"; its logs: {logs}" if logs.is_dir() and logs.stat().st_ctime > began else ""
+        raise UserError(f"Ray can't start on this machine ({_first_line(error)}){told}") from error
 
 
 def _attach(address: str) -> Any:

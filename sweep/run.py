@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.caches import set_up_caches
-from sweep.environment import check_spelling, ended_like_ctrl_c, pass_proxies_by, speak_utf8, variables_restored
+from sweep.environment import (
+    check_spelling,
+    end_like_ctrl_c,
+    handlers_restored,
+    pass_proxies_by,
+    speak_utf8,
+    variables_restored,
+)
 from sweep.errors import UserError, is_of_the_user_or_machine, name_failure
 from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names, read_yaml
 from sweep.names import SPEC_FILE
@@ -32,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         check_spelling(words)
-        with variables_restored(), ended_like_ctrl_c():
+        with variables_restored(), handlers_restored():
+            end_like_ctrl_c()
             return _run(_parser().parse_args(words), words, console_on(sys.stdout))
     except (UserError, OSError, UnicodeEncodeError) as error:
         if not is_of_the_user_or_machine(error):
