@@ -72,6 +72,7 @@ def _set_up_ray(cache: Path) -> None:
         return
     path = cache / "ray_auth_token"
     if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
         descriptor, unfinished = tempfile.mkstemp(dir=cache)  # for its owner alone
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(secrets.token_hex(32))

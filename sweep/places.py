@@ -25,9 +25,9 @@ def local_path(what: str, text: str) -> Path:
         UserError: the words name no path of this machine.
     """
     if _ADDRESS.match(text):
-        raise UserError(f"{what} {text}: is no folder; accepted: a folder of this machine, such as a mounted one")
-    if "\0" in text:
-        raise UserError(f"{what} {text!r}: is no path, since it has a zero byte")
+        raise UserError(f"{what} {text}: is no folder of this machine; accepted: one that is, or that is mounted here")
+    if not text or "\0" in text:
+        raise UserError(f"{what} {text!r}: names no path; accepted: a folder of this machine")
     try:
         path = Path(text).expanduser().resolve()
         str(path).encode("utf-8")

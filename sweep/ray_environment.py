@@ -52,7 +52,7 @@ def set_ray_environment(address: str | None) -> list[str]:
     if address:
         return []
     remarks = []
-    ignored = [name for name in OF_ANOTHER_RAY if os.environ.pop(name, None)]
+    ignored = [name for name in OF_ANOTHER_RAY if os.environ.pop(name, "") not in ("", "0")]  # Ray itself sets zeros
     if ignored:
         attach = "; --address auto attaches to the Ray that runs here" if "RAY_ADDRESS" in ignored else ""
         remarks.append(f"ignored by a Ray of our own: {', '.join(ignored)}{attach}")

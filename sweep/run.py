@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         for name in preset_names():
             console.print(Text.assemble((f"{name:12}", "bold"), " ", preset_about(name)), soft_wrap=True)
         return 0
-    if arguments.reproduce:
+    if arguments.reproduce is not None:
         _refuse(arguments, "--reproduce", "a trial runs again as it is recorded", also=WHAT_TO_RUN_ELSE)
         trial_dir = local_path("--reproduce", arguments.reproduce)
         cache_dir = _set_up(console)
@@ -113,7 +113,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
 
         print_trials(spec, candidates, console)
         return 0
-    if arguments.write_data:
+    if arguments.write_data is not None:
         folder = local_path("--write-data", arguments.write_data)
         check_writable("--write-data", folder)
         cache_dir = _set_up(console)
@@ -122,7 +122,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         for path in write_data(spec, cache_dir, folder, console):
             console.print(Text(str(path)), soft_wrap=True)
         return 0
-    check_writable("--resume" if arguments.resume else "--output", experiment_dir)
+    check_writable("--output" if arguments.resume is None else "--resume", experiment_dir)
     cache_dir = _set_up(console, set_ray_environment(arguments.address))
     from sweep.execute import Where, execute
 
@@ -176,14 +176,14 @@ def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str,
     """Refuse whatever would say beside `flag` what to run; `also` are further flags that don't go with it."""
     for name in ("SPEC", "--set", "--output", *also):
         given = getattr(arguments, name.strip("-").replace("-", "_").lower())
-        if given:
+        if given not in (None, False, []):
             values = [] if given is True else given if isinstance(given, list) else [given]
             shown = " ".join([name, *map(str, values)])
             raise UserError(f"{shown} is not accepted with {flag}; {why}")
 
 
 def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]:
-    if arguments.resume:
+    if arguments.resume is not None:
         _refuse(arguments, "--resume", "a sweep continues as it was begun")
         experiment_dir = local_path("--resume", arguments.resume)
         if not os.path.isfile(experiment_dir / SPEC_FILE):
@@ -192,9 +192,12 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
     spec = load_spec(arguments.spec, arguments.set)
-    experiment_dir = local_path("--output", arguments.output or f"experiments/{folder_name(spec.name)}")
+    chosen = f"experiments/{folder_name(spec.name)}" if arguments.output is None else arguments.output
+    experiment_dir = local_path("--output", chosen)
     if os.path.isfile(experiment_dir) or (os.path.isdir(experiment_dir) and any(experiment_dir.iterdir())):
-        raise UserError(f"--output {experiment_dir} is not empty; name a new directory, or continue it with --resume")
+        raise UserError(
+            f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
+        )
     return spec, experiment_dir
 
 

@@ -22,7 +22,9 @@ PLAINER = str.maketrans(
 
 def console_on(stream: TextIO) -> Console:
     """A console on one of the process's streams that takes all text, whatever becomes of the stream."""
-    return Console(file=cast(TextIO, LastingStream(stream)))
+    columns = os.environ.get("COLUMNS", "")
+    unknown = columns.isdigit() and not int(columns)  # some containers say 0, and nothing would be printed
+    return Console(file=cast(TextIO, LastingStream(stream)), width=80 if unknown else None)
 
 
 class LastingStream:
