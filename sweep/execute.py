@@ -2,6 +2,8 @@
 
 import json
 import math
+import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +30,9 @@ from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.tuning import Outcome, Proposals, Shares, tune_trials
+
+LEAST_FREE_BYTES = 2**20
+"""A disk with less is full: a trial's own files take more."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)
-        with _claimed(experiment_dir):
+        with _claimed(experiment_dir), full_disk_told(experiment_dir):
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
@@ -98,6 +103,22 @@ def _claimed(experiment_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def full_disk_told(experiment_dir: Path) -> Iterator[None]:
+    """Say so where the disk is full, which makes Ray trip over the files that it could not write whole.
+
+    Raises:
+        UserError: something failed within, and the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(experiment_dir).free >= LEAST_FREE_BYTES:
+            raise
+        go_on = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        raise UserError(f"{experiment_dir}: the disk is full; free some of it, and continue with: {go_on}") from error
 
 
 def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> list[Path]:
