@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import matplotlib
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.arms import Arm
+from analysis.canvas import Axes, Figure, drawn_with
 from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED
 from analysis.tables import ComparisonTable
 from sweep.names import METRIC
@@ -99,7 +97,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     ranked = sorted(arms, key=lambda arm: arm.mean("test_loss_best").estimate)
     held_out = "validation_loss" if all(arm.tested_once for arm in arms) else "test_loss"
     named = {arm.label for arm in ranked[:NAMED_ARMS]}
-    with matplotlib.rc_context(STYLE):
+    with drawn_with(STYLE):
         figure = Figure(
             figsize=(WIDTH, 3.6 + 0.21 * math.ceil(min(len(arms), NAMED_ARMS + 1) / 4)), layout="constrained"
         )
@@ -138,7 +136,7 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
     shown = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
     if not shown:
         return None
-    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+    with drawn_with({**STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.34 * len(shown)), layout="constrained")
         axes = figure.subplots()
         for row, (arm, wins) in enumerate(shown):
@@ -166,7 +164,7 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
 def to_png(drawing: Drawing) -> bytes:
     """The drawing as a PNG on white."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with drawn_with(STYLE):
         drawing.figure.savefig(buffer, format="png", dpi=160, facecolor="white", transparent=False)
     return buffer.getvalue()
 
@@ -177,7 +175,7 @@ def to_svg(drawing: Drawing) -> str:
     Ids get the drawing's name in front, since several drawings share one page.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": drawing.name}):
+    with drawn_with({**STYLE, "svg.hashsalt": drawing.name}):
         drawing.figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

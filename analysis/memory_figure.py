@@ -3,10 +3,7 @@
 import math
 from typing import NamedTuple
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
+from analysis.canvas import Axes, Figure, drawn_with
 from analysis.columns import GIB, MIB
 from analysis.figures import INK, MUTED, STYLE, WIDTH, Drawing
 from analysis.memory import PART_NAMES, ArmMemory
@@ -54,7 +51,7 @@ def draw_memory(memory: list[ArmMemory]) -> Drawing | None:
         return None
     highest = max(max(bar.measured, bar.predicted) for _, bar in bars)
     unit, size = ("GiB", GIB) if highest >= GIB else ("MiB", MIB)
-    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+    with drawn_with({**STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDTH, 1.4 + 0.34 * len(bars)), layout="constrained")
         axes = figure.subplots()
         for row, (_, bar) in enumerate(bars):

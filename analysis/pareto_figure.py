@@ -3,13 +3,8 @@
 from collections.abc import Mapping
 from itertools import pairwise
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
-
 from analysis.arms import Arm
+from analysis.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.figures import MUTED, STYLE, WIDTH, Drawing, Style
 from analysis.pareto import PRICES, Point, Price, plane, unit_for
 from sweep.names import METRIC
@@ -38,7 +33,7 @@ def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
     planes = [(price, points) for price in PRICES if len(points := plane(arms, price)) > 1]
     if not planes:
         return None
-    with matplotlib.rc_context(STYLE):
+    with drawn_with(STYLE):
         figure = Figure(
             figsize=(WIDTH, 4.4 if max(len(points) for _, points in planes) <= 10 else 6), layout="constrained"
         )
@@ -118,7 +113,7 @@ def _room(
     probe = axes.text(0, 0, label, fontsize=size)
     extent = probe.get_window_extent()
     probe.remove()
-    scale = float(matplotlib.rcParams["figure.dpi"]) / 72
+    scale = pixels_per_point()
     frame = axes.get_window_extent()
     boxes = []
     for x, y in OFFSETS:

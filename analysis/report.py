@@ -26,8 +26,9 @@ from analysis.findings import Finding
 from analysis.markdown import to_markdown
 from analysis.results import load
 from analysis.tables import ComparisonTable
-from sweep.errors import UserError
+from sweep.errors import UserError, name_failure
 from sweep.names import REPORT_DIR
+from sweep.terminal import console_on, flush_streams, open_closed_streams
 
 
 @dataclass(frozen=True)
@@ -158,15 +159,21 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the arguments; those of the process if None.
 
     Returns:
-        Exit status: 0, or 2 where the directory is no experiment, or cannot be read or written to.
+        Exit status: 0, 2 where the directory is no experiment, or cannot be read or written to, 130 if interrupted.
     """
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=(main.__doc__ or "").split("\n")[0])
     parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
+    open_closed_streams()
     try:
-        print_tables(build(parser.parse_args(arguments).directory), Console())
+        print_tables(build(parser.parse_args(arguments).directory), console_on(sys.stdout))
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        console_on(sys.stderr).print(Text(f"error: {name_failure(error)}"), soft_wrap=True)
         return 2
+    except KeyboardInterrupt:
+        console_on(sys.stdout).print("interrupted")
+        return 130
+    finally:
+        flush_streams()
     return 0
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sweep.base_shape import check_trials, planned_shape
 from sweep.data_words import describe_sources
-from sweep.hardware import free_memory_bytes
+from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
 from sweep.packing import Packing, budget_on
 from sweep.quiet import quiet_libraries
@@ -119,7 +119,10 @@ def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, c
     asked = spec.resources
     packing = Packing(device, limit_bytes=spec.memory.limit)
     gpu = f"{asked.gpu:g} GPU" if asked.gpu != "auto" else "a share of a GPU by its memory"
-    console.print(f"resources per trial: {asked.cpu:g} CPU, {gpu} (CPU alone where there is no GPU)", highlight=False)
+    here = f"; here it gets the {allowed_cpus()} CPU that may be used" if asked.cpu > allowed_cpus() else ""
+    console.print(
+        f"resources per trial: {asked.cpu:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False
+    )
     if device.capacity_bytes is None or not (device.type == "cpu" or asked.gpu == "auto"):
         return
     demands = [packing.demand_bytes(plan) for plan in plans]

@@ -1,19 +1,26 @@
 """Runs a validated sweep: prepare what trials share, start Ray, hand it the trials, and record what the sweep was."""
 
 import json
+import math
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from rich.console import Console
 
 from sweep.base_shape import read_shape
 from sweep.claim import claimed
 from sweep.dialogues import load_sft, write_sft
+from sweep.environment import allow_open_files
 from sweep.errors import UserError
 from sweep.files import write_text
-from sweep.hardware import compiler_found, cpu_has_bf16
+from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.models import demo_assets_if_needed
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.packing import budget_on
@@ -26,6 +33,9 @@ from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.tuning import Outcome, Proposals, Shares, tune_trials
+
+LEAST_FREE_BYTES = 2**20
+"""A disk with less is full: a trial's own files take more."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,9 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     experiment_dir = where.experiment_dir
+    if where.address is None:
+        allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
+        torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
@@ -71,13 +84,29 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)
-        with claimed(experiment_dir):
+        with claimed(experiment_dir), full_disk_told(experiment_dir):
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
             outcome = tune_trials(spec, inputs, shares, propose, known_suggestions(experiment_dir), console)
             finish_record(experiment_dir)
     return outcome
+
+
+@contextmanager
+def full_disk_told(experiment_dir: Path) -> Iterator[None]:
+    """Say so where the disk is full, which makes Ray trip over the files that it could not write whole.
+
+    Raises:
+        UserError: something failed within, and the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(experiment_dir).free >= LEAST_FREE_BYTES:
+            raise
+        go_on = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        raise UserError(f"{experiment_dir}: the disk is full; free some of it, and continue with: {go_on}") from error
 
 
 def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What the machine is called, and what it can do."""
+"""What the machine is called, what it can do, and how much of it is ours."""
 
 import os
 import platform
@@ -7,6 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+OUR_CGROUPS = Path("/proc/self/cgroup")
+UNLIMITED = 2**60
+"""Version 1 of cgroups writes no word for "no limit", but a number of bytes about as large as numbers get there."""
 
 
 @cache
@@ -31,10 +36,71 @@ def cpu_has_bf16() -> bool:
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
+def allowed_cpus() -> int:
+    """CPUs that this process may use, at least 1: those it is bound to, and no more than its container's share."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([bound, *_cpu_quotas()])))
+
+
 def free_memory_bytes() -> int:
     """Memory that this machine, or the container that we are in, has left."""
-    free = int(psutil.virtual_memory().available)
-    limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit.exists() and used.exists() and (most := limit.read_text(encoding="utf-8").strip()).isdigit():
-        free = min(free, int(most) - int(used.read_text(encoding="utf-8")))
-    return max(0, free)
+    return max(0, min([int(psutil.virtual_memory().available), *_free_in_cgroups()]))
+
+
+def _cpu_quotas() -> list[float]:
+    """CPU time per time that passes, of each cgroup around us that is limited."""
+    quotas = []
+    for folder in _cgroup_folders("cpu"):
+        quota, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        if (folder / "cpu.max").is_file():
+            words = (folder / "cpu.max").read_text(encoding="utf-8").split()
+            quota, period = (int(word) if word.isdigit() else None for word in words)
+        if quota and period:
+            quotas.append(quota / period)
+    return quotas
+
+
+def _free_in_cgroups() -> list[int]:
+    """Bytes left of each cgroup around us that is limited."""
+    free = []
+    for folder in _cgroup_folders("memory"):
+        for limit_file, used_file in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit, used = _number(folder / limit_file), _number(folder / used_file)
+            if limit is not None and used is not None and limit < UNLIMITED:
+                free.append(limit - used + _file_cache_bytes(folder))
+    return free
+
+
+def _file_cache_bytes(folder: Path) -> int:
+    """What a cgroup uses for files that were read, which the kernel gives back when memory is short."""
+    stat = folder / "memory.stat"
+    lines = stat.read_text(encoding="utf-8").splitlines() if stat.is_file() else []
+    sizes = dict(line.split(" ", 1) for line in lines)
+    return int(sizes.get("total_inactive_file", sizes.get("inactive_file", 0)))
+
+
+def _cgroup_folders(controller: str) -> list[Path]:
+    """The folders of our cgroup and of those around it, of version 2 or of a controller of version 1.
+
+    A container sees its own cgroup at the top, whatever it is called outside.
+    """
+    lines = OUR_CGROUPS.read_text(encoding="utf-8").splitlines() if OUR_CGROUPS.is_file() else []
+    folders: list[Path] = []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        top = CGROUPS / controllers
+        if controllers not in ("", controller):  # several share one mount, such as "cpu,cpuacct"
+            if controller not in controllers.split(","):
+                continue
+            top = top if top.is_dir() else CGROUPS / controller
+        own = top / path.strip("/")
+        folders += [top, own, *(parent for parent in own.parents if parent.is_relative_to(top))]
+    return list(dict.fromkeys(folders))
+
+
+def _number(path: Path) -> int | None:
+    """The number that a file holds; None without the file or for a word such as "max", or -1, for no limit."""
+    text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return int(text) if text.isdigit() else None

@@ -1,6 +1,10 @@
 """Ray's switches. Ray reads them from the environment when it is imported, so they are set before that."""
 
 import os
+import tempfile
+from pathlib import Path
+
+from sweep.errors import UserError
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -16,8 +20,63 @@ LOCAL = {
     "RAY_memory_monitor_refresh_ms": "0",  # Ray's own out-of-memory kill would end the whole sweep
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+OF_ANOTHER_RAY = (
+    "RAY_ADDRESS",
+    "RAY_API_SERVER_ADDRESS",
+    "RAY_CLIENT_MODE",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    "RAY_NAMESPACE",
+    "RAY_OVERRIDE_RESOURCES",
+    "RAY_REDIS_ADDRESS",
+    "RAY_RUNTIME_ENV",
+    "RAY_RUNTIME_ENV_HOOK",
+)
+"""Where another Ray is, and how it runs what it is given. A Ray of our own would obey some of them."""
+
+TMPDIR = "RAY_TMPDIR"
+LONGEST_SOCKET = 107
+"""Bytes of a socket's path, by Linux."""
+SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
 
 
-def set_ray_environment(address: str | None) -> None:
-    """Make Ray quiet and, unless it is to attach to the cluster at `address`, keep it on this machine's loopback."""
+def set_ray_environment(address: str | None) -> list[str]:
+    """Make Ray quiet and, unless it is to attach to the cluster at `address`, keep it on this machine's loopback.
+
+    Returns:
+        What to tell the user of it.
+
+    Raises:
+        UserError: a Ray of our own has no folder for its files.
+    """
     os.environ.update(QUIET if address else QUIET | LOCAL)
+    if address:
+        return []
+    remarks = []
+    ignored = [name for name in OF_ANOTHER_RAY if os.environ.pop(name, "") not in ("", "0")]  # Ray itself sets zeros
+    if ignored:
+        attach = "; --address auto attaches to the Ray that runs here" if "RAY_ADDRESS" in ignored else ""
+        remarks.append(f"ignored by a Ray of our own: {', '.join(ignored)}{attach}")
+    return [*remarks, *_find_folder()]
+
+
+def _find_folder() -> list[str]:
+    """Set RAY_TMPDIR to the first folder that will do; a remark if that is not the one that Ray would take."""
+    names = [name for name in (TMPDIR, "TMPDIR") if os.environ.get(name)]
+    usual = Path(os.environ[names[0]] if names else "/tmp")
+    for folder in dict.fromkeys([usual, Path("/tmp"), Path("/var/tmp"), Path(tempfile.gettempdir())]):
+        if _will_do(folder):
+            os.environ[TMPDIR] = str(folder)
+            return (
+                [] if folder == usual else [f"{names[0]} can't hold Ray's sockets: its files lie in {folder / 'ray'}"]
+            )
+    raise UserError(
+        f"{TMPDIR}: {usual} can't hold Ray's sockets; accepted: a folder that can be written to, of "
+        f"{LONGEST_SOCKET - 1 - len(SOCKET)} bytes at most"
+    )
+
+
+def _will_do(folder: Path) -> bool:
+    """Whether Ray can make files in `folder` and in its own one there, and a socket's path is not too long."""
+    short = len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET
+    writable = (os.access(path, os.W_OK | os.X_OK) for path in (folder, folder / "ray") if os.path.exists(path))
+    return folder.is_absolute() and os.path.isdir(folder) and short and all(writable)

@@ -1,17 +1,21 @@
 """Ray started for one sweep: alone on this machine, on loopback, or attached to a running cluster."""
 
 import logging
+import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 
-from sweep.errors import UserError
-from sweep.hardware import free_memory_bytes
+from sweep.environment import ctrl_c_deferred, end_like_ctrl_c, handlers_restored
+from sweep.errors import UserError, first_line
+from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
-from sweep.ray_environment import QUIET
+from sweep.ray_environment import QUIET, TMPDIR
 from sweep.spec import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -35,14 +39,29 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
             has free.
 
     Raises:
-        UserError: the cluster can't be reached.
+        UserError: the cluster can't be reached, or Ray can't start here.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
-    if address is None:
-        free = free_memory_bytes()
-        context = ray.init(
+    with handlers_restored():
+        try:
+            with ctrl_c_deferred():
+                context = _start(dashboard, memory_bytes) if address is None else _attach(address)
+            end_like_ctrl_c()  # Ray has taken SIGTERM for itself
+            yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+        except SystemExit:
+            raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
+        finally:
+            ray.shutdown()
+
+
+def _start(dashboard: bool, memory_bytes: int | None) -> Any:
+    """Start a Ray of our own, with the CPUs that this process may use."""
+    free, began = free_memory_bytes(), time.time()
+    try:
+        return ray.init(
             address="local",
+            num_cpus=allowed_cpus(),
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             object_store_memory=OBJECT_STORE_BYTES,
@@ -50,24 +69,25 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    else:
-        _check_reachable(address)
-        root = Path(__file__).resolve().parent.parent
-        try:
-            context = ray.init(
-                address=address,
-                runtime_env={"py_modules": [str(root / package) for package in CODE], "env_vars": QUIET},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise UserError(
-                f"--address {address}: no Ray cluster can be reached there ({_first_line(error)})"
-            ) from None
+    except Exception as error:  # a start that takes too long raises no narrower type
+        logs = Path(os.environ.get(TMPDIR, "/tmp"), "ray", "session_latest", "logs")
+        told = f"; its logs: {logs}" if logs.is_dir() and logs.stat().st_ctime > began else ""
+        raise UserError(f"Ray can't start on this machine ({first_line(error)}){told}") from error
+
+
+def _attach(address: str) -> Any:
+    """Attach to the cluster at `address`, whose nodes get our code."""
+    _check_reachable(address)
+    root = Path(__file__).resolve().parent.parent
     try:
-        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
-    finally:
-        ray.shutdown()
+        return ray.init(
+            address=address,
+            runtime_env={"py_modules": [str(root / package) for package in CODE], "env_vars": QUIET},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(f"--address {address}: no Ray cluster can be reached there ({first_line(error)})") from None
 
 
 def _check_reachable(address: str) -> None:
@@ -86,7 +106,7 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
     """What one trial asks of the Ray that is running, and a remark if that is not simply `wanted`.
 
     On this machine alone, a GPU that it has not got is dropped, so that a spec written for a GPU machine runs on CPU
-    as well, and CPUs are cut down to the machine's. A cluster is asked for what is wanted: it may yet grow.
+    as well, and CPUs are cut down to those that we may use. A cluster is asked for what is wanted: it may yet grow.
 
     Raises:
         UserError: this machine has GPUs, but fewer than wanted.
@@ -155,7 +175,3 @@ def _look_at_gpu() -> tuple[int, bool] | None:
 def _nodes() -> list[dict[str, float]]:
     """The resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

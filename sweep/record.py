@@ -1,7 +1,6 @@
 """sweep.json: what a reader of the report must know beside the numbers, namely versions, hardware and data."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import torch
 
 from sweep.errors import UserError
 from sweep.files import write_text
-from sweep.hardware import cpu_name
+from sweep.hardware import allowed_cpus, cpu_name
 from sweep.names import SWEEP_FILE
 from sweep.tokens import TokenSet
 
@@ -39,7 +38,7 @@ def hardware() -> dict[str, Any]:
     """The machine that the driver runs on; each trial's rows name the device that it ran on."""
     return {
         "cpu": cpu_name(),
-        "cpus": os.cpu_count(),
+        "cpus": allowed_cpus(),
         "gpus": torch.cuda.device_count(),  # counted without opening a CUDA context, which the driver has no use for
         "machine": platform.machine(),
         "system": platform.system(),

@@ -22,11 +22,14 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, refuse_pointers
+from sweep.command import EXIT_FAILED, run_command, set_up
+from sweep.environment import speak_utf8
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.inputs import SweepInputs
 from sweep.judge import Reading, load_judge
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
+from sweep.output_folders import local_path
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
 
@@ -263,24 +266,22 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
         "interrupted; what was there before stays until all is judged.",
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="an experiment directory, or that of one trial")
+    parser.add_argument("directory", metavar="DIR", help="an experiment directory, or that of one trial")
     parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
     parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
-    arguments = parser.parse_args(argv)
-    from sweep.rejudge import judge_kept  # which imports this module
-    from sweep.run import EXIT_BAD_SPEC, EXIT_FAILED, EXIT_INTERRUPTED, cache_dir
+    words = sys.argv[1:] if argv is None else argv
 
-    console = Console()
-    try:
-        failed = judge_kept(arguments.directory, arguments.judge, arguments.prompts, cache_dir(), console)
-    except UserError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        return EXIT_BAD_SPEC
-    except KeyboardInterrupt:
-        console.print("interrupted; nothing is changed")
-        return EXIT_INTERRUPTED
-    return EXIT_FAILED if failed else 0
+    def work(console: Console) -> int:
+        arguments = parser.parse_args(words)
+        from sweep.rejudge import judge_kept  # which imports this module
+
+        directory = local_path("DIR", arguments.directory)
+        failed = judge_kept(directory, arguments.judge, arguments.prompts, set_up(console), console)
+        return EXIT_FAILED if failed else 0
+
+    return run_command(work, words, "interrupted; nothing is changed")
 
 
 if __name__ == "__main__":
+    speak_utf8()
     sys.exit(main())

@@ -257,6 +257,12 @@ def _known_field(field: str) -> None:
         raise ValueError(f"{field!r} is not a trial's field; accepted: {', '.join(TrialConfig.model_fields)}")
 
 
+def _one_line(name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise ValueError("accepted: one line of text, not empty")
+    return name
+
+
 class SweepSpec(Part):
     """A whole sweep. `space` lists branches; each branch is a grid over its own fields, and the sweep is their union.
 
@@ -265,10 +271,7 @@ class SweepSpec(Part):
     exists only where the method has one.
     """
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="letters, digits, '.', '_' and '-', beginning with a letter or digit",
-    )
+    name: Annotated[str, AfterValidator(_one_line)] = Field(description="a file's own name if none is given")
     about: str = ""
     variant: str | None = None
     published_figures: bool = Field(False, description="print the published study's figures beside ours")

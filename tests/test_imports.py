@@ -43,11 +43,11 @@ def test_model_knows_nothing_of_ours_but_itself() -> None:
         assert not {name.split(".")[0] for name in imported(path)} & {"sweep", "analysis", "ray"}, path
 
 
-def test_analysis_needs_no_weights_and_from_the_sweep_only_names_and_errors() -> None:
+def test_analysis_needs_no_weights_and_from_the_sweep_only_names_errors_and_the_terminal() -> None:
     for path in sources("analysis"):
         names = list(imported(path))
         assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "loralib", "model"}, path
-        allowed = {"sweep.names", "sweep.errors", "sweep.units"}
+        allowed = {"sweep.names", "sweep.errors", "sweep.terminal", "sweep.units"}
         assert {name for name in names if name.startswith("sweep")} <= allowed, path
 
 

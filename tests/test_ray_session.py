@@ -29,6 +29,7 @@ def test_a_local_session_listens_on_loopback_only_and_fits_resources_to_the_mach
 import os, subprocess
 from sweep.ray_environment import set_ray_environment
 set_ray_environment(None)
+from sweep.hardware import allowed_cpus
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.spec import Resources
 import psutil
@@ -38,7 +39,7 @@ with ray_session(None, dashboard=False, memory_bytes=2**60) as dashboard:
     listening = {c.laddr.ip for p in ours for c in p.net_connections('inet') if c.status == 'LISTEN'}
     print(*listening)
     fitted, remark = fit_resources(Resources(cpu=10_000, gpu=1), None)
-    print(fitted.gpu, fitted.cpu == os.cpu_count(), remark)
+    print(fitted.gpu, fitted.cpu == allowed_cpus(), remark)
     total = psutil.virtual_memory().total
     print(2**30 < find_device(fitted, 2**60).capacity_bytes < total, find_device(fitted, 2**30).capacity_bytes == 2**30)
 """

@@ -246,7 +246,7 @@ def test_a_directory_in_use_or_not_an_experiment_is_refused(parts: Parts, here: 
     (tmp_path / "mine" / "file").touch()
     spec = parts.write_spec(tmp_path)
     for arguments, message in [
-        ((spec, "--output", tmp_path / "mine"), "is not empty"),
+        ((spec, "--output", tmp_path / "mine"), "is not an empty directory"),
         (("--resume", tmp_path / "mine"), "no spec.yaml in it"),
         (("--resume", tmp_path / "mine", "--set", "trial.steps=3"), "not accepted with --resume"),
     ]:

@@ -1,0 +1,54 @@
+"""What every command of ours has in common: what it is given, what it prints on, and how it ends."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from sweep.caches import set_up_caches
+from sweep.environment import check_spelling, end_like_ctrl_c, handlers_restored, pass_proxies_by, variables_restored
+from sweep.errors import UserError, is_of_the_user_or_machine, name_failure
+from sweep.terminal import console_on, flush_streams, open_closed_streams
+
+EXIT_FAILED, EXIT_BAD_SPEC, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def run_command(work: Callable[[Console], int], words: Sequence[str], interrupted: str = "interrupted") -> int:
+    """Do a command's work and return its exit code; what a user or the machine is to blame for ends in one line.
+
+    Args:
+        work: told where to print.
+        words: of the command line.
+        interrupted: what is said after Ctrl-C.
+    """
+    open_closed_streams()
+    try:
+        check_spelling(words)
+        with variables_restored(), handlers_restored():
+            end_like_ctrl_c()
+            return work(console_on(sys.stdout))
+    except (UserError, OSError, UnicodeEncodeError) as error:
+        if not is_of_the_user_or_machine(error):
+            raise
+        say_error(name_failure(error))
+        return EXIT_BAD_SPEC
+    except KeyboardInterrupt:
+        console_on(sys.stdout).print(interrupted)
+        return EXIT_INTERRUPTED
+    finally:
+        flush_streams()
+
+
+def say_error(text: str) -> None:
+    """Print what went wrong, as one line."""
+    console_on(sys.stderr).print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def set_up(console: Console, remarks: Sequence[str] = ()) -> Path:
+    """Prepare the process for what libraries want of it, tell what is out of the ordinary, and return our cache."""
+    pass_proxies_by()
+    cache_dir, of_caches = set_up_caches()
+    for remark in (*remarks, *of_caches):
+        console.print(remark, style="dim", highlight=False, markup=False, soft_wrap=True)
+    return cache_dir
