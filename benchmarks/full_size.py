@@ -60,7 +60,11 @@ def measure(quick: bool) -> list[Table]:
     """Run every case, and say what the study would take; `quick` runs two cases of a tiny shape."""
     quiet()
     size = TINY if quick else REAL
-    figures = run_cases(QUICK_CASES if quick else CASES, size)
+    return tables_of(run_cases(QUICK_CASES if quick else CASES, size), size)
+
+
+def tables_of(figures: Figures, size: Size) -> list[Table]:
+    """Memory, its parts, time, and the whole study."""
     return [_memory_table(figures, size), _parts_table(figures), _time_table(figures), _study_table(figures, size)]
 
 

@@ -62,20 +62,26 @@ REAL = Size(
 TINY = Size(
     shape={
         "model.name": "gpt2",
-        "model.shape": {"n_layer": 6, "n_embd": 64, "n_head": 2, "vocab_size": 2000},
-        "trial.block_size": 128,
+        "model.shape": {"n_layer": 6, "n_embd": 64, "n_head": 2, "vocab_size": 1000},
+        "trial.block_size": 64,
     },
-    part={**STEPS, "trial.test_windows": 2, "reward.max_prompts": 4, "reward.new_tokens": 8},
+    part={
+        **STEPS,
+        "trial.test_windows": 2,
+        "reward.max_prompts": 4,
+        "reward.new_tokens": 8,
+        "resources.cpu": 1,  # a second thread costs so small a model more than it gives
+    },
     reward_model={
         **REWARD_MODEL,
-        "vocab_size": 2000,
+        "vocab_size": 1000,
         "hidden_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 128,
     },
-    vocabulary=2000,
-    dialogues=300,
+    vocabulary=1000,
+    dialogues=100,
     limit_seconds=300,
 )
 
@@ -131,9 +137,14 @@ def write_files(folder: Path, size: Size) -> Files:
 
 
 def write_reward_model(folder: Path, size: Size) -> None:
-    """A DeBERTa-v3 with a head of one logit, at random weights."""
+    """A reward model at random weights."""
     torch.manual_seed(0)
-    config = DebertaV2Config(
+    DebertaV2ForSequenceClassification(reward_config(size)).save_pretrained(folder)
+
+
+def reward_config(size: Size) -> DebertaV2Config:
+    """A DeBERTa-v3 of the size's shape with a head of one logit."""
+    return DebertaV2Config(
         **size.reward_model,
         relative_attention=True,
         position_buckets=256,
@@ -146,7 +157,6 @@ def write_reward_model(folder: Path, size: Size) -> None:
         layer_norm_eps=1e-7,
         num_labels=1,
     )
-    DebertaV2ForSequenceClassification(config).save_pretrained(folder)
 
 
 def short_spec(files: Files, size: Size, variant: str | None, precision: str = "fp32") -> SweepSpec:
