@@ -24,6 +24,9 @@ from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
 
+FULL, LORA = "full adamw", "lora r1 adamw"
+"""The arms, by their labels."""
+
 
 @dataclass(frozen=True)
 class Case:

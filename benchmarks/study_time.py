@@ -31,10 +31,11 @@ A100 = GPU("A100", "bf16", 312e12)
 GPUS = (
     GPU("T4", "fp32", 8.1e12),  # Turing has no bf16
     GPU("L4", "bf16", 121e12),
+    GPU("A100", "fp32", 19.5e12),
     A100,
     GPU("H100 SXM", "bf16", 989e12),
 )
-"""From NVIDIA's data sheets; where these count zeros of sparse matrices (L4, H100), half of it."""
+"""From NVIDIA's data sheets, fp32 without TF32; where these count zeros of sparse matrices (L4, H100), half of it."""
 
 RECORDED_HOURS = {
     ("full", None, "adamw"): 8 + 36 / 60 + 50 / 3600,

@@ -13,9 +13,10 @@ from transformers import DebertaV2ForSequenceClassification, GPT2Config
 
 from benchmarks import full_size
 from benchmarks.__main__ import _suffix
-from benchmarks.full_size import CASES, FULL, LORA, Figures, measure
+from benchmarks.full_size import CASES, measure
 from benchmarks.full_size_inputs import REAL, TINY, Files, reward_config, short_spec
-from benchmarks.full_size_worker import Case, Judged, choose_trial
+from benchmarks.full_size_tables import Figures, tables_of
+from benchmarks.full_size_worker import FULL, LORA, Case, Judged, choose_trial
 from benchmarks.isolate import NAMES, run_apart
 from benchmarks.step_shapes import Shape
 from benchmarks.study_time import A100, GPU, Pace, Work, count_work, evaluation_windows
@@ -141,7 +142,7 @@ def test_in_small_the_sweep_s_own_code_takes_the_memory_that_was_predicted() -> 
 def test_a_case_that_did_not_run_through_is_told_and_the_others_are_kept() -> None:
     case = Case("published", FULL, "fp32")
     figures = Figures({case: "killed, for its memory or after 5 s"}, Judged(2, 1.0, 2**30), 2**34)
-    tables: list[Table] = full_size.tables_of(figures, TINY)
+    tables: list[Table] = tables_of(figures, TINY)
     [row] = tables[0].rows
     assert row["not measured"] == "killed, for its memory or after 5 s"
     assert [(target.name, target.met) for target in tables[0].targets] == [("cases that ran through", False)]
