@@ -1,7 +1,9 @@
 """Work in a process of its own, so that none meets another's memory, threads or Ray."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -30,8 +32,21 @@ def run_apart(work: Callable[..., T], *arguments: object, limit_seconds: int = 0
         BrokenProcessPool: the process was killed, by the system for its memory or after `limit_seconds` (0: never).
     """
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, initializer=signal.alarm, initargs=(limit_seconds,)) as pool:
+    with ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(limit_seconds,)) as pool:
         return pool.submit(work, *arguments).result()
+
+
+def _begin(limit_seconds: int) -> None:
+    signal.alarm(limit_seconds)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave no process of many GiB behind when the command is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # spawned by `run_apart`
+    parent.join()
+    os._exit(1)
 
 
 def _measure(name: str, quick: bool) -> list[Table]:

@@ -1,12 +1,15 @@
 """The full-size benchmark: that what it runs is the study, what it says the whole would take, and itself in small."""
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from transformers import DebertaV2ForSequenceClassification, GPT2Config
@@ -25,6 +28,7 @@ from model.gpt2_lora import gpt2_config
 from sweep.load_spec import load_spec
 from sweep.trial import TrialConfig
 
+ROOT = Path(__file__).parent.parent
 MEDIUM = gpt2_config("gpt2-medium", {})
 
 
@@ -155,6 +159,24 @@ def test_a_process_is_ended_when_its_time_is_up() -> None:
         run_apart(time.sleep, 60, limit_seconds=1)
     assert time.monotonic() - started < 30
     assert run_apart(signal.alarm, 0, limit_seconds=50) > 0
+
+
+def test_a_process_ends_with_the_one_that_waits_for_it() -> None:
+    """Also in the second generation, as under `python -m benchmarks`."""
+    waiting = "import time; from benchmarks.isolate import run_apart; run_apart(run_apart, time.sleep, 60)"
+    ran = subprocess.Popen([sys.executable, "-c", waiting], cwd=ROOT)
+    started: list[psutil.Process] = []
+    try:
+        while len(started) < 2:
+            assert ran.poll() is None
+            time.sleep(0.05)
+            children = psutil.Process(ran.pid).children(recursive=True)
+            started = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    finally:
+        ran.kill()
+        ran.wait()
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert left == []
 
 
 def test_a_page_of_everything_is_named_by_its_date_alone_and_others_by_what_they_have() -> None:
