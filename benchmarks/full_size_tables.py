@@ -177,8 +177,8 @@ def _about(figures: Figures, size: Size) -> str:
         f"study's prompts answered and judged by a DeBERTa-v3 of {reward['num_hidden_layers']} layers and width "
         f"{reward['hidden_size']} at random weights. `predicted` is what the plan says before the weights are loaded, "
         "`measured` the peak of two steps by the account of PyTorch's CPU allocator. `asked of Ray` is what a sweep "
-        "sets aside for the trial; `process` is its process's resident memory at the most, with libraries, mapped "
-        "files and judging."
+        "sets aside for the trial; `process` is its process's resident memory at the most, with judging and with what "
+        "a prediction of tensors leaves out: libraries, the mapped file of base weights, gaps in the C library's heap."
     )
 
 
