@@ -7,33 +7,38 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.isolate import NAMES, measure_apart
+from benchmarks.isolate import BY_NAME_ALONE, NAMES, measure_apart
 from benchmarks.machine import describe_machine
 from benchmarks.results import markdown_table, targets_line, write_results
+from benchmarks.table import Table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks that are asked for; 1 if one of them broke, otherwise 0."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if unknown := sorted(set(arguments.names) - set(NAMES)):
-        parser.error(f"unknown benchmark {unknown[0]!r}; accepted: {', '.join(NAMES)}")
-    names = [name for name in NAMES if name in (arguments.names or NAMES)]
+    known = (*NAMES, *BY_NAME_ALONE)
+    if unknown := sorted(set(arguments.names) - set(known)):
+        parser.error(f"unknown benchmark {unknown[0]!r}; accepted: {', '.join(known)}")
+    names = [name for name in known if name in (arguments.names or NAMES)]
     machine = describe_machine()  # now: the tree may be edited while this runs
-    tables, broken = [], []
+    tables: list[Table] = []
+    measured, broken = [], []
     for name in names:
         start = time.monotonic()
         try:
-            table = measure_apart(name, arguments.quick)
+            found = measure_apart(name, arguments.quick)
         except Exception:  # an hour's other results must not be lost for it
             traceback.print_exc()
             broken.append(name)
             continue
-        tables.append(table)
-        print(f"\n{table.title} ({time.monotonic() - start:.0f} s)\n\n{markdown_table(table.rows)}\n")
-        print(targets_line(table.targets), flush=True)
+        measured.append(name)
+        tables += found
+        print(f"\n{name}: {time.monotonic() - start:.0f} s", flush=True)
+        for table in found:
+            print(f"\n{table.title}\n\n{markdown_table(table.rows)}\n\n{targets_line(table.targets)}", flush=True)
     if tables:
-        suffix = _suffix([table.name for table in tables], arguments.quick)
+        suffix = _suffix(measured, arguments.quick)
         page, data = write_results(tables, machine, arguments.output, suffix)
         print(f"\nwritten: {page} and {data.name}")
         print(targets_line([target for table in tables for target in table.targets]))
@@ -48,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure this project, beside others where there are any, and write a page and its data.",
         epilog="Exit code: 0 all was measured, whether or not targets are met; 1 a benchmark broke.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)} (default: all)")
+    names = f"any of {', '.join(NAMES)} (default: all of these) and {', '.join(BY_NAME_ALONE)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, only to see that everything runs")
     parser.add_argument(
         "--output",
@@ -62,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _suffix(measured: Sequence[str], quick: bool) -> str:
     """What keeps a partial or quick result from taking the name of a full one."""
-    names = "" if len(measured) == len(NAMES) else "".join(f"-{name}" for name in measured)
+    names = "" if tuple(measured) == NAMES else "".join(f"-{name}" for name in measured)
     return f"{names}-quick" if quick else names
 
 

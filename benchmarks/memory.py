@@ -117,10 +117,15 @@ def measure_parts(case: Case) -> MemoryParts:
     return meter.parts
 
 
-def _row(case: Case, predicted: MemoryParts, measured: MemoryParts, seconds: float) -> Row:
-    config = case.config
+def largest_part_off(predicted: MemoryParts, measured: MemoryParts) -> str:
+    """The part whose prediction differs most, and by how much, in percent of the peak."""
     off = {name: value - asdict(measured)[name] for name, value in asdict(predicted).items()}
     worst = max(off, key=lambda name: abs(off[name]))
+    return f"{worst} {100 * off[worst] / measured.total:+.2f}"
+
+
+def _row(case: Case, predicted: MemoryParts, measured: MemoryParts, seconds: float) -> Row:
+    config = case.config
     method = config.label + ("" if config.targets is None else f" on {'+'.join(config.targets)}")
     extras = [
         *(config.also_train or ()),
@@ -135,7 +140,7 @@ def _row(case: Case, predicted: MemoryParts, measured: MemoryParts, seconds: flo
         "predicted MiB": predicted.total / MIB,
         "measured MiB": measured.total / MIB,
         "error %": f"{100 * (predicted.total / measured.total - 1):+.3f}",
-        "largest part off": f"{worst} {100 * off[worst] / measured.total:+.2f}",
+        "largest part off": largest_part_off(predicted, measured),
         "seconds": seconds,
     }
 

@@ -40,16 +40,21 @@ class PeakMemory:
         gc.collect()
         try:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM to the present size
-            self.start: int | None = _status_bytes("VmRSS")
+            self.start: int | None = status_bytes("VmRSS")
         except OSError:
             self.start = None
 
     def growth_mib(self) -> float | None:
         """Peak minus start, MiB."""
-        return None if self.start is None else (_status_bytes("VmHWM") - self.start) / MIB
+        return None if self.start is None else (status_bytes("VmHWM") - self.start) / MIB
 
 
-def _status_bytes(field: str) -> int:
+def status_bytes(field: str) -> int:
+    """A size that Linux tells of this process, such as VmHWM, its peak resident memory.
+
+    Raises:
+        OSError: it does not tell.
+    """
     found = re.search(rf"^{field}:\s*(\d+) kB$", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
     if found is None:
         raise OSError(f"/proc/self/status has no {field}")

@@ -1,0 +1,111 @@
+"""What a trial of the study needs in floating-point operations, and how long that takes a device."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from sweep.trial import TrialConfig
+from sweep.trial_model import adapt
+
+UTILISATION = 0.4
+"""Assumed share of a GPU's peak that needed operations get (model FLOPs utilisation, MFU). Chowdhery et al. 2022 list
+0.21 to 0.46 for large models on many chips (table 3); nobody has measured ours on a GPU."""
+
+
+@dataclass(frozen=True)
+class GPU:
+    """A GPU and its published peak for dense products, in FLOP/s, in a precision that trials can have there."""
+
+    name: str
+    precision: str
+    peak_flops: float
+
+    def hours(self, flops: int, utilisation: float = UTILISATION) -> float:
+        """Hours that so many operations take at an assumed share of the peak."""
+        return flops / (self.peak_flops * utilisation) / 3600
+
+
+A100 = GPU("A100", "bf16", 312e12)
+GPUS = (
+    GPU("T4", "fp32", 8.1e12),  # Turing has no bf16
+    GPU("L4", "bf16", 121e12),
+    GPU("A100", "fp32", 19.5e12),
+    A100,
+    GPU("H100 SXM", "bf16", 989e12),
+)
+"""From NVIDIA's data sheets, fp32 without TF32; where these count zeros of sparse matrices (L4, H100), half of it."""
+
+RECORDED_HOURS = {
+    ("full", None, "adamw"): 8 + 36 / 60 + 50 / 3600,
+    ("lora", 1, "adamw"): 7 + 26 / 60 + 47 / 3600,
+    ("lora", 10, "adamw"): 7 + 33 / 60 + 23 / 3600,
+    ("lora", 100, "adamw"): 8 + 11 / 60 + 48 / 3600,
+    ("lora", 1, "sgd"): 7 + 26 / 60 + 3 / 3600,
+    ("lora", 1, "momentum"): 7 + 26 / 60 + 15 / 3600,
+    ("lora", 1, "nesterov"): 7 + 26 / 60 + 30 / 3600,
+}
+"""What the published study recorded for each arm's 20,000 steps (its result files, see analysis/published.csv), on an
+A100-SXM4-80GB or A800-SXM4-80GB; for full fine-tuning it does not say on which."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations that a trial cannot do without: of one optimizer step and of one evaluation window."""
+
+    step_flops: int
+    window_flops: int
+
+    def trial_flops(self, config: TrialConfig) -> int:
+        """Of all its steps and evaluations; the answers and their judging, less than a hundredth, are left out."""
+        return config.steps * self.step_flops + evaluation_windows(config) * self.window_flops
+
+
+def count_work(config: TrialConfig, shape: GPT2Config) -> Work:
+    """The work of a trial on a base model of that shape, from its real parameters (made without storage).
+
+    A product with a matrix of n weights takes 2 n operations a token; forward passes take that, backward passes once
+    more for the gradient of what went in and, where the matrix trains, once more for its own (Kaplan et al. 2020,
+    section 2.1: 6 N in all if everything trains). Attention adds two products of each token with those before it,
+    2 L T d on average where half of the square is masked, and twice that backward (Chowdhery et al. 2022, appendix B,
+    without that half). Embeddings are looked up, not multiplied; a tied head is a product like any other.
+    """
+    with torch.device("meta"):
+        model = adapt(GPT2LMHeadModel(shape), config)
+    matrices = _multiplied(model)
+    every = sum(weight.numel() for weight in matrices)
+    trained = sum(weight.numel() for weight in matrices if weight.requires_grad)
+    attention = 2 * shape.n_layer * config.block_size * shape.n_embd
+    window_tokens, step_tokens = config.block_size, config.batch_size * config.block_size
+    step = (4 * every + 2 * trained + 3 * attention) * step_tokens
+    return Work(step, (2 * every + attention) * window_tokens)
+
+
+def _multiplied(model: GPT2LMHeadModel) -> list[Tensor]:
+    """The matrices that activations are multiplied with, each once."""
+    looked_up = {id(model.transformer.wpe.weight), id(model.transformer.wte.weight)} - {id(model.lm_head.weight)}
+    return [weight for weight in model.parameters() if weight.dim() == 2 and id(weight) not in looked_up]
+
+
+def evaluation_windows(config: TrialConfig) -> int:
+    """Windows that a trial evaluates: those of every report, the first being that of the base model."""
+    reports = 1 + -(-config.steps // config.test_every)
+    return reports * config.test_windows
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Measured seconds of one step, one evaluation window and one judged response, of a trial with that work."""
+
+    work: Work
+    step_seconds: float
+    window_seconds: float
+    response_seconds: float
+
+    def trial_hours(self, config: TrialConfig, work: Work, responses: int) -> float:
+        """Hours of another trial of the same method here, whose steps take longer as their operations are more."""
+        step_seconds = self.step_seconds * work.step_flops / self.work.step_flops
+        window_seconds = self.window_seconds * work.window_flops / self.work.window_flops
+        training = config.steps * step_seconds + evaluation_windows(config) * window_seconds
+        return (training + responses * self.response_seconds) / 3600
