@@ -22,8 +22,7 @@ from sweep.units import show_bytes
 CASES = [
     Case(variant, arm, precision)
     for precision in ("fp32", "bf16")
-    for variant in (None, "published")
-    for arm in (FULL, LORA)
+    for variant, arm in ((None, FULL), (None, LORA), ("published", LORA))
 ]
 QUICK_CASES = [Case(None, LORA, "fp32"), Case("published", FULL, "bf16")]
 

@@ -15,7 +15,7 @@ from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
 from sweep.base_shape import planned_shape
 from sweep.hardware import cpu_has_bf16
-from sweep.prepare import STUDY_PROMPTS
+from sweep.models import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts
 from sweep.search_space import enumerate_trials
 from sweep.spec import SweepSpec
