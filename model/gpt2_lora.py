@@ -45,13 +45,13 @@ def gpt2_config(name: str, shape: dict[str, int]) -> GPT2Config:
     return GPT2Config(**{**SHAPES[name], **shape})
 
 
-def load_base(folder_or_name: str | Path) -> GPT2LMHeadModel:
-    """Load base weights in fp32, from a folder or the hub.
+def load_base(folder: str | Path) -> GPT2LMHeadModel:
+    """Load base weights in fp32 from their folder.
 
     Raises:
         WeightsError: see `load_weights`; or the head in the file is not the embedding that it is to be.
     """
-    model: GPT2LMHeadModel = load_weights(GPT2LMHeadModel, folder_or_name)
+    model: GPT2LMHeadModel = load_weights(GPT2LMHeadModel, folder)
     check_head(model)
     return model
 

@@ -7,7 +7,7 @@ a pointer of Git LFS for a damaged file. Here a folder has one reading, or is re
 import json
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,9 +51,10 @@ def weight_files(folder: Path) -> list[Path]:
         WeightsError: there are none or no configuration, some are missing or are pointers of Git LFS, or an adapter
             makes it unclear what the weights are.
     """
-    found = next((folder / name for name in _names(folder) if (folder / name).is_file()), None)
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    found = choose_weights(folder, there)
     if (folder / ADAPTER_CONFIG_FILE).exists():
-        if found is None:
+        if not found:
             raise WeightsError(f"it is an adapter's folder, without a model's weights; {MERGING}")
         raise WeightsError(
             f"{ADAPTER_CONFIG_FILE} lies beside whole weights, so an adapter may go on top of weights that it is in "
@@ -63,11 +64,37 @@ def weight_files(folder: Path) -> list[Path]:
         raise WeightsError(f"no {CONFIG_FILE} in it, which says what model it is")
     if parallel := sorted(folder.glob("shard-*-model-*-of-*.safetensors")):
         raise WeightsError(f"{parallel[0].name} is a shard of a distributed checkpoint; save the model whole")
-    if found is None:
+    if not found:
         raise WeightsError(f"no weights in it{_instead(folder)}; accepted: {', '.join(WEIGHT_NAMES)}")
-    files = [found, *_shards(found)] if found.suffix == ".json" else [found]
+    files = [folder / name for name in found]
     refuse_pointers(files)
     return files
+
+
+def choose_weights(folder: Path, there: Collection[str]) -> list[str]:
+    """The names of the files that a model's weights are loaded from; an index of shards comes before them.
+
+    Args:
+        folder: has at least the configuration and, if there are shards, their index.
+        there: the names of all files of the model, which need not be in the folder yet.
+
+    Returns:
+        Names out of `there`; none if it has no weights that are read.
+
+    Raises:
+        WeightsError: the index is damaged, or names shards that are not there.
+    """
+    found = next((name for name in _names(folder) if name in there), None)
+    if found is None:
+        return []
+    if not found.endswith(".json"):
+        return [found]
+    shards = _shards(folder / found)
+    missing = [name for name in shards if name not in there]
+    if missing or not shards:
+        first = f" (first: {missing[0]})" if missing else ""
+        raise WeightsError(f"{len(missing)} of {len(shards)} shards that {found} names are missing{first}")
+    return [found, *shards]
 
 
 def refuse_pointers(files: list[Path]) -> None:
@@ -150,17 +177,12 @@ def _names(folder: Path) -> tuple[str, ...]:
     return (own,) if isinstance(own, str) else WEIGHT_NAMES
 
 
-def _shards(index: Path) -> list[Path]:
+def _shards(index: Path) -> list[str]:
     refuse_pointers([index])
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, LookupError, TypeError, AttributeError):
         raise WeightsError(f"{index.name} is damaged; it names no shards") from None
-    missing = [name for name in names if not (index.parent / name).is_file()]
-    if missing or not names:
-        first = f" (first: {missing[0]})" if missing else ""
-        raise WeightsError(f"{len(missing)} of {len(names)} shards that {index.name} names are missing{first}")
-    return [index.parent / name for name in names]
 
 
 def _instead(folder: Path) -> str:

@@ -27,12 +27,12 @@ WRAPPERS = {
 """What puts which part into the names of a state dict."""
 
 
-def load_weights(model_class: Any, folder_or_name: str | Path, ignored: Collection[str] = ()) -> Any:
+def load_weights(model_class: Any, folder: str | Path, ignored: Collection[str] = ()) -> Any:
     """Load a model in fp32 and make sure that each of its weights, and nothing else, came from its files.
 
     Args:
         model_class: a model class of Transformers, or an Auto class.
-        folder_or_name: the model's folder, or its name on the hub.
+        folder: the model's folder.
         ignored: regular expressions of names that the files may have and the model may not.
 
     Returns:
@@ -41,24 +41,23 @@ def load_weights(model_class: Any, folder_or_name: str | Path, ignored: Collecti
     Raises:
         WeightsError: weights that are missing, unexpected, of another shape, not numbers, quantised or damaged.
     """
-    folder = Path(folder_or_name)
-    if folder.is_absolute() and not folder.is_dir():
+    if not Path(folder).is_dir():
         raise WeightsError(f"there is no folder {folder}")
-    files = weight_files(folder) if folder.is_dir() else []
+    files = weight_files(Path(folder))
     verbosity = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()  # of what it would warn about, the checks below make errors
     headers: dict[str, Header] = {}
     try:
         headers = read_headers(files)
         model, info = model_class.from_pretrained(
-            str(folder_or_name), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            str(folder), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     except WeightsError:
         raise
     except Exception as error:  # a damaged file raises whatever its parser raises
         if ran_out_of_memory(error):
             raise
-        _check_shapes(model_class, folder_or_name, headers)
+        _check_shapes(model_class, folder, headers)
         raise WeightsError(_one_line(error)) from error
     finally:
         transformers.utils.logging.set_verbosity(verbosity)
@@ -144,10 +143,10 @@ def _check_headers(model: PreTrainedModel, headers: Mapping[str, Header]) -> Non
             raise WeightsError(f"{name} holds integers in the file: quantised weights? Accepted: fp32, fp16 or bf16")
 
 
-def _check_shapes(model_class: Any, folder_or_name: str | Path, headers: Mapping[str, Header]) -> None:
+def _check_shapes(model_class: Any, folder: str | Path, headers: Mapping[str, Header]) -> None:
     """Name the weight whose shape is not the model's, after loading has failed for some reason."""
     try:
-        config = transformers.AutoConfig.from_pretrained(str(folder_or_name), trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
         build = getattr(model_class, "from_config", model_class)
         with torch.device("meta"):
             model = build(config)

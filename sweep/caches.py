@@ -3,6 +3,7 @@
 import getpass
 import os
 import secrets
+import sys
 import tempfile
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def _set_up_hugging_face(cache: Path) -> list[str]:
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
     if is_writable(usual):
         return []
+    if "huggingface_hub" in sys.modules:  # has read its environment: our own command that imports it, or a notebook
+        return [f"{usual} can't be written to: nothing can be downloaded (set HF_HOME before starting)"]
     ours = cache / "huggingface"
     if os.access(usual, os.R_OK | os.X_OK):
         os.environ.setdefault("HF_DATASETS_CACHE", str(ours / "datasets"))

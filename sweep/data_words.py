@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from sweep.hub_names import shown
+
 
 class Sources(Protocol):
     """What `describe_sources` needs of a spec's data or of DataSources."""
@@ -61,4 +63,4 @@ SIDES = ("train", "validation", "test")
 
 
 def _names(sources: Sequence[str]) -> str:
-    return " and ".join(sources)
+    return " and ".join(map(shown, sources))

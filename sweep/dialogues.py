@@ -35,6 +35,11 @@ class DataSources:
     test_fraction: float = 0.05
     validation_fraction: float | None = None
 
+    @property
+    def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:
+        """The sources by what they are for, in the order in which they are read."""
+        return ("train", self.train), ("test", self.test), ("exclude", self.exclude)
+
 
 class SourceDigest(NamedTuple):
     """What one file, or one split of a hub dataset, holds.
@@ -217,12 +222,7 @@ def source_digests(data: DataSources) -> list[SourceDigest]:
         UserError: a source that doesn't exist or can't be read.
     """
     found: list[SourceDigest] = []
-    roles: tuple[tuple[Role, tuple[str, ...]], ...] = (
-        ("train", data.train),
-        ("test", data.test),
-        ("exclude", data.exclude),
-    )
-    for role, sources in roles:
+    for role, sources in data.by_role:
         for source in sources:
             files = source_files(source)
             if files is None:

@@ -65,7 +65,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
-    spec = pin(spec)
+    spec = pin(spec, say)
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)

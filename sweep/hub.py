@@ -5,7 +5,6 @@ commit is its identity: it stands in the spec that an experiment keeps, in each 
 --reproduce ask for nothing else.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_downl
 from huggingface_hub.errors import CachedRepoTreeNotFoundError
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, though not in its __all__
 
+from model.weight_files import ADAPTER_CONFIG_FILE, WEIGHT_NAMES, WeightsError, choose_weights
 from sweep.errors import UserError
 from sweep.hub_errors import Kind, explained
 from sweep.hub_names import HubName
@@ -27,20 +27,12 @@ CONFIG = ("config.json",)
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 """Configuration, tokenizer and lists of shards, at the top of a model's repository."""
 
-WEIGHTS = (
-    ("model.safetensors", "model.safetensors.index.json"),
-    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-)
-"""Weights as one file, or the list of their shards, in the order in which transformers looks for them."""
-
 CARD = ("README.md", "dataset_infos.json", ".huggingface.yaml")
 """What says which files of a data set make up which split."""
 
-DATA_FILES = tuple(
-    f"*{suffix}{packed}"
-    for suffix in (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".arrow")
-    for packed in ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
-)
+DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".arrow")
+DATA_FILES = tuple(f"*{suffix}{packed}" for suffix in DATA_SUFFIXES for packed in ("", ".gz", ".bz2", ".xz", ".zst"))
+"""What `datasets` reads."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +63,38 @@ class _NoBar(tqdm):  # type: ignore[misc]
         super().__init__(*arguments, **{**settings, "disable": True})
 
 
-def resolve(name: HubName, kind: Kind, key: str) -> str:
+class _Asked(HfApi):  # type: ignore[misc]
+    """The hub's client, which remembers whether the hub has answered: it falls back on its cache without a word."""
+
+    failure: Exception | None = None
+
+    def repo_info(self, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().repo_info(*arguments, **settings)
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def resolve(name: HubName, kind: Kind, key: str, say: Say | None = None) -> str:
     """The commit that a name stands for now; where the hub can't be reached, the one that the cache knows it by.
 
     Args:
         name: of the repository.
         kind: "model" (tokenizers and reward models too) or "dataset".
         key: the place in the spec that an error names.
+        say: told of a commit that only the cache knows.
 
     Raises:
         UserError: no such repository or revision, no access, or it can be had neither from the hub nor the cache.
     """
+    hub = _Asked()
     with explained(name, kind, key):
-        return HfApi().resolve_revision(name.name, repo_type=kind, revision=name.revision).resolved
+        commit: str = hub.resolve_revision(name.name, repo_type=kind, revision=name.revision).resolved
+    if hub.failure is not None and say is not None:
+        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the hub does not answer"
+        say(f"{name}: {why}; taken from the cache as it is there, at commit {commit[:7]}")
+    return commit
 
 
 def fetch_config(name: HubName, key: str) -> Snapshot:
@@ -117,15 +128,13 @@ def fetch_model(name: HubName, key: str, say: Say | None = None) -> Snapshot:
     """
 
     def weights(folder: Path, files: Collection[str]) -> list[str]:
-        for whole, index in WEIGHTS:
-            if whole in files:
-                return [whole]
-            if index in files:
-                content = json.loads((folder / index).read_text(encoding="utf-8"))
-                return [index, *sorted(set(content["weight_map"].values()))]
-        return [path for path in files if path == "adapter_config.json"]  # who loads it says what is wrong with it
+        try:
+            chosen = choose_weights(folder, files)
+        except WeightsError as error:
+            raise UserError(f"{key}: {name.shown!r}: {error}") from None
+        return chosen or [path for path in files if path == ADAPTER_CONFIG_FILE]  # who loads it says what is wrong
 
-    chosen = _More(weights, "weights; accepted: model.safetensors or pytorch_model.bin")
+    chosen = _More(weights, f"weights; accepted: {', '.join(WEIGHT_NAMES)}")
     return _fetch(name, "model", key, SMALL_FILES, chosen, say)
 
 
@@ -139,7 +148,7 @@ def fetch_dataset(name: HubName, key: str, say: Say | None = None) -> Snapshot:
     def data(folder: Path, files: Collection[str]) -> list[str]:
         return [path for path in files if any(Path(path).match(pattern) for pattern in DATA_FILES)]
 
-    chosen = _More(data, "data files; accepted: JSON, JSON lines, CSV or parquet")
+    chosen = _More(data, f"data files; accepted: {', '.join(DATA_SUFFIXES)}, also packed")
     return _fetch(name, "dataset", key, CARD, chosen, say)
 
 
@@ -174,8 +183,11 @@ def _fetch(
         wanted = more.choose(folder, sizes)
         if not wanted and listed is not None:
             raise UserError(f"{key}: {name.shown!r} has no {more.what}")
+        if listed is None and kind == "dataset" and say is not None:
+            say(f"{name.shown}: others have filled the cache; whether all its files are there, only the hub could tell")
         missing_bytes = sum(sizes[path] for path in wanted if path in sizes and not (folder / path).exists())
-        _check_space(name, key, missing_bytes)
+        if missing_bytes:
+            _check_space(name, key, missing_bytes)
         if say is not None and missing_bytes > 10**7:
             say(f"downloading {name.shown} from the hub: {missing_bytes / 1e6:,.0f} MB")
         if not wanted:  # nor is there a list that says so: others have filled the cache
@@ -184,7 +196,8 @@ def _fetch(
             with explained(name, kind, key):
                 hf_hub_download(name.name, path, repo_type=kind, revision=commit, tqdm_class=_Bar)
     elif not folder.is_dir() or (first == CONFIG and not (folder / CONFIG[0]).exists()):
-        raise UserError(f"{key}: {name.shown!r} has no {first[0]}, so it is no model in Hugging Face's format")
+        lacking = CONFIG[0] if first == CONFIG else "tokenizer files"
+        raise UserError(f"{key}: {name.shown!r} has no {lacking}, so it is none in Hugging Face's format")
     return Snapshot(name.name, commit, folder)
 
 

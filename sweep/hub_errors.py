@@ -6,7 +6,6 @@ from typing import Literal
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -71,11 +70,13 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
                 return "is no name on the hub; accepted: 'name' or 'owner/name'"
             case HfHubHTTPError() if cause.response.status_code == 401:
                 return f"can't be had: {hub} does not know your token; `hf auth login` sets another"
+            case HfHubHTTPError() if cause.response.status_code == 403:
+                return f"may not be read with your token: {hub} answers 403 Forbidden; ask for access at {page}"
             case OSError(errno=28):
                 return f"does not fit on the disk of {cache}; make room, or set HF_HOME to another"
             case OSError() if cause.filename:
                 return f"can't be kept in {cache} ({cause.strerror}); set HF_HOME to another folder"
-    unreachable = (RevisionResolutionError, LocalEntryNotFoundError, IncompleteSnapshotError, EntryNotFoundError)
+    unreachable = (RevisionResolutionError, LocalEntryNotFoundError, IncompleteSnapshotError)
     if any(isinstance(cause, unreachable) for cause in causes):
         return f"can't be had: {hub} does not answer ({first_line(causes[-1])}), and it is not in the cache {cache}"
     return f"could not be downloaded ({first_line(error)}); what has come is kept, so run the command again"

@@ -43,6 +43,12 @@ class HubName(NamedTuple):
         return str(self.at(commit[0][:7]) if commit else self)
 
 
+def shown(text: str) -> str:
+    """What a spec names, a model or a data set on the hub or a folder, as messages name it: see `HubName.shown`."""
+    on_hub = dataset_name(text) or model_name(text)
+    return on_hub.shown if on_hub else text
+
+
 def model_name(text: str) -> HubName | None:
     """The model, tokenizer or reward model that `text` names on the hub, or None if it can't be such a name."""
     match = _MODEL.fullmatch(text)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model.weight_files import WeightsError, weight_files
 from sweep.hashes import Provenance
 from sweep.hub import Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub_names import HubName
@@ -48,8 +49,9 @@ def on_this_node(inputs: SweepInputs) -> SweepInputs:
     judge = inputs.reward.model
     elsewhere: dict[str | None, str] = {}
     for folder, snapshot in inputs.snapshots.items():
-        if not snapshot.folder.is_dir():
-            fetch = fetch_model if folder in (inputs.base_model, judge) else fetch_tokenizer
+        has_weights = folder in (inputs.base_model, judge)
+        if not _is_whole(snapshot.folder, has_weights):
+            fetch = fetch_model if has_weights else fetch_tokenizer
             elsewhere[folder] = str(fetch(HubName(snapshot.name, snapshot.commit), snapshot.name).folder)
     if not elsewhere:
         return inputs
@@ -59,3 +61,13 @@ def on_this_node(inputs: SweepInputs) -> SweepInputs:
         tokenizer=elsewhere.get(inputs.tokenizer, inputs.tokenizer),
         reward=inputs.reward.model_copy(update={"model": elsewhere.get(judge, judge)}),
     )
+
+
+def _is_whole(folder: Path, has_weights: bool) -> bool:
+    """Whether a folder is there with all that is needed of it, and not what a download that broke off has left."""
+    if not has_weights:
+        return folder.is_dir()
+    try:
+        return bool(weight_files(folder))
+    except (WeightsError, OSError):
+        return False

@@ -110,7 +110,7 @@ def load_judge(folder: str | Path, device: torch.device, reading: Reading | None
     """A judge on the device that it is to judge on.
 
     Args:
-        folder: the reward model's folder, or its name on the hub.
+        folder: the reward model's folder.
         device: where to put it, when it is known how to read.
         reading: what `find_reading` found; None: it is found now.
     """
@@ -124,7 +124,7 @@ def check_judge(folder: str, prompts: Sequence[str], new_tokens: int, batch_size
     """Have a judge score pairs as it will be asked to, so that nothing is missing when a trial has trained for hours.
 
     Args:
-        folder: the reward model's folder, or its name on the hub.
+        folder: the reward model's folder.
         prompts: what the sweep asks.
         new_tokens: the most tokens of a response.
         batch_size: pairs that are judged together; one pair at a time needs no padding.
@@ -137,8 +137,7 @@ def check_judge(folder: str, prompts: Sequence[str], new_tokens: int, batch_size
         WeightsError: its weights are not those of its configuration.
         Exception: what a damaged file or an unknown architecture makes Transformers raise.
     """
-    if Path(folder).is_dir():
-        check_folder(Path(folder))
+    check_folder(Path(folder))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     architectures = config.architectures or []
     if architectures and not any("SequenceClassification" in name or "Reward" in name for name in architectures):

@@ -17,6 +17,7 @@ from sweep.base_shape import check_trials, planned_shape, read_shape
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.errors import UserError, first_line
 from sweep.hub import Snapshot
+from sweep.hub_names import shown
 from sweep.judge import Reading, check_judge
 from sweep.model_folders import ModelFolders
 from sweep.packing import judging_bytes
@@ -68,21 +69,22 @@ def find_models(spec: SweepSpec, candidates: Sequence[TrialConfig], cache_dir: P
     pretrained = spec.model.init == "pretrained"
     if pretrained:
         base_model = folders.model(spec.model.name, "model.name", assets.base_model if assets else None)
-        _check_folder(base_model, "model.name", check_folder)
+        _check_folder(base_model, f"model.name: {shown(spec.model.name)!r}", check_folder)
     tokenizer_folder = folders.tokenizer(spec.model)
-    _check_folder(tokenizer_folder, "model.tokenizer" if spec.model.tokenizer else "model.name", refuse_pointers_in)
-    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer_name = shown(spec.model.tokenizer or spec.model.name)
+    _check_folder(tokenizer_folder, f"tokenizer {tokenizer_name!r}", refuse_pointers_in)
+    tokenizer = load_tokenizer(tokenizer_folder, tokenizer_name)
     if not pretrained:
         base_model = _random_weights(spec.model, len(tokenizer), cache_dir, say)
-    config = read_shape(base_model, "model.name", spec.model.name)
-    _check_model(config, candidates, len(tokenizer), spec.model.name)
-    _check_weights(base_model, spec.model.name)
+    config = read_shape(base_model, "model.name", shown(spec.model.name))
+    _check_model(config, candidates, len(tokenizer), shown(spec.model.name))
+    _check_weights(base_model, shown(spec.model.name))
     if spec.reward.model is None:
         return FoundModels(base_model, tokenizer_folder, spec.reward, snapshots=folders.snapshots)
     judge = folders.model(spec.reward.model, "reward.model", assets.reward_model if assets else None)
     reward = spec.reward.model_copy(update={"model": judge})
     prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
-    reading, judge_bytes = _check_judge(judge, spec.reward.model, prompts, reward)
+    reading, judge_bytes = _check_judge(judge, shown(spec.reward.model), prompts, reward)
     say("checked the base model and the reward model")
     encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
     judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
@@ -113,14 +115,17 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
     folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not folder.is_dir():
-        say(f"drawing random weights for {model.name} (seed {model.seed})")
+        say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
         partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
-        GPT2LMHeadModel(config).save_pretrained(partial)
         try:
+            GPT2LMHeadModel(config).save_pretrained(partial)
             partial.rename(folder)
-        except OSError:  # another process was first, with the same weights
-            shutil.rmtree(partial)
+        except OSError as error:
+            if not folder.is_dir():  # else another process was first, with the same weights
+                raise UserError(f"{folder.parent}: random weights can't be kept ({first_line(error)})") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return str(folder)
 
 
@@ -130,12 +135,12 @@ def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], to
     check_trials(config, candidates, name)
 
 
-def _check_folder(folder: str, key: str, check: Callable[[Path], object]) -> None:
+def _check_folder(folder: str, what: str, check: Callable[[Path], object]) -> None:
     """Refuse a folder that holds no whole model or tokenizer, before anything in it is opened."""
     try:
         check(Path(folder))
     except WeightsError as error:
-        raise UserError(f"{key}: {folder!r}: {error}") from None
+        raise UserError(f"{what}: {error}") from None
 
 
 def _check_weights(folder: str, name: str) -> None:

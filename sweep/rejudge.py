@@ -84,7 +84,7 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
     with claimed(experiment_dir, "DIR"):
         settle(experiment_dir)
         quiet_libraries()
-        spec = pin(_changed(experiment_dir, judge, prompts))
+        spec = pin(_changed(experiment_dir, judge, prompts), say)
         trials = kept_trials(experiment_dir)
         if not trials:
             raise UserError(f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge")

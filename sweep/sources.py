@@ -13,7 +13,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +80,18 @@ def hub_dataset(source: str, role: Role) -> HubName:
     name = dataset_name(source)
     assert name is not None, "source_files has checked the source"
     return name if name.split else name._replace(split=_DEFAULT_SPLIT[role])
+
+
+def bring_hub_data(source: str, role: Role, say: Callable[[str], None]) -> None:
+    """Bring a hub dataset into the hub's cache and tell what is downloaded; a source of files needs nothing.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    if source_files(source) is None:
+        from sweep.hub import fetch_dataset
+
+        fetch_dataset(hub_dataset(source, role), f"data.{role}", say)
 
 
 def hub_tables(source: str, role: Role) -> list[tuple[str, Any]]:

@@ -26,6 +26,7 @@ import numpy as np
 from sweep.data_words import describe_dialogues, describe_sources
 from sweep.dialogues import DataSources, Dialogues, SourceDigest, fingerprint, load_sft, overlap, source_digests
 from sweep.errors import UserError, first_line
+from sweep.sources import bring_hub_data
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -96,6 +97,9 @@ def prepare_tokens(
     if tokens is None:
         started = time.perf_counter()
         say(f"reading the SFT set: {describe_sources(data)}")
+        for role, names in data.by_role:
+            for name in names:
+                bring_hub_data(name, role, say)
         dialogues = load_sft(data)
         held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
         say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
@@ -121,12 +125,13 @@ def prepare_tokens(
     return replace(tokens, sources=tuple(sources))
 
 
-def load_tokenizer(folder: Path | str) -> "PreTrainedTokenizerBase":
+def load_tokenizer(folder: Path | str, name: str | None = None) -> "PreTrainedTokenizerBase":
     """Load any Hugging Face tokenizer that has an end-of-text token.
 
     Args:
         folder: a folder with tokenizer files. Without tokenizer_config.json, tokenizer.json is loaded as it stands, or
             vocab.json and merges.txt as GPT-2's.
+        name: what the user calls it, for messages; None: by its folder.
 
     Returns:
         The tokenizer; its `eos_token_id` is not None. Where its files name no end-of-text token, "<|endoftext|>" is
@@ -139,7 +144,7 @@ def load_tokenizer(folder: Path | str) -> "PreTrainedTokenizerBase":
 
     tokenizer: PreTrainedTokenizerBase
     try:
-        files = {path.name: str(path) for path in _checked_files(folder)}
+        files = {path.name: str(path) for path in _checked_files(folder, name)}
         if "tokenizer_config.json" not in files and "tokenizer.json" in files:
             tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=files["tokenizer.json"])
         elif "tokenizer_config.json" not in files and files.keys() >= {"vocab.json", "merges.txt"}:
@@ -150,13 +155,14 @@ def load_tokenizer(folder: Path | str) -> "PreTrainedTokenizerBase":
         raise
     except Exception as error:  # a broken file raises whatever its parser raises
         raise UserError(
-            f"tokenizer {str(folder)!r} can't be loaded: {first_line(error)} (its files are damaged or incomplete)"
+            f"tokenizer {name or str(folder)!r} can't be loaded: {first_line(error)} "
+            "(its files are damaged or incomplete)"
         ) from error
     if tokenizer.eos_token_id is None and END_OF_TEXT in tokenizer.get_vocab():
         tokenizer.eos_token = END_OF_TEXT
     if tokenizer.eos_token_id is None:
         raise UserError(
-            f"tokenizer {str(folder)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
+            f"tokenizer {name or str(folder)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
         )
     return tokenizer
 
@@ -166,13 +172,16 @@ def _counts(tokens: TokenSet) -> str:
     return f"{tokens.train_tokens:,} train{held_out} and {tokens.test_tokens:,} test tokens"
 
 
-def _checked_files(folder: Path | str) -> list[Path]:
+def _checked_files(folder: Path | str, name: str | None = None) -> list[Path]:
     """The files of a tokenizer's folder, of which there is one at least."""
     if not Path(folder).is_dir():
-        raise UserError(f"tokenizer {str(folder)!r}: no such folder")
+        raise UserError(f"tokenizer {name or str(folder)!r}: no such folder")
     found = tokenizer_files(Path(folder))
     if not found:
-        raise UserError(f"{folder}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, are needed")
+        raise UserError(
+            f"tokenizer {name or str(folder)!r}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, "
+            "are needed"
+        )
     return found
 
 

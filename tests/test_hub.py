@@ -1,8 +1,10 @@
 """What is named on the hub: brought as a folder of one commit, read as what it is, and refused in one line."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -14,8 +16,9 @@ from transformers import AutoTokenizer
 from model.gpt2_lora import load_base
 from sweep.dialogues import DataSources, load_sft, source_digests
 from sweep.errors import UserError
-from sweep.hub import fetch_config, fetch_dataset, fetch_model, fetch_tokenizer, resolve
+from sweep.hub import Snapshot, fetch_config, fetch_dataset, fetch_model, fetch_tokenizer, resolve
 from sweep.hub_names import HubName, dataset_name, model_name
+from sweep.inputs import SweepInputs, on_this_node
 from sweep.load_spec import parse_spec
 from sweep.pin import pin
 from sweep.quiet import quiet_libraries
@@ -102,6 +105,36 @@ def test_shards_come_whole(hub: StandInHub, study: list[Repository]) -> None:
         assert torch.equal(tensor, again.state_dict()[name])
 
 
+def test_shards_that_are_not_there_and_a_damaged_list_of_them_are_one_line(hub: StandInHub) -> None:
+    config = hub.repository(GPT2_MEDIUM).files["config.json"]
+    index = json.dumps({"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}).encode()
+    for name, content, expected in [
+        ("a/half", index, "1 of 2 shards that model.safetensors.index.json names are missing (first: model-2-of-2"),
+        ("a/torn", b'{"weight', "model.safetensors.index.json is damaged; it names no shards"),
+    ]:
+        files = {"config.json": config, "model-1-of-2.safetensors": b"x", "model.safetensors.index.json": content}
+        hub.repositories["model", name] = Repository(name, "model", files)
+        with pytest.raises(UserError, match=re.escape(f"model.name: {name!r}: {expected}")):
+            fetch_model(HubName(name), "model.name")
+
+
+def test_a_node_without_the_drivers_cache_brings_the_same_commits(
+    hub: StandInHub, inputs: SweepInputs, tmp_path: Path
+) -> None:
+    snapshot = fetch_model(HubName(GPT2_MEDIUM), "model.name")
+    here = str(snapshot.folder)
+    of_the_hub = replace(inputs, base_model=here, tokenizer=here, snapshots={here: snapshot})
+    assert on_this_node(of_the_hub) == of_the_hub
+    (snapshot.folder / "model.safetensors").unlink()  # as where a download broke off
+    hub.repository(GPT2_MEDIUM).commit({"README.md": b"Another main"})
+    assert on_this_node(of_the_hub) == of_the_hub
+    assert load_base(here).config.n_layer == 2
+    elsewhere = "/on/the/driver/alone"
+    there = Snapshot(snapshot.name, snapshot.commit, Path(elsewhere))
+    moved = replace(inputs, base_model=elsewhere, tokenizer=elsewhere, snapshots={elsewhere: there})
+    assert (on_this_node(moved).base_model, on_this_node(moved).tokenizer) == (here, here)
+
+
 def test_data_are_read_by_split_and_subtracted_as_the_study_did(hub: StandInHub) -> None:
     whole = load_sft(DataSources((HH_RLHF,), (HH_RLHF,), (RM_STATIC,)))
     assert (len(whole.train), len(whole.test), whole.excluded) == (72, 36, 12)
@@ -146,19 +179,21 @@ def test_a_spec_is_pinned_to_commits_and_asks_for_nothing_else_afterwards(
         "data": {"train": HH_RLHF, "test": f"{HH_RLHF}:test", "exclude": RM_STATIC},
         "reward": {"model": REWARD}, "space": {"method": "full", "optimizer": "adamw", "lr": 1e-4},
     })  # fmt: skip
-    pinned = pin(spec)
+    said: list[str] = []
+    pinned = pin(spec, said.append)
+    assert said == []
     commit = hub.repository(GPT2_MEDIUM).main
     assert pinned.model.name == f"{GPT2_MEDIUM}@{commit}"
     assert pinned.data.test == (f"{HH_RLHF}@{hub.repository(HH_RLHF, 'dataset').main}:test",)
     assert pinned.reward.model == f"{REWARD}@{hub.repository(REWARD).main}"
     assert parse_spec(pinned.model_dump(mode="json")) == pinned
-    random = pin(spec.model_copy(update={"model": spec.model.model_copy(update={"init": "random"})}))
+    random = pin(spec.model_copy(update={"model": spec.model.model_copy(update={"init": "random"})}), said.append)
     assert random.model.tokenizer == f"{GPT2_MEDIUM}@{commit}"
 
     for repository in hub.repositories.values():
         repository.commit({"README.md": b"everything is gone from main"})
     hub.requests.clear()
-    assert pin(pinned) == pinned
+    assert pin(pinned, said.append) == pinned
     assert hub.requests == []
     fetch_model(HubName(GPT2_MEDIUM, commit), "model.name")
     go_offline(monkeypatch)
@@ -169,9 +204,12 @@ def test_what_is_in_the_cache_is_found_offline_and_where_the_hub_does_not_answer
     hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     online = fetch_model(HubName(GPT2_MEDIUM), "model.name"), fetch_dataset(HubName(HH_RLHF), "data.train")
-    hub.faults.append(Faults("", status=503))
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     unreachable = fetch_model(HubName(GPT2_MEDIUM), "model.name"), fetch_dataset(HubName(HH_RLHF), "data.train")
+    said: list[str] = []
+    assert resolve(HubName(GPT2_MEDIUM), "model", "model.name", said.append) == online[0].commit
+    told = f"taken from the cache as it is there, at commit {online[0].commit[:7]}"
+    assert said == [f"gpt2-medium: the hub does not answer; {told}"]
     go_offline(monkeypatch)
     hub.requests.clear()
     offline = fetch_model(HubName(GPT2_MEDIUM), "model.name"), fetch_dataset(HubName(HH_RLHF), "data.train")
@@ -225,9 +263,9 @@ def test_failures_are_one_line_that_says_what_to_do(hub: StandInHub, monkeypatch
     hub.repositories["model", "a/flax"] = Repository(
         "a/flax", "model", {"config.json": b"{}", "flax_model.msgpack": b""}
     )
-    assert message("a/flax").endswith("has no weights; accepted: model.safetensors or pytorch_model.bin")
+    assert "'a/flax' has no weights; accepted: model.safetensors, " in message("a/flax")
     hub.repositories["model", "a/empty"] = Repository("a/empty", "model", {"README.md": b"Soon."})
-    with pytest.raises(UserError, match=r"'a/empty' has no config\.json, so it is no model"):
+    with pytest.raises(UserError, match=r"'a/empty' has no config\.json, so it is none in"):
         fetch_config(HubName("a/empty"), "model.name")
     go_offline(monkeypatch)
     assert message("gpt2-large").startswith("model.name: 'gpt2-large' is not (whole) in the cache ")
@@ -240,7 +278,11 @@ def test_a_download_that_breaks_off_once_goes_on_and_one_that_never_comes_throug
     hub.faults.append(Faults("model.safetensors", break_after_bytes=5000, times=1))
     assert load_base(fetch_model(HubName(GPT2_MEDIUM), "model.name").folder)
     hub.faults.append(Faults("pytorch_model.bin", status=403))
-    with pytest.raises(UserError, match=r"reward.model: '.*-v2' could not be downloaded \(.*403.*\); what has come is"):
+    with pytest.raises(UserError, match=r"'.*-v2' may not be read with your token: .* 403 Forbidden; ask"):
+        fetch_model(HubName(REWARD), "reward.model")
+    hub.faults.clear()
+    hub.faults.append(Faults("pytorch_model.bin", status=410))
+    with pytest.raises(UserError, match=r"reward.model: '.*-v2' could not be downloaded \(.*410.*\); what has come is"):
         fetch_model(HubName(REWARD), "reward.model")
     hub.faults.clear()
     assert fetch_model(HubName(REWARD), "reward.model").folder.is_dir()
@@ -278,6 +320,6 @@ def test_a_large_download_is_announced(hub: StandInHub) -> None:
 
 def test_a_card_is_no_data_and_json_of_a_model_is_read(hub: StandInHub) -> None:
     hub.repositories["dataset", "a/card"] = Repository("a/card", "dataset", {"README.md": b"Soon."})
-    with pytest.raises(UserError, match=r"data\.train: 'a/card' has no data files; accepted: JSON"):
+    with pytest.raises(UserError, match=r"data\.train: 'a/card' has no data files; accepted: \.jsonl"):
         fetch_dataset(HubName("a/card"), "data.train")
     assert json.loads((fetch_config(HubName(GPT2_MEDIUM), "model.name").folder / "config.json").read_text())

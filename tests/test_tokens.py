@@ -343,7 +343,7 @@ def test_a_folder_that_is_no_tokenizer_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "broken" / "tokenizer.json").write_text("{")
     expected = {
         tmp_path
-        / "weights": r"weights: no tokenizer files; tokenizer\.json, or vocab\.json and merges\.txt, are needed",
+        / "weights": r"weights': no tokenizer files; tokenizer\.json, or vocab\.json and merges\.txt, are needed",
         tmp_path / "broken": r"broken' can't be loaded: .* \(its files are damaged or incomplete\)",
         tmp_path / "missing": "missing': no such folder",
     }
