@@ -54,7 +54,7 @@ class Size:
 STEPS = {"trial.steps": 3, "trial.test_every": 3}
 REAL = Size(
     shape={},
-    part={**STEPS, "trial.test_windows": 8, "reward.max_prompts": 32},
+    part={**STEPS, "trial.test_windows": 4, "reward.max_prompts": 16},
     reward_model=REWARD_MODEL,
     vocabulary=50_257,
     dialogues=3000,
