@@ -122,8 +122,8 @@ def _time_table(figures: Figures) -> Table:
         }
     )
     about = (
-        "Of the same trials. `s per step` is the mean of the steps, the first and what measures memory included; `s per "
-        "window` evaluation without gradients, `s per response` an answer of the trained model and its judging, "
+        "Of the same trials. `s per step` is the mean of the steps, the first and what measures memory included; "
+        "`s per window` evaluation without gradients, `s per response` an answer of the trained model and its judging, "
         "`s per pair` judging alone, in one batch, with the reward model's loading. Needed operations as in the table "
         "below."
     )

@@ -164,7 +164,7 @@ def _safetensors_headers(path: Path) -> Iterator[tuple[str, Header]]:
     with safe_open(path, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118  # a safe_open is no mapping
             tensor = file.get_slice(name)
-            yield name, Header(tuple(tensor.get_shape()), tensor.get_dtype().startswith(("F", "BF")))
+            yield name, Header(tuple(tensor.get_shape()), tensor.get_dtype() in ("F64", "F32", "F16", "BF16"))
 
 
 def _names(folder: Path) -> tuple[str, ...]:
@@ -180,9 +180,13 @@ def _names(folder: Path) -> tuple[str, ...]:
 def _shards(index: Path) -> list[str]:
     refuse_pointers([index])
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        content = json.loads(index.read_text(encoding="utf-8"))
+        names = sorted(set(content["weight_map"].values()))
     except (ValueError, LookupError, TypeError, AttributeError):
         raise WeightsError(f"{index.name} is damaged; it names no shards") from None
+    if "metadata" not in content:
+        raise WeightsError(f'{index.name} has no "metadata", without which it is not read; add "metadata": {{}} to it')
+    return names
 
 
 def _instead(folder: Path) -> str:

@@ -110,7 +110,7 @@ def _hint(missing: list[str], unexpected: list[str]) -> str:
     """What to do about names that do not fit, where it can be told from them."""
     if any(part in name for name in unexpected for part in (".lora_", ".base_layer.", ".modules_to_save.")):
         return f"they are those of an adapter that is not merged; {MERGING}"
-    wanted = set(missing)
+    wanted = {*missing, *(name.partition(".")[2] for name in missing)}  # files may leave out the model's own prefix
     for prefix in dict.fromkeys(_prefixes(missing, unexpected)):
         stripped = {name.replace(prefix, "") for name in unexpected}
         if wanted & stripped:

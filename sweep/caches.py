@@ -52,17 +52,16 @@ def _set_up_hugging_face(cache: Path) -> list[str]:
 
     One that can only be read is still worth reading; data sets alone must be written to be read.
     """
-    if os.environ.get("HF_HOME"):
+    chosen = os.environ.get("HF_HOME")
+    usual = Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface")
+    if is_writable(usual.expanduser()):
         return []
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    if is_writable(usual):
-        return []
-    if "huggingface_hub" in sys.modules:  # has read its environment: our own command that imports it, or a notebook
-        return [f"{usual} can't be written to: nothing can be downloaded (set HF_HOME before starting)"]
     ours = cache / "huggingface"
-    if os.access(usual, os.R_OK | os.X_OK):
+    if chosen or os.access(usual, os.R_OK | os.X_OK):
         os.environ.setdefault("HF_DATASETS_CACHE", str(ours / "datasets"))
         return [f"{usual} can only be read: nothing can be downloaded into it (HF_HOME chooses another cache)"]
+    if "huggingface_hub" in sys.modules:  # it has read its environment: our own command that imports it, or a notebook
+        return [f"{usual} can't be written to: nothing can be downloaded (set HF_HOME before starting)"]
     os.environ["HF_HOME"] = str(ours)
     return [f"Hugging Face's cache is {ours} (HF_HOME chooses another)"]
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -100,6 +100,20 @@ class Overlap:
     train_duplicates: int
     test_duplicates: int
     validation_duplicates: int
+
+
+def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
+    """Bring what the hub has of the SFT set into the hub's cache, and tell what is downloaded.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    from sweep.hub import fetch_dataset
+
+    for role, sources in data.by_role:
+        for source in sources:
+            if source_files(source) is None:
+                fetch_dataset(hub_dataset(source, role), f"data.{role}", say)
 
 
 def load_sft(data: DataSources) -> Dialogues:

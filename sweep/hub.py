@@ -8,11 +8,12 @@ commit is its identity: it stands in the spec that an experiment keeps, in each 
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
-from huggingface_hub.errors import CachedRepoTreeNotFoundError
+from huggingface_hub.errors import CachedRepoTreeNotFoundError, HfHubHTTPError, RevisionResolutionError
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, though not in its __all__
 
 from model.weight_files import ADAPTER_CONFIG_FILE, WEIGHT_NAMES, WeightsError, choose_weights
@@ -89,10 +90,19 @@ def resolve(name: HubName, kind: Kind, key: str, say: Say | None = None) -> str:
         UserError: no such repository or revision, no access, or it can be had neither from the hub nor the cache.
     """
     hub = _Asked()
+    ask = partial(hub.resolve_revision, name.name, repo_type=kind, revision=name.revision)
     with explained(name, kind, key):
-        commit: str = hub.resolve_revision(name.name, repo_type=kind, revision=name.revision).resolved
+        try:
+            commit = str(ask().resolved)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 429:  # too many requests, for which the client has no fallback
+                raise
+            try:
+                commit = str(ask(local_files_only=True).resolved)
+            except RevisionResolutionError:
+                raise error from None
     if hub.failure is not None and say is not None:
-        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the hub does not answer"
+        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the hub can't be asked"
         say(f"{name}: {why}; taken from the cache as it is there, at commit {commit[:7]}")
     return commit
 

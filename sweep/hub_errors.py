@@ -1,8 +1,9 @@
 """What goes wrong with the hub, in one line that says what can be done about it."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -55,13 +56,15 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
         return f"is not (whole) in the cache {cache}, and HF_HUB_OFFLINE forbids downloading it"
     for cause in causes:
         match cause:
+            case GatedRepoError() if cause.response.status_code == 403:
+                return f"is gated, and you are not among those who may read it: ask for access at {page}"
             case GatedRepoError():
                 return f"is gated: ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
             case RevisionNotFoundError():
                 return f"has no revision {name.revision!r}; accepted: a branch, tag or commit of {page}"
             case RemoteEntryNotFoundError():
                 break  # a file that its own list names: the hub's fault, and no answer to whether the name is right
-            case HfHubHTTPError() if isinstance(cause, RepositoryNotFoundError) or cause.response.status_code == 404:
+            case HfHubHTTPError() if isinstance(cause, RepositoryNotFoundError) or _is_no_repository(cause):
                 return (
                     f"is no {what} on {hub} that you may see; check the name, or if it is private or gated "
                     "log in with `hf auth login` or set HF_TOKEN"
@@ -69,7 +72,10 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
             case HFValidationError():
                 return "is no name on the hub; accepted: 'name' or 'owner/name'"
             case HfHubHTTPError() if cause.response.status_code == 401:
-                return f"can't be had: {hub} does not know your token; `hf auth login` sets another"
+                mend = "correct or unset HF_TOKEN" if os.environ.get("HF_TOKEN") else "`hf auth login` sets another"
+                return f"can't be had: {hub} does not know your token; {mend}"
+            case HfHubHTTPError() if cause.response.status_code == 429:
+                return f"can't be had now: {hub} takes no more requests (429); wait, or log in, which raises the limit"
             case HfHubHTTPError() if cause.response.status_code == 403:
                 return f"may not be read with your token: {hub} answers 403 Forbidden; ask for access at {page}"
             case OSError(errno=28):
@@ -79,7 +85,18 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
     unreachable = (RevisionResolutionError, LocalEntryNotFoundError, IncompleteSnapshotError)
     if any(isinstance(cause, unreachable) for cause in causes):
         return f"can't be had: {hub} does not answer ({first_line(causes[-1])}), and it is not in the cache {cache}"
-    return f"could not be downloaded ({first_line(error)}); what has come is kept, so run the command again"
+    told = f"{hub} answers {answered.status_code}" if (answered := _answer(causes)) else first_line(error)
+    return f"could not be downloaded ({told}); what has come is kept, so run the command again"
+
+
+def _answer(causes: Sequence[BaseException]) -> Any:
+    """The hub's answer, if it was one that failed. What its client says of it begins with an id of the request."""
+    return next((cause.response for cause in causes if isinstance(cause, HfHubHTTPError)), None)
+
+
+def _is_no_repository(error: HfHubHTTPError) -> bool:
+    """Whether a 404 without a reason is about a repository, and not about a file in storage elsewhere."""
+    return error.response.status_code == 404 and "/api/" in str(error.response.url)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

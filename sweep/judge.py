@@ -177,6 +177,8 @@ def find_reading(judge: Judge, needed_tokens: int, batched: bool) -> Reading:
     alone_long = [alone[0], *_read(judge, Reading(longest, own), many[1:], 1)]
     if not any(map(math.isfinite, [*alone, *alone_long])):
         raise JudgeError(f"it scores every pair {alone[0]}")
+    if len(set(alone_long + alone)) == 1:
+        raise JudgeError(f"it scores every pair {alone[0]:.4g}, whatever is answered: is its head all zeros?")
     if not batched:
         return Reading(longest, own)
     together: list[float] = []

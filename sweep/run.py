@@ -99,7 +99,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
     cache_dir = set_up(console, set_ray_environment(arguments.address))
     from sweep.execute import Where, execute
 
-    console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"))
+    console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
     where = Where(experiment_dir, cache_dir, arguments.address, arguments.dashboard)
     go_on = shlex.join([*COMMAND, "--resume", str(experiment_dir)])
     try:

@@ -13,16 +13,18 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep.errors import UserError, first_line
-from sweep.hub_names import HubName, dataset_name
+from sweep.errors import UserError
+from sweep.hub_data import Record, hub_records, hub_tables
+from sweep.hub_names import HubName, dataset_name, shown
 from sweep.places import expand, looked_from
 from sweep.records import Text, dialogue_text
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+GZIP = b"\x1f\x8b"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _OTHER_SUFFIX = re.compile(
     r"\.(csv|tsv|txt|md|xlsx?|arrow|feather|pkl|pickle|npy|npz|pt|ya?ml|xml|html?|ndjson|zip|tar|gz|bz2|xz|zst)$",
@@ -30,11 +32,9 @@ _OTHER_SUFFIX = re.compile(
 )
 
 Role = Literal["train", "test", "exclude"]
-_DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
+DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
+"""Of a dataset on the hub that is named without one."""
 LOCAL_FILES = f"local files ({', '.join(SUFFIXES)})"
-
-Record = tuple[str, object]
-"""Where a record stands, as a message names it ("FILE, line 3"), and the record."""
 
 
 def suffix_of(source: str) -> str:
@@ -79,42 +79,15 @@ def hub_dataset(source: str, role: Role) -> HubName:
     """The hub dataset that a source names, with the split that is read of it (None: every split)."""
     name = dataset_name(source)
     assert name is not None, "source_files has checked the source"
-    return name if name.split else name._replace(split=_DEFAULT_SPLIT[role])
-
-
-def bring_hub_data(source: str, role: Role, say: Callable[[str], None]) -> None:
-    """Bring a hub dataset into the hub's cache and tell what is downloaded; a source of files needs nothing.
-
-    Raises:
-        UserError: it can't be had.
-    """
-    if source_files(source) is None:
-        from sweep.hub import fetch_dataset
-
-        fetch_dataset(hub_dataset(source, role), f"data.{role}", say)
-
-
-def hub_tables(source: str, role: Role) -> list[tuple[str, Any]]:
-    """The splits of a hub dataset that a source names: (split, datasets.Dataset)."""
-    import datasets
-
-    from sweep.hub import fetch_dataset
-
-    name, key = hub_dataset(source, role), f"data.{role}"
-    folder = fetch_dataset(name, key).folder
-    try:
-        loaded = datasets.load_dataset(str(folder), split=name.split)
-    except Exception as error:  # each of its readers raises what it likes
-        raise UserError(f"{key}: {source!r} can't be read as a data set: {first_line(error)}") from error
-    return [(name.split, loaded)] if name.split else sorted(loaded.items())
+    return name if name.split else name._replace(split=DEFAULT_SPLIT[role])
 
 
 def texts(source: str, role: Role, field: str) -> Iterator[Text]:
     """The dialogues of one source; see `records.dialogue_text` for what a record may hold."""
     files = source_files(source)
     if files is None:
-        hub = hub_tables(source, role)
-        tables = [(f"{source}, split {split}", _hub_records(table, field)) for split, table in hub]
+        hub = hub_tables(hub_dataset(source, role), f"data.{role}")
+        tables = [(f"{shown(source)}, split {split}", hub_records(table, field)) for split, table in hub]
     else:
         tables = [(str(path), _file_records(path, field)) for path in files]
     for name, records in tables:
@@ -138,6 +111,8 @@ def _file_records(path: Path, field: str) -> Iterator[Record]:
             beginning = start.read(len(LFS_POINTER))
         if not beginning:
             return
+        if beginning[:2] == GZIP and not suffix.endswith(".gz"):
+            raise UserError(f"{path}: is compressed by gzip; give it a name that ends in {suffix}.gz")
         if beginning == LFS_POINTER:
             raise UserError(f"{path}: is a Git LFS pointer, not the data; fetch the data with: git lfs pull")
         if suffix == ".parquet":
@@ -220,10 +195,3 @@ def _parquet_records(path: Path, field: str) -> Iterator[Record]:
         raise UserError(f"{path}: text after row {number} is not UTF-8; convert it to UTF-8") from error
     except pyarrow.ArrowException as error:
         raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
-
-
-def _hub_records(table: Any, field: str) -> Iterator[Record]:
-    names = table.column_names
-    if field in names:
-        table = table.select_columns([name for name in dict.fromkeys(("prompt", field)) if name in names])
-    yield from ((f"row {number}", record) for number, record in enumerate(table, 1))

@@ -24,9 +24,17 @@ from uuid import uuid4
 import numpy as np
 
 from sweep.data_words import describe_dialogues, describe_sources
-from sweep.dialogues import DataSources, Dialogues, SourceDigest, fingerprint, load_sft, overlap, source_digests
+from sweep.dialogues import (
+    DataSources,
+    Dialogues,
+    SourceDigest,
+    bring_hub_data,
+    fingerprint,
+    load_sft,
+    overlap,
+    source_digests,
+)
 from sweep.errors import UserError, first_line
-from sweep.sources import bring_hub_data
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -97,9 +105,7 @@ def prepare_tokens(
     if tokens is None:
         started = time.perf_counter()
         say(f"reading the SFT set: {describe_sources(data)}")
-        for role, names in data.by_role:
-            for name in names:
-                bring_hub_data(name, role, say)
+        bring_hub_data(data, say)
         dialogues = load_sft(data)
         held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
         say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")

@@ -4,6 +4,7 @@ import getpass
 import os
 import pwd
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, "")  # so that what is set in a test is taken back after it
         monkeypatch.delenv(name)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as at the start of a command, which has not imported it
+    monkeypatch.delitem(sys.modules, "huggingface_hub")
     return tmp_path / f"sft-sweep-{os.getuid()}"
 
 
@@ -62,6 +65,24 @@ def test_a_home_that_cant_be_written_to_is_still_home(ours: Path, monkeypatch: p
     assert len(token.read_text(encoding="utf-8")) == 64
     assert set_up_caches()[0] == cache
     assert sorted(path.name for path in cache.iterdir()) == ["ray_auth_token"]
+
+
+def test_where_the_hubs_client_has_read_its_environment_nothing_is_promised(
+    ours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", object())
+    _, remarks = set_up_caches()
+    assert "HF_HOME" not in os.environ
+    assert remarks[-1].endswith("can't be written to: nothing can be downloaded (set HF_HOME before starting)")
+
+
+def test_a_cache_of_the_users_choice_that_can_only_be_read_is_read(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", "/proc/self")
+    cache, remarks = set_up_caches()
+    assert os.environ["HF_HOME"] == "/proc/self"
+    assert os.environ["HF_DATASETS_CACHE"] == str(cache / "huggingface" / "datasets")
+    assert remarks[-1].startswith("/proc/self can only be read: nothing can be downloaded into it")
 
 
 def test_a_hugging_face_cache_that_can_only_be_read_is_read(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,9 @@ def test_shards_come_whole(hub: StandInHub, study: list[Repository]) -> None:
 
 def test_shards_that_are_not_there_and_a_damaged_list_of_them_are_one_line(hub: StandInHub) -> None:
     config = hub.repository(GPT2_MEDIUM).files["config.json"]
-    index = json.dumps({"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}).encode()
+    index = json.dumps(
+        {"metadata": {}, "weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}
+    ).encode()
     for name, content, expected in [
         ("a/half", index, "1 of 2 shards that model.safetensors.index.json names are missing (first: model-2-of-2"),
         ("a/torn", b'{"weight', "model.safetensors.index.json is damaged; it names no shards"),
@@ -209,7 +211,7 @@ def test_what_is_in_the_cache_is_found_offline_and_where_the_hub_does_not_answer
     said: list[str] = []
     assert resolve(HubName(GPT2_MEDIUM), "model", "model.name", said.append) == online[0].commit
     told = f"taken from the cache as it is there, at commit {online[0].commit[:7]}"
-    assert said == [f"gpt2-medium: the hub does not answer; {told}"]
+    assert said == [f"gpt2-medium: the hub can't be asked; {told}"]
     go_offline(monkeypatch)
     hub.requests.clear()
     offline = fetch_model(HubName(GPT2_MEDIUM), "model.name"), fetch_dataset(HubName(HH_RLHF), "data.train")
@@ -257,7 +259,7 @@ def test_failures_are_one_line_that_says_what_to_do(hub: StandInHub, monkeypatch
         f"model.name: 'gpt2-tiny' is no model on the hub ({hub.endpoint}) that you may see; check the name"
     )
     monkeypatch.setenv("HF_TOKEN", "hf_madeUp")
-    assert "does not know your token; `hf auth login` sets another" in message(GPT2_MEDIUM)
+    assert "does not know your token; correct or unset HF_TOKEN" in message(GPT2_MEDIUM)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert fetch_model(HubName(GPT2_MEDIUM), "model.name").folder.is_dir()
     hub.repositories["model", "a/flax"] = Repository(
@@ -287,6 +289,40 @@ def test_a_download_that_breaks_off_once_goes_on_and_one_that_never_comes_throug
     hub.faults.clear()
     assert fetch_model(HubName(REWARD), "reward.model").folder.is_dir()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_hub_that_takes_no_more_requests_is_told_and_does_without_where_the_cache_can_serve(hub: StandInHub) -> None:
+    hub.faults.append(Faults("/api/models/gpt2-medium", status=429))
+    with pytest.raises(
+        UserError, match=r"can't be had now: the hub .* takes no more requests \(429\); wait, or log in"
+    ):
+        fetch_model(HubName(GPT2_MEDIUM), "model.name")
+    hub.faults.clear()
+    found = fetch_model(HubName(GPT2_MEDIUM), "model.name")
+    hub.faults.append(Faults("/api/models/gpt2-medium", status=429))
+    assert fetch_model(HubName(GPT2_MEDIUM), "model.name") == found
+
+
+def test_data_that_cant_be_read_name_the_file_and_the_reason(hub: StandInHub) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
+    card = b"---\nconfigs:\n- config_name: main\n  data_files: a.jsonl\n- config_name: other\n  data_files: b.jsonl\n"
+    for name, files, expected in [
+        ("a/pointer", {"train.jsonl": pointer}, "lacks data: train.jsonl is a pointer of Git LFS"),
+        (
+            "a/configs",
+            {"README.md": card + b"---", "a.jsonl": b'{"chosen": "x"}'},
+            r"Config name is missing.*main.*other",
+        ),
+        (
+            "a/torn",
+            {"train.jsonl": b'{"chosen": "x"}\n{"chos'},
+            r"as a data set: .*JSON parse error: Missing",
+        ),
+    ]:
+        hub.repositories["dataset", name] = Repository(name, "dataset", files)
+        with pytest.raises(UserError, match=expected) as raised:
+            load_sft(DataSources((name,)))
+        assert "\n" not in str(raised.value)
 
 
 def test_a_slow_download_comes_through(hub: StandInHub) -> None:

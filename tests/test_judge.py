@@ -175,6 +175,15 @@ def test_a_judge_whose_scores_depend_on_padding_is_refused_unless_it_judges_one_
     assert reading.max_tokens == 128
 
 
+def test_a_judge_whose_head_is_all_zeros_is_refused(parts: Parts, tmp_path: Path) -> None:
+    folder = save((gpt2(), as_is, 64), parts, tmp_path / "judge")
+    judge = GPT2ForSequenceClassification.from_pretrained(folder)
+    judge.score.weight.data.zero_()
+    judge.save_pretrained(folder)
+    with pytest.raises(JudgeError, match="it scores every pair 0, whatever is answered: is its head all zeros"):
+        check_judge(folder, ["Is it blue?"], 16, batch_size=4)
+
+
 def test_a_judge_that_scores_everything_as_no_number_is_refused(parts: Parts, tmp_path: Path) -> None:
     folder = save((gpt2(), as_is, 64), parts, tmp_path / "judge")
     judge = GPT2ForSequenceClassification.from_pretrained(folder)

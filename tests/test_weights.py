@@ -80,6 +80,14 @@ WRONG: dict[str, tuple[Callable[[State], State], str]] = {
         lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
         r"'_orig_mod.' too much \(torch.compile puts it there\): save it anew without",
     ),
+    "compiled, with the hub's names": (
+        lambda s: {f"_orig_mod.{k.removeprefix('transformer.')}": v for k, v in s.items()},
+        r"'_orig_mod.' too much \(torch.compile puts it there\)",
+    ),
+    "blocks compiled, with the hub's names": (
+        lambda s: {k.removeprefix("transformer.").replace(".attn.", "._orig_mod.attn."): v for k, v in s.items()},
+        r"'_orig_mod.' too much",
+    ),
     "parallel": (lambda s: {f"module.{k}": v for k, v in s.items()}, r"'module.' too much \(DataParallel"),
     "wrapped": (lambda s: {f"model.{k}": v for k, v in s.items()}, r"'model.' too much"),
     "of nobody's prefix": (lambda s: {f"policy.{k}": v for k, v in s.items()}, r"'policy.' too much: save"),

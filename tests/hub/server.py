@@ -146,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.stand_in.requests.append(f"{self.command} {self.path}")
         path = unquote(urlsplit(self.path).path)
         try:
+            if path.startswith("/api/") and (fault := self._fault(path)) and fault.status:
+                raise _RefusedError(fault.status, "", "Something went wrong")
             if "Authorization" in self.headers and not self._knows_token():
                 raise _RefusedError(401, "", "Invalid credentials in Authorization header")
             if path == "/api/whoami-v2":
@@ -228,6 +230,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return commit
 
+    def _fault(self, path: str) -> Faults | None:
+        return next((f for f in self.stand_in.faults if path.endswith(f.path) and f.times > 0), None)
+
     def _knows_token(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {TOKEN}"
 
@@ -243,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _send_data(self, data: bytes, headers: dict[str, str], path: str) -> None:
-        fault = next((f for f in self.stand_in.faults if path.endswith(f.path) and f.times > 0), None)
+        fault = self._fault(path)
         if fault is None or self.command == "HEAD":
             fault = Faults("")
         elif fault.status or fault.break_after_bytes is not None:
