@@ -140,7 +140,9 @@ def _check_headers(model: PreTrainedModel, headers: Mapping[str, Header]) -> Non
             raise WeightsError(f"the file has {short} and {name}, which are the same weight of the model")
         found = headers.get(name) or headers.get(short)
         if found and parameter.is_floating_point() and not found.is_float:
-            raise WeightsError(f"{name} holds integers in the file: quantised weights? Accepted: fp32, fp16 or bf16")
+            raise WeightsError(
+                f"{name} holds integers or 8-bit numbers in the file: quantised weights? Accepted: fp32, fp16 or bf16"
+            )
 
 
 def _check_shapes(model_class: Any, folder: str | Path, headers: Mapping[str, Header]) -> None:

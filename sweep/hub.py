@@ -101,9 +101,8 @@ def resolve(name: HubName, kind: Kind, key: str, say: Say | None = None) -> str:
                 commit = str(ask(local_files_only=True).resolved)
             except RevisionResolutionError:
                 raise error from None
-    if hub.failure is not None and say is not None:
-        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else "the hub can't be asked"
-        say(f"{name}: {why}; taken from the cache as it is there, at commit {commit[:7]}")
+    if hub.failure is not None and say is not None and not constants.is_offline_mode():
+        say(f"{name}: the hub can't be asked; taken from the cache as it is there, at commit {commit[:7]}")
     return commit
 
 

@@ -77,7 +77,7 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
             case HfHubHTTPError() if cause.response.status_code == 429:
                 return f"can't be had now: {hub} takes no more requests (429); wait, or log in, which raises the limit"
             case HfHubHTTPError() if cause.response.status_code == 403:
-                return f"may not be read with your token: {hub} answers 403 Forbidden; ask for access at {page}"
+                return f"may not be read by you: {hub} answers 403 Forbidden; ask for access at {page}"
             case OSError(errno=28):
                 return f"does not fit on the disk of {cache}; make room, or set HF_HOME to another"
             case OSError() if cause.filename:

@@ -280,7 +280,7 @@ def test_a_download_that_breaks_off_once_goes_on_and_one_that_never_comes_throug
     hub.faults.append(Faults("model.safetensors", break_after_bytes=5000, times=1))
     assert load_base(fetch_model(HubName(GPT2_MEDIUM), "model.name").folder)
     hub.faults.append(Faults("pytorch_model.bin", status=403))
-    with pytest.raises(UserError, match=r"'.*-v2' may not be read with your token: .* 403 Forbidden; ask"):
+    with pytest.raises(UserError, match=r"'.*-v2' may not be read by you: .* 403 Forbidden; ask"):
         fetch_model(HubName(REWARD), "reward.model")
     hub.faults.clear()
     hub.faults.append(Faults("pytorch_model.bin", status=410))

@@ -122,7 +122,7 @@ WRONG: dict[str, tuple[Callable[[State], State], str]] = {
         lambda s: {**s, "wte.weight": s["transformer.wte.weight"] + 1},
         "has wte.weight and transformer.wte.weight, which are the same",
     ),
-    "integers": (lambda s: {k: v.to(torch.int8) for k, v in s.items()}, "holds integers in the file"),
+    "integers": (lambda s: {k: v.to(torch.int8) for k, v in s.items()}, "holds integers or 8-bit numbers in the file"),
     "not a number": (nan_at("transformer.ln_f.weight"), r"1 of 32 values of transformer\.ln_f\.weight are NaN"),
     "not a number in a tied weight": (nan_at("transformer.wte.weight"), r"1 of \d+ values of transformer\.wte"),
 }
