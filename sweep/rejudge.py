@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.claim import claimed
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.files import write_text
 from sweep.hashes import input_hashes
 from sweep.judging import in_batches_that_fit, kept_model, release_memory
@@ -59,6 +59,11 @@ class KeptTrial:
     rows: list[dict[str, Any]]
     record: dict[str, Any]
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether what it trained is still there."""
+        return (self.folder / TRAINED_FILE).is_file()
+
 
 def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_dir: Path, console: Console) -> int:
     """Judge kept models, and say how.
@@ -85,8 +90,9 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
         settle(experiment_dir)
         quiet_libraries()
         spec = pin(_changed(experiment_dir, judge, prompts))
-        trials = kept_trials(experiment_dir)
-        if not trials:
+        trials = finished_trials(experiment_dir)
+        lost = [trial for trial in trials if not trial.has_weights]
+        if len(lost) == len(trials):
             raise UserError(f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge")
         found = find_models(spec, [trial.config for trial in trials], cache_dir, say)
         hashes = input_hashes(found.base_model, found.tokenizer, {}, found.prompts, found.reward, found.pinned)
@@ -98,6 +104,12 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
                 f"{directory}: other trials have another judge or other prompts, and one sweep has one of each; name "
                 f"{experiment_dir} to have all its trials judged anew"
             )
+        if asked_anew and lost:
+            others = f", nor in {len(lost) - 1} others" if len(lost) > 1 else ""
+            raise UserError(
+                f"{lost[0].folder}: no {TRAINED_FILE} in it{others}, so it can't be judged anew, and one sweep has one "
+                "judge; put the file back"
+            )
         todo = [t for t in trials if asked_anew or (NOT_JUDGED in t.rows[-1] and only in (None, t.folder.name))]
         if not todo:
             say(f"nothing to judge: {spec.reward.model} has judged every finished trial asked for")
@@ -106,20 +118,23 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
             base = _base_answers(experiment_dir, replacement, found, asked_anew)
             failed = 0
             for number, trial in enumerate(todo, 1):
-                row = _judged(trial, found, base, replacement)
-                _write_trial(trial, row, hashes, replacement)
+                if trial.has_weights:
+                    row = _judged(trial, found, base, replacement)
+                    _write_trial(trial, row, hashes, replacement)
+                else:
+                    row = {NOT_JUDGED: f"no {TRAINED_FILE} in it"}
                 failed += NOT_JUDGED in row
                 said = row.get(NOT_JUDGED) or f"win rate {row['win_rate']:.2f}, reward {row['reward_mean']:+.3f}"
                 say(f"{number} of {len(todo)}  {trial.folder.name}: {said}")
             if failed == len(todo):
-                raise UserError(f"reward.model: {spec.reward.model!r} has no finite score for any trial")
+                raise UserError(f"{spec.reward.model}: could judge no trial ({failed} tried); the last: {row[NOT_JUDGED]}")
             _write_spec_and_sweep(spec, sweep, reward_identity(found, hashes), len(todo), replacement)
             replacement.commit()
     console.print(Text(f"build the report anew with: python -m analysis.report {experiment_dir}"), soft_wrap=True)
     return failed
 
 
-def kept_trials(experiment_dir: Path) -> list[KeptTrial]:
+def finished_trials(experiment_dir: Path) -> list[KeptTrial]:
     """The finished trials of an experiment that are to be judged; trials that only served tuning are not.
 
     Raises:
@@ -131,12 +146,12 @@ def kept_trials(experiment_dir: Path) -> list[KeptTrial]:
         try:
             finished = json.loads(path.read_text(encoding="utf-8"))
             config = TrialConfig.model_validate(finished["config"])
-            if config.evaluate_on == "validation" or not (folder / TRAINED_FILE).is_file():
+            if config.evaluate_on == "validation":
                 continue
             record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
             trials.append(KeptTrial(folder, config, finished["rows"], record))
         except (OSError, ValueError, LookupError) as error:
-            raise UserError(f"{folder}: is not as a trial leaves it ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{folder}: is not as a trial leaves it ({first_line(error)})") from None
     return trials
 
 
@@ -217,8 +232,7 @@ def _judged(trial: KeptTrial, found: FoundModels, base: list[Record], replacemen
     try:
         model = kept_model(trial.config, found.base_model, trial.folder).to(_device())
     except Exception as error:  # safetensors and the model's own checks raise unrelated types
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{trial.folder / TRAINED_FILE}: can't be loaded: {reason}") from None
+        raise UserError(f"{trial.folder / TRAINED_FILE}: can't be loaded: {first_line(error)}") from None
     row = {name: value for name, value in trial.rows[-1].items() if name not in (*REWARD_METRICS, NOT_JUDGED)}
     folder = replacement.path(f"{trial.folder.name}/{FINISHED_FILE}").parent
     tokenizer = load_tokenizer(found.tokenizer)

@@ -22,6 +22,7 @@ from transformers import GPT2LMHeadModel
 from model.gpt2_lora import save_trained
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.base_shape import read_shape
+from sweep.errors import name_failure
 from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
 from sweep.judging import base_answers, judge, kept_model, release_memory
@@ -220,8 +221,7 @@ class TrialRun:
             if ran_out_of_memory(error) and tried < MOST_ATTEMPTS:
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold tensors
-            reason = (str(error).strip().splitlines() or [""])[0]
-            row = {**row, NOT_JUDGED: f"{type(error).__name__}: {reason}"}
+            row = {**row, NOT_JUDGED: name_failure(error)}
         return self._keep(row)
 
     def _keep(self, row: Row) -> Row:

@@ -111,6 +111,24 @@ def test_a_trial_that_was_not_judged_is_judged_as_the_sweep_would_have(experimen
     assert "nothing to judge" in out
 
 
+def test_trials_that_were_not_judged_are_judged_but_for_one_whose_weights_are_gone(
+    experiment: Path, judge: Judge
+) -> None:
+    trial, other = sorted(finished(experiment))
+    for name in (trial, other):
+        not_judged(experiment, name)
+    (experiment / trial / TRAINED_FILE).unlink()
+    before = content(experiment / trial)
+    code, out, _ = judge(experiment)
+    assert code == 1
+    assert f"{trial}: no trained.safetensors in it" in out
+    assert content(experiment / trial) == before
+    assert NOT_JUDGED not in finished(experiment)[other]
+    code, _, errors = judge(experiment)
+    assert code == 2
+    assert "could judge no trial (1 tried); the last: no trained.safetensors in it" in errors
+
+
 def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_look_for_it(
     experiment: Path, judge: Judge, another: Path, parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -223,6 +241,21 @@ def damaged(experiment: Path, parts: Parts) -> list[object]:
     return [experiment]
 
 
+def without_weights(experiment: Path, parts: Parts) -> list[object]:
+    trial, other = sorted(finished(experiment))
+    (experiment / other / TRAINED_FILE).unlink()
+    prompts = experiment.parent / "prompts.csv"
+    prompts.write_text("prompt\nWho?\n")
+    return [experiment, "--prompts", prompts]
+
+
+def none_has_weights(experiment: Path, parts: Parts) -> list[object]:
+    for trial in finished(experiment):
+        not_judged(experiment, trial)
+        (experiment / trial / TRAINED_FILE).unlink()
+    return [experiment]
+
+
 def one_trial(experiment: Path, parts: Parts) -> list[object]:
     prompts = experiment.parent / "prompts.csv"
     prompts.write_text("prompt\nWho?\n")
@@ -237,10 +270,22 @@ def one_trial(experiment: Path, parts: Parts) -> list[object]:
         (change_base, "base weights changed since it was trained"),
         (no_judge, "the sweep has no reward model; name one with --judge"),
         (damaged, "trained.safetensors: can't be loaded: "),
+        (without_weights, "no trained.safetensors in it, so it can't be judged anew"),
+        (none_has_weights, "no finished trial in it has kept what it trained"),
         (lambda e, p: [e, "--judge", p.model], "reward.model: "),
         (lambda e, p: [e, "--judge", "./nowhere"], "reward.model"),
     ],
-    ids=["no experiment", "one trial", "another base", "no judge", "damaged", "a language model", "no folder"],
+    ids=[
+        "no experiment",
+        "one trial",
+        "another base",
+        "no judge",
+        "damaged",
+        "one lacks its weights",
+        "all lack their weights",
+        "a language model",
+        "no folder",
+    ],
 )
 def test_what_cannot_be_judged_is_said_in_one_line_and_nothing_is_changed(
     experiment: Path, judge: Judge, parts: Parts, ask: Callable[[Path, Parts], list[object]], expected: str
