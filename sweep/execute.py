@@ -29,6 +29,7 @@ from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, write_record
+from sweep.replacement import check_settled
 from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -85,6 +86,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)
         with claimed(experiment_dir), full_disk_told(experiment_dir):
+            check_settled(f"--resume {experiment_dir}", experiment_dir)  # another process may have judged it anew
+            check_identity(experiment_dir, identified)  # while this one prepared
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from analysis import results
-from sweep import rejudge
+from sweep import execute, rejudge
 from sweep.load_spec import parse_spec
+from sweep.memory_plan import Device
 from sweep.names import (
     BASE_RESPONSES_FILE,
     FINISHED_FILE,
@@ -165,6 +167,25 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     assert rows[-1] == finished(experiment)[config.name]
 
 
+def test_a_sweep_whose_trials_are_judged_anew_while_it_prepares_to_go_on_is_refused(
+    experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = execute.claimed
+
+    def judged_before(folder: Path) -> AbstractContextManager[None]:
+        assert judge(experiment, "--judge", another)[0] == 0
+        return real(folder)
+
+    monkeypatch.setattr(execute, "claimed", judged_before)
+    monkeypatch.setattr(execute, "ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr(execute, "fit_resources", lambda resources, _: (resources, ""))
+    monkeypatch.setattr(execute, "find_device", lambda *_: Device("cpu"))
+    monkeypatch.setattr(execute, "tune_trials", lambda *_: pytest.fail("went on"))
+    assert run_main(["--resume", str(experiment)]) == 2
+    assert "changed since the sweep began: reward" in capsys.readouterr().err
+    assert parse_spec(read_yaml(experiment / SPEC_FILE)).reward.model == str(another)
+
+
 def test_what_is_interrupted_changes_nothing(
     experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,8 +263,8 @@ def damaged(experiment: Path, parts: Parts) -> list[object]:
 
 
 def without_weights(experiment: Path, parts: Parts) -> list[object]:
-    trial, other = sorted(finished(experiment))
-    (experiment / other / TRAINED_FILE).unlink()
+    trial = sorted(finished(experiment))[1]
+    (experiment / trial / TRAINED_FILE).unlink()
     prompts = experiment.parent / "prompts.csv"
     prompts.write_text("prompt\nWho?\n")
     return [experiment, "--prompts", prompts]
