@@ -127,7 +127,9 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
                 said = row.get(NOT_JUDGED) or f"win rate {row['win_rate']:.2f}, reward {row['reward_mean']:+.3f}"
                 say(f"{number} of {len(todo)}  {trial.folder.name}: {said}")
             if failed == len(todo):
-                raise UserError(f"{spec.reward.model}: could judge no trial ({failed} tried); the last: {row[NOT_JUDGED]}")
+                raise UserError(
+                    f"{spec.reward.model}: could judge no trial ({failed} tried); the last: {row[NOT_JUDGED]}"
+                )
             _write_spec_and_sweep(spec, sweep, reward_identity(found, hashes), len(todo), replacement)
             replacement.commit()
     console.print(Text(f"build the report anew with: python -m analysis.report {experiment_dir}"), soft_wrap=True)
