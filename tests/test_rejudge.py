@@ -22,7 +22,9 @@ from sweep.names import (
     RECORD_FILE,
     REPLACEMENT_DIR,
     RESPONSES_FILE,
+    REWARD_METRICS,
     SPEC_FILE,
+    SWEEP_FILE,
     TRAINED_FILE,
 )
 from sweep.prepare import identity, prepare
@@ -32,8 +34,9 @@ from sweep.replacement import Replacement
 from sweep.reward_metric import main, score
 from sweep.run import main as run_main
 from sweep.search_space import candidate_trials
+from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
-from tests.conftest import Parts, Swept
+from tests.conftest import Here, Parts, Swept
 
 Judge = Callable[..., tuple[int, str, str]]
 
@@ -84,7 +87,7 @@ def not_judged(experiment: Path, trial: str) -> None:
     """As a sweep leaves a trial that could not be judged."""
     path = experiment / trial / FINISHED_FILE
     kept = json.loads(path.read_text())
-    last = {k: v for k, v in kept["rows"][-1].items() if k not in rejudge.REWARD_METRICS} | {NOT_JUDGED: "Error: x"}
+    last = {k: v for k, v in kept["rows"][-1].items() if k not in REWARD_METRICS} | {NOT_JUDGED: "Error: x"}
     path.write_text(json.dumps({**kept, "rows": [*kept["rows"][:-1], last]}))
     result = experiment / trial / "result.json"
     *rows, _ = lines(result)
@@ -205,6 +208,122 @@ def test_what_is_interrupted_changes_nothing(
     assert content(experiment) == before
 
 
+def all_unjudged(experiment: Path) -> list[str]:
+    trials = sorted(finished(experiment))
+    for trial in trials:
+        not_judged(experiment, trial)
+    return trials
+
+
+def test_an_interrupt_keeps_what_the_sweeps_own_judge_has_said_of_other_trials(
+    experiment: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = finished(experiment)
+    first, second = all_unjudged(experiment)
+    before = content(experiment / second)
+    real, asked = rejudge.evaluate_reward, []
+
+    def interrupted(*arguments: Any) -> dict[str, float | int]:
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(rejudge, "evaluate_reward", interrupted)
+    assert judge(experiment)[0] == 130
+    assert finished(experiment)[first]["reward_mean"] == expected[first]["reward_mean"]
+    assert content(experiment / second) == before
+    assert [note["trials"] for note in json.loads((experiment / SWEEP_FILE).read_text())["judged_later"]] == [1]
+
+
+def damage(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    path = experiment / trial / TRAINED_FILE
+    path.write_bytes(path.read_bytes()[:-50])
+    return "trained.safetensors: can't be loaded: "
+
+
+def fill_memory(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    real = rejudge.kept_model
+
+    def too_large(config: TrialConfig, base_model: str, folder: Path) -> Any:
+        if folder.name == trial:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 MiB")
+        return real(config, base_model, folder)
+
+    monkeypatch.setattr(rejudge, "kept_model", too_large)
+    return f"{trial}: OutOfMemoryError: CUDA out of memory"
+
+
+def fill_memory_with_answers(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    real = rejudge.evaluate_reward
+
+    def too_large(*arguments: Any) -> dict[str, float | int]:
+        if arguments[5].name == trial:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return real(*arguments)
+
+    monkeypatch.setattr(rejudge, "evaluate_reward", too_large)
+    return f"{trial}: RuntimeError: DefaultCPUAllocator: can't allocate memory"
+
+
+@pytest.mark.parametrize("spoil", [damage, fill_memory, fill_memory_with_answers])
+def test_a_trial_that_cannot_be_judged_does_not_keep_the_others_from_it(
+    experiment: Path,
+    judge: Judge,
+    spoil: Callable[[Path, str, pytest.MonkeyPatch], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = all_unjudged(experiment)
+    expected = spoil(experiment, first, monkeypatch)
+    code, out, errors = judge(experiment)
+    assert (code, errors) == (1, "")
+    assert expected in out
+    assert NOT_JUDGED in finished(experiment)[first]
+    assert NOT_JUDGED not in finished(experiment)[second]
+
+
+def test_memory_that_runs_out_on_the_base_models_answers_is_said_in_one_line(
+    experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 MiB\nand more")
+
+    monkeypatch.setattr(rejudge, "answer_as_base", too_large)
+    before = content(experiment)
+    code, _, errors = judge(experiment, "--judge", another)
+    assert code == 2
+    assert errors.startswith(f"error: {another}: memory runs out on the base model's answers")
+    assert len(errors.splitlines()) == 1
+    assert content(experiment) == before
+
+
+def test_answers_are_compared_with_answers_of_the_same_kind_of_device(
+    experiment: Path, judge: Judge, another: Path
+) -> None:
+    for path in experiment.glob(f"*/{RECORD_FILE}"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "hardware": {**record["hardware"], "device_type": "cuda"}}))
+    trials = all_unjudged(experiment)
+    before = content(experiment)
+    code, _, errors = judge(experiment)
+    assert code == 2
+    assert "the base model's answers on 'cuda', and those made here would come from 'cpu'" in errors
+    assert content(experiment) == before
+    assert judge(experiment, "--judge", another)[0] == 0  # which makes both here
+    not_judged(experiment, trials[0])
+    assert judge(experiment)[0] == 0
+
+
+def test_a_judge_named_like_a_folder_here_is_asked_about(
+    experiment: Path, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = judge(experiment, "--judge", "owner/name")
+    assert code == 2
+    assert errors.startswith("error: --judge: 'owner/name': could be the folder ")
+
+
 def test_a_process_that_dies_while_files_take_their_places_leaves_them_to_the_next(
     experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,6 +396,19 @@ def none_has_weights(experiment: Path, parts: Parts) -> list[object]:
     return [experiment]
 
 
+def cut_off(experiment: Path, parts: Parts) -> list[object]:
+    path = experiment / SWEEP_FILE
+    path.write_bytes(path.read_bytes()[:50])
+    return [experiment]
+
+
+def test_a_sweep_json_that_is_cut_off_is_said_in_one_line_by_resume(experiment: Path, parts: Parts, here: Here) -> None:
+    cut_off(experiment, parts)
+    code, _, errors = here("--resume", experiment)
+    assert code == 2
+    assert "sweep.json: is not as a sweep leaves it" in errors
+
+
 def one_trial(experiment: Path, parts: Parts) -> list[object]:
     prompts = experiment.parent / "prompts.csv"
     prompts.write_text("prompt\nWho?\n")
@@ -293,8 +425,10 @@ def one_trial(experiment: Path, parts: Parts) -> list[object]:
         (damaged, "trained.safetensors: can't be loaded: "),
         (without_weights, "no trained.safetensors in it, so it can't be judged anew"),
         (none_has_weights, "no finished trial in it has kept what it trained"),
-        (lambda e, p: [e, "--judge", p.model], "reward.model: "),
-        (lambda e, p: [e, "--judge", "./nowhere"], "reward.model"),
+        (lambda e, p: [e, "--judge", p.model], "--judge: "),
+        (lambda e, p: [e, "--judge", "./nowhere"], "--judge: './nowhere': no such folder"),
+        (lambda e, p: [e, "--prompts", "./nowhere"], "--prompts: './nowhere': no such file"),
+        (cut_off, "sweep.json: is not as a sweep leaves it"),
     ],
     ids=[
         "no experiment",
@@ -306,6 +440,8 @@ def one_trial(experiment: Path, parts: Parts) -> list[object]:
         "all lack their weights",
         "a language model",
         "no folder",
+        "no prompts",
+        "sweep.json cut off",
     ],
 )
 def test_what_cannot_be_judged_is_said_in_one_line_and_nothing_is_changed(
