@@ -5,6 +5,7 @@ The only file of `analysis` that imports Ray; what it reads of files is in `expe
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,9 +98,9 @@ def load(directory: Path) -> Results:
     if not any(directory.glob("experiment_state-*.json")):
         raise UserError(f"{directory} is not an experiment: it has no experiment_state-*.json of Ray Tune")
     if (directory / REPLACEMENT_DIR).exists():
+        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(directory)])
         raise UserError(
-            f"{directory}: its trials were being judged anew when the process ended; finish that with: "
-            f"python -m sweep.reward_metric {directory}"
+            f"{directory}: its trials were being judged anew when the process ended; finish that with: {judge}"
         )
     try:
         found = ExperimentAnalysis(str(directory)).trials

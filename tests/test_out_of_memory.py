@@ -142,6 +142,7 @@ def test_memory_that_runs_out_in_judging_leaves_a_finished_trial_whoever_tries_a
         last = json.loads((first.folder / FINISHED_FILE).read_text())["rows"][-1]
         assert last[NOT_JUDGED] == f"OutOfMemoryError: {NO_MEMORY}"
         assert last["test_loss"] == expected[-1]["test_loss"]
+        assert finish(planned(inputs))[-1] == last, "the last attempt ends with what is kept"
     monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
     assert timeless(finish(planned(inputs))) == timeless(expected)
 

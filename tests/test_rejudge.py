@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from analysis import results
-from sweep import execute, rejudge
+from sweep import execute, rejudging
 from sweep.load_spec import parse_spec
 from sweep.memory_plan import Device
 from sweep.names import (
@@ -193,7 +193,7 @@ def test_what_is_interrupted_changes_nothing(
     experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(experiment)
-    real, asked = rejudge.evaluate_reward, []
+    real, asked = rejudging.evaluate_reward, []
 
     def interrupted(*arguments: Any) -> dict[str, float | int]:
         asked.append(1)
@@ -201,7 +201,7 @@ def test_what_is_interrupted_changes_nothing(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(rejudge, "evaluate_reward", interrupted)
+    monkeypatch.setattr(rejudging, "evaluate_reward", interrupted)
     code, out, _ = judge(experiment, "--judge", another)
     assert code == 130
     assert "nothing is changed" in out
@@ -221,7 +221,7 @@ def test_an_interrupt_keeps_what_the_sweeps_own_judge_has_said_of_other_trials(
     expected = finished(experiment)
     first, second = all_unjudged(experiment)
     before = content(experiment / second)
-    real, asked = rejudge.evaluate_reward, []
+    real, asked = rejudging.evaluate_reward, []
 
     def interrupted(*arguments: Any) -> dict[str, float | int]:
         asked.append(1)
@@ -229,7 +229,7 @@ def test_an_interrupt_keeps_what_the_sweeps_own_judge_has_said_of_other_trials(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(rejudge, "evaluate_reward", interrupted)
+    monkeypatch.setattr(rejudging, "evaluate_reward", interrupted)
     assert judge(experiment)[0] == 130
     assert finished(experiment)[first]["reward_mean"] == expected[first]["reward_mean"]
     assert content(experiment / second) == before
@@ -243,26 +243,26 @@ def damage(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def fill_memory(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    real = rejudge.kept_model
+    real = rejudging.kept_model
 
     def too_large(config: TrialConfig, base_model: str, folder: Path) -> Any:
         if folder.name == trial:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 MiB")
         return real(config, base_model, folder)
 
-    monkeypatch.setattr(rejudge, "kept_model", too_large)
+    monkeypatch.setattr(rejudging, "kept_model", too_large)
     return f"{trial}: OutOfMemoryError: CUDA out of memory"
 
 
 def fill_memory_with_answers(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    real = rejudge.evaluate_reward
+    real = rejudging.evaluate_reward
 
     def too_large(*arguments: Any) -> dict[str, float | int]:
         if arguments[5].name == trial:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         return real(*arguments)
 
-    monkeypatch.setattr(rejudge, "evaluate_reward", too_large)
+    monkeypatch.setattr(rejudging, "evaluate_reward", too_large)
     return f"{trial}: RuntimeError: DefaultCPUAllocator: can't allocate memory"
 
 
@@ -288,7 +288,7 @@ def test_memory_that_runs_out_on_the_base_models_answers_is_said_in_one_line(
     def too_large(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 MiB\nand more")
 
-    monkeypatch.setattr(rejudge, "answer_as_base", too_large)
+    monkeypatch.setattr(rejudging, "answer_as_base", too_large)
     before = content(experiment)
     code, _, errors = judge(experiment, "--judge", another)
     assert code == 2
