@@ -67,7 +67,7 @@ class Rejudging:
         """Have another judge judge all trials; what is there stays until all is judged. Returns how many failed."""
         lost = [trial for trial in trials if not trial.has_weights]
         if lost:
-            others = f", nor in {len(lost) - 1} others" if len(lost) > 1 else ""
+            others = f" (of {len(lost)} trials that lack it the first)" if len(lost) > 1 else ""
             raise UserError(
                 f"{lost[0].folder}: no {TRAINED_FILE} in it{others}, so it can't be judged anew, and one sweep has one "
                 "judge; put the file back"

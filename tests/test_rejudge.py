@@ -242,6 +242,18 @@ def damage(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str
     return "trained.safetensors: can't be loaded: "
 
 
+def fail_without_a_word(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    real = rejudging.kept_model
+
+    def broken(config: TrialConfig, base_model: str, folder: Path) -> Any:
+        if folder.name == trial:
+            raise ValueError
+        return real(config, base_model, folder)
+
+    monkeypatch.setattr(rejudging, "kept_model", broken)
+    return "trained.safetensors: can't be loaded: ValueError"
+
+
 def fill_memory(experiment: Path, trial: str, monkeypatch: pytest.MonkeyPatch) -> str:
     real = rejudging.kept_model
 
@@ -266,7 +278,7 @@ def fill_memory_with_answers(experiment: Path, trial: str, monkeypatch: pytest.M
     return f"{trial}: RuntimeError: DefaultCPUAllocator: can't allocate memory"
 
 
-@pytest.mark.parametrize("spoil", [damage, fill_memory, fill_memory_with_answers])
+@pytest.mark.parametrize("spoil", [damage, fail_without_a_word, fill_memory, fill_memory_with_answers])
 def test_a_trial_that_cannot_be_judged_does_not_keep_the_others_from_it(
     experiment: Path,
     judge: Judge,
