@@ -5,6 +5,7 @@ difference that does not exceed its uncertainty is reported as such, and so is o
 carry.
 """
 
+import shlex
 from typing import NamedTuple
 
 from analysis.arms import Arm
@@ -119,9 +120,10 @@ def _not_judged(results: Results) -> str:
     if lost.empty:
         return ""
     reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
+    judge = shlex.join(["python", "-m", "sweep.reward_metric", str(results.directory)])
     return (
         f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
-        f"judge with: python -m sweep.reward_metric {results.directory.name}"
+        f"judge with: {judge}"
     )
 
 

@@ -5,6 +5,7 @@ The only file of `analysis` that imports Ray; what it reads of files is in `expe
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from sweep.names import (
     RECORD_FILE,
     REPLACEMENT_DIR,
     RESPONSES_FILE,
+    RESULT_FILE,
     SPEC_FILE,
     SWEEP_FILE,
     arm_label,
@@ -96,15 +98,15 @@ def load(directory: Path) -> Results:
     if not any(directory.glob("experiment_state-*.json")):
         raise UserError(f"{directory} is not an experiment: it has no experiment_state-*.json of Ray Tune")
     if (directory / REPLACEMENT_DIR).exists():
+        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(directory)])
         raise UserError(
-            f"{directory}: its trials were being judged anew when the process ended; finish that with: "
-            f"python -m sweep.reward_metric {directory}"
+            f"{directory}: its trials were being judged anew when the process ended; finish that with: {judge}"
         )
     try:
         found = ExperimentAnalysis(str(directory)).trials
     except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader
         raise UserError(f"{directory} has an experiment state that Ray cannot read: {error}") from error
-    reports = {trial.trial_id: read_rows(Path(trial.path) / "result.json") for trial in found}
+    reports = {trial.trial_id: read_rows(Path(trial.path) / RESULT_FILE) for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(config for config in configs.values() if not is_tuning(config))
     trials, curves, answered, attempts, tuning, window_losses = [], [], [], [], [], []

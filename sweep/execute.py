@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 
 from sweep.base_shape import read_shape
@@ -28,7 +27,8 @@ from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
 from sweep.ray_session import find_device, fit_resources, ray_session
-from sweep.record import check_identity, finish_record, write_record
+from sweep.record import check_identity, finish_record, spec_text, write_record
+from sweep.replacement import check_settled
 from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -85,6 +85,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)
         with claimed(experiment_dir), full_disk_told(experiment_dir):
+            check_settled(f"--resume {experiment_dir}", experiment_dir)  # another process may have judged it anew
+            check_identity(experiment_dir, identified)  # while this one prepared
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
@@ -122,8 +124,7 @@ def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console)
 
 def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
     """Keep the resolved spec with the experiment, atomically."""
-    content = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(experiment_dir / SPEC_FILE, content)
+    write_text(experiment_dir / SPEC_FILE, spec_text(spec))
 
 
 def known_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from transformers import (
 from model.memory_limit import ran_out_of_memory
 from model.weight_files import check_folder
 from model.weights import load_weights
+from sweep.errors import first_line
 
 IGNORED = (r"(^|\.)pooler\.", r"^(lm_head|cls|lm_predictions|mask_predictions)\.")
 """What a judge's file may have beside the judge: a pooler that its architecture leaves out, heads of pretraining."""
@@ -257,9 +258,8 @@ def _load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:  # a broken file raises whatever its parser raises
         missing = "no tokenizer.json in it, and sentencepiece is not installed to make one"
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise JudgeError(
-            f"its tokenizer can't be loaded: {missing if 'sentencepiece' in str(error) else first}"
+            f"its tokenizer can't be loaded: {missing if 'sentencepiece' in str(error) else first_line(error)}"
         ) from error
     tokens = tokenizer.encode(" ".join(SHORT[0]), add_special_tokens=False)
     if len(set(tokens) - {tokenizer.unk_token_id}) < 3:

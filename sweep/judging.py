@@ -74,6 +74,12 @@ def in_batches_that_fit(work: Callable[[RewardPart], T], reward: RewardPart) -> 
         reward = reward.model_copy(update={"batch_size": reward.batch_size // 2})
 
 
+def accelerator_failed(error: BaseException) -> bool:
+    """Whether an error is one of the accelerator's own, after which this process can't use it any more."""
+    failed = isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
+    return failed and isinstance(error, RuntimeError) and not ran_out_of_memory(error)
+
+
 def release_memory() -> None:
     """Give back what nothing refers to any more, so that whoever comes next starts from zero."""
     gc.collect()

@@ -142,7 +142,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
 def _reason(trial: Any) -> str:
     """The last line of what Ray noted of a trial's failures: type, without its module, and message of the latest."""
-    last = Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()[-1]
+    last = (Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines() or ["for no reason on record"])[-1]
     return re.sub(r"^(\w+\.)+(?=\w+: )", "", last)
 
 

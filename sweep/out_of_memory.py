@@ -14,6 +14,7 @@ from sweep.trial import TrialConfig
 from sweep.units import show_bytes
 
 MOST_ATTEMPTS = 2
+TRAINING, JUDGING = "training", "judging"
 
 
 class OutOfMemoryError(Exception):
@@ -25,9 +26,9 @@ class Attempt:
     """One attempt at a trial that ran out of memory.
 
     Attributes:
-        during: "training" or "judging".
-        windows_per_pass, blocks_recomputed: how it was executed.
-        predicted_bytes: the predicted peak, if there was a prediction.
+        during: TRAINING or JUDGING.
+        windows_per_pass, blocks_recomputed: how its training is executed.
+        predicted_bytes: the predicted peak, if there was a prediction; judging has none.
         reached_bytes: what tensors had at most, with the allocation that failed.
         asked_bytes: what that allocation asked for; 0 if nobody says.
         limit_bytes: what the process was allowed, other things than tensors included; None without a limit of ours.
@@ -44,8 +45,10 @@ class Attempt:
     at: float = field(default_factory=time.time)
 
     def __str__(self) -> str:
-        predicted = show_bytes(self.predicted_bytes) if self.predicted_bytes is not None else "nothing"
         limit = f"; the process is allowed {show_bytes(self.limit_bytes)}" if self.limit_bytes is not None else ""
+        if self.during == JUDGING:
+            return f"in judging: reached {show_bytes(self.reached_bytes)}{limit}"
+        predicted = show_bytes(self.predicted_bytes) if self.predicted_bytes is not None else "nothing"
         again = ", blocks recomputed" if self.blocks_recomputed else ""
         return (
             f"in {self.during} with {self.windows_per_pass} windows per pass{again}: "

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.files import write_text
 from sweep.hardware import allowed_cpus, cpu_name
 from sweep.names import SWEEP_FILE
+from sweep.spec import SweepSpec
 from sweep.tokens import TokenSet
 
 PACKAGES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
@@ -51,8 +53,7 @@ def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     Raises:
         UserError: naming what changed.
     """
-    path = experiment_dir / SWEEP_FILE
-    before = json.loads(path.read_text(encoding="utf-8"))["identity"] if path.exists() else identity
+    before = read_sweep(experiment_dir)["identity"] if (experiment_dir / SWEEP_FILE).exists() else identity
     changed = [name for name, value in identity.items() if before.get(name) != value]
     if changed:
         raise UserError(
@@ -63,9 +64,8 @@ def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
 
 def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet, identity: dict[str, str]) -> None:
     """Write sweep.json at the start of a sweep; a sweep that is continued keeps its own and notes when and by what."""
-    path = experiment_dir / SWEEP_FILE
-    if path.exists():
-        record = json.loads(path.read_text(encoding="utf-8"))
+    if (experiment_dir / SWEEP_FILE).exists():
+        record = read_sweep(experiment_dir)
         used = ", ".join(f"{package} {found}" for package, found in versions().items())
         _write(experiment_dir, {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]})
         return
@@ -90,8 +90,26 @@ def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet
 
 def finish_record(experiment_dir: Path) -> None:
     """Note in sweep.json when the sweep ended."""
-    record = json.loads((experiment_dir / SWEEP_FILE).read_text(encoding="utf-8"))
-    _write(experiment_dir, {**record, "finished_at": _now()})
+    _write(experiment_dir, {**read_sweep(experiment_dir), "finished_at": _now()})
+
+
+def read_sweep(experiment_dir: Path) -> dict[str, Any]:
+    """What sweep.json has.
+
+    Raises:
+        UserError: it is not there, not whole, or has no identity.
+    """
+    path = experiment_dir / SWEEP_FILE
+    try:
+        sweep: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {**sweep, "identity": dict(sweep["identity"])}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: is not as a sweep leaves it ({first_line(error)})") from None
+
+
+def spec_text(spec: SweepSpec) -> str:
+    """The resolved spec as spec.yaml has it."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def _write(experiment_dir: Path, record: dict[str, Any]) -> None:

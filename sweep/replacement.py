@@ -1,9 +1,11 @@
 """Files of an experiment that are replaced together: all of them or none, whenever the process dies."""
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
+from sweep.errors import UserError
 from sweep.names import REPLACEMENT_DIR
 
 PARTIAL_DIR = f"{REPLACEMENT_DIR}.partial"
@@ -42,6 +44,21 @@ class Replacement:
                     os.fsync(file.fileno())
         self._folder.rename(self._experiment_dir / REPLACEMENT_DIR)
         settle(self._experiment_dir)
+
+
+def check_settled(what: str, experiment_dir: Path) -> None:
+    """Refuse an experiment whose files are on their way into place.
+
+    Args:
+        what: what the message begins with, such as "--resume DIR".
+        experiment_dir: the experiment.
+
+    Raises:
+        UserError: naming the command that settles it.
+    """
+    if (experiment_dir / REPLACEMENT_DIR).exists():
+        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(experiment_dir)])
+        raise UserError(f"{what}: its trials were being judged anew when the process ended; finish that with: {judge}")
 
 
 def settle(experiment_dir: Path) -> None:

@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
         "--prompts all of them anew.",
         epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
-        "interrupted; what was there before stays until all is judged.",
+        "interrupted; what another judge says replaces everything at once, when all is judged.",
     )
     parser.add_argument("directory", metavar="DIR", help="an experiment directory, or that of one trial")
     parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
@@ -279,7 +279,9 @@ def main(argv: list[str] | None = None) -> int:
         failed = judge_kept(directory, arguments.judge, arguments.prompts, set_up(console), console)
         return EXIT_FAILED if failed else 0
 
-    return run_command(work, words, "interrupted; nothing is changed")
+    return run_command(
+        work, words, "interrupted; of another judge nothing is kept, of the sweep's own what it has judged"
+    )
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from sweep.command import EXIT_FAILED, EXIT_INTERRUPTED, run_command, say_error,
 from sweep.environment import speak_utf8
 from sweep.errors import UserError, name_failure
 from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names
-from sweep.names import REPLACEMENT_DIR, SPEC_FILE
+from sweep.names import SPEC_FILE
 from sweep.output_folders import check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
 from sweep.read_yaml import read_yaml
+from sweep.replacement import check_settled
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
 
@@ -156,12 +157,7 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
         experiment_dir = local_path("--resume", arguments.resume)
         if not os.path.isfile(experiment_dir / SPEC_FILE):
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
-        if (experiment_dir / REPLACEMENT_DIR).exists():
-            judge = shlex.join(["python", "-m", "sweep.reward_metric", str(experiment_dir)])
-            raise UserError(
-                f"--resume {arguments.resume}: its trials were being judged anew when the process ended; "
-                f"finish that with: {judge}"
-            )
+        check_settled(f"--resume {arguments.resume}", experiment_dir)
         return parse_spec(read_yaml(experiment_dir / SPEC_FILE)), experiment_dir
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")

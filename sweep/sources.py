@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep.errors import UserError
+from sweep.errors import UserError, first_line
 from sweep.hub_data import Record, hub_records, hub_tables
 from sweep.hub_names import HubName, dataset_name, shown
 from sweep.places import expand, looked_from
@@ -194,4 +194,4 @@ def _parquet_records(path: Path, field: str) -> Iterator[Record]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: text after row {number} is not UTF-8; convert it to UTF-8") from error
     except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: not a readable parquet file ({first_line(error)})") from error

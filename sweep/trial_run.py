@@ -22,9 +22,10 @@ from transformers import GPT2LMHeadModel
 from model.gpt2_lora import save_trained
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.base_shape import read_shape
+from sweep.errors import name_failure
 from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
-from sweep.judging import base_answers, judge, kept_model, release_memory
+from sweep.judging import accelerator_failed, base_answers, judge, kept_model, release_memory
 from sweep.memory_plan import MemoryPlan
 from sweep.names import (
     CHECKPOINT_FILE,
@@ -35,7 +36,16 @@ from sweep.names import (
     TRAINED_FILE,
     WINDOW_LOSSES_FILE,
 )
-from sweep.out_of_memory import MOST_ATTEMPTS, Attempt, OutOfMemoryError, add_attempt, read_attempts, smaller_plan
+from sweep.out_of_memory import (
+    JUDGING,
+    MOST_ATTEMPTS,
+    TRAINING,
+    Attempt,
+    OutOfMemoryError,
+    add_attempt,
+    read_attempts,
+    smaller_plan,
+)
 from sweep.training import Row, Training
 from sweep.trial import TrialConfig
 from sweep.trial_model import as_configured
@@ -80,6 +90,7 @@ class TrialRun:
         self.rows: list[Row] = []
         self._replayed = 0
         self._unjudged: Row | None = None
+        self._judging = False  # before there is anything trained
         self._saved_at = time.monotonic()
         self._training: Training | None = None
         self._plan = plan
@@ -99,7 +110,7 @@ class TrialRun:
         elif len(attempts) >= MOST_ATTEMPTS:
             raise OutOfMemoryError(str(attempts[-1]))
         else:
-            if attempts:
+            if attempts and attempts[-1].during == TRAINING:
                 shape = read_shape(inputs.base_model, "model.name")
                 self._plan = smaller_plan(config, shape, inputs.packing.device, attempts[-1])
             self._surviving(self._start)
@@ -141,11 +152,12 @@ class TrialRun:
             reached = self._training.reached_bytes(error) if self._training else asked + allocated_bytes(self._device)
             traceback.clear_frames(error.__traceback__)  # they hold tensors
         execution = self._plan.execution if self._plan else as_configured(self.config)
+        judging = self._judging or self._unjudged is not None
         attempt = Attempt(
-            during="judging" if self._unjudged is not None else "training",
+            during=JUDGING if judging else TRAINING,
             windows_per_pass=execution.micro_batch,
             blocks_recomputed=execution.activation_checkpointing,
-            predicted_bytes=self._plan.predicted.total if self._plan else None,
+            predicted_bytes=self._plan.predicted.total if self._plan and not judging else None,
             reached_bytes=reached,
             asked_bytes=asked,
             limit_bytes=self._limit_bytes,
@@ -161,8 +173,10 @@ class TrialRun:
         on_gpu = self._device.type == "cuda" and torch.cuda.is_available()
         if on_gpu and self.inputs.reward.model is not None and self.config.evaluate_on != "validation":
             # The judge has been tried on the CPU alone. Here it shows what it does on the GPU before hours of training.
-            limit_memory(self._device, self._limit_bytes)
+            self._confine()
+            self._judging = True
             base_answers(self.inputs, self._device)
+            self._judging = False
             release_memory()
         self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
         checkpoint = self.folder / CHECKPOINT_FILE
@@ -180,9 +194,15 @@ class TrialRun:
         record = make_record(self.config, self.inputs.provenance, execution, self._device, threads)
         begin_record(self.folder, record, goes_on)
 
+    def _confine(self) -> None:
+        """Keep to the trial's share of the machine where there is no `Training`, which does so by itself."""
+        torch.set_num_threads(max(1, int(self.inputs.cpus)))
+        limit_memory(self._device, self._limit_bytes)
+
     def _next_row(self) -> Row:
         if self._training is None:  # trained by a former process, which could not judge it
             assert self._unjudged is not None, "a finished trial has all its rows"
+            self._confine()
             return self._judge(self._unjudged, lambda: kept_model(self.config, self.inputs.base_model, self.folder))
         if not self.rows:
             return self._training.first_row()
@@ -212,17 +232,17 @@ class TrialRun:
     def _judge(self, row: Row, trained: Callable[[], GPT2LMHeadModel]) -> Row:
         """Judge what is trained, which has been kept; where that fails the losses stand, and the row says why."""
         try:
-            row = {**row, **judge(trained().to(self._device), self.config, self.inputs, self.folder)}
+            judged = {**row, **judge(trained().to(self._device), self.config, self.inputs, self.folder)}
             if self.inputs.reward.model is not None:
                 note_judged(self.folder)
         except Exception as error:
+            unjudged = self._keep({**row, NOT_JUDGED: name_failure(error)})  # kept whether or not it is tried again
             tried = len(read_attempts(self.folder, since=self.inputs.began)) + 1
-            if ran_out_of_memory(error) and tried < MOST_ATTEMPTS:
-                raise
+            if (ran_out_of_memory(error) and tried < MOST_ATTEMPTS) or accelerator_failed(error):
+                raise  # a new process judges what is kept; this one has no memory, or no accelerator any more
             traceback.clear_frames(error.__traceback__)  # they hold tensors
-            reason = (str(error).strip().splitlines() or [""])[0]
-            row = {**row, NOT_JUDGED: f"{type(error).__name__}: {reason}"}
-        return self._keep(row)
+            return unjudged
+        return self._keep(judged)
 
     def _keep(self, row: Row) -> Row:
         row["finished"] = True

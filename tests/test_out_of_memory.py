@@ -14,13 +14,13 @@ from model.sft import SFTRun
 from sweep import judging, trial_run
 from sweep.base_shape import read_shape
 from sweep.inputs import SweepInputs
-from sweep.memory_plan import Device, plan_trial
-from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, OUT_OF_MEMORY_FILE, RESPONSES_FILE
+from sweep.memory_plan import Device, MemoryPlan, plan_trial
+from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, NOT_JUDGED, OUT_OF_MEMORY_FILE, RESPONSES_FILE
 from sweep.out_of_memory import Attempt, OutOfMemoryError, add_attempt, read_attempts
 from sweep.trial_run import TrialRun
 from tests.conftest import Parts, run
 from tests.test_trainable import steps, worker
-from tests.test_trial_run import config, finish
+from tests.test_trial_run import config, finish, timeless
 
 NO_MEMORY = "CUDA out of memory. Tried to allocate 3.00 MiB"
 
@@ -123,6 +123,56 @@ def test_judging_takes_smaller_batches_where_memory_runs_out_and_answers_the_sam
     assert [json.loads(line)["response"] for line in (again.folder / RESPONSES_FILE).read_text().splitlines()] == [
         json.loads(line)["response"] for line in answers.splitlines()
     ]
+
+
+def test_memory_that_runs_out_in_judging_leaves_a_finished_trial_whoever_tries_again(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = finish(planned(inputs))
+    (inputs.experiment_dir / config(micro_batch=None).name / FINISHED_FILE).unlink()
+
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError(NO_MEMORY)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "evaluate_reward", too_large)
+        first = planned(inputs)
+        with pytest.raises(OutOfMemoryError, match=r"^in judging: reached [^:]*$"):
+            finish(first)
+        last = json.loads((first.folder / FINISHED_FILE).read_text())["rows"][-1]
+        assert last[NOT_JUDGED] == f"OutOfMemoryError: {NO_MEMORY}"
+        assert last["test_loss"] == expected[-1]["test_loss"]
+        assert finish(planned(inputs))[-1] == last, "the last attempt ends with what is kept"
+    monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
+    assert timeless(finish(planned(inputs))) == timeless(expected)
+
+
+def test_memory_that_runs_out_before_training_is_told_as_judging_and_the_plan_stays(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BeganError(Exception):
+        """Training, as it was planned."""
+
+    def begin(config: object, inputs: object, plan: MemoryPlan, limit_bytes: object) -> None:
+        raise BeganError(plan.execution.micro_batch)
+
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError(NO_MEMORY)
+
+    on_gpu = replace(inputs, packing=replace(inputs.packing, device=Device("cuda")))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("limit_memory", "release_memory"):
+        monkeypatch.setattr(trial_run, name, lambda *_: None)
+    monkeypatch.setattr(trial_run, "allocated_bytes", lambda _: 2**20)
+    monkeypatch.setattr(trial_run, "Training", begin)
+    monkeypatch.setattr(trial_run, "base_answers", too_large)
+    with pytest.raises(OutOfMemoryError, match=r"^in judging: reached 4\.0 MiB$"):
+        planned(on_gpu)
+    [attempt] = read_attempts(inputs.experiment_dir / config(micro_batch=None).name)
+    assert (attempt.during, attempt.predicted_bytes) == ("judging", None)
+    monkeypatch.setattr(trial_run, "base_answers", lambda *_: [])
+    with pytest.raises(BeganError, match="4"):
+        planned(on_gpu)
 
 
 def tensors_alive() -> int:

@@ -301,7 +301,8 @@ def test_a_trial_that_could_not_be_judged_keeps_its_losses_and_says_how_to_judge
     path.with_name("responses.jsonl").unlink()
     page = to_markdown(gather(results.load(copy)))
     assert "trained, but not judged: JudgingError: all NaN" in page
-    assert f"full adamw (JudgingError: all NaN); judge with: python -m sweep.reward\\_metric {copy.name}" in page
+    judge = f"python -m sweep.reward_metric {copy}".replace("_", "\\_")
+    assert f"full adamw (JudgingError: all NaN); judge with: {judge}" in page
     trial = trial_of(results.load(copy), "full adamw")
     assert trial["outcome"] == outcomes.FINISHED
     assert trial["test_loss"] == last["test_loss"]

@@ -201,6 +201,31 @@ def test_when_judging_fails_the_losses_stand_and_the_next_run_judges_what_was_ke
     assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected), "judged again"
 
 
+def test_a_failure_of_the_accelerator_in_judging_ends_the_process_use_of_it_and_keeps_what_was_trained(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered\nand more")
+
+    failing = TrialRun(config(), inputs)
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "evaluate_reward", broken)
+        with pytest.raises(torch.AcceleratorError):
+            finish(failing)
+    failing.close()
+    last = json.loads((failing.folder / FINISHED_FILE).read_text())["rows"][-1]
+    assert last[NOT_JUDGED] == "AcceleratorError: CUDA error: device-side assert triggered"
+    assert last["test_loss"] > 0
+    monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
+    confined: list[object] = []
+    monkeypatch.setattr(trial_run, "limit_memory", lambda _, limit_bytes: confined.append(limit_bytes))
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: confined.append(count))
+    row = finish(TrialRun(config(), inputs, limit_bytes=2**30))[-1]
+    assert "win_rate" in row
+    assert NOT_JUDGED not in row
+    assert confined == [1, 2**30, None], "judged outside the trial's share"
+
+
 def test_a_trial_that_was_judging_when_its_process_died_is_judged_without_training_again(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
