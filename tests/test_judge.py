@@ -1,10 +1,12 @@
 """Judges of all kinds: padded so that a batch changes no score, truncated to what they can read, refused otherwise."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -31,7 +33,7 @@ from transformers import (
 
 from sweep import judge as judge_module
 from sweep.judge import JudgeError, check_judge, load_judge
-from tests.conftest import Here, Parts
+from tests.conftest import Here, Parts, dialogues
 
 CPU = torch.device("cpu")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 1}
@@ -173,6 +175,26 @@ def test_a_judge_whose_scores_depend_on_padding_is_refused_unless_it_judges_one_
         check_judge(str(parts.reward_model), ["Is it blue?"], 16, batch_size=4)
     reading, _ = check_judge(str(parts.reward_model), ["Is it blue?"], 16, batch_size=1)
     assert reading.max_tokens == 128
+
+
+def test_a_judge_whose_tokenizer_comes_as_sentencepiece_alone_judges(tmp_path: Path) -> None:
+    """As microsoft/deberta-v3-large does."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(dialogues(300, 0)), encoding="utf-8")
+    names = {"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "unk_piece": "[UNK]"}
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(texts), model_prefix=str(tmp_path / "spm"), vocab_size=100,
+        pad_id=0, bos_id=1, eos_id=2, unk_id=3, minloglevel=2, **names,
+    )  # fmt: skip
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = DebertaV2Config(vocab_size=200, **shape, num_labels=1, pad_token_id=0)
+    folder = tmp_path / "judge"
+    DebertaV2ForSequenceClassification(config).save_pretrained(folder)
+    (tmp_path / "spm.model").rename(folder / "spm.model")
+    about = {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False, "vocab_type": "spm"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about), encoding="utf-8")
+    reading, _ = check_judge(str(folder), ["What colour is the apple?"], 16, batch_size=4)
+    assert reading.max_tokens == 512
 
 
 def test_a_judge_whose_head_is_all_zeros_is_refused(parts: Parts, tmp_path: Path) -> None:
