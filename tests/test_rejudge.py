@@ -204,7 +204,7 @@ def test_what_is_interrupted_changes_nothing(
     monkeypatch.setattr(rejudging, "evaluate_reward", interrupted)
     code, out, _ = judge(experiment, "--judge", another)
     assert code == 130
-    assert "nothing is changed" in out
+    assert "of another judge nothing is kept" in out
     assert content(experiment) == before
 
 
