@@ -17,6 +17,11 @@ from sweep.trial import TrialConfig
 
 STYLES = {"waiting": "dim", "running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
 
+LEAST_WANTED = ("tokens/s", "peak MiB", "train loss", "win rate", "left")
+"""Columns that a narrow terminal does without, the first one first."""
+GAP = 2
+"""Letters between two columns."""
+
 
 @dataclass
 class Line:
@@ -99,26 +104,16 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._say(f"{trial} failed: {_reason(trial)}")
 
     def render(self) -> Group:
-        """The table as it stands, with a line about the whole sweep below."""
+        """The table as it stands, as far as it fits, with a line about the whole sweep below."""
+        lines = list(self.lines.values())  # Ray's thread may add a line meanwhile
+        tuned = any("validation_loss" in line.row for line in lines)
+        rows = [_cells(line, "held-out loss" if tuned else "test loss") for line in lines]
         table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("trial", no_wrap=True)
-        tuned = any("validation_loss" in line.row for line in list(self.lines.values()))
-        held_out = "held-out loss" if tuned else "test loss"
-        for title in ("state", "step", "train loss", held_out, "peak MiB", "tokens/s", "left", "win rate"):
-            table.add_column(title, justify="right" if title != "state" else "left", no_wrap=True)
-        for line in list(self.lines.values()):  # Ray's thread may add a line meanwhile
-            row = line.row
-            table.add_row(
-                line.label,
-                Text(line.state, style=STYLES[line.state]),
-                f"{row.get('step', 0)}/{line.steps}",
-                _number(row.get("train_loss"), "{:.4f}"),
-                _number(row.get("test_loss", row.get("validation_loss")), "{:.4f}"),
-                _number(row.get("peak_bytes"), "{:,.0f}", 2**20),
-                _number(row.get("tokens_per_second"), "{:,.0f}"),
-                clock(line.seconds_left),
-                _number(row.get("win_rate"), "{:.2f}"),
-            )
+        titles = _titles_that_fit(rows, self._console.width)
+        for title in titles:
+            table.add_column(title, justify="left" if title in ("trial", "state") else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[title] for title in titles))
         return Group(table, Text(self._summary(), style="dim"))
 
     def _summary(self) -> str:
@@ -138,6 +133,32 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self._console.print(
                 f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False, soft_wrap=True
             )
+
+
+def _cells(line: Line, held_out: str) -> dict[str, Text]:
+    """What the table says of a trial, by the titles of its columns; `held_out` is that of the loss on such windows."""
+    row = line.row
+    cells = {
+        "trial": line.label,
+        "state": line.state,
+        "step": f"{row.get('step', 0)}/{line.steps}",
+        "train loss": _number(row.get("train_loss"), "{:.4f}"),
+        held_out: _number(row.get("test_loss", row.get("validation_loss")), "{:.4f}"),
+        "peak MiB": _number(row.get("peak_bytes"), "{:,.0f}", 2**20),
+        "tokens/s": _number(row.get("tokens_per_second"), "{:,.0f}"),
+        "left": clock(line.seconds_left),
+        "win rate": _number(row.get("win_rate"), "{:.2f}"),
+    }
+    return {title: Text(text, style=STYLES[line.state] if title == "state" else "") for title, text in cells.items()}
+
+
+def _titles_that_fit(rows: list[dict[str, Text]], width: int) -> list[str]:
+    """The columns of the table but for those that a terminal of `width` letters has no room for."""
+    wide = {title: max(len(title), *(len(row[title]) for row in rows)) + GAP for title in (rows[0] if rows else {})}
+    for title in LEAST_WANTED:
+        if sum(wide.values()) - GAP > width:
+            del wide[title]
+    return list(wide)
 
 
 def _reason(trial: Any) -> str:

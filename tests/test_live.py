@@ -1,0 +1,49 @@
+"""The live table: what it shows of a trial, and what a narrow terminal does without."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sweep.live import LiveTable
+from tests.test_trial_run import config
+
+ROW = {"step": 3, "train_loss": 0.4321, "test_loss": 0.5678, "peak_bytes": 2**24, "tokens_per_second": 12345.0}
+
+
+def shown(width: int) -> list[str]:
+    """The lines of the table on a terminal of `width` letters."""
+    console = Console(file=io.StringIO(), width=width)
+    trial = config()
+    table = LiveTable([trial], 1, console)
+    line = table.lines[trial.name]
+    line.row, line.state = {**ROW, "win_rate": 0.5, "train_seconds": 1.0, "evaluation_seconds": 0.0}, "running"
+    with console.capture() as captured:
+        console.print(table.render())
+    return captured.get().splitlines()
+
+
+def test_a_wide_terminal_shows_every_column() -> None:
+    titles, cells, summary = shown(140)
+    for title in ("state", "step", "train loss", "test loss", "peak MiB", "tokens/s", "left", "win rate"):
+        assert title in titles
+    for text in ("running", "3/", "0.4321", "0.5678", "16", "12,345", "0.50"):
+        assert text in cells
+    assert summary.startswith("1 trials: ")
+
+
+@pytest.mark.parametrize("width", [60, 75])
+def test_a_narrow_terminal_does_without_columns_and_cuts_none(width: int) -> None:
+    titles, cells, _ = shown(width)
+    assert "\u2026" not in titles + cells, "a cell is cut"
+    assert max(map(len, (titles, cells))) <= width
+    for text in ("running", "3/", "0.5678"):
+        assert text in cells
+    assert "tokens/s" not in titles
+
+
+def test_a_table_without_trials_is_empty() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as captured:
+        console.print(LiveTable([], 4, console).render())
+    assert captured.get().strip().startswith("4 trials: ")
