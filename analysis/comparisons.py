@@ -150,10 +150,7 @@ def compare_rewards(arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES)
     for a, b, seeds, differences in _reward_differences(arms):
         if differences.shape[1] < 2:
             continue
-        test, method = bootstrap_test(differences.mean(axis=0), resamples), BOOTSTRAP
-        over_seeds = len(differences) > 1
-        if over_seeds:
-            test, method = _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
+        test, method = reward_test(differences, resamples)
         pairs.append(
             Comparison(
                 a=a,
@@ -164,11 +161,27 @@ def compare_rewards(arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES)
                 method=method,
                 seeds=seeds,
                 cases=differences.shape[1],
-                over_seeds=over_seeds,
+                over_seeds=len(differences) > 1,
             )
         )
     adjusted = holm([pair.p_value for pair in pairs], looks)
     return [pair._replace(p_value=p_value) for pair, p_value in zip(pairs, adjusted, strict=True)]
+
+
+def reward_test(differences: Values, resamples: int = RESAMPLES) -> tuple[Test, str]:
+    """Test differences of rewards over prompts, and with two seeds or more over seeds too.
+
+    Args:
+        differences: (seeds, prompts), two prompts at least.
+        resamples: resamples of the bootstrap.
+
+    Returns:
+        The test, of two the one with the larger p-value, and its name.
+    """
+    test = bootstrap_test(differences.mean(axis=0), resamples)
+    if len(differences) < 2:
+        return test, BOOTSTRAP
+    return _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
 
 
 def compare_wins(arms: list[Arm], looks: int = 1) -> list[WinComparison]:

@@ -10,21 +10,20 @@ import pandas as pd
 from analysis.arms import Arm
 from analysis.columns import MISSING, show_interval
 from analysis.comparisons import WINDOW_FIELDS
-from analysis.phrases import holm_adjusted
+from analysis.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
+from analysis.phrases import count, holm_adjusted
 from analysis.results import show_field
-from analysis.statistics import ALPHA, Interval, holm, mean_test
+from analysis.statistics import ALPHA, Interval, holm
 from analysis.tables import DEPENDENT_FIELDS, varying_fields
+from analysis.told_apart import SeedLosses
 from sweep.names import METRIC
 
 OWNER = {name: "optimizer" if name in ("momentum", "betas") else "method" for name in DEPENDENT_FIELDS}
 """Fields that are part of a method or of an optimizer; two methods or optimizers are compared each with its own."""
 
-Pairs = list[tuple[Arm, Arm]]
-NO_INTERVAL = Interval(math.nan, math.nan, math.nan)
-
 
 class Effect(NamedTuple):
-    """What changes from one level of a factor to another.
+    """What changes from one level of a factor to another, as a mean over the contexts in which both were trained.
 
     Attributes:
         factor: the field.
@@ -32,10 +31,13 @@ class Effect(NamedTuple):
         high: the level that it leads to.
         contexts: settings of all other fields in which both levels were trained.
         trial_pairs: pairs of trials of the same seed.
-        units: independent values that the interval is over: the contexts, or where there is one, its seeds.
-        test_loss: mean difference of last test loss, `high` minus `low`, in nats/token, with its 95 % t interval.
-        p_value: of the paired t test over the units, adjusted by Holm's method for all effects and for
-            the looks at the data; NaN where untested.
+        test_loss: mean difference of last test loss, `high` minus `low`, in nats/token, with its plain 95 % interval.
+        p_value: of the test that pairs of arms get, adjusted by Holm's method for all effects and for the looks at the
+            data; NaN where untested.
+        method: name of the test; empty without one.
+        seeds: seeds that all these pairs share.
+        windows: test windows that the test takes as a sample; 0 where it takes none.
+        over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
         win_rate: the same difference of the win rate; NaN without rewards.
         reward_margin: the same difference of the mean reward margin; NaN without rewards.
     """
@@ -45,9 +47,12 @@ class Effect(NamedTuple):
     high: str
     contexts: int
     trial_pairs: int
-    units: int
     test_loss: Interval
     p_value: float
+    method: str
+    seeds: int
+    windows: int
+    over_seeds: bool
     win_rate: Interval
     reward_margin: Interval
 
@@ -57,18 +62,25 @@ class Effect(NamedTuple):
         return self.p_value < ALPHA
 
     @property
+    def tested(self) -> bool:
+        """Whether the test could be made at all."""
+        return self.p_value == self.p_value
+
+    @property
     def over(self) -> str:
-        """What the interval is over, in words."""
-        noun = "context" if self.contexts > 1 else "seed"
-        return f"{self.units} {noun}{'' if self.units == 1 else 's'}"
+        """What the interval takes as a sample, in words."""
+        cases = f"{count(self.seeds, 'seed')} and {self.windows} windows" if self.windows else count(self.seeds, "seed")
+        return cases if self.over_seeds else count(self.windows, "window")
 
 
 def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int = 1) -> list[Effect]:
     """Compare the levels of each factor over pairs of arms that differ in that factor alone.
 
     A pair agrees in every other field that both arms have and in the seed; what belongs to a method or an optimizer
-    (see OWNER) may differ where these do. Several pairs of one context are averaged first, so that it counts once.
-    Seeds of one context are not independent of what the context is: with several contexts their means are the units.
+    (see OWNER) may differ where these do. All trials of an experiment share their seeds and their test windows, and so
+    what a level does on a seed or on a window, in every context at once: contexts are no independent samples. The
+    pairs of a context are averaged, then the contexts, each counting once, within every seed and window. What remains
+    gets the test that two arms get. It speaks of these contexts, averaged, and of no others.
 
     Args:
         arms: finished arms.
@@ -80,21 +92,13 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
         next one, and the lowest with the highest.
     """
     names = [name for name in varying_fields(arms) if name not in ignored]
-    metrics = ("test_loss", "win_rate", "reward_margin_mean")
-    values = {metric: {arm.label: arm.by_seed(metric) for arm in arms} for metric in metrics}
+    losses = {arm.label: arm.losses_by_seed for arm in arms}
     effects = []
     for factor, contexts in _matched(arms, names).items():
-        for (low, high), pairs in _by_levels(factor, contexts).items():
-            loss, win_rate, margin = (_units(pairs, values[metric]) for metric in metrics)
-            if not loss.values:
-                continue
-            test_loss, p_value = _difference(loss.values)
-            effects.append(
-                Effect(
-                    *(factor, low, high, loss.contexts, loss.trial_pairs, len(loss.values), test_loss, p_value),
-                    *(_difference(win_rate.values)[0], _difference(margin.values)[0]),
-                )
-            )
+        for (low, high), every in _by_levels(factor, contexts).items():
+            found, seeds = seeds_in_common(every, losses)
+            if seeds:
+                effects.append(_effect(factor, (low, high), found, losses, seeds))
     adjusted = holm([effect.p_value for effect in effects], looks)
     made = [effect._replace(p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
     return sorted(made, key=lambda effect: names.index(effect.factor))
@@ -145,15 +149,24 @@ def describe_effects(
             "belongs to a method or an optimizer, such as a rank or betas, may differ where these do, and several such "
             "pairs are averaged within their context."
         )
-    if any(effect.test_loss.known for effect in effects):
+    if tested := [effect for effect in effects if effect.tested]:
+        tests = " or ".join(sorted({effect.method for effect in tested}))
         notes.append(
-            "Brackets hold plain 95 % intervals of Student's t over the means of the contexts, or over the seeds where "
-            "there is one context; p is of the paired t test over the same values, "
-            f"{holm_adjusted(sum(effect.p_value == effect.p_value for effect in effects), 'row', looks)}."
+            "Contexts share their seeds and their test windows, so they are no independent samples: they are averaged "
+            "within every seed and window, and a row speaks of these contexts, averaged, and of no others. Brackets "
+            f"hold plain 95 % intervals; p is of the same test ({tests}), "
+            f"{holm_adjusted(len(tested), 'row', looks)}, which are one family."
         )
-    if any(not effect.test_loss.known for effect in effects):
+    if any(not effect.over_seeds for effect in tested):
+        notes.append("A row over windows alone has one seed: it speaks of these trained models and not of the factor.")
+    if any(effect.over_seeds and not effect.windows for effect in tested):
         notes.append(
-            "Rows without an interval rest on a single pair, or on pairs whose differences show no spread to judge by."
+            "A row over seeds alone speaks of these test windows: its losses by window are not known or differ."
+        )
+    if len(tested) < len(effects):
+        notes.append(
+            "Rows without p rest on one seed without losses by window, or on differences that show no spread to judge "
+            "by."
         )
     if ignored:
         notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
@@ -225,36 +238,28 @@ def _compared(levels: list[str], order: Mapping[str, tuple[float, int]]) -> Iter
         yield from combinations(levels, 2)
 
 
-class _Units(NamedTuple):
-    """Independent values of both levels, and how many contexts and pairs of trials they come from."""
-
-    values: list[tuple[float, float]]
-    contexts: int
-    trial_pairs: int
-
-
-def _units(contexts: list[Pairs], by_seed: Mapping[str, Mapping[int, float]]) -> _Units:
-    """A value of each level per context, or per seed where only one context has seeds that all its arms share."""
-    found: list[list[tuple[float, float]]] = []
-    trial_pairs = 0
-    for pairs in contexts:
-        seeds = set.intersection(*(set(by_seed[arm.label]) for pair in pairs for arm in pair))
-        rows = [_mean([(by_seed[a.label][seed], by_seed[b.label][seed]) for a, b in pairs]) for seed in sorted(seeds)]
-        if rows:
-            found.append(rows)
-            trial_pairs += len(pairs) * len(rows)
-    if len(found) == 1:
-        return _Units(found[0], 1, trial_pairs)
-    return _Units([_mean(rows) for rows in found], len(found), trial_pairs)
-
-
-def _mean(rows: list[tuple[float, float]]) -> tuple[float, float]:
-    return sum(low for low, _ in rows) / len(rows), sum(high for _, high in rows) / len(rows)
-
-
-def _difference(values: list[tuple[float, float]]) -> tuple[Interval, float]:
-    """Mean difference with its interval, and the p-value; neither interval nor p-value without any spread."""
-    if not values:
-        return NO_INTERVAL, math.nan
-    test = mean_test([high - low for low, high in values])
-    return Interval(test.estimate, test.low, test.high), test.p_value
+def _effect(
+    factor: str,
+    levels: tuple[str, str],
+    contexts: list[Pairs],
+    losses: Mapping[str, SeedLosses],
+    seeds: list[int],
+) -> Effect:
+    """The effect over these contexts and seeds, its p-value not yet adjusted."""
+    difference, tested = loss_effect(contexts, losses, seeds)
+    win_rate, reward_margin = reward_effects(contexts, seeds)
+    return Effect(
+        factor=factor,
+        low=levels[0],
+        high=levels[1],
+        contexts=len(contexts),
+        trial_pairs=sum(map(len, contexts)) * len(seeds),
+        test_loss=Interval(*tested.test[:3]) if tested else NO_INTERVAL._replace(estimate=difference),
+        p_value=tested.test.p_value if tested else math.nan,
+        method=tested.method if tested else "",
+        seeds=len(seeds),
+        windows=tested.windows if tested else 0,
+        over_seeds=bool(tested and tested.over_seeds),
+        win_rate=win_rate,
+        reward_margin=reward_margin,
+    )

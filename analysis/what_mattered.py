@@ -185,19 +185,25 @@ def _about_effects(effects: list[Effect]) -> list[str]:
     largest: dict[str, Effect] = {}
     for effect in sorted(effects, key=lambda effect: -abs(effect.test_loss.estimate)):
         largest.setdefault(effect.factor, effect)
-    sentences = []
-    for effect in list(largest.values())[:NAMED_FACTORS]:
-        size = show_interval(effect.test_loss, 4, signed=True)
-        lead = f"From {effect.factor} {effect.low} to {effect.high} test loss changes by {size} nats/token"
-        if math.isnan(effect.p_value):
-            why = "one pair of trials" if effect.trial_pairs == 1 else f"{effect.over} without any spread"
-            sentences.append(f"{lead} ({why}, so without an interval or a test).")
-            continue
-        told = "" if effect.differs else ", not distinguishable from none"
-        sentences.append(
-            f"{lead}{told} (mean over {effect.over}, paired t test, Holm-adjusted {show_p(effect.p_value)})."
-        )
-    return sentences
+    return [_about_effect(effect) for effect in list(largest.values())[:NAMED_FACTORS]]
+
+
+def _about_effect(effect: Effect) -> str:
+    """One effect with what its test takes in; with one seed it is one of these trained models alone."""
+    size = show_interval(effect.test_loss, 4, signed=True)
+    lead = f"From {effect.factor} {effect.low} to {effect.high} test loss changes by {size} nats/token"
+    over = f"averaged over {'this context' if effect.contexts == 1 else f'these {effect.contexts} contexts'}"
+    if not effect.tested:
+        if effect.trial_pairs == 1:
+            return f"{lead} (one pair of trials, so without an interval or a test)."
+        why = "differences without any spread" if effect.method else "one seed, without losses by window"
+        return f"{lead} ({over}; {why}, so without a test)."
+    told = "" if effect.differs else ", not distinguishable from none"
+    if not effect.over_seeds:
+        lead = f"In these trained models alone, f{lead[1:]}"
+    elif not effect.windows:
+        told += ", on these test windows"
+    return f"{lead}{told} ({over}; {effect.method}: {effect.over}; Holm-adjusted {show_p(effect.p_value)})."
 
 
 def _about_fronts(arms: list[Arm]) -> list[str]:

@@ -36,8 +36,9 @@ def test_the_planted_factor_leads_and_the_others_are_not_distinguishable_from_no
         "Of the variance of last test loss of 8 arms × 3 seeds, the largest share goes to optimizer: "
     )
     assert "(ANOVA, F test, p < 0.001)" in shares
-    assert effects[0].startswith("From optimizer adamw to muon test loss changes by +0.2994 [+0.2894, +0.3095]")
-    assert "mean over 4 contexts, paired t test, Holm-adjusted p < 0.001" in effects[0]
+    assert effects[0].startswith("From optimizer adamw to muon test loss changes by +0.2994 [+0.2854, +0.3135]")
+    how = "averaged over these 4 contexts; paired t test over common seeds: 3 seeds; Holm-adjusted p < 0.001"
+    assert f"nats/token, on these test windows ({how})." in effects[0]
     assert all("not distinguishable from none" in sentence for sentence in effects[1:])
 
 
