@@ -1,35 +1,30 @@
 """How the variance of a loss divides among the factors: exactly for a full grid, by a forest for other designs."""
 
 import math
-from collections.abc import Collection
-from itertools import combinations
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator
-from scipy import stats
 
+from analysis.anova import SEEDS, TOGETHER, Division, divide_grid
 from analysis.arms import Arm
 from analysis.comparisons import WINDOW_FIELDS, windows
 from analysis.effects import OWNER
+from analysis.forest import REST, SHUFFLES, divide_by_forest
 from analysis.outcomes import finite
+from analysis.phrases import count
 from analysis.results import show_field
+from analysis.statistics import Values, holm
 from analysis.tables import varying_fields
 from sweep.names import METRIC
 
 FEWEST_ARMS = 16
 """Arms below which a forest cannot tell factors apart: about four values of each of three or four factors."""
-LOG_RATIO = 10
-"""Numbers that span at least this ratio are taken on a logarithmic scale."""
 COARSE_TRIALS = 100
 """Trials below which the shares of a forest are only an order."""
-FOREST_SEED = 0
 RANGES = "A factor that was tried over a wider range takes a larger share."
-SEEDS = "seeds"
-TOGETHER = "interactions of three or more"
-REST = "interactions and rest"
+NO_FACTORS = (SEEDS, TOGETHER, REST)
+"""Sources that are no factor and no interaction of two."""
 
 
 class Importance(NamedTuple):
@@ -39,14 +34,20 @@ class Importance(NamedTuple):
         what: what varies, and over how many arms.
         test: how it was computed: "ANOVA" or "fANOVA"; empty where it was not.
         shares: share of the variance by source, adding up to 1; empty where it was not computed.
-        p_values: of the F test of a source; only for a full grid with two or more seeds.
+        noise: the share that a source without effect would have on average.
+        p_values: by source, of "it has no effect"; sources that could not be tested have none.
+        method: name of the test behind the p-values, and what it speaks of; without any, why there is none.
+        over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
         note: how to read it, or why there is none.
     """
 
     what: str
     test: str
     shares: dict[str, float]
+    noise: dict[str, float]
     p_values: dict[str, float]
+    method: str
+    over_seeds: bool
     note: str
 
 
@@ -60,10 +61,7 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
 
     Returns:
         Eta squared of each factor and of each pair of factors where the arms are a full grid, and the functional
-        ANOVA of a random forest where they are not and there are enough of them.
-
-    Sources: Fisher, "Statistical Methods for Research Workers" (1925), for the randomised block; Hutter, Hoos and
-    Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", ICML (2014), as Optuna implements it.
+        ANOVA of a random forest where they are not and there are enough of them; see `anova` and `forest`.
     """
     what = f"last {METRIC[metric].name.replace('_', ' ')}"
     factors = factor_levels(arms, ignored)
@@ -72,14 +70,28 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
     if len(factors) < 2:
         return _none(what, "there is nothing to divide unless two factors vary")
     if (losses := _grid(arms, factors, metric)) is not None:
-        found = _anova(what, list(factors), losses)
-        lost = sum(len(arm.by_seed(metric)) for arm in arms) - losses.size
-        more = f" Only the seeds that all arms share count; {lost} trials of others are left out." if lost else ""
-        return found._replace(note=found.note + more)
+        lost = sum(len(arm.by_seed(metric)) for arm in arms) - losses[..., 0].size
+        return _of_grid(what, divide_grid(list(factors), losses), losses.shape, lost)
     if len(arms) < FEWEST_ARMS:
         why = f"the {len(arms)} finished arms are no full grid of {', '.join(factors)}, and a forest (fANOVA) takes"
         return _none(what, f"{why} {FEWEST_ARMS} arms or more")
-    return _fanova(what, arms, factors, metric)
+    values = [list(arm.by_seed(metric).values()) for arm in arms]
+    return _of_forest(what, divide_by_forest(factors, values), values)
+
+
+def adjusted(shares: list[Importance], looks: int) -> list[Importance]:
+    """The same with p-values adjusted by Holm's method for all sources of all divisions, which are one family.
+
+    Args:
+        shares: the divisions that a report shows.
+        looks: see `comparisons.looks_at`.
+    """
+    places = [(number, name) for number, share in enumerate(shares) for name in share.p_values]
+    p_values = dict(zip(places, holm([shares[number].p_values[name] for number, name in places], looks), strict=True))
+    return [
+        share._replace(p_values={name: p_values[number, name] for name in share.p_values})
+        for number, share in enumerate(shares)
+    ]
 
 
 def factor_levels(arms: list[Arm], ignored: Collection[str] = ()) -> dict[str, list[Any]]:
@@ -126,109 +138,86 @@ def _partition(arms: list[Arm], fields: list[str]) -> tuple[int, ...]:
     return tuple(seen.setdefault(repr([arm.config.get(name) for name in fields]), len(seen)) for arm in arms)
 
 
-def _grid(arms: list[Arm], factors: dict[str, list[Any]], metric: str) -> np.ndarray | None:
-    """Losses with an axis per factor and a last one of the seeds that all arms have; None where a cell is empty."""
+def _grid(arms: list[Arm], factors: dict[str, list[Any]], metric: str) -> Values | None:
+    """Losses with an axis per factor, one of the seeds that all arms have, and one of windows, of length 1 where the
+    means alone are known; None where a cell is empty."""
     levels = [list(dict.fromkeys(values)) for values in factors.values()]
     cells = list(zip(*factors.values(), strict=True))
-    by_seed = [arm.by_seed(metric) for arm in arms]
+    by_seed = [arm.losses_by_seed if metric == "test_loss" else _means(arm, metric) for arm in arms]
     seeds = sorted(set.intersection(*map(set, by_seed)))
     if len(set(cells)) < len(cells) or len(cells) < math.prod(map(len, levels)) or not seeds:
         return None
-    losses = np.empty([*map(len, levels), len(seeds)])
+    lengths = {len(values[seed]) for values in by_seed for seed in seeds}
+    losses = np.empty([*map(len, levels), len(seeds), lengths.pop() if len(lengths) == 1 else 1])
     for cell, values in zip(cells, by_seed, strict=True):
         place = tuple(known.index(value) for known, value in zip(levels, cell, strict=True))
-        losses[place] = [values[seed] for seed in seeds]
+        losses[place] = [values[seed] if not lengths else [values[seed].mean()] for seed in seeds]
     return losses
 
 
-def _anova(what: str, names: list[str], losses: np.ndarray) -> Importance:
-    """Sums of squares of main effects and two-way interactions, as shares of the total; seeds are blocks.
+def _means(arm: Arm, metric: str) -> dict[int, Values]:
+    return {seed: np.array([value]) for seed, value in arm.by_seed(metric).items()}
 
-    Args:
-        what: what varies.
-        names: the factors, one per axis of `losses` but the last.
-        losses: nats/token, one axis per factor and a last one of seeds.
-    """
-    axes, seeds = range(len(names)), losses.shape[-1]
-    centred = losses - losses.mean()
-    total = float((centred**2).sum())
-    if total <= (1e-12 * float(np.abs(losses).max())) ** 2 * losses.size:
+
+def _of_grid(what: str, found: Division | None, shape: Sequence[int], lost: int) -> Importance:
+    """What the division of a grid is called, and how it is to be read."""
+    if found is None:
         return _none(what, "it does not vary")
-    squares, freedom = {}, {}
-    for axis in axes:
-        squares[names[axis]] = _between(centred, (axis,))
-        freedom[names[axis]] = losses.shape[axis] - 1
-    for a, b in combinations(axes, 2):
-        pair = f"{names[a]} × {names[b]}"
-        squares[pair] = _between(centred, (a, b)) - squares[names[a]] - squares[names[b]]
-        freedom[pair] = freedom[names[a]] * freedom[names[b]]
-    between_arms = _between(centred, tuple(axes))
-    if len(names) > 2:
-        squares[TOGETHER] = between_arms - sum(squares.values())
-    shares = {name: max(0.0, value / total) for name, value in squares.items()}
-    arms = losses.size // seeds
+    *levels, seeds, cases = shape
     notes = ["Sums of squares over a full grid as shares of their total (eta squared).", RANGES]
-    p_values: dict[str, float] = {}
-    if seeds == 1:
-        notes.append("With one seed per arm, what a seed does is part of the interactions, and no F test can be made.")
-    else:
-        shares[SEEDS] = max(0.0, 1 - between_arms / total)
-        error, degrees = total - between_arms - _between(centred, (len(names),)), (arms - 1) * (seeds - 1)
-        if error > 1e-12 * total:  # otherwise there is no spread to judge by
-            ratios = {name: squares[name] / freedom[name] / (error / degrees) for name in freedom}
-            p_values = {name: float(stats.f.sf(ratio, freedom[name], degrees)) for name, ratio in ratios.items()}
-            notes.append("p is of the F test with seeds as blocks, not adjusted for the number of rows.")
-    what = f"{what} of {arms} arms × {seeds} seed{'s' * (seeds > 1)}"
-    return Importance(what, "ANOVA", shares, p_values, " ".join(notes))
-
-
-def _between(centred: np.ndarray, kept: tuple[int, ...]) -> float:
-    """Sum of squares of the means over all axes but those kept, counted once per loss."""
-    others = tuple(axis for axis in range(centred.ndim) if axis not in kept)
-    means = centred.mean(axis=others)
-    return float((means**2).sum() * centred.size / means.size)
-
-
-def _fanova(what: str, arms: list[Arm], factors: dict[str, list[Any]], metric: str) -> Importance:
-    distributions: dict[str, BaseDistribution] = {}
-    columns: dict[str, list[Any]] = {}
-    for name, values in factors.items():
-        columns[name] = _scaled(values)
-        numbers = all(map(finite, values))
-        distributions[name] = (
-            FloatDistribution(min(columns[name]), max(columns[name]))
-            if numbers
-            else CategoricalDistribution(list(dict.fromkeys(values)))
+    method = found.unjudged
+    if found.p_values:
+        sample = (
+            f"{count(seeds, 'seed')} and {cases} windows" if cases > 1 else f"{seeds} seeds, for these test windows"
         )
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study()
-    optuna.logging.set_verbosity(verbosity)
-    for number, arm in enumerate(arms):
-        params = {name: column[number] for name, column in columns.items()}
-        for loss in arm.by_seed(metric).values():
-            study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=loss))
-    trials = len(study.trials)
-    try:
-        found = FanovaImportanceEvaluator(seed=FOREST_SEED).evaluate(study)
-    except RuntimeError:  # its forest is flat
-        return _none(what, "it does not vary")
-    shares = {name: float(found[name]) for name in factors}
-    shares[REST] = max(0.0, 1 - sum(shares.values()))
-    note = (
-        f"The arms are no full grid, so a random forest was fitted to {trials} trials and its variance over the ranges "
-        f"tried was divided (fANOVA, Optuna). {RANGES}"
+        method = f"F test over {sample}"
+        notes.append(
+            "Noise is the share that a source without effect would have, as far as seeds"
+            f"{' and windows' if cases > 1 else ''} move it; p is of the F test of the source against that noise."
+        )
+    elif seeds == 1:
+        notes.append(
+            "With one seed per arm, what a seed does is part of every source: no F test can be made, and noise is the "
+            "share that losses dealt out at random would give."
+        )
+    if lost:
+        notes.append(f"Only the seeds that all arms share count; {lost} trials of others are left out.")
+    what = f"{what} of {math.prod(levels)} arms × {count(seeds, 'seed')}"
+    return Importance(
+        what, "ANOVA", found.shares, found.noise, found.p_values, method, bool(found.p_values), " ".join(notes)
     )
+
+
+def _of_forest(what: str, found: Division | None, losses: Sequence[Sequence[float]]) -> Importance:
+    """What the division by a forest is called, and how it is to be read."""
+    if found is None:
+        return _none(what, "it does not vary")
+    trials = sum(map(len, losses))
+    notes = [
+        f"The arms are no full grid, so a random forest was fitted to {trials} trials and its variance over the ranges "
+        f"tried was divided (fANOVA, Optuna). {RANGES} Noise is the share in forests of losses shuffled among the arms."
+    ]
     if trials < COARSE_TRIALS:
-        note += " With so few trials this is coarse: read the order, not the digits."
-    return Importance(f"{what} of {trials} trials", "fANOVA", shares, {}, note)
-
-
-def _scaled(values: list[Any]) -> list[Any]:
-    """Numbers of a wide range as log10: Optuna's fANOVA takes every range as linear, whatever its distribution says."""
-    wide = all(finite(value) and value > 0 for value in values) and max(values) / min(values) >= LOG_RATIO
-    return [math.log10(value) for value in values] if wide else values
+        notes.append("With so few trials this is coarse: read the order, not the digits.")
+    if trials > len(losses):
+        centred = [value - np.mean(values) for values in losses for value in values]
+        total = float(np.var([value for values in losses for value in values]))
+        notes.append(f"Seeds of one arm make up {100 * float(np.mean(np.square(centred))) / total:.1f} % of it.")
+    if found.p_values:
+        notes.append(
+            f"p is of a permutation test ({SHUFFLES} shuffles) of the ranks of the levels' losses, numbers cut into "
+            "four groups of equally many arms. It speaks of these trained models: what a level does in these seeds or "
+            "on these windows alone counts as its effect."
+        )
+    if found.unjudged:
+        notes.append(f"No test is made of what goes together: {found.unjudged}.")
+    method = "permutation test over arms" if found.p_values else found.unjudged
+    return Importance(
+        *(f"{what} of {trials} trials", "fANOVA", found.shares, found.noise, found.p_values, method, False),
+        " ".join(notes),
+    )
 
 
 def _none(what: str, why: str) -> Importance:
-    return Importance(what, "", {}, {}, f"The variance of {what} was not divided among the factors: {why}.")
+    reason = f"The variance of {what} was not divided among the factors: {why}."
+    return Importance(what, "", {}, {}, {}, "", False, reason)

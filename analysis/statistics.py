@@ -186,16 +186,32 @@ def crossed_test(differences: Values) -> Test:
     noise = ms_seed + of_cases
     if _constant(table) or noise == 0.0:
         return _without_spread(mean)
-    error = math.sqrt(noise / (seeds * cases))
+    return cochran_test(mean, [(ms_seed / table.size, seeds - 1), (of_cases / table.size, cases - 1)])
+
+
+def cochran_test(estimate: float, variances: Sequence[tuple[float, float]]) -> Test:
+    """t test of "it is zero" for an estimate whose variance is a sum of independently estimated parts.
+
+    Args:
+        estimate: the estimate.
+        variances: each part with its degrees of freedom, not all of them zero.
+
+    Returns:
+        The estimate, its interval and p-value. The critical value is the mean of Student's for each number of degrees
+        of freedom, weighted by the parts' shares, which errs to the safe side.
+
+    Source: Cochran, "Approximate significance levels of the Behrens-Fisher test", Biometrics 20 (1964).
+    """
+    noise = sum(variance for variance, _ in variances)
+    error = math.sqrt(noise)
 
     def critical(log_p: float) -> float:
-        by_seeds, by_cases = (-float(special.stdtrit(n - 1, math.exp(log_p) / 2)) for n in (seeds, cases))
-        return float((ms_seed * by_seeds + of_cases * by_cases) / noise)
+        return sum(-float(special.stdtrit(df, math.exp(log_p) / 2)) * variance / noise for variance, df in variances)
 
     half = critical(math.log(1 - LEVEL)) * error
-    t, least = abs(mean) / error, math.log(SMALLEST_P)
+    t, least = abs(estimate) / error, math.log(SMALLEST_P)
     log_p = least if critical(least) <= t else float(optimize.brentq(lambda log_p: critical(log_p) - t, least, 0.0))
-    return Test(mean, mean - half, mean + half, math.exp(log_p))
+    return Test(estimate, estimate - half, estimate + half, math.exp(log_p))
 
 
 def bootstrap_test(differences: Sequence[float] | Values, resamples: int = RESAMPLES) -> Test:

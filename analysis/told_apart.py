@@ -15,7 +15,7 @@ SeedLosses = Mapping[int, Values]
 """Losses of an arm by seed: (K,) of its test windows in nats/token, or (1,) the mean loss where windows are unknown."""
 
 CROSSED = "t test over common seeds and windows, both as samples"
-PAIRED_SEEDS = "paired t test over common seeds"
+PAIRED_SEEDS = "paired t test over common seeds, for these test windows"
 PAIRED_WINDOWS = "paired t test over windows"
 WELCH = "Welch's t test over seeds of which fewer than two are common"
 

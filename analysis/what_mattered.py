@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.anova import SEEDS
 from analysis.arms import Arm, collect
 from analysis.columns import MISSING, show_interval
 from analysis.comparisons import looks_at
 from analysis.effects import Effect, describe_effects, matched_effects, p_cell, show_effects
-from analysis.importance import Importance, share_of_variance
+from analysis.importance import NO_FACTORS, Importance, adjusted, share_of_variance
 from analysis.outcomes import FINISHED
 from analysis.pareto import (
     PRICES,
@@ -25,8 +26,9 @@ from analysis.pareto import (
     sources,
     units,
 )
-from analysis.phrases import join, show_p
+from analysis.phrases import holm_adjusted, join, show_p
 from analysis.results import Results
+from analysis.statistics import ALPHA
 from sweep.names import METRIC
 
 NAMED_FACTORS = 3
@@ -72,6 +74,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
     tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
     if tried:
         shares.append(share_of_variance(tried, "validation_loss"))
+    shares = adjusted(shares, looks)
     metric = gained_loss(results, finished)
     made = costs(results, finished, metric) if metric else []
     lost = len(arms) - len(finished)
@@ -83,6 +86,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
             *([f"{lost} of {len(arms)} arms did not finish and are left out, diverged ones too."] if lost else []),
             *describe_effects(effects, finished, tuned, looks),
             *(share.note for share in shares),
+            *_share_notes(shares, looks),
             *_tuning_notes(tuned, bool(tried)),
             *_cost_notes(finished, made, metric),
         ],
@@ -129,13 +133,14 @@ def _show_shares(shares: list[Importance]) -> pd.DataFrame:
             "variance of": share.what,
             "source": name,
             "share": f"{100 * value:.1f} %",
+            "of noise alone": f"{100 * share.noise[name]:.1f} %" if name in share.noise else MISSING,
             "p": p_cell(share.p_values.get(name, math.nan)),
             "test": share.test,
         }
         for share in shares
         for name, value in sorted(share.shares.items(), key=lambda item: -item[1])
     ]
-    frame = pd.DataFrame(rows, columns=["variance of", "source", "share", "p", "test"], dtype=str)
+    frame = pd.DataFrame(rows, columns=["variance of", "source", "share", "of noise alone", "p", "test"], dtype=str)
     return frame if (frame["p"] != MISSING).any() else frame.drop(columns="p")
 
 
@@ -165,19 +170,39 @@ def _cost_notes(arms: list[Arm], made: list[Cost], metric: str | None) -> list[s
     return notes
 
 
+def _share_notes(shares: list[Importance], looks: int) -> list[str]:
+    """The family of the tests of shares."""
+    tested = sum(len(share.p_values) for share in shares)
+    return [f"p of shares is {holm_adjusted(tested, 'source', looks)}, which are one family."] if tested else []
+
+
 def _about_shares(shares: list[Importance]) -> list[str]:
-    sentences = []
-    for share in shares:
-        if not share.shares:
-            continue
-        (first, most), *others = sorted(share.shares.items(), key=lambda item: -item[1])
-        named = ", ".join(f"{name} {_percent(value)}" for name, value in others[:NAMED_FACTORS])
-        test = f", F test, {show_p(share.p_values[first])}" if first in share.p_values else ""
-        sentences.append(
-            f"Of the variance of {share.what}, the largest share goes to {first}: {_percent(most)} "
-            f"({share.test}{test}); then {named}."
-        )
-    return sentences
+    return [_about_division(share) for share in shares if share.shares]
+
+
+def _about_division(share: Importance) -> str:
+    """Which sources the tests tell from noise, largest first, and what the others look like; a claim only of those."""
+    ranked = sorted(share.shares, key=lambda name: -share.shares[name])
+    told = [name for name in ranked if share.p_values.get(name, 1.0) < ALPHA]
+    factors = [name for name in ranked if name not in (*told, *NO_FACTORS)]
+    untold = [*factors[:NAMED_FACTORS], *(name for name in ranked if name == SEEDS)]
+    others = join([_named_share(share, name) for name in untold]) if untold else ""
+    scope = "" if share.over_seeds else "In these trained models alone, "
+    what = f"{scope}{'O' if share.over_seeds else 'o'}f the variance of {share.what}"
+    if told:
+        taken = join([_named_share(share, name) for name in told[: NAMED_FACTORS + 1]])
+        rest = f"; not told from noise: {others}" if others else ""
+        return f"{what}, more than noise goes to {taken}{rest} ({share.test}, {share.method}, Holm-adjusted)."
+    if share.p_values:
+        return f"{what}, no share is told from noise: {others} ({share.test}, {share.method}, Holm-adjusted)."
+    return f"{what}, without a test: {others} ({share.test}; {share.method})."
+
+
+def _named_share(share: Importance, name: str) -> str:
+    """A source with its share, what noise alone would give it, and its p-value."""
+    asides = [f"noise alone {_percent(share.noise[name])}"] if name in share.noise else []
+    asides += [show_p(share.p_values[name])] if name in share.p_values else []
+    return f"{name} {_percent(share.shares[name])}" + (f" ({', '.join(asides)})" if asides else "")
 
 
 def _about_effects(effects: list[Effect]) -> list[str]:
@@ -201,8 +226,6 @@ def _about_effect(effect: Effect) -> str:
     told = "" if effect.differs else ", not distinguishable from none"
     if not effect.over_seeds:
         lead = f"In these trained models alone, f{lead[1:]}"
-    elif not effect.windows:
-        told += ", on these test windows"
     return f"{lead}{told} ({over}; {effect.method}: {effect.over}; Holm-adjusted {show_p(effect.p_value)})."
 
 

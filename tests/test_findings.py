@@ -125,7 +125,10 @@ def test_with_common_seeds_test_losses_are_compared_by_pairs_and_adjusted() -> N
     assert len({round(value, 12) for value in plain}) == 3
     assert sorted(one.p_value for one in compare_test_losses(collect(results))) == pytest.approx(expected)
     said = text_of(results, [{"title": "R"}])["R"]
-    assert "In test loss (paired t test over common seeds; Holm-adjusted for 3 pairs; in brackets" in said
+    assert (
+        "In test loss (paired t test over common seeds, for these test windows; Holm-adjusted for 3 pairs; in brackets"
+        in said
+    )
 
 
 def test_lowest_test_loss_says_what_it_cannot_be_told_apart_from() -> None:

@@ -8,9 +8,12 @@ import numpy as np
 import optuna
 import pytest
 
+from analysis.anova import SEEDS, TOGETHER
 from analysis.arms import collect
-from analysis.importance import FEWEST_ARMS, SEEDS, TOGETHER, Importance, factor_levels, share_of_variance
+from analysis.importance import FEWEST_ARMS, Importance, adjusted, factor_levels, share_of_variance
+from analysis.statistics import crossed_test, holm
 from tests.planted_sweep import Config, grid, planted
+from tests.synthetic_experiment import with_window_losses
 from tests.test_effects import FULL, SGD
 
 SHIFT = {"sgd": 0.3, "momentum": 0.1, "adamw": 0.0}
@@ -42,13 +45,38 @@ def test_three_factors_share_out_everything_whatever_the_losses() -> None:
     assert min(found.shares.values()) >= 0
 
 
-def test_f_test_treats_seeds_as_blocks() -> None:
+def test_f_test_judges_a_source_by_how_much_it_changes_from_seed_to_seed() -> None:
     draw = random.Random(3)
     configs = grid(rank=[1, 10], lr=[1e-4, 1e-3], seed=[1, 2, 3, 4])
-    found = shared(lambda c: 2 - 0.02 * (c["rank"] == 10) + c["seed"] + draw.gauss(0, 0.01), configs)
-    assert found.p_values["rank"] < 1e-3  # though seeds move the loss a hundred times as far
+    found = shared(lambda c: 2 - 0.05 * (c["rank"] == 10) + c["seed"] + draw.gauss(0, 0.01), configs)
+    assert found.p_values["rank"] < 1e-2  # though seeds move the loss twenty times as far
     assert found.shares[SEEDS] > 0.99
     assert found.p_values["lr"] > 0.05
+    assert (found.over_seeds, found.method) == (True, "F test over 4 seeds, for these test windows")
+
+
+def test_f_test_of_two_levels_is_the_test_of_two_arms_on_seeds_and_windows() -> None:
+    draw = random.Random(1)
+    configs = grid(rank=[1, 10], lr=[1e-4, 1e-3], seed=[1, 2, 3])
+    arms = collect(with_window_losses(planted(lambda c: 2 - 0.01 * (c["rank"] == 10) + draw.gauss(0, 0.01), configs)))
+    losses = {(arm.config["rank"], arm.config["lr"]): np.array(list(arm.losses_by_seed.values())) for arm in arms}
+    between = (losses[1, 1e-4] + losses[1, 1e-3] - losses[10, 1e-4] - losses[10, 1e-3]) / 2
+    found = share_of_variance(arms, "test_loss")
+    assert found.p_values["rank"] == pytest.approx(crossed_test(between).p_value, rel=1e-6)
+    assert found.method == "F test over 3 seeds and 40 windows"
+
+
+def test_noise_has_a_share_of_its_own_and_all_sources_are_one_family() -> None:
+    draw = random.Random(0)
+    configs = grid(rank=[1, 4, 16, 64], lr=[1e-4, 1e-3, 1e-2], seed=[1, 2, 3, 4, 5, 6, 7, 8])
+    found = shared(lambda c: 2 + draw.gauss(0, 0.1), configs)
+    free = {"rank": 3, "lr": 2, "rank × lr": 6}
+    assert found.noise == pytest.approx({name: n / (12 * 8 - 1) for name, n in free.items()}, rel=0.5)
+    one_seed = shared(lambda c: 2 + draw.gauss(0, 0.1), grid(rank=[1, 4, 16, 64], lr=[1e-4, 1e-3, 1e-2]))
+    assert one_seed.noise == pytest.approx({name: n / 11 for name, n in free.items()})
+    raw = [*found.p_values.values(), *found.p_values.values()]
+    both = adjusted([found, found], looks=2)
+    assert [p for one in both for p in one.p_values.values()] == pytest.approx(holm(raw, 2))
 
 
 def test_a_factor_without_effect_gets_next_to_nothing() -> None:
@@ -96,6 +124,29 @@ def test_forest_ranks_the_planted_factor_first_on_random_designs(important: str)
     assert next(iter(sorted(found.shares, key=lambda name: -found.shares[name]))) == important
     assert found.shares["rank"] < 0.1
     assert sum(found.shares.values()) == pytest.approx(1)
+    assert found.p_values[important] == pytest.approx(0.001)  # the least that 999 shuffles can give
+    assert found.p_values["rank"] > 0.05
+    assert not found.over_seeds
+
+
+def test_a_number_takes_a_large_share_of_noise_and_the_report_says_so() -> None:
+    draw = random.Random(0)
+    configs = [{"rank": draw.choice([1, 4]), "lr": 10 ** draw.uniform(-5, -1)} for _ in range(40)]
+    found = shared(lambda c: draw.gauss(2, 0.1), [{**c, "seed": s} for c in configs for s in (1, 2)])
+    assert found.shares["lr"] > 0.4
+    assert found.noise["lr"] == pytest.approx(found.shares["lr"], abs=0.2)
+    assert found.p_values["lr"] > 0.05
+    assert "Seeds of one arm make up" in found.note
+
+
+def test_factors_that_go_together_are_not_tested() -> None:
+    draw = random.Random(0)
+    configs = [{"rank": draw.choice([1, 4, 16]), "optimizer": ("adamw", "muon")[i % 2]} for i in range(60)]
+    for config in configs:  # as in a spec whose branches have ranges of their own
+        config["lr"] = 10 ** draw.uniform(*((-5, -3) if config["optimizer"] == "adamw" else (-3, -1)))
+    found = shared(lambda c: 2 + 0.1 * math.log10(c["lr"]) + draw.gauss(0, 0.01), configs)
+    assert set(found.p_values) == {"rank"}
+    assert "optimizer, lr go together in this design" in found.note
 
 
 def test_forest_sees_learning_rates_on_a_logarithmic_scale() -> None:

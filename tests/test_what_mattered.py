@@ -32,14 +32,22 @@ def optimizer_matters(seed: int = 0) -> Results:
 
 def test_the_planted_factor_leads_and_the_others_are_not_distinguishable_from_none() -> None:
     shares, *effects = section(optimizer_matters()).sentences[:4]
-    assert shares.startswith(
-        "Of the variance of last test loss of 8 arms × 3 seeds, the largest share goes to optimizer: "
-    )
-    assert "(ANOVA, F test, p < 0.001)" in shares
+    lead = "Of the variance of last test loss of 8 arms × 3 seeds, more than noise goes to optimizer 99 % "
+    assert shares.startswith(f"{lead}(noise alone below 1 %, p < 0.001); not told from noise: ")
+    assert "(ANOVA, F test over 3 seeds, for these test windows, Holm-adjusted)" in shares
     assert effects[0].startswith("From optimizer adamw to muon test loss changes by +0.2994 [+0.2854, +0.3135]")
-    how = "averaged over these 4 contexts; paired t test over common seeds: 3 seeds; Holm-adjusted p < 0.001"
-    assert f"nats/token, on these test windows ({how})." in effects[0]
+    test = "paired t test over common seeds, for these test windows: 3 seeds; Holm-adjusted p < 0.001"
+    assert f"nats/token (averaged over these 4 contexts; {test})." in effects[0]
     assert all("not distinguishable from none" in sentence for sentence in effects[1:])
+
+
+def test_shares_without_replicates_are_those_of_the_trained_models_and_no_claim() -> None:
+    results = planted(lambda c: 2 + c["rank"] / 50 + c["lr"], grid(rank=[1, 10], lr=[1e-3, 1e-2, 1e-1]))
+    (shares,) = [sentence for sentence in section(results).sentences if "variance" in sentence]
+    lead = "In these trained models alone, of the variance of last test loss of 6 arms × 1 seed, without a test: rank "
+    assert shares.startswith(lead)
+    assert "(noise alone 20 %)" in shares
+    assert shares.endswith("(ANOVA; one seed cannot tell a factor from noise).")
 
 
 def test_a_method_that_is_a_grid_of_its_own_is_divided_alone() -> None:
