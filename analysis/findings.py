@@ -9,12 +9,13 @@ import shlex
 from typing import NamedTuple
 
 from analysis.arms import Arm
-from analysis.columns import show_best_steps, show_bytes, show_number
+from analysis.columns import show_bytes, show_number
 from analysis.comparisons import WINDOW_FIELDS, looks_at
 from analysis.findings_comparisons import describe_rewards, describe_test_losses, describe_wins
 from analysis.learning_rates import rate_ranges
 from analysis.length_bias import describe_length_bias
 from analysis.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
+from analysis.overfitting import describe_rises
 from analysis.phrases import join
 from analysis.results import Results, show_field
 from analysis.tables import ComparisonTable
@@ -53,7 +54,7 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
         labels = {arm.label for arm in shown}
         sentences = [
             *describe_test_losses(shown, looks),
-            *_overfitting(shown),
+            *describe_rises(shown, results.curves, looks),
             *describe_rewards(shown, looks),
             *_memory(shown, table.arms),
             *_learning_rates(table.arms),
@@ -125,23 +126,6 @@ def _not_judged(results: Results) -> str:
         f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
         f"judge with: {judge}"
     )
-
-
-def _overfitting(arms: list[Arm]) -> list[str]:
-    """The arm whose test loss rose most after its best, if any did."""
-    arms = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
-    rises = [(arm.mean("test_loss").estimate - arm.mean("test_loss_best").estimate, arm) for arm in arms]
-    risen = [(rise, arm) for rise, arm in rises if rise > 0 and arm.values("test_loss_best_step")]
-    if not risen:
-        return []
-    rise, arm = max(risen, key=lambda pair: pair[0])
-    share = f"in {len(risen)} of {len(arms)} arms, most in {arm.label}" if len(arms) > 1 else f"in {arm.label}"
-    return [
-        f"Test loss rose again after its best {share}: from "
-        f"{show_number(arm.mean('test_loss_best').estimate)} (step {show_best_steps(arm)}) to "
-        f"{show_number(arm.mean('test_loss').estimate)}, by {show_number(rise)}; its last train loss is "
-        f"{show_number(arm.mean('train_loss').estimate)}."
-    ]
 
 
 def _memory(finished: list[Arm], arms: list[Arm]) -> list[str]:

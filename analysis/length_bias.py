@@ -9,6 +9,8 @@ from scipy import stats
 from analysis.phrases import count, show_p
 from analysis.statistics import ALPHA, LEVEL, Interval
 
+ROUNDED_TO = 9
+"""Decimals of mean margins: what is equal but for rounding has to share a rank."""
 FEWEST_PROMPTS = 10
 """Fewer prompts than this say nothing about an association."""
 
@@ -37,7 +39,8 @@ def measure_length_bias(responses: pd.DataFrame) -> LengthBias | None:
     Win rates compare a response with the base model's to the same prompt, so both margins are taken against that one;
     this also takes out what a prompt itself does to lengths and rewards. Lengths are in words, which both responses
     have (tokens are counted for one alone). All trials answer the same prompts, so their margins of a prompt are
-    averaged first: what remains are independent prompts.
+    averaged first: what remains are independent prompts. Each trial counts by how far its margins lie from their own
+    mean, or else a prompt that some trial could not score would differ from others by which trials it has.
 
     Args:
         responses: rows of `Results.responses` of finished trials.
@@ -48,7 +51,7 @@ def measure_length_bias(responses: pd.DataFrame) -> LengthBias | None:
     Source: Spearman's test as in SciPy; interval by Fisher's z with the standard error of Bonett and Wright, "Sample
     size requirements for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65 (2000).
     """
-    needed = ["arm", "index", "prompt", "response", "base_response", "reward", "base_reward"]
+    needed = ["trial", "arm", "index", "prompt", "response", "base_response", "reward", "base_reward"]
     if not set(needed) <= set(responses.columns):
         return None
     rows = responses[needed].dropna()
@@ -60,7 +63,8 @@ def measure_length_bias(responses: pd.DataFrame) -> LengthBias | None:
             "words": words - base_words,
         }
     ).dropna()
-    by_prompt = margins.groupby([rows["index"], rows["prompt"]]).mean()
+    margins -= margins.groupby(rows["trial"]).transform("mean")
+    by_prompt = margins.groupby([rows["index"], rows["prompt"]]).mean().round(ROUNDED_TO)
     n = len(by_prompt)
     if n < FEWEST_PROMPTS or by_prompt["words"].nunique() < 2 or by_prompt["reward"].nunique() < 2:
         return None

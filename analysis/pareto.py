@@ -28,6 +28,9 @@ class Price(NamedTuple):
 
 PRICES = (Price("peak_bytes", "peak memory", PEAK_SOURCE), Price("train_seconds", "training time", DEVICE))
 
+EXACT_COSTS = ("peak_bytes",)
+"""Costs that are counted and do not vary from run to run."""
+
 
 class Unit(NamedTuple):
     """A unit to print in: its name and what it is of the metric's own unit."""

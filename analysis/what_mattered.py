@@ -11,6 +11,7 @@ from analysis.anova import SEEDS
 from analysis.arms import Arm, collect
 from analysis.columns import MISSING, show_interval
 from analysis.comparisons import looks_at
+from analysis.dominance import dominated_beyond_chance
 from analysis.effects import Effect, describe_effects, matched_effects, p_cell, show_effects
 from analysis.importance import NO_FACTORS, Importance, adjusted, share_of_variance
 from analysis.outcomes import FINISHED
@@ -26,7 +27,7 @@ from analysis.pareto import (
     sources,
     units,
 )
-from analysis.phrases import holm_adjusted, join, show_p
+from analysis.phrases import count, holm_adjusted, join, show_p
 from analysis.results import Results
 from analysis.statistics import ALPHA
 from sweep.names import METRIC
@@ -93,7 +94,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
         sentences=[
             *_about_shares(shares),
             *_about_effects(effects),
-            *_about_fronts(finished),
+            *_about_fronts(finished, looks),
             *_about_costs(made, metric),
         ],
     )
@@ -229,16 +230,26 @@ def _about_effect(effect: Effect) -> str:
     return f"{lead}{told} ({over}; {effect.method}: {effect.over}; Holm-adjusted {show_p(effect.p_value)})."
 
 
-def _about_fronts(arms: list[Arm]) -> list[str]:
+def _about_fronts(arms: list[Arm], looks: int) -> list[str]:
+    """Which arms are dominated: those that the tests tell, and how many more are by their means alone."""
     sentences = []
     for price in PRICES:
         points = plane(arms, price)
-        front = [point.arm.label for point in points if not point.dominated]
-        if lost := len(points) - len(front):
-            share = f"{lost} of {len(points)} arms {'is' if lost == 1 else 'are'} dominated"
-            sentences.append(
-                f"In test loss against {price.name}, {share} (by means, not by a test); what remains is {join(front)}."
-            )
+        if not any(point.dominated for point in points):
+            continue
+        told = dominated_beyond_chance(points, price, looks)
+        by_means = [point.arm.label for point in points if point.dominated and point.arm.label not in told.labels]
+        named = f"dominated beyond chance: {join(told.labels)}" if told.labels else "told to be dominated"
+        number = f"{len(told.labels)} of {len(points)} arms {'is' if len(told.labels) == 1 else 'are'}"
+        number = number if told.labels else "no arm is"
+        scope = "" if told.over_seeds else ", as far as these trained models go"
+        more = f"; by means alone {len(by_means)} {'more ' if told.labels else ''}would be" if by_means else ""
+        remains = join([point.arm.label for point in points if not point.dominated])
+        how = f"tests of two arms, Bonferroni-adjusted for {count(told.pairs, 'pair')}" if told.pairs else "untested"
+        sentences.append(
+            f"In test loss against {price.name}, {number} {named}{scope}{more} ({how}). "
+            f"The front of the means: {remains}."
+        )
     return sentences
 
 

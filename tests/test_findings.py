@@ -208,7 +208,21 @@ def test_peaks_measured_in_different_ways_are_not_compared() -> None:
 
 def test_test_loss_that_rose_again_is_told() -> None:
     said = text_of(synthetic.in_memory({"method": "full", "rank": None}), [{"title": "Full"}])["Full"]
-    assert "Test loss rose again after its best in full adamw: from 1.6550 (step 30) to 1.6800, by 0.0250" in said
+    ends = "Test loss ends above the lowest of its evaluations in full adamw"
+    assert f"{ends}: from 1.6550 (step 30) to 1.6800, by 0.0250" in said
+    assert "The lowest of 5 evaluations lies below the last by chance too, and one seed cannot tell." in said
+
+
+def test_a_rise_of_test_loss_that_all_seeds_share_is_told_from_chance() -> None:
+    def told(noise: float) -> str:
+        results = synthetic.in_memory(*[{"method": "full", "rank": None, "seed": seed} for seed in (1, 2, 3)])
+        results.curves["test_loss"] += noise * np.random.default_rng(0).normal(size=len(results.curves))
+        return text_of(results, [{"title": "Full"}])["Full"]
+
+    assert "Test loss rose again after its best in full adamw: from 1.6650 (step 30) to 1.6900" in told(1e-4)
+    assert re.search(r"Beyond chance it rose in full adamw by 0\.02\d\d \[0\.02\d\d, 0\.02\d\d\], p ", told(1e-4))
+    assert "rose" not in told(1.0)
+    assert "In none is that more than chance (paired t test over seeds, for these test windows" in told(1.0)
 
 
 def test_best_learning_rate_at_the_end_of_the_range_is_told() -> None:

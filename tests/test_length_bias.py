@@ -60,3 +60,11 @@ def test_nothing_is_said_where_nothing_varies_or_prompts_are_few() -> None:
     assert describe_length_bias(responses(taste=0.2, prompts=5)) == []
     assert describe_length_bias(responses(taste=0.2).assign(response="one two", base_response="one")) == []
     assert describe_length_bias(responses(taste=0.2).drop(columns="base_response")) == []
+
+
+def test_scores_that_are_lost_make_no_taste() -> None:
+    """The long arm is better at everything; where its score is lost, what remains is shorter and worse."""
+    frame = responses(taste=0.0)
+    long = frame["arm"] == "long"
+    frame.loc[long, "reward"] += 10.0
+    assert measure_length_bias(frame[~(long & (frame["index"] % 2 == 0))]).p_value > 0.05  # type: ignore[union-attr]

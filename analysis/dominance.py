@@ -1,0 +1,62 @@
+"""Which arms another arm dominates beyond chance: it takes no more, and the tests find its test loss lower."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analysis.arms import Arm
+from analysis.pareto import EXACT_COSTS, Point, Price
+from analysis.statistics import ALPHA, mean_test
+from analysis.told_apart import loss_difference
+
+
+class Dominance(NamedTuple):
+    """Arms that are dominated beyond chance.
+
+    Attributes:
+        labels: their labels, in the order of the points.
+        pairs: pairs that p-values were adjusted for, those that could have come to be tested among them; 0 where no
+            test could be made.
+        over_seeds: whether all tests take in the choice of seeds, without which they speak of trained models alone.
+    """
+
+    labels: list[str]
+    pairs: int
+    over_seeds: bool
+
+
+def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -> Dominance:
+    """Test which arms are dominated.
+
+    Each arm is held against the one of lowest mean test loss among those that take no more, by the test that two arms
+    get. Any pair could have come to be tested so, and the adjustment (Bonferroni's) counts them all. Where the cost
+    varies from run to run, as time does, it has to be lower beyond chance too, over common seeds.
+
+    Args:
+        points: arms by cost and loss, cheapest first.
+        price: the cost.
+        looks: see `comparisons.looks_at`.
+    """
+    pairs = len(points) * (len(points) - 1) // 2
+    found: list[str] = []
+    scopes: set[bool] = set()
+    for point in points:
+        rivals = [one for one in points if one.arm is not point.arm and one.cost <= point.cost]
+        rival = min(rivals, key=lambda one: one.loss, default=None)
+        test = loss_difference(rival.arm.losses_by_seed, point.arm.losses_by_seed) if rival else None
+        if rival is None or test is None:
+            continue
+        scopes.add(test.over_seeds)
+        p_values = (test.test.p_value, _of_cost(rival.arm, point.arm, price))
+        if test.test.estimate < 0 and all(p_value * pairs * looks < ALPHA for p_value in p_values):
+            found.append(point.arm.label)
+    return Dominance(found, pairs if scopes else 0, False not in scopes)
+
+
+def _of_cost(a: Arm, b: Arm, price: Price) -> float:
+    """p-value of "they cost the same": 0 for what is counted exactly, NaN where it cannot be tested."""
+    if price.metric in EXACT_COSTS:
+        return 0.0
+    mine, others = a.by_seed(price.metric), b.by_seed(price.metric)
+    differences = [mine[seed] - others[seed] for seed in mine if seed in others]
+    return mean_test(differences).p_value if differences else math.nan
