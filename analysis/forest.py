@@ -53,12 +53,28 @@ def divide_by_forest(factors: Mapping[str, Sequence[Any]], losses: Sequence[Sequ
     rng = np.random.default_rng(FOREST_SEED)
     shuffled = [_shares(study, list(columns), _shuffled(losses, arm_of, rng)) or {} for _ in range(SHUFFLED_FORESTS)]
     noise = {name: float(np.mean([one.get(name, 0.0) for one in shuffled])) for name in shares}
+    p_values, together = shuffle_test(columns, [float(np.mean(values)) for values in losses], rng)
+    return Division(shares, noise, p_values, f"{', '.join(together)} go together in this design" if together else "")
+
+
+def shuffle_test(
+    columns: Mapping[str, Sequence[Any]], losses: Sequence[float], rng: np.random.Generator
+) -> tuple[dict[str, float], list[str]]:
+    """Test by shuffles which factors have to do with the losses of arms whose settings were drawn at random.
+
+    Args:
+        columns: one value per arm by name of the factor.
+        losses: one per arm.
+        rng: source of the shuffles.
+
+    Returns:
+        p-values, not adjusted, and the factors without one since they go together with another.
+    """
     groups = {name: _groups(column) for name, column in columns.items()}
     pairs = [(a, b) for a, b in combinations(groups, 2) if _dependent(groups[a], groups[b])]
     together = [name for name in groups if any(name in pair for pair in pairs)]
     free = {name: group for name, group in groups.items() if name not in together}
-    p_values = _permutation_test(free, np.array([np.mean(one) for one in losses]), rng)
-    return Division(shares, noise, p_values, f"{', '.join(together)} go together in this design" if together else "")
+    return _permutation_test(free, np.asarray(losses), rng), together
 
 
 def _study(columns: Mapping[str, list[Any]], losses: Sequence[Sequence[float]]) -> tuple[optuna.Study, list[int]]:

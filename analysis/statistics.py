@@ -189,6 +189,32 @@ def crossed_test(differences: Values) -> Test:
     return cochran_test(mean, [(ms_seed / table.size, seeds - 1), (of_cases / table.size, cases - 1)])
 
 
+def unpaired_crossed_test(a: Values, b: Values) -> Test:
+    """The same for two arms without common seeds, which still share their cases.
+
+    Args:
+        a: (seeds, K) values of one arm, two seeds and two cases at least.
+        b: (seeds, K) values of the other on the same cases.
+
+    Returns:
+        Mean of `a` minus that of `b`, its interval and p-value by `cochran_test`: each arm's seeds add to its variance
+        as in Welch's test, and the cases what the difference of the arms' means varies over them by more than the rest
+        explains.
+    """
+    by_case = a.mean(axis=0) - b.mean(axis=0)
+    cases, difference = len(by_case), float(by_case.mean())
+    parts, explained = [], 0.0
+    for table in (a, b):
+        by_seed = table.mean(axis=1)
+        rest = table - by_seed[:, None] - table.mean(axis=0) + table.mean()
+        explained += float((rest**2).sum()) / ((len(table) - 1) * (cases - 1)) / len(table)
+        parts.append((float(by_seed.var(ddof=1)) / len(table), len(table) - 1))
+    parts.append((max(float(by_case.var(ddof=1)) - explained, 0.0) / cases, cases - 1))
+    if sum(variance for variance, _ in parts) <= 1e-24 * float(np.abs(a).max()) ** 2:
+        return _without_spread(difference)
+    return cochran_test(difference, parts)
+
+
 def cochran_test(estimate: float, variances: Sequence[tuple[float, float]]) -> Test:
     """t test of "it is zero" for an estimate whose variance is a sum of independently estimated parts.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.statistics import ALPHA, Test, Values, crossed_test, holm, mean_test, welch_test
+from analysis.statistics import ALPHA, Test, Values, crossed_test, holm, mean_test, unpaired_crossed_test, welch_test
 
 SeedLosses = Mapping[int, Values]
 """Losses of an arm by seed: (K,) of its test windows in nats/token, or (1,) the mean loss where windows are unknown."""
@@ -17,7 +17,8 @@ SeedLosses = Mapping[int, Values]
 CROSSED = "t test over common seeds and windows, both as samples"
 PAIRED_SEEDS = "paired t test over common seeds, for these test windows"
 PAIRED_WINDOWS = "paired t test over windows"
-WELCH = "Welch's t test over seeds of which fewer than two are common"
+UNPAIRED = "t test over seeds, of which fewer than two are common, and windows, all as samples"
+WELCH = "Welch's t test over seeds of which fewer than two are common, for these test windows"
 
 ROUNDING = 1e-5
 """Share of a loss: arms that lie no further apart in any seed and window count as equal. Another order of additions, as
@@ -64,9 +65,14 @@ def loss_difference(a: SeedLosses, b: SeedLosses) -> LossDifference | None:
         differences = _beyond_rounding(left, right)
         method = CROSSED if windows else PAIRED_SEEDS
         return LossDifference(crossed_test(differences), method, len(common), windows, True)
-    if min(len(a), len(b)) > 1:
+    fewer = min(len(a), len(b))
+    every = {len(losses) for arm in (a, b) for losses in arm.values()}
+    if fewer > 1 and len(every) == 1 and every != {1}:
+        test = unpaired_crossed_test(*(np.array(list(arm.values())) for arm in (a, b)))
+        return LossDifference(test, UNPAIRED, len(common) or fewer, every.pop(), True)
+    if fewer > 1:
         means = ([float(losses[seed].mean()) for seed in losses] for losses in (a, b))
-        return LossDifference(welch_test(*means), WELCH, len(common) or min(len(a), len(b)), 0, True)
+        return LossDifference(welch_test(*means), WELCH, len(common) or fewer, 0, True)
     if common and windows:
         return LossDifference(
             mean_test(_beyond_rounding(a[common[0]], b[common[0]])), PAIRED_WINDOWS, 1, windows, False

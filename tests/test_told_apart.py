@@ -15,6 +15,7 @@ from analysis.told_apart import (
     CROSSED,
     PAIRED_SEEDS,
     PAIRED_WINDOWS,
+    UNPAIRED,
     WELCH,
     loss_difference,
     mean_loss,
@@ -66,11 +67,19 @@ def test_losses_that_rounding_moved_apart_are_no_difference(seeds: tuple[int, ..
     assert (found.test.estimate, found.test.p_value) == (0.0, 1.0)
 
 
-def test_seeds_that_are_not_common_are_compared_by_welch() -> None:
+def test_seeds_that_are_not_common_are_samples_of_each_arm_and_the_windows_of_both() -> None:
     a, b = arm(0, 1, 2), arm(2, 3, 4)
     found = loss_difference(a, b)
     assert found is not None
-    assert (found.method, found.over_seeds) == (WELCH, True)
+    assert (found.method, found.over_seeds, found.windows) == (UNPAIRED, True, 20)
+    assert found.test == statistics.unpaired_crossed_test(*(np.array(list(one.values())) for one in (a, b)))
+
+
+def test_seeds_that_are_not_common_are_compared_by_welch_where_windows_are_unknown() -> None:
+    a, b = ({seed: losses[:1] for seed, losses in one.items()} for one in (arm(0, 1, 2), arm(2, 3, 4)))
+    found = loss_difference(a, b)
+    assert found is not None
+    assert (found.method, found.over_seeds, found.windows) == (WELCH, True, 0)
     means = ([float(values.mean()) for values in losses.values()] for losses in (a, b))
     assert found.test.p_value == pytest.approx(stats.ttest_ind(*means, equal_var=False).pvalue)
 
