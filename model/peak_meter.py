@@ -175,6 +175,17 @@ class AllocationRecord:
             self.highest = max(self.highest, self.net)
 
 
+def start_threads() -> None:
+    """Start the threads that operators and the profiler work with, before memory is limited.
+
+    A thread's stack is memory, too. Where it lacks, the profiler raises, and libgomp ends the process.
+    """
+    torch.ones(torch.get_num_threads() * 2**16).exp_()  # large enough for every thread to get a part
+    record = AllocationRecord()
+    record.start()
+    record.stop()
+
+
 PASSES = 2
 """Passes of a step that are accounted for; those after find what the second found."""
 
