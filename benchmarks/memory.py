@@ -6,6 +6,7 @@ python -m benchmarks.memory [--quick]
 import random
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -37,7 +38,7 @@ class Case:
     def shape(self) -> GPT2Config:
         """The base model's configuration."""
         return GPT2Config(
-            n_layer=self.layers, n_embd=self.width, n_head=self.width // 64, vocab_size=self.vocabulary,
+            n_layer=self.layers, n_embd=self.width, n_head=max(1, self.width // 64), vocab_size=self.vocabulary,
             n_positions=1024, bos_token_id=0, eos_token_id=0,
         )  # fmt: skip
 
@@ -68,28 +69,23 @@ def measure(quick: bool) -> Table:
 
 
 def draw_case(draw: random.Random, quick: bool) -> Case:
-    """A config that any spec could contain, small enough to be run on a CPU."""
-    lora = draw.random() < 0.6
-    batch = draw.choice([1, 2, 3, 4, 6, 8])
-    method = {
-        "method": "lora",
-        "rank": draw.choice([1, 2, 4, 8, 16, 64, 100]),
-        "targets": draw.choice(
-            [("attention_in",), ("attention_in", "mlp_out"), ("mlp_in",), ("attention_out", "head")]
-        ),
-        "also_train": draw.choice([(), (), ("biases",), ("layernorms", "embeddings"), ("biases", "head")]),
-        "tie_head": False,
-    }
+    """A config that any spec could contain, small enough to be run on a CPU.
+
+    Whatever a kernel may allocate for itself depends on the dtype, on which weights train, on how many passes a step
+    has, on the vocabulary and on the optimizer, so that each is drawn by itself.
+    """
+    batch = draw.choice([1, 2, 3, 4, 5, 6, 8])
     config = TrialConfig.model_validate(
         {
-            **(method if lora else {"method": "full", "tie_head": draw.random() < 0.7}),
+            **_draw_method(draw),
             "optimizer": draw.choice(["sgd", "momentum", "nesterov", "adamw", "adamw", "adafactor", "muon"]),
+            "weight_decay": draw.choice([0.0, 0.1]),
             "lr": 1e-3,
             "steps": 2,
             "batch_size": batch,
-            "micro_batch": draw.choice([None, None, 1, max(1, batch // 2)]),
-            "block_size": draw.choice([32, 64, 100, 128, 256] if quick else [64, 128, 200, 256, 512, 1024]),
-            "precision": draw.choice(["fp32", "fp32", "bf16"]),
+            "micro_batch": draw.choice([None, 1, 1, max(1, batch // 2), max(1, batch - 1)]),
+            "block_size": draw.choice([32, 33, 64, 100, 256] if quick else [33, 64, 128, 200, 257, 512, 1024]),
+            "precision": draw.choice(["fp32", "bf16"]),
             "activation_checkpointing": draw.random() < 0.3,
             "dropout": draw.choice([0.0, 0.0, 0.1]),
             "clip_norm": draw.choice([None, 1.0]),
@@ -97,10 +93,23 @@ def draw_case(draw: random.Random, quick: bool) -> Case:
             "test_windows": 1,
         }
     )
-    shapes = (
-        [(2, 64, 500), (3, 128, 1000)] if quick else [(2, 256, 5000), (4, 384, 8192), (6, 512, 50257), (12, 256, 1009)]
-    )
-    return Case(*draw.choice(shapes), config)
+    layers, width = draw.choice([(2, 64), (3, 128), (5, 96)] if quick else [(2, 256), (4, 384), (6, 512), (12, 256)])
+    return Case(layers, width, draw.choice([500, 1009, 5003] if quick else [257, 1009, 8192, 20_011, 50_257]), config)
+
+
+def _draw_method(draw: random.Random) -> dict[str, Any]:
+    """What trains, and whether the head is the embedding's."""
+    if draw.random() < 0.5:
+        return {"method": "full", "tie_head": draw.random() < 0.6}
+    targets: list[tuple[str, ...]] = [("attention_in",), ("attention_in", "mlp_out"), ("mlp_in",)]
+    targets += [("attention_out", "head"), ("attention_in", "attention_out", "mlp_in", "mlp_out")]
+    return {
+        "method": "lora",
+        "rank": draw.choice([1, 2, 4, 8, 16, 64, 100]),
+        "targets": draw.choice(targets),
+        "also_train": draw.choice([(), (), ("biases",), ("layernorms", "embeddings"), ("biases", "head")]),
+        "tie_head": False,
+    }
 
 
 def measure_parts(case: Case) -> MemoryParts:

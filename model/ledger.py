@@ -6,7 +6,8 @@ allocates for itself and frees before it returns, only an allocator sees.
 """
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -156,6 +157,21 @@ def tag(part: Part, *tensors: Tensor) -> None:
 
 
 def moment(name: str) -> None:
-    """Tell the ledgers that are counting that a stretch of the step begins."""
+    """Tell the ledgers that are counting, and who else listens, that a stretch of the step begins."""
     for ledger in TensorLedger._open:
         ledger.moment(name)
+    for listener in _listeners:
+        listener(name)
+
+
+_listeners: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def at_moments(listener: Callable[[str], None]) -> Iterator[None]:
+    """Have `listener` called with the name of every stretch of a step that begins inside the `with` block."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

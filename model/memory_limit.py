@@ -1,29 +1,37 @@
 """A limit to what this process allocates for tensors, and how to recognise that memory has run out."""
 
 import ctypes
+import errno
 import re
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 _ASKED = (
     re.compile(r"tried to allocate (\d+) bytes"),  # c10/core/impl/alloc_cpu.cpp
-    re.compile(r"Tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)"),  # c10/cuda/CUDACachingAllocator.cpp
+    re.compile(r"(?:Tried|Unable) to allocate ([\d.]+) (bytes|KiB|MiB|GiB)"),  # CUDA's caching allocator, NumPy
 )
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIGNS = (
     "can't allocate memory",  # PyTorch's CPU allocator
     "not enough memory",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "out of memory",  # CUDA's allocator, runtime and driver
+    "_STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE
     "CUBLAS_STATUS_NOT_INITIALIZED",  # what cuBLAS says when there is no room for its handle
-    "Cannot allocate memory",  # the system, when a file is mapped or a thread is started
+    "HOST_ALLOCATION_FAILED",  # cuDNN
+    "Cannot allocate memory",  # the system, when a file is mapped or a process is begun; also in Rust's words
+    "failed to map segment",  # the loader, when a library is loaded
+    "Resource temporarily unavailable",  # the system, when a thread is started in C++ or a process is begun
+    "can't start new thread",  # Python, which does not ask why
     "std::bad_alloc",
-    "could not create a memory object",  # oneDNN
+    "could not create a memory",  # oneDNN: "... object", "... storage"
+    "could not create a primitive",  # oneDNN again, whose code and scratchpads need memory
 )
+_NO_ROOM = (errno.ENOMEM, errno.EAGAIN)  # EAGAIN is what fork says
 
 
 def limit_memory(device: torch.device, limit_bytes: int | None) -> None:
@@ -68,16 +76,38 @@ def _data_bytes() -> int:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that there was no memory left, on a device or on the machine."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, (RuntimeError, OSError)) and any(sign in str(error) for sign in _SIGNS)
+    """Whether an exception means that there was no memory left, on a device or on the machine.
+
+    Threads and processes that can't be started count, since what they lack is memory, or room that fewer trials side
+    by side would leave. So does an error that was raised while such an exception was being handled.
+    """
+    return any(_means_no_memory(one) for one in _chain(error))
 
 
 def asked_bytes(error: BaseException) -> int:
     """Bytes that the failed allocation asked for; 0 if the error does not say."""
-    for pattern in _ASKED:
-        if found := pattern.search(str(error)):
-            number, unit = found[1], found[2] if pattern.groups > 1 else "bytes"
-            return round(float(number) * _UNITS[unit])
+    for one in _chain(error):
+        for pattern in _ASKED:
+            if found := pattern.search(str(one)):
+                number, unit = found[1], found[2] if pattern.groups > 1 else "bytes"
+                return round(float(number) * _UNITS[unit])
     return 0
+
+
+def _means_no_memory(error: BaseException) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return True
+    said = str(error)
+    return isinstance(error, (RuntimeError, OSError, ImportError, SafetensorError)) and any(s in said for s in _SIGNS)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, what it was raised from or while handling, and so on."""
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:
+        seen.append(one)
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)

@@ -1,14 +1,15 @@
 """Measures a trial's peak memory while it trains, and what the peak was made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from model.ledger import MemoryParts, TensorLedger
+from model.ledger import MemoryParts, TensorLedger, at_moments
 from model.memory import state_tensors, weight_bytes
-from model.sft import SFTRun
+from model.sft import UPDATE, SFTRun, pass_name
 
 T = TypeVar("T")
 
@@ -79,20 +80,20 @@ class PeakMeter:
             self._steps += 1
 
     def _profile(self, step: Callable[[], T]) -> T:
+        record = AllocationRecord()
         try:
-            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            with in_first_passes(record.start, record.stop):
                 return step()
         finally:
-            highest, net = _allocations(profiled)
-            self.peak_bytes = max(self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes + highest)
-            self.retained_delta_bytes += net
+            self.peak_bytes = max(self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes + record.highest)
+            self.retained_delta_bytes += record.net
 
     def _count(self, step: Callable[[], T]) -> T:
         ledger = TensorLedger(self._device.type)
         ledger.tag("weights", [*self._run.model.parameters(), *self._run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(self._run.optimizers))
         self.read()
-        with ledger:
+        with in_first_passes(ledger.__enter__, lambda: ledger.__exit__(None, None, None)):
             result = step()
         self._counted = max(ledger.peaks().values(), key=lambda parts: parts.total)
         if self._device.type == "cuda":
@@ -138,15 +139,78 @@ class PeakMeter:
             self._counted = MemoryParts(**state["counted"]) if state["counted"] else None
 
 
-def _allocations(profiled: profile) -> tuple[int, int]:
-    """The most bytes allocated at once since the profile began, and the net of allocations and frees at its end."""
-    kineto = profiled.profiler
-    assert kineto is not None
-    assert kineto.kineto_results is not None  # set by leaving the `with` block
-    events = [e for e in kineto.kineto_results.events() if e.name() == "[memory]"]
-    events.sort(key=lambda event: event.start_ns())
-    now = highest = 0
-    for event in events:
-        now += event.nbytes()  # type: ignore[attr-defined]  # negative for a free; missing from the stubs
-        highest = max(highest, now)
-    return highest, now
+class AllocationRecord:
+    """What the CPU allocator hands out and takes back, from its reports to PyTorch's profiler.
+
+    Operators are not recorded: they would take ten times the memory. What is left is 2 KB for each allocation and free.
+
+    Attributes:
+        highest: the most bytes allocated at once since the record began.
+        net: allocations minus frees.
+    """
+
+    def __init__(self) -> None:
+        self.highest = self.net = 0
+        self._profile: profile | None = None
+
+    def start(self) -> None:
+        """Begin, or go on."""
+        self._profile = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        self._profile.start()
+        self._profile.toggle_collection_dynamic(False, [ProfilerActivity.CPU])  # operators; memory is still reported
+
+    def stop(self) -> None:
+        """End for now, and bring the figures up to date."""
+        profiled, self._profile = self._profile, None
+        if profiled is None:
+            return
+        profiled.stop()
+        results = profiled.profiler.kineto_results if profiled.profiler is not None else None
+        if results is None:  # the profiler itself has failed, which it has raised
+            return
+        events = [e for e in results.events() if e.name() == "[memory]"]
+        events.sort(key=lambda event: event.start_ns())
+        for event in events:
+            self.net += event.nbytes()  # type: ignore[attr-defined]  # negative for a free; missing from the stubs
+            self.highest = max(self.highest, self.net)
+
+
+def start_threads() -> None:
+    """Start the threads that operators and the profiler work with, before memory is limited.
+
+    A thread's stack is memory, too. Where it lacks, the profiler raises, and libgomp ends the process.
+    """
+    torch.ones(torch.get_num_threads() * 2**16).exp_()  # large enough for every thread to get a part
+    record = AllocationRecord()
+    record.start()
+    record.stop()
+
+
+PASSES = 2
+"""Passes of a step that are accounted for; those after find what the second found."""
+
+
+@contextmanager
+def in_first_passes(start: Callable[[], object], stop: Callable[[], object]) -> Iterator[None]:
+    """Have an account of a step go on while it takes its first PASSES passes, and while it updates.
+
+    So what an account takes does not grow with the number of passes.
+    """
+    going_on = True
+
+    def at(moment: str) -> None:
+        nonlocal going_on
+        if moment == pass_name(PASSES):
+            going_on = False
+            stop()
+        elif moment == UPDATE and not going_on:
+            going_on = True
+            start()
+
+    start()
+    try:
+        with at_moments(at):
+            yield
+    finally:
+        if going_on:
+            stop()

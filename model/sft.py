@@ -15,6 +15,14 @@ from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_par
 from model.ledger import moment, tag
 from model.optimizers import ScheduleName, learning_rate, set_learning_rate
 
+UPDATE = "update"
+"""The stretch of a step in which gradients are clipped and the optimizers step."""
+
+
+def pass_name(index: int) -> str:
+    """What the stretch of a step is called in which its micro-batch `index` goes forward and backward."""
+    return f"micro-batch {index}"
+
 
 @dataclass(frozen=True)
 class SFTSettings:
@@ -85,11 +93,11 @@ class SFTRun:
         windows = self._to_device(windows)
         losses = []
         for index, micro in enumerate(windows.split(self.settings.micro_batch)):
-            moment(f"micro-batch {index}")
+            moment(pass_name(index))
             loss = self._loss(micro, divisor=windows[:, 1:].numel())
             loss.backward()
             losses.append(loss.detach())
-        moment("update")
+        moment(UPDATE)
         tag("gradients", *(p.grad for p in self.model.parameters() if p.grad is not None))
         if self.settings.clip_norm is not None:
             parameters = [p for p in self.model.parameters() if p.requires_grad]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+CPUINFO = Path("/proc/cpuinfo")
+ARM_NUMBERS = ("CPU implementer", "CPU variant", "CPU part", "CPU revision")
 CGROUPS = Path("/sys/fs/cgroup")
 OUR_CGROUPS = Path("/proc/self/cgroup")
 UNLIMITED = 2**60
@@ -16,11 +18,11 @@ UNLIMITED = 2**60
 
 @cache
 def cpu_name() -> str:
-    """The processor's name as Linux tells it, otherwise its architecture."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    """The processor's name as Linux tells it, ARM's by its numbers; otherwise the architecture, which is no name."""
+    lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.exists() else []
+    told = dict(line.replace("\t", "").split(":", 1) for line in reversed(lines) if ":" in line)  # of the first core
+    numbers = [told[name].strip() for name in ARM_NUMBERS if name in told]
+    return told.get("model name", "").strip() or " ".join([platform.machine(), *numbers])
 
 
 def compiler_found() -> bool:

@@ -32,8 +32,8 @@ class LossPair:
 
     @property
     def difference(self) -> float:
-        """Relative to the larger of the two; infinite where there is nothing to compare."""
-        if self.again is None:
+        """Relative to the larger of the two; infinite where there is nothing to compare, or no finite number."""
+        if self.again is None or not (math.isfinite(self.then) and math.isfinite(self.again)):
             return math.inf
         return abs(self.again - self.then) / max(abs(self.again), abs(self.then), math.ulp(0.0))
 

@@ -40,6 +40,9 @@ ARITHMETIC = ("torch", "transformers", "loralib", "numpy", "cuda")
 """Packages whose versions can change a loss: they compute it, or draw the windows. Python and the others read and
 schedule, and what they read is held to its hashes; a difference in them is told and changes no expectation."""
 
+SHOWN = 60
+"""Characters of a circumstance that are printed: all but a hash's last."""
+
 
 @dataclass(frozen=True)
 class RecordedTrial:
@@ -160,19 +163,34 @@ def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def differences(then: Record, now: Record) -> list[Difference]:
-    """How the circumstances of a record differ from those of now."""
-    found = []
-    for part in ("code", "versions", "hardware"):
-        for name in {**then[part], **now[part]}:
-            before, after = then[part].get(name), now[part].get(name)
-            if before != after:
-                matters = name in ARITHMETIC if part == "versions" else True
-                found.append(Difference(f"{part} {name}", before, after, matters))
-    if then["code"]["dirty"] and now["code"]["dirty"]:
-        found.append(Difference("code beyond its commit", "changed", "changed", True))
+    """How the circumstances of a record differ from those of now. What is unknown, then or now, is never the same."""
+    found = _code_differences(then["code"], now["code"])
+    for name in {**then["versions"], **now["versions"]}:
+        before, after = (record["versions"].get(name, "none") for record in (then, now))
+        if before != after:
+            found.append(Difference(f"versions {name}", before, after, name in ARITHMETIC))
+    for name in {**then["hardware"], **now["hardware"]}:
+        before, after = (_known_hardware(record["hardware"], name) for record in (then, now))
+        if before != after or before is None:
+            found.append(Difference(f"hardware {name}", before, after, True))
     if "earlier" in then:
         found.append(Difference("circumstances", "changed while the trial ran", "one process", True))
     return found
+
+
+def _code_differences(then: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+    """By the hash of its files code is the same or not; of the same code another commit or version is only told."""
+    same = then.get("files") is not None and then.get("files") == now.get("files")
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if not same and "files" not in names:
+        names.append("files")
+    return [Difference(f"code {name}", then.get(name), now.get(name), matters=not same) for name in names]
+
+
+def _known_hardware(hardware: dict[str, Any], name: str) -> object:
+    """What a record says of the hardware; None where it doesn't, or calls a processor by its architecture alone."""
+    value = hardware.get(name)
+    return None if name in ("cpu", "device") and value == hardware.get("machine") else value
 
 
 def _run_again(
@@ -223,7 +241,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None else str(value)
+    return "unknown" if value is None else str(value)[:SHOWN]
 
 
 def _say(console: Console, text: str) -> None:

@@ -76,6 +76,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         trial_dir = local_path("--reproduce", arguments.reproduce)
         cache_dir = set_up(console)
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # likewise
         from sweep.reproduce import reproduce  # imports torch
 
         return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.memory_limit import asked_bytes, limit_memory
-from model.peak_meter import PeakMeter
+from model.peak_meter import PeakMeter, start_threads
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import MemoryPlan
 from sweep.trial import TrialConfig
@@ -40,6 +40,8 @@ class Training:
         _check_device(device, config)
         torch.set_num_threads(max(1, int(inputs.cpus)))
         torch.manual_seed(config.seed)
+        if device.type == "cpu" and limit_bytes is not None:
+            start_threads()
         limit_memory(device, limit_bytes)
         self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
         self._train_tokens = open_tokens(inputs.train_tokens)

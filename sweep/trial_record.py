@@ -1,9 +1,10 @@
 """record.json: what one trial was, so that it can be run again. Plain JSON, for readers that have no torch.
 
 config, config_hash    the resolved TrialConfig, and the SHA-256 of it as JSON with sorted keys
-code                   version, commit, dirty, see `sweep.code_version`
+code                   version, commit, dirty, files (their hash), see `sweep.code_version`
 versions               of Python, of the packages that results depend on, and of CUDA
-hardware               device, device_type ("cpu" or "cuda"), cpu, threads, machine (such as "x86_64")
+hardware               device, device_type ("cpu" or "cuda"), cpu, instructions (the set that PyTorch's
+                       kernels use on it), threads, machine (such as "x86_64")
 hashes                 of what the trial was made from, see `sweep.hashes`; data_files by "role:name"
 execution              micro_batch, activation_checkpointing: how the steps were carried out at last
 judged_as_trained      true: the very parameters that were trained wrote the responses, adapters included
@@ -60,6 +61,7 @@ def make_record(
             "device": device_name(device),
             "device_type": device.type,
             "cpu": cpu_name(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
             "threads": threads,
             "machine": platform.machine(),
         },

@@ -1,6 +1,7 @@
 """sweep.hardware: what of the machine is ours, as affinity and cgroups have it."""
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,19 @@ def test_a_limit_without_end_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyP
         tmp_path, {**V1, "memory/memory.limit_in_bytes": 2**63 - 4096, "memory/memory.usage_in_bytes": 5}, monkeypatch
     )
     assert GIB < free_memory_bytes() < 2**50
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel name\t: another\n", "AMD EPYC"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n", f"{platform.machine()} 0x41 0xd40"),
+        ("", platform.machine()),
+    ],
+)
+def test_a_processor_has_the_name_or_the_numbers_that_linux_tells(
+    cpuinfo: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    assert hardware.cpu_name.__wrapped__() == name

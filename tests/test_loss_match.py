@@ -42,3 +42,11 @@ def test_validation_losses_count_and_a_loss_that_is_missing_matches_nothing() ->
     matches, verdict = judge_losses(pair_losses(then, then[:1]), 1e-3)
     assert not matches
     assert "first validation loss at step 5, 3.0 then, missing now" in verdict
+
+
+def test_what_is_no_number_matches_nothing() -> None:
+    then, again = [row(0, test_loss=4.0)], [row(0, test_loss=float("nan"))]
+    for one, other in ((then, again), (again, then), (again, again)):
+        matches, verdict = judge_losses(pair_losses(one, other), 1e-3)
+        assert not matches
+        assert "first test loss at step 0" in verdict

@@ -1,5 +1,6 @@
 """Peaks counted on real steps."""
 
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -14,7 +15,7 @@ from model.memory import (
     weight_bytes,
 )
 from model.optimizers import OptimizerSettings, build_optimizers
-from model.peak_meter import PeakMeter
+from model.peak_meter import AllocationRecord, PeakMeter
 from model.sft import SFTRun, SFTSettings
 
 CPU = torch.device("cpu")
@@ -60,6 +61,37 @@ def test_the_peak_follows_the_batch_and_the_optimizer() -> None:
     assert peak("sgd", 8) > 1.5 * peak("sgd", 2)
     state = 2 * gradient_bytes(small_run("adamw").model)  # two tensors of each parameter's shape
     assert peak("adamw", 8) - peak("sgd", 8) == pytest.approx(state, rel=0.05)
+
+
+def test_what_measuring_takes_does_not_grow_with_the_number_of_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be a profile of everything that 64 passes do: a trial of 7 MiB then dies under a limit of 300 MiB."""
+    recorded: list[int] = []
+    real = AllocationRecord.stop
+
+    def stop(record: AllocationRecord) -> None:
+        real(record)
+        recorded.append(record.net)
+
+    monkeypatch.setattr(AllocationRecord, "stop", stop)
+    windows = torch.randint(0, 500, (6, 17))
+    for micro_batch in (6, 3, 2, 1):
+        run = small_run("adamw")
+        run.settings = SFTSettings(steps=4, lr=1e-3, micro_batch=micro_batch)
+        meter = PeakMeter(run)
+        recorded.clear()
+        for _ in range(3):
+            meter.measure(partial(run.train_step, windows))
+        assert len(recorded) == 2 * (1 if micro_batch >= 3 else 2)  # first passes and update, where others lie between
+        assert meter.retained_delta_bytes == pytest.approx(optimizer_state_bytes(run.optimizers), abs=4096)
+        assert meter.parts is not None
+        assert meter.parts.total == meter.peak_bytes
+        whole, again = AllocationRecord(), small_run("adamw")
+        again.settings = run.settings
+        whole.start()
+        for _ in range(2):
+            again.train_step(windows)
+        real(whole)
+        assert meter.peak_bytes == pytest.approx(meter.baseline_bytes + whole.highest, rel=1e-4)
 
 
 def test_measuring_does_not_change_what_is_computed() -> None:

@@ -29,7 +29,7 @@ def change(path: Path, edit: Callable[[Json], object]) -> None:
 @pytest.fixture
 def trial(swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished trial in an experiment that tests may change, of code that counts as committed."""
-    committed = CodeVersion("0.1.0", "c" * 40, False)
+    committed = CodeVersion("0.1.0", "c" * 40, False, "f" * 64)
     monkeypatch.setattr(prepare, "code_version", lambda: committed)
     experiment, original = tmp_path / "experiment", swept.trial("lora-r2-sgd")
     shutil.copytree(original, experiment / original.name)
@@ -130,8 +130,41 @@ def test_only_what_takes_part_in_the_arithmetic_excuses_a_difference(trial: Path
     ]
     assert excuses(lambda r: r["versions"].update(numpy="1.0")) == [("versions numpy", True)]
     assert excuses(lambda r: r["hardware"].update(cpu="another")) == [("hardware cpu", True)]
-    assert excuses(lambda r: r["code"].update(dirty=True)) == [("code dirty", True)]
+    assert excuses(lambda r: r["hardware"].update(instructions="AVX2")) == [("hardware instructions", True)]
+    assert excuses(lambda r: r["code"].update(dirty=True)) == [("code dirty", False)]
+    assert excuses(lambda r: r["code"].update(files="e" * 64)) == [("code files", True)]
     assert excuses(lambda r: r.update(earlier=[{}])) == [("circumstances", True)]
+
+
+@pytest.mark.parametrize(
+    ("forget", "name"),
+    [
+        (lambda record: record["code"].update(files=None), "code files"),
+        (lambda record: record["code"].pop("files"), "code files"),  # as records were before there was a hash
+        (lambda record: record["code"].update(files=None, commit=None, dirty=None), "code files"),
+        (lambda record: record["hardware"].update(cpu=record["hardware"]["machine"]), "hardware cpu"),
+        (lambda record: record["hardware"].update(instructions=None), "hardware instructions"),
+    ],
+)
+def test_what_is_unknown_on_both_sides_is_never_the_same(
+    trial: Path, forget: Callable[[Json], object], name: str
+) -> None:
+    record = json.loads((trial / RECORD_FILE).read_text())
+    forget(record)
+    [found] = differences(record, copy.deepcopy(record))
+    assert (str(found), found.matters) == (f"{name}: unknown then, unknown now", True)
+
+
+def test_changed_code_is_no_reason_to_expect_the_bits_though_its_commit_is_the_same(
+    here: Here, trial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = CodeVersion("0.1.0", None, None, "e" * 64)
+    monkeypatch.setattr(prepare, "code_version", lambda: installed)
+    change(trial / RECORD_FILE, lambda record: record["code"].update(commit=None, dirty=None))
+    code, output, _ = here("--reproduce", trial)
+    assert code == 0
+    assert f"code files: {'f' * 60} then, {'e' * 60} now" in output
+    assert "the circumstances are not the same: the losses must match within a relative 0.0005" in output
 
 
 @pytest.mark.parametrize(
