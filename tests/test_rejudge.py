@@ -414,13 +414,6 @@ def cut_off(experiment: Path, parts: Parts) -> list[object]:
     return [experiment]
 
 
-def test_a_sweep_json_that_is_cut_off_is_said_in_one_line_by_resume(experiment: Path, parts: Parts, here: Here) -> None:
-    cut_off(experiment, parts)
-    code, _, errors = here("--resume", experiment)
-    assert code == 2
-    assert "sweep.json: is not as a sweep leaves it" in errors
-
-
 def one_trial(experiment: Path, parts: Parts) -> list[object]:
     prompts = experiment.parent / "prompts.csv"
     prompts.write_text("prompt\nWho?\n")
