@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.units import show_bytes
@@ -61,6 +62,21 @@ def disk_error(path: Path, number: int, size_bytes: int | None = None) -> DiskEr
         told.append(f"{show_bytes(size_bytes)} needed")
     numbers = f" ({', '.join(told)})" if told else ""
     return DiskError(number, f"can't be written: {REASONS[number]}{numbers}", str(path))
+
+
+def trouble(error: BaseException | None, folders: Sequence[Path]) -> str | None:
+    """What is wrong with a disk, if that is what made something fail; None if it is not.
+
+    Args:
+        error: what happened, if anything did. A library trips over files that it could not write whole, too.
+        folders: where files are written.
+    """
+    number = disk_failure(error)
+    full = next((folder for folder in folders if is_full(folder)), None)
+    if full is not None and number in (None, *FULL):
+        return f"{full}: {REASONS[errno.ENOSPC]} ({show_bytes(free_bytes(full))} free on {mount_point(full)})"
+    named = error.filename if isinstance(error, OSError) and isinstance(error.filename, str) else str(folders[0])
+    return f"{named}: {REASONS[number]}" if number is not None else None
 
 
 def is_full(folder: Path) -> bool:

@@ -4,13 +4,14 @@ Nothing is deleted: a damaged file is renamed to NAME.damaged. A trial that must
 for they follow from its config; its finished.json is renamed as well, to NAME.superseded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sweep.checksums import flaw, set_aside
 from sweep.files import write_text
 from sweep.finished import Finished, read_finished, write_finished
 from sweep.names import (
+    BASE_RESPONSES_FILE,
     CHECKPOINT_FILE,
     DIVERGED_FILE,
     FINISHED_FILE,
@@ -25,6 +26,7 @@ from sweep.names import (
 from sweep.out_of_memory import read_attempts
 from sweep.read_json import DamagedError, read_object, read_text
 from sweep.record import parse_sweep
+from sweep.responses import set_records_aside
 from sweep.trial_record import read_record
 
 SUPERSEDED = ".superseded"
@@ -38,8 +40,12 @@ OURS = (
 )
 
 
-def heal_experiment(experiment_dir: Path) -> list[str]:
-    """Heal every trial of an experiment, and what is said of the whole; call it under a claim.
+def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
+    """Heal every trial of an experiment, and what they share; call it under a claim.
+
+    Args:
+        experiment_dir: the experiment.
+        prompts: what is asked of each trial and of the base model; none without a reward model.
 
     Returns:
         A line for each damaged file, with what becomes of it.
@@ -47,16 +53,13 @@ def heal_experiment(experiment_dir: Path) -> list[str]:
     Raises:
         OSError: a file is there and can't be read.
     """
-    said = heal_sweep(experiment_dir)
+    lost = "written anew; when the sweep began, and with which versions, can't be told any more"
+    said = _heal_one(experiment_dir / SWEEP_FILE, parse_sweep, lost)
+    if prompts and (line := set_records_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
+        said.append(line)
     for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
         said += heal_trial(folder)
     return said
-
-
-def heal_sweep(experiment_dir: Path) -> list[str]:
-    """Set aside a damaged sweep.json; returns and raises as `heal_experiment`."""
-    lost = "written anew; when the sweep began, and with which versions, can't be told any more"
-    return _heal_one(experiment_dir / SWEEP_FILE, parse_sweep, lost)
 
 
 def heal_trial(folder: Path) -> list[str]:

@@ -129,6 +129,9 @@ REWARD_METRICS = (
 NOT_JUDGED = "not_judged"
 """Text column: why a trial that has trained to its end has no rewards, where judging failed."""
 
+REMARKS = "remarks"
+"""List column: what was out of the ordinary since the last row and no failure, for the live table to say."""
+
 MEMORY_PARTS = ("weight", "gradient", "optimizer_state", "logits", "activation")
 """The parts of a peak, as in `peak_weight_bytes` and `predicted_weight_bytes`; they add up to it."""
 

@@ -102,6 +102,7 @@ class TrialRun:
         self._unjudged: Row | None = None
         self._judging = False  # before there is anything trained
         self._saved_at = time.monotonic()
+        self._lacks_room = False
         self._training: Training | None = None
         self._plan = plan
         self._limit_bytes = limit_bytes
@@ -288,8 +289,10 @@ class TrialRun:
         try:
             self.save(path, rows)
         except DiskError as error:
-            former = "the one before is kept" if path.exists() else "without one the trial would begin anew"
-            self._remark(f"{error}; the trial goes on ({former})")
+            if not self._lacks_room:  # said once
+                former = "with the one before" if path.exists() else "without one"
+                self._remark(f"{error}; the trial goes on {former}")
+            self._lacks_room = True
             self._saved_at = time.monotonic()
 
     def save(self, path: Path, rows: list[Row] | None = None) -> None:

@@ -36,7 +36,7 @@ from sweep.run import main as run_main
 from sweep.search_space import candidate_trials
 from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
-from tests.conftest import Here, Parts, Swept
+from tests.conftest import Parts, Swept
 
 Judge = Callable[..., tuple[int, str, str]]
 
