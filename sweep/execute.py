@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from sweep.base_shape import read_shape
+from sweep.base_shape import planned_shape, read_shape
 from sweep.claim import claimed
 from sweep.dialogues import load_sft, write_sft
 from sweep.disks import DiskError
@@ -27,7 +27,8 @@ from sweep.quiet import quiet_libraries
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, check_trials, finish_record, spec_text, write_record
 from sweep.replacement import check_settled
-from sweep.search_space import SUGGESTED
+from sweep.room import check_room
+from sweep.search_space import SUGGESTED, least_trials
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.tuning import Outcome, Proposals, Shares, tune_trials
@@ -61,6 +62,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
     spec = pin(spec, say)
+    check_room(planned_shape(spec.model), candidates, least_trials(spec), experiment_dir, say)
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)

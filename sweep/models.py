@@ -22,6 +22,7 @@ from sweep.judge import Reading, check_judge
 from sweep.model_folders import ModelFolders
 from sweep.packing import judging_bytes
 from sweep.reward_metric import encode_prompts, read_prompts
+from sweep.room import refuse_without_room
 from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
@@ -115,6 +116,9 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
     folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not folder.is_dir():
+        with torch.device("meta"):
+            size_bytes = sum(parameter.nbytes for parameter in GPT2LMHeadModel(config).parameters())
+        refuse_without_room(f"{shown(model.name)} with random weights", folder.parent, size_bytes)
         say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
         partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
