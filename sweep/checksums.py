@@ -1,12 +1,16 @@
 """Whether a file is still as it was written. Imports nothing of ours, so that `analysis` can depend on it."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 Seal = dict[str, Any]
 """What is noted of a file: {"bytes": its size, "sha256": 64 hexadecimal digits}."""
+
+SEALS_FILE = "seals.json"
+"""In a folder that is written once: the seals of its other files by their paths."""
 
 DAMAGED = ".damaged"
 """How the name of a file ends that was set aside."""
@@ -58,3 +62,25 @@ def set_aside(path: Path, ending: str = DAMAGED) -> str:
     aside = next(place for name in names if not (place := path.with_name(name)).exists())
     path.rename(aside)
     return f", set aside as {aside.name}"
+
+
+def seal_folder(folder: Path) -> None:
+    """Note every file of a folder in a file of its own there."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEALS_FILE)
+    (folder / SEALS_FILE).write_text(json.dumps({str(path.relative_to(folder)): seal(path) for path in paths}))
+
+
+def folder_flaw(folder: Path) -> str | None:
+    """In which way a folder is not as `seal_folder` found it; None if it is.
+
+    Raises:
+        OSError: a file is there and can't be read.
+    """
+    try:
+        noted = json.loads((folder / SEALS_FILE).read_bytes())
+        wrong = ((name, flaw(folder / name, one)) for name, one in noted.items())
+        return next((f"{name} {found}" for name, found in wrong if found), None)
+    except FileNotFoundError:
+        return f"{SEALS_FILE} is missing"
+    except (ValueError, AttributeError, NotADirectoryError):
+        return f"{SEALS_FILE} is not as it was written"

@@ -34,6 +34,15 @@ from sweep.trial_model import Execution
 PARTS = ("config", "config_hash", "code", "versions", "hardware", "hashes", "execution", "judged_as_trained")
 """What every record has."""
 
+_WITHIN = {
+    "code": ("dirty",),
+    "versions": ("python",),
+    "hardware": ("device_type", "threads"),
+    "hashes": ("data_files",),
+    "execution": ("micro_batch", "activation_checkpointing"),
+}
+"""What is read of the parts of a record."""
+
 CIRCUMSTANCES = ("code", "versions", "hardware", "execution")
 """Parts of a record that can differ between the processes that a trial ran in."""
 
@@ -107,8 +116,11 @@ def read_record(path: Path) -> Record:
     """
     record = read_object(path)
     lost = [name for name in PARTS if name not in record]
+    for part, names in _WITHIN.items():
+        values = record.get(part)
+        lost += [f"{part}.{name}" for name in names if not isinstance(values, dict) or name not in values]
     if lost or not isinstance(record.get("earlier", []), list):
-        raise DamagedError(f"is not what a trial leaves (it lacks {', '.join(lost or ['earlier'])})")
+        raise DamagedError(f"is not what a trial leaves (it lacks {', '.join(lost[:4] or ['earlier'])})")
     return record
 
 
