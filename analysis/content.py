@@ -10,6 +10,7 @@ import yaml
 from analysis.arms import collect
 from analysis.columns import MISSING
 from analysis.comparisons import looks_at
+from analysis.damage import damaged_files
 from analysis.fairness import Ledger, table_ledgers
 from analysis.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.findings import Finding, find
@@ -82,7 +83,8 @@ def gather(results: Results) -> Content:
     looks = looks_at(spec)
     pairs = {table.anchor: pairwise_table(table.arms, looks) for table in tables}
     mattered = what_mattered(results, arms)
-    findings = find(results, arms, tables)
+    damaged = damaged_files(results.directory)
+    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *find(results, arms, tables)]
     if mattered and mattered.sentences:
         findings.append(Finding("What mattered", mattered.sentences))
     published = bool(spec.get("published_figures"))

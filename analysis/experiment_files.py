@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from analysis.outcomes import finite
-from sweep.names import OUT_OF_MEMORY_FILE, WINDOW_LOSSES_FILE
+from sweep.names import FINISHED_FILE, OUT_OF_MEMORY_FILE, RESULT_FILE, WINDOW_LOSSES_FILE
 
 REWARDS = ("reward", "base_reward")
 
@@ -31,6 +31,20 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             # A last row with the rewards alone keeps the losses of its step.
             rows.append({**rows.pop(), **row} if rows and rows[-1]["step"] == row["step"] else row)
     return [*(row for row in read if "step" not in row), *rows]
+
+
+def read_reports(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a trial: those of its result.json, or of its finished.json where the former lacks some."""
+    rows, kept = read_rows(folder / RESULT_FILE), finished_rows(folder / FINISHED_FILE)
+    return kept if kept and [row.get("step") for row in rows] != [row["step"] for row in kept] else rows
+
+
+def finished_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows in a finished.json; none where it is missing, cut or something else."""
+    rows = read_mapping(path).get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and finite(row.get("step")) for row in rows):
+        return []
+    return rows if rows and rows[-1].get("finished") else []
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -110,8 +110,19 @@ def to_html(content: Content) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, so that nobody ever reads half a report."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole or not at all, so that nobody ever reads half a report.
+
+    Raises:
+        OSError: naming the file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, content)
+    except OSError as error:  # of a write that fails, it does not say itself which file that was for
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:

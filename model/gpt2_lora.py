@@ -184,10 +184,7 @@ def assign_trained(model: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 def save_trained(model: nn.Module, path: Path) -> None:
     """Write what trains, under the checkpoint's names: the adapters alone for LoRA, all weights for full."""
-    tensors = {name: p.detach().contiguous().cpu() for name, p in trained_parameters(model)}
-    temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary)
-    temporary.replace(path)
+    save_file({name: p.detach().contiguous().cpu() for name, p in trained_parameters(model)}, path)
 
 
 def load_trained(model: nn.Module, path: Path) -> None:

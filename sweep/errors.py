@@ -7,7 +7,10 @@ from pydantic_core import PydanticCustomError
 
 PROBLEM = "problem"
 REFUSED = "refused"
-OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+OF_THE_MACHINE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+)
 """Errors that can come at any file, for which the program is not to blame."""
 
 

@@ -2,10 +2,6 @@
 
 import json
 import math
-import shlex
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,29 +9,29 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from sweep.base_shape import read_shape
+from sweep.base_shape import planned_shape, read_shape
 from sweep.claim import claimed
 from sweep.dialogues import load_sft, write_sft
+from sweep.disks import DiskError
 from sweep.environment import allow_open_files
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
+from sweep.healing import heal_experiment
 from sweep.models import demo_assets_if_needed
-from sweep.names import SPEC_FILE, SUGGESTED_FILE
+from sweep.names import SPEC_FILE, SUGGESTED_FILE, SWEEP_FILE
 from sweep.packing import budget_on
 from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
 from sweep.ray_session import find_device, fit_resources, ray_session
-from sweep.record import check_identity, finish_record, spec_text, write_record
+from sweep.record import check_identity, check_trials, finish_record, spec_text, write_record
 from sweep.replacement import check_settled
-from sweep.search_space import SUGGESTED
+from sweep.room import check_room
+from sweep.search_space import SUGGESTED, least_trials
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.tuning import Outcome, Proposals, Shares, tune_trials
-
-LEAST_FREE_BYTES = 2**20
-"""A disk with less is full: a trial's own files take more."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
     spec = pin(spec, say)
+    check_room(planned_shape(spec.model), candidates, least_trials(spec), experiment_dir, say)
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
@@ -84,31 +81,22 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
             propose(candidate)
-        with claimed(experiment_dir), full_disk_told(experiment_dir):
+        with claimed(experiment_dir):
             check_settled(f"--resume {experiment_dir}", experiment_dir)  # another process may have judged it anew
             check_identity(experiment_dir, identified)  # while this one prepared
+            for line in heal_experiment(experiment_dir, inputs.prompts):
+                say(line)
+            if not (experiment_dir / SWEEP_FILE).exists():  # it was damaged
+                check_trials(experiment_dir, inputs.provenance.hashes)
             write_spec(experiment_dir, spec)
             write_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
             outcome = tune_trials(spec, inputs, shares, propose, known_suggestions(experiment_dir), console)
-            finish_record(experiment_dir)
+            try:
+                finish_record(experiment_dir)
+            except DiskError as error:
+                outcome = replace(outcome, disk=str(error))
     return outcome
-
-
-@contextmanager
-def full_disk_told(experiment_dir: Path) -> Iterator[None]:
-    """Say so where the disk is full, which makes Ray trip over the files that it could not write whole.
-
-    Raises:
-        UserError: something failed within, and the disk is full.
-    """
-    try:
-        yield
-    except Exception as error:
-        if shutil.disk_usage(experiment_dir).free >= LEAST_FREE_BYTES:
-            raise
-        go_on = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
-        raise UserError(f"{experiment_dir}: the disk is full; free some of it, and continue with: {go_on}") from error
 
 
 def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> list[Path]:

@@ -14,7 +14,8 @@ from model.gpt2_lora import load_trained
 from model.memory_limit import ran_out_of_memory
 from sweep.inputs import SweepInputs
 from sweep.names import TRAINED_FILE
-from sweep.reward_metric import Record, base_records, evaluate_reward
+from sweep.responses import Record
+from sweep.reward_metric import base_records, evaluate_reward
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig

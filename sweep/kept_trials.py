@@ -1,13 +1,15 @@
 """Finished trials with what they have kept, to be judged once more."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import UserError, first_line
+from sweep.checksums import Seal
+from sweep.errors import UserError
+from sweep.finished import read_finished
 from sweep.names import FINISHED_FILE, NOT_JUDGED, RECORD_FILE, SPEC_FILE, TRAINED_FILE
+from sweep.read_json import DamagedError, read_object
 from sweep.trial import TrialConfig
 
 
@@ -22,6 +24,7 @@ class KeptTrial:
         record: of record.json.
         threads: of an operation on the CPU.
         device_type: what it trained on, "cpu" or "cuda".
+        kept: the seals of its files, see `sweep.finished`.
     """
 
     folder: Path
@@ -30,6 +33,7 @@ class KeptTrial:
     record: dict[str, Any]
     threads: int
     device_type: str
+    kept: dict[str, Seal]
 
     @property
     def has_weights(self) -> bool:
@@ -58,27 +62,30 @@ def find_experiment(directory: Path) -> tuple[Path, str | None]:
     raise UserError(f"{directory}: no {SPEC_FILE} in it; name an experiment directory, or the directory of a trial")
 
 
-def finished_trials(experiment_dir: Path) -> list[KeptTrial]:
+def finished_trials(experiment_dir: Path) -> tuple[list[KeptTrial], list[str]]:
     """The finished trials of an experiment that are to be judged; trials that only served tuning are not.
 
-    Raises:
-        UserError: one of them has a file that can't be read.
+    Returns:
+        The trials, and a line for each one that can't be judged since a file of it is damaged.
     """
-    trials = []
+    trials, damaged = [], []
     for path in sorted(experiment_dir.glob(f"*/{FINISHED_FILE}")):
-        folder = path.parent
+        folder, read = path.parent, path
         try:
-            finished = json.loads(path.read_text(encoding="utf-8"))
-            config = TrialConfig.model_validate(finished["config"])
-            if config.evaluate_on == "validation":
+            finished = read_finished(path)
+            if finished.config.evaluate_on == "validation":
                 continue
-            record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-            hardware = record["hardware"]
-            threads, device_type = int(hardware["threads"]), str(hardware["device_type"])
-            trials.append(KeptTrial(folder, config, finished["rows"], record, threads, device_type))
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UserError(f"{folder}: is not as a trial leaves it ({first_line(error)})") from None
-    return trials
+            read = folder / RECORD_FILE
+            record = read_object(read)
+            threads, device_type = int(record["hardware"]["threads"]), str(record["hardware"]["device_type"])
+            trials.append(
+                KeptTrial(folder, finished.config, finished.rows, record, threads, device_type, finished.kept)
+            )
+        except DamagedError as damage:
+            damaged.append(f"{read}: {damage}")
+        except (ValueError, LookupError, TypeError):
+            damaged.append(f"{read}: is not what a trial leaves")
+    return trials, damaged
 
 
 def check_unchanged(trials: Sequence[KeptTrial], hashes: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweep.names import NOT_JUDGED
+from sweep.names import NOT_JUDGED, REMARKS
 from sweep.trial import TrialConfig
 
 STYLES = {"waiting": "dim", "running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
@@ -86,6 +86,8 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
         line = self._line(trial)
+        for remark in result.get(REMARKS, ()):
+            self._console.print(Text(f"{trial}: {remark}", style="yellow"), soft_wrap=True)
         line.row = {**line.row, **result}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -163,7 +165,11 @@ def _titles_that_fit(rows: list[dict[str, Text]], width: int) -> list[str]:
 
 def _reason(trial: Any) -> str:
     """The last line of what Ray noted of a trial's failures: type, without its module, and message of the latest."""
-    last = (Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines() or ["for no reason on record"])[-1]
+    try:
+        lines = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:  # on a full disk there is none
+        lines = []
+    last = (lines or ["for no reason on record"])[-1]
     return re.sub(r"^(\w+\.)+(?=\w+: )", "", last)
 
 

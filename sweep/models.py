@@ -14,7 +14,9 @@ from transformers import GPT2LMHeadModel, PretrainedConfig
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.base_shape import check_trials, planned_shape, read_shape
+from sweep.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from sweep.demo.assets import DemoAssets, demo_assets
+from sweep.disks import disk_error, disk_failure
 from sweep.errors import UserError, first_line
 from sweep.hub import Snapshot
 from sweep.hub_names import shown
@@ -22,6 +24,7 @@ from sweep.judge import Reading, check_judge
 from sweep.model_folders import ModelFolders
 from sweep.packing import judging_bytes
 from sweep.reward_metric import encode_prompts, read_prompts
+from sweep.room import refuse_without_room
 from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
@@ -114,16 +117,26 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
         raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
     identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
     folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    if (folder / SEALS_FILE).exists() and (found := folder_flaw(folder)):
+        say(f"{folder}: {found}{set_aside(folder)}; made again")
     if not folder.is_dir():
+        with torch.device("meta"):
+            size_bytes = sum(parameter.nbytes for parameter in GPT2LMHeadModel(config).parameters())
+        refuse_without_room(f"{shown(model.name)} with random weights", folder.parent, size_bytes)
         say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
         partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
         try:
             GPT2LMHeadModel(config).save_pretrained(partial)
+            seal_folder(partial)
             partial.rename(folder)
-        except OSError as error:
+        except Exception as error:  # safetensors says what the disk says in an error of its own
+            number = disk_failure(error)
+            if number is None and not isinstance(error, OSError):
+                raise
             if not folder.is_dir():  # else another process was first, with the same weights
-                raise UserError(f"{folder.parent}: random weights can't be kept ({first_line(error)})") from None
+                why = first_line(error) if number is None else disk_error(folder, number, size_bytes).strerror
+                raise UserError(f"{folder.parent}: random weights can't be kept ({why})") from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return str(folder)

@@ -8,7 +8,8 @@ An experiment directory looks like this; it is the only interface between a swee
       spec.yaml                the resolved spec: presets, variants and --set already applied
       sweep.json               versions, hardware, data statistics, start time (see sweep/record.py)
       experiment_state-*.json  Ray Tune's own list of trials
-      base/responses.jsonl     the base model's response and score for each evaluation prompt
+      base/responses.jsonl     the base model's response and score for each evaluation prompt; its size and SHA-256 are
+                               in responses.seal.json
       TRIAL/                   one directory per trial, written by Ray and by the trial itself
         params.json            the trial's resolved TrialConfig
         result.json            one JSON row per report, keyed by the metric names below
@@ -17,13 +18,15 @@ An experiment directory looks like this; it is the only interface between a swee
         suggested.json         what a search algorithm chose the trial's config by
         diverged.txt           why a trial whose loss was no finite number any more will not be tried again
         out_of_memory.json     the attempts that ran out of memory, a list of what `sweep.out_of_memory.Attempt` holds
-        finished.json          every row of a finished trial; --resume replays it instead of training again
+        finished.json          every row of a finished trial, which --resume replays instead of training again, and the
+                               SHA-256 of what the trial has kept (see sweep/finished.py)
         trained.safetensors    what was trained: the adapters alone, or the full weights
         responses.jsonl        every prompt, response and score of the trial
         window_losses.json     the loss of each fixed window after the last step, in nats/token: {"test_loss": [...]}
                                and, where validation windows are evaluated, {"validation_loss": [...]}
         record.json            what the trial was: config, code, versions, hardware, hashes (see sweep/trial_record.py)
         events.out.tfevents.*  TensorBoard
+        *.damaged              what was found to be damaged, as it was found
       judged/                  there for a moment alone: what another judge said, on its way into place
       report/                  written by analysis.report
 """
@@ -125,6 +128,9 @@ REWARD_METRICS = (
 
 NOT_JUDGED = "not_judged"
 """Text column: why a trial that has trained to its end has no rewards, where judging failed."""
+
+REMARKS = "remarks"
+"""List column: what was out of the ordinary since the last row and no failure, for the live table to say."""
 
 MEMORY_PARTS = ("weight", "gradient", "optimizer_state", "logits", "activation")
 """The parts of a peak, as in `peak_weight_bytes` and `predicted_weight_bytes`; they add up to it."""

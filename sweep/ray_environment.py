@@ -59,6 +59,11 @@ def set_ray_environment(address: str | None) -> list[str]:
     return [*remarks, *_find_folder()]
 
 
+def ray_folder() -> Path:
+    """Where a Ray of our own keeps its files."""
+    return Path(os.environ.get(TMPDIR) or tempfile.gettempdir())
+
+
 def _find_folder() -> list[str]:
     """Set RAY_TMPDIR to the first folder that will do; a remark if that is not the one that Ray would take."""
     names = [name for name in (TMPDIR, "TMPDIR") if os.environ.get(name)]

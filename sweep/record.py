@@ -12,12 +12,16 @@ from typing import Any
 import torch
 import yaml
 
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import allowed_cpus, cpu_name
-from sweep.names import SWEEP_FILE
+from sweep.names import FINISHED_FILE, RECORD_FILE, SWEEP_FILE
+from sweep.read_json import DamagedError, read_object
 from sweep.spec import SweepSpec
-from sweep.tokens import TokenSet
+from sweep.tokens import FORMAT_VERSION, TokenSet
+
+FORMAT = "format"
+"""Key of sweep.json: how data were prepared, see `tokens.FORMAT_VERSION`."""
 
 PACKAGES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
 
@@ -53,8 +57,43 @@ def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     Raises:
         UserError: naming what changed.
     """
-    before = read_sweep(experiment_dir)["identity"] if (experiment_dir / SWEEP_FILE).exists() else identity
-    changed = [name for name, value in identity.items() if before.get(name) != value]
+    try:
+        sweep = parse_sweep(experiment_dir / SWEEP_FILE)
+    except DamagedError:  # told elsewhere; what was kept beside the trials says the same, see `check_trials`
+        return
+    changed = [name for name, value in identity.items() if sweep["identity"].get(name) != value]
+    if "data" in changed and sweep.get(FORMAT) != FORMAT_VERSION:
+        raise UserError(
+            f"{experiment_dir}: was begun by an earlier version, which prepared data in another way (format "
+            f"{sweep.get(FORMAT, 2)}, here {FORMAT_VERSION}); continue it with that version, or begin a new sweep with "
+            "--output"
+        )
+    _refuse_changed(experiment_dir, changed)
+
+
+def check_trials(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
+    """As `check_identity`, by the records of the trials: the sweep's own may be lost.
+
+    Trials that only served tuning have seen no judge, and keep the record of the first one.
+
+    Raises:
+        UserError: naming what changed.
+    """
+    changed: dict[str, None] = {}
+    for path in sorted(experiment_dir.glob(f"*/{FINISHED_FILE}")):
+        try:
+            record = read_object(path.with_name(RECORD_FILE))
+            tuning = record["config"]["evaluate_on"] == "validation"
+            before = dict(record["hashes"])
+        except (DamagedError, LookupError, TypeError, ValueError):
+            continue
+        of_judging = ("prompts", "reward_model")
+        names = [name for name in hashes if name in before and not (tuning and name in of_judging)]
+        changed |= dict.fromkeys(name.replace("_", " ") for name in names if before[name] != hashes[name])
+    _refuse_changed(experiment_dir, list(changed))
+
+
+def _refuse_changed(experiment_dir: Path, changed: list[str]) -> None:
     if changed:
         raise UserError(
             f"{experiment_dir}: changed since the sweep began: {', '.join(changed)}. Its finished and its new trials "
@@ -69,12 +108,13 @@ def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet
         used = ", ".join(f"{package} {found}" for package, found in versions().items())
         _write(experiment_dir, {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]})
         return
+    begun = any(experiment_dir.glob(f"*/{FINISHED_FILE}"))  # and sweep.json is lost
     _write(
         experiment_dir,
         {
             "name": name,
             "command": command,
-            "started_at": _now(),
+            "started_at": None if begun else _now(),
             "finished_at": None,
             "versions": versions(),
             "hardware": hardware(),
@@ -83,6 +123,7 @@ def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet
                 "test_tokens": tokens.test_tokens,
                 **tokens.statistics,
             },
+            FORMAT: FORMAT_VERSION,
             "identity": identity,
         },
     )
@@ -101,10 +142,22 @@ def read_sweep(experiment_dir: Path) -> dict[str, Any]:
     """
     path = experiment_dir / SWEEP_FILE
     try:
-        sweep: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {**sweep, "identity": dict(sweep["identity"])}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path}: is not as a sweep leaves it ({first_line(error)})") from None
+        return parse_sweep(path)
+    except DamagedError as damage:
+        raise UserError(f"{path}: is not as a sweep leaves it: it {damage}") from None
+
+
+def parse_sweep(path: Path) -> dict[str, Any]:
+    """The content of a sweep.json.
+
+    Raises:
+        DamagedError: it is not there, not whole, or has no identity.
+        OSError: it is there and can't be read.
+    """
+    sweep = read_object(path)
+    if not isinstance(sweep.get("identity"), dict) or not isinstance(sweep.get("continued", []), list):
+        raise DamagedError("lacks what a sweep leaves in it ('identity')")
+    return sweep
 
 
 def spec_text(spec: SweepSpec) -> str:

@@ -57,9 +57,15 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
         settle(experiment_dir)
         quiet_libraries()
         spec = pin(_changed(experiment_dir, judge, prompts), say)
-        trials = finished_trials(experiment_dir)
+        trials, damaged = finished_trials(experiment_dir)
+        mend = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        for line in damaged:
+            say(f"{line}; {mend} mends it")
         if not any(trial.has_weights for trial in trials):
-            raise UserError(f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge")
+            why = f" ({damaged[0]})" if damaged else ""
+            raise UserError(
+                f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge{why}"
+            )
         found = find_models(spec, [trial.config for trial in trials], cache_dir, say)
         hashes = input_hashes(found.base_model, found.tokenizer, {}, found.prompts, found.reward, found.pinned)
         check_unchanged(trials, hashes)
@@ -70,13 +76,17 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
                     f"{directory}: other trials have another judge or other prompts, and one sweep has one of each; "
                     f"name {experiment_dir} to have all its trials judged anew"
                 )
+            if damaged:
+                raise UserError(
+                    f"{damaged[0]}, so it can't be judged anew, and one sweep has one judge; mend it first with: {mend}"
+                )
             failed = rejudging.judge_together(trials)
         else:
             todo = [trial for trial in trials if not trial.is_judged and only in (None, trial.folder.name)]
             if not todo:
                 say(f"nothing to judge: {spec.reward.model} has judged every finished trial asked for")
-                return 0
-            failed = rejudging.judge_one_by_one(todo)
+                return len(damaged)
+            failed = rejudging.judge_one_by_one(todo) + len(damaged)
     report = shlex.join(["python", "-m", "analysis.report", str(experiment_dir)])
     console.print(Text(f"build the report anew with: {report}"), soft_wrap=True)
     return failed

@@ -12,8 +12,10 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from model.memory_limit import ran_out_of_memory
+from sweep.checksums import flaw
 from sweep.errors import UserError, first_line, name_failure
 from sweep.files import write_text
+from sweep.finished import SEALED, finished_text
 from sweep.judging import in_batches_that_fit, kept_model, release_memory
 from sweep.kept_trials import KeptTrial
 from sweep.models import FoundModels
@@ -31,7 +33,8 @@ from sweep.names import (
 from sweep.prepare import reward_identity
 from sweep.record import read_sweep, spec_text
 from sweep.replacement import Replacement
-from sweep.reward_metric import JudgingError, Record, answer_as_base, evaluate_reward, read_records
+from sweep.responses import Record, read_records, set_records_aside
+from sweep.reward_metric import JudgingError, answer_as_base, evaluate_reward
 from sweep.spec import RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 
@@ -90,6 +93,8 @@ class Rejudging:
     def judge_one_by_one(self, trials: Sequence[KeptTrial]) -> int:
         """Have the sweep's own judge judge trials that it had not judged; each is kept at once. Returns as above."""
         path = self._experiment_dir / BASE_RESPONSES_FILE
+        if remark := set_records_aside(path, self._found.prompts):
+            self._say(remark)
         if path.exists():
             self._check_device(trials)
         else:
@@ -184,12 +189,15 @@ class Rejudging:
         return {**row, **metrics, "reward_seconds": time.perf_counter() - started}
 
     def _load(self, trial: KeptTrial) -> GPT2LMHeadModel:
+        path = trial.folder / TRAINED_FILE
+        if found := flaw(path, trial.kept[TRAINED_FILE]) if TRAINED_FILE in trial.kept else None:
+            raise UserError(f"{path}: can't be loaded: it {found}; --resume trains it again")
         try:
             return kept_model(trial.config, self._found.base_model, trial.folder)
         except Exception as error:  # safetensors and the model's own checks raise unrelated types
             if ran_out_of_memory(error):
                 raise
-            raise UserError(f"{trial.folder / TRAINED_FILE}: can't be loaded: {first_line(error)}") from None
+            raise UserError(f"{path}: can't be loaded: {first_line(error)}") from None
 
     def _write_trial(self, trial: KeptTrial, row: Row, replacement: Replacement) -> None:
         """New versions of a trial's finished.json, result.json and record.json."""
@@ -197,8 +205,6 @@ class Rejudging:
         def write(name: str, text: str) -> None:
             write_text(replacement.path(f"{trial.folder.name}/{name}"), text)
 
-        values = {"config": trial.config.model_dump(mode="json"), "rows": [*trial.rows[:-1], row]}
-        write(FINISHED_FILE, json.dumps(values))
         judged = {name: self._hashes[name] for name in ("prompts", "reward_model")}
         record = {
             **trial.record,
@@ -206,6 +212,10 @@ class Rejudging:
             "judged_as_trained": NOT_JUDGED not in row,
         }
         write(RECORD_FILE, json.dumps(record, indent=2))
+        here = replacement.path(f"{trial.folder.name}/{FINISHED_FILE}").parent
+        files = {name: here / name if (here / name).exists() else trial.folder / name for name in SEALED}
+        known = {name: noted for name, noted in trial.kept.items() if files[name].parent == trial.folder}
+        write(FINISHED_FILE, finished_text(trial.config, [*trial.rows[:-1], row], files, known))
         result = trial.folder / RESULT_FILE
         if result.is_file():
             rewards = {name: value for name, value in row.items() if name in (*REWARD_METRICS, NOT_JUDGED)}

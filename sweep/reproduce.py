@@ -6,8 +6,8 @@ The same inputs are required, by their hashes. On the same processor with as man
 packages for arithmetic the losses must then be equal to the bit; elsewhere they must agree within RELATIVE_TOLERANCE.
 """
 
-import json
 import math
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sweep.base_shape import read_shape
 from sweep.errors import UserError
+from sweep.finished import read_finished
 from sweep.hardware import compiler_found
 from sweep.inputs import SweepInputs
 from sweep.load_spec import parse_spec
@@ -29,11 +30,12 @@ from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from sweep.out_of_memory import OutOfMemoryError
 from sweep.prepare import prepare
 from sweep.quiet import quiet_libraries
+from sweep.read_json import DamagedError
 from sweep.read_yaml import read_yaml
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.trial_model import Execution
-from sweep.trial_record import PARTS, Record, config_hash, make_record
+from sweep.trial_record import Record, config_hash, make_record, read_record
 from sweep.trial_run import TrialRun
 
 ARITHMETIC = ("torch", "transformers", "loralib", "numpy", "cuda")
@@ -135,17 +137,21 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
         raise UserError(
             f"{place}: no {RECORD_FILE} in it; trials finished before there were records can't be held to one"
         )
-    record, finished = _read_json(trial_dir / RECORD_FILE), _read_json(trial_dir / FINISHED_FILE)
-    lost = [*(name for name in PARTS if name not in record), *([] if finished.get("rows") else ["rows"])]
-    if lost:
-        raise UserError(f"{place}: {', '.join(lost)} is missing from {RECORD_FILE} or {FINISHED_FILE}")
+    try:
+        path = trial_dir / RECORD_FILE
+        record = read_record(path)
+        path = trial_dir / FINISHED_FILE
+        rows = read_finished(path).rows
+    except DamagedError as damage:
+        mend = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        raise UserError(f"{path}: {damage}; mend it with: {mend}") from None
     if config_hash(record["config"]) != record["config_hash"]:
         raise UserError(f"{trial_dir / RECORD_FILE}: its config is not the one that its config_hash was made from")
     try:
         config = TrialConfig.model_validate(record["config"])
     except ValidationError:
         raise UserError(f"{trial_dir / RECORD_FILE}: its config is not one that this version knows") from None
-    return RecordedTrial(parse_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, finished["rows"])
+    return RecordedTrial(parse_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, rows)
 
 
 def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -226,16 +232,6 @@ def _expectation(tolerance: float, on_cuda: bool) -> str:
         return "same processor, threads, code and packages for arithmetic: the losses must match to the bit"
     why = "a GPU's kernels may add in another order each time" if on_cuda else "the circumstances are not the same"
     return f"{why}: the losses must match within a relative {tolerance:g}"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: can't be read as JSON")
-    return content
 
 
 def _show(value: object) -> str:

@@ -8,7 +8,6 @@ reward model. The base model's answers are made once per sweep, by whichever tri
 
 import argparse
 import csv
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,15 +24,13 @@ from model.weight_files import WeightsError, refuse_pointers
 from sweep.command import EXIT_FAILED, run_command, set_up
 from sweep.environment import speak_utf8
 from sweep.errors import UserError
-from sweep.files import write_text
 from sweep.inputs import SweepInputs
 from sweep.judge import Reading, load_judge
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.output_folders import local_path
+from sweep.responses import Record, read_records, set_records_aside, write_records, write_sealed
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
-
-Record = dict[str, str | float | int | None]
 
 
 class JudgingError(Exception):
@@ -134,11 +131,13 @@ def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) 
 
     `reward` is the sweep's own, but for the size of its batches.
 
-    A lock makes trials that run at once wait for the one that makes them.
+    A lock makes trials that run at once wait for the one that makes them. Damaged ones are set aside and made again.
     """
     path = inputs.experiment_dir / BASE_RESPONSES_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
+        if remark := set_records_aside(path, inputs.prompts):
+            print(remark, file=sys.stderr)
         if not path.exists():
             answer_as_base(path, inputs.base_model, inputs.tokenizer, inputs.prompts, reward, inputs.reading, device)
         return read_records(path)
@@ -155,7 +154,8 @@ def answer_as_base(
 ) -> None:
     """Write the base model's response and reward for each prompt to `path`."""
     model = load_base(base_model).to(device)
-    write_records(path, _answer(model, load_tokenizer(tokenizer), prompts, reward, {}, reading))
+    records = _answer(model, load_tokenizer(tokenizer), prompts, reward, {}, reading)
+    write_sealed(path, records)
 
 
 def evaluate_reward(
@@ -240,21 +240,6 @@ def _answer(
         {"prompt": prompt, "response": response, "reward": rewards[prompt, response], "response_tokens": length}
         for prompt, response, length in zip(prompts, responses, lengths, strict=True)
     ]
-
-
-def write_records(path: Path, records: Sequence[Record]) -> None:
-    """Write JSON lines, atomically; a reward that is no finite number as null, which every reader of JSON knows."""
-    known = [
-        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in one.items()}
-        for one in records
-    ]
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in known))
-
-
-def read_records(path: Path) -> list[Record]:
-    """Read what `write_records` wrote."""
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -120,8 +120,12 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
             f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
             f"build it with: {rebuild}"
         )
-    if outcome.interrupted:
+    if outcome.disk is not None:
+        say_error(outcome.disk)
+    if outcome.interrupted or outcome.disk is not None:
         console.print(Text(f"continue with: {go_on}"), soft_wrap=True)
+    if outcome.disk is not None:
+        return EXIT_FAILED
     if outcome.interrupted or isinstance(failure, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     if outcome.unjudged:
@@ -159,7 +163,12 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
         if not os.path.isfile(experiment_dir / SPEC_FILE):
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
         check_settled(f"--resume {arguments.resume}", experiment_dir)
-        return parse_spec(read_yaml(experiment_dir / SPEC_FILE)), experiment_dir
+        path = experiment_dir / SPEC_FILE
+        values = read_yaml(path)
+        try:
+            return parse_spec(values), experiment_dir
+        except UserError as error:
+            raise UserError(f"{path}: is not as the sweep left it, and can't be made again: {error}") from None
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
     spec = load_spec(arguments.spec, arguments.set)

@@ -6,7 +6,7 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
     CACHE_DIR/KEY/
       train.npy, test.npy    all tokens in a row, each dialogue closed by the end-of-text token; uint16 or uint32
       validation.npy         likewise, where some of train is held out for tuning
-      statistics.json        token counts and what the report says about the dialogues
+      statistics.json        token counts, what the report says about the dialogues, and the SHA-256 of the files above
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from sweep.checksums import flaw, seal, set_aside
 from sweep.data_words import describe_dialogues, describe_sources
 from sweep.dialogues import (
     DataSources,
@@ -34,12 +35,14 @@ from sweep.dialogues import (
     overlap,
     source_digests,
 )
+from sweep.disks import disk_error, disk_failure
 from sweep.errors import UserError, first_line
+from sweep.read_json import DamagedError, read_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Part of the cache key: raise it when the content of an entry changes meaning."""
 
 END_OF_TEXT = "<|endoftext|>"
@@ -101,7 +104,11 @@ def prepare_tokens(
     sources = source_digests(data)
     key = _cache_key(data, sources, tokenizer_pinned or _tokenizer_digests(tokenizer_dir))
     entry = cache_dir / key[:32]
-    tokens = _read_entry(entry)
+    try:
+        tokens = _read_entry(entry)
+    except DamagedError as damage:
+        say(f"{entry}: {damage}{set_aside(entry)}; made again")
+        tokens = None
     if tokens is None:
         started = time.perf_counter()
         say(f"reading the SFT set: {describe_sources(data)}")
@@ -112,7 +119,9 @@ def prepare_tokens(
         try:
             tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
         except OSError as error:
-            raise UserError(f"{cache_dir}: the token cache can't be written ({error.strerror})") from error
+            number = disk_failure(error)
+            why = disk_error(entry, number).strerror if number else f"can't be written ({error.strerror})"
+            raise UserError(f"{cache_dir}: the token cache {why}") from error
         say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")
     else:
         say(f"the SFT set: {describe_sources(data)}")
@@ -208,23 +217,31 @@ def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: st
 
 
 def _read_entry(entry: Path) -> TokenSet | None:
-    """A cache entry, or None if there is none or a file of it is missing or cut short."""
-    try:
-        content = json.loads((entry / _STATISTICS).read_bytes())
-        if any((entry / name).stat().st_size != size for name, size in content["bytes"].items()):
-            return None
-    except (OSError, ValueError, KeyError):
+    """A cache entry, or None if there is none.
+
+    Raises:
+        DamagedError: naming the file of it that is not as it was written.
+    """
+    if not entry.exists():
         return None
-    validation_tokens = content.get("validation_tokens", 0)
-    return TokenSet(
-        entry / "train.npy",
-        entry / "test.npy",
-        content["train_tokens"],
-        content["test_tokens"],
-        content["statistics"],
-        entry / "validation.npy" if validation_tokens else None,
-        validation_tokens,
-    )
+    try:
+        content = read_object(entry / _STATISTICS)
+        validation_tokens = int(content.get("validation_tokens", 0))
+        names = ["train.npy", "test.npy", *(["validation.npy"] if validation_tokens else [])]
+        for name in names:
+            if found := flaw(entry / name, content["kept"][name]):
+                raise DamagedError(f"{name} {found}")
+        return TokenSet(
+            entry / "train.npy",
+            entry / "test.npy",
+            int(content["train_tokens"]),
+            int(content["test_tokens"]),
+            dict(content["statistics"]),
+            entry / "validation.npy" if validation_tokens else None,
+            validation_tokens,
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{_STATISTICS} is not what was written ({type(error).__name__})") from None
 
 
 def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
@@ -238,15 +255,13 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         paths = {name: unfinished / f"{name}.npy" for name in sets}
         content = {
             **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
-            "bytes": {path.name: path.stat().st_size for path in paths.values()},
+            "kept": {path.name: seal(path) for path in paths.values()},
             "statistics": _statistics(dialogues),
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
-        if entry.exists() and _read_entry(entry) is None:  # in this order, since another may come first
-            shutil.rmtree(entry, ignore_errors=True)  # what a full disk or a person left there
         try:
             os.rename(unfinished, entry)
-        except OSError:
+        except OSError:  # another process was faster
             if _read_entry(entry) is None:
                 raise
     finally:
@@ -283,7 +298,7 @@ def _write_tokens(path: Path, dialogues: Iterable[str], tokenizer: "PreTrainedTo
     with path.open("wb") as file:
         _write_header(file, dtype, 0)
         for ids in _token_batches(dialogues, tokenizer):
-            np.array(ids, dtype).tofile(file)
+            file.write(np.array(ids, dtype).data)  # numpy's tofile does not say what the disk said
             count += len(ids)
         body = file.tell() - count * dtype.itemsize
         file.seek(0)

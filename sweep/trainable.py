@@ -9,7 +9,7 @@ from ray import tune
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
 from sweep.memory_plan import PLAN, MemoryPlan
-from sweep.names import CHECKPOINT_FILE
+from sweep.names import CHECKPOINT_FILE, REMARKS
 from sweep.search_space import SUGGESTED
 from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
@@ -65,6 +65,9 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Train up to the next row of metrics and report it."""
         row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
+        if self.trial_run.remarks:
+            row[REMARKS] = self.trial_run.remarks
+            self.trial_run.remarks = []
         if self.objective is not None:
             row.setdefault(self.objective, OBJECTIVE_MISSING)
         return row

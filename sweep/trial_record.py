@@ -9,7 +9,8 @@ hashes                 of what the trial was made from, see `sweep.hashes`; data
 execution              micro_batch, activation_checkpointing: how the steps were carried out at last
 judged_as_trained      true: the very parameters that were trained wrote the responses, adapters included
                        (`sweep.judging.judge` is handed the trained model); null while nothing has been judged
-earlier                only if the trial went on under other code, versions, hardware or execution: what they were
+earlier                only if the trial went on under other code, versions, hardware or execution: what they were; a
+                       mapping with the key "lost" where that can't be told any more
 """
 
 import json
@@ -25,6 +26,7 @@ from sweep.files import write_text
 from sweep.hardware import cpu_name
 from sweep.hashes import Provenance, hash_values
 from sweep.names import RECORD_FILE
+from sweep.read_json import DamagedError, read_object
 from sweep.record import versions
 from sweep.trial import TrialConfig
 from sweep.trial_metrics import device_name
@@ -32,6 +34,15 @@ from sweep.trial_model import Execution
 
 PARTS = ("config", "config_hash", "code", "versions", "hardware", "hashes", "execution", "judged_as_trained")
 """What every record has."""
+
+_WITHIN = {
+    "code": ("dirty",),
+    "versions": ("python",),
+    "hardware": ("device_type", "threads"),
+    "hashes": ("data_files",),
+    "execution": ("micro_batch", "activation_checkpointing"),
+}
+"""What is read of the parts of a record."""
 
 CIRCUMSTANCES = ("code", "versions", "hardware", "execution")
 """Parts of a record that can differ between the processes that a trial ran in."""
@@ -85,17 +96,38 @@ def begin_record(folder: Path, record: Record, goes_on: bool) -> None:
         goes_on: the process continues from a checkpoint; what was otherwise in former processes is kept.
     """
     path = folder / RECORD_FILE
-    if goes_on and path.exists():
-        former = json.loads(path.read_text(encoding="utf-8"))
-        earlier = former.get("earlier", [])
-        if any(former[part] != record[part] for part in CIRCUMSTANCES):
-            earlier = [*earlier, {part: former[part] for part in CIRCUMSTANCES}]
+    if goes_on:
+        try:
+            former = read_record(path)
+        except DamagedError as damage:
+            earlier = [{"lost": f"{RECORD_FILE} {damage}"}]
+        else:
+            earlier = former.get("earlier", [])
+            if any(former[part] != record[part] for part in CIRCUMSTANCES):
+                earlier = [*earlier, {part: former[part] for part in CIRCUMSTANCES}]
         record = {**record, "earlier": earlier} if earlier else record
     write_text(path, json.dumps(record, indent=2))
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.json.
+
+    Raises:
+        DamagedError: it is not as a trial leaves it.
+        OSError: it is there and can't be read.
+    """
+    record = read_object(path)
+    lost = [name for name in PARTS if name not in record]
+    for part, names in _WITHIN.items():
+        values = record.get(part)
+        lost += [f"{part}.{name}" for name in names if not isinstance(values, dict) or name not in values]
+    if lost or not isinstance(record.get("earlier", []), list):
+        raise DamagedError(f"is not what a trial leaves (it lacks {', '.join(lost[:4] or ['earlier'])})")
+    return record
 
 
 def note_judged(folder: Path) -> None:
     """Note in a trial's record that what was trained has been judged."""
     path = folder / RECORD_FILE
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_record(path)
     write_text(path, json.dumps({**record, "judged_as_trained": True}, indent=2))

@@ -6,7 +6,6 @@ replays its rows, an unfinished one replays the rows up to its checkpoint and tr
 """
 
 import json
-import pickle
 import sys
 import time
 import traceback
@@ -19,15 +18,21 @@ import transformers
 from filelock import FileLock
 from transformers import GPT2LMHeadModel
 
-from model.gpt2_lora import save_trained
+from model.gpt2_lora import save_trained, trained_parameters
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.base_shape import read_shape
-from sweep.errors import name_failure
+from sweep.checkpoint import read_checkpoint, tensor_bytes, write_checkpoint
+from sweep.checksums import set_aside
+from sweep.disks import DiskError
+from sweep.errors import first_line, name_failure
 from sweep.files import write_atomically, write_text
+from sweep.finished import read_finished, write_finished
+from sweep.healing import heal_trial
 from sweep.inputs import SweepInputs
 from sweep.judging import accelerator_failed, base_answers, judge, kept_model, release_memory
 from sweep.memory_plan import MemoryPlan
 from sweep.names import (
+    BASE_RESPONSES_FILE,
     CHECKPOINT_FILE,
     DIVERGED_FILE,
     FINISHED_FILE,
@@ -46,6 +51,7 @@ from sweep.out_of_memory import (
     read_attempts,
     smaller_plan,
 )
+from sweep.responses import records_flaw
 from sweep.training import Row, Training
 from sweep.trial import TrialConfig
 from sweep.trial_model import as_configured
@@ -87,11 +93,16 @@ class TrialRun:
         self._lock.acquire()  # then replays. The lock of a process that died is free.
         for leftover in self.folder.glob("*.partial"):
             leftover.unlink()
+        self.remarks: list[str] = []
+        """What is out of the ordinary and no failure, a line each; whoever tells the user takes them away."""
+        for remark in heal_trial(self.folder):
+            self._remark(remark)
         self.rows: list[Row] = []
         self._replayed = 0
         self._unjudged: Row | None = None
         self._judging = False  # before there is anything trained
         self._saved_at = time.monotonic()
+        self._lacks_room = False
         self._training: Training | None = None
         self._plan = plan
         self._limit_bytes = limit_bytes
@@ -100,11 +111,17 @@ class TrialRun:
             write_text(self.folder / SUGGESTED_FILE, json.dumps(suggested))
         finished, diverged = self.folder / FINISHED_FILE, self.folder / DIVERGED_FILE
         if finished.exists():
-            self.rows = json.loads(finished.read_text(encoding="utf-8"))["rows"]
+            self.rows = read_finished(finished).rows
             if inputs.reward.model is not None and NOT_JUDGED in self.rows[-1]:
                 self._unjudged = {
                     name: v for name, v in self.rows.pop().items() if name not in (NOT_JUDGED, "finished")
                 }
+            elif "win_rate" in self.rows[-1] and records_flaw(
+                inputs.experiment_dir / BASE_RESPONSES_FILE, inputs.prompts
+            ):
+                self._judging = True
+                self._confine()
+                self._surviving(lambda: base_answers(inputs, self._device))
         elif diverged.exists():
             raise FloatingPointError(diverged.read_text(encoding="utf-8"))
         elif len(attempts) >= MOST_ATTEMPTS:
@@ -179,20 +196,29 @@ class TrialRun:
             self._judging = False
             release_memory()
         self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
-        checkpoint = self.folder / CHECKPOINT_FILE
-        goes_on = False
-        if checkpoint.exists():
-            try:
-                state = _read_checkpoint(checkpoint)
-            except (pickle.UnpicklingError, EOFError, RuntimeError) as error:  # what torch.load raises for a torn file
-                checkpoint.replace(checkpoint.with_suffix(".damaged"))
-                print(f"{checkpoint} is damaged ({error}); the trial starts afresh", file=sys.stderr)
-            else:
-                self._restore(state, checkpoint)
-                goes_on = True
+        goes_on = self._go_on(self.folder / CHECKPOINT_FILE)
         execution, threads = self._training.execution, torch.get_num_threads()
         record = make_record(self.config, self.inputs.provenance, execution, self._device, threads)
         begin_record(self.folder, record, goes_on)
+
+    def _go_on(self, checkpoint: Path) -> bool:
+        """Continue from a checkpoint if there is one; one that is damaged is set aside, and the trial starts afresh."""
+        if not checkpoint.exists():
+            return False
+        try:
+            self.load(checkpoint)
+        except ValueError as error:
+            self._training = None  # it may have taken a part of the checkpoint over
+            release_memory()
+            self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
+            self.rows, self._replayed, self._unjudged = [], 0, None
+            self._remark(f"{error}{set_aside(checkpoint)}; the trial starts afresh")
+            return False
+        return True
+
+    def _remark(self, remark: str) -> None:
+        self.remarks.append(remark)
+        print(remark, file=sys.stderr)
 
     def _confine(self) -> None:
         """Keep to the trial's share of the machine where there is no `Training`, which does so by itself."""
@@ -209,11 +235,11 @@ class TrialRun:
         row = self._unjudged or self._training.next_row()
         if not self._training.done:
             if time.monotonic() - self._saved_at >= self.inputs.checkpoint_seconds:
-                self.save(self.folder / CHECKPOINT_FILE, [*self.rows, row])
+                self._checkpoint([*self.rows, row])
             return row
         if self._unjudged is None:  # whatever goes wrong in judging, the training is kept
             self._unjudged = row
-            self.save(self.folder / CHECKPOINT_FILE)
+            self._checkpoint(self.rows)
         return self._finish(row, self._training)
 
     def _finish(self, row: Row, training: Training) -> Row:
@@ -225,7 +251,12 @@ class TrialRun:
         if self.config.evaluate_on == "validation":
             write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
             return self._keep(row)
-        save_trained(training.run.model, self.folder / TRAINED_FILE)
+        model = training.run.model
+        write_atomically(
+            self.folder / TRAINED_FILE,
+            lambda partial: save_trained(model, partial),
+            tensor_bytes(dict(trained_parameters(model))),
+        )
         write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
         return self._judge(row, lambda: training.run.model)
 
@@ -246,44 +277,60 @@ class TrialRun:
 
     def _keep(self, row: Row) -> Row:
         row["finished"] = True
-        whole = {"config": self.config.model_dump(mode="json"), "rows": [*self.rows, row]}
-        write_text(self.folder / FINISHED_FILE, json.dumps(whole))
+        write_finished(self.folder, self.config, [*self.rows, row], known={})
         (self.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         return row
 
     # ------------------------------------------------------------------------------------------------- checkpoints
 
+    def _checkpoint(self, rows: list[Row]) -> None:
+        """Keep a checkpoint if the disk has room for it: a trial can do without, and may yet end well."""
+        path = self.folder / CHECKPOINT_FILE
+        try:
+            self.save(path, rows)
+        except DiskError as error:
+            if not self._lacks_room:  # said once
+                former = "with the one before" if path.exists() else "without one"
+                self._remark(f"{error}; the trial goes on {former}")
+            self._lacks_room = True
+            self._saved_at = time.monotonic()
+
     def save(self, path: Path, rows: list[Row] | None = None) -> None:
         """Write all that a new process needs to continue to the bit."""
         assert self._training is not None
-        state = {
+        state: Row = {
             "config": self.config.name,
             "training": self._training.state_dict(),
             "rows": self.rows if rows is None else rows,
             "unjudged": self._unjudged,
         }
-        write_atomically(path, lambda partial: torch.save(state, partial))
+        write_checkpoint(path, state)
         self._saved_at = time.monotonic()
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint; its rows are replayed first.
 
         Raises:
-            ValueError: the checkpoint is another config's, or does not fit the model.
+            ValueError: the checkpoint is damaged, another config's, or does not fit the model.
         """
-        self._restore(_read_checkpoint(path), path)
-
-    def _restore(self, state: Row, path: Path) -> None:
-        assert self._training is not None
         try:
+            state = read_checkpoint(path)
             if state["config"] != self.config.name:
-                raise ValueError(f"{path} is a checkpoint of {state['config']}, not of {self.config.name}")
-            self._training.load_state_dict(state["training"])
-            self.rows, self._replayed, self._unjudged = state["rows"], 0, state["unjudged"]
+                raise ValueError(f"is of {state['config']}, not of {self.config.name}")
+            self._restore(state)
         except LookupError as error:
-            raise ValueError(f"{path} is not a whole checkpoint: {error} is missing") from None
+            raise ValueError(f"{path} is damaged: {error} is missing") from None
+        except Exception as error:  # torch.load and what takes the state over raise unrelated types
+            if ran_out_of_memory(error) or isinstance(error, OSError):
+                raise
+            raise ValueError(f"{path} is damaged: {first_line(error)[:120]}") from error
 
-
-def _read_checkpoint(path: Path) -> Row:
-    state: Row = torch.load(path, map_location="cpu", weights_only=True)  # random states must stay on the CPU
-    return state
+    def _restore(self, state: Row) -> None:
+        assert self._training is not None
+        rows, unjudged = state["rows"], state["unjudged"]
+        if not rows or not all(isinstance(row, dict) and "step" in row for row in [*rows, unjudged or rows[0]]):
+            raise ValueError("its rows are not whole")
+        self._training.load_state_dict(state["training"])
+        if (unjudged or rows[-1])["step"] != self._training.run.step:
+            raise ValueError("its rows are not those of its step")
+        self.rows, self._replayed, self._unjudged = rows, 0, unjudged

@@ -13,12 +13,14 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 from transformers import GPT2Config
 
+from sweep.disks import trouble
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
 from sweep.names import DIVERGED_FILE, NOT_JUDGED, WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
 from sweep.packing import Packing
+from sweep.ray_environment import ray_folder
 from sweep.rounds import Losses, further_seeds, lanes
 from sweep.search_space import OptunaSpace, candidate_trials, least_trials
 from sweep.searchers import Proposal, ReplicatedSearch, RoundsSearch, optuna_search
@@ -99,6 +101,35 @@ class Outcome:
     interrupted: int
     unjudged: int = 0
     """Of those that finished, trials that have no rewards since judging failed."""
+    disk: str | None = None
+    """What is wrong with a disk, where that made trials fail or ended the sweep."""
+
+
+class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """How each trial ended, as Ray tells it. What Ray says after `fit` it reads from files, which a full disk cuts."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, bool] = {}
+        """By the trial's id: whether it has only shown where the range that it tunes ends, for which it was run."""
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """A trial has reported a row."""
+        self.rows[trial.trial_id] = result
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has failed for good."""
+        tuned = (trial.config or {}).get("evaluate_on") == "validation"
+        self.failed[trial.trial_id] = tuned and (Path(trial.path) / DIVERGED_FILE).exists()
+
+    def outcome(self, begun: int, is_exhausted: bool, disk: str | None) -> Outcome:
+        """Args: how many trials were asked for, whether those are all, and what is wrong with a disk."""
+        last = [row for trial, row in self.rows.items() if trial not in self.failed]
+        finished = sum(bool(row.get("finished")) for row in last)
+        unjudged = sum(bool(row.get("finished") and row.get(NOT_JUDGED)) for row in last)
+        failed = sum(not diverged for diverged in self.failed.values())
+        lost = begun - finished - len(self.failed)
+        return Outcome(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk)
 
 
 def tune_trials(
@@ -121,8 +152,9 @@ def tune_trials(
     planned = [] if spec.search == "optuna" else candidate_trials(spec)
     objective = spec.metric if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
+    endings, folders, disk = Endings(), [inputs.experiment_dir, ray_folder()], None
     with LiveTable(planned, least_trials(spec), console) as live:
-        results = tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
                 search_alg=search,
@@ -137,17 +169,18 @@ def tune_trials(
                 storage_path=str(inputs.experiment_dir.parent),
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
-                callbacks=[live],
+                callbacks=[live, endings],
                 verbose=0,
             ),
-        ).fit()
-    finished = sum(bool(result.metrics and result.metrics.get("finished")) for result in results)
-    failed = sum(bool(result.error) and not _diverged_in_tuning(result) for result in results)
+        )
+        try:
+            tuner.fit()
+        except Exception as error:
+            if (disk := trouble(error, folders)) is None:
+                raise
     begun = search.proposed if isinstance(search, RoundsSearch) else samples
-    lost = begun - finished - results.num_errors
-    never_asked = isinstance(search, RoundsSearch) and not search.exhausted
-    unjudged = sum(bool(result.metrics and result.metrics.get(NOT_JUDGED)) for result in results)
-    return Outcome(finished, failed, max(lost, int(never_asked)), unjudged)
+    is_exhausted = search.exhausted if isinstance(search, RoundsSearch) else True
+    return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
 
 
 def _search(
@@ -168,12 +201,6 @@ def _search(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(candidate_trials(spec)), 64))
     side_by_side = [proposed(lane) for lane in lanes(spec, read_losses)]
     return RoundsSearch(side_by_side, proposed(further_seeds(spec, read_losses)))
-
-
-def _diverged_in_tuning(result: tune.Result) -> bool:
-    """Whether a trial has only shown where its range ends, for which it was run."""
-    tuned = (result.config or {}).get("evaluate_on") == "validation"
-    return tuned and (Path(result.path) / DIVERGED_FILE).exists()
 
 
 def _window_losses(folder: Path, metric: str) -> Losses | None:

@@ -47,7 +47,7 @@ def test_analysis_needs_no_weights_and_from_the_sweep_only_names_errors_and_the_
     for path in sources("analysis"):
         names = list(imported(path))
         assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "loralib", "model"}, path
-        allowed = {"sweep.names", "sweep.errors", "sweep.terminal", "sweep.units"}
+        allowed = {"sweep.names", "sweep.errors", "sweep.terminal", "sweep.units", "sweep.checksums"}
         assert {name for name in names if name.startswith("sweep")} <= allowed, path
 
 
@@ -108,4 +108,4 @@ def test_the_gpu_benchmark_needs_of_a_gpu_machine_torch_transformers_and_loralib
         "print(sorted(name for name in sys.modules if name.startswith('sweep.')))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert ran.stdout.splitlines() == ["[]", "['sweep.files', 'sweep.hardware']"]
+    assert ran.stdout.splitlines() == ["[]", "['sweep.disks', 'sweep.files', 'sweep.hardware', 'sweep.units']"]

@@ -36,7 +36,7 @@ from sweep.run import main as run_main
 from sweep.search_space import candidate_trials
 from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
-from tests.conftest import Here, Parts, Swept
+from tests.conftest import Parts, Swept
 
 Judge = Callable[..., tuple[int, str, str]]
 
@@ -412,13 +412,6 @@ def cut_off(experiment: Path, parts: Parts) -> list[object]:
     path = experiment / SWEEP_FILE
     path.write_bytes(path.read_bytes()[:50])
     return [experiment]
-
-
-def test_a_sweep_json_that_is_cut_off_is_said_in_one_line_by_resume(experiment: Path, parts: Parts, here: Here) -> None:
-    cut_off(experiment, parts)
-    code, _, errors = here("--resume", experiment)
-    assert code == 2
-    assert "sweep.json: is not as a sweep leaves it" in errors
 
 
 def one_trial(experiment: Path, parts: Parts) -> list[object]:

@@ -179,11 +179,12 @@ def test_changed_code_is_no_reason_to_expect_the_bits_though_its_commit_is_the_s
         ),
         (lambda trial: (trial / RECORD_FILE).unlink() or trial, "no record.json in it; trials finished before"),
         (lambda trial: (trial.parent / SPEC_FILE).unlink() or trial, "no spec.yaml beside it"),
-        (lambda trial: (trial / RECORD_FILE).write_text("{") and trial, "record.json: can't be read as JSON"),
+        (lambda trial: (trial / RECORD_FILE).write_text("{") and trial, "record.json: is no JSON"),
         (
             lambda trial: change(trial / RECORD_FILE, lambda r: r.pop("code")) or trial,
-            "code is missing from record.json",
+            "record.json: is not what a trial leaves (it lacks code, code.dirty)",
         ),
+        (lambda trial: (trial / FINISHED_FILE).write_bytes(b"") or trial, "finished.json: is empty; mend it with: "),
         (
             lambda trial: change(trial / RECORD_FILE, lambda r: r["config"].update(lr=1)) or trial,
             "its config is not the one that its config_hash was made from",

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -276,64 +275,6 @@ def test_if_no_reward_is_a_number_judging_has_failed_and_the_losses_are_kept(
     assert row["finished"]
     assert row["test_loss"] > 0
     assert "win_rate" not in row
-
-
-def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
-    inputs: SweepInputs, capfd: pytest.CaptureFixture[str]
-) -> None:
-    expected = finish(TrialRun(config(), inputs))
-    (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
-    stopped = TrialRun(config(), inputs)
-    stopped.advance()
-    stopped.advance()
-    stopped.close()
-    checkpoint = stopped.folder / CHECKPOINT_FILE
-    checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
-    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
-    assert "is damaged" in capfd.readouterr().err
-    assert checkpoint.with_suffix(".damaged").exists()
-
-
-def drop_a_weight(state: dict[str, Any]) -> None:
-    state["training"]["run"]["trained"].popitem()
-
-
-def flatten_a_weight(state: dict[str, Any]) -> None:
-    trained = state["training"]["run"]["trained"]
-    name = next(iter(trained))
-    trained[name] = trained[name][:1]  # which would be copied into every row
-
-
-def drop_a_moment(state: dict[str, Any]) -> None:
-    state["training"]["run"]["optimizers"][0]["state"].popitem()
-
-
-def drop_the_rows(state: dict[str, Any]) -> None:
-    del state["rows"]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (drop_a_weight, "trains other parameters"),
-        (flatten_a_weight, "trains other parameters"),
-        (drop_a_moment, "lacks the optimizer's state of some parameters"),
-        (drop_the_rows, "is not a whole checkpoint: 'rows' is missing"),
-    ],
-)
-def test_a_checkpoint_that_lacks_a_part_is_never_continued_in_part(
-    inputs: SweepInputs, spoil: Callable[[dict[str, Any]], None], reason: str
-) -> None:
-    stopped = TrialRun(config(), inputs)
-    stopped.advance()
-    stopped.advance()
-    stopped.close()
-    checkpoint = stopped.folder / CHECKPOINT_FILE
-    state = torch.load(checkpoint)
-    spoil(state)
-    torch.save(state, checkpoint)
-    with pytest.raises(ValueError, match=reason):
-        TrialRun(config(), inputs)
 
 
 def test_a_finished_trial_replays_its_rows_without_training(inputs: SweepInputs) -> None:

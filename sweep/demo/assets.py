@@ -16,6 +16,7 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 
+from sweep.checksums import folder_flaw, seal_folder, set_aside
 from sweep.demo.corpus import Corpus, Dialogue, make_corpus
 from sweep.demo.sizes import DemoSizes
 from sweep.errors import UserError
@@ -58,8 +59,8 @@ class DemoAssets:
 def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | None = None) -> DemoAssets:
     """Returns the demo's data and models, building them in the cache if they are not there yet.
 
-    The folder appears under its final name only when complete, so that an interrupted build leaves nothing behind
-    that could be taken for a finished one, and of two builds at once either may win.
+    A damaged folder is set aside. A new one appears under its final name only when complete, so that an interrupted
+    build leaves nothing behind that could be taken for a finished one, and of two builds at once either may win.
 
     Arguments:
         cache_dir: where the assets are kept from one run to the next.
@@ -74,12 +75,15 @@ def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | 
     """
     sizes = sizes or DemoSizes()
     folder = cache_dir / f"demo-{_content_key(sizes)}"
+    if folder.exists() and (found := folder_flaw(folder)):
+        say(f"{folder}: {found}{set_aside(folder)}; made again")
     if not folder.exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache_dir) as workshop:
             unfinished = Path(workshop) / folder.name
             unfinished.mkdir()
             _build(unfinished, sizes, say)
+            seal_folder(unfinished)
             _publish(unfinished, folder)
     return DemoAssets.inside(folder)
 
