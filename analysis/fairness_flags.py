@@ -222,16 +222,37 @@ def unequal_steps(rows: Rows) -> list[str]:
 
 
 def leaked_dialogues(rows: Rows) -> list[str]:
-    """Test dialogues that also occur in train."""
+    """Test dialogues that also occur in train, or open as one of them does."""
     sentences = []
     for exact, opening, number in dict.fromkeys(
         tuple(row.fact(name) for name in ("overlap_exact", "overlap_opening", "test_dialogues")) for row in rows
     ):
         if exact:
-            share = f" of {number:,} ({100 * exact / number:.1f} %)" if number else ""
-            alike = f"; with these, {opening:,} open with a human turn that opens one in train" if opening else ""
-            sentences.append(f"Test dialogues that also occur in train, word for word: {exact:,}{share}{alike}.")
+            sentences.append(f"Test dialogues that also occur in train, word for word: {_share(exact, number)}.")
+        if opening and (only := opening - (exact or 0)) > 0:
+            sentences.append(
+                f"Test dialogues that open with the same human turn as a train dialogue, and go on otherwise: "
+                f"{_share(only, number)}. On these a model is tested on questions that it was trained to answer."
+            )
     return sentences
+
+
+def shared_with_validation(rows: Rows) -> list[str]:
+    """Validation dialogues that open as a test dialogue does, so that what is chosen by them is not chosen blindly."""
+    return [
+        f"Validation dialogues, by which settings are chosen, that open with the same human turn as a test dialogue: "
+        f"{_share(shared, number)}. The choice leans to what the test asks."
+        for shared, number in dict.fromkeys(
+            tuple(row.fact(name) for name in ("validation_openings_in_test", "validation_dialogues"))
+            for row in rows
+            if row.tuned
+        )
+        if shared
+    ]
+
+
+def _share(part: int, whole: int | None) -> str:
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
 
 
 def untold_openings(rows: Rows) -> list[str]:
@@ -258,6 +279,7 @@ def unlike_replicates(rows: Rows) -> list[str]:
 CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
     not_judged_as_trained,
     leaked_dialogues,
+    shared_with_validation,
     untold_openings,
     shared_rate,
     rank_and_scaling,

@@ -39,7 +39,10 @@ COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
 """Config fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
-DIALOGUES = ("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown")
+DIALOGUES = (
+    *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
+    *("validation_openings_in_test", "validation_dialogues"),
+)
 
 
 class Tried(NamedTuple):
@@ -116,7 +119,7 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
         if arm.config.get("evaluate_on") == TUNED_ON:
             tried = _tuning(results.tuning, arm.config, list(branch))
         elif found := chosen.get(arm.label):
-            tried = {"lr": Tried(tuple(sorted(set(found.rates))), len(found.members), on_validation=False)}
+            tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
         else:
             tried = {}
         drawn = results.spec.get("search") in ("random", "optuna")

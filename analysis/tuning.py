@@ -74,8 +74,9 @@ def _row(label: str, trials: pd.DataFrame, fields: list[str]) -> dict[str, str]:
     ]
     chosen = min(finished, key=lambda row: float(row["validation_loss"]), default=None)
     values = {name: [row[name] for row in tried] for name in fields}
-    ends = [name for name in fields if chosen and chosen[name] in (min(values[name]), max(values[name]))]
-    at_end = f" ({', '.join(ends)} at an end of the range)" if ends and len(tried) > 1 else ""
+    several = [name for name in fields if len(set(values[name])) > 1]
+    ends = [name for name in several if chosen and chosen[name] in (min(values[name]), max(values[name]))]
+    at_end = f" ({', '.join(ends)} at an end of the range)" if ends else ""
     return {
         "arm": label,
         "tuning trials": str(len(tried)),
