@@ -12,6 +12,7 @@ from analysis.fairness_tuning import edge_of_range, unequal_tuning
 from analysis.ledger_rows import ANEW, APART, COST_FIELDS, HASHES, LOSSES, LedgerRow
 from analysis.ledger_words import by_value, named, show
 from analysis.outcomes import DIVERGED, FAILURES
+from analysis.selection import chosen_by_what_is_reported
 
 Rows = Sequence[LedgerRow]
 
@@ -255,6 +256,12 @@ def _share(part: int, whole: int | None) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
 
 
+def chosen_on_test(rows: Rows) -> list[str]:
+    """A best that was searched for by what the table reports."""
+    found = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
+    return [chosen_by_what_is_reported(searched) for searched in found if searched.tried > 1]
+
+
 def untold_openings(rows: Rows) -> list[str]:
     """Dialogues whose opening turn nobody can tell, so that test ones that open as train ones go unseen."""
     known = ("overlap_opening", "test_openings_unknown", "train_openings_unknown")
@@ -278,6 +285,7 @@ def unlike_replicates(rows: Rows) -> list[str]:
 
 CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
     not_judged_as_trained,
+    chosen_on_test,
     leaked_dialogues,
     shared_with_validation,
     untold_openings,

@@ -290,11 +290,22 @@ def tuned(rates: dict[int, list[float]], best: dict[int, float]) -> Results:
     """A sweep in which each rank's learning rate was tuned: those tried, and the best one of each rank."""
     arms = [{**arm, **TUNED, "lr": best[arm["rank"]]} for arm in (LOW, HIGH)]
     trials = [
-        {**synthetic.CONFIG, **arm, "lr": lr, "evaluate_on": "validation", "seed": 0, "trial": f"t{lr}", "outcome": end}
+        {
+            **synthetic.CONFIG,
+            **arm,
+            "lr": lr,
+            "evaluate_on": "validation",
+            "seed": 0,
+            "trial": f"t{arm['rank']}-{lr}",
+            "outcome": end,
+        }
         for arm in (LOW, HIGH)
         for lr, end in zip(rates[arm["rank"]], ["diverged", *["finished"] * 9], strict=False)
     ]
-    return replace(sweep_of(*arms), tuning=pd.DataFrame(trials), spec={"search": "tuned", "space": SPACE})
+    swept = sweep_of(*arms)
+    configs = {trial["trial"]: {name: v for name, v in trial.items() if name in swept.trials} for trial in trials}
+    spec = {"search": "tuned", "space": SPACE}
+    return replace(swept, tuning=pd.DataFrame(trials), spec=spec, configs={**swept.configs, **configs})
 
 
 def test_rates_tuned_with_as_many_trials_each_are_no_confound() -> None:
