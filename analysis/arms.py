@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.choices import TESTED_ONCE
 from analysis.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
 from analysis.results import REPLICATE_FIELD, Results
 from analysis.statistics import Interval, Values, mean_interval, wilson_interval
@@ -57,7 +58,7 @@ class Arm:
     @property
     def tested_once(self) -> bool:
         """Whether its test loss was taken after the last step alone, its curve being one of validation windows."""
-        return self.config.get("evaluate_on") == "validation, then test"
+        return self.config.get("evaluate_on") == TESTED_ONCE
 
     @property
     def seeds(self) -> list[int]:

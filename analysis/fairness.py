@@ -4,15 +4,16 @@ It knows nothing of where a row comes from: trials of a sweep and runs of a publ
 row does not know is never taken as equal.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from analysis.consequences import follows_from, order_of_data
 from analysis.fairness_flags import flags_of, remarks_of
-from analysis.ledger_rows import COST_FIELDS, LedgerRow, distinct, rows_of
-from analysis.ledger_words import by_value, named, show
+from analysis.ledger_rows import COST_FIELDS, LedgerRow, rows_of
+from analysis.ledger_words import by_value, named
 from analysis.results import REPLICATE_FIELD, Results
-from analysis.tables import LORA_FIELDS, ComparisonTable, inapplicable
+from analysis.row_checks import RowChecks, config_values
+from analysis.tables import LORA_FIELDS, ComparisonTable
 
 COSTS_ALONE = "; matters for speed and memory alone"
 COST_FACTS = ("windows_per_pass", "blocks_recomputed", "device", "cpu", "threads")
@@ -25,7 +26,7 @@ ALWAYS_ASKED = (
 
 FACTS = {
     "tokens_seen": "train tokens seen",
-    "seeds": "seeds, and with them the order of the data",
+    "seeds": "seeds",
     "train_tokens": "train set (hash of its tokens)",
     "base_weights": "base weights (hash)",
     "tokenizer": "tokenizer (hash)",
@@ -46,6 +47,7 @@ FACTS_IF_KNOWN = {
     "cpu": "CPU",
     "threads": "CPU threads",
 }
+SEEDS_AND_ORDER = "seeds, and with them the order of the data"
 VERSION = "version of "
 """How the names of facts about versions begin."""
 
@@ -60,6 +62,7 @@ class Ledger:
         remarks: what a reader should know without it being a fault.
         same: what was checked and is the same, with its value.
         unknown: checks that could not be made since some row has no record of the thing.
+        verdict: what came of comparing row with row, in a few words.
     """
 
     confounds: list[str]
@@ -67,6 +70,7 @@ class Ledger:
     remarks: list[str]
     same: list[str]
     unknown: list[str]
+    verdict: str = ""
 
 
 def table_ledgers(results: Results, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
@@ -97,103 +101,96 @@ def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
     """
     if not rows:
         return Ledger([], [], [], [], [])
-    checks = _Checks(rows, factor)
+    checks = RowChecks(rows, factor)
     fields = dict.fromkeys((*(name for row in rows for name in row.config), *ALWAYS_ASKED))
     passed_over = _passed_over(rows, factor)
     for name in (name for name in fields if name not in passed_over):
-        checks.make(name, [_config_values(row, name) for row in rows], _reach(name, rows))
+        checks.make(name, [config_values(row, name) for row in rows], _reach(name, rows))
     crossed = [name for name in fields if name not in (*passed_over, *COST_FIELDS)]
     checks.combinations(crossed)
-    known = {name for row in rows for name in row.facts}
-    versions = {name: name for name in sorted(known) if name.startswith(VERSION)}
-    for name, words in {**FACTS, **{n: w for n, w in FACTS_IF_KNOWN.items() if n in known}, **versions}.items():
+    facts = _facts_to_check(rows)
+    for name, words in facts.items():
         if name not in passed_over:
             checks.make(words, [row.facts.get(name) for row in rows], _reach(name, rows))
-    remarks = remarks_of(rows)
-    if factor is None and checks.differences:
-        differing = "; ".join(checks.differences)
-        remarks.append(
-            f"The table declares no factor, so no difference is called a confound. The rows differ in {differing}."
-        )
+    aside = _set_aside(rows, factor, passed_over, facts)
+    remarks = [*remarks_of(rows), *_about_order(rows), *_about_differences(checks, aside, factor)]
     confounds = checks.differences if factor else []
     unknown = checks.not_recorded() + _unknown_code(rows)
-    return Ledger(confounds, flags_of(rows, factor), remarks, checks.same, unknown)
+    verdict = _verdict(checks, aside, factor)
+    return Ledger(confounds, flags_of(rows, factor), remarks, checks.same, unknown, verdict)
 
 
-Values = tuple[Any, ...] | None
-"""The values of a row in one thing: empty where it does not apply, None where it is not known."""
+def _facts_to_check(rows: Sequence[LedgerRow]) -> dict[str, str]:
+    """Names of the facts that the rows are asked for, with the ledger's words for them."""
+    known = {name for row in rows for name in row.facts}
+    versions = {name: name for name in sorted(known) if name.startswith(VERSION)}
+    facts = {**FACTS, **{n: w for n, w in FACTS_IF_KNOWN.items() if n in known}, **versions}
+    if order_of_data(rows)[0] or "seeds" not in known:
+        facts["seeds"] = SEEDS_AND_ORDER
+    return facts
 
 
-class _Checks:
-    """Checks of one table, in the order made: what differs between levels, what is the same, what is not known."""
-
-    def __init__(self, rows: Sequence[LedgerRow], factor: str | None) -> None:
-        self.rows = rows
-        self.factor = factor
-        self.differences: list[str] = []
-        self.same: list[str] = []
-        self._unknown: dict[tuple[str, ...], list[str]] = {}
-        self._differing: set[str] = set()
-
-    def make(self, name: str, values: Sequence[Values], reach: str = "") -> None:
-        """Check one thing by level, given its values row by row."""
-        found = list(zip(self.rows, values, strict=True))
-        if missing := tuple(row.label for row, value in found if value is None):
-            self._unknown.setdefault(missing, []).append(name)
-        applicable = [(row, value) for row, value in found if value]
-        levels: dict[Hashable, set[Any]] = {}
-        for row, value in applicable:
-            levels.setdefault(self._level(row), set()).update(value)
-        if len({frozenset(one) for one in levels.values()}) > 1:
-            self.differences.append(f"{name}: {by_value({row.label: value for row, value in applicable})}{reach}")
-            self._differing.add(name)
-        elif applicable and not missing:
-            every = list(dict.fromkeys(show(one, 6) for _, value in applicable for one in value))
-            several = f" at every level of {self.factor}" if len(every) > 1 else ""
-            self.same.append(f"{name}: {', '.join(every)}{several}")
-
-    def combinations(self, names: Sequence[str]) -> None:
-        """Check that fields which take the same values at every level also take the same combinations of them."""
-        values = {name: [_config_values(row, name) for row in self.rows] for name in names}
-        crossed = [
-            name for name, found in values.items() if all(found) and len(set(found)) > 1 and name not in self._differing
-        ]
-        levels: dict[Hashable, set[Any]] = {}
-        for position, row in enumerate(self.rows):
-            levels.setdefault(self._level(row), set()).add(tuple(values[name][position] for name in crossed))
-        if len(crossed) > 1 and self.factor and len({frozenset(one) for one in levels.values()}) > 1:
-            joined = f"{', '.join(crossed[:-1])} and {crossed[-1]}"
-            self.differences.append(
-                f"combinations of {joined}: each takes the same values at every level of {self.factor}, but not in the "
-                "same combinations"
-            )
-
-    def not_recorded(self) -> list[str]:
-        """The checks that could not be made, by the rows that lack the value."""
-        everyone = tuple(row.label for row in self.rows)
-        return [
-            f"not recorded{'' if labels == everyone else f' for {named(labels)}'}: {', '.join(names)}"
-            for labels, names in self._unknown.items()
-        ]
-
-    def _level(self, row: LedgerRow) -> Hashable:
-        """Where a factor does not apply, as no rank to full fine-tuning, is a level of its own; without a factor every
-        row is."""
-        return _hashable(row.config.get(self.factor)) if self.factor else row.label
+def _about_order(rows: Sequence[LedgerRow]) -> list[str]:
+    """What one seed does not give two rows: the same order of the data, where their batches or windows differ."""
+    differing = order_of_data(rows)[1]
+    if not differing:
+        return []
+    return [
+        f"The order of the data is not the same in all rows, whatever their seeds: the windows of a step are drawn by "
+        f"seed, batch size, block size and train set, and {' and '.join(differing)} differ"
+        f"{'' if len(differing) > 1 else 's'}."
+    ]
 
 
-def _config_values(row: LedgerRow, name: str) -> Values:
-    full = name in LORA_FIELDS and row.config.get("method") == "full"
-    if full or (name in row.config and inapplicable(row.config, name)):
-        return ()
-    if name in row.ranges:
-        return (row.ranges[name],)
-    return (_hashable(row.config[name]),) if name in row.config else None
+def _set_aside(
+    rows: Sequence[LedgerRow], factor: str | None, passed_over: set[str], facts: dict[str, str]
+) -> dict[str, str]:
+    """Differences that follow from the factor by themselves, each as an entry of the ledger by its words."""
+    found = {}
+    for name in follows_from(factor, rows) & passed_over:
+        values = [row.facts.get(name) if name in facts else config_values(row, name) for row in rows]
+        known = {row.label: value for row, value in zip(rows, values, strict=True) if value}
+        if len(set(known.values())) > 1:
+            words = facts.get(name, name)
+            found[words] = f"{words}: {by_value(known)}{_reach(name, rows)}"
+    return dict(sorted(found.items()))
+
+
+def _about_differences(checks: RowChecks, aside: dict[str, str], factor: str | None) -> list[str]:
+    """What differs without being a confound, though a reader should know it."""
+    if factor is None:
+        differing = "; ".join(checks.differences)
+        return (
+            [f"The table declares no factor, so no difference is called a confound. The rows differ in {differing}."]
+            if differing
+            else []
+        )
+    remarks = [f"Follows from {factor}, and is no confound: {'; '.join(aside.values())}."] if aside else []
+    if checks.levels == 1 and checks.crossed:
+        each = "; ".join(checks.crossed.values())
+        remarks.append(f"The table compares {factor}, in which its rows do not differ. They differ in {each}.")
+    return remarks
+
+
+def _verdict(checks: RowChecks, aside: dict[str, str], factor: str | None) -> str:
+    """What came of the checks: that nothing but the factor differs is said only where nothing else does."""
+    if factor is None:
+        return "Checked row against row"
+    if checks.differences:
+        return "What else was checked"
+    if checks.levels == 1:
+        return f"Checked row against row: {factor} is the same in all rows"
+    others = [f"{name} (alike at every level)" for name in checks.crossed]
+    others += [f"{name} (which follows from it)" for name in aside]
+    others += [f"{name} (tuned for each row)" for name in checks.tuned]
+    if others:
+        return f"Checked row against row: besides {factor} the rows differ in {', '.join(others)}"
+    return f"Checked row against row: nothing but {factor} differs"
 
 
 def _passed_over(rows: Sequence[LedgerRow], factor: str | None) -> set[str]:
     """What is no confound: the factor, what follows from it, and what has a flag or a remark of its own."""
-    names = {REPLICATE_FIELD, factor or ""}
+    names = {REPLICATE_FIELD, factor or "", *follows_from(factor, rows)}
     if factor in LORA_FIELDS:
         names.add("method")
     scalings = {row.adapter_scaling for row in rows} - {None}
@@ -218,7 +215,3 @@ def _unknown_code(rows: Sequence[LedgerRow]) -> list[str]:
     changed = [row.label for row in rows if True in row.facts.get("code_dirty", ())]
     what = "code: it had changes that its commit does not hold, so whether it is the same is not known, in"
     return [f"{what} {named(changed)}"] if changed else []
-
-
-def _hashable(value: Any) -> Any:
-    return distinct([value])[0]

@@ -12,6 +12,7 @@ from analysis.fairness_tuning import edge_of_range, unequal_tuning
 from analysis.ledger_rows import ANEW, APART, COST_FIELDS, HASHES, LOSSES, LedgerRow
 from analysis.ledger_words import by_value, named, show
 from analysis.outcomes import DIVERGED, FAILURES
+from analysis.selection import chosen_by_what_is_reported
 
 Rows = Sequence[LedgerRow]
 
@@ -222,16 +223,43 @@ def unequal_steps(rows: Rows) -> list[str]:
 
 
 def leaked_dialogues(rows: Rows) -> list[str]:
-    """Test dialogues that also occur in train."""
+    """Test dialogues that also occur in train, or open as one of them does."""
     sentences = []
     for exact, opening, number in dict.fromkeys(
         tuple(row.fact(name) for name in ("overlap_exact", "overlap_opening", "test_dialogues")) for row in rows
     ):
         if exact:
-            share = f" of {number:,} ({100 * exact / number:.1f} %)" if number else ""
-            alike = f"; with these, {opening:,} open with a human turn that opens one in train" if opening else ""
-            sentences.append(f"Test dialogues that also occur in train, word for word: {exact:,}{share}{alike}.")
+            sentences.append(f"Test dialogues that also occur in train, word for word: {_share(exact, number)}.")
+        if opening and (only := opening - (exact or 0)) > 0:
+            sentences.append(
+                f"Test dialogues that open with the same human turn as a train dialogue, and go on otherwise: "
+                f"{_share(only, number)}. On these a model is tested on questions that it was trained to answer."
+            )
     return sentences
+
+
+def shared_with_validation(rows: Rows) -> list[str]:
+    """Validation dialogues that open as a test dialogue does, so that what is chosen by them is not chosen blindly."""
+    return [
+        f"Validation dialogues, by which settings are chosen, that open with the same human turn as a test dialogue: "
+        f"{_share(shared, number)}. The choice leans to what the test asks."
+        for shared, number in dict.fromkeys(
+            tuple(row.fact(name) for name in ("validation_openings_in_test", "validation_dialogues"))
+            for row in rows
+            if row.tuned
+        )
+        if shared
+    ]
+
+
+def _share(part: int, whole: int | None) -> str:
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
+
+
+def chosen_on_test(rows: Rows) -> list[str]:
+    """A best that was searched for by what the table reports."""
+    found = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
+    return [chosen_by_what_is_reported(searched) for searched in found if searched.tried > 1]
 
 
 def untold_openings(rows: Rows) -> list[str]:
@@ -257,7 +285,9 @@ def unlike_replicates(rows: Rows) -> list[str]:
 
 CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
     not_judged_as_trained,
+    chosen_on_test,
     leaked_dialogues,
+    shared_with_validation,
     untold_openings,
     shared_rate,
     rank_and_scaling,

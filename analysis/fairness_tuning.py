@@ -1,9 +1,10 @@
 """What a fairness ledger flags of how the values in a table were chosen: edges of ranges, unequal numbers of trials."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from analysis.ledger_rows import COST_FIELDS, LedgerRow
-from analysis.ledger_words import by_value, show
+from analysis.ledger_words import DIGITS, by_value, show, shown_apart
 from analysis.outcomes import NOT_STARTED, REPEATED
 
 
@@ -15,7 +16,7 @@ def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
             value = row.config.get(name)
             if len(tried.values) > 1 and value in (tried.values[0], tried.values[-1]):
                 end = "lowest" if value == tried.values[0] else "highest"
-                between = f"{show(tried.values[0])} to {show(tried.values[-1])}"
+                between = " to ".join(shown_apart([tried.values[0], tried.values[-1]], DIGITS))
                 edges.append(f"{name} {show(value)} of {row.label}, the {end} of {len(tried.values)} from {between}")
     return [f"Best at an end of what was tried, so a better value may lie beyond: {'; '.join(edges)}."] if edges else []
 
@@ -40,10 +41,11 @@ def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
             setting = _setting(row)
             rates.setdefault(setting, set()).add(row.config["lr"])
             members.setdefault(setting, []).append(row)
+    levels = _levels([row.config.get(factor) for row in rows], factor) if factor else {}
     tried: dict[str, set[int]] = {}
     for setting, found in members.items():
         for row in found:
-            name = _level(row.config.get(factor), factor) if factor else row.label
+            name = levels[repr(row.config.get(factor))] if factor else row.label
             tried.setdefault(name, set()).add(len(rates[setting]))
     numbers = {name: tuple(sorted(found)) for name, found in tried.items()}
     if factor == "lr" or len(set(numbers.values())) < 2:
@@ -56,5 +58,9 @@ def _setting(row: LedgerRow) -> str:
     return repr(sorted((name, value) for name, value in row.config.items() if name not in ("lr", *COST_FIELDS)))
 
 
-def _level(level: object, factor: str) -> str:
-    return f"no {factor}" if level is None else f"{factor} {show(level)}"
+def _levels(values: list[Any], factor: str) -> dict[str, str]:
+    """What to call the levels of a factor, by their `repr`: levels that print alike are told apart all the same."""
+    found = {repr(value): value for value in values}
+    named = [value for value in found.values() if value is not None]
+    shown = iter(shown_apart(named, DIGITS))
+    return {key: f"no {factor}" if value is None else f"{factor} {next(shown)}" for key, value in found.items()}

@@ -18,6 +18,7 @@ from analysis.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
 from analysis.overfitting import describe_rises
 from analysis.phrases import join
 from analysis.results import Results, show_field
+from analysis.selection import chosen_apart, describe_selection
 from analysis.tables import ComparisonTable
 from analysis.tuning import describe_tuning
 from sweep.names import NOT_JUDGED, PEAK_SOURCE
@@ -41,7 +42,11 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
     Returns:
         Findings in reading order; the first says how many trials the rest stands on.
     """
-    findings = [Finding("What it rests on", _basis(results, arms))]
+    findings = [
+        Finding(
+            "What it rests on", [*describe_selection(results, arms), *_basis(results, arms), *chosen_apart(results)]
+        )
+    ]
     finished = [arm for arm in arms if arm.outcome == FINISHED]
     looks = looks_at(results.spec)
     if wins := describe_wins(finished, looks):

@@ -18,6 +18,7 @@ from analysis.comparisons import (
 )
 from analysis.phrases import count, holm_adjusted, join, show_p
 from analysis.results import show_field
+from analysis.selection import best_of_many
 from analysis.statistics import ALPHA, holm, sign_test
 
 NAMED_PAIRS = 6
@@ -112,15 +113,16 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str) -> str:
     first = f"Lowest last test loss{among}: {named} ({show_interval(mean, 4)})"
     if len(known) == 1:
         return f"{first}."
+    flattered = best_of_many(len(known))
     own = [one for one in compared if best.label in (one.a, one.b) and one.tested]
     if not own:
-        return f"{first}{_untested_gap(best, known[1])}."
+        return f"{first}{_untested_gap(best, known[1])}.{flattered}"
     over_seeds = all(one.over_seeds for one in own)
     scope = "" if over_seeds else ", as far as these trained models go"
     tied = [one.b if one.a == best.label else one.a for one in own if not one.differs]
     others = "every other arm" if len(own) == len(known) - 1 else f"all {len(own)} arms that it could be compared with"
     if not tied:
-        return f"{first}, which the tests that follow tell apart from {others}{scope}."
+        return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
     if len(tied) == len(known) - 1:
         last = f"{known[-1].label} ({show_interval(known[-1].mean('test_loss'), 4)})"
         return (
@@ -128,7 +130,7 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str) -> str:
             f"the tests that follow do not tell the lowest apart from any other{scope}."
         )
     letter = ", with which it shares a letter" if over_seeds else ""
-    return f"{first}, which the tests that follow do not tell apart from {join(tied)}{letter}{scope}."
+    return f"{first}, which the tests that follow do not tell apart from {join(tied)}{letter}{scope}.{flattered}"
 
 
 def _untested_gap(best: Arm, second: Arm) -> str:

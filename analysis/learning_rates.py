@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from analysis.arms import Arm
+from analysis.ledger_words import DIGITS
 from analysis.outcomes import FINISHED, NOT_STARTED, REPEATED
 from analysis.results import show_field
 from analysis.tables import varying_fields
@@ -23,8 +24,8 @@ class RateRange(NamedTuple):
 
     @property
     def rates(self) -> list[float]:
-        """The rates tried, ascending."""
-        return sorted(float(arm.config["lr"]) for arm in self.members)
+        """The different rates tried, ascending."""
+        return sorted({float(arm.config["lr"]) for arm in self.members})
 
     @property
     def at_edge(self) -> bool:
@@ -41,14 +42,29 @@ def rate_ranges(arms: list[Arm]) -> list[RateRange]:
     Returns:
         The groups in which two rates or more were tried and some arm finished, in the order of the arms.
     """
-    groups: dict[str, list[Arm]] = {}
     others = [name for name in varying_fields(arms) if name != "lr"]
-    for arm in arms:
-        if isinstance(arm.config.get("lr"), (int, float)) and arm.outcome not in (NOT_STARTED, REPEATED):
-            groups.setdefault(" ".join(f"{name}={show_field(arm.config.get(name))}" for name in others), []).append(arm)
+    tried = [
+        arm
+        for arm in arms
+        if isinstance(arm.config.get("lr"), (int, float)) and arm.outcome not in (NOT_STARTED, REPEATED)
+    ]
+    groups: dict[str, list[Arm]] = {}  # by exact values: two that print alike are two
+    for arm in tried:
+        groups.setdefault(repr([arm.config.get(name) for name in others]), []).append(arm)
+    names = _names([members[0] for members in groups.values()], others)
     ranges = []
-    for group, members in groups.items():
+    for name, members in zip(names, groups.values(), strict=True):
         done = [arm for arm in members if arm.outcome == FINISHED and arm.values("test_loss")]
-        if len(members) > 1 and done:
-            ranges.append(RateRange(group, members, min(done, key=lambda arm: arm.mean("test_loss").estimate)))
+        if len({float(arm.config["lr"]) for arm in members}) > 1 and done:
+            ranges.append(RateRange(name, members, min(done, key=lambda arm: arm.mean("test_loss").estimate)))
     return ranges
+
+
+def _names(firsts: list[Arm], fields: list[str]) -> list[str]:
+    """What to call groups by the fields in which they differ, with the digits that it takes to tell them apart."""
+    names: list[str] = []
+    for digits in DIGITS:
+        names = [" ".join(f"{name}={show_field(arm.config.get(name), digits)}" for name in fields) for arm in firsts]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -7,21 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from analysis.arms import Arm
+from analysis.choices import TESTED_ONCE, branch_of, group_of, searched_for
 from analysis.learning_rates import rate_ranges
 from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
-from analysis.results import REPLICATE_FIELD, Results, show_field
+from analysis.results import Results, show_field
+from analysis.selection import tested_while_searching
 from sweep.names import DEVICE
 
 ONCE, ANEW = "once", "anew at each evaluation"
 """How test windows were drawn: ours are fixed before the first trial."""
 APART = "apart"
 """How ties were counted: ours are neither wins nor losses."""
-TUNED_ON = "validation, then test"
-"""`evaluate_on` of an arm whose settings were chosen by tuning trials of its own."""
-
 HASHES = {
     "base_weights": "base model",
     "tokenizer": "base model",
@@ -39,7 +36,10 @@ COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
 """Config fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
-DIALOGUES = ("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown")
+DIALOGUES = (
+    *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
+    *("validation_openings_in_test", "validation_dialogues"),
+)
 
 
 class Tried(NamedTuple):
@@ -51,7 +51,7 @@ class Tried(NamedTuple):
         on_validation: whether they were judged on windows that the table's losses are not about.
     """
 
-    values: tuple[float, ...]
+    values: tuple[Any, ...]
     trials: int
     on_validation: bool
 
@@ -112,16 +112,17 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
     chosen = {one.best.label: one for one in rate_ranges(arms)}
     rows = []
     for arm in arms:
-        branch = _branch(results.spec, arm.config)
-        if arm.config.get("evaluate_on") == TUNED_ON:
-            tried = _tuning(results.tuning, arm.config, list(branch))
+        if arm.config.get("evaluate_on") == TESTED_ONCE:
+            tried = _tuning(results, arm.config)
         elif found := chosen.get(arm.label):
-            tried = {"lr": Tried(tuple(sorted(set(found.rates))), len(found.members), on_validation=False)}
+            tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
         else:
             tried = {}
-        drawn = results.spec.get("search") in ("random", "optuna")
         facts = _facts(results, arm)
-        rows.append(LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, branch if drawn else {}))
+        if searched := tested_while_searching(results, arm):
+            facts["searched_on_test"] = (searched,)
+        ranges = _ranges(results.spec, arm.config) if searched else {}
+        rows.append(LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges))
     return rows
 
 
@@ -194,23 +195,11 @@ def _numbers(arm: Arm) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if finite(value)}
 
 
-def _branch(spec: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+def _ranges(spec: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     """The ranges of the branch of the spec's space that a config comes from, as text by field."""
-    space = spec.get("space")
-    for branch in space if isinstance(space, list) else []:
-        if isinstance(branch, Mapping) and all(_from(config.get(name), choice) for name, choice in branch.items()):
-            return {name: _range(choice) for name, choice in branch.items() if isinstance(choice, Mapping)}
-    return {}
-
-
-def _from(value: Any, choice: Any) -> bool:
-    if isinstance(choice, Mapping):
-        low, high = choice.get("low"), choice.get("high")
-        if value is None or low is None or high is None:
-            return False
-        return bool(low <= value <= high) or any(math.isclose(value, end) for end in (low, high))  # exp(log(low))
-    same = list(value) if isinstance(value, tuple) else value
-    return bool(same == choice or (isinstance(choice, list) and same in choice))
+    index = branch_of(spec, config)
+    branch = spec["space"][index] if index >= 0 else {}
+    return {name: _range(choice) for name, choice in branch.items() if isinstance(choice, Mapping)}
 
 
 def _range(choice: Mapping[str, Any]) -> str:
@@ -218,22 +207,24 @@ def _range(choice: Mapping[str, Any]) -> str:
     return f"drawn between {show_field(choice.get('low'))} and {show_field(choice.get('high'))} ({scale})"
 
 
-def _tuning(tuning: pd.DataFrame, config: Mapping[str, Any], fields: list[str]) -> dict[str, Tried]:
-    """What the tuning trials of an arm tried: those whose config is the arm's but for the fields that were tuned."""
-    own = [name for name in config if name in tuning and name not in (*fields, REPLICATE_FIELD, "evaluate_on")]
-    if tuning.empty:
+def _tuning(results: Results, config: Mapping[str, Any]) -> dict[str, Tried]:
+    """What was tried of the fields of an arm on validation windows before it was chosen."""
+    if results.tuning.empty:
         return {}
-    started = tuning[~tuning["outcome"].isin((NOT_STARTED, REPEATED))]
-    mine = started[[all(_same(row[name], config[name]) for name in own) for _, row in started.iterrows()]]
-    tried = {name: sorted(set(mine[name].dropna())) for name in fields if name in mine}
-    return {name: Tried(tuple(values), len(mine), on_validation=True) for name, values in tried.items() if values}
+    group = group_of(results.spec, config)
+    started = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
+    competed = [name for name in started["trial"] if group_of(results.spec, results.configs.get(name, {})) == group]
+    tried = {}
+    for name in searched_for(results.spec, config):
+        values = distinct(value for trial in competed if (value := results.configs[trial].get(name)) is not None)
+        if values:
+            tried[name] = Tried(tuple(sorted(values, key=_size)), len(competed), on_validation=True)
+    return tried
 
 
-def _same(a: Any, b: Any) -> bool:
-    """Whether two config values are the same, where pandas may have made a None a NaN and a list a tuple."""
-    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
-        return isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and list(a) == list(b)
-    return bool(a == b) or (bool(pd.isna(a)) and bool(pd.isna(b)))
+def _size(value: Any) -> tuple[int, Any]:
+    """Order of tried values: numbers by size, then others as text."""
+    return (0, value) if isinstance(value, (int, float)) else (1, str(value))
 
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:

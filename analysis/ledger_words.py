@@ -1,7 +1,7 @@
 """How the fairness ledger names rows and their values."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.results import show_field
@@ -9,6 +9,8 @@ from analysis.results import show_field
 NAMED_ROWS = 8
 """How many rows an entry names one by one before it only counts them."""
 DIGEST = re.compile(r"[0-9a-f]{32,}")
+DIGITS = (3, 6, 17)
+"""Significant digits that values are printed with, tried in turn; the last tell any two numbers apart."""
 DIGEST_SHOWN = 12
 """Digits of a digest that are printed, more than enough to tell two apart."""
 
@@ -29,12 +31,19 @@ def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
     groups: dict[tuple[Any, ...], list[str]] = {}
     for label, found in values.items():
         groups.setdefault(found, []).append(label)
-    shown: list[str] = []
-    for digits in (3, 6, 17):  # no more digits than it takes to tell the groups apart
-        shown = [" and ".join(show(one, digits) for one in group) for group in groups]
-        if len(set(shown)) == len(shown):
-            break
+    shown = _apart(lambda digits: [" and ".join(show(one, digits) for one in group) for group in groups], DIGITS)
     return ", ".join(f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True))
+
+
+def shown_apart(values: Sequence[Any], digits: Sequence[int] = DIGITS[1:]) -> list[str]:
+    """Different values as text, with no more of these numbers of digits than it takes to tell them apart."""
+    return _apart(lambda number: [show(value, number) for value in values], digits)
+
+
+def _apart(shown: Callable[[int], list[str]], digits: Sequence[int]) -> list[str]:
+    """The texts at the first of these numbers of digits that leaves no two alike."""
+    *fewer, most = digits
+    return next((texts for number in fewer if len(set(texts := shown(number))) == len(texts)), shown(most))
 
 
 def show(value: Any, digits: int = 3) -> str:

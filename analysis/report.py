@@ -26,6 +26,7 @@ from analysis.findings import Finding
 from analysis.markdown import to_markdown
 from analysis.results import load
 from analysis.tables import ComparisonTable
+from analysis.tuning import TUNING_CSV
 from sweep.errors import UserError, name_failure
 from sweep.names import REPORT_DIR
 from sweep.terminal import console_on, flush_streams, open_closed_streams
@@ -76,6 +77,8 @@ def build(experiment_dir: Path) -> Report:
         stale.unlink()  # of an earlier report with other tables
     write(target / "trials.csv", results.trials.to_csv(index=False).encode())
     write(target / "curves.csv", results.curves.to_csv(index=False).encode())
+    if len(results.tuning):
+        write(target / TUNING_CSV, results.tuning.to_csv(index=False).encode())
     write(target / "report.md", to_markdown(content).encode())
     write(target / "report.html", to_html(content).encode())
     return Report(

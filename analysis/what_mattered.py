@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.anova import SEEDS
 from analysis.arms import Arm, collect
+from analysis.choices import searched_fields
 from analysis.columns import MISSING, show_interval
 from analysis.comparisons import looks_at
 from analysis.dominance import dominated_beyond_chance
@@ -101,12 +102,8 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
 
 
 def tuned_fields(spec: Mapping[str, Any]) -> list[str]:
-    """Fields whose value was chosen for each arm by its tuning trials: the ranges of a spec under `search: tuned`."""
-    if spec.get("search") != "tuned":
-        return []
-    branches = [branch for branch in spec.get("space") or [] if isinstance(branch, Mapping)]
-    ranges = (field for branch in branches for field, value in branch.items() if isinstance(value, Mapping))
-    return list(dict.fromkeys(map(str, ranges)))
+    """Fields whose value was chosen for each arm by its tuning trials."""
+    return searched_fields(spec)
 
 
 def tuning_arms(results: Results) -> list[Arm]:

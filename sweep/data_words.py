@@ -42,6 +42,11 @@ def describe_dialogues(counts: Mapping[str, int], field: str) -> list[str]:
         lines.append(f"{overlap}; {opening}")
     else:
         lines.append(f"{overlap}; how many open as a train dialogue can't be told")
+    if shared := counts.get("validation_openings_in_test"):
+        held_out = counts["validation_dialogues"]
+        lines.append(
+            f"of {held_out:,} validation dialogues {shared:,} open with the same human turn as a test dialogue"
+        )
     unknown = {side: counts[f"{side}_openings_unknown"] for side in ("train", "test")}
     if any(unknown.values()):
         counted = " and ".join(f"{n:,} of {counts[f'{side}_dialogues']:,} {side}" for side, n in unknown.items())

@@ -90,6 +90,7 @@ class Overlap:
         train_duplicates: train dialogues that repeat another one (copies beyond the first).
         test_duplicates: such test dialogues.
         validation_duplicates: such validation dialogues.
+        validation_in_test: validation dialogues whose opening human turn also opens a test dialogue.
     """
 
     exact: int
@@ -100,6 +101,7 @@ class Overlap:
     train_duplicates: int
     test_duplicates: int
     validation_duplicates: int
+    validation_in_test: int
 
 
 def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
@@ -166,6 +168,7 @@ def overlap(dialogues: Dialogues) -> Overlap:
     )
     unknown_in_train, unknown_in_test = train_openings.count(None), test_openings.count(None)
     openings = {_digest(opening) for opening in train_openings if opening is not None}
+    asked = {opening for opening in test_openings if opening is not None}
     alike = sum(
         text in texts or (opening is not None and _digest(opening) in openings)
         for text, opening in zip(test, test_openings, strict=True)
@@ -180,6 +183,7 @@ def overlap(dialogues: Dialogues) -> Overlap:
         train_duplicates=len(train) - len(texts),
         test_duplicates=len(test) - len(set(test)),
         validation_duplicates=len(dialogues.validation) - len(validation),
+        validation_in_test=sum(opening_turn(text) in asked for text in dialogues.validation),
     )
 
 

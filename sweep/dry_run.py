@@ -13,7 +13,7 @@ from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device, MemoryPlan, plan_trial
 from sweep.packing import Packing, budget_on
 from sweep.quiet import quiet_libraries
-from sweep.search_space import least_trials
+from sweep.search_space import candidate_trials, groups_of, least_trials
 from sweep.seeds import AdaptiveSeeds
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -42,15 +42,26 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -
 def _what_runs(spec: SweepSpec, listed: int) -> str:
     seeds = spec.first_seeds
     if spec.search == "optuna":
-        each = f", each with {len(seeds)} seeds" if len(seeds) > 1 else ""
-        return f"{spec.trials} configs that Optuna will choose between these corners of its space{each}"
+        between = f"{spec.trials} configs that Optuna will choose between these corners of its space"
+        if spec.chooses_on_validation:
+            groups = len(groups_of(spec, candidate_trials(spec)))
+            return f"{between}, on validation windows; then {_tested_once(groups, len(seeds))}"
+        return between + (f", each with {len(seeds)} seeds" if len(seeds) > 1 else "")
     further = ""
     if isinstance(spec.seeds, AdaptiveSeeds):
         further = f"; then further seeds, {spec.seeds.max} in all at most, for arms tied with the leader"
     if spec.search == "tuned":
         finals = least_trials(spec) - listed
         return f"{listed} tuning trials; then each arm's best with {len(seeds)} seeds, {finals} trials{further}"
+    if spec.chooses_on_validation:
+        groups = (least_trials(spec) - listed) // len(seeds)
+        return f"{listed} trials on validation windows; then {_tested_once(groups, len(seeds))}{further}"
     return f"{listed} trials{further}"
+
+
+def _tested_once(groups: int, seeds: int) -> str:
+    each = "the best" if groups == 1 else f"the best of each of {groups} groups that are compared"
+    return f"{each} with {seeds} seed{'' if seeds == 1 else 's'}, tested once, {groups * seeds} trials"
 
 
 def planned_device(spec: SweepSpec) -> Device:

@@ -31,7 +31,7 @@ class SweepInputs:
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     """Which of the folders above come from the hub."""
     validation_tokens: Path | None = None
-    """What settings are chosen by under search 'tuned'."""
+    """What settings are chosen by, where they are."""
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""

@@ -80,7 +80,7 @@ def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
         exclude=resolve(data.exclude, None),
         field=data.field,
         test_fraction=data.test_fraction,
-        validation_fraction=data.validation_fraction if spec.search == "tuned" else None,
+        validation_fraction=data.validation_fraction if spec.chooses_on_validation else None,
     )
 
 

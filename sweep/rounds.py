@@ -1,12 +1,13 @@
 """Which trials a sweep runs one after another, where later ones depend on how earlier ones ended.
 
-A round is a list of trials that may run at once. A grid is one round. Under search 'tuned' each arm has two, apart from
-the other arms: its tuning trials, then its best setting with every seed. With adaptive seeds there follows, when all
-that has ended, a round for each further seed, of the arms that are still tied with the leader.
+A round is a list of trials that may run at once. A grid is one round. Where settings are chosen on validation windows,
+each group of trials that compete (see `analysis.choices`) has two, apart from the other groups: its tuning trials, then
+the best of them with every seed. Under Optuna the best of all groups follow when it has ended. With adaptive seeds
+there follows, when all that has ended, a round for each further seed, of the arms that are still tied with the leader.
 
-Everything is decided from what finished trials keep in their directories, on validation windows under search 'tuned'
-and on test windows otherwise, so a sweep that is continued decides as it did before. An arm that has been tested keeps
-its setting, even if a tuning trial that had failed finishes now: test windows are used once.
+Everything is decided from what finished trials keep in their directories, on validation windows where settings are
+chosen by them and on test windows otherwise, so a sweep that is continued decides as it did before. An arm that has
+been tested keeps its setting, even if a tuning trial that had failed finishes now: test windows are used once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.told_apart import tied_with_leader
-from sweep.search_space import enumerate_trials, tuning_trials
+from sweep.search_space import enumerate_trials, groups_of, tuning_trials
 from sweep.seeds import AdaptiveSeeds
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -32,9 +33,21 @@ def lanes(spec: SweepSpec, read_losses: ReadLosses) -> list[Iterator[list[TrialC
         spec: the sweep, of any search but 'optuna'.
         read_losses: what decides which trials follow.
     """
-    if spec.search != "tuned":
+    if not spec.chooses_on_validation:
         return [iter([enumerate_trials(spec)])]
     return [_tuned(arm, spec.first_seeds, read_losses) for arm in tuning_trials(spec)]
+
+
+def best_of(spec: SweepSpec, tried: Sequence[TrialConfig], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
+    """The round that follows a search which has ended: the best of each group, with every seed.
+
+    Args:
+        spec: the sweep.
+        tried: what the search has tried, on validation windows.
+        read_losses: what decides which of them are best.
+    """
+    best = [_best(group, spec.first_seeds, read_losses) for group in groups_of(spec, tried)]
+    yield [_final(one, seed) for one in best if one for seed in spec.first_seeds]
 
 
 def further_seeds(spec: SweepSpec, read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
@@ -65,7 +78,7 @@ def _tuned(arm: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses
 
 def _arms(spec: SweepSpec, read_losses: ReadLosses) -> list[TrialConfig]:
     """The arms of the sweep, each by its trial with seed 0."""
-    if spec.search == "tuned":
+    if spec.chooses_on_validation:
         chosen = (_best(arm, spec.first_seeds, read_losses) for arm in tuning_trials(spec))
         return [_final(best, 0) for best in chosen if best]
     return list(dict.fromkeys(_with_seed(trial, 0) for trial in enumerate_trials(spec)))

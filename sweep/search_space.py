@@ -7,19 +7,19 @@ branches that have it, and every trial is a validated TrialConfig before it star
 import itertools
 import math
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from analysis.choices import LIST_FIELDS, Group, group_of
 from sweep.errors import UserError
 from sweep.explain import explain, first_problem
 from sweep.seeds import AdaptiveSeeds
 from sweep.spec import SweepSpec
 from sweep.trial import EvaluateOn, TrialConfig
 
-LIST_FIELDS = ("targets", "also_train", "betas")
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
 SUGGESTED = "suggested"
 """Key under which an Optuna trial's config keeps what Optuna itself chose, beside the TrialConfig made from it."""
@@ -55,15 +55,18 @@ def enumerate_trials(spec: SweepSpec) -> list[TrialConfig]:
 
 
 def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
-    """For each arm of search 'tuned' the trials by which its ranges are tuned: `spec.trials` of them, alike for all.
+    """The trials by which a tuned or a random sweep chooses on validation windows, group by group.
 
-    One range is tried at points spaced evenly from end to end, several at those of a Halton sequence. The seed is none
-    that the arm will run with, so that the choice of its settings owes nothing to their luck.
+    Under search 'tuned' each arm has `spec.trials` of them: one range is tried at points spaced evenly from end to
+    end, several at those of a Halton sequence. A random search has that many in all, which compete as
+    `analysis.choices` tells.
 
     Raises:
-        UserError: as `enumerate_trials`, and for a branch without a range.
+        UserError: as `enumerate_trials`, and under search 'tuned' for a branch without a range.
     """
-    seed = next(number for number in itertools.count() if number not in _possible_seeds(spec))
+    seed = tuning_seed(spec)
+    if spec.search == "random":
+        return groups_of(spec, [_trial(spec, index, values, seed, "validation") for index, values in _random(spec)])
     arms: dict[tuple[TrialConfig, ...], None] = {}
     for index, branch in _branches(spec):
         ranges = {field: choice for field, choice in branch.items() if isinstance(choice, Range)}
@@ -77,30 +80,45 @@ def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
     return [list(dict.fromkeys(arm)) for arm in arms]
 
 
+def tuning_seed(spec: SweepSpec) -> int:
+    """A seed that no arm will run with, so that the choice of its settings owes nothing to the luck of its seeds."""
+    return next(number for number in itertools.count() if number not in _possible_seeds(spec))
+
+
+def groups_of(spec: SweepSpec, trials: Iterable[TrialConfig]) -> list[list[TrialConfig]]:
+    """Trials by which a sweep chooses, by the groups in which they compete, in the order of the space."""
+    plain = spec.model_dump(mode="json", include={"search", "choose_on", "space", "tables"})
+    groups: dict[Group, dict[TrialConfig, None]] = {}
+    for trial in trials:
+        groups.setdefault(group_of(plain, trial.model_dump(mode="json")), {})[trial] = None
+    return [list(groups[key]) for key in sorted(groups, key=lambda key: key[0])]
+
+
 def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
     """Validated trials that the sweep will or may run: under Optuna each choice, and the ends of each range.
 
     Raises:
         UserError: see `enumerate_trials` and `tuning_trials`.
     """
-    if spec.search == "tuned":
-        return [trial for arm in tuning_trials(spec) for trial in arm]
     if spec.search != "optuna":
-        return enumerate_trials(spec)
+        return [t for arm in tuning_trials(spec) for t in arm] if spec.chooses_on_validation else enumerate_trials(spec)
     corners = [
         (index, values)
         for index, branch in _branches(spec)
         for values in _product({k: (c.low, c.high) if isinstance(c, Range) else c for k, c in branch.items()})
     ]
-    return list(dict.fromkeys(_trial(spec, index, values, spec.first_seeds[0]) for index, values in corners))
+    return list(dict.fromkeys(_proposed(spec, index, values) for index, values in corners))
 
 
 def least_trials(spec: SweepSpec) -> int:
-    """How many trials the sweep takes; with adaptive seeds the fewest."""
+    """How many trials the sweep takes; with adaptive seeds the fewest, and as if Optuna tried of everything."""
+    seeds = len(spec.first_seeds)
+    if spec.search == "optuna" and spec.chooses_on_validation:
+        return (spec.trials or 1) + seeds * min(spec.trials or 1, len(groups_of(spec, candidate_trials(spec))))
     if spec.search == "optuna":
-        return (spec.trials or 1) * len(spec.first_seeds)
-    if spec.search == "tuned":
-        return sum(len(arm) + len(spec.first_seeds) for arm in tuning_trials(spec))
+        return (spec.trials or 1) * seeds
+    if spec.chooses_on_validation:
+        return sum(len(arm) + seeds for arm in tuning_trials(spec))
     return len(enumerate_trials(spec))
 
 
@@ -139,7 +157,7 @@ class OptunaSpace:
                 values[field] = choice[position]
             else:
                 values[field] = choice[0]
-        return self.propose(_trial(self.spec, index, values, self.spec.first_seeds[0]))
+        return self.propose(_proposed(self.spec, index, values))
 
 
 def _branches(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Choice]]]:
@@ -226,6 +244,13 @@ def _spread(ranges: dict[str, Range], count: int, seed: int) -> list[dict[str, A
 
 def _possible_seeds(spec: SweepSpec) -> Collection[int]:
     return range(spec.seeds.max) if isinstance(spec.seeds, AdaptiveSeeds) else spec.seeds
+
+
+def _proposed(spec: SweepSpec, index: int, values: dict[str, Any]) -> TrialConfig:
+    """A trial as Optuna proposes it, with the first seed that it runs with."""
+    if spec.chooses_on_validation:
+        return _trial(spec, index, values, tuning_seed(spec), "validation")
+    return _trial(spec, index, values, spec.first_seeds[0])
 
 
 def _trial(

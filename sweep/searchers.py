@@ -1,7 +1,7 @@
-"""What Ray Tune asks for the next trial: rounds of listed trials, and Optuna with replicates."""
+"""What Ray Tune asks for the next trial: rounds of listed trials, Optuna with replicates, and what follows it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import optuna
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from sweep.search_space import OptunaSpace
+from sweep.search_space import OptunaSpace, tuning_seed
 from sweep.spec import SweepSpec
 
-MINIMISED = ("test_loss", "train_loss")
+MINIMISED = ("validation_loss", "test_loss", "train_loss")
 Proposal = dict[str, Any]
 """A config as Ray has it, see `sweep.tuning.Proposals`."""
 
@@ -131,6 +131,69 @@ class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         self._search.restore(checkpoint_path)
 
 
+class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
+    """Has a search propose so many trials, and when all of them have ended the rounds that follow from them.
+
+    Attributes:
+        proposed: how many trials have been proposed.
+        exhausted: whether there is nothing left to propose.
+    """
+
+    def __init__(
+        self, search: Searcher, trials: int, following: Callable[[list[Proposal]], Iterator[list[Proposal]]]
+    ) -> None:
+        """`following` makes rounds of what the search has proposed."""
+        super().__init__(metric=search.metric, mode=search.mode)
+        self._search = search
+        self._trials = trials
+        self._following = following
+        self._tried: list[Proposal] = []
+        self._searching: set[str] = set()
+        self._rounds: RoundsSearch | None = None
+
+    @property
+    def proposed(self) -> int:
+        return len(self._tried) + (self._rounds.proposed if self._rounds else 0)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._rounds is not None and self._rounds.exhausted
+
+    def suggest(self, trial_id: str) -> Proposal | str | None:
+        """The next trial's config; None while there is something to wait for, FINISHED at the end."""
+        if len(self._tried) < self._trials:
+            proposal: Proposal | str | None = self._search.suggest(trial_id)
+            if isinstance(proposal, dict):
+                self._tried.append(proposal)
+                self._searching.add(trial_id)
+            return proposal
+        if self._searching:
+            return None
+        if self._rounds is None:
+            self._rounds = RoundsSearch([], self._following(self._tried))
+        return self._rounds.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Ray calls this however a trial has ended for good; the search hears of its own trials alone."""
+        if trial_id in self._searching:
+            self._searching.discard(trial_id)
+            self._search.on_trial_complete(trial_id, result, error)
+        elif self._rounds is not None:
+            self._rounds.on_trial_complete(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """The search keeps what it knows; --resume asks for everything again, and finished trials replay."""
+        self._search.save(checkpoint_path)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""
+        self._search.restore(checkpoint_path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As that of `RoundsSearch`."""
+        return {}
+
+
 def optuna_search(spec: SweepSpec, space: OptunaSpace, suggested: list[dict[str, Any]]) -> ReplicatedSearch:
     """Optuna over the spec's space.
 
@@ -142,9 +205,10 @@ def optuna_search(spec: SweepSpec, space: OptunaSpace, suggested: list[dict[str,
     sampler = optuna.samplers.TPESampler(seed=spec.search_seed + len(suggested))
     search = OptunaSearch(
         space,
-        metric=spec.metric,
-        mode="min" if spec.metric in MINIMISED else "max",
+        metric=spec.chosen_by,
+        mode="min" if spec.chosen_by in MINIMISED else "max",
         sampler=sampler,
         points_to_evaluate=suggested or None,
     )
-    return ReplicatedSearch(search, spec.metric, spec.first_seeds)
+    seeds = (tuning_seed(spec),) if spec.chooses_on_validation else spec.first_seeds
+    return ReplicatedSearch(search, spec.chosen_by, seeds)

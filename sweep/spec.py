@@ -148,7 +148,7 @@ class DataPart(Part):
     exclude: tuple[ExcludeSource, ...] = Field((), description="what is subtracted from both")
     field: str = Field("chosen", description="the name of a record's field")
     test_fraction: float = Field(0.05, gt=0, lt=1, description="share held out when `test` is empty")
-    validation_fraction: float = Field(0.05, gt=0, lt=1, description="share of train that search 'tuned' chooses by")
+    validation_fraction: float = Field(0.05, gt=0, lt=1, description="share of train that a search chooses by")
 
     @model_validator(mode="before")
     @classmethod
@@ -288,7 +288,12 @@ class SweepSpec(Part):
         le=MOST_TRIALS,
         description="how many configs random and optuna search try, and search 'tuned' for each arm",
     )
-    metric: Metric = "test_loss"
+    choose_on: Literal["validation", "test"] | None = Field(
+        None,
+        description="which windows a search chooses by; null: validation, and the best are tested once; test: all that "
+        "it tries is tested, and the report says that its best was chosen by what it reports",
+    )
+    metric: Metric = Field("test_loss", description="what is chosen by; test_loss on the windows that are chosen on")
     search_seed: Seed = 0
     seeds: Seeds = (0,)
     reward: RewardPart = RewardPart()
@@ -302,6 +307,16 @@ class SweepSpec(Part):
     @classmethod
     def _one_branch(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
+
+    @property
+    def chooses_on_validation(self) -> bool:
+        """Whether settings are chosen by trials on validation windows, and the best of them tested once."""
+        return self.search == "tuned" or (self.search in ("random", "optuna") and self.choose_on != "test")
+
+    @property
+    def chosen_by(self) -> str:
+        """The column that a search chooses by."""
+        return "validation_loss" if self.chooses_on_validation and self.metric == "test_loss" else self.metric
 
     @property
     def first_seeds(self) -> tuple[int, ...]:
@@ -318,8 +333,19 @@ class SweepSpec(Part):
             raise problem("seeds", f"{list(self.seeds)} names one seed twice")
         if self.search == "optuna" and isinstance(self.seeds, AdaptiveSeeds):
             raise problem("seeds", "min and max are not accepted under search 'optuna'; give a number or a list")
+        if self.choose_on and self.search == "grid":
+            raise problem(
+                "choose_on", f"{self.choose_on!r} is not accepted under search 'grid', which reports all it has"
+            )
+        if self.choose_on == "test" and self.search == "tuned":
+            raise problem("choose_on", "'test' is accepted under search 'random' and 'optuna'; 'tuned' has validation")
         if self.search == "tuned" and self.metric != "test_loss":
             raise problem("metric", f"{self.metric!r} is accepted under search 'optuna'; 'tuned' has validation loss")
+        if self.chooses_on_validation and self.metric not in ("test_loss", "train_loss"):
+            told = "which the report then says; on validation windows there is test_loss, or train_loss"
+            raise problem(
+                "metric", f"{self.metric!r} is that of the report's own prompts; accepted with choose_on: test, {told}"
+            )
         parts = {"trial": self.trial, "lora": self.lora, **{f"space[{i}]": b for i, b in enumerate(self.space)}}
         for part, fields in parts.items():
             if "seed" in fields:

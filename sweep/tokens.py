@@ -58,9 +58,9 @@ class TokenSet:
     """Where the tokens of a sweep lie, small enough to travel to every trial; see `sweep.windows` for opening them.
 
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
-    where it can't be told), openings unknown and duplicates, explained at `dialogues.Overlap`; validation_dialogues and
-    validation_duplicates where some are held out; joined_dialogues and framed_dialogues where some are, see
-    `records.Made`. `sources` are the digests of what the tokens were made from.
+    where it can't be told), openings unknown and duplicates, explained at `dialogues.Overlap`; validation_dialogues,
+    validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
+    where some are, see `records.Made`. `sources` are the digests of what the tokens were made from.
     """
 
     train_path: Path
@@ -288,6 +288,7 @@ def _statistics(dialogues: Dialogues) -> dict[str, int]:
     if dialogues.validation:
         statistics["validation_dialogues"] = len(dialogues.validation)
         statistics["validation_duplicates"] = counted.validation_duplicates
+        statistics["validation_openings_in_test"] = counted.validation_in_test
     return statistics | {f"{how}_dialogues": number for how, number in dialogues.made.items()}
 
 

@@ -17,13 +17,13 @@ from sweep.disks import trouble
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
-from sweep.names import DIVERGED_FILE, NOT_JUDGED, WINDOW_LOSSES_FILE
+from sweep.names import DIVERGED_FILE, FINISHED_FILE, NOT_JUDGED, WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
 from sweep.packing import Packing
 from sweep.ray_environment import ray_folder
-from sweep.rounds import Losses, further_seeds, lanes
+from sweep.rounds import Losses, best_of, further_seeds, lanes
 from sweep.search_space import OptunaSpace, candidate_trials, least_trials
-from sweep.searchers import Proposal, ReplicatedSearch, RoundsSearch, optuna_search
+from sweep.searchers import Proposal, ReplicatedSearch, RoundsSearch, SearchThenRounds, optuna_search
 from sweep.spec import Resources, SweepSpec
 from sweep.trainable import Trainable
 from sweep.trial import TrialConfig
@@ -148,9 +148,9 @@ def tune_trials(
         suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
     """
     search = _search(spec, inputs.experiment_dir, propose, suggested)
-    samples = -1 if isinstance(search, RoundsSearch) else least_trials(spec)
+    samples = least_trials(spec) if isinstance(search, ReplicatedSearch) else -1
     planned = [] if spec.search == "optuna" else candidate_trials(spec)
-    objective = spec.metric if spec.search == "optuna" else None
+    objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     endings, folders, disk = Endings(), [inputs.experiment_dir, ray_folder()], None
     with LiveTable(planned, least_trials(spec), console) as live:
@@ -172,6 +172,7 @@ def tune_trials(
                 callbacks=[live, endings],
                 verbose=0,
             ),
+<<<<<<< HEAD
         )
         try:
             tuner.fit()
@@ -181,33 +182,63 @@ def tune_trials(
     begun = search.proposed if isinstance(search, RoundsSearch) else samples
     is_exhausted = search.exhausted if isinstance(search, RoundsSearch) else True
     return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
+=======
+        ).fit()
+    finished = sum(bool(result.metrics and result.metrics.get("finished")) for result in results)
+    failed = sum(bool(result.error) and not _diverged_in_tuning(result) for result in results)
+    begun = samples if isinstance(search, ReplicatedSearch) else search.proposed
+    lost = begun - finished - results.num_errors
+    never_asked = not isinstance(search, ReplicatedSearch) and not search.exhausted
+    unjudged = sum(bool(result.metrics and result.metrics.get(NOT_JUDGED)) for result in results)
+    return Outcome(finished, failed, max(lost, int(never_asked)), unjudged)
+>>>>>>> i14-b
 
 
 def _search(
     spec: SweepSpec, experiment_dir: Path, propose: Proposals, suggested: list[dict[str, Any]]
-) -> ReplicatedSearch | RoundsSearch:
+) -> ReplicatedSearch | RoundsSearch | SearchThenRounds:
     """What Ray Tune asks for trials."""
-    if spec.search == "optuna":
-        return optuna_search(spec, OptunaSpace(spec, propose), suggested)
-    metric = "validation_loss" if spec.search == "tuned" else "test_loss"
+    metric = spec.chosen_by if spec.chooses_on_validation else "test_loss"
 
     def read_losses(trial: TrialConfig) -> Losses | None:
-        return _window_losses(experiment_dir / trial.name, metric)
+        return _losses(experiment_dir / trial.name, metric)
 
     def proposed(rounds: Iterator[list[TrialConfig]]) -> Iterator[list[Proposal]]:
         return ([propose(trial) for trial in one] for one in rounds)
 
+    if spec.search == "optuna":
+        search = optuna_search(spec, OptunaSpace(spec, propose), suggested)
+        if not spec.chooses_on_validation:
+            return search
+
+        def best(tried: list[Proposal]) -> Iterator[list[Proposal]]:
+            return proposed(best_of(spec, [trial_config(one) for one in tried], read_losses))
+
+        return SearchThenRounds(search, spec.trials or 1, best)
     # Ray's default is one: right for a search that learns, slow for a list.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(candidate_trials(spec)), 64))
     side_by_side = [proposed(lane) for lane in lanes(spec, read_losses)]
     return RoundsSearch(side_by_side, proposed(further_seeds(spec, read_losses)))
 
 
+<<<<<<< HEAD
 def _window_losses(folder: Path, metric: str) -> Losses | None:
     path = folder / WINDOW_LOSSES_FILE
+=======
+def _diverged_in_tuning(result: tune.Result) -> bool:
+    """Whether a trial has only shown where its range ends, for which it was run."""
+    tuned = (result.config or {}).get("evaluate_on") == "validation"
+    return tuned and (Path(result.path) / DIVERGED_FILE).exists()
+
+
+def _losses(folder: Path, metric: str) -> Losses | None:
+    """The losses of a finished trial by window; the train loss is one number."""
+    path = folder / (FINISHED_FILE if metric == "train_loss" else WINDOW_LOSSES_FILE)
+>>>>>>> i14-b
     if not path.exists():
         return None
-    return np.asarray(json.loads(path.read_text(encoding="utf-8"))[metric])
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return np.atleast_1d(np.asarray(kept["rows"][-1][metric] if metric == "train_loss" else kept[metric]))
 
 
 def _trial_name(trial: Any) -> str:

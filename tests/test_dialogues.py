@@ -373,3 +373,14 @@ def test_real_dialogues_are_read_and_split() -> None:
     assert overlap(held).opening == 0
     openings = [opening_turn(text) for text in held.test]
     assert all(opening and "Assistant:" not in opening for opening in openings)
+
+
+def test_validation_dialogues_that_open_as_a_given_test_dialogue_are_counted(tmp_path: Path) -> None:
+    texts = [dialogue(f"question {n}", answer) for n in range(300) for answer in ("a", "b")]
+    other = [dialogue(f"question {n}", "an answer that train has not") for n in range(0, 300, 3)]
+    train, test = write_lines(tmp_path / "train.jsonl", texts), write_lines(tmp_path / "test.jsonl", other)
+    split = load_sft([train], [test], [], validation_fraction=0.2)
+    asked = [text for text in split.validation if int((opening_turn(text) or "").split()[1]) % 3 == 0]
+    assert len(asked) > 20
+    assert overlap(split).validation_in_test == len(asked)
+    assert overlap(load_sft([train], [], [], validation_fraction=0.2)).validation_in_test == 0

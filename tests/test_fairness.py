@@ -8,6 +8,7 @@ import pytest
 
 from analysis.arms import collect
 from analysis.fairness import Ledger, table_ledgers
+from analysis.learning_rates import rate_ranges
 from analysis.results import Results
 from analysis.tables import build_tables
 from tests import synthetic_experiment as synthetic
@@ -289,11 +290,22 @@ def tuned(rates: dict[int, list[float]], best: dict[int, float]) -> Results:
     """A sweep in which each rank's learning rate was tuned: those tried, and the best one of each rank."""
     arms = [{**arm, **TUNED, "lr": best[arm["rank"]]} for arm in (LOW, HIGH)]
     trials = [
-        {**synthetic.CONFIG, **arm, "lr": lr, "evaluate_on": "validation", "seed": 0, "trial": f"t{lr}", "outcome": end}
+        {
+            **synthetic.CONFIG,
+            **arm,
+            "lr": lr,
+            "evaluate_on": "validation",
+            "seed": 0,
+            "trial": f"t{arm['rank']}-{lr}",
+            "outcome": end,
+        }
         for arm in (LOW, HIGH)
         for lr, end in zip(rates[arm["rank"]], ["diverged", *["finished"] * 9], strict=False)
     ]
-    return replace(sweep_of(*arms), tuning=pd.DataFrame(trials), spec={"search": "tuned", "space": SPACE})
+    swept = sweep_of(*arms)
+    configs = {trial["trial"]: {name: v for name, v in trial.items() if name in swept.trials} for trial in trials}
+    spec = {"search": "tuned", "space": SPACE}
+    return replace(swept, tuning=pd.DataFrame(trials), spec=spec, configs={**swept.configs, **configs})
 
 
 def test_rates_tuned_with_as_many_trials_each_are_no_confound() -> None:
@@ -346,11 +358,121 @@ def test_arms_stopped_early_at_unequal_steps_are_flagged() -> None:
     assert flag == "Stopped early, at unequal steps: 20 (lora r1 adamw), 40 (lora r10 adamw); planned were 40."
 
 
-def test_test_dialogues_that_occur_in_train_are_flagged() -> None:
+def test_test_dialogues_that_occur_in_train_or_only_open_as_one_are_flagged_apart() -> None:
     data = {"overlap_exact": 3, "overlap_opening": 5, "test_dialogues": 60}
-    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags
-    assert "word for word: 3 of 60 (5.0 %); with these, 5 open" in flag
-    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {**data, "overlap_exact": 0}})).flags == []
+    exact, opening = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags
+    assert "word for word: 3 of 60 (5.0 %)." in exact
+    assert "go on otherwise: 2 of 60 (3.3 %)." in opening
+    (alone,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {**data, "overlap_exact": 0}})).flags
+    assert "go on otherwise: 5 of 60 (8.3 %)." in alone
+    none = {**data, "overlap_exact": 0, "overlap_opening": 0}
+    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": none})).flags == []
+
+
+def test_validation_that_opens_as_test_does_is_flagged_where_a_choice_was_made_by_it() -> None:
+    data = {"validation_openings_in_test": 39, "validation_dialogues": 177}
+    chosen = tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3})
+    (flag,) = ledger_of(replace(chosen, sweep={"data": data})).flags
+    assert "open with the same human turn as a test dialogue: 39 of 177 (22.0 %)" in flag
+    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags == []
+
+
+@pytest.mark.parametrize(("field", "values"), [("batch_size", (8, 16)), ("block_size", (64, 32))])
+def test_one_seed_is_not_one_order_of_the_data_where_batches_or_windows_differ(
+    field: str, values: tuple[int, int]
+) -> None:
+    """Trials of one seed see the same windows only where a step draws as many, of the same length."""
+    assert any(entry.startswith("seeds, and with them the order of the data: ") for entry in ledger_of(
+        sweep_of(LOW, HIGH)).same)  # fmt: skip
+    for factor, differs in ((field, {}), ("rank", HIGH)):  # whether the field is what the table compares or not
+        first, second = ({**LOW, field: values[0]}, {**LOW, **differs, field: values[1]})
+        ledger = ledger_of(sweep_of(first, second), factor)
+        assert not any("order of the data" in entry for entry in (*ledger.same, *ledger.unknown))
+        assert any(entry.startswith("seeds: 1, 2") for entry in ledger.same)
+        (remark,) = [one for one in ledger.remarks if "order of the data" in one]
+        assert f"and {field} differs" in remark
+
+
+def test_a_seed_means_no_order_of_data_that_nobody_recorded() -> None:
+    results = sweep_of(LOW, HIGH)
+    no_data = {name: digest for name, digest in RECORD["hashes"].items() if name != "train_tokens"}
+    ledger = ledger_of(replace(results, records={name: {**RECORD, "hashes": no_data} for name in results.records}))
+    assert "seeds: 1, 2 at every level of rank" in ledger.same
+
+
+@pytest.mark.parametrize(
+    ("factor", "arms", "followed"),
+    [
+        ("micro_batch", [{"micro_batch": 8}, {"micro_batch": 2}], {"windows_per_pass": (8, 2)}),
+        ("batch_size", [{"batch_size": 8}, {"batch_size": 16}], {"windows_per_pass": (8, 16), "tokens_seen": (1, 2)}),
+        ("steps", [{"steps": 40}, {"steps": 80}], {"tokens_seen": (20_480, 40_960)}),
+        ("block_size", [{"block_size": 64}, {"block_size": 32}], {"tokens_seen": (2, 1), "windows_per_pass": (4, 8)}),
+        ("precision", [{"precision": "fp32"}, {"precision": "bf16"}], {"windows_per_pass": (4, 8)}),
+        (
+            "activation_checkpointing",
+            [{"activation_checkpointing": False}, {"activation_checkpointing": True}],
+            {"blocks_recomputed": (0, 1), "windows_per_pass": (4, 8)},
+        ),
+    ],
+)
+def test_what_follows_from_the_factor_itself_is_told_and_is_no_confound(
+    factor: str, arms: list[Config], followed: dict[str, tuple[int, int]]
+) -> None:
+    results = sweep_of(*({**LOW, **arm} for arm in arms))
+    for name, values in followed.items():
+        results.trials[name] = [value for value in values for _ in SEEDS]
+        results.trials["step"] = results.trials["steps"]
+    ledger = ledger_of(results, factor)
+    assert ledger.confounds == []
+    (remark,) = [one for one in ledger.remarks if one.startswith(f"Follows from {factor}, and is no confound: ")]
+    words = {"tokens_seen": "train tokens seen", "windows_per_pass": "windows per forward pass"}
+    assert all(words.get(name, "activation checkpointing as it was run") in remark for name in followed)
+    assert "which follows from it" in ledger.verdict
+
+
+def test_an_optimizers_own_momentum_follows_from_it_and_one_that_was_set_does_not() -> None:
+    plain = {**LOW, "optimizer": "nesterov", "momentum": 0.9, "betas": None}
+    muon = {**LOW, "optimizer": "muon", "momentum": 0.95}
+    assert ledger_of(sweep_of(plain, muon), "optimizer").confounds == []
+    (confound,) = ledger_of(sweep_of({**plain, "momentum": 0.5}, muon), "optimizer").confounds
+    assert confound.startswith("momentum: 0.5 (lora r1 nesterov), 0.95 (lora r1 muon)")
+
+
+def test_that_nothing_but_the_factor_differs_is_said_only_of_rows_of_which_it_is_true() -> None:
+    assert ledger_of(sweep_of(LOW, HIGH)).verdict == "Checked row against row: nothing but rank differs"
+    one_level = ledger_of(sweep_of({**LOW, "lr": 1e-4}, {**LOW, "lr": 1e-3}), "optimizer")
+    assert one_level.verdict == "Checked row against row: optimizer is the same in all rows"
+    assert one_level.remarks == [
+        "The table compares optimizer, in which its rows do not differ. They differ in lr: 0.0001 (lora r1 adamw "
+        "lr=0.0001), 0.001 (lora r1 adamw lr=0.001)."
+    ]
+    crossed = ledger_of(sweep_of(*grid((1e-4, 0.0), (1e-3, 0.0))))
+    assert crossed.verdict == "Checked row against row: besides rank the rows differ in lr (alike at every level)"
+    own = ledger_of(tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3}))
+    assert own.verdict == "Checked row against row: besides rank the rows differ in lr (tuned for each row)"
+    assert ledger_of(sweep_of(LOW, {**HIGH, "lr": 1e-4})).verdict == "What else was checked"
+
+
+def test_groups_of_learning_rates_are_told_apart_by_exact_values() -> None:
+    """Betas of .95 and .9501 print alike, and are two settings with one learning rate each."""
+    close = [{**LOW, "betas": [0.9, beta], "lr": lr} for beta, lr in ((0.95, 1e-3), (0.9501, 1e-2))]
+    assert rate_ranges(collect(sweep_of(*close))) == []
+    assert not flags_with(sweep_of(*close), "Best at an end", None)
+    several = [{**LOW, "betas": [0.9, beta], "lr": lr} for beta in (0.95, 0.9501) for lr in (1e-4, 1e-3, 1e-2)]
+    assert [one.group for one in rate_ranges(collect(sweep_of(*several)))] == ["betas=0.9+0.95", "betas=0.9+0.9501"]
+    unequal = flags_with(sweep_of(*several[:4]), "Unequal numbers of learning rates", "weight_decay")
+    assert not unequal, "one level of the factor"
+    decays = [{**LOW, "weight_decay": decay, "lr": lr} for decay, lr in ((0.1, 1e-3), (0.10001, 1e-3), (0.1, 1e-2))]
+    (flag,) = flags_with(sweep_of(*decays), "Unequal numbers of learning rates", "weight_decay")
+    assert flag.endswith("2 (weight_decay 0.1), 1 (weight_decay 0.10001).")
+
+
+def test_one_rate_tried_has_no_end() -> None:
+    """Arms that differ in what it costs alone have one rate, at which nothing can be said of others."""
+    decays = [{**LOW, "weight_decay": decay} for decay in (0.0, 0.1)]
+    assert rate_ranges(collect(sweep_of(*decays))) == []
+    twice = [{**LOW, "lr": lr} for lr in (1e-3, 1e-3)]
+    assert rate_ranges(collect(sweep_of(*twice, seeds=(1,)))) == []
 
 
 def test_openings_that_cannot_be_told_are_flagged() -> None:

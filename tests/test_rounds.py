@@ -10,8 +10,8 @@ import pytest
 
 from sweep.errors import UserError
 from sweep.load_spec import parse_spec
-from sweep.rounds import ReadLosses, further_seeds, lanes
-from sweep.search_space import candidate_trials, least_trials, tuning_trials
+from sweep.rounds import ReadLosses, best_of, further_seeds, lanes
+from sweep.search_space import candidate_trials, enumerate_trials, least_trials, tuning_trials
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 
@@ -111,6 +111,69 @@ def test_an_arm_that_has_been_tested_keeps_its_setting_when_a_failed_tuning_tria
     assert next(again) == first
 
 
+RANDOM = {**TUNED, "search": "random", "trials": 40, "tables": [{"title": "Rank", "factor": "rank"}]}
+
+
+def test_a_random_search_chooses_on_validation_and_tests_the_best_of_what_its_tables_compare() -> None:
+    searched = spec(**RANDOM, seeds=2)
+    read = losses(lambda trial: 2 + abs(np.log10(trial.lr / 1e-3)))
+    first, final = rounds(searched, lambda trial: read(trial) if trial.evaluate_on == "validation" else None)
+    assert len(first) == 40
+    assert {trial.evaluate_on for trial in first} == {"validation"}
+    assert [(t.method, t.seed) for t in final] == [(m, s) for m in ("full", "lora", "lora") for s in (0, 1)]
+    assert {trial.rank for trial in final} == {None, 1, 8}
+    assert {trial.evaluate_on for trial in final} == {"validation, then test"}
+    for one in final:
+        mine = [float(read(t).mean()) for t in first if t.rank == one.rank]
+        (chosen,) = [t for t in first if (t.rank, t.lr) == (one.rank, one.lr)]
+        assert float(read(chosen).mean()) == min(mine)
+    assert least_trials(searched) == len(first) + len(final)
+    assert candidate_trials(searched) == first
+
+
+def test_choosing_on_test_runs_every_config_with_every_seed_on_test() -> None:
+    searched = spec(**RANDOM, seeds=2, choose_on="test")
+    (all_of_them,) = rounds(searched, lambda trial: None)
+    assert all_of_them == enumerate_trials(searched)
+    assert {(trial.evaluate_on, trial.seed) for trial in all_of_them} == {("test", 0), ("test", 1)}
+
+
+def test_what_optuna_tried_is_followed_by_the_best_of_each_group_that_has_one() -> None:
+    searched = spec(**{**RANDOM, "search": "optuna", "seeds": 2})
+    tried = [t for group in tuning_trials(spec(**RANDOM, seeds=2)) for t in group]
+    read = losses(lambda trial: trial.lr, seed_noise=0.0)
+    (final,) = best_of(searched, tried, lambda t: read(t) if t.evaluate_on == "validation" and t.rank != 1 else None)
+    lowest = [min(t.lr for t in tried if t.rank == rank) for rank in (None, 8)]
+    assert [(t.rank, t.lr, t.seed) for t in final] == [
+        (rank, lr, seed) for rank, lr in zip((None, 8), lowest, strict=True) for seed in (0, 1)
+    ]
+
+
+def test_the_loss_of_a_best_is_too_low_where_it_was_chosen_and_right_where_it_was_not() -> None:
+    """Of equal configs the best of N on test flatters itself, and the more the larger N; one chosen elsewhere not."""
+    truth, spread = 2.0, 0.1
+
+    def reported(trials: int, choose_on: str | None, sweep: int) -> float:
+        one = spec(space=TUNED["space"][:1], search="random", trials=trials, choose_on=choose_on)
+        draw = np.random.default_rng([sweep, trials])
+        values: dict[tuple[TrialConfig, str], float] = {}
+
+        def loss(trial: TrialConfig, windows: str) -> float:
+            return values.setdefault((trial, windows), truth + draw.normal(0, spread))
+
+        def read(trial: TrialConfig) -> Losses | None:
+            return np.array([loss(trial, "validation")]) if trial.evaluate_on == "validation" else None
+
+        return min(loss(trial, "test") for trial in rounds(one, read)[-1])
+
+    for trials, too_low in ((4, 1.03), (16, 1.77)):  # expected minimum of so many standard normal draws
+        on_test, on_validation = (
+            np.mean([reported(trials, choose_on, sweep) for sweep in range(200)]) for choose_on in ("test", None)
+        )
+        assert on_test == pytest.approx(truth - too_low * spread, abs=0.02)
+        assert on_validation == pytest.approx(truth, abs=0.025)
+
+
 def test_further_seeds_go_to_the_arms_tied_with_the_leader_alone() -> None:
     made = rounds(grid([0.1, 0.2, 0.3], min=2, max=6), losses(lambda trial: 2.5 if trial.lr == 0.3 else 2.0))
     assert [(t.lr, t.seed) for t in made[0]] == [(lr, seed) for lr in (0.1, 0.2, 0.3) for seed in (0, 1)]
@@ -156,6 +219,10 @@ def test_an_arm_that_never_finished_gets_no_further_seed() -> None:
             {"search": "tuned", "trials": 2, "metric": "win_rate"},
             "metric: 'win_rate' is accepted under search",
         ),
+        ({"choose_on": "test"}, "choose_on: 'test' is not accepted under search 'grid', which reports all it has"),
+        ({"search": "tuned", "trials": 2, "choose_on": "test"}, "choose_on: 'test' is accepted under search 'random'"),
+        ({"search": "optuna", "trials": 2, "metric": "win_rate"}, "accepted with choose_on: test, which the report"),
+        ({"search": "random", "trials": 2, "metric": "reward_mean"}, "accepted with choose_on: test"),
         ({"trial": {"evaluate_on": "validation"}}, "trial.evaluate_on: not accepted; it follows from 'search'"),
     ],
 )

@@ -171,7 +171,7 @@ def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
     assert list(experiment.glob("*/checkpoint.pt"))
 
 
-def test_optuna_searches_conditionally_with_each_seed_and_a_resumed_search_tells_what_it_knows(
+def test_optuna_chooses_on_validation_and_a_resumed_search_tells_what_it_knows(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:
     space = [
@@ -179,24 +179,28 @@ def test_optuna_searches_conditionally_with_each_seed_and_a_resumed_search_tells
         {"method": "lora", "rank": [1, 2], "optimizer": "sgd", "lr": {"low": 1e-3, "high": 1e-1, "log": True}},
     ]
     experiment = tmp_path / "experiment"
-    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=2, seeds=2, metric="reward_mean")
+    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3, seeds=2)
     first = run(environment, spec, "--output", experiment)
     assert first.returncode == 0, first.stderr
-    assert "4 finished" in first.stdout
     before = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
     configs = [json.loads(content)["config"] for content in before.values()]
-    assert len(before) == 4
     assert all((c["rank"] is None) == (c["method"] == "full") for c in configs)
-    by_config = {c["lr"]: sorted(d["seed"] for d in configs if d["lr"] == c["lr"]) for c in configs}
-    assert list(by_config.values()) == [[0, 1], [0, 1]]
+    tried = [c for c in configs if c["evaluate_on"] == "validation"]
+    tested = [c for c in configs if c["evaluate_on"] == "validation, then test"]
+    assert len(tried) == 3, "on validation windows, with one seed that is none of the final ones"
+    assert {c["seed"] for c in tried} == {2}
+    methods = {c["method"] for c in tried}
+    assert sorted((c["method"], c["seed"]) for c in tested) == sorted((m, s) for m in methods for s in (0, 1))
+    assert {c["lr"] for c in tested} <= {c["lr"] for c in tried}
+    assert f"{3 + len(tested)} finished" in first.stdout
 
     content = yaml.safe_load((experiment / SPEC_FILE).read_text())
-    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**content, "trials": 3}))
+    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**content, "trials": 4}))
     more = run(environment, "--resume", experiment)
     assert more.returncode == 0, more.stderr
     after = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
-    assert len(after) == 6
-    assert before.items() <= after.items()
+    assert before.items() <= after.items(), "what was tested is tested no other way"
+    assert len([c for c in after.values() if json.loads(c)["config"]["evaluate_on"] == "validation"]) == 4
 
 
 def test_a_config_that_a_search_proposes_twice_is_trained_once_and_is_no_replicate(
@@ -204,7 +208,7 @@ def test_a_config_that_a_search_proposes_twice_is_trained_once_and_is_no_replica
 ) -> None:
     space = [{"method": "full", "optimizer": "adamw", "lr": 1e-3}]  # nothing to choose: every proposal is the same
     experiment = tmp_path / "experiment"
-    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3)
+    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3, metric="reward_mean", choose_on="test")
     ran = run(environment, spec, "--output", experiment)
     assert ran.returncode == 0, ran.stderr
     assert len(list(experiment.glob(f"*/{FINISHED_FILE}"))) == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweep.searchers import ReplicatedSearch, RoundsSearch
+from sweep.searchers import ReplicatedSearch, RoundsSearch, SearchThenRounds
 
 
 def proposal(number: int) -> dict[str, Any]:
@@ -75,3 +75,26 @@ def test_a_config_that_failed_with_one_seed_counts_as_failed() -> None:
     search.on_trial_complete("a", {"test_loss": 1.0})
     search.on_trial_complete("b", None, error=True)
     assert inner.told == [("a", None, True)]
+
+
+def test_what_follows_a_search_begins_when_all_that_it_tried_has_ended_and_it_hears_nothing_of_that() -> None:
+    inner = Remembering()
+    tried: list[dict[str, Any]] = []
+
+    def following(proposals: list[dict[str, Any]]) -> Any:
+        tried.extend(proposals)
+        return iter([[proposal(10), proposal(11)]])
+
+    search = SearchThenRounds(inner, 2, following)
+    assert [search.suggest(trial) for trial in "abc"] == [proposal(1), proposal(2), None]
+    search.on_trial_complete("b", {"validation_loss": 1.0})
+    assert search.suggest("c") is None, "a is still running"
+    search.on_trial_complete("a", error=True)
+    assert [search.suggest(trial) for trial in "cd"] == [proposal(10), proposal(11)]
+    assert tried == [proposal(1), proposal(2)]
+    assert not search.exhausted
+    for trial in "cd":
+        search.on_trial_complete(trial, {"validation_loss": 0.5})
+    assert search.suggest("e") == Searcher.FINISHED
+    assert (search.proposed, search.exhausted) == (4, True)
+    assert [trial for trial, _, _ in inner.told] == ["b", "a"]
