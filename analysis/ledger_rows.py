@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.arms import Arm
+from analysis.arms import Arm, rows_by_trial
 from analysis.learning_rates import rate_ranges
 from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
 from analysis.results import REPLICATE_FIELD, Results, show_field
@@ -110,6 +110,7 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
         One row per arm, in their order.
     """
     chosen = {one.best.label: one for one in rate_ranges(arms)}
+    answered = rows_by_trial(results.responses)
     rows = []
     for arm in arms:
         branch = _branch(results.spec, arm.config)
@@ -120,12 +121,12 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
         else:
             tried = {}
         drawn = results.spec.get("search") in ("random", "optuna")
-        facts = _facts(results, arm)
+        facts = _facts(results, arm, answered)
         rows.append(LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, branch if drawn else {}))
     return rows
 
 
-def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> dict[str, tuple[Any, ...]]:
     facts: dict[str, tuple[Any, ...]] = {
         "outcome": (arm.outcome,),
         "seeds": distinct(arm.seeds),
@@ -135,7 +136,7 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
-    facts |= _answered(results, arm)
+    facts |= _answered(answered, arm)
     for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {name: values if reached else ()} if values or not reached else {}
@@ -151,16 +152,16 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
 
 
-def _answered(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+def _answered(answered: Mapping[str, pd.DataFrame], arm: Arm) -> dict[str, tuple[Any, ...]]:
     """Digests of the prompts that the trials of an arm answered, and of the base model's responses beside theirs."""
-    rows = results.responses[results.responses["trial"].isin(arm.used["trial"])]
+    trials = [answered[trial] for trial in arm.used["trial"] if trial in answered]
     return {
         fact: distinct(
             hashlib.sha256(json.dumps([list(trial["index"]), list(trial[column])]).encode()).hexdigest()
-            for _, trial in rows.groupby("trial", sort=False)
+            for trial in trials
         )
         for fact, column in (("prompts_answered", "prompt"), ("base_responses", "base_response"))
-        if column in rows
+        if any(column in trial for trial in trials) or not trials
     }
 
 
