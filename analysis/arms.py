@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Wins:
 class Arm:
     """An arm with its replicates.
 
+    What is worked out from its rows is kept: a report asks for each value some ten times.
+
     Attributes:
         label: unique short name.
         config: its config without the seed.
@@ -45,7 +48,7 @@ class Arm:
     seed_margins: pd.DataFrame
     window_losses: dict[int, Values]
 
-    @property
+    @cached_property
     def outcome(self) -> str:
         """What became of the trials in `used`."""
         return str(self.used["outcome"].iloc[0]) if len(self.used) else str(self.trials["outcome"].iloc[0])
@@ -60,12 +63,12 @@ class Arm:
         """Whether its test loss was taken after the last step alone, its curve being one of validation windows."""
         return self.config.get("evaluate_on") == TESTED_ONCE
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Seeds of the trials in `used`."""
         return [int(seed) for seed in self._column(REPLICATE_FIELD)]
 
-    @property
+    @cached_property
     def shortfall(self) -> str:
         """How many of the planned seeds finished, where some but not all did; empty otherwise."""
         tried = self.trials[self.trials["outcome"] != REPEATED]
@@ -90,7 +93,7 @@ class Arm:
         pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
         return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
 
-    @property
+    @cached_property
     def losses_by_seed(self) -> dict[int, Values]:
         """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them."""
         means = self.by_seed("test_loss")
@@ -105,7 +108,7 @@ class Arm:
         found = list(self.used[name].dropna()) if name in self.used else []
         return str(found[0]) if found else ""
 
-    @property
+    @cached_property
     def wins(self) -> Wins | None:
         """Counts over all seeds; None without reward metrics.
 
@@ -121,7 +124,7 @@ class Arm:
         prompts = round(asked / len(counts[0]))
         return Wins(wins, ties, losses, wilson_interval(wins / asked * prompts, prompts))
 
-    @property
+    @cached_property
     def margins(self) -> pd.Series:
         """Mean margin by prompt over all seeds; a prompt that some seed could not score is left out."""
         return self.margins_over(list(self.seed_margins.columns))
@@ -130,14 +133,14 @@ class Arm:
         """Mean margin by prompt over these seeds; a prompt that one of them could not score is left out."""
         return self.seed_margins[list(seeds)].dropna().mean(axis=1)
 
-    @property
+    @cached_property
     def asked(self) -> int:
         """Prompts that the arm was asked, as far as its rewards or its responses show."""
         counts = self.wins
         by_reward = round((counts.wins + counts.ties + counts.losses) / len(self.values("wins"))) if counts else 0
         return max(by_reward, len(self.seed_margins))
 
-    @property
+    @cached_property
     def won_and_lost(self) -> tuple[int, int] | None:
         """Prompts won in more seeds than lost, and prompts lost in more than won; None where unknown."""
         if len(self.margins):
@@ -146,7 +149,7 @@ class Arm:
         counts = self.wins
         return (counts.wins, counts.losses) if counts and len(self.used) == 1 else None
 
-    @property
+    @cached_property
     def margin(self) -> Interval:
         """Mean reward margin with a t interval over prompts; without responses the reported mean alone."""
         return (
@@ -156,9 +159,17 @@ class Arm:
         )
 
     def _column(self, name: str) -> list[float]:
-        if name not in self.used:
-            return []
-        return [float(value) for value in pd.to_numeric(self.used[name], errors="coerce").dropna()]
+        if name not in self._columns:
+            known: Iterable[float] = (
+                pd.to_numeric(self.used[name], errors="coerce").dropna() if name in self.used else ()
+            )
+            self._columns[name] = [float(value) for value in known]
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[float]]:
+        """Columns that have been asked for: a report asks for each some ten times, and pandas takes its time."""
+        return {}
 
 
 def collect(results: Results) -> list[Arm]:
@@ -171,13 +182,24 @@ def collect(results: Results) -> list[Arm]:
         The arms in the order in which their trials come.
     """
     arms = []
+    responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
     for label, trials in results.trials.groupby("arm", sort=False):
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
-        losses = _window_losses(results.window_losses, used)
-        arms.append(Arm(str(label), config, trials, used, _seed_margins(results.responses, used), losses))
+        margins = _seed_margins(_rows_of(responses, used, results.responses), used)
+        arms.append(Arm(str(label), config, trials, used, margins, _window_losses(losses, used)))
     return arms
+
+
+def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each trial, found once for all: looking through all rows for every arm takes arms times rows."""
+    return {str(trial): rows for trial, rows in frame.groupby("trial", sort=False)} if "trial" in frame else {}
+
+
+def _rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
+    found = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
+    return pd.concat(found) if found else empty.iloc[:0]
 
 
 def _used(trials: pd.DataFrame) -> pd.DataFrame:
@@ -190,27 +212,26 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
     return trials
 
 
-def _seed_margins(responses: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
+def _seed_margins(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     """Margins by prompt and seed; a trial whose seed is lost stands under its own name."""
-    if not {"prompt", "reward", "base_reward"} <= set(responses.columns):
+    if not {"prompt", "reward", "base_reward"} <= set(rows.columns) or rows.empty:
         return pd.DataFrame()
-    rows = responses[responses["trial"].isin(used["trial"])]
     seeds = pd.to_numeric(used[REPLICATE_FIELD], errors="coerce") if REPLICATE_FIELD in used else [math.nan] * len(used)
     names = {
         trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
     }
     margins = pd.to_numeric(rows["reward"], errors="coerce") - pd.to_numeric(rows["base_reward"], errors="coerce")
     by_prompt = margins.groupby([rows["index"], rows["prompt"], rows["trial"].map(names)])
-    return by_prompt.agg(lambda values: values.mean(skipna=False)).unstack()
+    means = by_prompt.mean()
+    return means.where(by_prompt.count() == by_prompt.size()).unstack()
 
 
-def _window_losses(losses: pd.DataFrame, used: pd.DataFrame) -> dict[int, Values]:
+def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame) -> dict[int, Values]:
     """Window losses by seed; a trial whose seed is lost has none."""
     if REPLICATE_FIELD not in used:
         return {}
     found = {}
     for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
-        rows = losses[losses["trial"] == trial].sort_values("window")
-        if len(rows) and math.isfinite(seed):
-            found[int(seed)] = rows["test_loss"].to_numpy(dtype=float)
+        if trial in losses and math.isfinite(seed):
+            found[int(seed)] = losses[trial].sort_values("window")["test_loss"].to_numpy(dtype=float)
     return found

@@ -20,6 +20,8 @@ TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
+BEST = "best arm"
+"""Heading of the column that stands there instead in a table of many arms, whose pairs are not all tested."""
 MEMORY_FACTORS = ("optimizer",)
 """Factors whose table shows where the memory goes rather than the details of the rewards."""
 
@@ -47,7 +49,10 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     Returns:
         Width of each column to print by heading, at least the first; headings wrap between words.
     """
-    ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {LETTERS: 3}
+    ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {
+        LETTERS: 3,
+        BEST: 3,
+    }
     kept: dict[str, int] = {}
     for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
         needed = max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in frame[name])])

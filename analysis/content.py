@@ -61,18 +61,19 @@ class Content:
     spec: str
 
 
-def gather(results: Results) -> Content:
+def gather(results: Results, all_pairs: bool = False) -> Content:
     """Work out all that a report says.
 
     Args:
         results: the directory's content.
+        all_pairs: test every pair of arms, however many there are.
 
     Returns:
         The content of a report, to be written in any format.
     """
     spec, sweep = results.spec, results.sweep
     arms = collect(results)
-    tables = build_tables(arms, spec)
+    tables = build_tables(arms, spec, all_pairs)
     styles = arm_styles(arms)
     # Tables of the same arms, such as one of all and one by optimizer, share the drawing of the first.
     first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
@@ -81,7 +82,7 @@ def gather(results: Results) -> Content:
     drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(arms, styles)}
     drawings["pareto"] = draw_pareto(arms, styles)
     looks = looks_at(spec)
-    pairs = {table.anchor: pairwise_table(table.arms, looks) for table in tables}
+    pairs = {table.anchor: pairwise_table(table.arms, looks, all_pairs, table.compared) for table in tables}
     mattered = what_mattered(results, arms)
     damaged = damaged_files(results.directory)
     findings = [*([Finding("Damaged files", damaged)] if damaged else []), *find(results, arms, tables)]

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from analysis.fairness_tuning import edge_of_range, unequal_tuning
 from analysis.ledger_rows import ANEW, APART, COST_FIELDS, HASHES, LOSSES, LedgerRow
-from analysis.ledger_words import by_value, named, show
+from analysis.ledger_words import NAMED_ROWS, by_value, named, show
 from analysis.outcomes import DIVERGED, FAILURES
 from analysis.selection import chosen_by_what_is_reported
 
@@ -169,8 +169,15 @@ def same_in_every_digit(rows: Rows) -> list[str]:
 
     Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
     """
-    pairs = []
-    for a, b in combinations([row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES)], 2):
+    trained = [row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES)]
+    alike: dict[tuple[str, float], list[int]] = {}  # looked up, since many rows have far too many pairs
+    for place, row in enumerate(trained):
+        for name in LOSSES:
+            if name in row.numbers:
+                alike.setdefault((name, row.numbers[name]), []).append(place)
+    pairs: list[str] = []
+    for first, second in sorted({pair for places in alike.values() for pair in combinations(places, 2)}):
+        a, b = trained[first], trained[second]
         known = [name for name in LOSSES if name in a.numbers and name in b.numbers]
         fields = (a.config.keys() | b.config.keys()) - {*COST_FIELDS}
         different = any(a.config.get(name) != b.config.get(name) for name in fields)
@@ -178,9 +185,10 @@ def same_in_every_digit(rows: Rows) -> list[str]:
             pairs.append(f"{a.label} and {b.label} ({', '.join(f'{name} {a.numbers[name]:.6g}' for name in known)})")
     if not pairs:
         return []
+    more = f" and {len(pairs) - NAMED_ROWS} pairs more" if len(pairs) > NAMED_ROWS else ""
     return [
-        f"Rows of different settings agree in every digit: {'; '.join(pairs)}. Either the settings have no effect or "
-        "one run stands for both."
+        f"Rows of different settings agree in every digit: {'; '.join(pairs[:NAMED_ROWS])}{more}. "
+        "Either the settings have no effect or one run stands for both."
     ]
 
 

@@ -22,6 +22,12 @@ WIDTH = 11.0
 """Inches; the page shows a figure at about 100 pixels per inch."""
 NAMED_ARMS = 12
 """Arms that one figure tells apart; further ones are drawn in grey."""
+GREY_ARMS = 60
+"""Arms in grey that are drawn one by one; of more a band shows where most of them lie."""
+BAND = (0.05, 0.95)
+"""Quantiles of the other arms between which the band lies at each step."""
+MOST_BARS = 30
+"""Arms that a figure with one row per arm has room for."""
 
 INK, MUTED, GRID = "#1f2933", "#66727f", "#dde2e7"
 _PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
@@ -97,6 +103,10 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     ranked = sorted(arms, key=lambda arm: arm.mean("test_loss_best").estimate)
     held_out = "validation_loss" if all(arm.tested_once for arm in arms) else "test_loss"
     named = {arm.label for arm in ranked[:NAMED_ARMS]}
+    others = ranked[NAMED_ARMS:]
+    banded = others if len(others) > GREY_ARMS else []
+    in_band = {arm.label for arm in banded}
+    curves = curves[curves["arm"].isin([arm.label for arm in arms])]
     with drawn_with(STYLE):
         figure = Figure(
             figsize=(WIDTH, 3.6 + 0.21 * math.ceil(min(len(arms), NAMED_ARMS + 1) / 4)), layout="constrained"
@@ -104,8 +114,11 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
         panels = figure.subplots(1, 2, sharex=True)
         cut = False
         for axes, metric in zip(panels, ("train_loss", held_out), strict=True):
+            if banded:
+                _draw_band(axes, banded, curves, metric)
             for arm in arms:
-                _draw_curve(axes, arm, curves, metric, styles[arm.label] if arm.label in named else None)
+                if arm.label not in in_band:
+                    _draw_curve(axes, arm, curves, metric, styles[arm.label] if arm.label in named else None)
             axes.set(
                 title=f"{metric.split('_')[0].capitalize()} loss", xlabel="optimizer steps", ylabel=METRIC[metric].unit
             )
@@ -116,6 +129,10 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(4, len(unique)))
     name = held_out.replace("_", " ")
     caption = f"{table.title}: train and {name} in nats per token. A dot marks the lowest {name} of each arm."
+    if others:
+        caption += f" In colour are the {NAMED_ARMS} arms whose lowest {name} is lowest, in grey the others."
+    if banded:
+        caption += f" Of these {len(banded):,} the middle 90 % lie in the band at each step."
     if any(arm.outcome == DIVERGED for arm in arms):
         caption += " A cross marks the last finite loss of an arm that diverged."
     if cut:
@@ -133,9 +150,12 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
     Returns:
         The drawing, or None where no arm has reward metrics.
     """
-    shown = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
-    if not shown:
+    known = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
+    if not known:
         return None
+    shown = known
+    if len(known) > MOST_BARS:
+        shown = sorted(known, key=lambda one: -one[1].rate.estimate)[:MOST_BARS]
     with drawn_with({**STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.34 * len(shown)), layout="constrained")
         axes = figure.subplots()
@@ -158,6 +178,10 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
         "Win rate with its 95 % interval (Wilson). Ties count as no win, so the upright tick of each arm marks the win "
         "rate at which it would win as often as it loses: (1 - share of ties) / 2."
     )
+    if len(shown) < len(known):
+        caption += (
+            f" Of {len(known):,} arms these are the {len(shown)} of the highest win rate, which are flattered by it."
+        )
     return Drawing("win-rate", caption, figure)
 
 
@@ -209,6 +233,16 @@ def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: 
         axes.plot(steps[losses.argmin()], losses.min(), "o", color=colour, markersize=5, zorder=4)
     if arm.outcome == DIVERGED and style and len(losses):
         axes.plot(steps[-1], losses[-1], "X", color=colour, markersize=8, zorder=5)
+
+
+def _draw_band(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -> None:
+    """Where most of many arms lie, step by step."""
+    if metric not in curves:
+        return
+    used = [trial for arm in arms for trial in arm.used["trial"]]
+    rows = curves[curves["trial"].isin(used) & curves[metric].map(math.isfinite)]
+    low, high = (rows.groupby("step")[metric].quantile(share) for share in BAND)
+    axes.fill_between(low.index.to_numpy(dtype=float), low, high, color=GRID, linewidth=0, label="other arms", zorder=1)
 
 
 def _limit(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -> bool:

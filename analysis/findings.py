@@ -58,9 +58,9 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
         shown = [arm for arm in table.arms if arm.outcome == FINISHED]
         labels = {arm.label for arm in shown}
         sentences = [
-            *describe_test_losses(shown, looks),
+            *describe_test_losses(shown, table.compared),
             *describe_rises(shown, results.curves, looks),
-            *describe_rewards(shown, looks),
+            *describe_rewards(shown, table.compared),
             *_memory(shown, table.arms),
             *_learning_rates(table.arms),
         ]

@@ -7,15 +7,8 @@ from collections import Counter
 
 from analysis.arms import Arm
 from analysis.columns import show_interval, show_number
-from analysis.comparisons import (
-    WINDOW_FIELDS,
-    Comparison,
-    WinComparison,
-    compare_rewards,
-    compare_test_losses,
-    compare_wins,
-    windows,
-)
+from analysis.comparisons import WINDOW_FIELDS, windows
+from analysis.pairs import Compared, Comparison, Contenders, WinComparison, adjustment
 from analysis.phrases import count, holm_adjusted, join, show_p
 from analysis.results import show_field
 from analysis.selection import best_of_many
@@ -71,26 +64,29 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     ]
 
 
-def describe_test_losses(arms: list[Arm], looks: int) -> list[str]:
+def describe_test_losses(arms: list[Arm], made: Compared) -> list[str]:
     """Which arm has the lowest test loss, which cannot be told apart from it, and which pairs differ.
 
     Args:
         arms: finished arms of one table.
-        looks: see `comparisons.looks_at`.
+        made: their comparisons.
 
     Returns:
         Sentences; none without test losses.
     """
     known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
-    compared = compare_test_losses(known, looks)
+    compared = made.losses
+    contenders = {one.leader: one for one in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
         groups.setdefault(windows(arm), []).append(arm)
     sentences = []
     for group, members in groups.items():
         fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
-        sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else ""))
-    adjusted = holm_adjusted(sum(one.tested for one in compared), "pair", looks)
+        sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
+        if members[0].label in contenders and any(one.tested for one in compared):
+            sentences.append(_may_be_best(contenders[members[0].label], compared))
+    adjusted = adjustment(compared, made.looks)
     scopes = (
         (True, "test loss", "beyond uncertainty"),
         (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
@@ -105,7 +101,22 @@ def describe_test_losses(arms: list[Arm], looks: int) -> list[str]:
     return sentences
 
 
-def _lowest(known: list[Arm], compared: list[Comparison], among: str) -> str:
+def _may_be_best(found: Contenders, compared: list[Comparison]) -> str:
+    """Which of many arms the best one is among."""
+    own = [one for one in compared if found.leader in (one.a, one.b) and one.tested]
+    what = "arm of the lowest expected test loss" if all(one.over_seeds for one in own) else "best of these models"
+    others = [label for label in found.candidates if label != found.leader]
+    if not others:
+        return f"That it is the {what} of the {found.arms} is certain to 95 % (comparison of each with the lowest)."
+    if len(others) == found.arms - 1:
+        return f"Which of the {found.arms} is the {what}, no test says: none can be left out."
+    return (
+        f"The {what} is, with 95 % certainty, one of {len(found.candidates)} of {found.arms}: it or "
+        f"{join(others, 'or')} (comparison of each with the lowest, which says nothing of how the others differ)."
+    )
+
+
+def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool) -> str:
     """The arm of the lowest test loss and what cannot be told apart from it, or what it is said without."""
     best = known[0]
     named = f"{best.label}, {best.shortfall}" if best.shortfall else best.label
@@ -129,7 +140,7 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str) -> str:
             f"Last test loss{among} singles out no arm: it goes from {named} ({show_interval(mean, 4)}) to {last}, and "
             f"the tests that follow do not tell the lowest apart from any other{scope}."
         )
-    letter = ", with which it shares a letter" if over_seeds else ""
+    letter = ", with which it shares a letter" if over_seeds and not many else ""
     return f"{first}, which the tests that follow do not tell apart from {join(tied)}{letter}{scope}.{flattered}"
 
 
@@ -148,20 +159,20 @@ def _untested_gap(best: Arm, second: Arm) -> str:
     )
 
 
-def describe_rewards(arms: list[Arm], looks: int) -> list[str]:
+def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
     """Which pairs of arms differ in reward, and in wins prompt by prompt.
 
     Args:
         arms: finished arms of one table.
-        looks: see `comparisons.looks_at`.
+        made: their comparisons.
 
     Returns:
         Sentences; none where no two arms answered the same prompts.
     """
-    compared = compare_rewards(arms, looks)
+    compared = made.rewards
     if not compared:
         return []
-    adjusted = holm_adjusted(sum(one.tested for one in compared), "pair", looks)
+    adjusted = adjustment(compared, made.looks)
     sentences = []
     for over_seeds in (True, False):
         some = [one for one in compared if one.over_seeds == over_seeds]
@@ -171,7 +182,7 @@ def describe_rewards(arms: list[Arm], looks: int) -> list[str]:
         sentences += _pairs(what, some, "above", f"by more than the choice of {explained}", 2)
     if any(not one.over_seeds for one in compared):
         sentences.append(OVER_PROMPTS_ALONE)
-    sentences.append(_won(compare_wins(arms, looks), looks))
+    sentences.append(_won(made.wins, made.looks))
     asked = max(arm.asked for arm in arms)
     numbers = sorted({one.cases for one in compared})
     if numbers[0] < asked:
@@ -185,7 +196,7 @@ def _won(compared: list[WinComparison], looks: int) -> str:
     differing = sorted((one for one in compared if one.differs), key=lambda one: one.p_value)
     what = (
         "Prompt by prompt (exact sign test of these trained models' wins, ties set apart; "
-        f"{holm_adjusted(len(compared), 'pair', looks)})"
+        f"{adjustment(compared, looks)})"
     )
     if not differing:
         return f"{what}, no arm wins against another by more than chance."

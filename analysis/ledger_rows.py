@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from analysis.arms import Arm
+import pandas as pd
+
+from analysis.arms import Arm, rows_by_trial
 from analysis.choices import TESTED_ONCE, branch_of, group_of, searched_for
 from analysis.learning_rates import rate_ranges
 from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
@@ -110,6 +112,7 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
         One row per arm, in their order.
     """
     chosen = {one.best.label: one for one in rate_ranges(arms)}
+    answered = rows_by_trial(results.responses)
     rows = []
     for arm in arms:
         if arm.config.get("evaluate_on") == TESTED_ONCE:
@@ -118,7 +121,7 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
             tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
         else:
             tried = {}
-        facts = _facts(results, arm)
+        facts = _facts(results, arm, answered)
         if searched := tested_while_searching(results, arm):
             facts["searched_on_test"] = (searched,)
         ranges = _ranges(results.spec, arm.config) if searched else {}
@@ -126,7 +129,7 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
     return rows
 
 
-def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> dict[str, tuple[Any, ...]]:
     facts: dict[str, tuple[Any, ...]] = {
         "outcome": (arm.outcome,),
         "seeds": distinct(arm.seeds),
@@ -136,7 +139,7 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
-    facts |= _answered(results, arm)
+    facts |= _answered(answered, arm)
     for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {name: values if reached else ()} if values or not reached else {}
@@ -152,16 +155,16 @@ def _facts(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
 
 
-def _answered(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+def _answered(answered: Mapping[str, pd.DataFrame], arm: Arm) -> dict[str, tuple[Any, ...]]:
     """Digests of the prompts that the trials of an arm answered, and of the base model's responses beside theirs."""
-    rows = results.responses[results.responses["trial"].isin(arm.used["trial"])]
+    trials = [answered[trial] for trial in arm.used["trial"] if trial in answered]
     return {
         fact: distinct(
             hashlib.sha256(json.dumps([list(trial["index"]), list(trial[column])]).encode()).hexdigest()
-            for _, trial in rows.groupby("trial", sort=False)
+            for trial in trials
         )
         for fact, column in (("prompts_answered", "prompt"), ("base_responses", "base_response"))
-        if column in rows
+        if any(column in trial for trial in trials) or not trials
     }
 
 

@@ -1,12 +1,17 @@
-"""Letters beside the rows of a table: arms that share one cannot be told apart (a compact letter display)."""
+"""What stands beside the test losses of a table: letters, which arms share that cannot be told apart, or of many arms
+which of them may be the best.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from analysis.arms import Arm
-from analysis.comparisons import Comparison, windows
-from analysis.phrases import holm_adjusted
+from analysis.columns import MISSING
+from analysis.comparisons import windows
+from analysis.pairs import Compared, Comparison, adjustment
+from analysis.phrases import count
 
+LOWEST, MAY_BE = "lowest", "may be"
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -57,11 +62,48 @@ def letters_note(compared: list[Comparison], looks: int) -> str:
     """What the letters of a table mean, or why it has none; empty where nothing was compared."""
     tested = [one for one in compared if one.tested]
     claims = [one for one in tested if one.over_seeds]
-    adjusted = holm_adjusted(len(tested), "pair", looks)
     if claims:
         tests = " or ".join(sorted({one.method for one in claims}))
+        adjusted = adjustment(compared, looks)
         return f"Arms that share a letter cannot be told apart by last test loss ({tests}; {adjusted}; 5 % level)."
     return "There are no letters: one seed tells these trained models apart, not the arms." if tested else ""
+
+
+def marks_of(arms: list[Arm], compared: Compared) -> dict[str, str]:
+    """What is said of each of many arms, of which not all pairs are tested: whether it may be the best.
+
+    Args:
+        arms: arms of one table.
+        compared: their comparisons.
+
+    Returns:
+        By label LOWEST, MAY_BE, or a dash where an arm is not among the candidates or has no test loss. Where no test
+        could be made the lowest alone is marked.
+    """
+    leaders = {one.leader for one in compared.contenders}
+    tested = any(one.tested for one in compared.losses)
+    candidates = {label for one in compared.contenders for label in one.candidates if tested}
+    return {
+        arm.label: LOWEST if arm.label in leaders else MAY_BE if arm.label in candidates else MISSING for arm in arms
+    }
+
+
+def marks_note(compared: Compared) -> str:
+    """What the marks of `marks_of` mean."""
+    tested = [one for one in compared.losses if one.tested]
+    lowest = f"“{LOWEST}” is the arm of the lowest mean test loss"
+    if not tested:
+        return f"{lowest}; with one seed and without losses of windows no test says which others may be the best."
+    methods = " or ".join(sorted({one.method for one in tested}))
+    whom = "" if any(one.over_seeds for one in tested) else " One seed tells of these trained models, not of the arms."
+    rivals = " or ".join(count(one.arms - 1, "arm") for one in compared.contenders)
+    times = f" and by {compared.looks} looks at the data" if compared.looks > 1 else ""
+    return (
+        f"{lowest}; “{MAY_BE}” are the others that may be the best: the arm of the lowest expected loss is among these "
+        f"and the lowest in at least 95 % of sweeps (each is tested against the lowest, {methods}, one-sided, p-values "
+        f"multiplied by the {rivals} that it could have been tested against{times}; Gupta 1965). Arms without a mark "
+        f"are not said to differ from one another.{whom}"
+    )
 
 
 def _letter(number: int) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from analysis.canvas import Axes, Figure, drawn_with
 from analysis.columns import GIB, MIB
-from analysis.figures import INK, MUTED, STYLE, WIDTH, Drawing
+from analysis.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
 from analysis.memory import PART_NAMES, ArmMemory
 from analysis.outcomes import OUT_OF_MEMORY
 from sweep.names import PEAK_SOURCE, arm_label
@@ -49,6 +49,10 @@ def draw_memory(memory: list[ArmMemory]) -> Drawing | None:
             bars[key] = short if key in bars else one.arm.label
     if not any(one.measured for one in memory):
         return None
+    known = len(bars)
+    if known > MOST_BARS:
+        largest = sorted(bars, key=lambda key: -_size(key[1]))[:MOST_BARS]
+        bars = {key: name for key, name in bars.items() if key in largest}
     highest = max(max(bar.measured, bar.predicted) for _, bar in bars)
     unit, size = ("GiB", GIB) if highest >= GIB else ("MiB", MIB)
     with drawn_with({**STYLE, "axes.grid.axis": "x"}):
@@ -66,7 +70,14 @@ def draw_memory(memory: list[ArmMemory]) -> Drawing | None:
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0] == PREDICTED))
         figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=len(unique))
-    return Drawing("memory", _caption(memory, set(unique)), figure)
+    caption = _caption(memory, set(unique))
+    if len(bars) < known:
+        caption += f" Of {known:,} different peaks these are the {len(bars)} largest."
+    return Drawing("memory", caption, figure)
+
+
+def _size(bar: Bar) -> float:
+    return max(value for value in (bar.measured, bar.predicted, 0.0) if math.isfinite(value))
 
 
 def _bar(one: ArmMemory) -> Bar:

@@ -1,25 +1,28 @@
 """The table of pairs below a comparison table: how far every two arms lie apart in test loss, reward and wins."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 import pandas as pd
 
 from analysis.arms import Arm
 from analysis.columns import MISSING, TEST_LOSS, show_interval
-from analysis.comparisons import Comparison, WinComparison, compare_rewards, compare_test_losses, compare_wins
+from analysis.comparisons import compare
 from analysis.outcomes import FINISHED
-from analysis.phrases import holm_adjusted, show_p
+from analysis.pair_choice import Pair
+from analysis.pairs import Compared, Comparison, WinComparison, adjustment
+from analysis.phrases import show_p
 
 MOST_PAIRS = 28
-"""Pairs that a table shows, those of eight arms; of more arms it shows the pairs with the leader alone."""
+"""Pairs that a table shows, those of eight arms; of more it shows the pairs with the leader alone, unless all pairs are
+asked for. Of many arms (see `pair_choice`) it shows what was tested."""
+
+ON_DEMAND = "python -m analysis.report EXPERIMENT_DIR --all-pairs"
 
 TEST_LOSS_DIFFERENCE = f"{TEST_LOSS}: first − second"
 REWARD_DIFFERENCE = "reward: first − second"
 WINS = "wins of first / ties / wins of second"
 TOLD_APART = "told apart"
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,16 @@ class PairwiseTable:
     notes: list[str]
 
 
-def pairwise_table(arms: list[Arm], looks: int) -> PairwiseTable | None:
+def pairwise_table(
+    arms: list[Arm], looks: int, all_pairs: bool = False, compared: Compared | None = None
+) -> PairwiseTable | None:
     """Make the table of pairs.
 
     Args:
         arms: the arms of a comparison table; those that did not finish are passed over.
         looks: see `comparisons.looks_at`.
+        all_pairs: show every pair, and test every pair even of many arms.
+        compared: the comparisons of its finished arms, if they have been made.
 
     Returns:
         The table, with pairs ordered by mean test loss; None where no pair can be compared. All pairs count in the
@@ -48,25 +55,37 @@ def pairwise_table(arms: list[Arm], looks: int) -> PairwiseTable | None:
     """
     finished = [arm for arm in arms if arm.outcome == FINISHED]
     finished.sort(key=lambda arm: (not arm.values("test_loss"), arm.mean("test_loss").estimate))
-    losses = {(one.a, one.b): one for one in compare_test_losses(finished, looks)}
-    rewards = {(one.a, one.b): one for one in compare_rewards(finished, looks)}
-    wins = {(one.a, one.b): one for one in compare_wins(finished, looks)}
-    found: list[Pair] = [
-        (a.label, b.label)
-        for a, b in combinations(finished, 2)
-        if {(a.label, b.label)} & (losses.keys() | rewards.keys() | wins.keys())
-    ]
+    places = {arm.label: place for place, arm in enumerate(finished)}
+    made = compared or compare(finished, looks, all_pairs)
+    losses, rewards = (_facing(some, places) for some in (made.losses, made.rewards))
+    wins = _facing_wins(made.wins, places)
+    found = sorted(losses.keys() | rewards.keys() | wins.keys(), key=lambda pair: (places[pair[0]], places[pair[1]]))
     if not found:
         return None
-    shown = found if len(found) <= MOST_PAIRS else [pair for pair in found if pair[0] == finished[0].label]
+    shown = found
+    if len(found) > MOST_PAIRS and not made.contenders and not all_pairs:
+        shown = [pair for pair in found if pair[0] == finished[0].label]
     rows = [_row(pair, losses.get(pair), rewards.get(pair), wins.get(pair)) for pair in shown]
     frame = pd.DataFrame(rows, dtype=str)
     frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
-    notes = _notes(list(losses.values()), list(rewards.values()), list(wins.values()), looks)
+    notes = _notes(made, looks)
     if len(shown) < len(found):
         leader = f"{finished[0].label}, the arm of the lowest mean test loss"
         notes.insert(0, f"Of {len(found)} pairs these are the {len(shown)} with {leader}; all count in the adjustment.")
+    elif made.contenders and not all_pairs:
+        notes.insert(0, f"Of so many arms not all pairs are tested; {ON_DEMAND} tests and shows them all.")
     return PairwiseTable(frame, notes)
+
+
+def _facing(compared: list[Comparison], places: Mapping[str, int]) -> dict[Pair, Comparison]:
+    """Comparisons by their pair, each told from the arm that comes first."""
+    turned = (one if places[one.a] < places[one.b] else one.flipped for one in compared)
+    return {(one.a, one.b): one for one in turned}
+
+
+def _facing_wins(compared: list[WinComparison], places: Mapping[str, int]) -> dict[Pair, WinComparison]:
+    turned = (one if places[one.a] < places[one.b] else one.flipped for one in compared)
+    return {(one.a, one.b): one for one in turned}
 
 
 def _row(pair: Pair, loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None) -> dict[str, str]:
@@ -98,15 +117,16 @@ def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinCom
     return "; ".join(f"{which} better in {', '.join(names)}" for which, names in better.items() if names) or "no"
 
 
-def _notes(losses: list[Comparison], rewards: list[Comparison], wins: list[WinComparison], looks: int) -> list[str]:
+def _notes(compared: Compared, looks: int) -> list[str]:
+    losses, rewards, wins = compared.losses, compared.rewards, compared.wins
     notes = []
-    for name, compared in (("Test loss", losses), ("Reward", rewards)):
-        tested = [one for one in compared if one.tested]
+    for name, some in (("Test loss", losses), ("Reward", rewards)):
+        tested = [one for one in some if one.tested]
         if tested:
             tests = " or ".join(sorted({one.method for one in tested}))
-            notes.append(f"{name}: {tests}, {holm_adjusted(len(tested), 'pair', looks)}.")
+            notes.append(f"{name}: {tests}, {adjustment(some, looks)}.")
     if wins:
-        notes.append(f"Wins: exact sign test over prompts, ties set apart, {holm_adjusted(len(wins), 'pair', looks)}.")
+        notes.append(f"Wins: exact sign test over prompts, ties set apart, {adjustment(wins, looks)}.")
     if losses or rewards:
         notes.append("Intervals are 95 % for each difference by itself; p-values are adjusted, and judged at 5 %.")
     if wins or any(not one.over_seeds for one in (*losses, *rewards)):

@@ -84,7 +84,12 @@ def dominated(points: Sequence[tuple[float, float]]) -> list[bool]:
     Returns:
         One truth value per point.
     """
-    return [any(a <= cost and b <= loss and (a, b) != (cost, loss) for a, b in points) for cost, loss in points]
+    lowest, lost = math.inf, set()
+    for point in sorted(set(points)):  # whatever dominates a point comes before it
+        if lowest <= point[1]:
+            lost.add(point)
+        lowest = min(lowest, point[1])
+    return [point in lost for point in points]
 
 
 def plane(arms: list[Arm], price: Price) -> list[Point]:
@@ -140,15 +145,16 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     """
     if not {"step", metric} <= set(results.curves.columns):
         return []
-    starts = results.curves[results.curves["step"] == 0].dropna(subset=[metric]).set_index("trial")[metric]
+    begun = results.curves[results.curves["step"] == 0].dropna(subset=[metric])
+    starts = dict(zip(begun["trial"], begun[metric], strict=True))
     found = []
     for arm in arms:
         if arm.outcome != FINISHED or metric not in arm.used:
             continue
-        ends = arm.used.dropna(subset=[metric]).set_index("trial")[metric]
-        gains = (starts.reindex(ends.index) - ends).dropna()
-        if len(gains):
-            gain = mean_interval([float(value) for value in gains])
+        ends = zip(arm.used["trial"], arm.used[metric], strict=True)
+        gains = [float(starts[trial] - end) for trial, end in ends if trial in starts and end == end]
+        if gains:
+            gain = mean_interval(gains)
             found.append(Cost(arm, gain, cost_of(arm, "peak_bytes"), cost_of(arm, "train_seconds")))
     return sorted(found, key=lambda cost: -cost.gain.estimate)
 

@@ -16,6 +16,9 @@ OFFSETS = tuple((x, y) for y in (0, 10, -10, 20, -20, 30, -30, 40, -40) for x in
 NEAR = 10
 """Typographic points up to which a label needs no leader to its point."""
 LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3}
+NAMED = 30
+"""Names that are placed at most, of the front first: more would not be read, and each looks for room among all points.
+"""
 RADIUS = 7
 """Pixels around a point that no label may cover."""
 
@@ -54,7 +57,7 @@ def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
     if any(price.metric == "train_seconds" for price, _ in planes):
         caption += " Training times compare only among trials that ran on one device and not side by side."
     if any(unnamed):
-        caption += " Dominated arms without room for a name have none."
+        caption += f" Dominated arms without room for a name have none, and at most {NAMED} are named."
     return Drawing("pareto", caption, figure)
 
 
@@ -63,9 +66,11 @@ def _draw_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[
     front = [point for point in points if not point.dominated]
     x, y = [point.cost / unit.size for point in front], [point.loss for point in front]
     axes.plot(x, y, color=MUTED, linewidth=1.2, drawstyle="steps-post", zorder=1)
-    for point in points:
-        colour, size = (GREY, 5) if point.dominated else (styles[point.arm.label].colour, 9)
-        axes.plot(point.cost / unit.size, point.loss, "o", color=colour, markersize=size, zorder=2 + (size > 5))
+    lost = [point for point in points if point.dominated]
+    axes.plot([p.cost / unit.size for p in lost], [p.loss for p in lost], "o", color=GREY, markersize=5, zorder=2)
+    for point in front:
+        colour = styles[point.arm.label].colour
+        axes.plot(point.cost / unit.size, point.loss, "o", color=colour, markersize=9, zorder=3)
     axes.set(title=f"Against {price.name}", xlabel=f"{price.name}, {unit.name}")
     axes.margins(x=0.1, y=0.12)
 
@@ -74,7 +79,7 @@ def _name_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[
     """Name the arms, those of the front first, where a name covers no point, no other name and not the line.
 
     Returns:
-        Whether some dominated arm found no room; an arm of the front is named in any case.
+        Whether some arm has no name: a dominated one without room, or any beyond NAMED.
     """
     unit = unit_for(price.metric, max(point.cost for point in points)).size
     places = [tuple(axes.transData.transform((point.cost / unit, point.loss))) for point in points]
@@ -82,8 +87,9 @@ def _name_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[
     taken = [Bbox.from_bounds(x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS) for x, y in places]
     for (x, y), (next_x, next_y) in pairwise(front):  # the two edges of a step
         taken += [Bbox([[x, y - 1], [next_x, y + 1]]), Bbox([[next_x - 1, next_y], [next_x + 1, y]])]
-    unnamed = False
-    for point, place in sorted(zip(points, places, strict=True), key=lambda both: both[0].dominated):
+    ordered = sorted(zip(points, places, strict=True), key=lambda both: both[0].dominated)
+    unnamed = len(ordered) > NAMED
+    for point, place in ordered[:NAMED]:
         colour, size = (MUTED, 7) if point.dominated else (styles[point.arm.label].colour, 9)
         offset, box = _room(axes, point.arm.label, size, place, taken)
         if offset is None and point.dominated:

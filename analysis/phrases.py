@@ -11,14 +11,14 @@ def show_p(p_value: float) -> str:
 
 def count(number: int, noun: str) -> str:
     """A number with its noun, such as "2 arms"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def join(parts: list[str]) -> str:
+def join(parts: list[str], word: str = "and") -> str:
     """An enumeration such as "a, b and c", cut where it would be long."""
     if len(parts) > NAMED_ARMS + 1:
         parts = [*parts[:NAMED_ARMS], f"{len(parts) - NAMED_ARMS} more"]
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
 
 
 def holm_adjusted(number: int, noun: str, looks: int) -> str:

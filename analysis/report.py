@@ -24,6 +24,7 @@ from analysis.fairness import Ledger
 from analysis.figures import to_png, to_svg
 from analysis.findings import Finding
 from analysis.markdown import to_markdown
+from analysis.pair_choice import MOST_ARMS
 from analysis.results import load
 from analysis.tables import ComparisonTable
 from analysis.tuning import TUNING_CSV
@@ -55,11 +56,12 @@ class Report:
     findings: list[Finding]
 
 
-def build(experiment_dir: Path) -> Report:
+def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
     """Write the report of an experiment into its directory `report/`.
 
     Args:
         experiment_dir: an experiment directory; whatever of its trials finished is reported.
+        all_pairs: test every pair of arms, however many there are.
 
     Returns:
         Paths of the files written, and the tables.
@@ -69,7 +71,7 @@ def build(experiment_dir: Path) -> Report:
         OSError: a file cannot be read or written, as on a full disk.
     """
     results = load(experiment_dir)
-    content = gather(results)
+    content = gather(results, all_pairs)
     target = results.directory / REPORT_DIR
     for drawing in content.drawings.values():
         write(target / "figures" / f"{drawing.name}.png", to_png(drawing))
@@ -177,9 +179,16 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=(main.__doc__ or "").split("\n")[0])
     parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
+    parser.add_argument(
+        "--all-pairs",
+        action="store_true",
+        help=f"test every pair of arms even of a table of more than {MOST_ARMS}, where otherwise each is tested "
+        "against the one of the lowest test loss and its neighbours in the ranking; the time grows with the square",
+    )
     open_closed_streams()
     try:
-        print_tables(build(parser.parse_args(arguments).directory), console_on(sys.stdout))
+        asked = parser.parse_args(arguments)
+        print_tables(build(asked.directory, asked.all_pairs), console_on(sys.stdout))
     except (UserError, OSError) as error:
         console_on(sys.stderr).print(Text(f"error: {name_failure(error)}"), soft_wrap=True)
         return 2

@@ -1,12 +1,13 @@
 """What the base model and every arm answered to each prompt, side by side, to be read."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.arms import Arm
+from analysis.arms import Arm, rows_by_trial
 from analysis.outcomes import FINISHED
 from analysis.results import REPLICATE_FIELD, show_field
 
@@ -84,7 +85,8 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
         Every prompt once, by falling spread of the rewards and then as asked; None without responses.
     """
     rows = _clean(responses)
-    speakers = [speaker for arm in arms if (speaker := _speaker(arm, rows))]
+    by_trial = rows_by_trial(rows)
+    speakers = [speaker for arm in arms if (speaker := _speaker(arm, by_trial))]
     if not speakers:
         return None
     lowest = {speaker.arm.label for speaker in sorted(speakers, key=lambda one: _test_loss(one.arm))[:MOST_ARMS]}
@@ -105,17 +107,17 @@ def _clean(responses: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**rewards.where(rewards.abs() < math.inf))[whole]
 
 
-def _speaker(arm: Arm, rows: pd.DataFrame) -> _Speaker | None:
+def _speaker(arm: Arm, by_trial: Mapping[str, pd.DataFrame]) -> _Speaker | None:
     """The seed of highest mean reward over the prompts that all seeds of the arm share; of equal ones the lowest."""
-    used = arm.used[arm.used["trial"].isin(rows["trial"])]
+    used = arm.used[[trial in by_trial for trial in arm.used["trial"]]]
     if arm.outcome != FINISHED or used.empty:
         return None
-    rows = rows[rows["trial"].isin(used["trial"])]
+    rows = pd.concat([by_trial[trial] for trial in used["trial"]])
     used = used.sort_values(REPLICATE_FIELD) if REPLICATE_FIELD in used else used
     rewards = rows.set_index([*PROMPT, "trial"])["reward"].unstack()[list(used["trial"])]
     means = (rewards if rewards.dropna().empty else rewards.dropna()).mean()
     best = used.iloc[int(means.fillna(-math.inf).argmax())]
-    return _Speaker(arm, best.get(REPLICATE_FIELD), len(used), rows[rows["trial"] == best["trial"]].set_index(PROMPT))
+    return _Speaker(arm, best.get(REPLICATE_FIELD), len(used), by_trial[best["trial"]].set_index(PROMPT))
 
 
 def _test_loss(arm: Arm) -> float:

@@ -1,5 +1,6 @@
 """The comparison tables of a report: which arms each shows, in which columns, and what has to be said below it."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.arms import Arm
-from analysis.columns import LETTERS, MISSING, TEST_LOSS, columns_for
-from analysis.comparisons import compare_test_losses, looks_at, windows
-from analysis.letters import letters_note, letters_of
+from analysis.columns import BEST, LETTERS, MISSING, TEST_LOSS, columns_for
+from analysis.comparisons import compare, looks_at, windows
+from analysis.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.outcomes import FINISHED
+from analysis.pairs import Compared
 from analysis.results import OPTIMIZERS, show_field
 from sweep.names import PEAK_SOURCE
 
@@ -39,6 +41,7 @@ class ComparisonTable:
         frame: printable strings, one row per arm.
         notes: what its numbers mean, one sentence or two each.
         trace: the arms with the trial directories that their numbers come from.
+        compared: the comparisons of its finished arms.
     """
 
     title: str
@@ -48,14 +51,21 @@ class ComparisonTable:
     frame: pd.DataFrame
     notes: list[str]
     trace: list[tuple[str, list[str]]]
+    compared: Compared
+
+    @property
+    def leaders(self) -> set[str]:
+        """Of many arms those of the lowest test loss, one for each kind of windows that arms are tested on."""
+        return {one.leader for one in self.compared.contenders}
 
 
-def build_tables(arms: list[Arm], spec: Mapping[str, Any]) -> list[ComparisonTable]:
+def build_tables(arms: list[Arm], spec: Mapping[str, Any], all_pairs: bool = False) -> list[ComparisonTable]:
     """Make the tables that a spec asks for.
 
     Args:
         arms: all arms of the sweep.
         spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms.
+        all_pairs: compare every pair even of many arms; see `pair_choice`.
 
     Returns:
         The tables, also those that no arm matches.
@@ -69,7 +79,7 @@ def build_tables(arms: list[Arm], spec: Mapping[str, Any]) -> list[ComparisonTab
         factor = str(one["factor"]) if one.get("factor") else None
         where = one.get("where")
         shown = [arm for arm in arms if matches(arm.config, where if isinstance(where, Mapping) else {})]
-        tables.append(_table(title, anchor, factor, _by_level(shown, factor), looks_at(spec)))
+        tables.append(_table(title, anchor, factor, shown, looks_at(spec), all_pairs))
     return tables
 
 
@@ -102,23 +112,33 @@ def varying_fields(arms: list[Arm]) -> list[str]:
     return [name for name in names if len(values[name]) > 1]
 
 
-def _table(title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int) -> ComparisonTable:
-    columns = columns_for(factor)
-    compared = compare_test_losses([arm for arm in arms if arm.outcome == FINISHED], looks)
-    letters = letters_of(arms, compared)
-    frame = pd.DataFrame({column.heading: [column.cell(arm) for arm in arms] for column in columns}, dtype=str)
+def _table(
+    title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
+) -> ComparisonTable:
+    arms = _by_level(arms, factor)
+    compared = compare([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
+    if compared.contenders:
+        arms = _by_loss(arms)
+    frame = pd.DataFrame(
+        {column.heading: [column.cell(arm) for arm in arms] for column in columns_for(factor)}, dtype=str
+    )
     if arms:
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
         if all(arm.outcome == FINISHED for arm in arms):
             frame = frame.drop(columns="state")
         if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
             frame = frame.drop(columns="seeds")  # a note says it once
-        if letters:
-            place = list(frame.columns).index(TEST_LOSS) + 1
-            frame.insert(place, LETTERS, [letters.get(arm.label, MISSING) for arm in arms])
+    heading = BEST if compared.contenders else LETTERS
+    marks = marks_of(arms, compared) if compared.contenders else letters_of(arms, compared.losses)
+    if marks:
+        place = list(frame.columns).index(TEST_LOSS) + 1
+        frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
     notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
-    if note := letters_note(compared, looks):
+    note = marks_note(compared) if compared.contenders else letters_note(compared.losses, looks)
+    if note:
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
+    if compared.contenders:
+        notes.insert(0, "The rows come by test loss, the lowest first.")
     return ComparisonTable(
         title=title,
         anchor=anchor,
@@ -127,7 +147,22 @@ def _table(title: str, anchor: str, factor: str | None, arms: list[Arm], looks: 
         frame=frame,
         notes=notes,
         trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
+        compared=compared,
     )
+
+
+def _by_loss(arms: list[Arm]) -> list[Arm]:
+    """Finished arms first, those tested on the same windows together, by mean test loss."""
+    order: dict[tuple[object, ...], int] = {}
+    for arm in arms:
+        order.setdefault(windows(arm), len(order))
+
+    def place(arm: Arm) -> tuple[bool, int, float]:
+        loss = arm.mean("test_loss").estimate
+        finished = arm.outcome == FINISHED and math.isfinite(loss)
+        return (False, order[windows(arm)], loss) if finished else (True, 0, 0.0)
+
+    return sorted(arms, key=place)
 
 
 def _by_level(arms: list[Arm], factor: str | None) -> list[Arm]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.pair_choice import are_many
 from analysis.statistics import ALPHA, Test, Values, crossed_test, holm, mean_test, unpaired_crossed_test, welch_test
 
 SeedLosses = Mapping[int, Values]
@@ -81,7 +82,7 @@ def loss_difference(a: SeedLosses, b: SeedLosses) -> LossDifference | None:
 
 
 def adjusted_differences(
-    losses: Mapping[str, SeedLosses], pairs: Sequence[tuple[str, str]], looks: int
+    losses: Mapping[str, SeedLosses], pairs: Sequence[tuple[str, str]], looks: int, family: int | None = None
 ) -> dict[tuple[str, str], LossDifference]:
     """Test pairs of arms, with p-values adjusted for the number of pairs and of looks at the data.
 
@@ -89,13 +90,14 @@ def adjusted_differences(
         losses: losses of each arm by label and seed.
         pairs: labels of the arms to compare, both tested on the same windows.
         looks: how often the pairs may have been tested while seeds were added; 1 where seeds were fixed beforehand.
+        family: number of pairs that these were chosen among by their losses; None where these are all.
 
     Returns:
         The differences by pair, p-values adjusted; pairs that nothing permits to test are left out.
     """
     found = {(a, b): loss_difference(losses[a], losses[b]) for a, b in pairs}
     tested = {pair: difference for pair, difference in found.items() if difference}
-    adjusted = holm([difference.test.p_value for difference in tested.values()], looks)
+    adjusted = holm([difference.test.p_value for difference in tested.values()], looks, family)
     return {
         pair: difference._replace(test=difference.test._replace(p_value=p_value))
         for (pair, difference), p_value in zip(tested.items(), adjusted, strict=True)
@@ -110,14 +112,50 @@ def tied_with_leader(losses: Mapping[str, SeedLosses], looks: int) -> set[str]:
         looks: as in `adjusted_differences`.
 
     Returns:
-        Labels; an arm that cannot be tested against the leader counts as tied. Empty without arms.
+        Labels; an arm that cannot be tested against the leader counts as tied. Empty without arms. Of many arms (see
+        `pair_choice`) those of `candidates`.
     """
-    if not losses:
-        return set()
-    leader = min(losses, key=lambda label: mean_loss(losses[label]))
+    if not losses or are_many(len(losses)):
+        return candidates(losses, looks)
+    leader = leader_of(losses)
     differences = adjusted_differences(losses, list(combinations(losses, 2)), looks)
     told = {pair for pair, difference in differences.items() if difference.test.p_value < ALPHA}
     return {label for label in losses if not {(leader, label), (label, leader)} & told}
+
+
+def candidates(losses: Mapping[str, SeedLosses], looks: int) -> set[str]:
+    """Arms among which the one of the lowest expected test loss is, in at least 95 % of sweeps.
+
+    An arm is left out if the one-sided test against the arm of the lowest mean, its p-value multiplied by the number of
+    arms it could have been made against and by the looks, finds it worse. That the leader is chosen by the same losses
+    does no harm: the best arm is left out only if some other is found better, which no test of it against any of the
+    others says with a chance of more than 5 % / (arms - 1). Nothing is said of how those left out differ from each
+    other or from the leader.
+
+    Args:
+        losses: losses of each arm by label and seed, at least one seed each, all from the same test windows.
+        looks: as in `adjusted_differences`.
+
+    Returns:
+        Labels; an arm that cannot be tested against the leader is among them. Empty without arms.
+
+    Source: Gupta, "On some multiple decision (selection and ranking) rules", Technometrics 7 (1965), with Bonferroni's
+    bound in place of his constant since the pairs have spreads of their own; Hsu, "Multiple Comparisons: Theory and
+    Methods" (1996), chapter 4, comparisons with the best.
+    """
+    if not losses:
+        return set()
+    leader, times = leader_of(losses), (len(losses) - 1) * looks
+    found = {label: loss_difference(losses[leader], own) for label, own in losses.items() if label != leader}
+    worse = {
+        label for label, one in found.items() if one and one.test.estimate < 0 and one.test.p_value / 2 * times < ALPHA
+    }
+    return set(losses) - worse
+
+
+def leader_of(losses: Mapping[str, SeedLosses]) -> str:
+    """The arm of the lowest mean test loss; of equal ones the first."""
+    return min(losses, key=lambda label: mean_loss(losses[label]))
 
 
 def _beyond_rounding(left: Values, right: Values) -> Values:

@@ -172,26 +172,15 @@ def tune_trials(
                 callbacks=[live, endings],
                 verbose=0,
             ),
-<<<<<<< HEAD
         )
         try:
             tuner.fit()
         except Exception as error:
             if (disk := trouble(error, folders)) is None:
                 raise
-    begun = search.proposed if isinstance(search, RoundsSearch) else samples
-    is_exhausted = search.exhausted if isinstance(search, RoundsSearch) else True
-    return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
-=======
-        ).fit()
-    finished = sum(bool(result.metrics and result.metrics.get("finished")) for result in results)
-    failed = sum(bool(result.error) and not _diverged_in_tuning(result) for result in results)
     begun = samples if isinstance(search, ReplicatedSearch) else search.proposed
-    lost = begun - finished - results.num_errors
-    never_asked = not isinstance(search, ReplicatedSearch) and not search.exhausted
-    unjudged = sum(bool(result.metrics and result.metrics.get(NOT_JUDGED)) for result in results)
-    return Outcome(finished, failed, max(lost, int(never_asked)), unjudged)
->>>>>>> i14-b
+    is_exhausted = isinstance(search, ReplicatedSearch) or search.exhausted
+    return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
 
 
 def _search(
@@ -221,20 +210,9 @@ def _search(
     return RoundsSearch(side_by_side, proposed(further_seeds(spec, read_losses)))
 
 
-<<<<<<< HEAD
-def _window_losses(folder: Path, metric: str) -> Losses | None:
-    path = folder / WINDOW_LOSSES_FILE
-=======
-def _diverged_in_tuning(result: tune.Result) -> bool:
-    """Whether a trial has only shown where its range ends, for which it was run."""
-    tuned = (result.config or {}).get("evaluate_on") == "validation"
-    return tuned and (Path(result.path) / DIVERGED_FILE).exists()
-
-
 def _losses(folder: Path, metric: str) -> Losses | None:
     """The losses of a finished trial by window; the train loss is one number."""
     path = folder / (FINISHED_FILE if metric == "train_loss" else WINDOW_LOSSES_FILE)
->>>>>>> i14-b
     if not path.exists():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))
