@@ -15,7 +15,7 @@ from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.base_shape import check_trials, planned_shape, read_shape
 from sweep.demo.assets import DemoAssets, demo_assets
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, first_line, said_by_transformers
 from sweep.hub import Snapshot
 from sweep.hub_names import shown
 from sweep.judge import Reading, check_judge
@@ -155,4 +155,4 @@ def _check_judge(folder: str, name: str, prompts: Sequence[str], reward: RewardP
     try:
         return check_judge(folder, prompts, reward.new_tokens, reward.batch_size)
     except Exception as error:  # a damaged file raises whatever its parser raises
-        raise UserError(f"reward.model: {name!r} can't judge: {first_line(error)}") from None
+        raise UserError(f"reward.model: {name!r} can't judge: {said_by_transformers(error)}") from None
