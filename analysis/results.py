@@ -6,7 +6,6 @@ The only file of `analysis` that imports Ray; what it reads of files is in `expe
 import json
 import logging
 import math
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from sweep.names import (
     SWEEP_FILE,
     arm_label,
 )
+from sweep.scripts import as_called
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
@@ -102,7 +102,7 @@ def load(directory: Path) -> Results:
     if not any(directory.glob(STATE_FILES)):
         raise UserError(f"{directory} is not an experiment: it has no {STATE_FILES} of Ray Tune")
     if (directory / REPLACEMENT_DIR).exists():
-        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(directory)])
+        judge = as_called("sweep.reward_metric", str(directory))
         raise UserError(
             f"{directory}: its trials were being judged anew when the process ended; finish that with: {judge}"
         )

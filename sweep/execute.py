@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +19,18 @@ from sweep.environment import allow_open_files
 from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
+from sweep.inputs import Process
 from sweep.models import demo_assets_if_needed
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
 from sweep.packing import budget_on
 from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
+from sweep.ray_privacy import own_umask, without_secrets
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, spec_text, write_record
 from sweep.replacement import check_settled
+from sweep.scripts import as_called
 from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
@@ -58,7 +60,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     def say(text: str) -> None:
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
-    experiment_dir = where.experiment_dir
+    experiment_dir, command = where.experiment_dir, without_secrets(command)
     if where.address is None:
         allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
@@ -80,6 +82,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         device = find_device(resources, spec.memory.device)
         inputs = replace(inputs, cpus=resources.cpu, packing=replace(inputs.packing, device=device))
+        if where.address is None:
+            inputs = replace(inputs, process=Process(own_umask(), Path.cwd()))
         budget_bytes = budget_on(device, resources, spec.memory.budget)
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
@@ -107,7 +111,7 @@ def full_disk_told(experiment_dir: Path) -> Iterator[None]:
     except Exception as error:
         if shutil.disk_usage(experiment_dir).free >= LEAST_FREE_BYTES:
             raise
-        go_on = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        go_on = as_called("sweep.run", "--resume", str(experiment_dir))
         raise UserError(f"{experiment_dir}: the disk is full; free some of it, and continue with: {go_on}") from error
 
 
