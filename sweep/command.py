@@ -1,5 +1,6 @@
 """What every command of ours has in common: what it is given, what it prints on, and how it ends."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ def run_command(work: Callable[[Console], int], words: Sequence[str], interrupte
         check_packages()
         with variables_restored(), handlers_restored():
             end_like_ctrl_c()
+            os.environ["PYTHONSAFEPATH"] = "1"  # children take no modules from where the user happens to stand
             return work(console_on(sys.stdout))
     except (UserError, OSError, UnicodeEncodeError) as error:
         if not is_of_the_user_or_machine(error):

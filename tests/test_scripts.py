@@ -73,7 +73,24 @@ def test_a_script_whose_packages_are_hidden_names_what_hides_them(
         check_packages()
 
 
+def test_children_take_no_modules_from_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    script = tmp_path / "elsewhere" / "sft-sweep"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from sweep.command import run_command\n"
+        "def work(console):\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool: return pool.apply(len, ['four'])\n"
+        "if __name__ == '__main__': sys.exit(run_command(work, []))\n"
+    )
+    (tmp_path / "select.py").write_text("raise SystemExit('the wrong one')\n")
+    ran = python(tmp_path, str(script))
+    assert (ran.returncode, ran.stderr) == (4, "")
+
+
 def python(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """Python in a folder, with this project installed but for pip: on the path behind the working directory."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=folder, env=environment)
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=120
+    )
