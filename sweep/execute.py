@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from sweep.packing import budget_on
 from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
-from sweep.ray_privacy import own_umask, without_secrets
+from sweep.ray_privacy import TOKEN_PATH, own_umask, without_secrets
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, finish_record, spec_text, write_record
 from sweep.replacement import check_settled
@@ -73,7 +74,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     check_identity(experiment_dir, identified)
     with ray_session(where.address, where.dashboard, spec.memory.device) as dashboard_url:
         if where.dashboard:
-            say(f"Ray's dashboard: {dashboard_url}")
+            token = "" if where.address else f" (if it asks for a token: {os.environ[TOKEN_PATH]} holds it)"
+            say(f"Ray's dashboard: {dashboard_url}{token}")
         resources, remark = fit_resources(spec.resources, where.address)
         if remark:
             say(remark)

@@ -26,11 +26,21 @@ TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 NEEDED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "PWD", "HOSTNAME", "TMPDIR"),
     *("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SFT_SWEEP_CACHE"),
-    *("LD_LIBRARY_PATH", "LD_PRELOAD", "LIBRARY_PATH", "CPATH", "CC", "CXX", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *(
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "LIBRARY_PATH",
+        "CPATH",
+        "CPLUS_INCLUDE_PATH",
+        "CC",
+        "CXX",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ),
     *("NO_PROXY", "no_proxy"),
 )
 NEEDED_FAMILIES = (
-    *("LC_", "PYTHON", "CONDA_", "DYLD_", "MALLOC_", "GLIBC_", "COVERAGE_", "COV_CORE_", "MPL"),
+    *("LC_", "PYTHON", "CONDA_", "DYLD_", "MALLOC_", "GLIBC_", "COVERAGE_", "COV_CORE_", "MPL", "NIX_"),
     *("CUDA", "CUDNN", "CUBLAS", "NVIDIA_", "NCCL_", "HIP_", "ROCR_", "ROCM_", "HSA_", "GPU_", "ZE_", "ONEAPI_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_"),
     *("TORCH", "PYTORCH_", "TRITON_", "KINETO_", "TRANSFORMERS_", "TOKENIZERS_", "HF_", "HUGGINGFACE_"),

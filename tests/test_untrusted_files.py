@@ -1,5 +1,6 @@
 """Files that somebody else has made are read, and never run: each holds code that would leave a mark."""
 
+import ast
 import io
 import json
 import os
@@ -28,7 +29,7 @@ from sweep.names import CHECKPOINT_FILE
 from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
 from sweep.windows import open_tokens
-from tests.conftest import Here, Parts
+from tests.conftest import ROOT, Here, Parts
 
 
 class Payload:
@@ -260,3 +261,28 @@ def test_a_model_that_needs_code_of_its_own_is_refused_without_a_question(
             "itself has\n"
         )
     assert not mark.exists()
+
+
+# --------------------------------------------------------------------------------------------------------- all readers
+
+SAYS = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}
+RUNS_CODE = (
+    *("pickle.load", "pickle.loads", "cloudpickle.load", "cloudpickle.loads", "pd.read_pickle", "joblib.load"),
+    *("yaml.unsafe_load", "yaml.full_load", "eval", "exec"),
+)
+HAS_NO_CODE = ("GPT2Tokenizer", "GPT2Config", "GPT2LMHeadModel")
+"""Classes of Transformers that are what they are, whatever a folder says."""
+
+
+def test_every_reader_says_that_it_runs_no_code() -> None:
+    read = 0
+    for path in (path for package in ("model", "sweep", "analysis") for path in (ROOT / package).rglob("*.py")):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            name, said = ast.unparse(call.func), {word.arg: ast.unparse(word.value) for word in call.keywords}
+            assert name not in RUNS_CODE, f"{path}:{call.lineno}"
+            whose, _, method = name.rpartition(".")
+            word, value = SAYS.get(name, ("trust_remote_code", False))
+            if name in SAYS or (method == "from_pretrained" and whose.split(".")[-1] not in HAS_NO_CODE):
+                read += 1
+                assert said.get(word) == str(value), f"{path}:{call.lineno}: {name} without {word}={value}"
+    assert read >= 6
