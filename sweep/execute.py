@@ -62,6 +62,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     experiment_dir, command = where.experiment_dir, without_secrets(command)
+    spec = spec.model_copy(update={"about": without_secrets(spec.about)})
     if where.address is None:
         allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
