@@ -5,7 +5,6 @@ difference that does not exceed its uncertainty is reported as such, and so is o
 carry.
 """
 
-import shlex
 from typing import NamedTuple
 
 from analysis.arms import Arm
@@ -22,6 +21,7 @@ from analysis.selection import chosen_apart, describe_selection
 from analysis.tables import ComparisonTable
 from analysis.tuning import describe_tuning
 from sweep.names import NOT_JUDGED, PEAK_SOURCE
+from sweep.scripts import as_called
 
 
 class Finding(NamedTuple):
@@ -126,7 +126,7 @@ def _not_judged(results: Results) -> str:
     if lost.empty:
         return ""
     reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
-    judge = shlex.join(["python", "-m", "sweep.reward_metric", str(results.directory)])
+    judge = as_called("sweep.reward_metric", str(results.directory))
     return (
         f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
         f"judge with: {judge}"

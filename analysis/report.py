@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__" and sys.path[0] == os.getcwd() != str(Path(__file__).resolve().parent.parent):
+    del sys.path[0]  # python -m looks into the working directory first, which may hold a `sweep` of its own
+
 import jinja2
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +33,7 @@ from analysis.tables import ComparisonTable
 from analysis.tuning import TUNING_CSV
 from sweep.errors import UserError, name_failure
 from sweep.names import REPORT_DIR
+from sweep.scripts import as_called
 from sweep.terminal import console_on, flush_streams, open_closed_streams
 
 
@@ -177,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, 2 where the directory is no experiment, or cannot be read or written to, 130 if interrupted.
     """
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=(main.__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
     parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
     parser.add_argument(
         "--all-pairs",
@@ -200,5 +204,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def script() -> None:
+    """The command, with the process to itself."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

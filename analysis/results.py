@@ -4,15 +4,17 @@ The only file of `analysis` that imports Ray; what it reads of files is in `expe
 """
 
 import json
+import logging
 import math
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.fs  # type: ignore[import-untyped]
 from ray.tune import ExperimentAnalysis
+from ray.tune.experiment import Trial
 
 from analysis.experiment_files import (
     read_attempts,
@@ -21,6 +23,7 @@ from analysis.experiment_files import (
     read_responses,
     read_window_losses,
 )
+from analysis.experiment_state import STATE_FILES, RecordedTrial, read_trials
 from analysis.outcomes import FINISHED, LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
 from analysis.prompt_order import number_by_prompt
 from sweep.errors import UserError
@@ -36,6 +39,7 @@ from sweep.names import (
     SWEEP_FILE,
     arm_label,
 )
+from sweep.scripts import as_called
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
@@ -94,17 +98,14 @@ def load(directory: Path) -> Results:
     directory = directory.expanduser().resolve()
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the directory of an experiment")
-    if not any(directory.glob("experiment_state-*.json")):
-        raise UserError(f"{directory} is not an experiment: it has no experiment_state-*.json of Ray Tune")
+    if not any(directory.glob(STATE_FILES)):
+        raise UserError(f"{directory} is not an experiment: it has no {STATE_FILES} of Ray Tune")
     if (directory / REPLACEMENT_DIR).exists():
-        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(directory)])
+        judge = as_called("sweep.reward_metric", str(directory))
         raise UserError(
             f"{directory}: its trials were being judged anew when the process ended; finish that with: {judge}"
         )
-    try:
-        found = ExperimentAnalysis(str(directory)).trials
-    except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader
-        raise UserError(f"{directory} has an experiment state that Ray cannot read: {error}") from error
+    found = _analysed(directory, read_trials(directory))
     reports = {trial.trial_id: read_reports(Path(trial.path)) for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(config for config in configs.values() if not is_tuning(config))
@@ -150,6 +151,27 @@ def load(directory: Path) -> Results:
         sweep=read_mapping(directory / SWEEP_FILE),
         configs={Path(trial.path).name: configs[trial.trial_id] for trial in found},
     )
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Where a trial's files lie, under the names by which ExperimentAnalysis asks for it."""
+
+    trial_fs_path: str
+    storage_filesystem: pyarrow.fs.FileSystem
+
+
+def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
+    """The trials of Ray's ExperimentAnalysis, which is handed them: left to read a state itself, it would unpickle."""
+    logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it warns of each trial that has not reported
+    trials, files = [], pyarrow.fs.LocalFileSystem()
+    for one in recorded:
+        folder = _Folder(str(directory / one.folder), files)
+        trial = Trial("", trial_id=one.trial_id, config=one.config, storage=folder, stub=True)
+        trial.set_status(one.status)
+        trial.run_metadata.error_filename = one.error_file
+        trials.append(trial)
+    return ExperimentAnalysis(str(directory), trials=trials).trials if trials else []  # of none it would look itself
 
 
 def is_tuning(config: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from transformers import AutoConfig, GPT2Config, PretrainedConfig
 from model.gpt2_lora import SHAPES, gpt2_config
 from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, said_by_transformers
 from sweep.hub import fetch_config
 from sweep.hub_names import model_name
 from sweep.spec import DEMO, ModelPart
@@ -53,9 +53,9 @@ def read_config(folder: str, key: str, name: str | None = None) -> PretrainedCon
         UserError: there is none.
     """
     try:
-        return AutoConfig.from_pretrained(folder)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{key}: {name or folder!r} is no model's folder: {first_line(error)}") from None
+        raise UserError(f"{key}: {name or folder!r} can't be read as a model: {said_by_transformers(error)}") from None
 
 
 def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:

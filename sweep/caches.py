@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -36,7 +35,6 @@ def set_up_caches() -> tuple[Path, list[str]]:
         cache = _temporary_folder() / "cache"
         remarks.append(f"no home directory that can be written to: the cache is {cache} ({OURS} chooses another)")
     check_writable(OURS, cache)
-    _set_up_ray(cache)
     return cache, [*remarks, *_set_up_hugging_face(cache)]
 
 
@@ -64,22 +62,6 @@ def _set_up_hugging_face(cache: Path) -> list[str]:
         return [f"{usual} can't be written to: nothing can be downloaded (set HF_HOME before starting)"]
     os.environ["HF_HOME"] = str(ours)
     return [f"Hugging Face's cache is {ours} (HF_HOME chooses another)"]
-
-
-def _set_up_ray(cache: Path) -> None:
-    """Ray's processes know each other by a token that Ray writes below the home; keep it here if it can't be there."""
-    home = Path.home() / ".ray"
-    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if given or os.access(home / "auth_token", os.R_OK) or is_writable(home):
-        return
-    path = cache / "ray_auth_token"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        descriptor, unfinished = tempfile.mkstemp(dir=cache)  # for its owner alone
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
-        os.replace(unfinished, path)
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
 
 
 def _temporary_folder() -> Path:

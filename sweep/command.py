@@ -1,5 +1,6 @@
 """What every command of ours has in common: what it is given, what it prints on, and how it ends."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.console import Console
 from sweep.caches import set_up_caches
 from sweep.environment import check_spelling, end_like_ctrl_c, handlers_restored, pass_proxies_by, variables_restored
 from sweep.errors import UserError, is_of_the_user_or_machine, name_failure
+from sweep.scripts import check_packages
 from sweep.terminal import console_on, flush_streams, open_closed_streams
 
 EXIT_FAILED, EXIT_BAD_SPEC, EXIT_INTERRUPTED = 1, 2, 130
@@ -25,8 +27,10 @@ def run_command(work: Callable[[Console], int], words: Sequence[str], interrupte
     open_closed_streams()
     try:
         check_spelling(words)
+        check_packages()
         with variables_restored(), handlers_restored():
             end_like_ctrl_c()
+            os.environ["PYTHONSAFEPATH"] = "1"  # children take no modules from where the user happens to stand
             return work(console_on(sys.stdout))
     except (UserError, OSError, UnicodeEncodeError) as error:
         if not is_of_the_user_or_machine(error):

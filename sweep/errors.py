@@ -23,6 +23,13 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def said_by_transformers(error: BaseException) -> str:
+    """What Transformers says of a model or tokenizer that it can't load, as part of a line of ours."""
+    if "trust_remote_code" in str(error):
+        return "it needs code of its own, which is never run; accepted: an architecture that Transformers itself has"
+    return first_line(error)
+
+
 def problem(key: str, message: str) -> PydanticCustomError:
     """What a validator of a whole part raises about one key of it; `explain.explain` puts the part's place before."""
     return PydanticCustomError(PROBLEM, "{key}: {message}", {"key": key, "message": message})

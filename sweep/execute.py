@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from sweep.errors import UserError
 from sweep.files import write_text
 from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.healing import heal_experiment
+from sweep.inputs import Process
 from sweep.models import demo_assets_if_needed
 from sweep.names import SPEC_FILE, SUGGESTED_FILE, SWEEP_FILE
 from sweep.packing import budget_on
 from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
 from sweep.quiet import quiet_libraries
+from sweep.ray_privacy import TOKEN_PATH, own_umask, without_secrets
 from sweep.ray_session import find_device, fit_resources, ray_session
 from sweep.record import check_identity, check_trials, finish_record, spec_text, write_record
 from sweep.replacement import check_settled
@@ -54,7 +57,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     def say(text: str) -> None:
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
-    experiment_dir = where.experiment_dir
+    experiment_dir, command = where.experiment_dir, without_secrets(command)
+    spec = spec.model_copy(update={"about": without_secrets(spec.about)})
     if where.address is None:
         allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
@@ -68,7 +72,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     check_identity(experiment_dir, identified)
     with ray_session(where.address, where.dashboard, spec.memory.device) as dashboard_url:
         if where.dashboard:
-            say(f"Ray's dashboard: {dashboard_url}")
+            token = "" if where.address else f" (if it asks for a token: {os.environ[TOKEN_PATH]} holds it)"
+            say(f"Ray's dashboard: {dashboard_url}{token}")
         resources, remark = fit_resources(spec.resources, where.address)
         if remark:
             say(remark)
@@ -77,6 +82,8 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         device = find_device(resources, spec.memory.device)
         inputs = replace(inputs, cpus=resources.cpu, packing=replace(inputs.packing, device=device))
+        if where.address is None:
+            inputs = replace(inputs, process=Process(own_umask(), Path.cwd()))
         budget_bytes = budget_on(device, resources, spec.memory.budget)
         propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours

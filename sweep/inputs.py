@@ -1,5 +1,6 @@
 """What every trial of a sweep shares, as paths and small values: cheap to send to a worker, mapped from disk there."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,24 @@ from sweep.hub_names import HubName
 from sweep.judge import Reading
 from sweep.packing import Packing
 from sweep.spec import RewardPart
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a Ray of our own, which starts in private, would keep from trials: see `sweep.ray_privacy`.
+
+    Attributes:
+        umask: of the user, for the files that trials write.
+        folder: the working directory, from which relative paths lead.
+    """
+
+    umask: int
+    folder: Path
+
+    def take_over(self) -> None:
+        """Have this process be like that."""
+        os.umask(self.umask)
+        os.chdir(self.folder)
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,8 @@ class SweepInputs:
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
     sweep that is continued may have more of it."""
+    process: Process | None = None
+    """What trials take over from the driver's process; None: they run as they are started."""
     reading: Reading | None = None
     """How the judge reads pairs, as found before anything was trained; without it that is found on loading it."""
 

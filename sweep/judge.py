@@ -24,7 +24,7 @@ from transformers import (
 from model.memory_limit import ran_out_of_memory
 from model.weight_files import check_folder
 from model.weights import load_weights
-from sweep.errors import first_line
+from sweep.errors import said_by_transformers
 
 IGNORED = (r"(^|\.)pooler\.", r"^(lm_head|cls|lm_predictions|mask_predictions)\.")
 """What a judge's file may have beside the judge: a pooler that its architecture leaves out, heads of pretraining."""
@@ -258,9 +258,8 @@ def _load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:  # a broken file raises whatever its parser raises
         missing = "no tokenizer.json in it, and sentencepiece is not installed to make one"
-        raise JudgeError(
-            f"its tokenizer can't be loaded: {missing if 'sentencepiece' in str(error) else first_line(error)}"
-        ) from error
+        why = missing if "sentencepiece" in str(error) else said_by_transformers(error)
+        raise JudgeError(f"its tokenizer can't be loaded: {why}") from error
     tokens = tokenizer.encode(" ".join(SHORT[0]), add_special_tokens=False)
     if len(set(tokens) - {tokenizer.unk_token_id}) < 3:
         raise JudgeError("its tokenizer knows no words: the file of its vocabulary, such as tokenizer.json, is missing")

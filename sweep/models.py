@@ -17,7 +17,7 @@ from sweep.base_shape import check_trials, planned_shape, read_shape
 from sweep.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.disks import disk_error, disk_failure
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, first_line, said_by_transformers
 from sweep.hub import Snapshot
 from sweep.hub_names import shown
 from sweep.judge import Reading, check_judge
@@ -168,4 +168,4 @@ def _check_judge(folder: str, name: str, prompts: Sequence[str], reward: RewardP
     try:
         return check_judge(folder, prompts, reward.new_tokens, reward.batch_size)
     except Exception as error:  # a damaged file raises whatever its parser raises
-        raise UserError(f"reward.model: {name!r} can't judge: {first_line(error)}") from None
+        raise UserError(f"reward.model: {name!r} can't judge: {said_by_transformers(error)}") from None

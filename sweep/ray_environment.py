@@ -36,7 +36,7 @@ OF_ANOTHER_RAY = (
 TMPDIR = "RAY_TMPDIR"
 LONGEST_SOCKET = 107
 """Bytes of a socket's path, by Linux."""
-SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
+SOCKET = "sft-12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
 
 
 def set_ray_environment(address: str | None) -> list[str]:
@@ -71,9 +71,7 @@ def _find_folder() -> list[str]:
     for folder in dict.fromkeys([usual, Path("/tmp"), Path("/var/tmp"), Path(tempfile.gettempdir())]):
         if _will_do(folder):
             os.environ[TMPDIR] = str(folder)
-            return (
-                [] if folder == usual else [f"{names[0]} can't hold Ray's sockets: its files lie in {folder / 'ray'}"]
-            )
+            return [] if folder == usual else [f"{names[0]} can't hold Ray's sockets: its files lie in {folder}"]
     raise UserError(
         f"{TMPDIR}: {usual} can't hold Ray's sockets; accepted: a folder that can be written to, of "
         f"{LONGEST_SOCKET - 1 - len(SOCKET)} bytes at most"
@@ -81,7 +79,6 @@ def _find_folder() -> list[str]:
 
 
 def _will_do(folder: Path) -> bool:
-    """Whether Ray can make files in `folder` and in its own one there, and a socket's path is not too long."""
+    """Whether a folder for Ray can be made in `folder`, and a socket's path there is not too long."""
     short = len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET
-    writable = (os.access(path, os.W_OK | os.X_OK) for path in (folder, folder / "ray") if os.path.exists(path))
-    return folder.is_absolute() and os.path.isdir(folder) and short and all(writable)
+    return folder.is_absolute() and os.path.isdir(folder) and short and os.access(folder, os.W_OK | os.X_OK)

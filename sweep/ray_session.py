@@ -16,6 +16,7 @@ from sweep.errors import UserError, first_line
 from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
 from sweep.ray_environment import QUIET, TMPDIR
+from sweep.ray_privacy import kept_private, started_privately
 from sweep.spec import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -43,7 +44,7 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
-    with handlers_restored():
+    with handlers_restored(), kept_private(address):
         try:
             with ctrl_c_deferred():
                 context = _start(dashboard, memory_bytes) if address is None else _attach(address)
@@ -59,16 +60,17 @@ def _start(dashboard: bool, memory_bytes: int | None) -> Any:
     """Start a Ray of our own, with the CPUs that this process may use."""
     free, began = free_memory_bytes(), time.time()
     try:
-        return ray.init(
-            address="local",
-            num_cpus=allowed_cpus(),
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            object_store_memory=OBJECT_STORE_BYTES,
-            _memory=min(memory_bytes or free, free),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with started_privately():
+            return ray.init(
+                address="local",
+                num_cpus=allowed_cpus(),
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                object_store_memory=OBJECT_STORE_BYTES,
+                _memory=min(memory_bytes or free, free),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except Exception as error:  # a start that takes too long raises no narrower type
         logs = Path(os.environ.get(TMPDIR, "/tmp"), "ray", "session_latest", "logs")
         told = f"; its logs: {logs}" if logs.is_dir() and logs.stat().st_ctime > began else ""

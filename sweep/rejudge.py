@@ -8,7 +8,6 @@ and the spec, so that trials that --resume adds are judged by it too. What the s
 had not judged takes its place at once, whatever becomes of the others.
 """
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from sweep.quiet import quiet_libraries
 from sweep.read_yaml import read_yaml
 from sweep.rejudging import Rejudging
 from sweep.replacement import settle
+from sweep.scripts import as_called
 from sweep.spec import SweepSpec
 
 
@@ -58,7 +58,7 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
         quiet_libraries()
         spec = pin(_changed(experiment_dir, judge, prompts), say)
         trials, damaged = finished_trials(experiment_dir)
-        mend = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        mend = as_called("sweep.run", "--resume", str(experiment_dir))
         for line in damaged:
             say(f"{line}; {mend} mends it")
         if not any(trial.has_weights for trial in trials):
@@ -87,7 +87,7 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
                 say(f"nothing to judge: {spec.reward.model} has judged every finished trial asked for")
                 return len(damaged)
             failed = rejudging.judge_one_by_one(todo) + len(damaged)
-    report = shlex.join(["python", "-m", "analysis.report", str(experiment_dir)])
+    report = as_called("analysis.report", str(experiment_dir))
     console.print(Text(f"build the report anew with: {report}"), soft_wrap=True)
     return failed
 

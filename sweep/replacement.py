@@ -1,12 +1,12 @@
 """Files of an experiment that are replaced together: all of them or none, whenever the process dies."""
 
 import os
-import shlex
 import shutil
 from pathlib import Path
 
 from sweep.errors import UserError
 from sweep.names import REPLACEMENT_DIR
+from sweep.scripts import as_called
 
 PARTIAL_DIR = f"{REPLACEMENT_DIR}.partial"
 
@@ -57,7 +57,7 @@ def check_settled(what: str, experiment_dir: Path) -> None:
         UserError: naming the command that settles it.
     """
     if (experiment_dir / REPLACEMENT_DIR).exists():
-        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(experiment_dir)])
+        judge = as_called("sweep.reward_metric", str(experiment_dir))
         raise UserError(f"{what}: its trials were being judged anew when the process ended; finish that with: {judge}")
 
 

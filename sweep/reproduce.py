@@ -7,7 +7,6 @@ packages for arithmetic the losses must then be equal to the bit; elsewhere they
 """
 
 import math
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +31,7 @@ from sweep.prepare import prepare
 from sweep.quiet import quiet_libraries
 from sweep.read_json import DamagedError
 from sweep.read_yaml import read_yaml
+from sweep.scripts import as_called
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
 from sweep.trial_model import Execution
@@ -143,7 +143,7 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
         path = trial_dir / FINISHED_FILE
         rows = read_finished(path).rows
     except DamagedError as damage:
-        mend = shlex.join(["python", "-m", "sweep.run", "--resume", str(experiment_dir)])
+        mend = as_called("sweep.run", "--resume", str(experiment_dir))
         raise UserError(f"{path}: {damage}; mend it with: {mend}") from None
     if config_hash(record["config"]) != record["config_hash"]:
         raise UserError(f"{trial_dir / RECORD_FILE}: its config is not the one that its config_hash was made from")

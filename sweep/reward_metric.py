@@ -13,6 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+if __name__ == "__main__":
+    from sweep.scripts import exit_if_hidden
+
+    exit_if_hidden()  # somebody else's `model` would be imported next
+
 import torch
 from filelock import FileLock
 from rich.console import Console
@@ -29,6 +34,7 @@ from sweep.judge import Reading, load_judge
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.output_folders import local_path
 from sweep.responses import Record, read_records, set_records_aside, write_records, write_sealed
+from sweep.scripts import as_called
 from sweep.spec import RewardPart
 from sweep.tokens import load_tokenizer
 
@@ -245,7 +251,7 @@ def _answer(
 def main(argv: list[str] | None = None) -> int:
     """Command line: judge the kept models of an experiment; returns the exit code, as `--help` lists them."""
     parser = argparse.ArgumentParser(
-        prog="python -m sweep.reward_metric",
+        prog=as_called("sweep.reward_metric"),
         description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
         "--prompts all of them anew.",
         epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
@@ -269,6 +275,11 @@ def main(argv: list[str] | None = None) -> int:
     )
 
 
-if __name__ == "__main__":
+def script() -> None:
+    """The command, with the process to itself."""
     speak_utf8()
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +18,11 @@ from sweep.output_folders import check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
 from sweep.read_yaml import read_yaml
 from sweep.replacement import check_settled
+from sweep.scripts import as_called
 from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
 
 WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
-COMMAND = ("python", "-m", "sweep.run")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sweep.run",
+        prog=as_called("sweep.run"),
         description="Run a sweep of fine-tuning trials and build its report.",
         epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged or the report could not be "
         "built, 2 bad spec, data or machine, 130 interrupted; with --reproduce 0 the losses match, 1 they do not, 2 "
@@ -103,9 +102,9 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
 
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
     where = Where(experiment_dir, cache_dir, arguments.address, arguments.dashboard)
-    go_on = shlex.join([*COMMAND, "--resume", str(experiment_dir)])
+    go_on = as_called("sweep.run", "--resume", str(experiment_dir))
     try:
-        outcome = execute(spec, candidates, where, shlex.join([*COMMAND, *words]), console)
+        outcome = execute(spec, candidates, where, as_called("sweep.run", *words), console)
     except KeyboardInterrupt:
         if os.path.isfile(experiment_dir / SPEC_FILE):
             console.print(Text(f"continue with: {go_on}"), soft_wrap=True)
@@ -115,7 +114,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted", highlight=False
     )
     if failure is not None:
-        rebuild = shlex.join(["python", "-m", "analysis.report", str(experiment_dir)])
+        rebuild = as_called("analysis.report", str(experiment_dir))
         say_error(
             f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
             f"build it with: {rebuild}"
@@ -130,7 +129,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         return EXIT_INTERRUPTED
     if outcome.unjudged:
         one = "1 trial was" if outcome.unjudged == 1 else f"{outcome.unjudged} trials were"
-        judge = shlex.join(["python", "-m", "sweep.reward_metric", str(experiment_dir)])
+        judge = as_called("sweep.reward_metric", str(experiment_dir))
         console.print(Text(f"{one} trained but not judged; judge with: {judge}"), soft_wrap=True)
     return EXIT_FAILED if outcome.failed or outcome.unjudged or failure is not None else 0
 
@@ -181,6 +180,11 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
     return spec, experiment_dir
 
 
-if __name__ == "__main__":
+def script() -> None:
+    """The command, with the process to itself."""
     speak_utf8()
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

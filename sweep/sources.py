@@ -178,8 +178,26 @@ def _column_records(path: Path, columns: dict[str, Any], field: str) -> Iterator
         yield f"record {number}", dict(zip(names, row, strict=True))
 
 
-def _parquet_records(path: Path, field: str) -> Iterator[Record]:
+def _refuse_python_types(path: Path, columns: Sequence[Any]) -> None:
+    """Refuse columns of types that a library defines in Python: Ray's unpickles each value that is read.
+
+    Raises:
+        UserError: naming the column.
+    """
     import pyarrow  # type: ignore[import-untyped]
+
+    for column in columns:
+        held = [column.type]
+        while held:
+            kind = held.pop()
+            if isinstance(kind, pyarrow.ExtensionType):
+                raise UserError(f"{path}: column {column.name!r} is a {kind.extension_name}; accepted: text, or turns")
+            held += [kind.field(i).type for i in range(kind.num_fields)]
+            held += [kind.value_type] if pyarrow.types.is_dictionary(kind) else []
+
+
+def _parquet_records(path: Path, field: str) -> Iterator[Record]:
+    import pyarrow
     from pyarrow import parquet
 
     number = 0
@@ -187,6 +205,7 @@ def _parquet_records(path: Path, field: str) -> Iterator[Record]:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             columns = [name for name in ("prompt", field) if name in names] if field in names else names
+            _refuse_python_types(path, [file.schema_arrow.field(name) for name in columns])
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for record in batch.to_pylist():
                     number += 1

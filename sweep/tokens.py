@@ -36,7 +36,7 @@ from sweep.dialogues import (
     source_digests,
 )
 from sweep.disks import disk_error, disk_failure
-from sweep.errors import UserError, first_line
+from sweep.errors import UserError, first_line, said_by_transformers
 from sweep.read_json import DamagedError, read_object
 
 if TYPE_CHECKING:
@@ -165,14 +165,13 @@ def load_tokenizer(folder: Path | str, name: str | None = None) -> "PreTrainedTo
         elif "tokenizer_config.json" not in files and files.keys() >= {"vocab.json", "merges.txt"}:
             tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder))
         else:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except UserError:
         raise
     except Exception as error:  # a broken file raises whatever its parser raises
-        raise UserError(
-            f"tokenizer {name or str(folder)!r} can't be loaded: {first_line(error)} "
-            "(its files are damaged or incomplete)"
-        ) from error
+        said = said_by_transformers(error)
+        why = f"{said} (its files are damaged or incomplete)" if said == first_line(error) else said
+        raise UserError(f"tokenizer {name or str(folder)!r} can't be loaded: {why}") from error
     if tokenizer.eos_token_id is None and END_OF_TEXT in tokenizer.get_vocab():
         tokenizer.eos_token = END_OF_TEXT
     if tokenizer.eos_token_id is None:

@@ -35,6 +35,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         gc.freeze()  # what imports have left stays for good; looking through it after every trial would take 0.2 s
         if inputs.packing.limit_bytes is not None:
             keep_large_tensors_apart()
+        if inputs.process is not None:
+            inputs.process.take_over()
         self.inputs = on_this_node(inputs)
         self.objective = objective
         for path in (inputs.experiment_dir, inputs.train_tokens):

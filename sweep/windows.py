@@ -15,7 +15,7 @@ def open_tokens(path: Path) -> Tokens:
     Returns:
         (tokens,) array of uint16 or uint32.
     """
-    tokens: Tokens = np.load(path, mmap_mode="r")
+    tokens: Tokens = np.load(path, mmap_mode="r", allow_pickle=False)
     return tokens
 
 

@@ -13,7 +13,7 @@ import pytest
 from sweep.caches import set_up_caches
 from sweep.errors import UserError
 
-NAMES = ("SFT_SWEEP_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HF_DATASETS_CACHE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+NAMES = ("SFT_SWEEP_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HF_DATASETS_CACHE")
 
 
 @pytest.fixture
@@ -60,11 +60,7 @@ def test_a_home_that_cant_be_written_to_is_still_home(ours: Path, monkeypatch: p
     assert len(remarks) == 2
     assert os.environ["HOME"] == "/proc/nowhere"
     assert os.environ["HF_HOME"] == str(cache / "huggingface")
-    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
-    assert stat.S_IMODE(token.stat().st_mode) == 0o600
-    assert len(token.read_text(encoding="utf-8")) == 64
     assert set_up_caches()[0] == cache
-    assert sorted(path.name for path in cache.iterdir()) == ["ray_auth_token"]
 
 
 def test_where_the_hubs_client_has_read_its_environment_nothing_is_promised(

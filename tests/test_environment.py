@@ -71,7 +71,7 @@ def test_rays_sockets_get_a_folder_that_can_hold_them(
     with variables_restored():
         os.environ[name] = str(tmp_path / folder)
         [remark] = set_ray_environment(None)
-        assert remark == f"{name} can't hold Ray's sockets: its files lie in /tmp/ray"
+        assert remark == f"{name} can't hold Ray's sockets: its files lie in /tmp"
         assert os.environ["RAY_TMPDIR"] == "/tmp"
 
 

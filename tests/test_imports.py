@@ -47,7 +47,14 @@ def test_analysis_needs_no_weights_and_from_the_sweep_only_names_errors_and_the_
     for path in sources("analysis"):
         names = list(imported(path))
         assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "loralib", "model"}, path
-        allowed = {"sweep.names", "sweep.errors", "sweep.terminal", "sweep.units", "sweep.checksums"}
+        allowed = {
+            "sweep.names",
+            "sweep.errors",
+            "sweep.terminal",
+            "sweep.units",
+            "sweep.checksums",
+            "sweep.scripts",
+        }
         assert {name for name in names if name.startswith("sweep")} <= allowed, path
 
 
