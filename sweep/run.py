@@ -13,14 +13,13 @@ from rich.text import Text
 from sweep.command import EXIT_FAILED, EXIT_INTERRUPTED, run_command, say_error, set_up
 from sweep.environment import speak_utf8
 from sweep.errors import UserError, name_failure
-from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names
+from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
 from sweep.names import SPEC_FILE
 from sweep.output_folders import check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
-from sweep.read_yaml import read_yaml
 from sweep.replacement import check_settled
-from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
 
 WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
 COMMAND = ("python", "-m", "sweep.run")
@@ -79,8 +78,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         from sweep.reproduce import reproduce  # imports torch
 
         return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED
-    spec, experiment_dir = _spec_and_directory(arguments)
-    candidates = candidate_trials(spec)
+    spec, candidates, experiment_dir = _spec_and_directory(arguments)
     if arguments.dry_run:
         set_up(console)
         from sweep.dry_run import print_trials  # imports torch
@@ -151,24 +149,24 @@ def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str,
             raise UserError(f"{shown} is not accepted with {flag}; {why}")
 
 
-def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]:
+def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, list[TrialConfig], Path]:
     if arguments.resume is not None:
         _refuse(arguments, "--resume", "a sweep continues as it was begun")
         experiment_dir = local_path("--resume", arguments.resume)
         if not os.path.isfile(experiment_dir / SPEC_FILE):
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
         check_settled(f"--resume {arguments.resume}", experiment_dir)
-        return parse_spec(read_yaml(experiment_dir / SPEC_FILE)), experiment_dir
+        return (*resumed_trials(experiment_dir), experiment_dir)
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
-    spec = load_spec(arguments.spec, arguments.set)
+    spec, candidates = load_trials(arguments.spec, arguments.set)
     chosen = f"experiments/{folder_name(spec.name)}" if arguments.output is None else arguments.output
     experiment_dir = local_path("--output", chosen)
     if os.path.isfile(experiment_dir) or (os.path.isdir(experiment_dir) and any(experiment_dir.iterdir())):
         raise UserError(
             f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
         )
-    return spec, experiment_dir
+    return spec, candidates, experiment_dir
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from sweep.errors import UserError
 from sweep.load_spec import load_spec, parse_spec
 from sweep.spec import SweepSpec
 
-SPACE = [{"method": "full", "optimizer": "sgd", "lr": 1.0}]
+SIZES = {"steps": 5, "batch_size": 2, "block_size": 8, "test_every": 1, "test_windows": 1}
+SPACE = [{"method": "full", "optimizer": "sgd", "lr": 1.0, **SIZES}]
 
 
 @pytest.fixture
