@@ -12,7 +12,7 @@ from sweep.errors import SpecError, UserError, shortened, shown
 from sweep.explain import mistakes
 from sweep.mistakes import Mistake, Mistakes, mistake
 from sweep.names import SPEC_FILE
-from sweep.origins import Origins, locations, placed
+from sweep.origins import Origins, locations, overridden, placed
 from sweep.places import Beside, expand, looked_from
 from sweep.read_yaml import MOST_KEPT_BYTES, Location, parse_yaml, read_lines, read_yaml
 from sweep.search_space import candidate_trials
@@ -92,14 +92,15 @@ def _merged(name_or_path: str, overrides: Sequence[str]) -> tuple[dict[str, Any]
             raise UserError(f"variant: {shown(variant)} is unknown; accepted: {known}")
         merged = _merge(merged, variants[variant], place=f"variants.{variant}")
         chosen_keys = ("variants", variant)
-        origins |= {location[2:]: origin for location, origin in origins.items() if location[:2] == chosen_keys}
+        of_variant = {location[2:]: origin for location, origin in origins.items() if location[:2] == chosen_keys}
+        origins = overridden(origins, of_variant)
     keys = [key for key, _ in settings]
     if isinstance(merged.get("data"), dict) and _names_any(keys, "data.train"):
         kept = [name for name in BELONG_TO_TRAIN if _names_any(keys, f"data.{name}")]
         merged["data"] = {k: v for k, v in merged["data"].items() if k in kept or k not in BELONG_TO_TRAIN}
     for key, value in settings:
         location = _set(merged, key, value)
-        origins |= dict.fromkeys(locations(value, location), f"--set {shortened(key, 60)}")
+        origins = overridden(origins, dict.fromkeys(locations(value, location), f"--set {shortened(key, 60)}"))
     return merged, beside, origins
 
 
@@ -196,7 +197,7 @@ def _inherit(
     if not isinstance(parent, str):
         raise UserError(f"extends: {shown(parent)} is not accepted; it names one preset or YAML file")
     below, below_origins = _inherit(parent, beside, path.parent, (*seen, path))
-    return _merge(below, content), below_origins | origins
+    return _merge(below, content), overridden(below_origins, origins)
 
 
 def _merge(below: dict[str, Any], above: Any, key: str = "", place: str = "") -> dict[str, Any]:

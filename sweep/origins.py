@@ -20,6 +20,18 @@ def locations(value: Any, location: Location) -> Iterator[Location]:
         yield from locations(one, (*location, key))
 
 
+def overridden(below: Origins, above: Origins) -> Origins:
+    """The origins of values that are merged: what `above` has for a list or a plain value replaces all within it."""
+    mappings = {location[:-1] for location in above if location and isinstance(location[-1], str)}
+    replaced = above.keys() - mappings
+    kept = {
+        location: origin
+        for location, origin in below.items()
+        if not any(location[:length] in replaced for length in range(1, len(location)))
+    }
+    return kept | above
+
+
 @contextmanager
 def placed(origins: Mapping[Location, str] | None) -> Iterator[None]:
     """Within, mistakes that are raised get the place behind them at which their key was given.

@@ -87,7 +87,7 @@ def test_an_inherited_path_leads_from_the_file_that_it_stands_in(specs: Path) ->
         ({"extends": "~nosuchuser/s.yaml"}, "~nosuchuser/s.yaml: there is no home directory '~nosuchuser'; write"),
     ],
 )
-def test_what_is_nowhere_is_said_with_the_places_looked_at(specs: Path, values: dict[str, Any], message: str) -> None:
+def test_nowhere_is_said_with_the_places_looked_at(specs: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         load_spec(write(specs, **values))
     assert message.format(specs=specs, work=Path.cwd()) in str(caught.value)
