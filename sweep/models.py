@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from transformers import GPT2LMHeadModel, PretrainedConfig
@@ -25,6 +23,7 @@ from sweep.reward_metric import encode_prompts, read_prompts
 from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
+from sweep.workshop import workshop
 
 Say = Callable[[str], None]
 STUDY_PROMPTS = Path(__file__).parent / "presets" / "prompts.csv"
@@ -117,15 +116,13 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     if not folder.is_dir():
         say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
-        partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
         try:
-            GPT2LMHeadModel(config).save_pretrained(partial)
-            partial.rename(folder)
+            with workshop(folder.parent) as place:
+                GPT2LMHeadModel(config).save_pretrained(place / folder.name)
+                (place / folder.name).rename(folder)
         except OSError as error:
             if not folder.is_dir():  # else another process was first, with the same weights
                 raise UserError(f"{folder.parent}: random weights can't be kept ({first_line(error)})") from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return str(folder)
 
 

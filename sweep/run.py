@@ -10,12 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from sweep.caches import OURS
 from sweep.command import EXIT_FAILED, EXIT_INTERRUPTED, run_command, say_error, set_up
 from sweep.environment import speak_utf8
 from sweep.errors import UserError, name_failure
+from sweep.first_look import check_gpus, check_room, look_at_files
 from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
 from sweep.names import SPEC_FILE
-from sweep.output_folders import check_writable, folder_name, local_path
+from sweep.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
 from sweep.replacement import check_settled
 from sweep.spec import SweepSpec
@@ -80,22 +82,31 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED
     spec, candidates, experiment_dir = _spec_and_directory(arguments)
     if arguments.dry_run:
+        first_records = look_at_files(spec)
         set_up(console)
         from sweep.dry_run import print_trials  # imports torch
 
-        print_trials(spec, candidates, console)
+        print_trials(spec, candidates, first_records, console)
         return 0
     if arguments.write_data is not None:
         folder = local_path("--write-data", arguments.write_data)
         check_writable("--write-data", folder)
+        look_at_files(spec)
         cache_dir = set_up(console)
+        check_room(spec, cache_dir, OURS)
         from sweep.execute import write_data  # imports torch and Ray
 
         for path in write_data(spec, cache_dir, folder, console):
             console.print(Text(str(path)), soft_wrap=True)
         return 0
-    check_writable("--output" if arguments.resume is None else "--resume", experiment_dir)
+    where_key = "--output" if arguments.resume is None else "--resume"
+    check_length(where_key, experiment_dir)
+    check_writable(where_key, experiment_dir)
+    if arguments.address is None:
+        check_gpus(spec)
+    look_at_files(spec)
     cache_dir = set_up(console, set_ray_environment(arguments.address))
+    check_room(spec, cache_dir, OURS)
     from sweep.execute import Where, execute
 
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)

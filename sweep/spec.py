@@ -204,7 +204,7 @@ MOST_GPUS = 10_000
 
 
 class Resources(Part):
-    """What one trial asks of Ray. On a machine without a GPU, `gpu` is dropped and the trial runs on CPU."""
+    """What one trial asks of Ray. On a machine without a GPU, `gpu: auto` runs on CPU; a number is refused."""
 
     cpu: float = Field(1, gt=0)
     gpu: float | Literal["auto"] = Field(0.0, description="auto: the share of a GPU that the trial's memory takes")
