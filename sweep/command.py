@@ -45,8 +45,10 @@ def run_command(work: Callable[[Console], int], words: Sequence[str], interrupte
 
 
 def say_error(text: str) -> None:
-    """Print what went wrong, as one line."""
-    console_on(sys.stderr).print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    """Print what went wrong, as one line, or as one for each of several mistakes."""
+    console = console_on(sys.stderr)
+    for line in text.splitlines():
+        console.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def set_up(console: Console, remarks: Sequence[str] = ()) -> Path:

@@ -20,15 +20,22 @@ from sweep.trial import TrialConfig
 from sweep.units import show_bytes
 
 
-def print_trials(spec: SweepSpec, trials: list[TrialConfig], console: Console) -> None:
+def print_trials(spec: SweepSpec, trials: list[TrialConfig], first_records: list[str], console: Console) -> None:
     """Print the trials and their memory, then what they share and ask for.
+
+    Args:
+        spec: the sweep.
+        trials: those to list.
+        first_records: what the files of its data begin with, see `first_look.look_at_files`.
+        console: where to print.
 
     Raises:
         UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
     """
     quiet_libraries()
     _print_configs(f"{spec.name}: {_what_runs(spec, len(trials))}", trials, console)
-    console.print(f"data: {describe_sources(spec.data)}\n", highlight=False, markup=False, soft_wrap=True)
+    lines = [f"data: {describe_sources(spec.data)}", *first_records]
+    console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     shape = planned_shape(spec.model)

@@ -2,20 +2,28 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from sweep.errors import UserError
-from sweep.explain import explain
+from sweep.errors import SpecError, UserError, shortened, shown
+from sweep.explain import mistakes
+from sweep.mistakes import Mistake, Mistakes, mistake
+from sweep.names import SPEC_FILE
+from sweep.origins import Origins, locations, overridden, placed
 from sweep.places import Beside, expand, looked_from
-from sweep.read_yaml import parse_yaml, read_yaml
+from sweep.read_yaml import MOST_KEPT_BYTES, Location, parse_yaml, read_lines, read_yaml
+from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
 from sweep.spec_paths import resolve_paths
+from sweep.trial import TrialConfig
 
 PRESETS = Path(__file__).parent / "presets"
+
+MOST_PARTS = 10
+"""Of a dotted key."""
 
 BELONG_TO_TRAIN = ("test", "exclude")
 """Keys of `data` that are not inherited by whoever gives a `train` of their own."""
@@ -28,7 +36,7 @@ def preset_names() -> list[str]:
 
 def preset_about(name: str) -> str:
     """The one line that describes a preset."""
-    return str(_read(PRESETS / f"{name}.yaml").get("about", ""))
+    return str(read_yaml(PRESETS / f"{name}.yaml").get("about", ""))
 
 
 def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -45,45 +53,119 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     Raises:
         UserError: in one line, what is wrong, where, and what would be accepted.
     """
+    return parse_spec(*_merged(name_or_path, overrides))
+
+
+def load_trials(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[SweepSpec, list[TrialConfig]]:
+    """As `load_spec`, with the trials that the sweep will or may run, see `search_space.candidate_trials`.
+
+    Raises:
+        UserError: all mistakes of spec and trials, each with where it stands.
+    """
+    return parse_trials(*_merged(name_or_path, overrides))
+
+
+def resumed_trials(experiment_dir: Path) -> tuple[SweepSpec, list[TrialConfig]]:
+    """The spec that an experiment keeps, and its trials.
+
+    Raises:
+        UserError: as `load_trials`.
+    """
+    path = experiment_dir / SPEC_FILE
+    content, lines = read_lines(path, MOST_KEPT_BYTES)
+    return parse_trials(content, None, {location: f"{path.name}, line {line}" for location, line in lines.items()})
+
+
+def _merged(name_or_path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], Beside, Origins]:
+    """The values of a spec, merged; which paths lie beside no file; and where each value comes from."""
     beside: Beside = {}
-    merged = _inherit(name_or_path, beside)
+    merged, origins = _inherit(name_or_path, beside)
     settings = [_split_override(text) for text in overrides]
     chosen = [value for key, value in settings if key == "variant"]
     variant = chosen[-1] if chosen else merged.get("variant")
     variants = merged.pop("variants", {})
     if not isinstance(variants, dict):
-        raise UserError(f"variants: {variants!r} is not accepted; it maps a variant's name to what it changes")
+        raise UserError(f"variants: {shown(variants)} is not accepted; it maps a variant's name to what it changes")
     if variant is not None:
         if not isinstance(variant, str) or variant not in variants:
-            raise UserError(f"variant: {variant!r} is unknown; accepted: {', '.join(variants) or 'none in this spec'}")
+            known = ", ".join(map(str, variants)) or "none in this spec"
+            raise UserError(f"variant: {shown(variant)} is unknown; accepted: {known}")
         merged = _merge(merged, variants[variant], place=f"variants.{variant}")
+        chosen_keys = ("variants", variant)
+        of_variant = {location[2:]: origin for location, origin in origins.items() if location[:2] == chosen_keys}
+        origins = overridden(origins, of_variant)
     keys = [key for key, _ in settings]
     if isinstance(merged.get("data"), dict) and _names_any(keys, "data.train"):
         kept = [name for name in BELONG_TO_TRAIN if _names_any(keys, f"data.{name}")]
         merged["data"] = {k: v for k, v in merged["data"].items() if k in kept or k not in BELONG_TO_TRAIN}
     for key, value in settings:
-        _set(merged, key, value)
-    return parse_spec(merged, beside)
+        location = _set(merged, key, value)
+        origins = overridden(origins, dict.fromkeys(locations(value, location), f"--set {shortened(key, 60)}"))
+    return merged, beside, origins
 
 
-def parse_spec(values: dict[str, Any], beside: Beside | None = None) -> SweepSpec:
+def parse_spec(values: dict[str, Any], beside: Beside | None = None, origins: Origins | None = None) -> SweepSpec:
     """Validate a mapping that is already merged, such as the spec.yaml of an experiment directory.
 
     Args:
         values: the mapping.
         beside: what `resolve_paths` was told; None for a spec that was kept, whose names have been understood before.
+        origins: where each value comes from, where that is known.
 
     Raises:
-        UserError: naming the first offending key, its value and what would be accepted.
+        UserError: naming each offending key, its value and what would be accepted.
     """
+    with placed(origins):
+        try:
+            return SweepSpec.model_validate(values, context=beside)
+        except ValidationError as error:
+            found = Mistakes(mistakes(error, SweepSpec))
+            found.add_all(_mistakes_of_trials(values, {one["loc"][0] for one in error.errors() if one["loc"]}))
+            found.refuse()
+            raise
+
+
+def parse_trials(
+    values: dict[str, Any], beside: Beside | None = None, origins: Origins | None = None
+) -> tuple[SweepSpec, list[TrialConfig]]:
+    """As `parse_spec`, with the trials that the sweep will or may run.
+
+    Raises:
+        UserError: see `load_trials`.
+    """
+    spec = parse_spec(values, beside, origins)
+    with placed(origins):
+        return spec, candidate_trials(spec)
+
+
+def _mistakes_of_trials(values: dict[str, Any], wrong: Collection[object]) -> list[Mistake]:
+    """What is wrong with the trials of a spec that has other mistakes, so that all are told together.
+
+    Args:
+        values: the spec.
+        wrong: its keys in which mistakes have been found already.
+    """
+    if {"space", "trial", "lora"} & set(wrong):
+        return []
+    known = {key: values[key] for key in ("space", "trial", "lora", "seeds") if key in values and key not in wrong}
+    # Ranges are accepted under most searches, and this one looks at every choice and at the ends of ranges.
+    search = {"search": values.get("search", "grid"), "trials": values.get("trials")}
+    if {"search", "trials"} & set(wrong) or (search["search"] == "grid") != (search["trials"] is None):
+        search = {"search": "optuna", "trials": 1}
+        known.pop("seeds", None)
     try:
-        return SweepSpec.model_validate(values, context=beside)
-    except ValidationError as error:
-        raise UserError(explain(error, SweepSpec)) from None
+        candidate_trials(SweepSpec.model_validate({"name": "x", **known, **search}))
+    except SpecError as error:
+        return list(map(mistake, error.messages))
+    except ValidationError:
+        return []  # has been told
+    return []
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return {"name": path.stem, **read_yaml(path)}
+def _read(path: Path) -> tuple[dict[str, Any], Origins]:
+    content, lines = read_lines(path)
+    name = shortened(path.name, 60)
+    return {"name": path.stem, **content}, {at: f"{name}, line {line}" for at, line in lines.items()}
 
 
 def _locate(name_or_path: str, folder: Path | None) -> Path:
@@ -95,31 +177,32 @@ def _locate(name_or_path: str, folder: Path | None) -> Path:
         near = difflib.get_close_matches(name_or_path, preset_names(), 1)
         hint = f" (did you mean {near[0]!r}?)" if near else looked_from(name_or_path, [folder] if folder else [])
         raise UserError(
-            f"{name_or_path!r} is neither a preset nor a YAML file{hint}; presets: {', '.join(preset_names())}"
+            f"{shown(name_or_path)} is neither a preset nor a YAML file{hint}; presets: {', '.join(preset_names())}"
         )
     return found
 
 
 def _inherit(
     name_or_path: str, beside: Beside, folder: Path | None = None, seen: tuple[Path, ...] = ()
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Origins]:
     path = _locate(name_or_path, folder).resolve()
     if path in seen:
         raise UserError(f"{path}: extends itself, through {' and '.join(p.name for p in seen)}")
-    content = _read(path)
+    content, origins = _read(path)
     if path.parent != PRESETS.resolve():  # presets name no paths
         content = resolve_paths(content, path.parent, beside)
     parent = content.pop("extends", None)
     if parent is None:
-        return content
+        return content, origins
     if not isinstance(parent, str):
-        raise UserError(f"extends: {parent!r} is not accepted; it names one preset or YAML file")
-    return _merge(_inherit(parent, beside, path.parent, (*seen, path)), content)
+        raise UserError(f"extends: {shown(parent)} is not accepted; it names one preset or YAML file")
+    below, below_origins = _inherit(parent, beside, path.parent, (*seen, path))
+    return _merge(below, content), overridden(below_origins, origins)
 
 
 def _merge(below: dict[str, Any], above: Any, key: str = "", place: str = "") -> dict[str, Any]:
     if not isinstance(above, dict):
-        raise UserError(f"{place}: {above!r} is not accepted; accepted: a mapping of keys to values")
+        raise UserError(f"{place}: {shown(above)} is not accepted; accepted: a mapping of keys to values")
     merged = dict(below)
     if key == "data" and "train" in above:
         merged = {name: value for name, value in below.items() if name not in BELONG_TO_TRAIN}
@@ -133,9 +216,12 @@ def _split_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if key in ("extends", "variants"):
         raise UserError(f"--set {key}: not accepted; write it into a file")
-    if not equals or not all(key.split(".")):
-        raise UserError(f"--set {text!r} is not accepted; write --set key=value, such as --set trial.steps=100")
-    return key, parse_yaml(value, f"--set {key}")
+    parts = key.split(".")
+    if not equals or not all(parts) or not key.isprintable():
+        raise UserError(f"--set {shown(text)} is not accepted; write --set key=value, such as --set trial.steps=100")
+    if len(parts) > MOST_PARTS:
+        raise UserError(f"--set {shortened(key, 60)}: has {len(parts)} parts; no key of a spec has more than a few")
+    return key, parse_yaml(value, f"--set {shortened(key, 60)}")
 
 
 def _names_any(keys: Sequence[str], name: str) -> bool:
@@ -143,24 +229,41 @@ def _names_any(keys: Sequence[str], name: str) -> bool:
     return any(key == name or key.startswith(f"{name}.") for key in keys)
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def _set(values: dict[str, Any], dotted: str, value: Any) -> Location:
+    """Set a value at a dotted key, and return the keys and indices that it stands at."""
     at: Any = values
-    *parents, last = key.split(".")
+    key = shortened(dotted, 60)
+    *parents, last = dotted.split(".")
+    location: list[int | str] = []
     for depth, parent in enumerate(parents):
-        inside = at[int(parent)] if isinstance(at, list) and parent.isdigit() and int(parent) < len(at) else None
+        index = _index(parent, at)
+        inside = None if index is None else at[index]
         if isinstance(at, dict):
             inside = at.setdefault(parent, {})
         if not isinstance(inside, dict | list):
-            place = ".".join(parents[: depth + 1])
+            place = shortened(".".join(parents[: depth + 1]), 60)
             if isinstance(at, list):
-                raise UserError(f"--set {key}: there is no {place}; accepted: 0 to {len(at) - 1} instead of {parent!r}")
+                raise UserError(f"--set {key}: there is no {place}; {_indices(at)} instead of {shown(parent)}")
             raise UserError(f"--set {key}: {place} has no keys of its own")
         if isinstance(at, dict):  # a copy, so that presets merged from one mapping stay apart
             inside = at[parent] = inside.copy()
+        location.append(parent if index is None else index)
         at = inside
     if isinstance(at, list):
-        if not last.isdigit() or int(last) >= len(at):
-            raise UserError(f"--set {key}: {last!r} is not an index; accepted: 0 to {len(at) - 1}")
-        at[int(last)] = value
-    else:
-        at[last] = value
+        index = _index(last, at)
+        if index is None:
+            raise UserError(f"--set {key}: {shown(last)} is not an index; {_indices(at)}")
+        at[index] = value
+        return (*location, index)
+    at[last] = value
+    return (*location, last)
+
+
+def _index(text: str, at: object) -> int | None:
+    """The index that a text names in a list; None for any other text, and where there is no list."""
+    digits = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if isinstance(at, list) and digits and int(text) < len(at) else None
+
+
+def _indices(values: Sequence[object]) -> str:
+    return f"accepted: 0 to {len(values) - 1}" if values else "it is an empty list"

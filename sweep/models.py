@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from transformers import GPT2LMHeadModel, PretrainedConfig
@@ -28,6 +26,7 @@ from sweep.room import refuse_without_room
 from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
+from sweep.workshop import workshop
 
 Say = Callable[[str], None]
 STUDY_PROMPTS = Path(__file__).parent / "presets" / "prompts.csv"
@@ -125,11 +124,11 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
         refuse_without_room(f"{shown(model.name)} with random weights", folder.parent, size_bytes)
         say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
-        partial = folder.with_name(f"{folder.name}.{uuid4().hex}")
         try:
-            GPT2LMHeadModel(config).save_pretrained(partial)
-            seal_folder(partial)
-            partial.rename(folder)
+            with workshop(folder.parent) as place:
+                GPT2LMHeadModel(config).save_pretrained(place / folder.name)
+                seal_folder(place / folder.name)
+                (place / folder.name).rename(folder)
         except Exception as error:  # safetensors says what the disk says in an error of its own
             number = disk_failure(error)
             if number is None and not isinstance(error, OSError):
@@ -137,8 +136,6 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
             if not folder.is_dir():  # else another process was first, with the same weights
                 why = first_line(error) if number is None else disk_error(folder, number, size_bytes).strerror
                 raise UserError(f"{folder.parent}: random weights can't be kept ({why})") from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return str(folder)
 
 

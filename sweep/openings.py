@@ -49,7 +49,9 @@ _FORMATS = (
         "\n<start_of_turn>model\n",
     ),
     _Format(  # Llama 2, Mistral
-        re.compile(r"\[INST\](?:\s*<<SYS>>.*?<</SYS>>)?", re.DOTALL), re.compile(r"\[/INST\]"), " [/INST] "
+        re.compile(r"\[INST\](?:\s*<<SYS>>(?:(?!\[INST\]).)*?<</SYS>>)?", re.DOTALL),
+        re.compile(r"\[/INST\]"),
+        " [/INST] ",
     ),
     _Format(  # Zephyr, Phi, OpenAssistant, DeepSeek
         re.compile(r"<[|｜](?:user|prompter)[|｜]>", re.IGNORECASE),
@@ -81,7 +83,7 @@ _FIRST_TOKENS = re.compile(r"\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext
 _SYSTEM = re.compile(
     r"<\|im_start\|>\s*system|<\|start_header_id\|>system|<\|system\|>|### System|Below is an instruction"
 )
-_END_OF_TURN = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<\|endoftext\|>|<end_of_turn>|</s>|<s>))+\s*$")
+_ENDS_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>", "<end_of_turn>", "</s>", "<s>")
 
 
 def opening_turn(dialogue: str) -> str | None:
@@ -102,7 +104,10 @@ def opening_turn(dialogue: str) -> str | None:
         if begun is None:
             return None
         opening = text[begun[1] :]
-    return _END_OF_TURN.sub("", opening).strip()
+    opening = opening.strip()
+    while ends := [end for end in _ENDS_OF_TURN if opening.endswith(end)]:
+        opening = opening.removesuffix(ends[0]).rstrip()
+    return opening
 
 
 def opening_or_text(dialogue: str) -> str:

@@ -10,6 +10,11 @@ from tempfile import TemporaryFile
 
 from sweep.errors import UserError
 
+LONGEST_PATH = 4095
+"""Bytes of a path, by Linux."""
+LONGEST_WITHIN = 300
+"""Of it what is needed within a folder: a trial's name, and the longest name of a file with the host's in it."""
+
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """How s3://bucket/key and the like begin."""
 
@@ -39,6 +44,23 @@ def local_path(what: str, text: str) -> Path:
     except OSError as error:  # the working directory has been deleted
         raise UserError(f"{what} {text}: names no path ({error.strerror})") from None
     return path
+
+
+def check_length(what: str, folder: Path) -> None:
+    """Refuse a folder whose files would have paths that no system takes.
+
+    Args:
+        what: what names the folder, for messages.
+        folder: the folder.
+
+    Raises:
+        UserError: it is too deep.
+    """
+    length, most = len(os.fsencode(folder)), LONGEST_PATH - LONGEST_WITHIN
+    if length > most:
+        raise UserError(
+            f"{what} {folder}: is a path of {length} bytes; accepted: {most} at most, so that files in it have names"
+        )
 
 
 def check_writable(what: str, folder: Path) -> None:

@@ -7,7 +7,6 @@ reward model. The base model's answers are made once per sweep, by whichever tri
 """
 
 import argparse
-import csv
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,6 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
-from model.weight_files import WeightsError, refuse_pointers
 from sweep.command import EXIT_FAILED, run_command, set_up
 from sweep.environment import speak_utf8
 from sweep.errors import UserError
@@ -33,6 +31,7 @@ from sweep.inputs import SweepInputs
 from sweep.judge import Reading, load_judge
 from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
 from sweep.output_folders import local_path
+from sweep.prompts import read_prompts as read_prompts
 from sweep.responses import Record, read_records, set_records_aside, write_records, write_sealed
 from sweep.scripts import as_called
 from sweep.spec import RewardPart
@@ -45,32 +44,6 @@ class JudgingError(Exception):
 
 NEXT_TURN = "\n\nHuman:"
 """Where a response ends if the model goes on to write the human's next turn."""
-
-
-def read_prompts(path: Path, max_prompts: int | None = None) -> list[str]:
-    """The column `prompt` of a CSV file.
-
-    Raises:
-        UserError: the file can't be read, is not UTF-8, has no such column, or holds no prompt.
-    """
-    try:
-        refuse_pointers([path])
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if "prompt" not in (reader.fieldnames or []):
-                raise UserError(f"{path}: no column 'prompt'; its columns are {', '.join(reader.fieldnames or [])}")
-            prompts = [row["prompt"] for row in reader if row["prompt"]]
-    except WeightsError as error:
-        raise UserError(f"{path.parent}: {error}") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except csv.Error as error:
-        raise UserError(f"{path}: not a CSV file that can be read ({error})") from None
-    if not prompts:
-        raise UserError(f"{path}: no prompts in it")
-    return prompts[:max_prompts]
 
 
 def encode_prompts(

@@ -9,18 +9,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from sweep.caches import OURS
 from sweep.command import EXIT_FAILED, EXIT_INTERRUPTED, run_command, say_error, set_up
 from sweep.environment import speak_utf8
 from sweep.errors import UserError, name_failure
-from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names
+from sweep.first_look import check_gpus, check_room, look_at_files
+from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
 from sweep.names import SPEC_FILE
-from sweep.output_folders import check_writable, folder_name, local_path
+from sweep.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
-from sweep.read_yaml import read_yaml
 from sweep.replacement import check_settled
 from sweep.scripts import as_called
-from sweep.search_space import candidate_trials
 from sweep.spec import SweepSpec
+from sweep.trial import TrialConfig
 
 WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
 
@@ -79,25 +80,33 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
         from sweep.reproduce import reproduce  # imports torch
 
         return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED
-    spec, experiment_dir = _spec_and_directory(arguments)
-    candidates = candidate_trials(spec)
+    spec, candidates, experiment_dir = _spec_and_directory(arguments)
     if arguments.dry_run:
+        first_records = look_at_files(spec)
         set_up(console)
         from sweep.dry_run import print_trials  # imports torch
 
-        print_trials(spec, candidates, console)
+        print_trials(spec, candidates, first_records, console)
         return 0
     if arguments.write_data is not None:
         folder = local_path("--write-data", arguments.write_data)
         check_writable("--write-data", folder)
+        look_at_files(spec)
         cache_dir = set_up(console)
+        check_room(spec, cache_dir, OURS)
         from sweep.execute import write_data  # imports torch and Ray
 
         for path in write_data(spec, cache_dir, folder, console):
             console.print(Text(str(path)), soft_wrap=True)
         return 0
-    check_writable("--output" if arguments.resume is None else "--resume", experiment_dir)
+    where_key = "--output" if arguments.resume is None else "--resume"
+    check_length(where_key, experiment_dir)
+    check_writable(where_key, experiment_dir)
+    if arguments.address is None:
+        check_gpus(spec)
+    look_at_files(spec)
     cache_dir = set_up(console, set_ray_environment(arguments.address))
+    check_room(spec, cache_dir, OURS)
     from sweep.execute import Where, execute
 
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
@@ -155,29 +164,28 @@ def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str,
             raise UserError(f"{shown} is not accepted with {flag}; {why}")
 
 
-def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]:
+def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, list[TrialConfig], Path]:
     if arguments.resume is not None:
         _refuse(arguments, "--resume", "a sweep continues as it was begun")
         experiment_dir = local_path("--resume", arguments.resume)
         if not os.path.isfile(experiment_dir / SPEC_FILE):
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
         check_settled(f"--resume {arguments.resume}", experiment_dir)
-        path = experiment_dir / SPEC_FILE
-        values = read_yaml(path)
         try:
-            return parse_spec(values), experiment_dir
+            return (*resumed_trials(experiment_dir), experiment_dir)
         except UserError as error:
+            path = experiment_dir / SPEC_FILE
             raise UserError(f"{path}: is not as the sweep left it, and can't be made again: {error}") from None
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
-    spec = load_spec(arguments.spec, arguments.set)
+    spec, candidates = load_trials(arguments.spec, arguments.set)
     chosen = f"experiments/{folder_name(spec.name)}" if arguments.output is None else arguments.output
     experiment_dir = local_path("--output", chosen)
     if os.path.isfile(experiment_dir) or (os.path.isdir(experiment_dir) and any(experiment_dir.iterdir())):
         raise UserError(
             f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
         )
-    return spec, experiment_dir
+    return spec, candidates, experiment_dir
 
 
 def script() -> None:

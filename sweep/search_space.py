@@ -7,20 +7,23 @@ branches that have it, and every trial is a validated TrialConfig before it star
 import itertools
 import math
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from pydantic import ValidationError
 
 from analysis.choices import LIST_FIELDS, Group, group_of
-from sweep.errors import UserError
-from sweep.explain import explain, first_problem
+from sweep.errors import UserError, shortened, shown
+from sweep.explain import mistakes
+from sweep.mistakes import Mistakes
+from sweep.read_yaml import LARGEST
 from sweep.seeds import AdaptiveSeeds
-from sweep.spec import SweepSpec
+from sweep.spec import MOST_TRIALS, SweepSpec
 from sweep.trial import EvaluateOn, TrialConfig
 
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
+MOST_FAILED = 100
 SUGGESTED = "suggested"
 """Key under which an Optuna trial's config keeps what Optuna itself chose, beside the TrialConfig made from it."""
 
@@ -44,14 +47,21 @@ def enumerate_trials(spec: SweepSpec) -> list[TrialConfig]:
     Configs that two branches share come once.
 
     Raises:
-        UserError: naming the branch, field and value that no trial can have.
+        SpecError: naming each branch, field and value that no trial can have.
     """
+    found = Mistakes()
+    branches = _branches(spec, found)
+    arms: Iterable[tuple[int, dict[str, Any]]]
     if spec.search == "grid":
-        arms = [(index, values) for index, branch in _branches(spec) for values in _grid(index, branch)]
+        grids = {index: _grid(index, branch, found) for index, branch in branches.items()}
+        _check_count(spec, map(_size, grids.values()), found)
+        arms = ((index, values) for index, grid in grids.items() for values in _product(grid))
     else:
-        arms = list(_random(spec))
-    trials = [_trial(spec, index, values, seed) for index, values in arms for seed in spec.first_seeds]
-    return list(dict.fromkeys(trials))
+        _check_count(spec, [spec.trials or 1], found)
+        arms = _random(spec, branches)
+    trials = _trials(spec, ((index, values, seed) for index, values in arms for seed in spec.first_seeds), found)
+    found.refuse()
+    return trials
 
 
 def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
@@ -62,22 +72,34 @@ def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
     `analysis.choices` tells.
 
     Raises:
-        UserError: as `enumerate_trials`, and under search 'tuned' for a branch without a range.
+        SpecError: as `enumerate_trials`, and under search 'tuned' for a branch without a range.
     """
     seed = tuning_seed(spec)
+    found = Mistakes()
+    branches = _branches(spec, found)
     if spec.search == "random":
-        return groups_of(spec, [_trial(spec, index, values, seed, "validation") for index, values in _random(spec)])
-    arms: dict[tuple[TrialConfig, ...], None] = {}
-    for index, branch in _branches(spec):
-        ranges = {field: choice for field, choice in branch.items() if isinstance(choice, Range)}
-        if not ranges:
-            raise UserError(
+        _check_count(spec, [spec.trials or 1], found)
+        drawn = ((index, values, seed) for index, values in _random(spec, branches))
+        trials = _trials(spec, drawn, found, "validation")
+        found.refuse()
+        return groups_of(spec, trials)
+    in_doubt = {one.key.partition(".")[0] for one in found}
+    for index, branch in branches.items():
+        if f"space[{index}]" not in in_doubt and not any(isinstance(choice, Range) for choice in branch.values()):
+            found.add(
                 f"space[{index}]: search 'tuned' needs a range in every branch, such as lr: {{low: 1e-5, high: 1e-3}}"
             )
-        points = _spread(ranges, spec.trials or 1, spec.search_seed)
+    sizes = [_size({k: c for k, c in branch.items() if not isinstance(c, Range)}) for branch in branches.values()]
+    _check_count(spec, [size * ((spec.trials or 1) + len(spec.first_seeds)) for size in sizes], found, seeds=1)
+    arms: dict[tuple[TrialConfig, ...], None] = {}
+    for index, branch in branches.items():
+        ranges = {field: choice for field, choice in branch.items() if isinstance(choice, Range)}
+        points = _spread(ranges, spec.trials or 1, spec.search_seed) if ranges else [{}]
         for values in _product({field: choice for field, choice in branch.items() if not isinstance(choice, Range)}):
-            arms[tuple(_trial(spec, index, {**values, **point}, seed, "validation") for point in points)] = None
-    return [list(dict.fromkeys(arm)) for arm in arms]
+            settings = ((index, {**values, **point}, seed) for point in points)
+            arms[tuple(_trials(spec, settings, found, "validation"))] = None
+    found.refuse()
+    return [list(arm) for arm in arms]
 
 
 def tuning_seed(spec: SweepSpec) -> int:
@@ -98,16 +120,22 @@ def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
     """Validated trials that the sweep will or may run: under Optuna each choice, and the ends of each range.
 
     Raises:
-        UserError: see `enumerate_trials` and `tuning_trials`.
+        SpecError: see `enumerate_trials` and `tuning_trials`.
     """
     if spec.search != "optuna":
         return [t for arm in tuning_trials(spec) for t in arm] if spec.chooses_on_validation else enumerate_trials(spec)
-    corners = [
-        (index, values)
-        for index, branch in _branches(spec)
-        for values in _product({k: (c.low, c.high) if isinstance(c, Range) else c for k, c in branch.items()})
-    ]
-    return list(dict.fromkeys(_proposed(spec, index, values) for index, values in corners))
+    found = Mistakes()
+    ends = {
+        index: {field: (c.low, c.high) if isinstance(c, Range) else c for field, c in branch.items()}
+        for index, branch in _branches(spec, found).items()
+    }
+    _check_count(spec, [_size(branch) for branch in ends.values()], found, seeds=1, noun="corners")
+    _check_count(spec, [spec.trials or 1], found)
+    seed, evaluate_on = _proposed_with(spec)
+    corners = ((index, values, seed) for index, branch in ends.items() for values in _product(branch))
+    trials = _trials(spec, corners, found, evaluate_on)
+    found.refuse()
+    return trials
 
 
 def least_trials(spec: SweepSpec) -> int:
@@ -141,7 +169,7 @@ class OptunaSpace:
     propose: Callable[[TrialConfig], dict[str, Any]]
 
     def __call__(self, suggester: Suggester) -> dict[str, Any]:
-        branches = dict(_branches(self.spec))
+        branches = _branches(self.spec, Mistakes())  # which have been checked
         index = 0
         if len(branches) > 1:
             index = suggester.suggest_categorical(f"{SUGGESTED}/branch", list(branches))
@@ -157,31 +185,38 @@ class OptunaSpace:
                 values[field] = choice[position]
             else:
                 values[field] = choice[0]
-        return self.propose(_proposed(self.spec, index, values))
+        return self.propose(_trial(self.spec, index, values, *_proposed_with(self.spec)))
 
 
-def _branches(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Choice]]]:
+def _branches(spec: SweepSpec, found: Mistakes) -> dict[int, dict[str, Choice]]:
+    """The choices of each branch by its index; `found` is told of fields whose choices are none, which are left out."""
+    branches: dict[int, dict[str, Choice]] = {}
     for index, branch in enumerate(spec.space):
-        yield index, {field: _choice(index, field, value) for field, value in branch.items()}
+        branches[index] = {}
+        for field, value in branch.items():
+            try:
+                branches[index][field] = _choice(f"space[{index}].{field}", field, value)
+            except UserError as error:
+                found.add(str(error))
+    return branches
 
 
-def _choice(index: int, field: str, value: Any) -> Choice:
-    where = f"space[{index}].{field}"
+def _choice(where: str, field: str, value: Any) -> Choice:
     if isinstance(value, dict):
-        unknown = sorted(value.keys() - {"low", "high", "log"})
+        unknown = [key for key in value if key not in ("low", "high", "log")]
         if unknown:
-            raise UserError(f"{where}.{unknown[0]}: unknown key; a range accepts low, high, log")
-        low, high = value.get("low"), value.get("high")
-        if isinstance(low, bool) or isinstance(high, bool):
-            low = high = None  # true is no number
-        if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
-            raise UserError(f"{where}: {value} is not accepted; a range needs numbers low < high")
-        if value.get("log") and low <= 0:
+            raise UserError(f"{where}.{shortened(str(unknown[0]), 60)}: unknown key; a range accepts low, high, log")
+        low, high, log = (value.get(name) for name in ("low", "high", "log"))
+        if not _is_number(low) or not _is_number(high) or not low < high:
+            raise UserError(f"{where}: {shown(value)} is not accepted; a range needs numbers low < high")
+        if log is not None and not isinstance(log, bool):
+            raise UserError(f"{where}.log: {shown(log)} is not accepted; accepted: true or false")
+        if log and low <= 0:
             raise UserError(f"{where}.low: {low} is not accepted; a logarithmic range lies above 0")
         whole = field in WHOLE_FIELDS
         if whole and not (float(low).is_integer() and float(high).is_integer()):
-            raise UserError(f"{where}: {value} is not accepted; both ends of this range are whole numbers")
-        return Range(low, high, bool(value.get("log")), whole)
+            raise UserError(f"{where}: {shown(value)} is not accepted; both ends of this range are whole numbers")
+        return Range(low, high, bool(log), whole)
     if field in LIST_FIELDS:  # a list is one value of such a field; choices are a list of lists
         many = isinstance(value, list) and bool(value) and isinstance(value[0], list)
         return tuple(value) if many else (value,)
@@ -190,24 +225,44 @@ def _choice(index: int, field: str, value: Any) -> Choice:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+def _is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a number, and one that can be reckoned with; true is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+
+
+def _size(branch: Mapping[str, Any]) -> int:
+    """How many configs a branch without ranges has."""
+    return math.prod(len(choice) for choice in branch.values() if not isinstance(choice, Range))
+
+
+def _check_count(
+    spec: SweepSpec, configs: Iterable[int], found: Mistakes, seeds: int | None = None, noun: str = "trials"
+) -> None:
+    """Refuse a sweep that is too large to be listed, before it is."""
+    replicates = len(spec.first_seeds) if seeds is None else seeds
+    count = sum(configs) * replicates
+    if count > MOST_TRIALS:
+        number = f"{count:,}" if count < 10**15 else f"more than 10^{len(str(count)) - 1}"
+        each = f", {replicates} seeds each" if replicates > 1 else ""
+        found.add(f"space: has {number} {noun}{each}; accepted: {MOST_TRIALS:,} at most")
+        found.refuse()
+
+
 def _product(branch: dict[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     return (dict(zip(branch, values, strict=True)) for values in itertools.product(*branch.values()))
 
 
-def _grid(index: int, branch: dict[str, Choice]) -> Iterator[dict[str, Any]]:
-    fixed: dict[str, tuple[Any, ...]] = {}
+def _grid(index: int, branch: Mapping[str, Choice], found: Mistakes) -> dict[str, tuple[Any, ...]]:
+    """The choices of a branch of search 'grid'; `found` is told of ranges."""
     for field, choice in branch.items():
         if isinstance(choice, Range):
-            raise UserError(
-                f"space[{index}].{field}: a range is accepted under search 'random', 'optuna' or 'tuned'; list values"
-            )
-        fixed[field] = choice
-    return _product(fixed)
+            accepted = "a range is accepted under search 'random', 'optuna' or 'tuned'; list values"
+            found.add(f"space[{index}].{field}: {accepted}")
+    return {field: choice for field, choice in branch.items() if not isinstance(choice, Range)}
 
 
-def _random(spec: SweepSpec) -> Iterator[tuple[int, dict[str, Any]]]:
+def _random(spec: SweepSpec, branches: Mapping[int, dict[str, Choice]]) -> Iterator[tuple[int, dict[str, Any]]]:
     draw = random.Random(spec.search_seed)
-    branches = dict(_branches(spec))
     for _ in range(spec.trials or 0):
         index = draw.randrange(len(branches))
         yield index, {field: _draw(choice, draw) for field, choice in branches[index].items()}
@@ -246,35 +301,56 @@ def _possible_seeds(spec: SweepSpec) -> Collection[int]:
     return range(spec.seeds.max) if isinstance(spec.seeds, AdaptiveSeeds) else spec.seeds
 
 
-def _proposed(spec: SweepSpec, index: int, values: dict[str, Any]) -> TrialConfig:
-    """A trial as Optuna proposes it, with the first seed that it runs with."""
-    if spec.chooses_on_validation:
-        return _trial(spec, index, values, tuning_seed(spec), "validation")
-    return _trial(spec, index, values, spec.first_seeds[0])
+def _proposed_with(spec: SweepSpec) -> tuple[int, EvaluateOn]:
+    """The first seed that a trial which Optuna proposes runs with, and what it is evaluated on."""
+    return (tuning_seed(spec), "validation") if spec.chooses_on_validation else (spec.first_seeds[0], "test")
+
+
+def _trials(
+    spec: SweepSpec,
+    settings: Iterable[tuple[int, dict[str, Any], int]],
+    found: Mistakes,
+    evaluate_on: EvaluateOn = "test",
+) -> list[TrialConfig]:
+    """The trials of settings, which are a branch's index, values for its fields and a seed; each trial once.
+
+    `found` is told of settings that are none; after MOST_FAILED of them nobody looks further.
+    """
+    trials: dict[TrialConfig, None] = {}
+    failed = 0
+    for index, values, seed in settings:
+        try:
+            trials[_trial(spec, index, values, seed, evaluate_on)] = None
+        except ValidationError as error:
+            found.add_all(mistakes(error, TrialConfig, prefix=_origins(spec, index, values)))
+            failed += 1
+            if failed == MOST_FAILED:
+                break
+    return list(trials)
 
 
 def _trial(
     spec: SweepSpec, index: int, values: dict[str, Any], seed: int, evaluate_on: EvaluateOn = "test"
 ) -> TrialConfig:
     shared = {"seed": seed, "evaluate_on": evaluate_on, **spec.trial}
-    method = values.get("method", spec.trial.get("method"))
-    if method == "lora":
+    if _method(spec, values) == "lora":
         shared |= spec.lora
-    merged = {**shared, **values}
-    try:
-        return TrialConfig.model_validate(merged)
-    except ValidationError as error:
-        origin = _origin(spec, method, values, error) or f"space[{index}]."
-        raise UserError(explain(error, TrialConfig, prefix=origin)) from None
+    return TrialConfig.model_validate({**shared, **values})
 
 
-def _origin(spec: SweepSpec, method: Any, values: dict[str, Any], error: ValidationError) -> str:
-    """Where in the spec the offending field stands: in the branch, or in what branches share."""
-    first = first_problem(error)
-    field = str(first["loc"][0]) if first["loc"] else first["ctx"]["key"]
-    if field not in values:
-        if field in spec.lora and method == "lora":
-            return "lora."
-        if field in spec.trial:
-            return "trial."
-    return ""
+def _method(spec: SweepSpec, values: dict[str, Any]) -> Any:
+    return values.get("method", spec.trial.get("method"))
+
+
+def _origins(spec: SweepSpec, index: int, values: dict[str, Any]) -> Callable[[str], str]:
+    """What tells where in the spec a field stands: in the branch, or in what branches share."""
+
+    def origin(field: str) -> str:
+        if field not in values:
+            if field in spec.lora and _method(spec, values) == "lora":
+                return "lora."
+            if field in spec.trial:
+                return "trial."
+        return f"space[{index}]."
+
+    return origin

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweep.errors import UserError, first_line
+from sweep.file_patterns import matching_files
 from sweep.hub_data import Record, hub_records, hub_tables
 from sweep.hub_names import HubName, dataset_name, shown
 from sweep.places import expand, looked_from
 from sweep.records import Text, dialogue_text
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+LONGEST_LINE = 64 * 2**20
+"""Bytes of one record in a file of JSON lines; a hundred books."""
 GZIP = b"\x1f\x8b"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _OTHER_SUFFIX = re.compile(
@@ -42,13 +45,6 @@ def suffix_of(source: str) -> str:
     return max((suffix for suffix in SUFFIXES if source.lower().endswith(suffix)), key=len, default="")
 
 
-def matching_files(path: Path) -> list[Path]:
-    """The file at a path, or those that it matches as a glob; none where there is nothing."""
-    if os.path.exists(path):  # unlike Path.exists, no exception for a folder that may not be looked into
-        return [path]
-    return [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-
-
 def source_files(source: str, beside: Sequence[Path] = ()) -> list[Path] | None:
     """The files that a source names, or None when it names a hub dataset.
 
@@ -65,6 +61,9 @@ def source_files(source: str, beside: Sequence[Path] = ()) -> list[Path] | None:
         if not matches:
             missing = "matches no file" if glob.has_magic(source) else "no such file"
             raise UserError(f"{source}: {missing}{looked_from(source, beside)}")
+        for match in matches:
+            if not (os.path.isfile(match) or os.path.isdir(match)):  # opening a pipe would wait for its other end
+                raise UserError(f"{match}: is no file that can be read again; accepted: {LOCAL_FILES}")
         return matches
     here = next((folder / path for folder in (*beside, Path()) if os.path.exists(folder / path)), None)
     if here is None and dataset_name(source) and not _OTHER_SUFFIX.search(source):
@@ -91,11 +90,20 @@ def texts(source: str, role: Role, field: str) -> Iterator[Text]:
     else:
         tables = [(str(path), _file_records(path, field)) for path in files]
     for name, records in tables:
-        place = ""
-        for place, record in records:
-            yield dialogue_text(f"{name}, {place}", record, field)
-        if not place:
-            raise UserError(f"{name}: is empty; records with a field {field!r} are needed")
+        yield from _texts(name, records, field)
+
+
+def file_texts(path: Path, field: str) -> Iterator[Text]:
+    """The dialogues of one file."""
+    yield from _texts(str(path), _file_records(path, field), field)
+
+
+def _texts(name: str, records: Iterable[Record], field: str) -> Iterator[Text]:
+    place = ""
+    for place, record in records:
+        yield dialogue_text(f"{name}, {place}", record, field)
+    if not place:
+        raise UserError(f"{name}: is empty; records with a field {field!r} are needed")
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
@@ -125,20 +133,41 @@ def _file_records(path: Path, field: str) -> Iterator[Record]:
                 yield from _json_records(path, file.read(), field)
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
+    except MemoryError:
+        raise UserError(f"{path}: takes more memory than there is; write it as JSON lines, in several files") from None
 
 
-def _json_lines(path: Path, lines: Iterable[bytes]) -> Iterator[Record]:
-    for number, raw in enumerate(lines, 1):
+def _json_lines(path: Path, lines: io.BufferedIOBase) -> Iterator[Record]:
+    for number, raw in enumerate(iter(lambda: lines.readline(LONGEST_LINE + 1), b""), 1):
+        if len(raw) > LONGEST_LINE:
+            raise UserError(f"{path}, line {number}: is longer than {LONGEST_LINE // 2**20} MiB; a line is one record")
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         if not line.strip():
             continue
         try:
-            record = json.loads(line.decode())
+            record = _parse(line.decode(), f"{path}, line {number}")
         except UnicodeDecodeError as error:
             raise _not_utf8(path, number, error) from error
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number}: not JSON ({error.msg}, column {error.colno})") from error
         yield f"line {number}", record
+
+
+def _parse(text: str, place: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        UserError: valid JSON that Python does not read.
+        JSONDecodeError: no JSON.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise UserError(f"{place}: lists or objects are nested too deeply; a record takes a few levels") from None
+    except ValueError:
+        raise UserError(f"{place}: a number has thousands of digits, more than can be read") from None
 
 
 def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> UserError:
@@ -151,7 +180,7 @@ def _json_records(path: Path, content: bytes, field: str) -> Iterator[Record]:
         return
     try:
         text = content.decode("utf-8-sig")
-        value = json.loads(text)
+        value = _parse(text, str(path))
     except UnicodeDecodeError as error:
         raise _not_utf8(path, content.count(b"\n", 0, error.start) + 1, error) from error
     except json.JSONDecodeError as error:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,12 +11,13 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
+    StrictBool,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from sweep.errors import UserError, problem
+from sweep.errors import UserError, problem, problems, shown
 from sweep.hub_names import model_name
 from sweep.places import Beside, expand, looked_from, model_place
 from sweep.seeds import AdaptiveSeeds, Seed, Seeds
@@ -30,8 +31,11 @@ DEMO = "demo"
 STUDY = "study"
 """Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
 
-MOST_TRIALS = 100_000
-"""That a search may try; each is validated before the first one starts."""
+MOST_TRIALS = 10_000
+"""Of a sweep; each is validated before the first one starts."""
+
+LONGEST_NAME = 255
+"""Letters of a sweep's name; a file's own name has no more."""
 
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
@@ -195,8 +199,12 @@ class RewardPart(Part):
         return template
 
 
+MOST_GPUS = 10_000
+"""Of one trial; none uses more than one, and no machine has so many."""
+
+
 class Resources(Part):
-    """What one trial asks of Ray. On a machine without a GPU, `gpu` is dropped and the trial runs on CPU."""
+    """What one trial asks of Ray. On a machine without a GPU, `gpu: auto` runs on CPU; a number is refused."""
 
     cpu: float = Field(1, gt=0)
     gpu: float | Literal["auto"] = Field(0.0, description="auto: the share of a GPU that the trial's memory takes")
@@ -205,16 +213,18 @@ class Resources(Part):
     @classmethod
     def _share_or_auto(cls, gpu: Any) -> Any:
         number = isinstance(gpu, int | float) and not isinstance(gpu, bool)
-        if gpu != "auto" and (not number or gpu < 0 or (gpu > 1 and not float(gpu).is_integer())):
+        if gpu != "auto" and (not number or not 0 <= gpu <= MOST_GPUS or (gpu > 1 and not float(gpu).is_integer())):
             raise ValueError("accepted: auto, a fraction of one GPU, or a whole number of them")
         return float(gpu) if number else gpu
 
 
 def _with_unit(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
     if value is None or whole:
         return value
-    if not isinstance(value, str) or not re.fullmatch(r"\s*\d+(\.\d+)?\s*([kmgt]i?)?b\s*", value.lower()):
+    if not isinstance(value, str) or not re.fullmatch(
+        r"\s*[0-9]{1,15}(\.[0-9]{1,15})?\s*([kmgt]i?)?b\s*", value.lower()
+    ):
         raise ValueError("accepted: a size above zero with its unit, such as 6GiB or 500MB")
     return value
 
@@ -258,8 +268,8 @@ def _known_field(field: str) -> None:
 
 
 def _one_line(name: str) -> str:
-    if not name.strip() or not name.isprintable():
-        raise ValueError("accepted: one line of text, not empty")
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise ValueError(f"accepted: one line of text, not empty, of {LONGEST_NAME} letters at most")
     return name
 
 
@@ -274,7 +284,7 @@ class SweepSpec(Part):
     name: Annotated[str, AfterValidator(_one_line)] = Field(description="a file's own name if none is given")
     about: str = ""
     variant: str | None = None
-    published_figures: bool = Field(False, description="print the published study's figures beside ours")
+    published_figures: StrictBool = Field(False, description="print the published study's figures beside ours")
     model: ModelPart = ModelPart()
     data: DataPart = Field(default_factory=lambda: DataPart.model_validate({}))
     trial: dict[str, Any] = Field({}, description="what every trial shares, such as {steps: 1000}")
@@ -325,33 +335,37 @@ class SweepSpec(Part):
 
     @model_validator(mode="after")
     def _search_fits(self) -> "SweepSpec":
+        if found := list(self._misfits()):
+            raise problems(found)
+        return self
+
+    def _misfits(self) -> Iterator[tuple[str, str]]:
+        """Keys that don't go with others, and why."""
         if self.search == "grid" and self.trials is not None:
-            raise problem("trials", f"{self.trials} is not accepted under search 'grid', which has its own number")
+            yield "trials", f"{self.trials} is not accepted under search 'grid', which has its own number"
         if self.search != "grid" and self.trials is None:
-            raise problem("trials", f"missing; search '{self.search}' needs the number of configs to try")
+            yield "trials", f"missing; search '{self.search}' needs the number of configs to try"
         if not isinstance(self.seeds, AdaptiveSeeds) and len(set(self.seeds)) < len(self.seeds):
-            raise problem("seeds", f"{list(self.seeds)} names one seed twice")
+            yield "seeds", f"{shown(list(self.seeds))} names one seed twice"
         if self.search == "optuna" and isinstance(self.seeds, AdaptiveSeeds):
-            raise problem("seeds", "min and max are not accepted under search 'optuna'; give a number or a list")
+            yield "seeds", "min and max are not accepted under search 'optuna'; give a number or a list"
         if self.choose_on and self.search == "grid":
-            raise problem(
-                "choose_on", f"{self.choose_on!r} is not accepted under search 'grid', which reports all it has"
-            )
+            yield "choose_on", f"{self.choose_on!r} is not accepted under search 'grid', which reports all it has"
         if self.choose_on == "test" and self.search == "tuned":
-            raise problem("choose_on", "'test' is accepted under search 'random' and 'optuna'; 'tuned' has validation")
+            yield "choose_on", "'test' is accepted under search 'random' and 'optuna'; 'tuned' has validation"
         if self.search == "tuned" and self.metric != "test_loss":
-            raise problem("metric", f"{self.metric!r} is accepted under search 'optuna'; 'tuned' has validation loss")
-        if self.chooses_on_validation and self.metric not in ("test_loss", "train_loss"):
+            yield "metric", f"{self.metric!r} is accepted under search 'optuna'; 'tuned' has validation loss"
+        elif self.chooses_on_validation and self.metric not in ("test_loss", "train_loss"):
             told = "which the report then says; on validation windows there is test_loss, or train_loss"
-            raise problem(
-                "metric", f"{self.metric!r} is that of the report's own prompts; accepted with choose_on: test, {told}"
+            yield (
+                "metric",
+                f"{self.metric!r} is that of the report's own prompts; accepted with choose_on: test, {told}",
             )
         parts = {"trial": self.trial, "lora": self.lora, **{f"space[{i}]": b for i, b in enumerate(self.space)}}
         for part, fields in parts.items():
             if "seed" in fields:
-                raise problem(f"{part}.seed", "not accepted; replicates are listed under 'seeds'")
+                yield f"{part}.seed", "not accepted; replicates are listed under 'seeds'"
             if "evaluate_on" in fields:
-                raise problem(f"{part}.evaluate_on", "not accepted; it follows from 'search'")
+                yield f"{part}.evaluate_on", "not accepted; it follows from 'search'"
         if self.reward.model is None and self.search == "optuna" and self.metric not in ("test_loss", "train_loss"):
-            raise problem("metric", f"{self.metric!r} needs a reward model, and reward.model is null")
-        return self
+            yield "metric", f"{self.metric!r} needs a reward model, and reward.model is null"

@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sweep.errors import UserError
+from sweep.file_patterns import matching_files
 from sweep.hub_names import model_name
 from sweep.places import Beside
-from sweep.sources import matching_files, suffix_of
+from sweep.sources import suffix_of
 
 
 def _is_data(path: Path) -> bool:
-    return bool(suffix_of(path.name)) and bool(matching_files(path))
+    try:
+        return bool(suffix_of(path.name)) and bool(matching_files(path))
+    except UserError:  # too many files: said when the merged spec is validated
+        return True
 
 
 _LIES_THERE: Mapping[tuple[str, str], Callable[[Path], bool]] = {
@@ -58,7 +63,7 @@ def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict
 
 
 def _resolve(value: Any, folder: Path, lies_there: Callable[[Path], bool], beside: Beside) -> Any:
-    if not isinstance(value, str) or value.startswith(("~", "/")):
+    if not isinstance(value, str) or value.startswith(("~", "/")) or "\0" in value:
         return value
     path = Path(os.path.abspath(folder / value))
     is_model_name = lies_there is os.path.isdir and model_name(value) is not None

@@ -23,7 +23,7 @@ PLAINER = str.maketrans(
 def console_on(stream: TextIO) -> Console:
     """A console on one of the process's streams that takes all text, whatever becomes of the stream."""
     columns = os.environ.get("COLUMNS", "")
-    unknown = columns.isdigit() and not int(columns)  # some containers say 0, and nothing would be printed
+    unknown = columns != "" and not columns.strip("0")  # some containers say 0, and nothing would be printed
     return Console(file=cast(TextIO, LastingStream(stream)), width=80 if unknown else None, emoji=False)
 
 

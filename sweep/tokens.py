@@ -12,14 +12,12 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from uuid import uuid4
 
 import numpy as np
 
@@ -38,6 +36,7 @@ from sweep.dialogues import (
 from sweep.disks import disk_error, disk_failure
 from sweep.errors import UserError, first_line, said_by_transformers
 from sweep.read_json import DamagedError, read_object
+from sweep.workshop import workshop
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -248,9 +247,9 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
     sets = {"train": dialogues.train, "test": dialogues.test}
     if dialogues.validation:
         sets["validation"] = dialogues.validation
-    unfinished = entry.with_name(f".{entry.name}.{uuid4().hex}")
-    unfinished.mkdir(parents=True)
-    try:
+    with workshop(entry.parent) as place:
+        unfinished = place / entry.name
+        unfinished.mkdir()
         paths = {name: unfinished / f"{name}.npy" for name in sets}
         content = {
             **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
@@ -263,8 +262,6 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         except OSError:  # another process was faster
             if _read_entry(entry) is None:
                 raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     tokens = _read_entry(entry)
     assert tokens is not None, "the entry was just written"
     return tokens

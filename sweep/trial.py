@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from sweep.errors import problem, refused
+from sweep.errors import problems, refused, shown
 from sweep.names import arm_label
 from sweep.spec_part import Count
 
@@ -16,6 +17,9 @@ Group = Literal["embeddings", "biases", "layernorms", "head"]
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 EvaluateOn = Literal["test", "validation", "validation, then test"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
+
+MOST_TOKENS_PER_STEP = 2**26
+"""The largest language models take a quarter of it; their numbers alone fill half a gigabyte."""
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
@@ -46,7 +50,7 @@ class TrialConfig(BaseModel):
     b_lr_ratio: float | None = Field(None, gt=0, description="learning rate of B over that of all else; LoRA+ above 1")
     targets: tuple[Target, ...] | None = Field(None, min_length=1, description="projections that get an adapter")
     also_train: tuple[Group, ...] | None = Field(None, description="what trains besides the adapters")
-    tie_head: bool = Field(True, description="false: the head starts as a copy of the embedding and is its own weight")
+    tie_head: StrictBool = Field(True, description="false: the head starts as a copy of the embedding, a weight apart")
 
     optimizer: Optimizer
     lr: float = Field(gt=0, description="peak learning rate")
@@ -62,8 +66,8 @@ class TrialConfig(BaseModel):
     micro_batch: Count | None = Field(None, description="most windows per forward pass; null: as memory permits")
     block_size: Count = Field(description="tokens per window")
     precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
-    activation_checkpointing: bool = Field(
+    compile: StrictBool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
+    activation_checkpointing: StrictBool = Field(
         False, description="blocks keep their input alone and are computed again in the backward pass"
     )
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -98,30 +102,37 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="after")
     def _belongs(self) -> "TrialConfig":
+        if found := list(self._misfits()):
+            raise problems(found)
+        return self
+
+    def _misfits(self) -> Iterator[tuple[str, str]]:
+        """Fields that don't go with others, and why."""
         if self.method == "full":
             for field in LORA_FIELDS:
                 if getattr(self, field) is not None:
-                    raise problem(field, f"{_plain(getattr(self, field))} is accepted under method 'lora' only")
+                    yield field, f"{shown(_plain(getattr(self, field)))} is accepted under method 'lora' only"
         elif self.rank is None:
-            raise problem("rank", "missing; method 'lora' needs a rank of 1 or more")
+            yield "rank", "missing; method 'lora' needs a rank of 1 or more"
         if self.momentum is not None and self.optimizer not in MOMENTUM_DEFAULTS:
-            raise problem("momentum", f"{self.momentum} is accepted under optimizers {_names(MOMENTUM_DEFAULTS)} only")
+            yield "momentum", f"{self.momentum} is accepted under optimizers {_names(MOMENTUM_DEFAULTS)} only"
         if self.betas is not None and self.optimizer not in BETAS_DEFAULTS:
-            raise problem("betas", f"{_plain(self.betas)} is accepted under optimizers {_names(BETAS_DEFAULTS)} only")
+            yield "betas", f"{_plain(self.betas)} is accepted under optimizers {_names(BETAS_DEFAULTS)} only"
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
-            raise problem("betas", f"{_plain(self.betas)} is not accepted; both lie in [0, 1)")
+            yield "betas", f"{_plain(self.betas)} is not accepted; both lie in [0, 1)"
         tied_head = "head" in (self.also_train or ()) and self.tie_head
         if tied_head and "embeddings" not in (self.also_train or ()):
-            raise problem("also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false")
+            yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
         if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
-            raise problem(
-                "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
-            )
+            yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
-            raise problem("micro_batch", f"{self.micro_batch} is more than batch_size {self.batch_size}")
+            yield "micro_batch", f"{self.micro_batch} is more than batch_size {self.batch_size}"
         if self.warmup_steps > self.steps:
-            raise problem("warmup_steps", f"{self.warmup_steps} is more than steps {self.steps}")
-        return self
+            yield "warmup_steps", f"{self.warmup_steps} is more than steps {self.steps}"
+        if self.batch_size * self.block_size > MOST_TOKENS_PER_STEP:
+            windows = f"{self.batch_size} windows of block_size {self.block_size}"
+            tokens = f"{self.batch_size * self.block_size:,} tokens a step"
+            yield "batch_size", f"{windows} are {tokens}; accepted: {MOST_TOKENS_PER_STEP:,} at most"
 
     @property
     def label(self) -> str:

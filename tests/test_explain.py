@@ -66,7 +66,8 @@ PLACES: list[list[str | int]] = [
 def test_no_wrong_value_is_answered_in_a_librarys_words(place: list[str | int]) -> None:
     answers = [answer for answer in (answer_to(at(place, value)) for value in WRONG) if answer]
     assert len(answers) >= 3, "hardly any of these values is one for this place"
-    for answer in answers:
+    for answer in (line for lines in answers for line in lines.splitlines()):
+        assert len(answer) <= 300
         assert not LIBRARY_WORDS.search(answer), answer
         assert str(place[0]) in answer
         assert HELPS.search(answer), answer
@@ -137,8 +138,62 @@ def test_the_usual_words_are_understood_wherever_they_stand(place: list[str | in
 
 def test_an_unknown_key_is_told_before_the_missing_one_that_it_was_meant_for() -> None:
     branch = {"method": "lora", "r": 8, "optimizer": "adamw", "learning_rate": 1e-3}
-    with pytest.raises(UserError, match=r"^space\[0\]\.r: unknown key; here it is rank, such as rank: 8$"):
+    with pytest.raises(UserError) as caught:
         candidate_trials(parse_spec({**SPEC, "space": [branch]}))
+    assert str(caught.value).splitlines() == [
+        "space[0].r: unknown key; here it is rank, such as rank: 8",
+        "space[0].learning_rate: unknown key; here it is lr, such as lr: 1e-4",
+    ]
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_line(here: Here, tmp_path: Path) -> None:
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    below.write_text(
+        "extends: demo\n"
+        "resources:\n"
+        "  cpu: many\n"
+        "trial:\n"
+        "  stepps: 100\n"
+        "  steps: ten\n"
+        "variants:\n"
+        "  odd:\n"
+        "    lora: {alpha: -1}\n",
+        encoding="utf-8",
+    )
+    above.write_text(
+        "extends: below.yaml\n"
+        "seed: 3\n"
+        "space:\n"
+        "  - {method: full, optimizer: adam, lr: 1e-3}\n"
+        "  - method: lora\n"
+        "    rank: [1, two]\n"
+        "    optimizer: adamw\n"
+        "    learning_rate: 1e-3\n"
+        "tables: [{factor: rank}]\n",
+        encoding="utf-8",
+    )
+    code, _, error = here(above, "--dry-run", "--set", "variant=odd", "--set", "reward={new_tokens: 0}")
+    assert code == 2
+    told = [line.removeprefix("error: ") for line in error.splitlines()]
+    assert [re.sub(r":.*\(", " (", line) for line in told] == [
+        "seed (above.yaml, line 2)",
+        "trial.stepps (below.yaml, line 5)",
+        "space[1].learning_rate (above.yaml, line 8)",
+        "reward.new_tokens (--set reward)",
+        "resources.cpu (below.yaml, line 3)",
+        "space[0].optimizer (above.yaml, line 4)",
+        "trial.steps (below.yaml, line 6)",
+        "lora.alpha (below.yaml, line 9)",
+        "space[1].rank (above.yaml, line 6)",
+        "tables[0].title (above.yaml, line 9)",
+    ]
+
+
+def test_a_kept_spec_that_somebody_has_damaged_is_told_with_its_lines_too(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(at(["trial", "steps"], "ten")), encoding="utf-8")
+    code, _, error = here("--resume", tmp_path)
+    assert code == 2
+    assert "trial.steps: 'ten' is not accepted; accepted: a whole number from 1 to 1000000000 (spec.yaml, line" in error
 
 
 @pytest.mark.parametrize(
@@ -167,6 +222,47 @@ def test_the_usual_values_are_understood_too(key: str, value: Any, answer: str) 
         ("about: 2024-99-99", "line 2: 2024-99-99 is read as a date; write it in quotes"),
         ("about: 2024-01-02", "line 2: 2024-01-02 is read as a date; write it in quotes"),
         (f"trial: {{steps: {'9' * 5000}}}", "line 2: 9999999999999999999999999999999999999... is no number"),
+        (f"resources: {{gpu: 1{'0' * 400}}}", "line 2: 1000000000000000000000000000000000000... is no number"),
+        ("search_seed: 1e400", "line 2: 1e400 is no number that a spec can hold"),
+        ("trial: {steps: !!int x}", "line 2: x is no number that a spec can hold"),
+        ("trial: {steps: 010}", "line 2: 010 is read in base eight; write it without the 0 in front"),
+        ("about: 12:30", "line 2: 12:30 is read as a number in base sixty; write it in quotes"),
+        ("about: !!binary aGk=", "line 2: YAML's tags and other extras are not accepted"),
+        ("about: !!bool perhaps", "line 2: perhaps is not accepted; accepted: true or false"),
+        ('about: "\\ud800"', "holds a character that no text has"),
+        ("on: 3", "line 2: the key on is read as true or false; write it in quotes"),
+        ("about: no", "about: false is not accepted; accepted: text; on, off, yes and no are true and false to YAML"),
+        (
+            "published_figures: 'no'",
+            "published_figures: 'no' is not accepted; accepted: true or false (spec.y",
+        ),
+        ("a: &a [*a]", "line 2: an alias lies within what it stands for"),
+        (
+            "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)),
+            "it holds more than 100,000 values",
+        ),
+        (
+            "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 60)),
+            "it holds more than 100,000 values",
+        ),
+        ("about: " + "x" * 200_000, "is too long for a spec; accepted: 128 KiB at most"),
+        (
+            "space: {method: full, optimizer: sgd, lr: &l [1" + ", 1" * 999 + "], clip_norm: *l}",
+            "space: has 1,000,000 trials; accepted: 10,000 at most (spec.yaml, line 2)",
+        ),
+        (
+            "search: tuned\ntrials: 9999\nspace: [{method: full, optimizer: [sgd, adamw], lr: {low: 1, high: 2}}]",
+            "space: has 20,000 trials; accepted: 10,000 at most (spec.yaml, line 4)",
+        ),
+        (
+            "trials: 1000000000000\nsearch: random",
+            "trials: 1000000000000 is not accepted; accepted: a whole number fro",
+        ),
+        (
+            "space: [{method: full, optimizer: sgd, lr: {low: 1, high: 2, log: 'no'}}]\nsearch: random\ntrials: 2",
+            "space[0].lr.log: 'no' is not accepted; accepted: true or false (spec.yaml, line 2)",
+        ),
+        ("trial: {batch_size: 1000000, block_size: 1000000}", "1,000,000,000,000 tokens a step; accepted: 67,108,864"),
         ("seeds: 2\nseeds: 5", "line 3: 'seeds' stands twice, first in line 2"),
         ("trial: {steps: 1, batch_size: 2, steps: 3}", "line 2: 'steps' stands twice, first in line 2"),
         ("about: \x07", "line 2: not valid YAML: special characters are not allowed"),

@@ -45,7 +45,7 @@ def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
         (tmp_path / ("n" * 256), "File name too long"),
         (Path("/proc/nowhere"), "No such file"),
     ):
-        with pytest.raises(UserError, match=f"--output {folder}: can't be written to \\({reason}"):
+        with pytest.raises(UserError, match=f"^--output {str(folder)[:150]}.*: can't be written to \\({reason}"):
             check_writable("--output", folder)
 
 

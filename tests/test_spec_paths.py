@@ -11,7 +11,8 @@ from sweep.errors import UserError
 from sweep.load_spec import load_spec, parse_spec
 from sweep.spec import SweepSpec
 
-SPACE = [{"method": "full", "optimizer": "sgd", "lr": 1.0}]
+SIZES = {"steps": 5, "batch_size": 2, "block_size": 8, "test_every": 1, "test_windows": 1}
+SPACE = [{"method": "full", "optimizer": "sgd", "lr": 1.0, **SIZES}]
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_an_inherited_path_leads_from_the_file_that_it_stands_in(specs: Path) ->
         ({"extends": "~nosuchuser/s.yaml"}, "~nosuchuser/s.yaml: there is no home directory '~nosuchuser'; write"),
     ],
 )
-def test_what_is_nowhere_is_said_with_the_places_looked_at(specs: Path, values: dict[str, Any], message: str) -> None:
+def test_nowhere_is_said_with_the_places_looked_at(specs: Path, values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         load_spec(write(specs, **values))
     assert message.format(specs=specs, work=Path.cwd()) in str(caught.value)

@@ -8,7 +8,6 @@ import csv
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sweep.checksums import folder_flaw, seal_folder, set_aside
 from sweep.demo.corpus import Corpus, Dialogue, make_corpus
 from sweep.demo.sizes import DemoSizes
 from sweep.errors import UserError
+from sweep.workshop import end_with_parent, workshop
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | 
     if folder.exists() and (found := folder_flaw(folder)):
         say(f"{folder}: {found}{set_aside(folder)}; made again")
     if not folder.exists():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache_dir) as workshop:
-            unfinished = Path(workshop) / folder.name
+        with workshop(cache_dir) as place:
+            unfinished = place / folder.name
             unfinished.mkdir()
             _build(unfinished, sizes, say)
             seal_folder(unfinished)
@@ -119,7 +118,8 @@ def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
     corpus = make_corpus(sizes.seed, sizes.train, sizes.test, sizes.prompts)
     _write_corpus(corpus, assets)
     tokenizer = train_tokenizer(corpus.train, sizes.vocabulary)
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(max_workers=2, mp_context=context, initializer=end_with_parent) as pool:
         say("pretraining the demo's base model and training its reward model (less than a minute, only once)")
         base = pool.submit(pretrain_base_model, corpus.train, tokenizer, sizes.base, sizes.seed, assets.base_model)
         reward_data = corpus.train, corpus.test, corpus.unseen, tokenizer
