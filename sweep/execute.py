@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from sweep.apart import Work
 from sweep.base_shape import read_shape
 from sweep.claim import claimed
 from sweep.dialogues import load_sft, write_sft
@@ -22,6 +23,7 @@ from sweep.files import write_text
 from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.models import demo_assets_if_needed
 from sweep.names import SPEC_FILE, SUGGESTED_FILE
+from sweep.outcome import Outcome
 from sweep.packing import budget_on
 from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
@@ -32,7 +34,7 @@ from sweep.replacement import check_settled
 from sweep.search_space import SUGGESTED
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
-from sweep.tuning import Outcome, Proposals, Shares, tune_trials
+from sweep.tuning import Proposals, Shares, tune_trials
 
 LEAST_FREE_BYTES = 2**20
 """A disk with less is full: a trial's own files take more."""
@@ -48,11 +50,22 @@ class Where:
     dashboard: bool
 
 
-def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, command: str, console: Console) -> Outcome:
+def execute(
+    spec: SweepSpec,
+    candidates: list[TrialConfig],
+    where: Where,
+    command: str,
+    console: Console,
+    work: Work | None = None,
+) -> Outcome:
     """Run every trial of `spec` that is not finished yet; results lie in the experiment directory afterwards.
+
+    Args:
+        work: the process that this is the work of, if it is one of its own; a death of Ray then ends it.
 
     Raises:
         UserError: data, models or resources that don't fit, found before any trial starts; or the directory is in use.
+        RayDiedError: Ray could not start on this machine.
     """
 
     def say(text: str) -> None:
@@ -69,7 +82,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
-    with ray_session(where.address, where.dashboard, spec.memory.device) as dashboard_url:
+    with ray_session(where.address, where.dashboard, spec.memory.device, work) as dashboard_url:
         if where.dashboard:
             say(f"Ray's dashboard: {dashboard_url}")
         resources, remark = fit_resources(spec.resources, where.address)

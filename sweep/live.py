@@ -55,7 +55,13 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._console = console
         self._started = time.monotonic()
         self._live = Live(
-            get_renderable=self.render, console=console, refresh_per_second=2, transient=True, auto_refresh=True
+            get_renderable=self.render,
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+            auto_refresh=True,
+            redirect_stdout=False,  # what libraries print is none of the table's
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> "LiveTable":

@@ -8,6 +8,7 @@ An experiment directory looks like this; it is the only interface between a swee
       spec.yaml                the resolved spec: presets, variants and --set already applied
       sweep.json               versions, hardware, data statistics, start time (see sweep/record.py)
       experiment_state-*.json  Ray Tune's own list of trials
+      ray.log                  what Ray itself printed, where it did
       base/responses.jsonl     the base model's response and score for each evaluation prompt
       TRIAL/                   one directory per trial, written by Ray and by the trial itself
         params.json            the trial's resolved TrialConfig
@@ -32,6 +33,7 @@ from typing import Literal, NamedTuple
 
 SPEC_FILE = "spec.yaml"
 SWEEP_FILE = "sweep.json"
+RAY_LOG_FILE = "ray.log"
 BASE_RESPONSES_FILE = "base/responses.jsonl"
 CHECKPOINT_FILE = "checkpoint.pt"
 FINISHED_FILE = "finished.json"

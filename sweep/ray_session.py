@@ -5,17 +5,19 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from sweep.environment import ctrl_c_deferred, end_like_ctrl_c, handlers_restored
-from sweep.errors import UserError, first_line
+from sweep.apart import Work
+from sweep.environment import ctrl_c_deferred, handlers_restored
+from sweep.errors import RayDiedError, UserError, first_line
 from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
 from sweep.ray_environment import QUIET, TMPDIR
+from sweep.ray_watch import ray_watched
 from sweep.spec import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -28,7 +30,9 @@ CODE = ("model", "sweep", "analysis")
 
 
 @contextmanager
-def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None = None) -> Iterator[str | None]:
+def ray_session(
+    address: str | None, dashboard: bool, memory_bytes: int | None = None, work: Work | None = None
+) -> Iterator[str | None]:
     """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
 
     Args:
@@ -37,18 +41,21 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
         dashboard: start Ray's own dashboard.
         memory_bytes: memory of this machine that trials may share, for a Ray of our own; at most, and if None, what it
             has free.
+        work: the process that this is the work of, if it is one of its own: Ray's words are kept from the terminal,
+            and its death ends the process.
 
     Raises:
-        UserError: the cluster can't be reached, or Ray can't start here.
+        UserError: the cluster can't be reached.
+        RayDiedError: Ray can't start here.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
-    with handlers_restored():
+    with handlers_restored(), work.libraries_aside() if work else nullcontext():
         try:
-            with ctrl_c_deferred():
+            with handlers_restored(), ctrl_c_deferred():  # Ray takes SIGTERM for itself
                 context = _start(dashboard, memory_bytes) if address is None else _attach(address)
-            end_like_ctrl_c()  # Ray has taken SIGTERM for itself
-            yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+            with ray_watched(work) if work and address is None else nullcontext():
+                yield f"http://{context.dashboard_url}" if context.dashboard_url else None
         except SystemExit:
             raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
         finally:
@@ -72,7 +79,7 @@ def _start(dashboard: bool, memory_bytes: int | None) -> Any:
     except Exception as error:  # a start that takes too long raises no narrower type
         logs = Path(os.environ.get(TMPDIR, "/tmp"), "ray", "session_latest", "logs")
         told = f"; its logs: {logs}" if logs.is_dir() and logs.stat().st_ctime > began else ""
-        raise UserError(f"Ray can't start on this machine ({first_line(error)}){told}") from error
+        raise RayDiedError(f"it can't start on this machine ({first_line(error)}){told}") from error
 
 
 def _attach(address: str) -> Any:

@@ -18,6 +18,7 @@ from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
 from sweep.names import DIVERGED_FILE, NOT_JUDGED, WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
+from sweep.outcome import Outcome
 from sweep.packing import Packing
 from sweep.rounds import Losses, further_seeds, lanes
 from sweep.search_space import OptunaSpace, candidate_trials, least_trials
@@ -85,20 +86,6 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
         # One that has failed for good still counts as running, and Ray refuses to change what it holds.
         if trial.status != trial.RUNNING and read_attempts(Path(trial.path), self._began):
             trial.update_resources(self._alone)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the trials of a sweep ended; `interrupted` ones were stopped or never started.
-
-    A tuning trial that diverged is none of these: that some settings do is what a sweep tunes to find out.
-    """
-
-    finished: int
-    failed: int
-    interrupted: int
-    unjudged: int = 0
-    """Of those that finished, trials that have no rewards since judging failed."""
 
 
 def tune_trials(

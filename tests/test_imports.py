@@ -52,7 +52,7 @@ def test_analysis_needs_no_weights_and_from_the_sweep_only_names_errors_and_the_
 
 
 def test_sweep_knows_of_analysis_the_report_that_it_builds_and_the_test_that_further_seeds_depend_on() -> None:
-    allowed = {"run.py": {"analysis.report"}, "rounds.py": {"analysis.told_apart"}}
+    allowed = {"ending.py": {"analysis.report"}, "rounds.py": {"analysis.told_apart"}}
     for path in sources("sweep"):
         assert {n for n in imported(path) if n.startswith("analysis")} <= allowed.get(path.name, set()), path
 
