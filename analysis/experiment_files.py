@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from analysis.outcomes import finite
-from sweep.names import OUT_OF_MEMORY_FILE, WINDOW_LOSSES_FILE
+from analysis.outcomes import finite, has_finished
+from sweep.names import FINISHED_FILE, OUT_OF_MEMORY_FILE, RESULT_FILE, WINDOW_LOSSES_FILE
 
 REWARDS = ("reward", "base_reward")
 
@@ -31,6 +31,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             # A last row with the rewards alone keeps the losses of its step.
             rows.append({**rows.pop(), **row} if rows and rows[-1]["step"] == row["step"] else row)
     return [*(row for row in read if "step" not in row), *rows]
+
+
+def read_trial(folder: Path) -> list[dict[str, Any]]:
+    """All reports of a trial: those that Ray wrote down, or, where it died before it had, those that the trial kept."""
+    rows = read_rows(folder / RESULT_FILE)
+    kept = [] if has_finished(rows) else read_mapping(folder / FINISHED_FILE).get("rows")
+    return [row for row in kept if isinstance(row, dict)] if isinstance(kept, list) and kept else rows
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:

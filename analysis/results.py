@@ -18,7 +18,7 @@ from analysis.experiment_files import (
     read_attempts,
     read_mapping,
     read_responses,
-    read_rows,
+    read_trial,
     read_window_losses,
 )
 from analysis.outcomes import FINISHED, LOSS_COLUMNS, REPEATED, finite, first_divergence, has_finished, outcome_of
@@ -32,7 +32,6 @@ from sweep.names import (
     RECORD_FILE,
     REPLACEMENT_DIR,
     RESPONSES_FILE,
-    RESULT_FILE,
     SPEC_FILE,
     SWEEP_FILE,
     arm_label,
@@ -106,7 +105,7 @@ def load(directory: Path) -> Results:
         found = ExperimentAnalysis(str(directory)).trials
     except Exception as error:  # Ray raises what its unpickling raises; all of it means the same to the reader
         raise UserError(f"{directory} has an experiment state that Ray cannot read: {error}") from error
-    reports = {trial.trial_id: read_rows(Path(trial.path) / RESULT_FILE) for trial in found}
+    reports = {trial.trial_id: read_trial(Path(trial.path)) for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
     labels = label_arms(config for config in configs.values() if not is_tuning(config))
     trials, curves, answered, attempts, tuning, window_losses = [], [], [], [], [], []

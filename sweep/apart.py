@@ -147,7 +147,7 @@ def _heard_by_the_other(number: int, frame: FrameType | None) -> None:
 
 def _end_with_the_other(lives: int) -> None:
     os.read(lives, 1)  # returns when nobody can write any more
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # with all that it has started
 
 
 def _wait(pid: int) -> tuple[int, int | None]:

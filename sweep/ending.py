@@ -1,5 +1,6 @@
 """Runs a sweep to its end, whatever end that is, and says it: report, sums, and how to go on."""
 
+import logging
 import os
 import shlex
 import signal
@@ -171,6 +172,7 @@ def _report(place: Place) -> BaseException | None:
     try:
         from analysis.report import build, print_tables
 
+        logging.getLogger("ray").setLevel(logging.CRITICAL)  # what is missing of a trial, the report tells
         print_tables(build(place.experiment_dir), place.console)
     except (Exception, KeyboardInterrupt) as failure:
         return failure

@@ -16,6 +16,7 @@ from rich.console import Console
 from sweep.apart import Work
 from sweep.base_shape import read_shape
 from sweep.claim import claimed
+from sweep.cluster import check_gpus
 from sweep.dialogues import load_sft, write_sft
 from sweep.environment import allow_open_files
 from sweep.errors import UserError
@@ -75,6 +76,7 @@ def execute(
     if where.address is None:
         allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
+        check_gpus(spec.resources.gpu, torch.cuda.device_count())
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +11,7 @@ from typing import Any
 import ray
 
 from sweep.apart import Work
+from sweep.cluster import await_resources, check_gpus
 from sweep.environment import ctrl_c_deferred, handlers_restored
 from sweep.errors import RayDiedError, UserError, first_line
 from sweep.hardware import allowed_cpus, free_memory_bytes
@@ -52,9 +52,9 @@ def ray_session(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
     with handlers_restored(), work.libraries_aside() if work else nullcontext():
         try:
-            with handlers_restored(), ctrl_c_deferred():  # Ray takes SIGTERM for itself
-                context = _start(dashboard, memory_bytes) if address is None else _attach(address)
             with ray_watched(work) if work and address is None else nullcontext():
+                with handlers_restored(), ctrl_c_deferred():  # Ray takes SIGTERM for itself
+                    context = _start(dashboard, memory_bytes) if address is None else _attach(address)
                 yield f"http://{context.dashboard_url}" if context.dashboard_url else None
         except SystemExit:
             raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
@@ -84,7 +84,6 @@ def _start(dashboard: bool, memory_bytes: int | None) -> Any:
 
 def _attach(address: str) -> Any:
     """Attach to the cluster at `address`, whose nodes get our code."""
-    _check_reachable(address)
     root = Path(__file__).resolve().parent.parent
     try:
         return ray.init(
@@ -97,18 +96,6 @@ def _attach(address: str) -> Any:
         raise UserError(f"--address {address}: no Ray cluster can be reached there ({first_line(error)})") from None
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes, in silence."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # "auto"
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"--address {address}: no Ray cluster can be reached there ({reason})") from None
-
-
 def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
     """What one trial asks of the Ray that is running, and a remark if that is not simply `wanted`.
 
@@ -116,21 +103,14 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
     as well, and CPUs are cut down to those that we may use. A cluster is asked for what is wanted: it may yet grow.
 
     Raises:
-        UserError: this machine has GPUs, but fewer than wanted.
+        UserError: this machine has GPUs, but fewer than wanted; or no node of a cluster has what is wanted.
     """
-    nodes = _nodes()
-    least = 0 if wanted.gpu == "auto" else wanted.gpu
-    has_gpu = any(node.get("GPU", 0) for node in nodes)
     if address is not None:
-        if any(node.get("CPU", 0) >= wanted.cpu and node.get("GPU", 0) >= least for node in nodes):
-            return wanted, None
-        return wanted, (
-            f"no node has {wanted.cpu:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
-            "(if it can't, stop and --set resources)"
-        )
-    cpus, gpus = nodes[0].get("CPU", 0.0), nodes[0].get("GPU", 0.0)
-    if has_gpu and least > gpus:
-        raise UserError(f"resources.gpu: {least:g} is more than the {gpus:g} of this machine")
+        return wanted, await_resources([node for node in ray.nodes() if node["Alive"]], wanted)
+    [node] = _nodes()
+    cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
+    check_gpus(wanted.gpu, int(gpus))
+    has_gpu = gpus > 0
     fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if has_gpu else 0)
     remarks = []
     if wanted.gpu and not fitted.gpu:

@@ -4,11 +4,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from sweep.apart import Work, thread_aside
+from sweep.errors import RayDiedError
 
 VITAL = ("gcs_server", "raylet")
 """The processes without which nothing goes on; this one has started them."""
@@ -17,31 +18,38 @@ LOOK_SECONDS = 0.3
 
 @contextmanager
 def ray_watched(work: Work) -> Iterator[None]:
-    """Within, the death of a vital process of Ray is told at once, and ends this process with it.
+    """Within, while Ray starts and runs, the death of a vital process of it is told at once, and ends this process.
 
     Ray itself would try to reach it again for up to a minute, and then abort.
     """
-    vital = {process.pid: process.name() for process in psutil.Process().children() if process.name() in VITAL}
+    vital: dict[int, str] = {}
     ended, looking = threading.Event(), threading.Lock()
 
     def look() -> None:
         with looking:
-            if not ended.is_set() and (
-                deaths := [f"{name} {how}" for pid, name in vital.items() if (how := _end(pid))]
-            ):
+            if len(vital) < len(VITAL):  # Ray is still starting
+                vital.update({one.pid: one.name() for one in psutil.Process().children() if one.name() in VITAL})
+            deaths = [f"{name} {how}" for pid, name in vital.items() if (how := _end(pid))]
+            if deaths and not ended.is_set():
                 work.tell({"ray_died": " and ".join(deaths)})
                 os._exit(1)
 
     def watch() -> None:
         while not ended.wait(LOOK_SECONDS):
-            look()
+            with suppress(psutil.Error):  # a process that ends while it is looked at
+                look()
 
     thread_aside(watch)
     try:
         yield
+    except RayDiedError:
+        raise  # it could not start, and says why
+    except BaseException:
+        look()  # what failed may have failed for that
+        raise
     finally:
-        look()  # what failed within may have failed for that
-        ended.set()
+        with looking:
+            ended.set()
 
 
 def _end(pid: int) -> str:

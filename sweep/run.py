@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sweep.apart import Work
+from sweep.cluster import ask_cluster, await_resources
 from sweep.command import EXIT_FAILED, run_command, set_up
 from sweep.ending import MOST_RESTARTS, Place, sweep_and_report
 from sweep.environment import speak_utf8
@@ -107,6 +108,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
     check_writable("--output" if arguments.resume is None else "--resume", experiment_dir)
     cache_dir = set_up(console, set_ray_environment(arguments.address))
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
+    if arguments.address is not None:
+        await_resources(ask_cluster(arguments.address), spec.resources)  # refused now and not after preparing
     command = shlex.join([*COMMAND, *words])
 
     def start(work: Work | None) -> Outcome:
