@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import psutil
+
 from sweep.environment import ENDINGS, Interrupted
 
 Told = dict[str, Any]
@@ -147,7 +149,7 @@ def _heard_by_the_other(number: int, frame: FrameType | None) -> None:
 
 def _end_with_the_other(lives: int) -> None:
     os.read(lives, 1)  # returns when nobody can write any more
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # with all that it has started
+    _signal_session(os.getpid(), signal.SIGKILL)  # this process too, with all that it has started
 
 
 def _wait(pid: int) -> tuple[int, int | None]:
@@ -167,9 +169,9 @@ def _wait(pid: int) -> tuple[int, int | None]:
             raise Interrupted(asked[0][0])
 
     def stop(number: int, frame: FrameType | None) -> None:
-        os.killpg(pid, signal.SIGSTOP)
+        _signal_session(pid, signal.SIGSTOP)
         signal.raise_signal(signal.SIGSTOP)
-        os.killpg(pid, signal.SIGCONT)
+        _signal_session(pid, signal.SIGCONT)
 
     wanted = {signal.SIGINT: ask, **dict.fromkeys(ENDINGS, ask), signal.SIGTSTP: stop}
     heeded = [number for number in wanted if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
@@ -182,10 +184,18 @@ def _wait(pid: int) -> tuple[int, int | None]:
     finally:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
-        for kill in (os.kill, os.killpg):  # before it is waited for, while its number is its own
-            with suppress(ProcessLookupError, PermissionError):
-                kill(pid, signal.SIGKILL)
+        _signal_session(pid, signal.SIGKILL)  # before it is waited for, while its number is its own
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         for number, handler in before.items():
             signal.signal(number, handler)
     return code, asked[0][0] if asked else None
+
+
+def _signal_session(leader: int, number: int) -> None:
+    """Signal all processes of a session, of which Ray's workers are in groups of their own; its leader comes last."""
+    for pid in [pid for pid in psutil.pids() if pid != leader]:
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, number)
+    with suppress(ProcessLookupError):
+        os.kill(leader, number)

@@ -14,6 +14,7 @@ An experiment directory looks like this; it is the only interface between a swee
         params.json            the trial's resolved TrialConfig
         result.json            one JSON row per report, keyed by the metric names below
         error.txt              traceback of a failed trial
+        worker.txt             the process that runs an unfinished trial, and its trace if it crashed
         checkpoint.pt          where an unfinished trial continues from
         suggested.json         what a search algorithm chose the trial's config by
         diverged.txt           why a trial whose loss was no finite number any more will not be tried again
@@ -41,6 +42,7 @@ RESULT_FILE = "result.json"
 SUGGESTED_FILE = "suggested.json"
 DIVERGED_FILE = "diverged.txt"
 OUT_OF_MEMORY_FILE = "out_of_memory.json"
+WORKER_FILE = "worker.txt"
 TRAINED_FILE = "trained.safetensors"
 RESPONSES_FILE = "responses.jsonl"
 WINDOW_LOSSES_FILE = "window_losses.json"

@@ -13,6 +13,7 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 from transformers import GPT2Config
 
+from sweep.hang import HangWatch
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
@@ -124,7 +125,7 @@ def tune_trials(
                 storage_path=str(inputs.experiment_dir.parent),
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
-                callbacks=[live],
+                callbacks=[live, HangWatch(spec.hang, live.tell)],
                 verbose=0,
             ),
         ).fit()

@@ -20,7 +20,6 @@ from rich.console import Console
 from sweep.command import run_command
 from sweep.ending import Place, sweep_and_report
 from sweep.errors import RayDiedError, UserError
-from sweep.outcome import Outcome
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 
@@ -28,7 +27,7 @@ def begun():
     starts = folder / "starts"
     starts.write_text((starts.read_text() if starts.exists() else "") + "x")
     (folder / "spec.yaml").touch()
-    subprocess.Popen(["sleep", "1000"])  # such as a worker of Ray
+    subprocess.Popen(["sleep", "1000"], process_group=0)  # such as a worker of Ray
     return len(starts.read_text())
 
 def waits(work):
@@ -50,7 +49,7 @@ def aborts(work):
 def aborts_once(work):
     if begun() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return Outcome(1, 0, 0)
+    raise UserError("data.train: changed meanwhile")
 
 def never_starts(work):
     raise RayDiedError("it can't start on this machine (busy)")
@@ -100,7 +99,7 @@ def ended(processes: list[psutil.Process]) -> bool:
             3,
             ["is started again, 2 of 2 times", "its process was ended by SIGABRT", "continue with: RESUME"],
         ),
-        ("aborts_once", 1, 2, ["ended by SIGKILL) and is started again, 1 of 2 times", "1 finished, 0 failed"]),
+        ("aborts_once", 2, 2, ["ended by SIGKILL) and is started again, 1 of 2 times", "error: data.train: changed"]),
         ("never_starts", 1, 0, ["Ray has died: it can't start on this machine (busy)", "start again with: BEGIN"]),
         ("refuses", 2, 0, ["error: data.train: no such file"]),
         ("breaks", 1, 1, ["ZeroDivisionError: a fault of ours", "continue with: RESUME"]),
@@ -111,7 +110,7 @@ def test_however_a_sweeps_process_ends_the_command_says_so_and_how_to_go_on(
 ) -> None:
     command = begin(tmp_path, name)
     output, errors = command.communicate(timeout=60)
-    assert command.returncode == code  # aborts_once: of the trial that it speaks of there is no report
+    assert command.returncode == code
     assert len((tmp_path / "starts").read_text() if starts else "") == starts
     for text in said:
         assert text in output + errors
