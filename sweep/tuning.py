@@ -3,16 +3,19 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 from transformers import GPT2Config
 
+from sweep.errors import RayDiedError, first_line
 from sweep.hang import HangWatch
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
@@ -109,7 +112,7 @@ def tune_trials(
     planned = [] if spec.search == "optuna" else candidate_trials(spec)
     objective = spec.metric if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
-    with LiveTable(planned, least_trials(spec), console) as live:
+    with LiveTable(planned, least_trials(spec), console) as live, faults_of_ray_told():
         results = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
@@ -136,6 +139,24 @@ def tune_trials(
     never_asked = isinstance(search, RoundsSearch) and not search.exhausted
     unjudged = sum(bool(result.metrics and result.metrics.get(NOT_JUDGED)) for result in results)
     return Outcome(finished, failed, max(lost, int(never_asked)), unjudged)
+
+
+@contextmanager
+def faults_of_ray_told() -> Iterator[None]:
+    """Tell faults of Ray, at which Ray Tune gives up, from ours.
+
+    Raises:
+        RayDiedError: something failed within for one of them, such as a connection that is lost.
+    """
+    try:
+        yield
+    except Exception as error:
+        fault: BaseException | None = error
+        while fault is not None and not isinstance(fault, ray.exceptions.RayError | ConnectionError):
+            fault = fault.__cause__
+        if fault is None:
+            raise
+        raise RayDiedError(f"{type(fault).__name__}: {first_line(fault)}") from error
 
 
 def _search(

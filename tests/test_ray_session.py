@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sweep.cluster import ask_cluster, await_resources, check_gpus
-from sweep.errors import UserError
+from sweep.errors import RayDiedError, UserError
 from sweep.names import FINISHED_FILE
 from sweep.ray_environment import LOCAL
 from sweep.spec import Resources
@@ -81,7 +81,7 @@ from sweep.ray_environment import set_ray_environment
 set_ray_environment({cluster!r})
 import ray
 from sweep.cluster import ask_cluster
-from sweep.errors import UserError
+from sweep.errors import RayDiedError, UserError
 from sweep.ray_session import fit_resources, ray_session
 from sweep.spec import Resources
 with ray_session({cluster!r}, dashboard=False):
@@ -165,3 +165,17 @@ def test_more_gpus_than_this_machine_has_are_refused_and_none_are_done_without()
         check_gpus(4.0, 2)
     check_gpus(4.0, 0)
     check_gpus("auto", 2)
+
+
+def test_faults_of_ray_are_told_from_those_of_ours() -> None:
+    from ray.exceptions import OutOfMemoryError
+    from ray.tune import TuneError
+
+    from sweep.tuning import faults_of_ray_told
+
+    gave_up = TuneError("The Ray Tune run failed.")
+    gave_up.__cause__ = OutOfMemoryError("Task was killed due to the node running low on memory.\nand so on")
+    with pytest.raises(RayDiedError, match="OutOfMemoryError: Task was killed"), faults_of_ray_told():
+        raise gave_up
+    with pytest.raises(ZeroDivisionError), faults_of_ray_told():
+        raise ZeroDivisionError
