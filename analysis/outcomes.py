@@ -52,8 +52,8 @@ def failure_reason(error: str | None) -> str:
     for line in reversed(lines):
         if found := _EXCEPTION_LINE.match(line):
             return f"{found[1]}: {found[2]}"
-    dead = [line.strip() for line in lines if "worker process has died" in line or "Worker exit" in line]
-    return " ".join(dead) or (lines[-1].strip() if lines else "no error was recorded")
+    dead = next((line.strip() for line in lines if "is dead because" in line), None)
+    return dead.partition(". ")[0] if dead else lines[-1].strip() if lines else "no error was recorded"
 
 
 def first_divergence(rows: Rows) -> int | None:

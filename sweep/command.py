@@ -1,6 +1,7 @@
 """What every command of ours has in common: what it is given, what it prints on, and how it ends."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,12 +9,24 @@ from pathlib import Path
 from rich.console import Console
 
 from sweep.caches import set_up_caches
-from sweep.environment import check_spelling, end_like_ctrl_c, handlers_restored, pass_proxies_by, variables_restored
+from sweep.environment import (
+    Interrupted,
+    check_spelling,
+    end_like_ctrl_c,
+    handlers_restored,
+    pass_proxies_by,
+    variables_restored,
+)
 from sweep.errors import UserError, is_of_the_user_or_machine, name_failure
 from sweep.scripts import check_packages
 from sweep.terminal import console_on, flush_streams, open_closed_streams
 
-EXIT_FAILED, EXIT_BAD_SPEC, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_BAD_SPEC = 1, 2
+
+
+def exit_interrupted(interrupt: KeyboardInterrupt) -> int:
+    """The exit code by which a shell is told of a signal: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+    return 128 + (interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT)
 
 
 def run_command(work: Callable[[Console], int], words: Sequence[str], interrupted: str = "interrupted") -> int:
@@ -37,9 +50,9 @@ def run_command(work: Callable[[Console], int], words: Sequence[str], interrupte
             raise
         say_error(name_failure(error))
         return EXIT_BAD_SPEC
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         console_on(sys.stdout).print(interrupted)
-        return EXIT_INTERRUPTED
+        return exit_interrupted(interrupt)
     finally:
         flush_streams()
 

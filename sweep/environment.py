@@ -16,6 +16,16 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
+
+class Interrupted(KeyboardInterrupt):
+    """What was asked for by Ctrl-C, SIGTERM or SIGHUP."""
+
+    def __init__(self, number: int) -> None:
+        """`number` is the signal's."""
+        super().__init__()
+        self.number = number
+
+
 FILES_OF_RAY = 100
 FILES_PER_WORKER = 4
 """Open files of Ray's largest process: 60 and 3 per worker were measured."""
@@ -112,6 +122,13 @@ def end_like_ctrl_c() -> None:
                 signal.signal(number, _interrupt)
 
 
+def ignore_endings() -> None:
+    """Let nothing come between a command and its last words."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, *ENDINGS):
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def ctrl_c_deferred() -> Iterator[None]:
     """Within, Ctrl-C waits for the end of the block, which would leave processes behind if it were cut short."""
@@ -129,4 +146,6 @@ def ctrl_c_deferred() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN):
+        raise Interrupted(number)
+    signal.raise_signal(signal.SIGINT)  # somebody, such as Ray Tune, waits for it

@@ -64,6 +64,10 @@ def shortened(text: str, most: int) -> str:
     return f"{text[: most - 3 - end]}...{text[len(text) - end :]}"
 
 
+class RayDiedError(Exception):
+    """Ray has died or could not start, for which neither the user nor a trial is to blame. The message says how."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error of a library says, as part of a line of ours; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from sweep.apart import Work
 from sweep.base_shape import planned_shape, read_shape
 from sweep.claim import claimed
+from sweep.cluster import check_gpus
 from sweep.dialogues import load_sft, write_sft
 from sweep.disks import DiskError
 from sweep.environment import allow_open_files
@@ -22,6 +24,7 @@ from sweep.healing import heal_experiment
 from sweep.inputs import Process
 from sweep.models import demo_assets_if_needed
 from sweep.names import SPEC_FILE, SUGGESTED_FILE, SWEEP_FILE
+from sweep.outcome import Outcome
 from sweep.packing import budget_on
 from sweep.pin import pin
 from sweep.prepare import data_sources, identity, prepare
@@ -34,7 +37,7 @@ from sweep.room import check_room
 from sweep.search_space import SUGGESTED, least_trials
 from sweep.spec import SweepSpec
 from sweep.trial import TrialConfig
-from sweep.tuning import Outcome, Proposals, Shares, tune_trials
+from sweep.tuning import Proposals, Shares, tune_trials
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,22 @@ class Where:
     dashboard: bool
 
 
-def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, command: str, console: Console) -> Outcome:
+def execute(
+    spec: SweepSpec,
+    candidates: list[TrialConfig],
+    where: Where,
+    command: str,
+    console: Console,
+    work: Work | None = None,
+) -> Outcome:
     """Run every trial of `spec` that is not finished yet; results lie in the experiment directory afterwards.
+
+    Args:
+        work: the process that this is the work of, if it is one of its own; a death of Ray then ends it.
 
     Raises:
         UserError: data, models or resources that don't fit, found before any trial starts; or the directory is in use.
+        RayDiedError: Ray could not start on this machine.
     """
 
     def say(text: str) -> None:
@@ -62,6 +76,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     if where.address is None:
         allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
+        check_gpus(spec.resources.gpu, torch.cuda.device_count())
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
@@ -70,7 +85,7 @@ def execute(spec: SweepSpec, candidates: list[TrialConfig], where: Where, comman
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
-    with ray_session(where.address, where.dashboard, spec.memory.device) as dashboard_url:
+    with ray_session(where.address, where.dashboard, spec.memory.device, work) as dashboard_url:
         if where.dashboard:
             token = "" if where.address else f" (if it asks for a token: {os.environ[TOKEN_PATH]} holds it)"
             say(f"Ray's dashboard: {dashboard_url}{token}")

@@ -14,11 +14,15 @@ from rich.text import Text
 
 from sweep.names import NOT_JUDGED, REMARKS
 from sweep.trial import TrialConfig
+from sweep.worker_death import KernelKills, note_death
 
 STYLES = {"waiting": "dim", "running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
 
 LEAST_WANTED = ("tokens/s", "peak MiB", "train loss", "win rate", "left")
 """Columns that a narrow terminal does without, the first one first."""
+TOGETHER_SECONDS = 2
+"""What dies with one node is heard of within so long."""
+NODE_DIED = "NodeDiedError: "
 GAP = 2
 """Letters between two columns."""
 
@@ -54,8 +58,16 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self.lines = {config.name: _line(config) for config in planned}
         self._console = console
         self._started = time.monotonic()
+        self._kernel_kills = KernelKills()
+        self._dead_nodes: dict[str, _Death] = {}
         self._live = Live(
-            get_renderable=self.render, console=console, refresh_per_second=2, transient=True, auto_refresh=True
+            get_renderable=self.render,
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+            auto_refresh=True,
+            redirect_stdout=False,  # what libraries print is none of the table's
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> "LiveTable":
@@ -64,6 +76,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._say_dead_nodes(time.monotonic())
         if self._console.is_terminal:
             self._live.stop()
 
@@ -81,7 +94,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed and will be started again."""
         self._line(trial).state = "waiting"
-        self._say(f"{trial} will be tried once more: {_reason(trial)}")
+        self._say_failure(trial, "will be tried once more")
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
@@ -103,7 +116,11 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
         self._line(trial).state = "failed"
-        self._say(f"{trial} failed: {_reason(trial)}")
+        self._say_failure(trial, "failed")
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Ray's loop has gone round: what died with one node has been heard of by now."""
+        self._say_dead_nodes(time.monotonic() - TOGETHER_SECONDS)
 
     def render(self) -> Group:
         """The table as it stands, as far as it fits, with a line about the whole sweep below."""
@@ -130,11 +147,29 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self.lines[str(trial)] = _line(config)
         return self.lines[str(trial)]
 
+    def _say_failure(self, trial: Any, outcome: str) -> None:
+        reason = _reason(trial, self._kernel_kills)
+        if reason.startswith(NODE_DIED):  # and all that ran on it
+            death = self._dead_nodes.setdefault(reason.removeprefix(NODE_DIED), _Death(time.monotonic()))
+            death.trials.setdefault(outcome, []).append(str(trial))
+        else:
+            self.tell(f"{trial} {outcome}: {reason}")
+
+    def _say_dead_nodes(self, heard_before: float) -> None:
+        for node, death in list(self._dead_nodes.items()):
+            if death.heard <= heard_before:
+                del self._dead_nodes[node]
+                self.tell(f"{node}: {death}")
+
     def _say(self, text: str) -> None:
-        if not self._console.is_terminal:
-            self._console.print(
-                f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False, soft_wrap=True
-            )
+        if not self._console.is_terminal:  # where the table shows it
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Print a line with the time, on a terminal above the table."""
+        self._console.print(
+            f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _cells(line: Line, held_out: str) -> dict[str, Text]:
@@ -163,10 +198,27 @@ def _titles_that_fit(rows: list[dict[str, Text]], width: int) -> list[str]:
     return list(wide)
 
 
-def _reason(trial: Any) -> str:
-    """The last line of what Ray noted of a trial's failures: type, without its module, and message of the latest."""
+@dataclass
+class _Death:
+    """Trials that a node took with it, by what becomes of them; `heard` is when the first was heard of."""
+
+    heard: float
+    trials: dict[str, list[str]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{len(names)} trial{'s' * (len(names) > 1)} {outcome} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
+            for outcome, names in self.trials.items()
+        )
+
+
+def _reason(trial: Any, kernel_kills: KernelKills) -> str:
+    """Why a trial failed last, in one line: type, without its module, and message."""
+    errors = Path(trial.error_file or "")
+    if errors.is_file() and (death := note_death(errors, Path(trial.path), kernel_kills.rose())):
+        return death
     try:
-        lines = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:  # on a full disk there is none
         lines = []
     last = (lines or ["for no reason on record"])[-1]

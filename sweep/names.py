@@ -8,12 +8,14 @@ An experiment directory looks like this; it is the only interface between a swee
       spec.yaml                the resolved spec: presets, variants and --set already applied
       sweep.json               versions, hardware, data statistics, start time (see sweep/record.py)
       experiment_state-*.json  Ray Tune's own list of trials
+      ray.log                  what Ray itself printed, where it did
       base/responses.jsonl     the base model's response and score for each evaluation prompt; its size and SHA-256 are
                                in responses.seal.json
       TRIAL/                   one directory per trial, written by Ray and by the trial itself
         params.json            the trial's resolved TrialConfig
         result.json            one JSON row per report, keyed by the metric names below
         error.txt              traceback of a failed trial
+        worker.txt             the process that runs an unfinished trial, and its trace if it crashed
         checkpoint.pt          where an unfinished trial continues from
         suggested.json         what a search algorithm chose the trial's config by
         diverged.txt           why a trial whose loss was no finite number any more will not be tried again
@@ -35,6 +37,7 @@ from typing import Literal, NamedTuple
 
 SPEC_FILE = "spec.yaml"
 SWEEP_FILE = "sweep.json"
+RAY_LOG_FILE = "ray.log"
 BASE_RESPONSES_FILE = "base/responses.jsonl"
 CHECKPOINT_FILE = "checkpoint.pt"
 FINISHED_FILE = "finished.json"
@@ -42,6 +45,7 @@ RESULT_FILE = "result.json"
 SUGGESTED_FILE = "suggested.json"
 DIVERGED_FILE = "diverged.txt"
 OUT_OF_MEMORY_FILE = "out_of_memory.json"
+WORKER_FILE = "worker.txt"
 TRAINED_FILE = "trained.safetensors"
 RESPONSES_FILE = "responses.jsonl"
 WINDOW_LOSSES_FILE = "window_losses.json"

@@ -2,21 +2,23 @@
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from sweep.environment import ctrl_c_deferred, end_like_ctrl_c, handlers_restored
-from sweep.errors import UserError, first_line
+from sweep.apart import Work
+from sweep.cluster import await_resources, check_gpus
+from sweep.environment import ctrl_c_deferred, handlers_restored
+from sweep.errors import RayDiedError, UserError, first_line
 from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
 from sweep.ray_environment import QUIET, TMPDIR
 from sweep.ray_privacy import kept_private, started_privately
+from sweep.ray_watch import ray_watched
 from sweep.spec import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -29,7 +31,9 @@ CODE = ("model", "sweep", "analysis")
 
 
 @contextmanager
-def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None = None) -> Iterator[str | None]:
+def ray_session(
+    address: str | None, dashboard: bool, memory_bytes: int | None = None, work: Work | None = None
+) -> Iterator[str | None]:
     """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
 
     Args:
@@ -38,18 +42,21 @@ def ray_session(address: str | None, dashboard: bool, memory_bytes: int | None =
         dashboard: start Ray's own dashboard.
         memory_bytes: memory of this machine that trials may share, for a Ray of our own; at most, and if None, what it
             has free.
+        work: the process that this is the work of, if it is one of its own: Ray's words are kept from the terminal,
+            and its death ends the process.
 
     Raises:
-        UserError: the cluster can't be reached, or Ray can't start here.
+        UserError: the cluster can't be reached.
+        RayDiedError: Ray can't start here.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
-    with handlers_restored(), kept_private(address):
+    with handlers_restored(), kept_private(address), work.libraries_aside() if work else nullcontext():
         try:
-            with ctrl_c_deferred():
-                context = _start(dashboard, memory_bytes) if address is None else _attach(address)
-            end_like_ctrl_c()  # Ray has taken SIGTERM for itself
-            yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+            with ray_watched(work) if work and address is None else nullcontext():
+                with handlers_restored(), ctrl_c_deferred():  # Ray takes SIGTERM for itself
+                    context = _start(dashboard, memory_bytes) if address is None else _attach(address)
+                yield f"http://{context.dashboard_url}" if context.dashboard_url else None
         except SystemExit:
             raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
         finally:
@@ -74,12 +81,11 @@ def _start(dashboard: bool, memory_bytes: int | None) -> Any:
     except Exception as error:  # a start that takes too long raises no narrower type
         logs = Path(os.environ.get(TMPDIR, "/tmp"), "ray", "session_latest", "logs")
         told = f"; its logs: {logs}" if logs.is_dir() and logs.stat().st_ctime > began else ""
-        raise UserError(f"Ray can't start on this machine ({first_line(error)}){told}") from error
+        raise RayDiedError(f"it can't start on this machine ({first_line(error)}){told}") from error
 
 
 def _attach(address: str) -> Any:
     """Attach to the cluster at `address`, whose nodes get our code."""
-    _check_reachable(address)
     root = Path(__file__).resolve().parent.parent
     try:
         return ray.init(
@@ -92,18 +98,6 @@ def _attach(address: str) -> Any:
         raise UserError(f"--address {address}: no Ray cluster can be reached there ({first_line(error)})") from None
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes, in silence."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # "auto"
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"--address {address}: no Ray cluster can be reached there ({reason})") from None
-
-
 def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
     """What one trial asks of the Ray that is running, and a remark if that is not simply `wanted`.
 
@@ -111,21 +105,14 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
     as well, and CPUs are cut down to those that we may use. A cluster is asked for what is wanted: it may yet grow.
 
     Raises:
-        UserError: this machine has GPUs, but fewer than wanted.
+        UserError: this machine has GPUs, but fewer than wanted; or no node of a cluster has what is wanted.
     """
-    nodes = _nodes()
-    least = 0 if wanted.gpu == "auto" else wanted.gpu
-    has_gpu = any(node.get("GPU", 0) for node in nodes)
     if address is not None:
-        if any(node.get("CPU", 0) >= wanted.cpu and node.get("GPU", 0) >= least for node in nodes):
-            return wanted, None
-        return wanted, (
-            f"no node has {wanted.cpu:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
-            "(if it can't, stop and --set resources)"
-        )
-    cpus, gpus = nodes[0].get("CPU", 0.0), nodes[0].get("GPU", 0.0)
-    if has_gpu and least > gpus:
-        raise UserError(f"resources.gpu: {least:g} is more than the {gpus:g} of this machine")
+        return wanted, await_resources([node for node in ray.nodes() if node["Alive"]], wanted)
+    [node] = _nodes()
+    cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
+    check_gpus(wanted.gpu, int(gpus))
+    has_gpu = gpus > 0
     fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if has_gpu else 0)
     remarks = []
     if wanted.gpu and not fitted.gpu:

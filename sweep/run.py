@@ -9,13 +9,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from sweep.apart import Work
 from sweep.caches import OURS
-from sweep.command import EXIT_FAILED, EXIT_INTERRUPTED, run_command, say_error, set_up
+from sweep.cluster import ask_cluster, await_resources
+from sweep.command import EXIT_FAILED, run_command, set_up
+from sweep.ending import MOST_RESTARTS, Place, sweep_and_report
 from sweep.environment import speak_utf8
-from sweep.errors import UserError, name_failure
+from sweep.errors import UserError
 from sweep.first_look import check_gpus, check_room, look_at_files
 from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
 from sweep.names import SPEC_FILE
+from sweep.outcome import Outcome
 from sweep.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
 from sweep.replacement import check_settled
@@ -27,18 +31,23 @@ WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--das
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code, as `--help` lists them."""
+    """Run the command line and return the exit code, as `--help` lists them.
+
+    Args:
+        argv: the words of a command line that runs in this process alone, as in a notebook; without them the command is
+            this process's own, and trials run in one that it outlives (see `sweep.apart`).
+    """
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_command(lambda console: _run(_parser().parse_args(words), words, console), words)
+    return run_command(lambda console: _run(_parser().parse_args(words), words, argv is None, console), words)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=as_called("sweep.run"),
         description="Run a sweep of fine-tuning trials and build its report.",
-        epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged or the report could not be "
-        "built, 2 bad spec, data or machine, 130 interrupted; with --reproduce 0 the losses match, 1 they do not, 2 "
-        "the trial or its inputs are not there as they were.",
+        epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, or the report could not be "
+        "built, or Ray died, 2 bad spec, data or machine, 130, 143 or 129 interrupted by Ctrl-C, SIGTERM or SIGHUP; "
+        "with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there as they were.",
     )
     parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
     parser.add_argument("--list", action="store_true", help="list the presets and exit")
@@ -66,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) -> int:
+def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, console: Console) -> int:
     if arguments.list:
         for name in preset_names():
             console.print(Text.assemble((f"{name:12}", "bold"), " ", preset_about(name)), soft_wrap=True)
@@ -107,51 +116,21 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], console: Console) 
     look_at_files(spec)
     cache_dir = set_up(console, set_ray_environment(arguments.address))
     check_room(spec, cache_dir, OURS)
-    from sweep.execute import Where, execute
-
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
-    where = Where(experiment_dir, cache_dir, arguments.address, arguments.dashboard)
-    go_on = as_called("sweep.run", "--resume", str(experiment_dir))
-    try:
-        outcome = execute(spec, candidates, where, as_called("sweep.run", *words), console)
-    except KeyboardInterrupt:
-        if os.path.isfile(experiment_dir / SPEC_FILE):
-            console.print(Text(f"continue with: {go_on}"), soft_wrap=True)
-        raise
-    failure = _report(experiment_dir, console)
-    console.print(
-        f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted", highlight=False
-    )
-    if failure is not None:
-        rebuild = as_called("analysis.report", str(experiment_dir))
-        say_error(
-            f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
-            f"build it with: {rebuild}"
-        )
-    if outcome.disk is not None:
-        say_error(outcome.disk)
-    if outcome.interrupted or outcome.disk is not None:
-        console.print(Text(f"continue with: {go_on}"), soft_wrap=True)
-    if outcome.disk is not None:
-        return EXIT_FAILED
-    if outcome.interrupted or isinstance(failure, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
-    if outcome.unjudged:
-        one = "1 trial was" if outcome.unjudged == 1 else f"{outcome.unjudged} trials were"
-        judge = as_called("sweep.reward_metric", str(experiment_dir))
-        console.print(Text(f"{one} trained but not judged; judge with: {judge}"), soft_wrap=True)
-    return EXIT_FAILED if outcome.failed or outcome.unjudged or failure is not None else 0
+    if arguments.address is not None:
+        await_resources(ask_cluster(arguments.address), spec.resources)  # refused now and not after preparing
+    command = as_called("sweep.run", *words)
 
+    def start(work: Work | None) -> Outcome:
+        from sweep.execute import Where, execute  # imports torch and Ray
 
-def _report(experiment_dir: Path, console: Console) -> BaseException | None:
-    """Build the report and print its tables; what kept that from succeeding, for the trials have succeeded already."""
-    try:
-        from analysis.report import build, print_tables
+        kept = experiment_dir / SPEC_FILE  # where this is another start of the same sweep
+        where = Where(experiment_dir, cache_dir, arguments.address, arguments.dashboard)
+        asked = resumed_trials(experiment_dir)[0] if os.path.isfile(kept) else spec
+        return execute(asked, candidates, where, command, console, work)
 
-        print_tables(build(experiment_dir), console)
-    except (Exception, KeyboardInterrupt) as failure:
-        return failure
-    return None
+    place = Place(experiment_dir, command, as_called("sweep.run", "--resume", str(experiment_dir)), console)
+    return sweep_and_report(start, place, apart, MOST_RESTARTS if arguments.address is None else 0)
 
 
 def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str, ...] = ()) -> None:

@@ -240,6 +240,15 @@ class MemoryPart(Part):
     limit: Bytes | None = Field(None, description="where a trial's process runs out of memory; null: at its share")
 
 
+class HangPart(Part):
+    """When a trial that does not report is said to hang, and what is done about it."""
+
+    minutes: float | None = Field(
+        None, gt=0, description="without a report; null: ten times the trial's longest wait so far, at least 10 minutes"
+    )
+    retry: bool = Field(False, description="end such a trial and start it again from its checkpoint, see max_failures")
+
+
 class Table(Part):
     """A comparison of the report: the arms that match `where`, told apart by `factor`."""
 
@@ -311,6 +320,7 @@ class SweepSpec(Part):
     memory: MemoryPart = MemoryPart()
     max_failures: int = Field(1, ge=0, description="how often a trial that failed is started again from its checkpoint")
     checkpoint_seconds: float = Field(300, ge=0, description="least time between two checkpoints of a trial")
+    hang: HangPart = HangPart()
     tables: tuple[Table, ...] = ()
 
     @field_validator("space", mode="before")

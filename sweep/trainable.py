@@ -1,9 +1,12 @@
 """The Ray adapter: a class Trainable around `TrialRun`, and nothing that trains."""
 
 import gc
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 
 from model.memory_limit import keep_large_tensors_apart
@@ -13,6 +16,7 @@ from sweep.names import CHECKPOINT_FILE, REMARKS
 from sweep.search_space import SUGGESTED
 from sweep.trial import TrialConfig
 from sweep.trial_run import TrialRun
+from sweep.worker_death import Worker, worker_noted
 
 OBJECTIVE_MISSING = float("nan")
 
@@ -47,6 +51,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
                 )
         self._config = config
         self._trial_run: TrialRun | None = None
+        self._noted = ExitStack()
 
     @property
     def trial_run(self) -> TrialRun:
@@ -86,10 +91,15 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Free memory and locks when Ray is done with this worker."""
         if self._trial_run is not None:
             self._trial_run.close()
+        self._noted.close()
 
     def _begin(self, config: dict[str, Any]) -> TrialRun:
-        fields = {key: value for key, value in config.items() if key in TrialConfig.model_fields}
+        trial = TrialConfig.model_validate({k: value for k, value in config.items() if k in TrialConfig.model_fields})
+        if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
+            node_id = ray.get_runtime_context().get_node_id()
+            worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)
+            self._noted.enter_context(worker_noted(self.inputs.experiment_dir / trial.name, worker))
         plan = MemoryPlan.from_mapping(config[PLAN]) if PLAN in config else None
         granted = self.trial_resources.required_resources if self.trial_resources else {}
         cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
-        return TrialRun(TrialConfig.model_validate(fields), self.inputs, config.get(SUGGESTED), plan, cap_bytes)
+        return TrialRun(trial, self.inputs, config.get(SUGGESTED), plan, cap_bytes)

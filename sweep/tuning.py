@@ -3,22 +3,27 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 from transformers import GPT2Config
 
 from sweep.disks import trouble
+from sweep.errors import RayDiedError, first_line
+from sweep.hang import HangWatch
 from sweep.inputs import SweepInputs
 from sweep.live import LiveTable, trial_config
 from sweep.memory_plan import PLAN, Device, MemoryPlan, plan_trial
 from sweep.names import DIVERGED_FILE, FINISHED_FILE, NOT_JUDGED, WINDOW_LOSSES_FILE
 from sweep.out_of_memory import read_attempts
+from sweep.outcome import Outcome
 from sweep.packing import Packing
 from sweep.ray_environment import ray_folder
 from sweep.rounds import Losses, best_of, further_seeds, lanes
@@ -89,22 +94,6 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
             trial.update_resources(self._alone)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How the trials of a sweep ended; `interrupted` ones were stopped or never started.
-
-    A tuning trial that diverged is none of these: that some settings do is what a sweep tunes to find out.
-    """
-
-    finished: int
-    failed: int
-    interrupted: int
-    unjudged: int = 0
-    """Of those that finished, trials that have no rewards since judging failed."""
-    disk: str | None = None
-    """What is wrong with a disk, where that made trials fail or ended the sweep."""
-
-
 class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """How each trial ended, as Ray tells it. What Ray says after `fit` it reads from files, which a full disk cuts."""
 
@@ -169,18 +158,37 @@ def tune_trials(
                 storage_path=str(inputs.experiment_dir.parent),
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
-                callbacks=[live, endings],
+                callbacks=[live, endings, HangWatch(spec.hang, live.tell)],
                 verbose=0,
             ),
         )
         try:
-            tuner.fit()
+            with faults_of_ray_told():
+                tuner.fit()
         except Exception as error:
             if (disk := trouble(error, folders)) is None:
                 raise
     begun = samples if isinstance(search, ReplicatedSearch) else search.proposed
     is_exhausted = isinstance(search, ReplicatedSearch) or search.exhausted
     return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
+
+
+@contextmanager
+def faults_of_ray_told() -> Iterator[None]:
+    """Tell faults of Ray, at which Ray Tune gives up, from ours.
+
+    Raises:
+        RayDiedError: something failed within for one of them, such as a connection that is lost.
+    """
+    try:
+        yield
+    except Exception as error:
+        fault: BaseException | None = error
+        while fault is not None and not isinstance(fault, ray.exceptions.RayError | ConnectionError):
+            fault = fault.__cause__
+        if fault is None:
+            raise
+        raise RayDiedError(f"{type(fault).__name__}: {first_line(fault)}") from error
 
 
 def _search(

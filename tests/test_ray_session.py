@@ -1,17 +1,23 @@
 """Ray alone on this machine listens on loopback only; attached to a cluster, its nodes get this project's code."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sweep.errors import UserError
+from sweep.cluster import ask_cluster, await_resources, check_gpus
+from sweep.errors import RayDiedError, UserError
 from sweep.names import FINISHED_FILE
-from sweep.ray_environment import LOCAL, set_ray_environment
-from tests.conftest import Parts
+from sweep.ray_environment import LOCAL
+from sweep.spec import Resources
+from tests.conftest import Here, Parts
 
 PORT = 26_379
 ROOT = Path(__file__).parent.parent
@@ -19,7 +25,8 @@ ON_LOOPBACK = {**os.environ, **LOCAL, "RAY_AUTH_MODE": "token"}
 
 
 def run(script: str, folder: Path = ROOT) -> str:
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, env=ON_LOOPBACK)
+    environment = {**ON_LOOPBACK, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, env=environment)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -73,7 +80,8 @@ def test_a_clusters_nodes_get_the_code_sent_along_and_their_gpus_are_counted(clu
 from sweep.ray_environment import set_ray_environment
 set_ray_environment({cluster!r})
 import ray
-from sweep.errors import UserError
+from sweep.cluster import ask_cluster
+from sweep.errors import RayDiedError, UserError
 from sweep.ray_session import fit_resources, ray_session
 from sweep.spec import Resources
 with ray_session({cluster!r}, dashboard=False):
@@ -83,15 +91,18 @@ with ray_session({cluster!r}, dashboard=False):
         return sweep.trial.__file__, sweep.load_spec.preset_names()
     print(*ray.get(where.remote()))
     print(fit_resources(Resources(cpu=1, gpu=0.5), {cluster!r}))
-    print(fit_resources(Resources(cpu=4, gpu=1), {cluster!r}))
+    try: fit_resources(Resources(cpu=4, gpu=1), {cluster!r})
+    except UserError as error: print(error)
+    print([node["Resources"]["GPU"] for node in ask_cluster({cluster!r})])
     try: fit_resources(Resources(gpu=2), None)
     except UserError as error: print(error)
 """
-    code, fitted, wanted, refused = run(script, tmp_path).splitlines()[-4:]
+    code, fitted, missing, asked, refused = run(script, tmp_path).splitlines()[-5:]
     assert "py_modules" in code
     assert "study" in code
     assert fitted == "(Resources(cpu=1.0, gpu=0.5), None)"
-    assert wanted.startswith('(Resources(cpu=4.0, gpu=1.0), "no node has 4 CPU and 1 GPU yet: trials wait')
+    assert missing.startswith("resources: 4 CPU, 1 GPU is more than any node of the cluster has")
+    assert asked == "[1.0]"
     assert refused == "resources.gpu: 2 is more than the 1 of this machine"
 
 
@@ -105,11 +116,66 @@ def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Pa
     assert len(list((tmp_path / "out").glob(f"*/{FINISHED_FILE}"))) == 2
 
 
-def test_a_cluster_that_is_not_there_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    set_ray_environment("127.0.0.1:1")
-    from sweep.ray_session import ray_session
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", r"--address 127.0.0.1:1: no Ray cluster can be reached there \(.*refused"),
+        ("127.0.0.1:99999", r"--address 127.0.0.1:99999: no Ray cluster can be reached there"),
+        ("no-such-host.invalid:6379", r"--address no-such-host.invalid:6379: no Ray cluster can be reached there"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_named_at_once(
+    address: str, message: str, parts: Parts, here: Here, tmp_path: Path
+) -> None:
+    code, _, errors = here(parts.write_spec(tmp_path), "--address", address, "--output", tmp_path / "experiment")
+    assert code == 2
+    assert re.search(message, errors), errors
+    assert len(errors.splitlines()) == 1
 
-    attempt = ray_session("127.0.0.1:1", dashboard=False)
-    with pytest.raises(UserError, match=r"--address 127.0.0.1:1: no Ray cluster can be reached there \(.*refused"):
-        attempt.__enter__()
+
+def test_something_that_answers_and_is_no_ray_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.cluster.ANSWER_SECONDS", 3)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(UserError, match=rf"--address {address}: .* \(no answer within 3 s\); accepted: host:port"):
+            ask_cluster(address)
+    assert time.monotonic() - began < 20
+
+
+def node(cpus: float, gpus: float = 0, **labels: str) -> dict[str, Any]:
+    return {"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}, "Labels": labels}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"),
+    [({"cpu": 1000}, "resources.cpu: 1000"), ({"gpu": 4}, "resources: 1 CPU, 4 GPU"), ({"cpu": 8, "gpu": 1}, "reso")],
+)
+def test_what_no_node_has_is_refused_unless_an_autoscaler_may_bring_it(wanted: dict[str, float], key: str) -> None:
+    nodes = [node(8), node(2, 2)]
+    with pytest.raises(UserError, match=rf"{key}.* is more than any node .* its nodes have 8 CPU, 0 GPU; 2 CPU, 2 GPU"):
+        await_resources(nodes, Resources(**wanted))
+    grows = [*nodes, node(0, **{"ray.io/node-group": "head"})]
+    assert "trials wait until the cluster has grown" in (await_resources(grows, Resources(**wanted)) or "")
+    assert await_resources(nodes, Resources(cpu=2, gpu=2)) is None
+
+
+def test_more_gpus_than_this_machine_has_are_refused_and_none_are_done_without() -> None:
+    with pytest.raises(UserError, match=r"resources.gpu: 4 is more than the 2 of this machine"):
+        check_gpus(4.0, 2)
+    check_gpus(4.0, 0)
+    check_gpus("auto", 2)
+
+
+def test_faults_of_ray_are_told_from_those_of_ours() -> None:
+    from ray.exceptions import OutOfMemoryError
+    from ray.tune import TuneError
+
+    from sweep.tuning import faults_of_ray_told
+
+    gave_up = TuneError("The Ray Tune run failed.")
+    gave_up.__cause__ = OutOfMemoryError("Task was killed due to the node running low on memory.\nand so on")
+    with pytest.raises(RayDiedError, match="OutOfMemoryError: Task was killed"), faults_of_ray_told():
+        raise gave_up
+    with pytest.raises(ZeroDivisionError), faults_of_ray_told():
+        raise ZeroDivisionError

@@ -307,3 +307,13 @@ def test_a_trial_that_could_not_be_judged_keeps_its_losses_and_says_how_to_judge
     append(path, {"step": last["step"], "win_rate": 0.5, "finished": True})  # as a continued sweep reports it
     trials = results.load(copy).trials
     assert NOT_JUDGED not in trials or trials[NOT_JUDGED].isna().all()
+
+
+def test_a_finished_trial_whose_rows_ray_died_with_has_those_that_it_kept_itself(copy: Path) -> None:
+    reported = result_file(copy, "full adamw")
+    before = trial_of(results.load(copy), "full adamw")
+    rows = [json.loads(line) for line in reported.read_text().splitlines()]
+    (reported.parent / "finished.json").write_text(json.dumps({"rows": rows}))
+    reported.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    after = trial_of(results.load(copy), "full adamw")
+    assert (after["outcome"], after["test_loss"]) == (outcomes.FINISHED, before["test_loss"])
