@@ -71,7 +71,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
     tuned = tuned_fields(results.spec)
     looks = looks_at(results.spec)
     effects = matched_effects(finished, tuned, looks)
-    shares = _shares(finished, tuned)
+    shares = _shares(finished, tuned, results.spec.get("search") == "optuna")
     tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
     if tried:
         shares.append(share_of_variance(tried, "validation_loss"))
@@ -116,9 +116,9 @@ def tuning_arms(results: Results) -> list[Arm]:
     return collect(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
 
 
-def _shares(arms: list[Arm], tuned: Collection[str]) -> list[Importance]:
+def _shares(arms: list[Arm], tuned: Collection[str], guided: bool) -> list[Importance]:
     """The shares of all arms, and where these are no full grid, those of each method whose arms are one."""
-    shares = [share_of_variance(arms, "test_loss", tuned)]
+    shares = [share_of_variance(arms, "test_loss", tuned, guided)]
     methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
     if shares[0].test != "ANOVA" and len(methods) > 1:
         for method in methods:

@@ -97,7 +97,7 @@ def with_losses(arms: list[Arm], losses: Values) -> list[Arm]:
     return made
 
 
-@pytest.mark.parametrize(("seeds", "of_seed", "uneven"), [(2, 0.01, False), (4, 0.01, True), (1, 0.0, False)])
+@pytest.mark.parametrize(("seeds", "of_seed", "uneven"), [(3, 0.01, True), (1, 0.0, False)])
 def test_what_does_not_matter_is_rarely_said_to_matter(seeds: int, of_seed: float, uneven: bool) -> None:
     bare = grid_arms(seeds)
 
@@ -158,12 +158,11 @@ def test_a_factor_of_a_random_search_is_rarely_said_to_matter_by_chance(other_ma
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize(("seeds", "of_seed"), [(3, 0.01), (1, 0.0)])
-def test_arms_of_equal_loss_are_rarely_said_to_be_dominated(seeds: int, of_seed: float) -> None:
-    bare = grid_arms(seeds)
+def test_arms_of_equal_loss_are_rarely_said_to_be_dominated() -> None:
+    bare = grid_arms(3)
 
     def claims(rng: np.random.Generator) -> bool:
-        points = plane(with_losses(bare, grid_losses(rng, seeds, of_seed)), PRICES[0])
+        points = plane(with_losses(bare, grid_losses(rng, 3)), PRICES[0])
         return bool(dominated_beyond_chance(points, PRICES[0], looks=1).labels)
 
     assert false_alarms(claims) <= MOST
@@ -189,17 +188,16 @@ def test_equal_arms_without_common_seeds_are_rarely_told_apart(
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_models_as_good_as_the_base_model_are_rarely_said_to_win_or_lose(seeds: int) -> None:
+def test_models_as_good_as_the_base_model_are_rarely_said_to_win_or_lose() -> None:
     """On each prompt a trained model is as likely to be better as to be worse; its seeds agree on most prompts."""
-    used = pd.DataFrame({"trial": range(seeds), "outcome": FINISHED, "seed": range(seeds)})
+    used = pd.DataFrame({"trial": range(3), "outcome": FINISHED, "seed": range(3)})
 
     def claims(rng: np.random.Generator) -> bool:
         prompts = rng.normal(size=(40, 1))  # what the base model's answer does to all arms
         arms = []
         for label in "abc":
             margins = rng.choice([-1, 1], size=(40, 1)) * np.abs(prompts + rng.normal(size=(40, 1)))
-            margins = np.round(margins + 0.3 * rng.normal(size=(40, seeds)), 1)
+            margins = np.round(margins + 0.3 * rng.normal(size=(40, 3)), 1)
             arms.append(Arm(label, {}, used, used, pd.DataFrame(margins), {}))
         return "exceed" in describe_wins(arms, looks=1)[0]
 
@@ -218,8 +216,7 @@ def test_a_level_test_loss_is_rarely_said_to_rise(seeds: int, evaluations: int) 
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.3])
-def test_a_judge_without_a_taste_for_length_is_rarely_said_to_have_one(lost: float) -> None:
+def test_a_judge_without_a_taste_for_length_is_rarely_said_to_have_one() -> None:
     """Two trials of two arms, of which one writes long and well; some scores are lost."""
     trials, prompts = np.repeat(np.arange(4), 20), np.tile(np.arange(20), 4)
     better = trials // 2
@@ -233,7 +230,7 @@ def test_a_judge_without_a_taste_for_length_is_rarely_said_to_have_one(lost: flo
             "reward": rng.normal(size=20)[prompts] + rng.normal(size=80) + 5 * better,
             "base_reward": rng.normal(size=20)[prompts],
         })  # fmt: skip
-        found = measure_length_bias(frame[rng.uniform(size=80) >= lost])
+        found = measure_length_bias(frame[rng.uniform(size=80) >= 0.3])
         return found is not None and found.p_value < 0.05
 
     assert false_alarms(claims) <= MOST
