@@ -186,17 +186,17 @@ def _about_division(share: Importance) -> str:
     ranked = sorted(share.shares, key=lambda name: -share.shares[name])
     told = [name for name in ranked if share.p_values.get(name, 1.0) < ALPHA]
     factors = [name for name in ranked if name not in (*told, *NO_FACTORS)]
-    untold = [*factors[:NAMED_FACTORS], *(name for name in ranked if name == SEEDS)]
-    others = join([_named_share(share, name) for name in untold]) if untold else ""
+    others = join([_named_share(share, name) for name in factors[:NAMED_FACTORS]]) if factors else ""
+    seeds = f"; seeds take {_percent(share.shares[SEEDS])}" if SEEDS in share.shares else ""
     scope = "" if share.over_seeds else "In these trained models alone, "
     what = f"{scope}{'O' if share.over_seeds else 'o'}f the variance of {share.what}"
     if told:
         taken = join([_named_share(share, name) for name in told[: NAMED_FACTORS + 1]])
         rest = f"; not told from noise: {others}" if others else ""
-        return f"{what}, more than noise goes to {taken}{rest} ({share.test}, {share.method}, Holm-adjusted)."
+        return f"{what}, more than noise goes to {taken}{rest}{seeds} ({share.test}, {share.method}, Holm-adjusted)."
     if share.p_values:
-        return f"{what}, no share is told from noise: {others} ({share.test}, {share.method}, Holm-adjusted)."
-    return f"{what}, without a test: {others} ({share.test}; {share.method})."
+        return f"{what}, no share is told from noise: {others}{seeds} ({share.test}, {share.method}, Holm-adjusted)."
+    return f"{what}, without a test: {others}{seeds} ({share.test}; {share.method})."
 
 
 def _named_share(share: Importance, name: str) -> str:

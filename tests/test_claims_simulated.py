@@ -9,7 +9,7 @@ its dominated arms by each cost.
     sentence                                              where it is held to 5 %
     lowest test loss, pairs that differ, letters          test_statistics_simulated
     pairs by reward, by wins; adaptive seeds              test_statistics_simulated
-    pairs without common seeds                            here
+    pairs without common seeds, pairs of one seed         here
     more wins than losses against the base model          here
     test loss rose again after its best                   here
     longer responses get higher rewards                   here
@@ -23,6 +23,7 @@ Sentences without a test (a lowest mean, a peak, a learning rate) name no differ
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ from analysis.outcomes import FINISHED
 from analysis.overfitting import rise_test
 from analysis.pareto import PRICES, plane
 from analysis.statistics import holm
-from analysis.told_apart import loss_difference
+from analysis.told_apart import adjusted_differences, loss_difference
 from tests.planted_sweep import grid, planted
 
 SWEEPS = 300
@@ -184,6 +185,16 @@ def test_equal_arms_without_common_seeds_are_rarely_told_apart(
         a, b = (dict(enumerate(table, start=100 * place)) for place, table in enumerate(tables))
         found = loss_difference(a, b)
         return found is not None and found.test.p_value < 0.05
+
+    assert false_alarms(claims) <= MOST
+
+
+def test_models_of_one_seed_that_windows_alone_tell_apart_are_rarely_said_to_differ() -> None:
+    def claims(rng: np.random.Generator) -> bool:
+        windows = rng.exponential(size=WINDOWS)
+        models = {label: {0: windows + 0.05 * rng.exponential(size=WINDOWS)} for label in "abcd"}
+        found = adjusted_differences(models, list(combinations(models, 2)), looks=1)
+        return any(one.test.p_value < 0.05 for one in found.values())
 
     assert false_alarms(claims) <= MOST
 
