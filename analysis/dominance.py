@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from analysis.arms import Arm
@@ -38,18 +39,20 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
         looks: see `comparisons.looks_at`.
     """
     pairs = len(points) * (len(points) - 1) // 2
+    losses = {point.arm.label: point.arm.losses_by_seed for point in points}
     found: list[str] = []
     scopes: set[bool] = set()
-    for point in points:
-        rivals = [one for one in points if one.arm is not point.arm and one.cost <= point.cost]
-        rival = min(rivals, key=lambda one: one.loss, default=None)
-        test = loss_difference(rival.arm.losses_by_seed, point.arm.losses_by_seed) if rival else None
-        if rival is None or test is None:
-            continue
-        scopes.add(test.over_seeds)
-        p_values = (test.test.p_value, _of_cost(rival.arm, point.arm, price))
-        if test.test.estimate < 0 and all(p_value * pairs * looks < ALPHA for p_value in p_values):
-            found.append(point.arm.label)
+    lowest: Point | None = None
+    for _, alike in groupby(points, key=lambda point: point.cost):
+        members = list(alike)
+        lowest = min([*([lowest] if lowest else []), *members], key=lambda point: point.loss)
+        for point in members:
+            if point is lowest or not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
+                continue
+            scopes.add(test.over_seeds)
+            p_values = (test.test.p_value, _of_cost(lowest.arm, point.arm, price))
+            if test.test.estimate < 0 and all(p_value * pairs * looks < ALPHA for p_value in p_values):
+                found.append(point.arm.label)
     return Dominance(found, pairs if scopes else 0, False not in scopes)
 
 

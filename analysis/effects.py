@@ -187,14 +187,19 @@ def p_cell(p_value: float) -> str:
 
 def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]]:
     """Pairs of arms that differ in one field alone, by that field and by the setting of the others."""
+    settings = {name: [repr(arm.config.get(name)) for arm in arms] for name in names}
     found: dict[str, dict[object, Pairs]] = {}
-    for a, b in combinations(arms, 2):
-        differing = {name for name in names if repr(a.config.get(name)) != repr(b.config.get(name))}
-        differing = {name for name in differing if OWNER.get(name) not in differing}
-        if len(differing) == 1 and not differing & set(WINDOW_FIELDS):
-            factor = differing.pop()
-            context = tuple(repr(a.config.get(name)) for name in names if factor not in (name, OWNER.get(name)))
-            found.setdefault(factor, {}).setdefault(context, []).append((a, b))
+    for factor in names:
+        if factor in WINDOW_FIELDS:
+            continue
+        others = [settings[name] for name in names if factor not in (name, OWNER.get(name))]
+        members: dict[object, list[int]] = {}
+        for place in range(len(arms)):
+            members.setdefault(tuple(values[place] for values in others), []).append(place)
+        levels = settings[factor]
+        for context, places in members.items():
+            if pairs := [(arms[a], arms[b]) for a, b in combinations(places, 2) if levels[a] != levels[b]]:
+                found.setdefault(factor, {})[context] = pairs
     return found
 
 

@@ -23,6 +23,13 @@ from analysis.tuning import describe_tuning
 from sweep.names import NOT_JUDGED, PEAK_SOURCE
 from sweep.scripts import as_called
 
+FAMILIES = (
+    "A false claim has a chance of at most 5 % in each family of tests: the pairs of a table by loss, by reward and by "
+    "wins, its rises of test loss, the arms against the base model, and under “What mattered” the effects, the shares "
+    "and the arms dominated by each cost."
+)
+"""What the adjustments of p-values cover, and what they do not: one family says nothing of the others."""
+
 
 class Finding(NamedTuple):
     """A few sentences under a short heading."""
@@ -48,6 +55,8 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
         )
     ]
     finished = [arm for arm in arms if arm.outcome == FINISHED]
+    if len(finished) > 1:
+        findings[0].sentences.append(FAMILIES)
     looks = looks_at(results.spec)
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]

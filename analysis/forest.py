@@ -30,12 +30,15 @@ GO_TOGETHER = 0.01
 """Factors that a test of independence finds as dependent as this go together by design."""
 
 
-def divide_by_forest(factors: Mapping[str, Sequence[Any]], losses: Sequence[Sequence[float]]) -> Division | None:
+def divide_by_forest(
+    factors: Mapping[str, Sequence[Any]], losses: Sequence[Sequence[float]], guided: bool = False
+) -> Division | None:
     """Functional ANOVA of a random forest, and a permutation test of each factor.
 
     Args:
         factors: one value per arm by name of the factor.
         losses: losses of each arm, one per seed.
+        guided: whether settings were chosen by earlier losses, so that no shuffle is like the design.
 
     Returns:
         The shares; noise is the mean share in forests of losses shuffled among the arms. A factor is tested by how far
@@ -53,6 +56,8 @@ def divide_by_forest(factors: Mapping[str, Sequence[Any]], losses: Sequence[Sequ
     rng = np.random.default_rng(FOREST_SEED)
     shuffled = [_shares(study, list(columns), _shuffled(losses, arm_of, rng)) or {} for _ in range(SHUFFLED_FORESTS)]
     noise = {name: float(np.mean([one.get(name, 0.0) for one in shuffled])) for name in shares}
+    if guided:
+        return Division(shares, noise, {}, "the settings were chosen by earlier losses")
     p_values, together = shuffle_test(columns, [float(np.mean(values)) for values in losses], rng)
     return Division(shares, noise, p_values, f"{', '.join(together)} go together in this design" if together else "")
 

@@ -51,13 +51,14 @@ class Importance(NamedTuple):
     note: str
 
 
-def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = ()) -> Importance:
+def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (), guided: bool = False) -> Importance:
     """Divide the variance of a metric among the factors.
 
     Args:
         arms: finished arms.
         metric: the loss, as in `Results.trials`.
         ignored: fields that are no factors, as those tuned for each arm.
+        guided: whether a search chose settings by earlier losses, as Optuna's does.
 
     Returns:
         Eta squared of each factor and of each pair of factors where the arms are a full grid, and the functional
@@ -76,7 +77,7 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
         why = f"the {len(arms)} finished arms are no full grid of {', '.join(factors)}, and a forest (fANOVA) takes"
         return _none(what, f"{why} {FEWEST_ARMS} arms or more")
     values = [list(arm.by_seed(metric).values()) for arm in arms]
-    return _of_forest(what, divide_by_forest(factors, values), values)
+    return _of_forest(what, divide_by_forest(factors, values, guided), values)
 
 
 def adjusted(shares: list[Importance], looks: int) -> list[Importance]:
@@ -210,7 +211,7 @@ def _of_forest(what: str, found: Division | None, losses: Sequence[Sequence[floa
             "on these windows alone counts as its effect."
         )
     if found.unjudged:
-        notes.append(f"No test is made of what goes together: {found.unjudged}.")
+        notes.append(f"{'Of some factors no' if found.p_values else 'No'} test is made: {found.unjudged}.")
     method = "permutation test over arms" if found.p_values else found.unjudged
     return Importance(
         *(f"{what} of {trials} trials", "fANOVA", found.shares, found.noise, found.p_values, method, False),

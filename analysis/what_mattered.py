@@ -72,7 +72,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
     tuned = tuned_fields(results.spec)
     looks = looks_at(results.spec)
     effects = matched_effects(finished, tuned, looks)
-    shares = _shares(finished, tuned)
+    shares = _shares(finished, tuned, results.spec.get("search") == "optuna")
     tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
     if tried:
         shares.append(share_of_variance(tried, "validation_loss"))
@@ -113,9 +113,9 @@ def tuning_arms(results: Results) -> list[Arm]:
     return collect(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
 
 
-def _shares(arms: list[Arm], tuned: Collection[str]) -> list[Importance]:
+def _shares(arms: list[Arm], tuned: Collection[str], guided: bool) -> list[Importance]:
     """The shares of all arms, and where these are no full grid, those of each method whose arms are one."""
-    shares = [share_of_variance(arms, "test_loss", tuned)]
+    shares = [share_of_variance(arms, "test_loss", tuned, guided)]
     methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
     if shares[0].test != "ANOVA" and len(methods) > 1:
         for method in methods:
@@ -183,17 +183,17 @@ def _about_division(share: Importance) -> str:
     ranked = sorted(share.shares, key=lambda name: -share.shares[name])
     told = [name for name in ranked if share.p_values.get(name, 1.0) < ALPHA]
     factors = [name for name in ranked if name not in (*told, *NO_FACTORS)]
-    untold = [*factors[:NAMED_FACTORS], *(name for name in ranked if name == SEEDS)]
-    others = join([_named_share(share, name) for name in untold]) if untold else ""
+    others = join([_named_share(share, name) for name in factors[:NAMED_FACTORS]]) if factors else ""
+    seeds = f"; seeds take {_percent(share.shares[SEEDS])}" if SEEDS in share.shares else ""
     scope = "" if share.over_seeds else "In these trained models alone, "
     what = f"{scope}{'O' if share.over_seeds else 'o'}f the variance of {share.what}"
     if told:
         taken = join([_named_share(share, name) for name in told[: NAMED_FACTORS + 1]])
         rest = f"; not told from noise: {others}" if others else ""
-        return f"{what}, more than noise goes to {taken}{rest} ({share.test}, {share.method}, Holm-adjusted)."
+        return f"{what}, more than noise goes to {taken}{rest}{seeds} ({share.test}, {share.method}, Holm-adjusted)."
     if share.p_values:
-        return f"{what}, no share is told from noise: {others} ({share.test}, {share.method}, Holm-adjusted)."
-    return f"{what}, without a test: {others} ({share.test}; {share.method})."
+        return f"{what}, no share is told from noise: {others}{seeds} ({share.test}, {share.method}, Holm-adjusted)."
+    return f"{what}, without a test: {others}{seeds} ({share.test}; {share.method})."
 
 
 def _named_share(share: Importance, name: str) -> str:

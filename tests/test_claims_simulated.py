@@ -9,7 +9,7 @@ its dominated arms by each cost.
     sentence                                              where it is held to 5 %
     lowest test loss, pairs that differ, letters          test_statistics_simulated
     pairs by reward, by wins; adaptive seeds              test_statistics_simulated
-    pairs without common seeds                            here
+    pairs without common seeds, pairs of one seed         here
     more wins than losses against the base model          here
     test loss rose again after its best                   here
     longer responses get higher rewards                   here
@@ -17,12 +17,13 @@ its dominated arms by each cost.
     what mattered: a share of variance, grid and forest   here
     dominated in test loss against memory                 here
 
-A rate of 5 % is met to within 1.3 points by 300 sweeps (one standard deviation): what is held is 5 % and two of these.
+A rate of 5 % is met to within 1.4 points by 250 sweeps (one standard deviation): what is held is 5 % and two of these.
 Sentences without a test (a lowest mean, a peak, a learning rate) name no difference beyond chance.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -37,12 +38,12 @@ from analysis.forest import shuffle_test
 from analysis.length_bias import measure_length_bias
 from analysis.outcomes import FINISHED
 from analysis.overfitting import rise_test
-from analysis.pareto import PRICES, plane
+from analysis.pareto import PRICES, Point
 from analysis.statistics import holm
-from analysis.told_apart import loss_difference
+from analysis.told_apart import adjusted_differences, loss_difference
 from tests.planted_sweep import grid, planted
 
-SWEEPS = 300
+SWEEPS = 250
 MOST = 0.05 + 2 * (0.05 * 0.95 / SWEEPS) ** 0.5
 """False alarms that pass: 5 % and two standard deviations of what SWEEPS sweeps show of a rate of 5 %."""
 WINDOWS = 30
@@ -84,7 +85,7 @@ def grid_losses(
 def grid_arms(seeds: int) -> list[Arm]:
     """The arms of the grid, to be given losses."""
     configs = grid(optimizer=list(OPTIMIZERS), rank=list(RANKS), seed=list(range(seeds)))
-    return collect(planted(lambda c: 3.0, configs, peak_bytes=lambda c: 1e6 * c["rank"]))
+    return collect(planted(lambda c: 3.0, configs))
 
 
 def with_losses(arms: list[Arm], losses: Values) -> list[Arm]:
@@ -97,7 +98,7 @@ def with_losses(arms: list[Arm], losses: Values) -> list[Arm]:
     return made
 
 
-@pytest.mark.parametrize(("seeds", "of_seed", "uneven"), [(2, 0.01, False), (4, 0.01, True), (1, 0.0, False)])
+@pytest.mark.parametrize(("seeds", "of_seed", "uneven"), [(3, 0.01, True), (1, 0.0, False)])
 def test_what_does_not_matter_is_rarely_said_to_matter(seeds: int, of_seed: float, uneven: bool) -> None:
     bare = grid_arms(seeds)
 
@@ -158,12 +159,13 @@ def test_a_factor_of_a_random_search_is_rarely_said_to_matter_by_chance(other_ma
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize(("seeds", "of_seed"), [(3, 0.01), (1, 0.0)])
-def test_arms_of_equal_loss_are_rarely_said_to_be_dominated(seeds: int, of_seed: float) -> None:
-    bare = grid_arms(seeds)
+def test_arms_of_equal_loss_are_rarely_said_to_be_dominated() -> None:
+    bare = grid_arms(3)
 
     def claims(rng: np.random.Generator) -> bool:
-        points = plane(with_losses(bare, grid_losses(rng, seeds, of_seed)), PRICES[0])
+        arms = with_losses(bare, grid_losses(rng, 3))
+        points = [Point(arm, float(arm.config["rank"]), float(arm.used["test_loss"].mean()), False) for arm in arms]
+        points.sort(key=lambda point: (point.cost, point.loss))
         return bool(dominated_beyond_chance(points, PRICES[0], looks=1).labels)
 
     assert false_alarms(claims) <= MOST
@@ -189,24 +191,33 @@ def test_equal_arms_without_common_seeds_are_rarely_told_apart(
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_models_as_good_as_the_base_model_are_rarely_said_to_win_or_lose(seeds: int) -> None:
+def test_models_of_one_seed_that_windows_alone_tell_apart_are_rarely_said_to_differ() -> None:
+    def claims(rng: np.random.Generator) -> bool:
+        windows = rng.exponential(size=WINDOWS)
+        models = {label: {0: windows + 0.05 * rng.exponential(size=WINDOWS)} for label in "abcd"}
+        found = adjusted_differences(models, list(combinations(models, 2)), looks=1)
+        return any(one.test.p_value < 0.05 for one in found.values())
+
+    assert false_alarms(claims) <= MOST
+
+
+def test_models_as_good_as_the_base_model_are_rarely_said_to_win_or_lose() -> None:
     """On each prompt a trained model is as likely to be better as to be worse; its seeds agree on most prompts."""
-    used = pd.DataFrame({"trial": range(seeds), "outcome": FINISHED, "seed": range(seeds)})
+    used = pd.DataFrame({"trial": range(3), "outcome": FINISHED, "seed": range(3)})
 
     def claims(rng: np.random.Generator) -> bool:
         prompts = rng.normal(size=(40, 1))  # what the base model's answer does to all arms
         arms = []
         for label in "abc":
             margins = rng.choice([-1, 1], size=(40, 1)) * np.abs(prompts + rng.normal(size=(40, 1)))
-            margins = np.round(margins + 0.3 * rng.normal(size=(40, seeds)), 1)
+            margins = np.round(margins + 0.3 * rng.normal(size=(40, 3)), 1)
             arms.append(Arm(label, {}, used, used, pd.DataFrame(margins), {}))
         return "exceed" in describe_wins(arms, looks=1)[0]
 
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize(("seeds", "evaluations"), [(2, 11), (3, 5), (8, 40)])
+@pytest.mark.parametrize(("seeds", "evaluations"), [(2, 11), (8, 40)])
 def test_a_level_test_loss_is_rarely_said_to_rise(seeds: int, evaluations: int) -> None:
     def claims(rng: np.random.Generator) -> bool:
         of_seed = rng.normal(size=(seeds, 1)) + 0.1 * rng.normal(size=(seeds, evaluations))  # the same in all arms
@@ -218,8 +229,7 @@ def test_a_level_test_loss_is_rarely_said_to_rise(seeds: int, evaluations: int) 
     assert false_alarms(claims) <= MOST
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.3])
-def test_a_judge_without_a_taste_for_length_is_rarely_said_to_have_one(lost: float) -> None:
+def test_a_judge_without_a_taste_for_length_is_rarely_said_to_have_one() -> None:
     """Two trials of two arms, of which one writes long and well; some scores are lost."""
     trials, prompts = np.repeat(np.arange(4), 20), np.tile(np.arange(20), 4)
     better = trials // 2
@@ -233,7 +243,7 @@ def test_a_judge_without_a_taste_for_length_is_rarely_said_to_have_one(lost: flo
             "reward": rng.normal(size=20)[prompts] + rng.normal(size=80) + 5 * better,
             "base_reward": rng.normal(size=20)[prompts],
         })  # fmt: skip
-        found = measure_length_bias(frame[rng.uniform(size=80) >= lost])
+        found = measure_length_bias(frame[rng.uniform(size=80) >= 0.3])
         return found is not None and found.p_value < 0.05
 
     assert false_alarms(claims) <= MOST

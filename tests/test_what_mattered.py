@@ -50,6 +50,16 @@ def test_shares_without_replicates_are_those_of_the_trained_models_and_no_claim(
     assert shares.endswith("(ANOVA; one seed cannot tell a factor from noise).")
 
 
+def test_shares_of_a_search_that_follows_losses_are_no_claim() -> None:
+    draw = random.Random(0)
+    configs = [{"rank": draw.choice([1, 10]), "lr": 10 ** draw.uniform(-5, -1)} for _ in range(20)]
+    results = planted(lambda c: 2 + 10 * c["lr"], configs)
+    assert "more than noise goes to lr" in section(replace(results, spec={"search": "random"})).sentences[0]
+    guided = section(replace(results, spec={"search": "optuna"})).sentences[0]
+    assert guided.startswith("In these trained models alone, of the variance of last test loss of 20 trials, without a")
+    assert guided.endswith("(fANOVA; the settings were chosen by earlier losses).")
+
+
 def test_a_method_that_is_a_grid_of_its_own_is_divided_alone() -> None:
     draw = random.Random(0)
     configs = [*grid(rank=[1, 10], lr=[1e-3, 1e-2], seed=[1, 2]), *({**FULL, "lr": 1e-5, "seed": s} for s in (1, 2))]
