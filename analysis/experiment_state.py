@@ -5,6 +5,7 @@ that a report needs is ever pickled by Ray, so pickles are passed over here, and
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from sweep.errors import UserError
 
 STATE_FILES = "experiment_state-*.json"
 """One for each time that the sweep was started or continued; names sort by time."""
+
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 PICKLED = "CLOUDPICKLE_FALLBACK"
 """The `_type` of a mapping that stands for a pickled value."""
@@ -57,12 +61,11 @@ def read_trials(directory: Path) -> list[RecordedTrial]:
     for path in sorted(directory.glob(STATE_FILES), reverse=True):
         try:
             listed = json.loads(path.read_text(encoding="utf-8"))["trial_data"]
-            entries = [(json.loads(trial), json.loads(run)) for trial, run in listed]
+            read = [_recorded(json.loads(trial), json.loads(run), path) for trial, run in listed]
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             broken = broken or f"{path} is not as Ray Tune leaves it ({type(error).__name__})"
             continue
         whole = True
-        read = [_recorded(trial, run, path) for trial, run in entries]
         for one in sorted(read, key=lambda one: not one.begun):  # one that waits may be a begun one's config once more
             found.setdefault(one.folder, one)
     if broken and not whole:
@@ -79,7 +82,7 @@ def _recorded(trial: object, run: object, path: Path) -> RecordedTrial:
         raise UserError(f"{path}: a trial lacks its trial_id or status")
     error_file = _text(metadata, "error_filename", path)
     for name in (folder or trial_id, error_file or "error.txt"):
-        if name in (".", "..") or "/" in name or "\0" in name:  # would lead out of the experiment
+        if not _is_name(name):
             raise UserError(f"{path}: {name!r:.80} is no name within the experiment's directory")
     config = state.get("config")
     config = {} if config is None else _mapping(config, "config", path)
@@ -104,6 +107,12 @@ def _text(state: Mapping[str, Any], name: str, path: Path) -> str | None:
 
 def _instead(value: object) -> str:
     return "a pickle, which would run code" if _is_pickled(value) else f"a {type(value).__name__}"
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be the name of a file, which does not lead elsewhere."""
+    length = len(text.encode("utf-8", "surrogatepass"))
+    return text not in (".", "..") and not re.search(r"[/\0\ud800-\udfff]", text) and length <= LONGEST_NAME
 
 
 def _is_pickled(value: object) -> bool:

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,13 @@ def _attach(address: str) -> Any:
     """Attach to the cluster at `address`, whose nodes get our code."""
     root = Path(__file__).resolve().parent.parent
     try:
-        return ray.init(
-            address=address,
-            runtime_env={"py_modules": [str(root / package) for package in CODE], "env_vars": QUIET},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with chdir(root / "sweep" / "presets"):  # workers look first where Ray is attached from
+            return ray.init(
+                address=address,
+                runtime_env={"py_modules": [str(root / package) for package in CODE], "env_vars": QUIET},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise UserError(f"--address {address}: no Ray cluster can be reached there ({first_line(error)})") from None
 

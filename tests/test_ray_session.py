@@ -25,8 +25,9 @@ ON_LOOPBACK = {**os.environ, **LOCAL, "RAY_AUTH_MODE": "token"}
 
 
 def run(script: str, folder: Path = ROOT) -> str:
+    command = [sys.executable, "-P", "-c", script]  # as a console script: what lies in `folder` is not on the path
     environment = {**ON_LOOPBACK, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, env=environment)
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -76,6 +77,8 @@ def cluster() -> Iterator[str]:
 
 
 def test_a_clusters_nodes_get_the_code_sent_along_and_their_gpus_are_counted(cluster: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
     script = f"""
 from sweep.ray_environment import set_ray_environment
 set_ray_environment({cluster!r})

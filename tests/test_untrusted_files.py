@@ -124,7 +124,7 @@ def test_a_pickle_in_rays_state_is_passed_over_or_named(
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "..", "a\0b"])
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "..", "a\0b", "\ud800", "é" * 128])
 def test_a_trial_lies_within_its_experiment(experiment: Path, name: str) -> None:
     write_state(experiment, [a_trial("one", relative_logdir=name)])
     with pytest.raises(UserError, match="is no name within the experiment's directory"):
