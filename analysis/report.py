@@ -128,6 +128,8 @@ def write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, content)
     except OSError as error:  # of a write that fails, it does not say itself which file that was for
+        if error.strerror is None:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

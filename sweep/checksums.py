@@ -78,6 +78,8 @@ def folder_flaw(folder: Path) -> str | None:
     """
     try:
         noted = json.loads((folder / SEALS_FILE).read_bytes())
+        if not noted:
+            return f"{SEALS_FILE} is not as it was written"
         wrong = ((name, flaw(folder / name, one)) for name, one in noted.items())
         return next((f"{name} {found}" for name, found in wrong if found), None)
     except FileNotFoundError:

@@ -6,7 +6,8 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
     CACHE_DIR/KEY/
       train.npy, test.npy    all tokens in a row, each dialogue closed by the end-of-text token; uint16 or uint32
       validation.npy         likewise, where some of train is held out for tuning
-      statistics.json        token counts, what the report says about the dialogues, and the SHA-256 of the files above
+      statistics.json        token counts and what the report says about the dialogues
+      seals.json             the size and SHA-256 of the files above
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from sweep.checksums import flaw, seal, set_aside
+from sweep.checksums import folder_flaw, seal_folder, set_aside
 from sweep.data_words import describe_dialogues, describe_sources
 from sweep.dialogues import (
     DataSources,
@@ -35,7 +36,7 @@ from sweep.dialogues import (
 )
 from sweep.disks import disk_error, disk_failure
 from sweep.errors import UserError, first_line, said_by_transformers
-from sweep.read_json import DamagedError, read_object
+from sweep.read_json import DamagedError
 from sweep.workshop import workshop
 
 if TYPE_CHECKING:
@@ -223,23 +224,21 @@ def _read_entry(entry: Path) -> TokenSet | None:
     if not entry.exists():
         return None
     try:
-        content = read_object(entry / _STATISTICS)
-        validation_tokens = int(content.get("validation_tokens", 0))
-        names = ["train.npy", "test.npy", *(["validation.npy"] if validation_tokens else [])]
-        for name in names:
-            if found := flaw(entry / name, content["kept"][name]):
-                raise DamagedError(f"{name} {found}")
-        return TokenSet(
-            entry / "train.npy",
-            entry / "test.npy",
-            int(content["train_tokens"]),
-            int(content["test_tokens"]),
-            dict(content["statistics"]),
-            entry / "validation.npy" if validation_tokens else None,
-            validation_tokens,
-        )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError(f"{_STATISTICS} is not what was written ({type(error).__name__})") from None
+        if found := folder_flaw(entry):
+            raise DamagedError(found)
+        content = json.loads((entry / _STATISTICS).read_bytes())
+    except OSError as error:
+        raise UserError(f"{entry}: can't be read ({error.strerror})") from None
+    validation_tokens = content.get("validation_tokens", 0)
+    return TokenSet(
+        entry / "train.npy",
+        entry / "test.npy",
+        content["train_tokens"],
+        content["test_tokens"],
+        content["statistics"],
+        entry / "validation.npy" if validation_tokens else None,
+        validation_tokens,
+    )
 
 
 def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
@@ -253,10 +252,10 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         paths = {name: unfinished / f"{name}.npy" for name in sets}
         content = {
             **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
-            "kept": {path.name: seal(path) for path in paths.values()},
             "statistics": _statistics(dialogues),
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
+        seal_folder(unfinished)
         try:
             os.rename(unfinished, entry)
         except OSError:  # another process was faster

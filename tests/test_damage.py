@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.damage import damaged_files
+from analysis.experiment_files import read_reports
+from sweep.errors import UserError
+from sweep.execute import known_suggestions
 from sweep.finished import read_finished
+from sweep.healing import heal_experiment
 from sweep.inputs import SweepInputs
 from sweep.names import (
     BASE_RESPONSES_FILE,
@@ -20,10 +25,15 @@ from sweep.names import (
     OUT_OF_MEMORY_FILE,
     RECORD_FILE,
     RESPONSES_FILE,
+    RESULT_FILE,
     SUGGESTED_FILE,
+    SWEEP_FILE,
     TRAINED_FILE,
     WINDOW_LOSSES_FILE,
 )
+from sweep.record import check_identity, check_trials, write_record
+from sweep.search_space import SUGGESTED as SUGGESTED_KEY
+from sweep.tokens import TokenSet
 from sweep.trial_run import TrialRun
 from tests.test_trial_run import config, finish, timeless
 
@@ -91,8 +101,13 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return timeless(read_finished(folder / FINISHED_FILE).rows)
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((TRAINED_FILE, damage) for damage in (Path.unlink, one_byte_flipped)),  # trained again, which takes time
+        *((name, damage) for name in KEPT[1:] for damage in DAMAGES),
+    ],
+)
 def test_a_file_of_a_finished_trial_that_is_damaged_is_made_again(
     experiment: SweepInputs, name: str, damage: Damage
 ) -> None:
@@ -217,3 +232,88 @@ def test_a_damaged_file_of_a_trial_that_was_stopped_keeps_it_from_nothing(
     finish(trial)
     record = json.loads((folder / RECORD_FILE).read_text())
     assert ("earlier" in record) == (name == RECORD_FILE), "what the trial ran with before can't be told any more"
+
+
+@pytest.fixture
+def swept_of(experiment: SweepInputs) -> tuple[Path, dict[str, str]]:
+    """An experiment directory with its sweep.json, and the identity in it."""
+    tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
+    identity = {"data": "a", "base model": "b", "reward": "c"}
+    write_record(experiment.experiment_dir, "tiny", "python -m sweep.run tiny", tokens, identity)
+    return experiment.experiment_dir, identity
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"{}", b'{"identity": 1}', b"\xff"])
+def test_a_damaged_sweep_json_is_set_aside_and_written_anew_without_a_beginning_made_up(
+    experiment: SweepInputs, swept_of: tuple[Path, dict[str, str]], content: bytes
+) -> None:
+    folder, identity = swept_of
+    path = folder / SWEEP_FILE
+    path.write_bytes(content)
+    check_identity(folder, {**identity, "data": "x"})  # can't tell, and says nothing
+    [line] = heal_experiment(folder, experiment.prompts)
+    assert line.startswith(f"{path}: ")
+    assert ", set aside as sweep.json.damaged; written anew; when the sweep began, " in line
+    tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
+    write_record(folder, "tiny", "", tokens, identity)
+    assert json.loads(path.read_text())["started_at"] is None
+    assert heal_experiment(folder, experiment.prompts) == []
+
+
+def test_where_sweep_json_is_lost_the_trials_records_tell_what_has_changed(experiment: SweepInputs) -> None:
+    folder = experiment.experiment_dir
+    path = folder / CONFIG.name / RECORD_FILE
+    record = json.loads(path.read_text())
+    hashes = {"base_weights": "1", "train_tokens": "2", "prompts": "3"}
+    path.write_text(json.dumps({**record, "hashes": {**hashes, "data_files": {}}}))
+    check_trials(folder, hashes)
+    with pytest.raises(UserError, match="changed since the sweep began: base weights, prompts"):
+        check_trials(folder, {"base_weights": "9", "train_tokens": "2", "prompts": "9"})
+
+
+def test_data_prepared_by_an_earlier_version_are_said_to_be_that(swept_of: tuple[Path, dict[str, str]]) -> None:
+    folder, identity = swept_of
+    with pytest.raises(UserError, match="changed since the sweep began: data"):
+        check_identity(folder, {**identity, "data": "x"})
+    before = json.loads((folder / SWEEP_FILE).read_text())
+    del before["format"]
+    (folder / SWEEP_FILE).write_text(json.dumps(before))
+    with pytest.raises(UserError, match=r"begun by an earlier version, .* \(format 2, here 3\)"):
+        check_identity(folder, {**identity, "data": "x"})
+
+
+def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: SweepInputs) -> None:
+    folder = stopped.experiment_dir
+    path = folder / CONFIG.name / SUGGESTED_FILE
+    assert known_suggestions(folder) == [{f"{SUGGESTED_KEY}/lr": 0.01}]
+    path.write_bytes(b"")
+    assert heal_experiment(folder, stopped.prompts) == [
+        f"{path}: is empty, set aside as suggested.json.damaged; a search can't be told it again"
+    ]
+    assert known_suggestions(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        (SWEEP_FILE, emptied, "sweep.json can't be read: what it says of the sweep is left out."),
+        (BASE_RESPONSES_FILE, cut, "base/responses.jsonl has "),
+        (f"{CONFIG.name}/{FINISHED_FILE}", cut, f"{CONFIG.name}/finished.json can't be read: the trial's numbers are "),
+        (f"{CONFIG.name}/{TRAINED_FILE}", Path.unlink, f"{CONFIG.name}/trained.safetensors is missing."),
+        (f"{CONFIG.name}/{RESPONSES_FILE}", one_byte_flipped, "responses.jsonl has other content than was written."),
+        (f"{CONFIG.name}/{RESULT_FILE}", cut, "result.json lacks rows: they are taken from finished.json."),
+    ],
+)
+def test_a_report_names_what_is_damaged_and_how_to_mend_it(
+    swept_of: tuple[Path, dict[str, str]], name: str, damage: Damage, said: str
+) -> None:
+    folder, _ = swept_of
+    (folder / "spec.yaml").write_text("name: tiny\n")
+    rows = read_finished(folder / CONFIG.name / FINISHED_FILE).rows
+    (folder / CONFIG.name / RESULT_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert damaged_files(folder) == []
+    damage(folder / name)
+    first, last = damaged_files(folder)
+    assert said in first
+    assert "--resume" in last
+    assert [row["step"] for row in read_reports(folder / CONFIG.name)] == [row["step"] for row in rows]

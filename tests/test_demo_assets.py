@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+import sweep.demo.assets
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.demo.corpus import make_corpus
 from sweep.demo.sizes import BaseModelSizes, DemoSizes, RewardModelSizes
@@ -101,6 +103,25 @@ def test_a_reward_model_that_ranks_too_little_ends_the_build_and_leaves_nothing(
     with pytest.raises(UserError, match="held-out pairs"):
         demo_assets(tmp_path, lambda text: None, strict)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "base_model/model.safetensors", "reward_model/config.json"])
+def test_assets_of_which_a_file_is_damaged_are_set_aside_and_built_again(
+    built: tuple[Path, DemoAssets, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = built[1].base_model.parent
+    folder = tmp_path / whole.name
+    shutil.copytree(whole, folder)
+    (folder / name).write_bytes(b"\0" * (folder / name).stat().st_size)
+    monkeypatch.setattr(
+        sweep.demo.assets, "_build", lambda place, *_: shutil.copytree(whole, place, dirs_exist_ok=True)
+    )
+    said: list[str] = []
+    demo_assets(tmp_path, said.append, SMALL)
+    aside = f"set aside as {folder.name}.damaged; made again"
+    assert said == [f"{folder}: {name} has other content than was written, {aside}"]
+    assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    demo_assets(tmp_path, lambda text: pytest.fail(text), SMALL)
 
 
 def test_the_slower_of_two_builds_leaves_the_faster_one_in_place(

@@ -3,10 +3,8 @@
 import json
 import os
 import resource
-import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -70,18 +68,6 @@ def test_a_sweep_ends_well_in_an_environment_where_everything_is_set_against_it(
     assert len(list(experiment.glob(f"*/{FINISHED_FILE}"))) == 2
     record = json.loads((experiment / "sweep.json").read_text(encoding="utf-8"))
     assert (record["name"], record["hardware"]["cpus"]) == ("sweep (1) ü", 1)
-
-
-def test_a_full_disk_is_named_whatever_it_made_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        with sweep.execute.full_disk_told(tmp_path):
-            raise EOFError("Ran out of input")  # as Ray does on a file that could not be written
-
-    with pytest.raises(EOFError):
-        fail()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
-    with pytest.raises(UserError, match=f"{tmp_path}: the disk is full; .* python -m sweep.run --resume {tmp_path}"):
-        fail()
 
 
 @pytest.mark.parametrize(

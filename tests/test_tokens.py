@@ -200,15 +200,22 @@ def test_a_change_of_anything_makes_new_tokens(
     assert open_tokens(second.train_path).tolist() != open_tokens(first.train_path).tolist()
 
 
-def test_an_entry_that_was_cut_short_is_made_again(prepare: Callable[..., TokenSet]) -> None:
+@pytest.mark.parametrize("name", ["train.npy", "test.npy", "statistics.json", "seals.json"])
+def test_an_entry_with_a_damaged_file_is_set_aside_named_and_made_again(
+    prepare: Callable[..., TokenSet], name: str
+) -> None:
     made = prepare()
-    whole = made.train_path.read_bytes()
-    made.train_path.write_bytes(whole[:-10])
-    assert prepare() == made
-    assert made.train_path.read_bytes() == whole
-    made.test_path.unlink()
-    assert prepare() == made
-    assert open_tokens(made.test_path).size == made.test_tokens
+    path = made.train_path.with_name(name)
+    whole = path.read_bytes()
+    for damaged in (None, b"", whole[:-10], b"[1]", b"{}", whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]):
+        said: list[str] = []
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        assert prepare(say=said.append) == made
+        assert path.read_bytes() == whole
+        [line] = [line for line in said if "set aside as" in line]
+        assert line.startswith(f"{path.parent}: ")
+        assert name == "seals.json" or f": {name} " in line
+        assert line.endswith("; made again")
 
 
 def test_a_failing_build_leaves_nothing_behind(
