@@ -70,6 +70,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Train up to the next row of metrics and report it."""
         row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
+        if row["done"]:
+            self._noted.close()  # Ray does without cleanup where it ends a worker for good
         if self.objective is not None:
             row.setdefault(self.objective, OBJECTIVE_MISSING)
         return row

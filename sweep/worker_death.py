@@ -91,8 +91,9 @@ def note_death(error_file: Path, folder: Path, kernel_killed: bool) -> str | Non
         trace = ""
     cause = cause_of_death(text, trace, kernel_killed)
     if cause is not None:
+        left = trace.partition("\n")[2]  # which the next try would replace
         with suppress(OSError), error_file.open("a", encoding="utf-8") as file:
-            file.write(f"{cause}\n")
+            file.write(f"{left}{cause}\n")
     return cause
 
 
@@ -115,7 +116,7 @@ def cause_of_death(text: str, trace: str, kernel_killed: bool) -> str | None:
     if ENDED in trace:
         return f"WorkerDiedError: {who} was ended: {trace.rpartition(ENDED)[2].strip()}"
     if crash := next((name for words, name in CRASHES.items() if f"Fatal Python error: {words}" in trace), None):
-        return f"WorkerDiedError: {who} was ended by {crash}; its trace is in {WORKER_FILE}"
+        return f"WorkerDiedError: {who} was ended by {crash}; its trace is in error.txt"
     if "SIGTERM" in text:
         return f"WorkerDiedError: {who} was ended by SIGTERM"
     if code := re.search(r"exits with an exit code (\d+)", text):
