@@ -175,10 +175,15 @@ def test_a_second_ctrl_c_ends_at_once_what_does_not_heed_the_first(tmp_path: Pat
 
 def test_a_closed_terminal_ends_the_sweep_and_not_its_last_words(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
-    command, work = begun(tmp_path, "waits", stdout=theirs, stderr=theirs, stdin=theirs)
+    command, work = begun(tmp_path, "ignores", stdout=theirs, stderr=theirs, stdin=theirs)
     os.close(theirs)
     os.close(ours)  # from now on, whatever is written there is an error
     command.send_signal(signal.SIGHUP)
+    time.sleep(0.7)
+    command.send_signal(signal.SIGHUP)  # the shell's, after the terminal's: no reason to hurry
+    with pytest.raises(subprocess.TimeoutExpired):
+        command.wait(0.5)
+    command.terminate()  # and that is one
     assert command.wait(60) == 129
     assert ended(work)
 
