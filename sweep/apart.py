@@ -165,7 +165,7 @@ def _wait(pid: int) -> tuple[int, int | None]:
         if not asked:
             asked.append((number, now))
             os.kill(pid, signal.SIGINT)
-        elif now - asked[0][1] > TWICE_SECONDS:
+        elif number != signal.SIGHUP and now - asked[0][1] > TWICE_SECONDS:  # nobody is there to hurry it
             raise Interrupted(asked[0][0])
 
     def stop(number: int, frame: FrameType | None) -> None:

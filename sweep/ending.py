@@ -125,6 +125,8 @@ def _keep_words(words: str, experiment_dir: Path) -> None:
 
 
 def _end(ended: Ended, place: Place) -> int:
+    if ended.asked_by is not None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes has its say more than once
     death, outcome = _death(ended), ended.told.get(OUTCOME)
     if death is None and outcome is None and ended.asked_by is None and ended.code != INTERRUPTED:
         if ended.code != EXIT_BAD_SPEC:  # a fault of the program, which has left its traceback
@@ -133,9 +135,11 @@ def _end(ended: Ended, place: Place) -> int:
     if outcome is not None:
         return _end_of_trials(Outcome(**outcome), ended.asked_by, place)
     if place.has_begun:
-        if any(place.experiment_dir.glob("experiment_state-*.json")):
-            _report(place)
+        has_trials = any(place.experiment_dir.glob("experiment_state-*.json"))
+        failure = _report(place) if has_trials else None
         place.say(f"{place.finished} finished, the others were cut short")
+        if failure is not None:
+            _say_no_report(failure, place)
     if death is None:
         if place.has_begun:
             place.say_how_to_go_on()
@@ -151,11 +155,7 @@ def _end_of_trials(outcome: Outcome, asked_by: int | None, place: Place) -> int:
     failure = _report(place)
     place.say(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted")
     if failure is not None:
-        rebuild = as_called("analysis.report", str(place.experiment_dir))
-        say_error(
-            f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
-            f"build it with: {rebuild}"
-        )
+        _say_no_report(failure, place)
     if outcome.disk is not None:
         say_error(outcome.disk)
     if outcome.interrupted or outcome.disk is not None:
@@ -181,3 +181,11 @@ def _report(place: Place) -> BaseException | None:
     except (Exception, KeyboardInterrupt) as failure:
         return failure
     return None
+
+
+def _say_no_report(failure: BaseException, place: Place) -> None:
+    rebuild = shlex.join(["python", "-m", "analysis.report", str(place.experiment_dir)])
+    say_error(
+        f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
+        f"build it with: {rebuild}"
+    )

@@ -22,7 +22,7 @@ LEAST_WANTED = ("tokens/s", "peak MiB", "train loss", "win rate", "left")
 """Columns that a narrow terminal does without, the first one first."""
 TOGETHER_SECONDS = 2
 """What dies with one node is heard of within so long."""
-NODE_DIED = "NodeDiedError: "
+OF_A_NODE = ("NodeDiedError: ", "UnreachableError: ")
 GAP = 2
 """Letters between two columns."""
 
@@ -149,8 +149,8 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def _say_failure(self, trial: Any, outcome: str) -> None:
         reason = _reason(trial, self._kernel_kills)
-        if reason.startswith(NODE_DIED):  # and all that ran on it
-            death = self._dead_nodes.setdefault(reason.removeprefix(NODE_DIED), _Death(time.monotonic()))
+        if reason.startswith(OF_A_NODE):  # and all that ran on it
+            death = self._dead_nodes.setdefault(reason.partition(": ")[2], _Death(time.monotonic()))
             death.trials.setdefault(outcome, []).append(str(trial))
         else:
             self.tell(f"{trial} {outcome}: {reason}")

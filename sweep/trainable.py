@@ -75,6 +75,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         if self.trial_run.remarks:
             row[REMARKS] = self.trial_run.remarks
             self.trial_run.remarks = []
+        if row["done"]:
+            self._noted.close()  # Ray does without cleanup where it ends a worker for good
         if self.objective is not None:
             row.setdefault(self.objective, OBJECTIVE_MISSING)
         return row

@@ -38,10 +38,15 @@ class Worker:
     @classmethod
     def read(cls, folder: Path) -> Self | None:
         """The one that runs the trial of this directory, as it has noted; None where it has not."""
+        return cls.parse(_read(folder / WORKER_FILE))
+
+    @classmethod
+    def parse(cls, trace: str) -> Self | None:
+        """The one that a note begins with."""
         try:
-            noted = json.loads((folder / WORKER_FILE).read_text(encoding="utf-8").partition("\n")[0])
+            noted = json.loads(trace.partition("\n")[0])
             return cls(int(noted["pid"]), str(noted["node_ip"]), bytes.fromhex(noted["node_id"]).hex())
-        except (OSError, ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError):
             return None
 
     def __str__(self) -> str:
@@ -85,14 +90,12 @@ def note_death(error_file: Path, folder: Path, kernel_killed: bool) -> str | Non
         The cause, as type and message in one line; None where the last failure was none of that kind.
     """
     text = error_file.read_text(encoding="utf-8", errors="replace").split("Failure # ")[-1]
-    try:
-        trace = (folder / WORKER_FILE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        trace = ""
+    trace = _read(folder / WORKER_FILE)
     cause = cause_of_death(text, trace, kernel_killed)
     if cause is not None:
+        left = trace.partition("\n")[2]  # which the next try would replace
         with suppress(OSError), error_file.open("a", encoding="utf-8") as file:
-            file.write(f"{cause}\n")
+            file.write(f"{left}{cause}\n")
     return cause
 
 
@@ -111,11 +114,13 @@ def cause_of_death(text: str, trace: str, kernel_killed: bool) -> str | None:
         return f"{OUT_OF_MEMORY}: {_who(text)} was ended by Ray, since its node ran low on memory"
     if "node has died" in text:
         return f"NodeDiedError: {node_of(text)} has died"
-    who = _who(text)
+    who, worker = _who(text), Worker.parse(trace)
+    if "is unavailable" in text and worker and ENDED not in trace:  # so says Ray first where a node is gone
+        return f"UnreachableError: node {worker.node_id[:8]} at {worker.node_ip} can't be reached any more"
     if ENDED in trace:
         return f"WorkerDiedError: {who} was ended: {trace.rpartition(ENDED)[2].strip()}"
     if crash := next((name for words, name in CRASHES.items() if f"Fatal Python error: {words}" in trace), None):
-        return f"WorkerDiedError: {who} was ended by {crash}; its trace is in {WORKER_FILE}"
+        return f"WorkerDiedError: {who} was ended by {crash}; its trace is in error.txt"
     if "SIGTERM" in text:
         return f"WorkerDiedError: {who} was ended by SIGTERM"
     if code := re.search(r"exits with an exit code (\d+)", text):
@@ -138,6 +143,13 @@ def _who(text: str) -> str:
     pid = re.search(r"^\s*pid: (\d+)", text, re.MULTILINE)
     ip = re.search(r"^\s*ip: (\S+)", text, re.MULTILINE)
     return f"process {pid[1]} on {ip[1] if ip else socket.gethostname()}" if pid else "its process"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 class KernelKills:

@@ -20,6 +20,7 @@ from rich.console import Console
 from sweep.command import run_command
 from sweep.ending import Place, sweep_and_report
 from sweep.errors import RayDiedError, UserError
+from sweep.ray_watch import ray_watched
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 
@@ -50,6 +51,14 @@ def aborts_once(work):
     if begun() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     raise UserError("data.train: changed meanwhile")
+
+def loses_ray(work):
+    begun()
+    with ray_watched(work):
+        raylet = subprocess.Popen([folder / "raylet", "-c", "import time; time.sleep(1000)"])
+        time.sleep(1)
+        raylet.terminate()
+        time.sleep(1000)  # as Ray waits, for a minute
 
 def never_starts(work):
     raise RayDiedError("it can't start on this machine (busy)")
@@ -100,6 +109,7 @@ def ended(processes: list[psutil.Process]) -> bool:
             ["is started again, 2 of 2 times", "its process was ended by SIGABRT", "continue with: RESUME"],
         ),
         ("aborts_once", 2, 2, ["ended by SIGKILL) and is started again, 1 of 2 times", "error: data.train: changed"]),
+        ("loses_ray", 1, 3, ["(raylet was ended by SIGTERM) and is started again, 2 of 2", "continue with: RESUME"]),
         ("never_starts", 1, 0, ["Ray has died: it can't start on this machine (busy)", "start again with: BEGIN"]),
         ("refuses", 2, 0, ["error: data.train: no such file"]),
         ("breaks", 1, 1, ["ZeroDivisionError: a fault of ours", "continue with: RESUME"]),
@@ -108,6 +118,7 @@ def ended(processes: list[psutil.Process]) -> bool:
 def test_however_a_sweeps_process_ends_the_command_says_so_and_how_to_go_on(
     name: str, code: int, starts: int, said: list[str], tmp_path: Path
 ) -> None:
+    (tmp_path / "raylet").symlink_to(sys.executable)
     command = begin(tmp_path, name)
     output, errors = command.communicate(timeout=60)
     assert command.returncode == code
@@ -164,10 +175,15 @@ def test_a_second_ctrl_c_ends_at_once_what_does_not_heed_the_first(tmp_path: Pat
 
 def test_a_closed_terminal_ends_the_sweep_and_not_its_last_words(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
-    command, work = begun(tmp_path, "waits", stdout=theirs, stderr=theirs, stdin=theirs)
+    command, work = begun(tmp_path, "ignores", stdout=theirs, stderr=theirs, stdin=theirs)
     os.close(theirs)
     os.close(ours)  # from now on, whatever is written there is an error
     command.send_signal(signal.SIGHUP)
+    time.sleep(0.7)
+    command.send_signal(signal.SIGHUP)  # the shell's, after the terminal's: no reason to hurry
+    with pytest.raises(subprocess.TimeoutExpired):
+        command.wait(0.5)
+    command.terminate()  # and that is one
     assert command.wait(60) == 129
     assert ended(work)
 

@@ -42,6 +42,8 @@ LOW = """1 (occurred at 2026-11-27_04-00-00)
 Task was killed due to the node running low on memory.
 Memory on the node (IP: 10.0.0.7, ID: 6fa1e148) where the lease was running was 7.6GB / 8GB (0.95)
 """
+GONE = "1\nThe actor 902232a3 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed"
+NOTE = '{"pid": 13353, "node_ip": "10.0.0.7", "node_id": "6fa1e1487b0a6250"}\n'
 IN_SETUP = "1\nThe actor died because of an error raised in its creation task, ray::Trainable\nOSError: x\n"
 WHO = "process 13353 on 10.0.0.7"
 ERROR = """1 (occurred at 2026-11-27_04-00-00)
@@ -65,6 +67,8 @@ ValueError: The actor died unexpectedly before finishing this task. SIGTERM
         (LOW, "", False, "OutOfMemoryError: its process was ended by Ray, since its node ran low on memory"),
         (ERROR, "", False, None),
         (IN_SETUP, "", False, None),
+        (GONE, NOTE, False, "UnreachableError: node 6fa1e148 at 10.0.0.7 can't be reached any more"),
+        (GONE, "", False, "WorkerDiedError: its process died"),
     ],
 )
 def test_what_killed_a_worker_is_one_line(text: str, trace: str, kernel: bool, cause: str | None) -> None:
