@@ -121,10 +121,7 @@ def compare_rewards(
     for a, b, seeds, differences in _reward_differences(arms, chosen.pairs):
         if differences.shape[1] < 2:
             continue
-        test, method = bootstrap_test(differences.mean(axis=0), resamples), BOOTSTRAP
-        over_seeds = len(differences) > 1
-        if over_seeds:
-            test, method = _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
+        test, method = reward_test(differences, resamples)
         found.append(
             Comparison(
                 a=a,
@@ -135,12 +132,28 @@ def compare_rewards(
                 method=method,
                 seeds=seeds,
                 cases=differences.shape[1],
-                over_seeds=over_seeds,
+                over_seeds=len(differences) > 1,
                 family=chosen.family,
             )
         )
     adjusted = holm([one.p_value for one in found], looks, chosen.family)
     return [one._replace(p_value=p_value) for one, p_value in zip(found, adjusted, strict=True)]
+
+
+def reward_test(differences: Values, resamples: int = RESAMPLES) -> tuple[Test, str]:
+    """Test differences of rewards over prompts, and with two seeds or more over seeds too.
+
+    Args:
+        differences: (seeds, prompts), two prompts at least.
+        resamples: resamples of the bootstrap.
+
+    Returns:
+        The test, of two the one with the larger p-value, and its name.
+    """
+    test = bootstrap_test(differences.mean(axis=0), resamples)
+    if len(differences) < 2:
+        return test, BOOTSTRAP
+    return _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
 
 
 def compare_wins(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> list[WinComparison]:
@@ -189,7 +202,9 @@ def _in_order(chosen: Pairs, places: Mapping[str, int]) -> Pairs:
 def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
     """The pairs to be compared by reward; of many arms the ranking is that of their mean margins, highest first."""
     answering = {
-        arm.label: float(np.nanmean(arm.seed_margins)) for arm in arms if arm.seed_margins.notna().any(axis=None)
+        arm.label: float(np.nanmean(arm.seed_margins.to_numpy(dtype=float)))
+        for arm in arms
+        if arm.seed_margins.notna().any(axis=None)
     }
     ranked = sorted(answering, key=lambda label: -answering[label])
     return _in_order(choose_pairs([ranked], all_pairs), {arm.label: place for place, arm in enumerate(arms)})

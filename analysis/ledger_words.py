@@ -8,6 +8,8 @@ from analysis.results import show_field
 
 NAMED_ROWS = 8
 """How many rows an entry names one by one before it only counts them."""
+NAMED_VALUES = 24
+"""How many values of a field an entry names before it only counts them."""
 DIGEST = re.compile(r"[0-9a-f]{32,}")
 DIGEST_SHOWN = 12
 """Digits of a digest that are printed, more than enough to tell two apart."""
@@ -34,7 +36,9 @@ def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
         shown = [" and ".join(show(one, digits) for one in group) for group in groups]
         if len(set(shown)) == len(shown):
             break
-    return ", ".join(f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True))
+    told = [f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True)]
+    more = [f"{len(told) - NAMED_VALUES:,} more values"] if len(told) > NAMED_VALUES else []
+    return ", ".join([*told[:NAMED_VALUES], *more])
 
 
 def show(value: Any, digits: int = 3) -> str:
