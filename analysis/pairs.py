@@ -153,6 +153,6 @@ def beyond_resamples(rewards: Sequence[Comparison], looks: int) -> str:
     if smallest * family * looks < ALPHA:
         return ""
     return (
-        f"A bootstrap of {RESAMPLES:,} resamples has no p-value below {smallest:.4f}, so that no pair of {family:,} can "
-        "be told apart by reward, however far they lie apart."
+        f"A bootstrap of {RESAMPLES:,} resamples has no p-value below {smallest:.4f}, so that no pair of {family:,} "
+        "can be told apart by reward, however far they lie apart."
     )
