@@ -17,6 +17,7 @@ from analysis.columns import BEST, LETTERS
 from analysis.comparisons import compare, compare_rewards, compare_test_losses, compare_wins
 from analysis.content import gather
 from analysis.excerpts import MOST_ROWS
+from analysis.figures import NAMED_ARMS, arm_styles, draw_losses
 from analysis.findings import find
 from analysis.pair_choice import MOST_ARMS, choose_pairs
 from analysis.pairs import beyond_resamples
@@ -218,6 +219,24 @@ def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
     assert not (tables / "of-an-earlier-report.csv").exists()
     assert len(page.encode()) < 1.5e6
     assert max(drawing.figure.get_figheight() for drawing in content.drawings.values()) < 16
+
+
+def test_loss_curves_of_many_arms_name_the_leaders_in_colours_of_their_own_and_hold_the_others_in_a_band() -> None:
+    results = sweep(100)
+    arms = collect(results)
+    styles = arm_styles(arms)
+    drawing = draw_losses(only_table(results), results.curves, styles)
+    assert drawing is not None
+    panel = drawing.figure.axes[1]
+    leaders = sorted(arms, key=lambda arm: arm.mean("test_loss").estimate)[:NAMED_ARMS]  # best ones are equal
+    named = {line.get_label() for line in panel.lines if not str(line.get_label()).startswith("_")}
+    assert named == {arm.label for arm in leaders}
+    assert len({styles[arm.label] for arm in leaders}) == NAMED_ARMS
+    assert len(panel.collections) == 1
+    assert "Of these 88 the middle 90 % lie in the band at each step." in drawing.caption
+    legend = drawing.figure.legends[0]
+    drawing.figure.draw_without_rendering()
+    assert legend.get_window_extent().width <= drawing.figure.bbox.width
 
 
 def test_command_line_tests_all_pairs_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
