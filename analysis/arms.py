@@ -131,7 +131,11 @@ class Arm:
 
     def margins_over(self, seeds: Sequence[object]) -> pd.Series:
         """Mean margin by prompt over these seeds; a prompt that one of them could not score is left out."""
-        return self.seed_margins[list(seeds)].dropna().mean(axis=1)
+        if not len(seeds):
+            return pd.Series(dtype=float)
+        rewards = self.seed_margins[list(seeds)].to_numpy(dtype=float)
+        known = ~np.isnan(rewards).any(axis=1)
+        return pd.Series(rewards[known].mean(axis=1), self.seed_margins.index[known], dtype=float)
 
     @cached_property
     def asked(self) -> int:
@@ -160,10 +164,8 @@ class Arm:
 
     def _column(self, name: str) -> list[float]:
         if name not in self._columns:
-            known: Iterable[float] = (
-                pd.to_numeric(self.used[name], errors="coerce").dropna() if name in self.used else ()
-            )
-            self._columns[name] = [float(value) for value in known]
+            column = self.used[name] if name in self.used else pd.Series(dtype=float)
+            self._columns[name] = [float(value) for value in pd.to_numeric(column, errors="coerce").dropna()]
         return self._columns[name]
 
     @cached_property
@@ -220,10 +222,14 @@ def _seed_margins(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     names = {
         trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
     }
-    margins = pd.to_numeric(rows["reward"], errors="coerce") - pd.to_numeric(rows["base_reward"], errors="coerce")
-    by_prompt = margins.groupby([rows["index"], rows["prompt"], rows["trial"].map(names)])
-    means = by_prompt.mean()
-    return means.where(by_prompt.count() == by_prompt.size()).unstack()
+    keys = pd.MultiIndex.from_arrays(
+        [rows["index"], rows["prompt"], [names[trial] for trial in rows["trial"]]], names=["index", "prompt", "trial"]
+    )
+    rewards = [pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in ("reward", "base_reward")]
+    margins = pd.Series(rewards[0] - rewards[1], keys)
+    if keys.has_duplicates:
+        margins = margins.groupby(level=[0, 1, 2]).agg(lambda values: values.mean(skipna=False))
+    return margins.unstack()
 
 
 def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame) -> dict[int, Values]:

@@ -202,7 +202,9 @@ def _in_order(chosen: Pairs, places: Mapping[str, int]) -> Pairs:
 def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
     """The pairs to be compared by reward; of many arms the ranking is that of their mean margins, highest first."""
     answering = {
-        arm.label: float(np.nanmean(arm.seed_margins)) for arm in arms if arm.seed_margins.notna().any(axis=None)
+        arm.label: float(np.nanmean(arm.seed_margins.to_numpy(dtype=float)))
+        for arm in arms
+        if arm.seed_margins.notna().any(axis=None)
     }
     ranked = sorted(answering, key=lambda label: -answering[label])
     return _in_order(choose_pairs([ranked], all_pairs), {arm.label: place for place, arm in enumerate(arms)})

@@ -26,6 +26,8 @@ GREY_ARMS = 60
 """Arms in grey that are drawn one by one; of more a band shows where most of them lie."""
 BAND = (0.05, 0.95)
 """Quantiles of the other arms between which the band lies at each step."""
+LETTER = 0.082
+"""Inches that a letter of a legend takes."""
 MOST_BARS = 30
 """Arms that a figure with one row per arm has room for."""
 
@@ -80,6 +82,8 @@ def arm_styles(arms: list[Arm]) -> dict[str, Style]:
         Style by label; the dash changes when the colours have all been used.
     """
     drawn = sorted(arms, key=lambda arm: arm.outcome in (*FAILURES, NOT_STARTED))  # these need no colour of their own
+    if len(drawn) > len(PALETTE) * len(DASHES):  # those that figures name shall differ
+        drawn.sort(key=_best_loss)
     return {
         arm.label: Style(PALETTE[i % len(PALETTE)], DASHES[i // len(PALETTE) % len(DASHES)])
         for i, arm in enumerate(drawn)
@@ -100,16 +104,17 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     arms = [arm for arm in table.arms if arm.outcome not in FAILURES and arm.values("test_loss_best")]
     if not arms:
         return None
-    ranked = sorted(arms, key=lambda arm: arm.mean("test_loss_best").estimate)
+    ranked = sorted(arms, key=_best_loss)
     held_out = "validation_loss" if all(arm.tested_once for arm in arms) else "test_loss"
     named = {arm.label for arm in ranked[:NAMED_ARMS]}
+    columns = _legend_columns([arm.label for arm in ranked[:NAMED_ARMS]])
     others = ranked[NAMED_ARMS:]
     banded = others if len(others) > GREY_ARMS else []
     in_band = {arm.label for arm in banded}
     curves = curves[curves["arm"].isin([arm.label for arm in arms])]
     with drawn_with(STYLE):
         figure = Figure(
-            figsize=(WIDTH, 3.6 + 0.21 * math.ceil(min(len(arms), NAMED_ARMS + 1) / 4)), layout="constrained"
+            figsize=(WIDTH, 3.6 + 0.21 * math.ceil(min(len(arms), NAMED_ARMS + 1) / columns)), layout="constrained"
         )
         panels = figure.subplots(1, 2, sharex=True)
         cut = False
@@ -126,7 +131,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
             cut = _limit(axes, arms, curves, metric) or cut
         handles, labels = panels[1].get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
-        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(4, len(unique)))
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)))
     name = held_out.replace("_", " ")
     caption = f"{table.title}: train and {name} in nats per token. A dot marks the lowest {name} of each arm."
     if others:
@@ -235,12 +240,24 @@ def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: 
         axes.plot(steps[-1], losses[-1], "X", color=colour, markersize=8, zorder=5)
 
 
+def _best_loss(arm: Arm) -> tuple[float, ...]:
+    """The lowest test loss of an arm, then its last one, to sort by."""
+    losses = (arm.mean(name).estimate for name in ("test_loss_best", "test_loss"))
+    return tuple(loss if math.isfinite(loss) else math.inf for loss in losses)
+
+
+def _legend_columns(labels: list[str]) -> int:
+    """As many columns as the figure is wide enough for."""
+    return max(1, min(4, int(WIDTH / (0.6 + LETTER * max(map(len, labels), default=1)))))
+
+
 def _draw_band(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -> None:
     """Where most of many arms lie, step by step."""
     if metric not in curves:
         return
     used = [trial for arm in arms for trial in arm.used["trial"]]
     rows = curves[curves["trial"].isin(used) & curves[metric].map(math.isfinite)]
+    rows = rows.drop_duplicates(["trial", "step"], keep="last")  # a resumed trial may report a step twice
     low, high = (rows.groupby("step")[metric].quantile(share) for share in BAND)
     axes.fill_between(low.index.to_numpy(dtype=float), low, high, color=GRID, linewidth=0, label="other arms", zorder=1)
 

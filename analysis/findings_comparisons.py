@@ -8,7 +8,7 @@ from collections import Counter
 from analysis.arms import Arm
 from analysis.columns import show_interval, show_number
 from analysis.comparisons import WINDOW_FIELDS, windows
-from analysis.pairs import Compared, Comparison, Contenders, WinComparison, adjustment
+from analysis.pairs import Compared, Comparison, Contenders, WinComparison, adjustment, beyond_resamples
 from analysis.phrases import count, holm_adjusted, join, show_p
 from analysis.results import show_field
 from analysis.selection import best_of_many
@@ -104,15 +104,17 @@ def describe_test_losses(arms: list[Arm], made: Compared) -> list[str]:
 def _may_be_best(found: Contenders, compared: list[Comparison]) -> str:
     """Which of many arms the best one is among."""
     own = [one for one in compared if found.leader in (one.a, one.b) and one.tested]
-    what = "arm of the lowest expected test loss" if all(one.over_seeds for one in own) else "best of these models"
+    what = f"best of these {found.arms:,} trained models"
+    if all(one.over_seeds for one in own):
+        what = f"arm of the lowest expected test loss of all {found.arms:,}"
     others = [label for label in found.candidates if label != found.leader]
     if not others:
-        return f"That it is the {what} of the {found.arms} is certain to 95 % (comparison of each with the lowest)."
+        return f"With 95 % certainty it is the {what} (each is compared with the lowest)."
     if len(others) == found.arms - 1:
-        return f"Which of the {found.arms} is the {what}, no test says: none can be left out."
+        return f"Which is the {what}, no test says: none can be left out."
     return (
-        f"The {what} is, with 95 % certainty, one of {len(found.candidates)} of {found.arms}: it or "
-        f"{join(others, 'or')} (comparison of each with the lowest, which says nothing of how the others differ)."
+        f"With 95 % certainty the {what} is one of {len(found.candidates)}: it or {join(others, 'or')} (each is "
+        "compared with the lowest, which says nothing of how the others differ)."
     )
 
 
@@ -182,6 +184,8 @@ def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
         sentences += _pairs(what, some, "above", f"by more than the choice of {explained}", 2)
     if any(not one.over_seeds for one in compared):
         sentences.append(OVER_PROMPTS_ALONE)
+    if beyond := beyond_resamples(compared, made.looks):
+        sentences.append(beyond)
     sentences.append(_won(made.wins, made.looks))
     asked = max(arm.asked for arm in arms)
     numbers = sorted({one.cases for one in compared})

@@ -8,6 +8,8 @@ from analysis.results import show_field
 
 NAMED_ROWS = 8
 """How many rows an entry names one by one before it only counts them."""
+NAMED_VALUES = 24
+"""How many values of a field an entry names before it only counts them."""
 DIGEST = re.compile(r"[0-9a-f]{32,}")
 DIGITS = (3, 6, 17)
 """Significant digits that values are printed with, tried in turn; the last tell any two numbers apart."""
@@ -32,7 +34,9 @@ def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
     for label, found in values.items():
         groups.setdefault(found, []).append(label)
     shown = _apart(lambda digits: [" and ".join(show(one, digits) for one in group) for group in groups], DIGITS)
-    return ", ".join(f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True))
+    told = [f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True)]
+    more = [f"{len(told) - NAMED_VALUES:,} more values"] if len(told) > NAMED_VALUES else []
+    return ", ".join([*told[:NAMED_VALUES], *more])
 
 
 def shown_apart(values: Sequence[Any], digits: Sequence[int] = DIGITS[1:]) -> list[str]:

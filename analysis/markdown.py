@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis.content import Content
+from analysis.excerpts import MOST_ROWS, excerpt_note, named_frames
 from analysis.fairness import Ledger
 from analysis.responses import Answer, SideBySide
 
@@ -17,45 +18,51 @@ TRACE = "Numbers come from `result.json`, reward margins and the tests of reward
 
 def to_markdown(content: Content) -> str:
     """The report in Markdown; figures are links into figures/."""
+    grids = {name: _grid(name, frame) for name, frame in named_frames(content).items()}
     parts = [f"# {_text(content.title)}", _text(content.about), _definitions(content.facts), "## What this shows"]
     for finding in content.findings:
         parts.append(f"**{finding.topic}.** {_text(' '.join(finding.sentences))}")
     for table in content.tables:
-        parts += [f"## {table.title}", _grid(table.frame), *_image(content, f"loss-{table.anchor}")]
+        parts += [f"## {table.title}", grids[f"table-{table.anchor}"], *_image(content, f"loss-{table.anchor}")]
         parts += _ledger(content.ledgers[table.anchor], table.factor)
         parts.append(_text(" ".join(table.notes)))
         if table.anchor in content.pairs:
             pairs = content.pairs[table.anchor]
-            parts += ["### Pair by pair", _grid(pairs.frame), _text(" ".join(pairs.notes))]
-        trace = [f"- {_text(label)}: {', '.join(f'`{name}`' for name in trials)}" for label, trials in table.trace]
+            parts += ["### Pair by pair", grids[f"pairs-{table.anchor}"], _text(" ".join(pairs.notes))]
+        trace = [
+            f"- {_text(label)}: {', '.join(f'`{name}`' for name in trials)}"
+            for label, trials in table.trace[:MOST_ROWS]
+        ]
+        if len(table.trace) > MOST_ROWS:
+            trace.append(f"- the first {MOST_ROWS} arms; `trials.csv` has all")
         parts += [TRACE, "\n".join(trace)] if trace else []
     if content.mattered is not None:
         mattered = content.mattered
-        parts += ["## What mattered", _grid(mattered.effects), _grid(mattered.importance), *_image(content, "pareto")]
-        parts += [_grid(mattered.costs), _list(mattered.notes)]
+        parts += ["## What mattered", grids["effects"], grids["importance"], *_image(content, "pareto")]
+        parts += [grids["costs"], _list(mattered.notes)]
     if content.tuning is not None:
-        parts += ["## Tuning", _grid(content.tuning.frame), _text(" ".join(content.tuning.notes))]
+        parts += ["## Tuning", grids["tuning"], _text(" ".join(content.tuning.notes))]
     if content.memory is not None:
         memory = content.memory
-        parts += ["## Memory", _grid(memory.peaks), _grid(memory.parts), _text(" ".join(memory.notes))]
+        parts += ["## Memory", grids["memory"], grids["memory-parts"], _text(" ".join(memory.notes))]
         parts += _image(content, "memory")
-        parts += ["### Attempts that ran out of memory", _grid(memory.attempts)] if len(memory.attempts) else []
+        parts += ["### Attempts that ran out of memory", grids["memory-attempts"]] if len(memory.attempts) else []
     if "win-rate" in content.drawings:
         parts += ["## Win rate", *_image(content, "win-rate")]
     if content.published is not None:
-        parts += ["## Published figures beside ours", _grid(content.published), _list(content.remarks)]
+        parts += ["## Published figures beside ours", grids["published"], _list(content.remarks)]
         for title, ledger in content.published_ledgers.items():
             parts += [f"### The same checks on the published table: {_text(title)}", *_ledger(ledger, "the factor")]
     if content.published_memory is not None:
         explained = content.published_memory
-        parts += ["## The published “GPU memory”, to the byte", _grid(explained.explained)]
+        parts += ["## The published “GPU memory”, to the byte", grids["published-memory"]]
         parts += [_text(" ".join(explained.explained_notes))]
-        parts += ["### Ours beside it, in bytes", _grid(explained.ours)] if len(explained.ours) else []
+        parts += ["### Ours beside it, in bytes", grids["published-memory-ours"]] if len(explained.ours) else []
         parts += [_text(" ".join(explained.ours_notes))]
     if content.responses is not None:
         parts += _responses(content.responses)
     if len(content.unfinished):
-        parts += ["## Trials that did not finish or were not judged", _grid(content.unfinished)]
+        parts += ["## Trials that did not finish or were not judged", grids["unfinished"]]
     for name, values in content.details.items():
         parts += [f"## {name.capitalize()}", _definitions(values)]
     parts += ["## Spec", f"```yaml\n{content.spec}```"] if content.spec else []
@@ -103,10 +110,12 @@ def _answer(answer: Answer) -> str:
     return f"{_text(who)}: {said}"
 
 
-def _grid(frame: pd.DataFrame) -> str:
+def _grid(name: str, frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
-    return str(frame.map(_text).to_markdown(index=False, disable_numparse=True))
+    shown = str(frame.head(MOST_ROWS).map(_text).to_markdown(index=False, disable_numparse=True))
+    note = excerpt_note(name, len(frame))
+    return f"{shown}\n\n{note}" if note else shown
 
 
 def _definitions(values: Mapping[str, str]) -> str:

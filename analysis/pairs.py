@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.phrases import holm_adjusted
-from analysis.statistics import ALPHA, Interval
+from analysis.statistics import ALPHA, RESAMPLES, Interval
 
 
 class Comparison(NamedTuple):
@@ -143,4 +143,16 @@ def adjustment(compared: Sequence[Comparison] | Sequence[WinComparison], looks: 
     return (
         f"{holm_adjusted(family, 'pair', looks)}, any of which could have come to be among the {len(compared):,} "
         "tested: those with the leader and those of neighbours in the ranking"
+    )
+
+
+def beyond_resamples(rewards: Sequence[Comparison], looks: int) -> str:
+    """A sentence where pairs are so many that no bootstrap of as many resamples can tell one apart; empty otherwise."""
+    family = max((one.family or len(rewards) for one in rewards), default=0)
+    smallest = 1 / (RESAMPLES + 1)
+    if smallest * family * looks < ALPHA:
+        return ""
+    return (
+        f"A bootstrap of {RESAMPLES:,} resamples has no p-value below {smallest:.4f}, so that no pair of {family:,} "
+        "can be told apart by reward, however far they lie apart."
     )

@@ -10,7 +10,7 @@ from analysis.columns import MISSING, TEST_LOSS, show_interval
 from analysis.comparisons import compare
 from analysis.outcomes import FINISHED
 from analysis.pair_choice import Pair
-from analysis.pairs import Compared, Comparison, WinComparison, adjustment
+from analysis.pairs import Compared, Comparison, WinComparison, adjustment, beyond_resamples
 from analysis.phrases import show_p
 
 MOST_PAIRS = 28
@@ -125,6 +125,8 @@ def _notes(compared: Compared, looks: int) -> list[str]:
         if tested:
             tests = " or ".join(sorted({one.method for one in tested}))
             notes.append(f"{name}: {tests}, {adjustment(some, looks)}.")
+    if beyond := beyond_resamples(rewards, looks):
+        notes.append(beyond)
     if wins:
         notes.append(f"Wins: exact sign test over prompts, ties set apart, {adjustment(wins, looks)}.")
     if losses or rewards:

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from analysis.columns import console_columns
 from analysis.content import Content, gather
+from analysis.excerpts import MOST_ROWS, TABLES_DIR, excerpt_note, long_frames, named_frames
 from analysis.fairness import Ledger
 from analysis.figures import to_png, to_svg
 from analysis.findings import Finding
@@ -35,6 +36,9 @@ from sweep.errors import UserError, name_failure
 from sweep.names import REPORT_DIR
 from sweep.scripts import as_called
 from sweep.terminal import console_on, flush_streams, open_closed_streams
+
+PRINTED_ROWS = 40
+"""Rows of a table that are printed; the page has more."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         write(target / "figures" / f"{drawing.name}.png", to_png(drawing))
     for stale in set((target / "figures").glob("*.png")) - {target / "figures" / f"{n}.png" for n in content.drawings}:
         stale.unlink()  # of an earlier report with other tables
+    frames = long_frames(content)
+    for name, frame in frames.items():
+        write(target / TABLES_DIR / f"{name}.csv", frame.to_csv(index=False).encode())
+    for stale in set((target / TABLES_DIR).glob("*.csv")) - {target / TABLES_DIR / f"{name}.csv" for name in frames}:
+        stale.unlink()
     write(target / "trials.csv", results.trials.to_csv(index=False).encode())
     write(target / "curves.csv", results.curves.to_csv(index=False).encode())
     if len(results.tuning):
@@ -111,6 +120,9 @@ def to_html(content: Content) -> str:
     figures = {name: to_svg(drawing) for name, drawing in content.drawings.items()}
     return environment.get_template("report.html.j2").render(
         report=content,
+        frames=named_frames(content),
+        most_rows=MOST_ROWS,
+        excerpt_note=excerpt_note,
         figures=figures,
         style=style,
         script=script,
@@ -160,9 +172,11 @@ def print_tables(report: Report, console: Console) -> None:
         for name in names:
             side: Any = "left" if name in ("arm", "state") else "right"
             printed.add_column(Text(name), justify=side, width=names[name], vertical="bottom")
-        for row in table.frame[list(names)].itertuples(index=False):
+        for row in table.frame[list(names)].head(PRINTED_ROWS).itertuples(index=False):
             printed.add_row(*(Text(str(cell)) for cell in row))
         console.print(printed)
+        if len(table.frame) > PRINTED_ROWS:
+            console.print(Text(f"(the first {PRINTED_ROWS} of {len(table.frame):,} rows)", style="dim"))
         ledger = report.ledgers[table.anchor]
         for word, entries in (("confound", ledger.confounds), ("flag", ledger.flags), ("remark", ledger.remarks)):
             for entry in entries:

@@ -86,17 +86,19 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
     """
     rows = _clean(responses)
     by_trial = rows_by_trial(rows)
-    speakers = [speaker for arm in arms if (speaker := _speaker(arm, by_trial))]
-    if not speakers:
+    answering = [
+        arm for arm in arms if arm.outcome == FINISHED and any(trial in by_trial for trial in arm.used["trial"])
+    ]
+    if not answering:
         return None
-    lowest = {speaker.arm.label for speaker in sorted(speakers, key=lambda one: _test_loss(one.arm))[:MOST_ARMS]}
-    shown = [speaker for speaker in speakers if speaker.arm.label in lowest]
-    finished = {trial for speaker in speakers for trial in speaker.arm.used["trial"]}
+    lowest = {arm.label for arm in sorted(answering, key=_test_loss)[:MOST_ARMS]}
+    shown = [_speaker(arm, by_trial) for arm in answering if arm.label in lowest]
+    finished = {trial for arm in answering for trial in arm.used["trial"]}
     # first() passes over missing values, so one trial that kept the base model's response is enough.
     asked = rows[rows["trial"].isin(finished)].groupby(PROMPT)[["base_response", "base_reward"]].first()
     prompts = [_prompt(key, base, shown) for key, base in asked.iterrows()]
     prompts.sort(key=lambda prompt: (-prompt.spread if math.isfinite(prompt.spread) else math.inf, prompt.number))
-    return SideBySide(prompts, _notes(shown, speakers, arms))
+    return SideBySide(prompts, _notes(shown, len(answering), len(arms)))
 
 
 def _clean(responses: pd.DataFrame) -> pd.DataFrame:
@@ -107,11 +109,9 @@ def _clean(responses: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**rewards.where(rewards.abs() < math.inf))[whole]
 
 
-def _speaker(arm: Arm, by_trial: Mapping[str, pd.DataFrame]) -> _Speaker | None:
+def _speaker(arm: Arm, by_trial: Mapping[str, pd.DataFrame]) -> _Speaker:
     """The seed of highest mean reward over the prompts that all seeds of the arm share; of equal ones the lowest."""
     used = arm.used[[trial in by_trial for trial in arm.used["trial"]]]
-    if arm.outcome != FINISHED or used.empty:
-        return None
     rows = pd.concat([by_trial[trial] for trial in used["trial"]])
     used = used.sort_values(REPLICATE_FIELD) if REPLICATE_FIELD in used else used
     rewards = rows.set_index([*PROMPT, "trial"])["reward"].unstack()[list(used["trial"])]
@@ -151,7 +151,7 @@ def _answer(speaker: _Speaker, key: Any, base_reward: float) -> Answer:
     return Answer(speaker.arm.label, seed, str(row["response"]), reward, outcome if known else "")
 
 
-def _notes(shown: list[_Speaker], speakers: list[_Speaker], arms: list[Arm]) -> list[str]:
+def _notes(shown: list[_Speaker], answering: int, arms: int) -> list[str]:
     """How to read the responses, one sentence or two each."""
     if len(shown) > 1:
         notes = [
@@ -167,11 +167,11 @@ def _notes(shown: list[_Speaker], speakers: list[_Speaker], arms: list[Arm]) -> 
             "answered, of equal ones the lowest. That choice flatters arms with more seeds: it is for reading, and "
             "arms are to be compared by the tables, which count every seed."
         )
-    if len(shown) < len(speakers):
+    if len(shown) < answering:
         notes.append(
-            f"Of {len(speakers)} arms with responses the {len(shown)} of lowest mean test loss are shown; the others "
+            f"Of {answering:,} arms with responses the {len(shown)} of lowest mean test loss are shown; the others "
             "are in the responses.jsonl of their trials."
         )
-    if silent := len(arms) - len(speakers):
-        notes.append(f"{silent} of {len(arms)} arms have no finished trial with responses and are not shown.")
+    if silent := arms - answering:
+        notes.append(f"{silent} of {arms} arms have no finished trial with responses and are not shown.")
     return notes

@@ -16,8 +16,8 @@ T = TypeVar("T")
 NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing", "gpu")
 """The benchmarks that run unless others are named, each a module with `measure(quick: bool)`."""
 
-BY_NAME_ALONE = ("full_size",)
-"""Those that take longer than all the others, and most of the machine's memory."""
+BY_NAME_ALONE = ("full_size", "report")
+"""Those that take long: the first longer than all others and most of the machine's memory, the second ten minutes."""
 
 
 def measure_apart(name: str, quick: bool) -> list[Table]:

@@ -184,7 +184,7 @@ def _report(place: Place) -> BaseException | None:
 
 
 def _say_no_report(failure: BaseException, place: Place) -> None:
-    rebuild = shlex.join(["python", "-m", "analysis.report", str(place.experiment_dir)])
+    rebuild = as_called("analysis.report", str(place.experiment_dir))
     say_error(
         f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
         f"build it with: {rebuild}"

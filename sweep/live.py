@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ LEAST_WANTED = ("tokens/s", "peak MiB", "train loss", "win rate", "left")
 TOGETHER_SECONDS = 2
 """What dies with one node is heard of within so long."""
 OF_A_NODE = ("NodeDiedError: ", "UnreachableError: ")
+TELLING = ("running", "failed", "stopped", "finished", "waiting")
+"""States of trials, those first that are shown where there is no room for all."""
+AROUND = 3
+"""Lines of a terminal that the table's titles, its last line and the prompt take."""
 GAP = 2
 """Letters between two columns."""
 
@@ -124,7 +129,8 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def render(self) -> Group:
         """The table as it stands, as far as it fits, with a line about the whole sweep below."""
-        lines = list(self.lines.values())  # Ray's thread may add a line meanwhile
+        every = list(self.lines.values())  # Ray's thread may add a line meanwhile
+        lines = most_telling(every, max(1, self._console.height - AROUND) if self._console.is_terminal else len(every))
         tuned = any("validation_loss" in line.row for line in lines)
         rows = [_cells(line, "held-out loss" if tuned else "test loss") for line in lines]
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -133,13 +139,14 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
             table.add_column(title, justify="left" if title in ("trial", "state") else "right", no_wrap=True)
         for row in rows:
             table.add_row(*(row[title] for title in titles))
-        return Group(table, Text(self._summary(), style="dim"))
+        return Group(table, Text(self._summary(len(every) - len(lines)), style="dim"))
 
-    def _summary(self) -> str:
-        states = [line.state for line in self.lines.values()]
-        ended = [f"{states.count(s)} {s}" for s in ("finished", "failed", "stopped") if s in states]
+    def _summary(self, left_out: int = 0) -> str:
+        states = Counter(line.state for line in list(self.lines.values()))
+        ended = [f"{states[state]} {state}" for state in ("finished", "failed", "stopped") if states[state]]
         parts = [*ended, f"{clock(time.monotonic() - self._started)} so far"]
-        return f"{max(self.total, len(states))} trials: {', '.join(parts)}"
+        parts += [f"{left_out} not shown"] if left_out else []
+        return f"{max(self.total, states.total())} trials: {', '.join(parts)}"
 
     def _line(self, trial: Any) -> Line:
         if str(trial) not in self.lines:
@@ -170,6 +177,17 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._console.print(
             f"{clock(time.monotonic() - self._started)}  {text}", highlight=False, markup=False, soft_wrap=True
         )
+
+
+def most_telling(lines: list[Line], room: int) -> list[Line]:
+    """The lines that a terminal has room for, in their order: running ones first, then failed, ended and waiting ones.
+
+    A table higher than the terminal would be cut at its end and take the longer to draw, twice a second.
+    """
+    if len(lines) <= room:
+        return lines
+    places = sorted(range(len(lines)), key=lambda place: (TELLING.index(lines[place].state), place))
+    return [lines[place] for place in sorted(places[:room])]
 
 
 def _cells(line: Line, held_out: str) -> dict[str, Text]:

@@ -33,6 +33,8 @@ from sweep.spec import Resources, SweepSpec
 from sweep.trainable import Trainable
 from sweep.trial import TrialConfig
 
+SNAPSHOT_SECONDS, SECONDS_PER_TRIAL = 10.0, 0.1
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -137,6 +139,7 @@ def tune_trials(
         suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
     """
     search = _search(spec, inputs.experiment_dir, propose, suggested)
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(least_trials(spec)))
     samples = least_trials(spec) if isinstance(search, ReplicatedSearch) else -1
     planned = [] if spec.search == "optuna" else candidate_trials(spec)
     objective = spec.chosen_by if spec.search == "optuna" else None
@@ -189,6 +192,15 @@ def faults_of_ray_told() -> Iterator[None]:
         if fault is None:
             raise
         raise RayDiedError(f"{type(fault).__name__}: {first_line(fault)}") from error
+
+
+def snapshot_seconds(trials: int) -> float:
+    """How often Ray writes its own list of so many trials, all of it anew each time.
+
+    It takes a millisecond or two and about 45 KB a trial: 2 % of the time. Nothing that has finished hangs on it: what
+    a trial keeps is written by the trial, and a sweep is continued from that (`trial_run`).
+    """
+    return max(SNAPSHOT_SECONDS, trials * SECONDS_PER_TRIAL)
 
 
 def _search(

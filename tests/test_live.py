@@ -47,3 +47,20 @@ def test_a_table_without_trials_is_empty() -> None:
     with console.capture() as captured:
         console.print(LiveTable([], 4, console).render())
     assert captured.get().strip().startswith("4 trials: ")
+
+
+def test_of_many_trials_those_that_run_are_shown_and_a_terminal_is_not_overfull() -> None:
+    console = Console(file=io.StringIO(), width=100, height=24, force_terminal=True)
+    table = LiveTable([config(seed=seed) for seed in range(1000)], 1000, console)
+    lines = list(table.lines.values())
+    for place, line in enumerate(lines):
+        line.state = "finished" if place < 700 else "waiting"
+    for place in (5, 800, 900):
+        lines[place].state = "running"
+    lines[600].state = "failed"
+    text = ["".join(part.text for part in line) for line in console.render_lines(table.render())]
+    assert len(text) <= 24
+    assert sum("running" in line for line in text) == 3
+    assert sum(" failed" in line for line in text) == 2  # its line and the last one
+    assert "1000 trials: 698 finished, 1 failed" in " ".join(text)
+    assert "979 not shown" in " ".join(text)
