@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from sweep.errors import UserError
 from sweep.explain import explain
+from sweep.inherited import after_settings, what_passes_on
 from sweep.places import Beside, expand, looked_from
 from sweep.read_yaml import parse_yaml, read_yaml
 from sweep.spec import SweepSpec
@@ -38,7 +39,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     `variant` (from `variants`), and then `overrides`, each "key=value" with a dotted key and a YAML value.
     Mappings are merged key by key; anything else, lists included, is replaced. One rule more: whoever gives
     `data.train` says what it is tested on, too. `data.test` and `data.exclude` from below belong to the train data
-    from below, and go with it.
+    from below, and go with it. Likewise `tables` from below belong to the `space` from below, see `sweep.inherited`.
 
     A relative path in a file leads from that file's folder if something lies there, or else from the working directory.
 
@@ -63,7 +64,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
         merged["data"] = {k: v for k, v in merged["data"].items() if k in kept or k not in BELONG_TO_TRAIN}
     for key, value in settings:
         _set(merged, key, value)
-    return parse_spec(merged, beside)
+    return parse_spec(after_settings(merged, keys), beside)
 
 
 def parse_spec(values: dict[str, Any], beside: Beside | None = None) -> SweepSpec:
@@ -114,7 +115,7 @@ def _inherit(
         return content
     if not isinstance(parent, str):
         raise UserError(f"extends: {parent!r} is not accepted; it names one preset or YAML file")
-    return _merge(_inherit(parent, beside, path.parent, (*seen, path)), content)
+    return _merge(what_passes_on(_inherit(parent, beside, path.parent, (*seen, path)), content, parent), content)
 
 
 def _merge(below: dict[str, Any], above: Any, key: str = "", place: str = "") -> dict[str, Any]:
