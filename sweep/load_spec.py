@@ -83,6 +83,16 @@ def parse_spec(values: dict[str, Any], beside: Beside | None = None) -> SweepSpe
         raise UserError(explain(error, SweepSpec)) from None
 
 
+def parse_kept_spec(values: dict[str, Any]) -> SweepSpec:
+    """Validate the spec that an experiment keeps; before there was `choose_on`, searches tested all that they tried.
+
+    Raises:
+        UserError: as `parse_spec`.
+    """
+    before = values.get("search") in ("random", "optuna") and "choose_on" not in values
+    return parse_spec({**values, "choose_on": "test"} if before else values)
+
+
 def _read(path: Path) -> dict[str, Any]:
     return {"name": path.stem, **read_yaml(path)}
 

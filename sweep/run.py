@@ -13,7 +13,7 @@ from rich.text import Text
 from sweep.command import EXIT_FAILED, EXIT_INTERRUPTED, run_command, say_error, set_up
 from sweep.environment import speak_utf8
 from sweep.errors import UserError, name_failure
-from sweep.load_spec import load_spec, parse_spec, preset_about, preset_names
+from sweep.load_spec import load_spec, parse_kept_spec, preset_about, preset_names
 from sweep.names import SPEC_FILE
 from sweep.output_folders import check_writable, folder_name, local_path
 from sweep.ray_environment import set_ray_environment
@@ -158,7 +158,7 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, Path]
         if not os.path.isfile(experiment_dir / SPEC_FILE):
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
         check_settled(f"--resume {arguments.resume}", experiment_dir)
-        return parse_spec(read_yaml(experiment_dir / SPEC_FILE)), experiment_dir
+        return parse_kept_spec(read_yaml(experiment_dir / SPEC_FILE)), experiment_dir
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
     spec = load_spec(arguments.spec, arguments.set)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sweep.errors import UserError
-from sweep.load_spec import load_spec, preset_about, preset_names
+from sweep.load_spec import load_spec, parse_kept_spec, preset_about, preset_names
 from sweep.search_space import candidate_trials, enumerate_trials
 
 PRESETS = ["demo", "fair", "full", "lora-ranks", "optimizers", "study"]
@@ -187,3 +187,12 @@ def test_files_that_are_no_specs_are_named(tmp_path: Path) -> None:
             load_spec(str(path))
     with pytest.raises(UserError, match="space: missing"):
         load_spec(write(tmp_path, name="x"))
+
+
+def test_a_search_that_was_kept_before_one_could_choose_where_has_chosen_on_test() -> None:
+    space = [{"method": "full", "optimizer": "sgd", "lr": {"low": 0.1, "high": 1.0}}]
+    kept = {"name": "x", "space": space, "search": "optuna", "trials": 2, "metric": "reward_mean"}
+    assert not parse_kept_spec(kept).chooses_on_validation
+    now = parse_kept_spec({**kept, "metric": "test_loss", "choose_on": None})
+    assert now.chooses_on_validation
+    assert parse_kept_spec({**kept, "search": "tuned", "metric": "test_loss"}).chooses_on_validation
