@@ -1,7 +1,7 @@
 """One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

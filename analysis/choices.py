@@ -79,7 +79,7 @@ def _searched(spec: Mapping[str, Any], branch: Mapping[str, Any]) -> list[str]:
         return []
     tables = spec.get("tables")
     listed = tables if isinstance(tables, (list, tuple)) else []
-    factors = {one.get("factor") for one in listed if isinstance(one, Mapping)}
+    factors = [one.get("factor") for one in listed if isinstance(one, Mapping)]
     return [
         name
         for name, choice in branch.items()
@@ -98,10 +98,11 @@ def _several(name: str, choice: Any) -> bool:
 def _may_be(value: Any, choice: Any) -> bool:
     """Whether a config may have this value by what its branch says; a null there stands for whatever is the default."""
     if isinstance(choice, Mapping):
-        low, high = choice.get("low"), choice.get("high")
-        if value is None or low is None or high is None:
+        numbers = [one for one in (choice.get("low"), value, choice.get("high")) if isinstance(one, (int, float))]
+        if len(numbers) < 3:
             return False
-        return bool(low <= value <= high) or any(math.isclose(value, end) for end in (low, high))  # exp(log(low))
+        low, middle, high = map(float, numbers)
+        return low <= middle <= high or any(math.isclose(middle, end) for end in (low, high))  # exp(log(low))
     same = list(value) if isinstance(value, tuple) else value
     several = isinstance(choice, (list, tuple))
     return bool(choice is None or same == choice or (several and (same in choice or None in choice)))

@@ -17,6 +17,7 @@ MISSING = "–"
 GIB = 2**30
 MIB = 2**20
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
+BEST = "best test loss @ step"
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
@@ -112,7 +113,7 @@ def _common() -> list[Column]:
         Column("learning rate", lambda arm: show_field(arm.config["lr"]) if "lr" in arm.config else MISSING, 5),
         Column(f"train loss, {unit}", lambda arm: _loss(arm, "train_loss"), 6),
         Column(TEST_LOSS, lambda arm: _loss(arm, "test_loss"), 2),
-        Column("best test loss @ step", _best, 7),
+        Column(BEST, _best, 7),
     ]
 
 

@@ -14,6 +14,8 @@ def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
     for row in rows:
         for name, tried in row.tried.items():
             value = row.config.get(name)
+            if not all(isinstance(one, (int, float)) for one in tried.values):
+                continue  # optimizers have no order, and so no end
             if len(tried.values) > 1 and value in (tried.values[0], tried.values[-1]):
                 end = "lowest" if value == tried.values[0] else "highest"
                 between = " to ".join(shown_apart([tried.values[0], tried.values[-1]], DIGITS))

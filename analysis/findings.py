@@ -169,9 +169,10 @@ def _learning_rates(arms: list[Arm]) -> list[str]:
     Args:
         arms: all arms of a table, since the range tried is that of arms that diverged or failed too.
     """
-    named, edge = [], False
+    named, edge, numbers = [], False, set()
     for tried in rate_ranges(arms):
         edge = edge or tried.at_edge
+        numbers.add(len(tried.rates))
         asides = ["an end of the range tried"] if tried.at_edge else []
         asides += [tried.best.shortfall] if tried.best.shortfall else []
         for outcome in (DIVERGED, *FAILURES):
@@ -183,6 +184,6 @@ def _learning_rates(arms: list[Arm]) -> list[str]:
         return []
     caveat = " At an end of the range the best learning rate may lie outside it." if edge else ""
     return [
-        f"Learning rate with the lowest last test loss: {'; '.join(named)}. It was chosen on the same windows that it "
-        f"is judged on.{caveat}"
+        f"Learning rate with the lowest last test loss: {'; '.join(named)}. It is the best of "
+        f"{' or '.join(map(str, sorted(numbers)))}, chosen on the same windows that it is judged on.{caveat}"
     ]

@@ -219,7 +219,9 @@ def _tuning(results: Results, config: Mapping[str, Any]) -> dict[str, Tried]:
     competed = [name for name in started["trial"] if group_of(results.spec, results.configs.get(name, {})) == group]
     tried = {}
     for name in searched_for(results.spec, config):
-        values = distinct(value for trial in competed if (value := results.configs[trial].get(name)) is not None)
+        values = distinct(
+            value for trial in competed if (value := results.configs.get(trial, {}).get(name)) is not None
+        )
         if values:
             tried[name] = Tried(tuple(sorted(values, key=_size)), len(competed), on_validation=True)
     return tried

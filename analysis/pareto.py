@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.arms import Arm
 from analysis.columns import GIB, MIB, MISSING, show_interval, show_number
+from analysis.company import RAN_ALONE
 from analysis.comparisons import windows
 from analysis.outcomes import FINISHED
 from analysis.results import Results
@@ -26,7 +27,8 @@ class Price(NamedTuple):
     comparable: str
 
 
-PRICES = (Price("peak_bytes", "peak memory", PEAK_SOURCE), Price("train_seconds", "training time", DEVICE))
+TIME = "train_seconds"
+PRICES = (Price("peak_bytes", "peak memory", PEAK_SOURCE), Price(TIME, "training time", DEVICE))
 
 EXACT_COSTS = ("peak_bytes",)
 """Costs that are counted and do not vary from run to run."""
@@ -62,7 +64,7 @@ class Cost(NamedTuple):
         arm: the arm.
         gain: loss of the base model minus the last loss, in nats/token, with a t interval over the seeds.
         peak_bytes: see `cost_of`.
-        seconds: see `cost_of`.
+        seconds: see `cost_of`; NaN where training times say nothing, see `why_no_times`.
     """
 
     arm: Arm
@@ -100,7 +102,8 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
         price: the cost.
 
     Returns:
-        The points; none where costs or losses were measured in different ways, so that they do not compare.
+        The points; none where costs or losses were measured in different ways, so that they do not compare, and none
+        of training times that neighbours had a part in.
     """
     shown = [
         arm
@@ -108,6 +111,8 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
         if arm.outcome == FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
     ]
     if len({windows(arm) for arm in shown}) > 1 or len(sources(shown, price)) > 1:
+        return []
+    if price.metric == TIME and why_no_times(shown):
         return []
     values = [(cost_of(arm, price.metric), arm.mean("test_loss").estimate) for arm in shown]
     points = [Point(arm, *both, lost) for arm, both, lost in zip(shown, values, dominated(values), strict=True)]
@@ -117,6 +122,23 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
 def cost_of(arm: Arm, metric: str) -> float:
     """The largest peak over the seeds in bytes, as in every table, or the mean training time in seconds."""
     return arm.largest(metric) if metric == "peak_bytes" else arm.mean(metric).estimate
+
+
+def why_no_times(arms: Sequence[Arm]) -> str:
+    """Why nothing can be said of the training times of these arms; empty where they stand.
+
+    A trial that shares a processor or a GPU with others takes longer, by how much depends on what they do.
+    """
+    alone = [value for arm in arms for value in arm.used.get(RAN_ALONE, [None])]
+    if all(value == True for value in alone):  # noqa: E712  # what pandas makes of a truth value is not True itself
+        return ""
+    if any(value == False for value in alone):  # noqa: E712
+        return (
+            "Training times, and prices in them, are left out: trials ran side by side on one device, so that a time "
+            "says as much of a trial's neighbours as of itself. Trials run alone on a device that each has to itself: "
+            "resources.cpu of all its CPUs, or resources.gpu of 1."
+        )
+    return "Training times, and prices in them, are left out: whether trials ran side by side is not on record."
 
 
 def gained_loss(results: Results, arms: list[Arm]) -> str | None:
@@ -145,6 +167,7 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     """
     if not {"step", metric} <= set(results.curves.columns):
         return []
+    no_times = why_no_times([arm for arm in arms if arm.outcome == FINISHED])
     begun = results.curves[results.curves["step"] == 0].dropna(subset=[metric])
     starts = dict(zip(begun["trial"], begun[metric], strict=True))
     found = []
@@ -155,7 +178,8 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
         gains = [float(starts[trial] - end) for trial, end in ends if trial in starts and end == end]
         if gains:
             gain = mean_interval(gains)
-            found.append(Cost(arm, gain, cost_of(arm, "peak_bytes"), cost_of(arm, "train_seconds")))
+            seconds = math.nan if no_times else cost_of(arm, TIME)
+            found.append(Cost(arm, gain, cost_of(arm, "peak_bytes"), seconds))
     return sorted(found, key=lambda cost: -cost.gain.estimate)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from analysis.arms import Arm
 from analysis.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.figures import MUTED, STYLE, WIDTH, Drawing, Style
-from analysis.pareto import PRICES, Point, Price, plane, unit_for
+from analysis.pareto import PRICES, TIME, Point, Price, plane, unit_for
 from sweep.names import METRIC
 
 GREY = "#a3adb7"
@@ -49,13 +49,14 @@ def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
         figure.set_layout_engine("none")
         unnamed = [_name_points(axes, *plane_, styles) for axes, plane_ in zip(panels, planes, strict=True)]
     names = " and ".join(price.name for price, _ in planes)
+    timed = any(price.metric == TIME for price, _ in planes)
     caption = (
         f"Quality against {names}: lower and further left is better. Small grey arms are dominated: another arm is at "
         "least as good in both and better in one. A line joins the others. "
-        "Losses and times are means over the seeds: an arm dominates by its means, not by a test."
+        f"Losses{' and times' if timed else ''} are means over the seeds: an arm dominates by its means, not by a test."
     )
-    if any(price.metric == "train_seconds" for price, _ in planes):
-        caption += " Training times compare only among trials that ran on one device and not side by side."
+    if timed:
+        caption += " No two of the trials ran side by side, all on one kind of device, so that their times compare."
     if any(unnamed):
         caption += f" Dominated arms without room for a name have none, and at most {NAMED} are named."
     return Drawing("pareto", caption, figure)

@@ -16,6 +16,7 @@ import pyarrow.fs  # type: ignore[import-untyped]
 from ray.tune import ExperimentAnalysis
 from ray.tune.experiment import Trial
 
+from analysis.company import RAN_ALONE, ran_alone
 from analysis.experiment_files import (
     read_attempts,
     read_mapping,
@@ -108,6 +109,7 @@ def load(directory: Path) -> Results:
     found = _analysed(directory, read_trials(directory))
     reports = {trial.trial_id: read_reports(Path(trial.path)) for trial in found}
     configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
+    alone = ran_alone({Path(trial.path).name: reports[trial.trial_id] for trial in found})
     labels = label_arms(config for config in configs.values() if not is_tuning(config))
     trials, curves, answered, attempts, tuning, window_losses = [], [], [], [], [], []
     first: dict[str, str] = {}
@@ -122,6 +124,7 @@ def load(directory: Path) -> Results:
         if outcome == FINISHED and NOT_JUDGED in summary:
             reason = f"trained, but not judged: {summary[NOT_JUDGED]}"
         row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config, **summary}
+        row |= {RAN_ALONE: alone[path.name]} if path.name in alone else {}
         if is_tuning(config):
             del row["arm"]
             tuning.append(row)

@@ -198,6 +198,10 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
             "would move a loss, so such losses carry no interval."
         )
     notes.append(LOSS_NOTE)
+    if BEST in headings:
+        notes.append(
+            "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
+        )
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
     if len({windows(arm) for arm in arms}) > 1:

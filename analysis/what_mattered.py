@@ -19,6 +19,7 @@ from analysis.outcomes import FINISHED
 from analysis.pareto import (
     PRICES,
     QUALITY_UNIT,
+    TIME,
     Cost,
     costs,
     gained_loss,
@@ -27,6 +28,7 @@ from analysis.pareto import (
     show_costs,
     sources,
     units,
+    why_no_times,
 )
 from analysis.phrases import count, holm_adjusted, join, show_p
 from analysis.results import Results
@@ -160,6 +162,8 @@ def _cost_notes(arms: list[Arm], made: list[Cost], metric: str | None) -> list[s
     ]
     if none := [cost.arm.label for cost in made if cost.gain.estimate <= 0]:
         notes.append(f"Without a gain there is no cost per unit of it: {join(none)}.")
+    if (no_times := why_no_times(arms)) and any(arm.values(TIME) for arm in arms):
+        notes.append(no_times)
     for price in PRICES:
         if len(found := sources(arms, price)) > 1:
             notes.append(

@@ -43,7 +43,7 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
         return dict(evaluate_reward(model, tokenizer, inputs.prompts, reward, base, folder, inputs.reading))
 
     row = in_batches_that_fit(evaluate, inputs.reward)
-    return {**row, "reward_seconds": time.perf_counter() - started}
+    return {**row, "reward_seconds": time.perf_counter() - started, "judged_clock_seconds": time.time()}
 
 
 def base_answers(inputs: SweepInputs, device: torch.device) -> list[Record]:

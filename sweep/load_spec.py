@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from sweep.errors import SpecError, UserError, shortened, shown
 from sweep.explain import mistakes
+from sweep.inherited import after_settings, what_passes_on
 from sweep.mistakes import Mistake, Mistakes, mistake
 from sweep.names import SPEC_FILE
 from sweep.origins import Origins, locations, overridden, placed
@@ -46,7 +47,7 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     `variant` (from `variants`), and then `overrides`, each "key=value" with a dotted key and a YAML value.
     Mappings are merged key by key; anything else, lists included, is replaced. One rule more: whoever gives
     `data.train` says what it is tested on, too. `data.test` and `data.exclude` from below belong to the train data
-    from below, and go with it.
+    from below, and go with it. Likewise `tables` from below belong to the `space` from below, see `sweep.inherited`.
 
     A relative path in a file leads from that file's folder if something lies there, or else from the working directory.
 
@@ -73,7 +74,9 @@ def resumed_trials(experiment_dir: Path) -> tuple[SweepSpec, list[TrialConfig]]:
     """
     path = experiment_dir / SPEC_FILE
     content, lines = read_lines(path, MOST_KEPT_BYTES)
-    return parse_trials(content, None, {location: f"{path.name}, line {line}" for location, line in lines.items()})
+    return parse_trials(
+        _as_kept(content), None, {location: f"{path.name}, line {line}" for location, line in lines.items()}
+    )
 
 
 def _merged(name_or_path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], Beside, Origins]:
@@ -101,7 +104,7 @@ def _merged(name_or_path: str, overrides: Sequence[str]) -> tuple[dict[str, Any]
     for key, value in settings:
         location = _set(merged, key, value)
         origins = overridden(origins, dict.fromkeys(locations(value, location), f"--set {shortened(key, 60)}"))
-    return merged, beside, origins
+    return after_settings(merged, keys), beside, origins
 
 
 def parse_spec(values: dict[str, Any], beside: Beside | None = None, origins: Origins | None = None) -> SweepSpec:
@@ -162,6 +165,21 @@ def _mistakes_of_trials(values: dict[str, Any], wrong: Collection[object]) -> li
     return []
 
 
+def parse_kept_spec(values: dict[str, Any]) -> SweepSpec:
+    """Validate the spec that an experiment keeps.
+
+    Raises:
+        UserError: as `parse_spec`.
+    """
+    return parse_spec(_as_kept(values))
+
+
+def _as_kept(values: dict[str, Any]) -> dict[str, Any]:
+    """What a kept spec means: before there was `choose_on`, searches tested all that they tried."""
+    before = values.get("search") in ("random", "optuna") and "choose_on" not in values
+    return {**values, "choose_on": "test"} if before else values
+
+
 def _read(path: Path) -> tuple[dict[str, Any], Origins]:
     content, lines = read_lines(path)
     name = shortened(path.name, 60)
@@ -197,7 +215,7 @@ def _inherit(
     if not isinstance(parent, str):
         raise UserError(f"extends: {shown(parent)} is not accepted; it names one preset or YAML file")
     below, below_origins = _inherit(parent, beside, path.parent, (*seen, path))
-    return _merge(below, content), overridden(below_origins, origins)
+    return _merge(what_passes_on(below, content, parent), content), overridden(below_origins, origins)
 
 
 def _merge(below: dict[str, Any], above: Any, key: str = "", place: str = "") -> dict[str, Any]:

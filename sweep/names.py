@@ -76,6 +76,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("step_seconds", "s", "lower", "mean duration of one optimizer step since the last report"),
     Metric("train_seconds", "s", "lower", "time spent in training steps so far, evaluation excluded"),
     Metric("evaluation_seconds", "s", "lower", "time spent on test windows so far"),
+    Metric("clock_seconds", "s", "neither", "when the row was made, in seconds since 1970"),
     Metric("peak_bytes", "B", "lower", "peak memory: most bytes allocated on the device at once during training"),
     Metric("peak_weight_bytes", "B", "neither", "of peak memory: parameters and buffers"),
     Metric("peak_gradient_bytes", "B", "neither", "of peak memory: gradients of what trains"),
@@ -107,11 +108,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("win_rate", "", "higher", "wins / (wins + ties + losses)"),
     Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses as they were judged"),
     Metric("reward_seconds", "s", "lower", "time spent on the trial's responses and their scores"),
+    Metric("judged_clock_seconds", "s", "neither", "when the trial was judged, in seconds since 1970"),
 )
 METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 DEVICE = "device"
 """Text column: the device that the trial ran on."""
+
+PLACE = "place"
+"""Text column: the machine and what of it the trial computes on; trials in one place at one time disturb each other."""
 
 PEAK_SOURCE = "peak_source"
 """Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""

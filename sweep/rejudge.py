@@ -19,7 +19,7 @@ from sweep.claim import claimed
 from sweep.errors import UserError
 from sweep.hashes import input_hashes
 from sweep.kept_trials import check_unchanged, find_experiment, finished_trials
-from sweep.load_spec import parse_spec
+from sweep.load_spec import parse_kept_spec
 from sweep.models import find_models
 from sweep.names import SPEC_FILE
 from sweep.pin import pin
@@ -116,7 +116,7 @@ def _changed(experiment_dir: Path, judge: str | None, prompts: str | None) -> Sw
     values = read_yaml(experiment_dir / SPEC_FILE)
     changes = {"model": judge, "prompts": prompts}
     reward = {**values.get("reward", {}), **{name: value for name, value in changes.items() if value is not None}}
-    spec = parse_spec({**values, "reward": reward})
+    spec = parse_kept_spec({**values, "reward": reward})
     if spec.reward.model is None:
         raise UserError(f"{experiment_dir}: the sweep has no reward model; name one with --judge")
     return spec

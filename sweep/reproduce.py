@@ -22,7 +22,7 @@ from sweep.errors import UserError
 from sweep.finished import read_finished
 from sweep.hardware import compiler_found
 from sweep.inputs import SweepInputs
-from sweep.load_spec import parse_spec
+from sweep.load_spec import parse_kept_spec
 from sweep.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
 from sweep.memory_plan import Device, MemoryPlan, predict
 from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FILE
@@ -151,7 +151,7 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
         config = TrialConfig.model_validate(record["config"])
     except ValidationError:
         raise UserError(f"{trial_dir / RECORD_FILE}: its config is not one that this version knows") from None
-    return RecordedTrial(parse_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, rows)
+    return RecordedTrial(parse_kept_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, rows)
 
 
 def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:

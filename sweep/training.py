@@ -118,6 +118,7 @@ class Training:
             **losses,
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
+            "clock_seconds": time.time(),
             **memory_metrics(run, self._meter, self._predicted),
         }
 

@@ -1,5 +1,6 @@
 """The columns of a trial's row about memory and size."""
 
+import platform
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from model.memory import gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.peak_meter import PeakMeter
 from model.sft import SFTRun
 from sweep.hardware import cpu_name
-from sweep.names import DEVICE, PEAK_SOURCE
+from sweep.names import DEVICE, PEAK_SOURCE, PLACE
 
 
 def memory_metrics(run: SFTRun, meter: PeakMeter, predicted: MemoryParts | None) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def memory_metrics(run: SFTRun, meter: PeakMeter, predicted: MemoryParts | None)
     meter.read()
     measured = {
         DEVICE: device_name(run.device),
+        PLACE: place(run.device),
         PEAK_SOURCE: meter.source,
         "peak_bytes": meter.peak_bytes,
         **_columns("peak", meter.parts),
@@ -51,3 +53,10 @@ def _columns(prefix: str, parts: MemoryParts | None) -> dict[str, int]:
 def device_name(device: torch.device) -> str:
     """What the report calls the device: the GPU's name, or the processor's."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
+def place(device: torch.device) -> str:
+    """Where a trial computes: the machine's processors, or one GPU of it by what no other has."""
+    if device.type != "cuda":
+        return f"{platform.node()} cpu"
+    return f"{platform.node()} {torch.cuda.get_device_properties(device).uuid}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.company import RAN_ALONE
 from analysis.outcomes import FINISHED
 from analysis.results import Results, arm_key, label_arms
 from tests.synthetic_experiment import CONFIG, STEPS, in_memory
@@ -27,7 +28,17 @@ def planted(loss: Callable[[Config], float], configs: list[Config], **metrics: C
     for number, (config, given) in enumerate(zip(made, configs, strict=True)):
         key = {"trial": f"trial-{number}", "arm": labels[arm_key(config)]}
         last = {"test_loss": loss(config), **{name: formula(config) for name, formula in metrics.items()}}
-        trials.append({**key, "outcome": given.get("outcome", FINISHED), "reason": "", **config, "step": STEPS, **last})
+        trials.append(
+            {
+                **key,
+                "outcome": given.get("outcome", FINISHED),
+                "reason": "",
+                **config,
+                "step": STEPS,
+                RAN_ALONE: True,
+                **last,
+            }
+        )
         curves += [{**key, "seed": config["seed"], "step": 0, "test_loss": START}]
         curves += [{**key, "seed": config["seed"], "step": STEPS, **last}]
     named = {trial["trial"]: config for trial, config in zip(trials, made, strict=True)}

@@ -158,3 +158,12 @@ def test_a_setting_that_was_tested_is_the_choice_though_a_better_one_has_finishe
     tuning = describe_tuning(chosen(5, lost=1))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["0.001"]
+
+
+def test_damaged_specs_and_configs_compete_with_nobody() -> None:
+    odd = {"search": "random", "choose_on": None, "tables": [{"factor": ["rank"]}, 3], "space": [
+        3, {"lr": {"low": "a", "high": 1}, "rank": {}}, {"lr": {"low": 1e-4, "high": 1e-2}}]}  # fmt: skip
+    assert group_of({**odd, "space": odd["space"][1:]}, {"lr": "x"})[0] == -1
+    assert group_of({**odd, "space": odd["space"][1:]}, {"lr": 1e-3})[0] == 1
+    assert searched_fields(odd) == ["lr", "rank"]
+    assert group_of({}, {}) == (-1, "{}")

@@ -341,6 +341,24 @@ def test_tuned_rates_make_up_for_part_of_a_scaling_that_changes_with_the_rank() 
     assert flag == f"{untuned[0]} That each row has its own tuned learning rate makes up for part of it."
 
 
+def test_what_has_no_order_has_no_end_that_was_tried() -> None:
+    """An optimizer that was searched for beside the learning rate."""
+    results = tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3})
+    configs = {
+        name: {**config, "optimizer": "sgd"} if name == "t1-0.0001" else config
+        for name, config in results.configs.items()
+    }
+    spec = {
+        "search": "random",
+        "choose_on": None,
+        "space": [{"rank": [1, 10], "optimizer": ["adamw", "sgd"], "lr": SPACE[0]["lr"]}],
+        "tables": [{"title": "Table", "factor": "rank"}],
+    }
+    ledger = ledger_of(replace(results, configs=configs, spec=spec))
+    assert (ledger.confounds, ledger.flags) == ([], [])
+    assert any("its own optimizer, the best of 3 tuning trials" in remark for remark in ledger.remarks)
+
+
 def test_values_drawn_at_random_are_compared_by_the_range_that_they_come_from() -> None:
     results = sweep_of(*[{**arm, "lr": lr} for arm, lr in ((LOW, 1e-3), (LOW, 2e-3), (HIGH, 3e-3), (HIGH, 4e-3))])
     assert ledger_of(replace(results, spec={"search": "random", "space": SPACE})).confounds == []

@@ -238,7 +238,7 @@ def test_learning_rate_that_diverged_belongs_to_the_range_tried() -> None:
     results = synthetic.in_memory({"lr": 1e-4}, {"lr": 1e-3}, {"lr": 1e-2, "outcome": "diverged"})
     results.trials["test_loss"] = [2.2, 2.0, 2.1]
     said = text_of(results, [{"title": "Rates", "factor": "lr"}])["Rates"]
-    assert "Learning rate with the lowest last test loss: 0.001 (0.01 diverged) for all." in said
+    assert "Learning rate with the lowest last test loss: 0.001 (0.01 diverged) for all. It is the best of" in said
     assert "an end of the range" not in said
 
 

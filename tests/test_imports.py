@@ -9,10 +9,11 @@ from typing import get_args
 
 import pytest
 
+from analysis.consequences import OPTIMIZERS_OWN_MOMENTUM
 from model.gpt2_lora import PROJECTIONS, SHAPES
 from model.optimizers import OptimizerName
 from sweep.spec import GPT2_NAMES
-from sweep.trial import Optimizer, Target
+from sweep.trial import MOMENTUM_DEFAULTS, Optimizer, Target
 
 ROOT = Path(__file__).parent.parent
 RAY_ALLOWED = {
@@ -80,6 +81,7 @@ def test_names_that_are_written_twice_to_keep_torch_out_agree() -> None:
     assert get_args(Optimizer) == get_args(OptimizerName)
     assert get_args(Target) == (*PROJECTIONS, "head")
     assert set(GPT2_NAMES) == set(SHAPES)
+    assert OPTIMIZERS_OWN_MOMENTUM == MOMENTUM_DEFAULTS
 
 
 def test_package_files_stay_empty() -> None:

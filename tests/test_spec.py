@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sweep.errors import UserError
-from sweep.load_spec import load_spec, preset_about, preset_names
+from sweep.load_spec import load_spec, parse_kept_spec, preset_about, preset_names
 from sweep.search_space import candidate_trials, enumerate_trials
 
 PRESETS = ["demo", "fair", "full", "lora-ranks", "optimizers", "study"]
@@ -60,6 +60,38 @@ def test_optimizers_are_compared_with_everything_else_equal_except_in_the_publis
     assert [(p["lr"], p["weight_decay"]) for p in published] == [(1e-4, 0.1), (2e-4, 1e-6), (1e-4, 0.1), (2e-4, 1e-6)]
     assert all(p["also_train"] == ("embeddings", "biases", "layernorms") for p in published)
     assert all("head" in p["targets"] and p["tie_head"] is False and p["alpha"] == 1 for p in published)
+
+
+def test_words_and_tables_that_were_made_for_other_trials_are_not_inherited(tmp_path: Path) -> None:
+    space = [{"method": "lora", "rank": 1, "optimizer": "adamw", "lr": [1e-4, 1e-3]}]
+    own_space = load_spec(write(tmp_path, extends="optimizers", space=space))
+    assert own_space.tables == ()
+    assert own_space.about == "optimizers with other space"
+    tables = [{"title": "Learning rate", "factor": "lr"}]
+    own_words = load_spec(write(tmp_path, extends="optimizers", space=space, tables=tables, about="Rates."))
+    assert (own_words.about, [table.title for table in own_words.tables]) == ("Rates.", ["Learning rate"])
+    longer = load_spec(write(tmp_path, extends="optimizers", trial={"steps": 7}, resources={"cpu": 1}))
+    assert longer.about == "optimizers with other trial"
+    assert [table.title for table in longer.tables] == ["Optimizer at LoRA rank 1"]
+    same = load_spec(write(tmp_path, extends="optimizers", resources={"cpu": 1}))
+    assert same.about == preset_about("optimizers")
+
+
+def test_what_set_changes_is_told_beside_the_words_of_the_spec() -> None:
+    about = preset_about("optimizers")
+    assert load_spec("optimizers", ["resources.cpu=1"]).about == about
+    assert load_spec("optimizers", ["space.0.lr=1e-2", "seeds=2"]).about == f"{about} (with other space.0.lr and seeds)"
+    whole = load_spec("optimizers", ["space=[{method: full, optimizer: adamw, lr: [1e-4, 1e-3]}]"])
+    assert whole.tables == ()
+    assert "with other space" in whole.about
+    assert load_spec("optimizers", ["seeds=2", "about=Mine."]).about == "Mine."
+    assert "equal in everything else" not in load_spec("optimizers", ["variant=published"]).about
+
+
+@pytest.mark.parametrize("name", ["demo", "fair", "study"])
+def test_presets_of_the_study_have_its_three_tables(name: str) -> None:
+    titles = ["Full fine-tuning", "LoRA rank", "Optimizer at LoRA rank 1"]
+    assert [table.title for table in load_spec(name).tables] == titles
 
 
 def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) -> None:
@@ -160,3 +192,12 @@ def test_files_that_are_no_specs_are_named(tmp_path: Path) -> None:
             load_spec(str(path))
     with pytest.raises(UserError, match="space: missing"):
         load_spec(write(tmp_path, name="x"))
+
+
+def test_a_search_that_was_kept_before_one_could_choose_where_has_chosen_on_test() -> None:
+    space = [{"method": "full", "optimizer": "sgd", "lr": {"low": 0.1, "high": 1.0}}]
+    kept = {"name": "x", "space": space, "search": "optuna", "trials": 2, "metric": "reward_mean"}
+    assert not parse_kept_spec(kept).chooses_on_validation
+    now = parse_kept_spec({**kept, "metric": "test_loss", "choose_on": None})
+    assert now.chooses_on_validation
+    assert parse_kept_spec({**kept, "search": "tuned", "metric": "test_loss"}).chooses_on_validation

@@ -32,7 +32,10 @@ from sweep.trial import Optimizer, TrialConfig
 from sweep.trial_run import TrialRun
 from sweep.windows import open_tokens
 
-TIMES = {"step_seconds", "tokens_per_second", "train_seconds", "evaluation_seconds", "reward_seconds"}
+TIMES = {
+    *("step_seconds", "tokens_per_second", "train_seconds", "evaluation_seconds", "reward_seconds"),
+    *("clock_seconds", "judged_clock_seconds"),
+}
 
 
 def config(**changes: Any) -> TrialConfig:
@@ -76,7 +79,7 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
     not_here = {"reserved_peak_bytes", "validation_loss"}  # for CUDA alone, and for search 'tuned'
-    assert METRIC.keys() - not_here == rows[-1].keys() - {"finished", "peak_source", "device"}
+    assert METRIC.keys() - not_here == rows[-1].keys() - {"finished", "peak_source", "device", "place"}
     assert rows[-1]["test_loss"] < rows[0]["test_loss"]
     assert rows[-1]["wins"] + rows[-1]["ties"] + rows[-1]["losses"] == len(inputs.prompts)
     responses = [json.loads(line) for line in (trial.folder / RESPONSES_FILE).read_text().splitlines()]
