@@ -15,8 +15,8 @@ def checkpointed(block: Block) -> Block:
     """`block` so that of all it computes only its input is kept for the backward pass."""
 
     def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
-        draws = layer.training and layer.mlp.dropout.p > 0  # the same draws once more, at the price of a copied state
-        y: Tensor = checkpoint(block, layer, x, attend, tanh_gelu, use_reentrant=False, preserve_rng_state=draws)
+        # Draws follow from the window (`model.dropout`), so they are the same once more without a generator's state.
+        y: Tensor = checkpoint(block, layer, x, attend, tanh_gelu, use_reentrant=False, preserve_rng_state=False)
         return y
 
     return run

@@ -14,6 +14,7 @@ from transformers import GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block
 from transformers.pytorch_utils import Conv1D
 
+from model.dropout import by_window
 from model.lora_linear import LoRALinear
 from model.matmul import linear
 from model.projection import project
@@ -39,7 +40,11 @@ class Block(Protocol):
 def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Every position sees itself and those before it."""
     dropout = layer.attn_dropout.p if layer.training else 0.0
-    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=attention_scale(layer))
+
+    def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=attention_scale(layer))
+
+    return by_window(layer.attn_dropout, mix, q, k, v) if dropout else mix(q, k, v)
 
 
 def attention_scale(layer: GPT2Attention) -> float:

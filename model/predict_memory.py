@@ -15,11 +15,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
 
 from model.cross_entropy import CHUNKING
+from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
 from model.ledger import MemoryParts, Part, TensorLedger, moment
 from model.memory import state_tensors
@@ -142,20 +143,19 @@ def _compute_as_on_a_gpu(run: SFTRun) -> None:
     run.chunking = CHUNKING["cuda"]
     run.attend = _attend_as_on_a_gpu
     for name, module in list(run.model.named_modules()):
-        if isinstance(module, nn.Dropout) and module.p > 0:
-            run.model.set_submodule(name, _FusedDropout(module.p))
+        if isinstance(module, WindowDropout):
+            run.model.set_submodule(name, _FusedDropout(module.p, module.draws, module.place))
 
 
-class _FusedDropout(nn.Dropout):
+class _FusedDropout(WindowDropout):
     """Keeps a mask of one byte an element, as CUDA's kernel does; PyTorch's CPU code keeps one in the input's dtype."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return torch.native_dropout(input, self.p, self.training)[0]
+    def drop(self, x: Tensor) -> Tensor:
+        return torch.native_dropout(x, self.p, self.training)[0]
 
 
 def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    mixed: Tensor = _FusedAttention.apply(q, k, v)
-    return mixed
+    return by_window(layer.attn_dropout, _FusedAttention.apply, q, k, v)
 
 
 class _FusedAttention(torch.autograd.Function):

@@ -10,6 +10,7 @@ from transformers import GPT2LMHeadModel
 
 from model.checkpointing import checkpointed
 from model.cross_entropy import CHUNKING, chunked_cross_entropy, position_losses
+from model.dropout import Draws, draw_by_window
 from model.forward import Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.ledger import moment, tag
@@ -31,7 +32,8 @@ class SFTSettings:
     `clip_norm=None` leaves gradients as they are. With `precision="bf16"` the step runs under autocast: products in
     bf16, weights that train, their gradients and the optimizer's state in fp32, and the blocks' frozen projections are
     rounded to bf16 in place. `compile` has torch.compile fuse each block, for half a minute at the start. With
-    `activation_checkpointing` a block keeps its input alone and is computed again in the backward pass.
+    `activation_checkpointing` a block keeps its input alone and is computed again in the backward pass. `seed` is of
+    dropout's draws, which are the same however a step is divided and whatever is computed again.
     """
 
     steps: int
@@ -43,6 +45,7 @@ class SFTSettings:
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     activation_checkpointing: bool = False
+    seed: int = 0
 
 
 class SFTRun:
@@ -69,6 +72,8 @@ class SFTRun:
             self.block = checkpointed(self.block)
         self.attend = attend_causally
         self.chunking = CHUNKING[device.type]
+        self._draws = Draws(settings.seed, settings.compile)
+        draw_by_window(model, self._draws)
         if settings.precision == "bf16":
             cast_frozen_projections(model, torch.bfloat16)
         if model.device != device:
@@ -92,11 +97,13 @@ class SFTRun:
         set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
         windows = self._to_device(windows)
         losses = []
-        for index, micro in enumerate(windows.split(self.settings.micro_batch)):
-            moment(pass_name(index))
-            loss = self._loss(micro, divisor=windows[:, 1:].numel())
-            loss.backward()
-            losses.append(loss.detach())
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # dropout seeds it anew
+            for index, micro in enumerate(windows.split(self.settings.micro_batch)):
+                moment(pass_name(index))
+                self._draws.begin(self.step, index * self.settings.micro_batch)
+                loss = self._loss(micro, divisor=windows[:, 1:].numel())
+                loss.backward()
+                losses.append(loss.detach())
         moment(UPDATE)
         tag("gradients", *(p.grad for p in self.model.parameters() if p.grad is not None))
         if self.settings.clip_norm is not None:

@@ -63,6 +63,7 @@ def build_run(model: GPT2LMHeadModel, config: TrialConfig, execution: Execution,
         precision=config.precision,
         compile=config.compile,
         activation_checkpointing=execution.activation_checkpointing,
+        seed=config.seed,
     )
     return SFTRun(model, build_optimizers(model, optimizer), settings, device)
 

@@ -160,7 +160,8 @@ def test_gpu_dropout_is_reckoned_with_a_mask_of_a_byte_an_element() -> None:
     with_dropout, without = on_gpu(config(dropout=0.1)), on_gpu(config())
     stream = 8 * 1024 * 1024
     masks = (2 * 24 + 1) * stream  # two a block, one behind the embeddings
-    assert with_dropout.activations - without.activations == pytest.approx(masks, rel=0.03)
+    mixed = 24 * 2 * stream  # in bf16: attention keeps each window's, and the projection behind it that of all
+    assert with_dropout.activations - without.activations == pytest.approx(masks + mixed, rel=0.03)
 
 
 def test_hopper_gpus_get_cublas_s_larger_workspaces() -> None:

@@ -296,9 +296,10 @@ def test_a_reused_process_gives_the_figures_of_a_fresh_one(inputs: SweepInputs) 
     assert timeless(after_a_neighbour) == timeless(alone)
 
 
-def test_micro_batches_add_up_to_the_batch(inputs: SweepInputs) -> None:
-    whole = finish(TrialRun(config(micro_batch=None, dropout=0.0), inputs))
-    parts = finish(TrialRun(config(micro_batch=1, dropout=0.0), inputs))
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_micro_batches_add_up_to_the_batch(inputs: SweepInputs, dropout: float) -> None:
+    whole = finish(TrialRun(config(micro_batch=None, dropout=dropout), inputs))
+    parts = finish(TrialRun(config(micro_batch=1, dropout=dropout), inputs))
     assert parts[-1]["test_loss"] == pytest.approx(whole[-1]["test_loss"], abs=1e-5)  # fp32 sums in another order
     assert parts[-1]["peak_bytes"] < whole[-1]["peak_bytes"]
 
