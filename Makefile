@@ -1,16 +1,20 @@
-# `make demo` runs the study in small and prints its report, `make test` runs the tests, `make bench` measures.
+# `make demo` runs the study in small and prints its report, `make test` runs the tests, `make fuzz` tries thousands of
+# odd inputs, `make bench` measures.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 BENCH_READY := $(VENV)/ready-bench
 
-.PHONY: demo test lint bench
+.PHONY: demo test fuzz lint bench
 
 demo: $(READY)
 	$(VENV)/bin/python -m sweep.run demo
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+fuzz: $(READY)
+	SFT_SWEEP_FUZZ=full $(VENV)/bin/python -m pytest tests/test_fuzz.py -n 2
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

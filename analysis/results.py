@@ -96,7 +96,10 @@ def load(directory: Path) -> Results:
     Raises:
         UserError: `directory` is missing or is not an experiment directory.
     """
-    directory = directory.expanduser().resolve()
+    try:
+        directory = directory.expanduser().resolve()
+    except (RuntimeError, ValueError):  # no such user, a link to itself, a NUL
+        raise UserError(f"{str(directory)!r} names no directory of this machine; give that of an experiment") from None
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the directory of an experiment")
     if not any(directory.glob(STATE_FILES)):

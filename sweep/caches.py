@@ -52,7 +52,8 @@ def _set_up_hugging_face(cache: Path) -> list[str]:
     """
     chosen = os.environ.get("HF_HOME")
     usual = Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface")
-    if is_writable(usual.expanduser()):
+    usual = local_path("HF_HOME", str(usual)) if chosen else usual
+    if is_writable(usual):
         return []
     ours = cache / "huggingface"
     if chosen or os.access(usual, os.R_OK | os.X_OK):

@@ -115,7 +115,11 @@ def _changed(experiment_dir: Path, judge: str | None, prompts: str | None) -> Sw
             raise UserError(f"reward.model: {error}") from None
     values = read_yaml(experiment_dir / SPEC_FILE)
     changes = {"model": judge, "prompts": prompts}
-    reward = {**values.get("reward", {}), **{name: value for name, value in changes.items() if value is not None}}
+    kept = values.get("reward")
+    reward = {
+        **(kept if isinstance(kept, dict) else {}),
+        **{name: value for name, value in changes.items() if value is not None},
+    }
     spec = parse_kept_spec({**values, "reward": reward})
     if spec.reward.model is None:
         raise UserError(f"{experiment_dir}: the sweep has no reward model; name one with --judge")

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -41,8 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda console: _run(_parser().parse_args(words), words, argv is None, console), words)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends in one line, as all else does, and not in a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help tells what is accepted")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=as_called("sweep.run"),
         description="Run a sweep of fine-tuning trials and build its report.",
         epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, or the report could not be "

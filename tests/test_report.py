@@ -35,6 +35,16 @@ def page(built: report.Report) -> str:
     return built.html.read_text()
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "a\0b", "n" * 300, "loop"])
+def test_a_name_that_leads_nowhere_is_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    assert report.main([name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 class Outline(HTMLParser):
     """Open tags, ids and addresses of a page; raises on a tag closed out of order."""
 

@@ -1,11 +1,11 @@
 """What is being made when a process is killed: its children end with it, and the next who starts sweeps up."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,7 +63,7 @@ def test_a_folder_that_is_about_to_be_locked_is_left_alone(tmp_path: Path) -> No
 
 
 def test_a_workshop_goes_with_what_failed_in_it(tmp_path: Path) -> None:
-    with suppress(KeyError), workshop(tmp_path / "cache") as folder:
+    with contextlib.suppress(KeyError), workshop(tmp_path / "cache") as folder:
         assert (folder / LOCK).exists()
         raise KeyError
     assert not list((tmp_path / "cache").iterdir())
