@@ -14,6 +14,7 @@ from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.base_shape import check_trials, planned_shape, read_shape
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.errors import UserError, first_line
+from sweep.hardware import free_memory_bytes
 from sweep.hub import Snapshot
 from sweep.hub_names import shown
 from sweep.judge import Reading, check_judge
@@ -23,6 +24,7 @@ from sweep.reward_metric import encode_prompts, read_prompts
 from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
+from sweep.units import show_bytes
 from sweep.workshop import workshop
 
 Say = Callable[[str], None]
@@ -111,6 +113,12 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     config = planned_shape(model)
     if config.vocab_size < tokens:
         raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
+    width, layers = config.n_embd, config.n_layer
+    needed = 4 * (width * (config.vocab_size + config.n_positions + 2) + layers * (12 * width**2 + 13 * width))
+    if needed > (free := free_memory_bytes()):
+        raise UserError(
+            f"model.shape: its weights take {show_bytes(needed)} in fp32, and {show_bytes(free)} of memory are free"
+        )
     identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
     folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not folder.is_dir():
