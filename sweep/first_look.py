@@ -41,7 +41,9 @@ def look_at_files(spec: SweepSpec) -> list[str]:
         try:
             found.append(f"data.{role}: {_look(role, path, spec.data.field, whole)}")
         except UserError as error:
-            mistakes.append(f"data.{role}: {error}")
+            lacking = "no field" in str(error)  # which is a mistake of data.field, and told once
+            if not (lacking and any("no field" in one for one in mistakes)):
+                mistakes.append(f"data.{role}: {error}")
     prompts = spec.reward.prompts
     if spec.reward.model is not None and prompts not in (DEMO, STUDY):
         try:

@@ -16,6 +16,7 @@ from sweep.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.disks import disk_error, disk_failure
 from sweep.errors import UserError, first_line, said_by_transformers
+from sweep.hardware import free_memory_bytes
 from sweep.hub import Snapshot
 from sweep.hub_names import shown
 from sweep.judge import Reading, check_judge
@@ -26,6 +27,7 @@ from sweep.room import refuse_without_room
 from sweep.spec import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
 from sweep.tokens import load_tokenizer
 from sweep.trial import TrialConfig
+from sweep.units import show_bytes
 from sweep.workshop import workshop
 
 Say = Callable[[str], None]
@@ -114,13 +116,17 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     config = planned_shape(model)
     if config.vocab_size < tokens:
         raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
+    width, layers = config.n_embd, config.n_layer
+    size_bytes = 4 * (width * (config.vocab_size + config.n_positions + 2) + layers * (12 * width**2 + 13 * width))
+    if size_bytes > (free := free_memory_bytes()):
+        raise UserError(
+            f"model.shape: its weights take {show_bytes(size_bytes)} in fp32, and {show_bytes(free)} of memory are free"
+        )
     identity = json.dumps([config.to_dict(), model.seed, torch.__version__], sort_keys=True)
     folder = cache_dir / "random" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if (folder / SEALS_FILE).exists() and (found := folder_flaw(folder)):
         say(f"{folder}: {found}{set_aside(folder)}; made again")
     if not folder.is_dir():
-        with torch.device("meta"):
-            size_bytes = sum(parameter.nbytes for parameter in GPT2LMHeadModel(config).parameters())
         refuse_without_room(f"{shown(model.name)} with random weights", folder.parent, size_bytes)
         say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)

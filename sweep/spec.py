@@ -112,11 +112,11 @@ def with_revision(values: Any, key: str) -> Any:
 class Shape(Part):
     """GPT-2 dimensions that replace those of the named model under `init: random`."""
 
-    n_layer: Count | None = None
-    n_embd: Count | None = None
-    n_head: Count | None = None
-    n_positions: Count | None = None
-    vocab_size: Count | None = None
+    n_layer: Count | None = Field(None, le=1000)  # these bounds lie far above any GPT's; what lies above them overflows
+    n_embd: Count | None = Field(None, le=2**17)
+    n_head: Count | None = Field(None, le=2**12)
+    n_positions: Count | None = Field(None, le=2**22)
+    vocab_size: Count | None = Field(None, le=2**24)
 
 
 class ModelPart(Part):
