@@ -17,11 +17,11 @@ MISSING = "–"
 GIB = 2**30
 MIB = 2**20
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
-BEST = "best test loss @ step"
+BEST_LOSS = "best test loss @ step"
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
-BEST = "best arm"
+BEST_ARM = "best arm"
 """Heading of the column that stands there instead in a table of many arms, whose pairs are not all tested."""
 MEMORY_FACTORS = ("optimizer",)
 """Factors whose table shows where the memory goes rather than the details of the rewards."""
@@ -52,7 +52,7 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     """
     ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {
         LETTERS: 3,
-        BEST: 3,
+        BEST_ARM: 3,
     }
     kept: dict[str, int] = {}
     for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
@@ -113,7 +113,7 @@ def _common() -> list[Column]:
         Column("learning rate", lambda arm: show_field(arm.config["lr"]) if "lr" in arm.config else MISSING, 5),
         Column(f"train loss, {unit}", lambda arm: _loss(arm, "train_loss"), 6),
         Column(TEST_LOSS, lambda arm: _loss(arm, "test_loss"), 2),
-        Column(BEST, _best, 7),
+        Column(BEST_LOSS, _best, 7),
     ]
 
 

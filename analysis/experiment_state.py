@@ -1,4 +1,4 @@
-"""Ray Tune's own list of an experiment's trials, read as plain JSON.
+"""The trials of an experiment: Ray Tune's own list of them, read as plain JSON, and those that have begun since.
 
 What JSON can't express Ray pickles into that file, and unpickling runs whatever code somebody has put there. Nothing
 that a report needs is ever pickled by Ray, so pickles are passed over here, and refused where a plain value belongs.
@@ -6,12 +6,13 @@ that a report needs is ever pickled by Ray, so pickles are passed over here, and
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep.errors import UserError
+from sweep.names import FINISHED_FILE, PARAMS_FILE, RESULT_FILE
 
 STATE_FILES = "experiment_state-*.json"
 """One for each time that the sweep was started or continued; names sort by time."""
@@ -32,7 +33,7 @@ class RecordedTrial:
         folder: name of its directory within the experiment's.
         begun: whether it has been given that directory.
         status: PENDING, RUNNING, PAUSED, TERMINATED or ERROR.
-        config: what it was started with; empty where Ray has lost it.
+        config: what it was started with; empty where Ray has lost it or has no record.
         error_file: name of the file in its directory with the text of its last failure; None if there was none.
     """
 
@@ -47,11 +48,14 @@ class RecordedTrial:
 def read_trials(directory: Path) -> list[RecordedTrial]:
     """The trials on record. Ray begins a new state each time that a sweep goes on: the newest word on a trial counts.
 
+    Ray writes its list now and then (see `sweep.tuning`), so that of a process that was killed it lacks the youngest
+    trials. Their directories stand for them.
+
     Args:
         directory: the experiment directory.
 
     Returns:
-        One of each trial's directory; none where there is no state.
+        One of each trial's directory.
 
     Raises:
         UserError: no state is whole, or one has a pickle or something else in place of a plain value.
@@ -70,7 +74,19 @@ def read_trials(directory: Path) -> list[RecordedTrial]:
             found.setdefault(one.folder, one)
     if broken and not whole:
         raise UserError(f"{broken}; no other {STATE_FILES} is whole")
-    return list(found.values())
+    return [*found.values(), *_younger(directory, found)]
+
+
+def _younger(directory: Path, listed: Collection[str]) -> list[RecordedTrial]:
+    """Trials that have a directory with a config and reports, and are not in these ones' list of directories."""
+    folders = sorted(path.parent for path in directory.glob(f"*/{PARAMS_FILE}"))
+    return [
+        RecordedTrial(folder.name, folder.name, begun=True, status="RUNNING", config={}, error_file=None)
+        for folder in folders
+        if folder.name not in listed
+        and _is_name(folder.name)
+        and any((folder / name).is_file() for name in (RESULT_FILE, FINISHED_FILE))
+    ]
 
 
 def _recorded(trial: object, run: object, path: Path) -> RecordedTrial:

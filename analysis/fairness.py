@@ -105,13 +105,13 @@ def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
     fields = dict.fromkeys((*(name for row in rows for name in row.config), *ALWAYS_ASKED))
     passed_over = _passed_over(rows, factor)
     for name in (name for name in fields if name not in passed_over):
-        checks.make(name, [config_values(row, name) for row in rows], _reach(name, rows))
+        checks.make(name, [config_values(row, name) for row in rows], _reach(name))
     crossed = [name for name in fields if name not in (*passed_over, *COST_FIELDS)]
     checks.combinations(crossed)
     facts = _facts_to_check(rows)
     for name, words in facts.items():
         if name not in passed_over:
-            checks.make(words, [row.facts.get(name) for row in rows], _reach(name, rows))
+            checks.make(words, [row.facts.get(name) for row in rows], _reach(name))
     aside = _set_aside(rows, factor, passed_over, facts)
     remarks = [*remarks_of(rows), *_about_order(rows), *_about_differences(checks, aside, factor)]
     confounds = checks.differences if factor else []
@@ -152,7 +152,7 @@ def _set_aside(
         known = {row.label: value for row, value in zip(rows, values, strict=True) if value}
         if len(set(known.values())) > 1:
             words = facts.get(name, name)
-            found[words] = f"{words}: {by_value(known)}{_reach(name, rows)}"
+            found[words] = f"{words}: {by_value(known)}{_reach(name)}"
     return dict(sorted(found.items()))
 
 
@@ -204,11 +204,9 @@ def _passed_over(rows: Sequence[LedgerRow], factor: str | None) -> set[str]:
     return names
 
 
-def _reach(name: str, rows: Sequence[LedgerRow]) -> str:
-    """Which columns a difference touches. Under dropout each pass draws its own masks."""
-    dropout = any((row.config.get("dropout") or 0) > 0 for row in rows)
-    masks = dropout and name in ("micro_batch", "windows_per_pass")
-    return COSTS_ALONE if name in (*COST_FIELDS, *COST_FACTS) and not masks else ""
+def _reach(name: str) -> str:
+    """Which columns a difference touches."""
+    return COSTS_ALONE if name in (*COST_FIELDS, *COST_FACTS) else ""
 
 
 def _unknown_code(rows: Sequence[LedgerRow]) -> list[str]:

@@ -32,6 +32,7 @@ from sweep.names import (
     DEVICE,
     METRIC,
     NOT_JUDGED,
+    PARAMS_FILE,
     PEAK_SOURCE,
     RECORD_FILE,
     REPLACEMENT_DIR,
@@ -256,7 +257,7 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
 def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
     reported: Mapping[str, Any] = next((row["config"] for row in rows if isinstance(row.get("config"), Mapping)), {})
-    found = dict((config if isinstance(config, Mapping) else {}) or read_mapping(path / "params.json") or reported)
+    found = dict((config if isinstance(config, Mapping) else {}) or read_mapping(path / PARAMS_FILE) or reported)
     # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
     return {name: value for name, value in found.items() if "/" not in name and not isinstance(value, Mapping)}
 

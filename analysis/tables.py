@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.arms import Arm
-from analysis.columns import BEST, LETTERS, MISSING, TEST_LOSS, columns_for
+from analysis.columns import BEST_ARM, BEST_LOSS, LETTERS, MISSING, TEST_LOSS, columns_for
 from analysis.comparisons import compare, looks_at, windows
 from analysis.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.outcomes import FINISHED
@@ -128,7 +128,7 @@ def _table(
             frame = frame.drop(columns="state")
         if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
             frame = frame.drop(columns="seeds")  # a note says it once
-    heading = BEST if compared.contenders else LETTERS
+    heading = BEST_ARM if compared.contenders else LETTERS
     marks = marks_of(arms, compared) if compared.contenders else letters_of(arms, compared.losses)
     if marks:
         place = list(frame.columns).index(TEST_LOSS) + 1
@@ -198,7 +198,7 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
             "would move a loss, so such losses carry no interval."
         )
     notes.append(LOSS_NOTE)
-    if BEST in headings:
+    if BEST_LOSS in headings:
         notes.append(
             "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
         )

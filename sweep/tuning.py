@@ -197,8 +197,9 @@ def faults_of_ray_told() -> Iterator[None]:
 def snapshot_seconds(trials: int) -> float:
     """How often Ray writes its own list of so many trials, all of it anew each time.
 
-    It takes a millisecond or two and about 45 KB a trial: 2 % of the time. Nothing that has finished hangs on it: what
-    a trial keeps is written by the trial, and a sweep is continued from that (`trial_run`).
+    The time between two writes grows with the list, so that writing takes the same share of a sweep however many its
+    trials. Nothing that has finished hangs on it: what a trial keeps is written by the trial, and a sweep is continued
+    (`trial_run`) and reported (`analysis.experiment_state`) from that.
     """
     return max(SNAPSHOT_SECONDS, trials * SECONDS_PER_TRIAL)
 

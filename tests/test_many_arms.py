@@ -13,7 +13,7 @@ import pytest
 from analysis import content as content_module
 from analysis import report, told_apart
 from analysis.arms import collect
-from analysis.columns import BEST, LETTERS
+from analysis.columns import BEST_ARM, BEST_LOSS, LETTERS
 from analysis.comparisons import compare, compare_rewards, compare_test_losses, compare_wins
 from analysis.content import gather
 from analysis.excerpts import MOST_ROWS
@@ -97,7 +97,8 @@ def test_table_of_many_arms_begins_with_the_lowest_and_marks_what_may_be_best_wi
     means = results.trials.groupby("arm")["test_loss"].mean()
     assert list(table.frame["arm"]) == list(means.sort_values().index)
     assert LETTERS not in table.frame
-    marks = list(table.frame[BEST])
+    assert all("@" in cell for cell in table.frame[BEST_LOSS])  # a column beside the marks, with a name of its own
+    marks = list(table.frame[BEST_ARM])
     assert marks[0] == "lowest"
     assert set(marks[1:]) <= {"may be", "–"}
     assert marks[-1] == "–"
@@ -131,7 +132,7 @@ def test_with_one_seed_the_candidates_are_told_of_these_trained_models() -> None
     results = sweep(20)
     assert "One seed tells of these trained models, not of the arms." in " ".join(only_table(results).notes)
     bare = only_table(replace(results, window_losses=results.window_losses.iloc[:0]))
-    assert list(bare.frame[BEST]) == ["lowest", *["–"] * 19]
+    assert list(bare.frame[BEST_ARM]) == ["lowest", *["–"] * 19]
     assert "no test says which others may be the best" in " ".join(bare.notes)
 
 
@@ -142,7 +143,7 @@ def test_arms_on_other_windows_have_a_lowest_of_their_own() -> None:
     table = only_table(results)
     assert len(table.leaders) == 2
     assert all(one.family == 2 * 45 for one in table.compared.losses)
-    assert list(table.frame[BEST]).count("lowest") == 2
+    assert list(table.frame[BEST_ARM]).count("lowest") == 2
 
 
 def draw(rng: np.random.Generator, means: list[float], seeds: int, spread: list[float]) -> Losses:

@@ -231,6 +231,27 @@ def test_config_that_ray_lost_is_read_from_params_json(copy: Path) -> None:
     assert trial_of(results.load(copy), "lora r10 adamw")["lr"] == 1e-05
 
 
+def test_trials_that_are_younger_than_rays_list_are_read_from_their_directories(copy: Path) -> None:
+    (state,) = copy.glob("experiment_state-*.json")
+    content = json.loads(state.read_text())
+    whole = results.load(copy)
+    gone = {str(trial_of(whole, arm)["trial"]) for arm in ("full adamw", "lora r1 sgd", "lora r100 adamw")}
+    content["trial_data"] = [
+        pair for pair in content["trial_data"] if json.loads(pair[0])["relative_logdir"] not in gone
+    ]
+    assert len(content["trial_data"]) == len(synthetic.ARMS) - 3
+    state.write_text(json.dumps(content))
+    cut = result_file(copy, "lora r1 sgd")
+    cut.write_text("".join(cut.read_text().splitlines(keepends=True)[:2]))
+    (copy / "notes").mkdir()
+    (copy / "notes" / "params.json").write_text("{}")  # of no trial: nothing was ever reported there
+    found = results.load(copy)
+    assert set(found.trials["trial"]) == set(whole.trials["trial"])
+    assert trial_of(found, "full adamw")["outcome"] == outcomes.FINISHED
+    assert trial_of(found, "full adamw")["test_loss"] == trial_of(whole, "full adamw")["test_loss"]
+    assert trial_of(found, "lora r1 sgd")["reason"] == "interrupted after step 10"
+
+
 def test_responses_come_with_trial_and_prompt(loaded: results.Results) -> None:
     answers = loaded.responses[loaded.responses["arm"] == "full adamw"]
     assert answers["index"].tolist() == list(range(synthetic.PROMPTS))
