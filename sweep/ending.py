@@ -79,8 +79,7 @@ def sweep_and_report(start: Callable[[Work | None], Outcome], place: Place, apar
         ignore_endings()
         place.console.show_cursor()
         place.say("interrupted")
-        if place.has_begun:
-            place.say_how_to_go_on()
+        place.say_how_to_go_on()
         return exit_interrupted(interrupt)
 
 
@@ -99,11 +98,13 @@ def _run(start: Callable[[Work | None], Outcome], place: Place, restarts: int) -
             return {OUTCOME: asdict(start(work))}
         except RayDiedError as death:
             return {RAY_DIED: str(death)}
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None  # the process that waits has the last word
 
     for restart in range(1, restarts + 2):
         ended = run_apart(work)
         place.console.show_cursor()
-        _keep_words(ended.words, place.experiment_dir)
+        _keep_words(ended.words, place)
         death = _death(ended)
         if death is None or restart > restarts:
             break
@@ -118,10 +119,15 @@ def _death(ended: Ended) -> str | None:
     return ended.told.get(RAY_DIED) or (None if ended.told else ended.cause)
 
 
-def _keep_words(words: str, experiment_dir: Path) -> None:
-    if words and experiment_dir.is_dir():
-        with (experiment_dir / RAY_LOG_FILE).open("a", encoding="utf-8") as log:
+def _keep_words(words: str, place: Place) -> None:
+    """Keep what libraries printed; a disk that has no room for it is no reason to say no more."""
+    if not words or not place.experiment_dir.is_dir():
+        return
+    try:
+        with (place.experiment_dir / RAY_LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(words)
+    except OSError as error:
+        place.say(f"what Ray said is not kept ({name_failure(error)})")
 
 
 def _end(ended: Ended, place: Place) -> int:
@@ -141,8 +147,9 @@ def _end(ended: Ended, place: Place) -> int:
         if failure is not None:
             _say_no_report(failure, place)
     if death is None:
-        if place.has_begun:
-            place.say_how_to_go_on()
+        if not place.has_begun:
+            place.say("interrupted")
+        place.say_how_to_go_on()
         return exit_interrupted(Interrupted(ended.asked_by or signal.SIGINT))
     log = place.experiment_dir / RAY_LOG_FILE
     say_error(f"Ray has died: {death}{f'; what it said: {log}' if log.is_file() else ''}")

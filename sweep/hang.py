@@ -6,7 +6,7 @@ A process that is stopped, or waits for a disk, a lock or a GPU that does not an
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,14 @@ class Silence:
 
     since: float
     longest: float = 0.0
+    spent: float = 0.0
     said: bool = False
 
-    def heard(self, now: float) -> None:
-        """It has reported."""
-        self.longest = max(self.longest, now - self.since)
-        self.since, self.said = now, False
+    def heard(self, now: float, row: Mapping[str, Any]) -> None:
+        """It has reported a row, which says what its training took: one that is replayed comes at once."""
+        spent = row.get("train_seconds", 0.0) + row.get("evaluation_seconds", 0.0)
+        self.longest = max(self.longest, now - self.since, spent - self.spent)
+        self.since, self.spent, self.said = now, spent, False
 
 
 class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
@@ -65,7 +67,8 @@ class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
-        self._silences.setdefault(str(trial), Silence(time.monotonic())).heard(time.monotonic())
+        now = time.monotonic()
+        self._silences.setdefault(str(trial), Silence(now)).heard(now, result)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Ray's loop has gone round, as it does at least every few seconds."""

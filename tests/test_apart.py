@@ -36,6 +36,10 @@ def waits(work):
     (folder / "pids").write_text(f"{os.getpid()} {os.getpgrp()}")
     time.sleep(1000)
 
+def prepares(work):
+    (folder / "pids").touch()
+    time.sleep(1000)
+
 def ignores(work):
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     waits(work)
@@ -46,6 +50,11 @@ def aborts(work):
         print("printed by a library")
         os.write(2, b"a stack\\n")
         os.abort()
+
+def aborts_on_a_full_disk(work):
+    if not (folder / "ray.log").is_symlink():
+        (folder / "ray.log").symlink_to("/dev/full")
+    aborts(work)
 
 def aborts_once(work):
     if begun() == 1:
@@ -108,6 +117,7 @@ def ended(processes: list[psutil.Process]) -> bool:
             3,
             ["is started again, 2 of 2 times", "its process was ended by SIGABRT", "continue with: RESUME"],
         ),
+        ("aborts_on_a_full_disk", 1, 3, ["not kept (No space left on device)", "SIGABRT", "continue with: RESUME"]),
         ("aborts_once", 2, 2, ["ended by SIGKILL) and is started again, 1 of 2 times", "error: data.train: changed"]),
         ("loses_ray", 1, 3, ["(raylet was ended by SIGTERM) and is started again, 2 of 2", "continue with: RESUME"]),
         ("never_starts", 1, 0, ["Ray has died: it can't start on this machine (busy)", "start again with: BEGIN"]),
@@ -148,8 +158,17 @@ def test_whatever_asks_a_sweep_to_end_it_says_how_to_go_on(
     command.send_signal(number)
     output, errors = command.communicate(timeout=60)
     assert command.returncode == code
-    assert output.splitlines()[-1] == "continue with: RESUME"
+    assert output.splitlines() == ["0 finished, the others were cut short", "continue with: RESUME"]
     assert errors == ""
+    assert ended(work)
+
+
+def test_what_is_interrupted_before_it_begins_says_how_to_start_again(tmp_path: Path) -> None:
+    command, work = begun(tmp_path, "prepares")
+    command.send_signal(signal.SIGINT)
+    output, errors = command.communicate(timeout=60)
+    assert (command.returncode, errors) == (130, "")
+    assert output.splitlines() == ["interrupted", "start again with: BEGIN"]
     assert ended(work)
 
 

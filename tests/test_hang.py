@@ -40,8 +40,8 @@ class Sweep:
             self.watch.on_step_end(iteration=0, trials=[self.trial])
         return self.said
 
-    def report(self) -> None:
-        self.watch.on_trial_result(iteration=0, trials=[], trial=self.trial, result={})
+    def report(self, **row: float) -> None:
+        self.watch.on_trial_result(iteration=0, trials=[], trial=self.trial, result=row)
 
 
 def test_a_silent_trial_is_said_once_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +61,17 @@ def test_without_a_limit_its_own_pace_is_one(tmp_path: Path, monkeypatch: pytest
     assert sweep.wait(9.9) == []
     sweep.report()
     assert sweep.wait(98) == []  # ten times the longest wait so far
+    assert len(sweep.wait(2)) == 1
+
+
+def test_rows_that_are_replayed_set_the_pace_that_they_were_made_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(HangPart(), tmp_path, monkeypatch)
+    for step in range(3):  # a sweep that is continued: three rows within seconds, each of 20 minutes of training
+        sweep.now += 1
+        sweep.report(train_seconds=1000.0 * step, evaluation_seconds=200.0 * step)
+    assert sweep.wait(199) == []
     assert len(sweep.wait(2)) == 1
 
 

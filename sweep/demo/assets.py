@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from sweep.checksums import folder_flaw, seal_folder, set_aside
@@ -118,15 +118,20 @@ def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
     corpus = make_corpus(sizes.seed, sizes.train, sizes.test, sizes.prompts)
     _write_corpus(corpus, assets)
     tokenizer = train_tokenizer(corpus.train, sizes.vocabulary)
-    context = get_context("spawn")
+    context, others = get_context("spawn"), set(active_children())
     with ProcessPoolExecutor(max_workers=2, mp_context=context, initializer=end_with_parent) as pool:
         say("pretraining the demo's base model and training its reward model (less than a minute, only once)")
         base = pool.submit(pretrain_base_model, corpus.train, tokenizer, sizes.base, sizes.seed, assets.base_model)
         reward_data = corpus.train, corpus.test, corpus.unseen, tokenizer
         reward = pool.submit(train_reward_model, *reward_data, sizes.reward, sizes.seed, assets.reward_model)
-        base.result()
-        say("the demo's base model is ready")
-        accuracy = reward.result()
+        try:
+            base.result()
+            say("the demo's base model is ready")
+            accuracy = reward.result()
+        except BaseException:  # the pool would wait for the other model, as after Ctrl-C for both
+            for worker in set(active_children()) - others:
+                worker.terminate()
+            raise
     say(f"the demo's reward model ranks {accuracy:.1%} of held-out pairs correctly")
     if accuracy < sizes.reward.required:
         raise UserError(
