@@ -24,12 +24,15 @@ def overridden(below: Origins, above: Origins) -> Origins:
     """The origins of values that are merged: what `above` has for a list or a plain value replaces all within it."""
     mappings = {location[:-1] for location in above if location and isinstance(location[-1], str)}
     replaced = above.keys() - mappings
-    kept = {
-        location: origin
-        for location, origin in below.items()
-        if not any(location[:length] in replaced for length in range(1, len(location)))
-    }
-    return kept | above
+
+    def is_replaced(location: Location) -> bool:
+        """Whether it lies within what `above` has instead; a mapping replaces a list, too."""
+        return any(
+            location[:length] in replaced or (location[:length] in above and isinstance(location[length], int))
+            for length in range(1, len(location))
+        )
+
+    return {location: origin for location, origin in below.items() if not is_replaced(location)} | above
 
 
 @contextmanager
@@ -51,6 +54,9 @@ def _with_place(message: str, origins: Mapping[Location, str]) -> str:
     """A message begins with its key, such as "space[0].lr: missing"."""
     parts = re.findall(r"\[([0-9]+)\]|([^.\[\]]+)", message.partition(": ")[0])
     location: Location = tuple(int(index) if index else name for index, name in parts)
+    alone = tuple(part for part in location if part != 0)  # one value may stand for a list of one
+    if location not in origins and alone in origins:
+        location = alone
     while location and location not in origins:
         location = location[:-1]
     place = f" ({origins[location]})" if location else ""

@@ -189,6 +189,17 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(here: Here, tmp_path: 
     ]
 
 
+def test_a_single_branch_that_replaces_the_branches_below_is_told_with_its_own_line(here: Here, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: demo\nspace:\n  method: lora\n  rank: two\n  optimizer: adam\n  lr: 1e-3\n")
+    code, _, error = here(mine, "--dry-run")
+    assert code == 2
+    assert re.findall(r"space\[0\]\.(\w+): .*\((.*)\)", error) == [
+        ("rank", "mine.yaml, line 4"),
+        ("optimizer", "mine.yaml, line 5"),
+    ]
+
+
 def test_a_kept_spec_that_somebody_has_damaged_is_told_with_its_lines_too(here: Here, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(at(["trial", "steps"], "ten")), encoding="utf-8")
     code, _, error = here("--resume", tmp_path)
