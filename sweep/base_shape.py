@@ -1,10 +1,13 @@
 """The base model's shape, from which memory is predicted, without its weights."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from transformers import AutoConfig, GPT2Config, PretrainedConfig
 
 from model.gpt2_lora import SHAPES, gpt2_config
+from model.weight_files import WeightsError, check_folder
 from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
 from sweep.errors import UserError, said_by_transformers
@@ -30,8 +33,28 @@ def planned_shape(model: ModelPart) -> GPT2Config:
         if shape.n_embd % shape.n_head:
             raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
         return shape
-    folder = str(fetch_config(on_hub, "model.name").folder) if on_hub else model.name
-    return read_shape(folder, "model.name", model.name)
+    if on_hub:
+        return read_shape(str(fetch_config(on_hub, "model.name").folder), "model.name", model.name)
+    if os.path.isdir(model.name):
+        refuse_broken(model.name, f"model.name: {model.name!r}", check_folder)
+    return read_shape(model.name, "model.name", model.name)
+
+
+def refuse_broken(folder: str, what: str, check: Callable[[Path], object]) -> None:
+    """Refuse a folder that holds no whole model or tokenizer, before anything in it is opened.
+
+    Args:
+        folder: an existing one.
+        what: what the message calls it.
+        check: raises a WeightsError where something is missing or broken.
+
+    Raises:
+        UserError: what is.
+    """
+    try:
+        check(Path(folder))
+    except WeightsError as error:
+        raise UserError(f"{what}: {error}") from None
 
 
 def read_shape(folder: str, key: str, name: str | None = None) -> GPT2Config:

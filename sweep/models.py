@@ -11,7 +11,7 @@ from transformers import GPT2LMHeadModel, PretrainedConfig
 
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
-from sweep.base_shape import check_trials, planned_shape, read_shape
+from sweep.base_shape import check_trials, planned_shape, read_shape, refuse_broken
 from sweep.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.disks import disk_error, disk_failure
@@ -73,10 +73,10 @@ def find_models(spec: SweepSpec, candidates: Sequence[TrialConfig], cache_dir: P
     pretrained = spec.model.init == "pretrained"
     if pretrained:
         base_model = folders.model(spec.model.name, "model.name", assets.base_model if assets else None)
-        _check_folder(base_model, f"model.name: {shown(spec.model.name)!r}", check_folder)
+        refuse_broken(base_model, f"model.name: {shown(spec.model.name)!r}", check_folder)
     tokenizer_folder = folders.tokenizer(spec.model)
     tokenizer_name = shown(spec.model.tokenizer or spec.model.name)
-    _check_folder(tokenizer_folder, f"tokenizer {tokenizer_name!r}", refuse_pointers_in)
+    refuse_broken(tokenizer_folder, f"tokenizer {tokenizer_name!r}", refuse_pointers_in)
     tokenizer = load_tokenizer(tokenizer_folder, tokenizer_name)
     if not pretrained:
         base_model = _random_weights(spec.model, len(tokenizer), cache_dir, say)
@@ -149,14 +149,6 @@ def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], to
     if config.vocab_size < tokens:
         raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {config.vocab_size}")
     check_trials(config, candidates, name)
-
-
-def _check_folder(folder: str, what: str, check: Callable[[Path], object]) -> None:
-    """Refuse a folder that holds no whole model or tokenizer, before anything in it is opened."""
-    try:
-        check(Path(folder))
-    except WeightsError as error:
-        raise UserError(f"{what}: {error}") from None
 
 
 def _check_weights(folder: str, name: str) -> None:
