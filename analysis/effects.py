@@ -205,7 +205,8 @@ def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]
 
 def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str, str], list[Pairs]]:
     """The contexts' pairs by the two levels that they compare, in the order of the levels."""
-    level, order = _levels(factor, [arm for pairs in contexts.values() for pair in pairs for arm in pair])
+    arms = {arm.label: arm for pairs in contexts.values() for pair in pairs for arm in pair}
+    level, order = _levels(factor, list(arms.values()))
     found: dict[tuple[str, str], list[Pairs]] = {}
     for pairs in contexts.values():
         shown: dict[tuple[str, str], Pairs] = {}
