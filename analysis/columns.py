@@ -18,6 +18,8 @@ GIB = 2**30
 MIB = 2**20
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BEST_LOSS = "best test loss @ step"
+ROUNDING = 1e-9
+"""What additions in another order may leave of a loss or a reward: printed as zero."""
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
@@ -70,12 +72,13 @@ def show_number(value: float, digits: int = 4) -> str:
 def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
     """An estimate with its limits, such as "0.71 [0.62, 0.79]", or alone where the data carry no interval.
 
-    Where `digits` decimals would leave no two significant digits of the largest of the numbers, it gets more.
+    Where `digits` decimals would leave no two significant digits of the largest of the numbers, it gets more, unless
+    they are all below ROUNDING.
     """
     if not math.isfinite(interval.estimate):
         return MISSING
     largest = max(abs(value) for value in interval if math.isfinite(value))
-    if 0 < largest < 10 ** (1 - digits):
+    if ROUNDING < largest < 10 ** (1 - digits):
         digits = 1 - math.floor(math.log10(largest))
     shown = [f"{value:{'+' if signed else ''}z.{digits}f}" for value in interval]  # z: no minus before a zero
     return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]

@@ -155,7 +155,7 @@ def describe_effects(
             "Contexts share their seeds and their test windows, so they are no independent samples: they are averaged "
             "within every seed and window, and a row speaks of these contexts, averaged, and of no others. Brackets "
             f"hold plain 95 % intervals; p is of the same test ({tests}), "
-            f"{holm_adjusted(len(tested), 'row', looks)}, which are one family."
+            f"{holm_adjusted(len(tested), 'row', looks)}, all in one family."
         )
     if any(not effect.over_seeds for effect in tested):
         notes.append("A row over windows alone has one seed: it speaks of these trained models and not of the factor.")
@@ -205,7 +205,8 @@ def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]
 
 def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str, str], list[Pairs]]:
     """The contexts' pairs by the two levels that they compare, in the order of the levels."""
-    level, order = _levels(factor, [arm for pairs in contexts.values() for pair in pairs for arm in pair])
+    arms = {arm.label: arm for pairs in contexts.values() for pair in pairs for arm in pair}
+    level, order = _levels(factor, list(arms.values()))
     found: dict[tuple[str, str], list[Pairs]] = {}
     for pairs in contexts.values():
         shown: dict[tuple[str, str], Pairs] = {}

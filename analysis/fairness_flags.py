@@ -6,12 +6,12 @@ know what it needs.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import combinations
 
 from analysis.fairness_tuning import edge_of_range, unequal_tuning
-from analysis.ledger_rows import ANEW, APART, COST_FIELDS, HASHES, LOSSES, LedgerRow
-from analysis.ledger_words import NAMED_ROWS, by_value, named, show
+from analysis.ledger_rows import ANEW, APART, HASHES, LedgerRow
+from analysis.ledger_words import by_value, named, show
 from analysis.outcomes import DIVERGED, FAILURES
+from analysis.rows_alike import same_in_every_digit
 from analysis.selection import chosen_by_what_is_reported
 
 Rows = Sequence[LedgerRow]
@@ -162,34 +162,6 @@ def too_few_observations(rows: Rows) -> list[str]:
     if bare:
         sentences.append(f"Win rates are stated without an interval in {which(bare, rows)}.")
     return sentences
-
-
-def same_in_every_digit(rows: Rows) -> list[str]:
-    """Rows of different settings whose losses agree in every digit, as two copies of one run do.
-
-    Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
-    """
-    trained = [row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES)]
-    alike: dict[tuple[str, float], list[int]] = {}  # looked up, since many rows have far too many pairs
-    for place, row in enumerate(trained):
-        for name in LOSSES:
-            if name in row.numbers:
-                alike.setdefault((name, row.numbers[name]), []).append(place)
-    pairs: list[str] = []
-    for first, second in sorted({pair for places in alike.values() for pair in combinations(places, 2)}):
-        a, b = trained[first], trained[second]
-        known = [name for name in LOSSES if name in a.numbers and name in b.numbers]
-        fields = (a.config.keys() | b.config.keys()) - {*COST_FIELDS}
-        different = any(a.config.get(name) != b.config.get(name) for name in fields)
-        if different and len(known) > 1 and all(a.numbers[name] == b.numbers[name] for name in known):
-            pairs.append(f"{a.label} and {b.label} ({', '.join(f'{name} {a.numbers[name]:.6g}' for name in known)})")
-    if not pairs:
-        return []
-    more = f" and {len(pairs) - NAMED_ROWS} pairs more" if len(pairs) > NAMED_ROWS else ""
-    return [
-        f"Rows of different settings agree in every digit: {'; '.join(pairs[:NAMED_ROWS])}{more}. "
-        "Either the settings have no effect or one run stands for both."
-    ]
 
 
 def windows_drawn_anew(rows: Rows) -> list[str]:

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from analysis.arms import Arm, rows_by_trial
-from analysis.choices import TESTED_ONCE, branch_of, group_of, searched_for
+from analysis.choices import TESTED_ONCE, Group, branch_of, group_of, searched_for
 from analysis.learning_rates import rate_ranges
 from analysis.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
 from analysis.results import Results, show_field
@@ -113,10 +113,11 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
     """
     chosen = {one.best.label: one for one in rate_ranges(arms)}
     answered = rows_by_trial(results.responses)
+    competing = _competing(results)
     rows = []
     for arm in arms:
         if arm.config.get("evaluate_on") == TESTED_ONCE:
-            tried = _tuning(results, arm.config)
+            tried = _tuning(results, arm.config, competing)
         elif found := chosen.get(arm.label):
             tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
         else:
@@ -210,13 +211,18 @@ def _range(choice: Mapping[str, Any]) -> str:
     return f"drawn between {show_field(choice.get('low'))} and {show_field(choice.get('high'))} ({scale})"
 
 
-def _tuning(results: Results, config: Mapping[str, Any]) -> dict[str, Tried]:
-    """What was tried of the fields of an arm on validation windows before it was chosen."""
-    if results.tuning.empty:
-        return {}
-    group = group_of(results.spec, config)
+def _competing(results: Results) -> dict[Group, list[str]]:
+    """The tuning trials that have begun, by the group in which they compete."""
+    found: dict[Group, list[str]] = {}
     started = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
-    competed = [name for name in started["trial"] if group_of(results.spec, results.configs.get(name, {})) == group]
+    for name in started["trial"]:
+        found.setdefault(group_of(results.spec, results.configs.get(name, {})), []).append(name)
+    return found
+
+
+def _tuning(results: Results, config: Mapping[str, Any], competing: Mapping[Group, Sequence[str]]) -> dict[str, Tried]:
+    """What was tried of the fields of an arm on validation windows before it was chosen."""
+    competed = competing.get(group_of(results.spec, config), ())
     tried = {}
     for name in searched_for(results.spec, config):
         values = distinct(

@@ -91,10 +91,10 @@ def _list(entries: Sequence[str]) -> str:
 
 
 def _responses(responses: SideBySide) -> list[str]:
-    """The first prompts with their responses; the page has all."""
+    """The first prompts with their responses; the page has more."""
     shown = responses.prompts[:PROMPTS]
     parts = ["## Responses side by side", _text(" ".join(responses.notes))]
-    parts.append(f"The first {len(shown)} of {len(responses.prompts)} prompts; `report.html` has all.")
+    parts.append(f"The first {len(shown)} of the {len(responses.prompts)} prompts in `report.html`.")
     for prompt in shown:
         spread = "" if math.isnan(prompt.spread) else f" (spread {prompt.spread:.2f})"
         answers = "\n".join(f"- {_answer(answer)}" for answer in (prompt.base, *prompt.answers))

@@ -78,8 +78,12 @@ def reward_effects(contexts: Sequence[Pairs], seeds: Sequence[int]) -> tuple[Int
     """
     arms = {arm.label: arm for pairs in contexts for arm in arms_of(pairs)}
     if all(set(seeds) <= set(arm.seed_margins.columns) for arm in arms.values()):
-        aligned = pd.concat({label: arm.seed_margins[list(seeds)] for label, arm in arms.items()}, axis=1).dropna()
-        margins = {label: aligned[label].to_numpy(dtype=float).T for label in arms}
+        tables = {label: arm.seed_margins[list(seeds)] for label, arm in arms.items()}
+        prompts = next(iter(tables.values())).index
+        if any(not table.index.equals(prompts) for table in tables.values()):
+            prompts = pd.concat(tables, axis=1).index
+        aligned = np.array([table.reindex(prompts).to_numpy(dtype=float).T for table in tables.values()])
+        margins = dict(zip(tables, aligned[..., ~np.isnan(aligned).any(axis=(0, 1))], strict=True))
         wins = {label: (table > 0).astype(float) for label, table in margins.items()}
     else:
         wins, margins = ({label: _by_seed(arm, name, seeds) for label, arm in arms.items()}

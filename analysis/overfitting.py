@@ -1,8 +1,9 @@
 """Whether test loss rose again after its best: the lowest of several evaluations lies below the last by chance, too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from analysis.arms import Arm
@@ -58,7 +59,8 @@ def describe_rises(arms: Sequence[Arm], curves: pd.DataFrame, looks: int) -> lis
         One sentence or two; none where every arm ends at its lowest loss.
     """
     known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
-    judged = _adjusted([rise for arm in known if (rise := _rise(arm, curves))], looks)
+    of_trial = _by_trial(curves)
+    judged = _adjusted([rise for arm in known if (rise := _rise(arm, of_trial))], looks)
     risen = [rise for rise in judged if rise.size > 0]
     if not risen:
         return []
@@ -103,12 +105,25 @@ def _adjusted(rises: list[Rise], looks: int) -> list[Rise]:
     ]
 
 
-def _rise(arm: Arm, curves: pd.DataFrame) -> Rise | None:
+def _rise(arm: Arm, curves: Mapping[str, Mapping[int, float]]) -> Rise | None:
     size = arm.mean("test_loss").estimate - arm.mean("test_loss_best").estimate
-    if not arm.values("test_loss_best_step"):
+    own = [curves[trial] for trial in arm.used["trial"] if trial in curves]
+    if not own or not arm.values("test_loss_best_step"):
         return None
-    rows = curves[curves["trial"].isin(arm.used["trial"])].dropna(subset=["test_loss"])
-    by_seed = rows.pivot_table(index="trial", columns="step", values="test_loss", aggfunc="last").dropna(axis=1)
-    losses = by_seed.to_numpy(dtype=float)
-    tested = len(losses) > 1 and losses.shape[1] > 1
-    return Rise(arm, size, losses.shape[1], rise_test(losses) if tested else None)
+    steps = sorted(set.intersection(*map(set, own)))
+    losses = np.array([[curve[step] for step in steps] for curve in own])
+    tested = len(own) > 1 and len(steps) > 1
+    return Rise(arm, size, len(steps), rise_test(losses) if tested else None)
+
+
+def _by_trial(curves: pd.DataFrame) -> dict[str, dict[int, float]]:
+    """Test losses by trial and step."""
+    known = (
+        curves[["trial", "step", "test_loss"]].dropna()
+        if "test_loss" in curves
+        else pd.DataFrame(columns=["trial", "step", "test_loss"])
+    )
+    found: dict[str, dict[int, float]] = {}
+    for trial, step, loss in zip(*(known[name].tolist() for name in ("trial", "step", "test_loss")), strict=True):
+        found.setdefault(trial, {})[step] = loss
+    return found

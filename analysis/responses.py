@@ -1,5 +1,6 @@
 """What the base model and every arm answered to each prompt, side by side, to be read."""
 
+import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,12 @@ from analysis.results import REPLICATE_FIELD, show_field
 
 MOST_ARMS = 11
 """Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
+MOST_BYTES = 1_500_000
+"""Bytes of all prompts and answers of a page, half of the 3 MB that a page may have."""
+LONGEST_TEXT = 5_000
+"""Characters of a prompt or an answer that are shown."""
+MARKUP_BYTES = 200
+"""What the page's markup takes around an answer, at most."""
 PROMPT = ["index", "prompt"]
 REWARDS = ["reward", "base_reward"]
 
@@ -58,19 +65,19 @@ class Prompt:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """All prompts, the one that the arms disagree on most first, and what has to be said about them."""
+    """The prompts, the one that the arms disagree on most first, and what has to be said about them."""
 
     prompts: list[Prompt]
     notes: list[str]
 
 
 class _Speaker(NamedTuple):
-    """The trial that speaks for an arm: its rows by index and prompt, and from how many seeds it was chosen."""
+    """The trial that speaks for an arm: response and reward by index and prompt, and of how many seeds."""
 
     arm: Arm
     seed: object
     seeds: int
-    rows: pd.DataFrame
+    rows: Mapping[tuple[Any, ...], tuple[str, float]]
 
 
 def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
@@ -82,7 +89,8 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
             are shown, in the order given, each through its best seed.
 
     Returns:
-        Every prompt once, by falling spread of the rewards and then as asked; None without responses.
+        Every prompt once, by falling spread of the rewards and then as asked; of long ones as many as MOST_BYTES hold.
+        None without responses.
     """
     rows = _clean(responses)
     by_trial = rows_by_trial(rows)
@@ -98,7 +106,41 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
     asked = rows[rows["trial"].isin(finished)].groupby(PROMPT)[["base_response", "base_reward"]].first()
     prompts = [_prompt(key, base, shown) for key, base in asked.iterrows()]
     prompts.sort(key=lambda prompt: (-prompt.spread if math.isfinite(prompt.spread) else math.inf, prompt.number))
-    return SideBySide(prompts, _notes(shown, len(answering), len(arms)))
+    fitting = _fitting(prompts)
+    return SideBySide(fitting, [*_notes(shown, len(answering), len(arms)), *_excerpt_notes(fitting, len(prompts))])
+
+
+def _fitting(prompts: list[Prompt]) -> list[Prompt]:
+    """The first prompts that together take no more of a page than MOST_BYTES, one at least."""
+    taken = 0
+    for place, prompt in enumerate(prompts):
+        taken += _page_bytes(prompt.text)
+        taken += sum(_page_bytes(f"{one.arm}{one.seed}{one.response}") for one in (prompt.base, *prompt.answers))
+        if taken > MOST_BYTES and place:
+            return prompts[:place]
+    return prompts
+
+
+def _page_bytes(text: str) -> int:
+    return len(html.escape(text).encode("utf-8", "surrogatepass")) + MARKUP_BYTES
+
+
+def _excerpt_notes(shown: list[Prompt], asked: int) -> list[str]:
+    """What of the prompts and answers is left to the files."""
+    notes = []
+    if len(shown) < asked:
+        notes.append(
+            f"Of {asked:,} prompts the first {len(shown):,} are here, as many as {MOST_BYTES / 1e6} MB hold; the "
+            "responses.jsonl of the trials have all."
+        )
+    texts = [text for one in shown for text in (one.text, *(a.response or "" for a in (one.base, *one.answers)))]
+    if any(len(text) > LONGEST_TEXT for text in texts):
+        notes.append(f"Of longer texts the first {LONGEST_TEXT:,} characters are shown.")
+    return notes
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … [{len(text):,} characters]"
 
 
 def _clean(responses: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +159,12 @@ def _speaker(arm: Arm, by_trial: Mapping[str, pd.DataFrame]) -> _Speaker:
     rewards = rows.set_index([*PROMPT, "trial"])["reward"].unstack()[list(used["trial"])]
     means = (rewards if rewards.dropna().empty else rewards.dropna()).mean()
     best = used.iloc[int(means.fillna(-math.inf).argmax())]
-    return _Speaker(arm, best.get(REPLICATE_FIELD), len(used), by_trial[best["trial"]].set_index(PROMPT))
+    return _Speaker(arm, best.get(REPLICATE_FIELD), len(used), _by_prompt(by_trial[best["trial"]]))
+
+
+def _by_prompt(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, float]]:
+    keys, values = (rows[names].itertuples(index=False, name=None) for names in (PROMPT, ["response", "reward"]))
+    return dict(zip(keys, values, strict=True))
 
 
 def _test_loss(arm: Arm) -> float:
@@ -127,13 +174,13 @@ def _test_loss(arm: Arm) -> float:
 
 def _prompt(key: Any, base: "pd.Series[Any]", shown: list[_Speaker]) -> Prompt:
     index, text = key
-    base_response = base["base_response"] if isinstance(base["base_response"], str) else None
+    base_response = _shortened(base["base_response"]) if isinstance(base["base_response"], str) else None
     base_answer = Answer("base model", "", base_response, float(base["base_reward"]), "")
     answers = [_answer(speaker, key, base_answer.reward) for speaker in shown]
     rewards = [answer.reward for answer in answers if math.isfinite(answer.reward)]
     return Prompt(
         number=int(index) + 1,
-        text=text,
+        text=_shortened(text),
         base=base_answer,
         answers=answers,
         spread=max(rewards) - min(rewards) if len(rewards) > 1 else math.nan,
@@ -142,13 +189,12 @@ def _prompt(key: Any, base: "pd.Series[Any]", shown: list[_Speaker]) -> Prompt:
 
 def _answer(speaker: _Speaker, key: Any, base_reward: float) -> Answer:
     seed = f"seed {show_field(speaker.seed)}, best of {speaker.seeds}" if speaker.seeds > 1 else ""
-    if key not in speaker.rows.index:
+    if key not in speaker.rows:
         return Answer(speaker.arm.label, seed, None, math.nan, "")
-    row = speaker.rows.loc[key]
-    reward = float(row["reward"])
+    response, reward = speaker.rows[key]
     outcome = "wins" if reward > base_reward else "loses" if reward < base_reward else "ties"
     known = math.isfinite(reward) and math.isfinite(base_reward)
-    return Answer(speaker.arm.label, seed, str(row["response"]), reward, outcome if known else "")
+    return Answer(speaker.arm.label, seed, _shortened(response), reward, outcome if known else "")
 
 
 def _notes(shown: list[_Speaker], answering: int, arms: int) -> list[str]:

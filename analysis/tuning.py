@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.choices import TESTED_ONCE, chosen_by, group_of, searched_for
+from analysis.choices import TESTED_ONCE, Group, chosen_by, group_of, searched_for
 from analysis.columns import MISSING, show_number
 from analysis.outcomes import FINISHED, finite
 from analysis.results import REPLICATE_FIELD, Results, arm_key, label_arms, show_field
@@ -54,10 +54,12 @@ def describe_tuning(results: Results) -> Tuning | None:
     groups = results.tuning.groupby(results.tuning["trial"].map(lambda name: arm_key(arms[name])), sort=False)
     alike = len({tuple(found) for found in fields.values()}) == 1
     metric = chosen_by(results.spec)
+    tested = _tested(results)
     rows = []
     for key, trials in groups:
-        label, own = labels.get(str(key), "unknown config"), fields[trials["trial"].iloc[0]]
-        rows.append(_row(label, trials, own, alike, metric, _tested(results, configs[trials["trial"].iloc[0]])))
+        first = trials["trial"].iloc[0]
+        label, final = labels.get(str(key), "unknown config"), tested.get(group_of(results.spec, configs[first]), [])
+        rows.append(_row(label, trials, fields[first], alike, metric, final))
     seeds = sorted({str(config[REPLICATE_FIELD]) for config in configs.values() if REPLICATE_FIELD in config})
     frame = pd.DataFrame(rows, dtype=str)
     loss = "Loss is the mean over these windows after the last step"
@@ -79,11 +81,14 @@ def _cut(groups: Any) -> bool:
     return any(len(trials) > LISTED for _, trials in groups)
 
 
-def _tested(results: Results, config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Configs of the arms that the tuning trials of a group decided on; once tested, a setting is kept."""
-    group = group_of(results.spec, config)
-    final = (results.configs.get(name, {}) for name in results.trials["trial"])
-    return [one for one in final if one.get("evaluate_on") == TESTED_ONCE and group_of(results.spec, one) == group]
+def _tested(results: Results) -> dict[Group, list[Mapping[str, Any]]]:
+    """Configs of the arms that tuning trials decided on, by their groups; once tested, a setting is kept."""
+    found: dict[Group, list[Mapping[str, Any]]] = {}
+    for name in results.trials["trial"]:
+        config = results.configs.get(name, {})
+        if config.get("evaluate_on") == TESTED_ONCE:
+            found.setdefault(group_of(results.spec, config), []).append(config)
+    return found
 
 
 def _row(

@@ -1,9 +1,8 @@
 """What mattered: rank, optimizer or learning rate? The effects, the shares of variance and the costs, in one value."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
@@ -71,7 +70,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
     finished = [arm for arm in arms if arm.outcome == FINISHED and arm.values("test_loss")]
     if len(finished) < 2:
         return None
-    tuned = tuned_fields(results.spec)
+    tuned = searched_fields(results.spec)
     looks = looks_at(results.spec)
     effects = matched_effects(finished, tuned, looks)
     shares = _shares(finished, tuned, results.spec.get("search") == "optuna")
@@ -101,11 +100,6 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
             *_about_costs(made, metric),
         ],
     )
-
-
-def tuned_fields(spec: Mapping[str, Any]) -> list[str]:
-    """Fields whose value was chosen for each arm by its tuning trials."""
-    return searched_fields(spec)
 
 
 def tuning_arms(results: Results) -> list[Arm]:
@@ -175,7 +169,7 @@ def _cost_notes(arms: list[Arm], made: list[Cost], metric: str | None) -> list[s
 def _share_notes(shares: list[Importance], looks: int) -> list[str]:
     """The family of the tests of shares."""
     tested = sum(len(share.p_values) for share in shares)
-    return [f"p of shares is {holm_adjusted(tested, 'source', looks)}, which are one family."] if tested else []
+    return [f"p of shares is {holm_adjusted(tested, 'source', looks)}, all in one family."] if tested else []
 
 
 def _about_shares(shares: list[Importance]) -> list[str]:

@@ -8,6 +8,7 @@ its dominated arms by each cost.
 
     sentence                                              where it is held to 5 %
     lowest test loss, pairs that differ, letters          test_statistics_simulated
+    of many arms: "with 95 % certainty one of", pairs     test_many_arms
     pairs by reward, by wins; adaptive seeds              test_statistics_simulated
     pairs without common seeds, pairs of one seed         here
     more wins than losses against the base model          here

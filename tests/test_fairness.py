@@ -9,7 +9,9 @@ import pytest
 from analysis.arms import collect
 from analysis.fairness import Ledger, table_ledgers
 from analysis.learning_rates import rate_ranges
+from analysis.ledger_rows import LedgerRow
 from analysis.results import Results
+from analysis.rows_alike import same_in_every_digit
 from analysis.tables import build_tables
 from tests import synthetic_experiment as synthetic
 
@@ -169,6 +171,24 @@ def test_how_a_step_is_divided_matters_for_speed_and_memory_alone_under_dropout_
 def grid(*pairs: tuple[float, float], arms: tuple[Config, ...] = (LOW, HIGH)) -> list[Config]:
     """Each arm with each pair of learning rate and weight decay."""
     return [{**arm, "lr": lr, "weight_decay": decay} for arm in arms for lr, decay in pairs]
+
+
+def test_rows_alike_are_counted_without_holding_every_row_against_every_other() -> None:
+    def flag(test_losses: list[float]) -> list[str]:
+        rows = [
+            LedgerRow(f"arm {n}", {"lr": n + 1.0}, {"outcome": ("finished",)}, {"train_loss": 1.0, "test_loss": loss})
+            for n, loss in enumerate(test_losses)
+        ]
+        return same_in_every_digit(rows)
+
+    assert flag([float(n) for n in range(1000)]) == []
+    (few,) = flag([1.0, 1.0, 2.0, 2.0, 2.0])
+    assert "arm 0 and arm 1 (train_loss 1, test_loss 1); arm 2 and arm 3 (train_loss 1, test_loss 2);" in few
+    assert "pairs more" not in few
+    (some,) = flag([1.0] * 5)
+    assert "and 2 pairs more." in some
+    (all_alike,) = flag([1.0] * 1000)
+    assert "and more than 991 pairs more." in all_alike
 
 
 def test_crossed_grid_is_no_confound() -> None:

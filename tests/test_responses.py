@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis import report, responses
@@ -131,6 +132,24 @@ def test_of_many_arms_those_of_lowest_test_loss_are_shown(monkeypatch: pytest.Mo
     assert "Of 3 arms with responses the 2 of lowest mean test loss are shown" in " ".join(found.notes)
 
 
+@pytest.mark.parametrize(("prompts", "letter"), [(1_500, "é"), (40, "<")])
+def test_a_page_of_long_texts_stays_below_3_mb_and_says_what_it_leaves_out(prompts: int, letter: str) -> None:
+    results = even({"rank": 1}, {"rank": 10})
+    one = results.responses[results.responses["index"] == 0]
+    many = pd.concat([one.assign(index=place, prompt=f"{place}? " + letter * 300) for place in range(prompts)])
+    long = many.assign(response=letter * 200_000 if prompts == 40 else letter * 300)
+    found = side_by_side(long, collect(results))
+    assert found is not None
+    assert 10 < len(found.prompts) < prompts
+    said = " ".join(found.notes)
+    assert f"Of {prompts:,} prompts the first {len(found.prompts):,} are here, as many as 1.5 MB hold" in said
+    assert ("Of longer texts the first 5,000 characters are shown." in said) == (prompts == 40)
+    content = gather(results)
+    texts = len(report.to_html(dataclasses.replace(content, responses=found)).encode())
+    texts -= len(report.to_html(dataclasses.replace(content, responses=None)).encode())
+    assert 1.0e6 < texts < responses.MOST_BYTES + 10_000
+
+
 def test_without_responses_the_section_is_left_out() -> None:
     content = gather(synthetic.in_memory({}, answered=False))
     assert content.responses is None
@@ -188,7 +207,7 @@ def test_markdown_has_the_first_prompts() -> None:
     results = even({"rank": 1}, {"rank": 10})
     reward(results, 0, 7, 3.0)
     text = to_markdown(gather(results))
-    assert "The first 5 of 40 prompts" in text
+    assert "The first 5 of the 40 prompts in `report.html`." in text
     assert "**Question 7?** (spread 3.00)" in text
     assert "\n- base model, -1.00: Base answer 7.\n- lora r1 adamw, +3.00 wins: Answer 7 of rank 1.\n" in text
 

@@ -177,6 +177,8 @@ def test_small_intervals_keep_significant_digits() -> None:
     assert show_interval(Interval(-0.0003, -0.0021, 0.0015), 2, signed=True) == "-0.0003 [-0.0021, +0.0015]"
     assert show_interval(Interval(-0.001, -0.4, 0.4), 2, signed=True) == "+0.00 [-0.40, +0.40]"
     assert show_interval(Interval(0.0, 0.0, 0.0), 2) == "0.00 [0.00, 0.00]"
+    # what is left of additions in another order
+    assert show_interval(Interval(-1e-16, -2e-15, 1e-15), 4, signed=True) == "+0.0000 [+0.0000, +0.0000]"
 
 
 @pytest.mark.parametrize(

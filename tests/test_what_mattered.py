@@ -6,8 +6,9 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.arms import collect
+from analysis.choices import searched_fields
 from analysis.results import Results
-from analysis.what_mattered import WhatMattered, tuned_fields, what_mattered
+from analysis.what_mattered import WhatMattered, what_mattered
 from tests.planted_sweep import START, grid, planted
 from tests.test_effects import FULL
 
@@ -125,7 +126,7 @@ def tuned() -> Results:
 
 def test_what_was_tuned_is_judged_by_its_tuning_trials() -> None:
     results = tuned()
-    assert tuned_fields(results.spec) == ["lr"]
+    assert searched_fields(results.spec) == ["lr"]
     made = section(results)
     assert made.effects[["factor", "from", "to"]].to_numpy().tolist() == [["rank", "1", "10"]]
     shares = made.importance
@@ -137,8 +138,8 @@ def test_what_was_tuned_is_judged_by_its_tuning_trials() -> None:
 
 
 def test_a_grid_has_nothing_tuned() -> None:
-    assert tuned_fields({"search": "random", "space": [{"lr": {"low": 1, "high": 2}}]}) == []
-    assert tuned_fields({}) == []
+    assert searched_fields({"search": "random", "space": [{"lr": {"low": 1, "high": 2}}]}) == []
+    assert searched_fields({}) == []
 
 
 def test_a_sweep_that_reports_neither_cost_nor_start_still_has_its_effects() -> None:
