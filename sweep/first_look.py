@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sweep.errors import SpecError, UserError, shortened
+from sweep.hardware import check_gpus
 from sweep.openings import opening_or_text
 from sweep.output_folders import check_length, check_writable
 from sweep.prompts import read_prompts
@@ -110,15 +111,11 @@ def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
         )
 
 
-def check_gpus(spec: SweepSpec) -> None:
-    """Refuse a number of GPUs on a machine that has none; `auto` does without.
+def look_for_gpus(spec: SweepSpec) -> None:
+    """Refuse a number of GPUs where Linux knows of none; where it knows of some, torch counts them later.
 
     Raises:
         UserError: naming what would be accepted.
     """
-    wanted = spec.resources.gpu
-    if wanted != "auto" and wanted > 0 and os.path.isdir("/proc") and not any(map(os.path.exists, GPU_FOLDERS)):
-        raise UserError(
-            f"resources.gpu: {wanted:g} is more than the 0 GPUs of this machine; accepted: 0, or auto, which takes a "
-            "GPU where there is one"
-        )
+    if os.path.isdir("/proc") and not any(map(os.path.exists, GPU_FOLDERS)):
+        check_gpus(spec.resources.gpu, 0)
