@@ -18,7 +18,8 @@ from sweep.disks import DiskError
 from sweep.environment import allow_open_files
 from sweep.errors import UserError
 from sweep.files import write_text
-from sweep.hardware import allowed_cpus, check_gpus, compiler_found, cpu_has_bf16
+from sweep.first_look import check_gpus
+from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.healing import heal_experiment
 from sweep.inputs import Process
 from sweep.models import demo_assets_if_needed

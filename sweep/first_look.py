@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sweep.errors import SpecError, UserError, shortened
-from sweep.hardware import check_gpus
 from sweep.openings import opening_or_text
 from sweep.output_folders import check_length, check_writable
 from sweep.prompts import read_prompts
@@ -119,3 +118,16 @@ def look_for_gpus(spec: SweepSpec) -> None:
     """
     if os.path.isdir("/proc") and not any(map(os.path.exists, GPU_FOLDERS)):
         check_gpus(spec.resources.gpu, 0)
+
+
+def check_gpus(wanted: float | str, found: int) -> None:
+    """Refuse more GPUs for a trial than this machine has; `auto` does without.
+
+    Raises:
+        UserError: naming what would be accepted.
+    """
+    if wanted != "auto" and float(wanted) > found:
+        raise UserError(
+            f"resources.gpu: {float(wanted):g} is more than the {found} GPUs of this machine; accepted: "
+            f"{'up to ' if found else ''}{found}, or auto, which takes a GPU where there is one"
+        )

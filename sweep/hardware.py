@@ -8,8 +8,6 @@ from pathlib import Path
 
 import psutil
 
-from sweep.errors import UserError
-
 CPUINFO = Path("/proc/cpuinfo")
 ARM_NUMBERS = ("CPU implementer", "CPU variant", "CPU part", "CPU revision")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -38,19 +36,6 @@ def cpu_has_bf16() -> bool:
 
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
-
-
-def check_gpus(wanted: float | str, found: int) -> None:
-    """Refuse more GPUs for a trial than this machine has; `auto` does without.
-
-    Raises:
-        UserError: naming what would be accepted.
-    """
-    if wanted != "auto" and float(wanted) > found:
-        raise UserError(
-            f"resources.gpu: {float(wanted):g} is more than the {found} GPUs of this machine; accepted: "
-            f"{'up to ' if found else ''}{found}, or auto, which takes a GPU where there is one"
-        )
 
 
 def allowed_cpus() -> int:

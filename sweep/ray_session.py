@@ -14,7 +14,8 @@ from sweep.apart import Work
 from sweep.cluster import await_resources
 from sweep.environment import ctrl_c_deferred, handlers_restored
 from sweep.errors import RayDiedError, UserError, first_line
-from sweep.hardware import allowed_cpus, check_gpus, free_memory_bytes
+from sweep.first_look import check_gpus
+from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
 from sweep.ray_environment import QUIET, TMPDIR
 from sweep.ray_privacy import kept_private, started_privately

@@ -14,7 +14,7 @@ import pytest
 
 from sweep.cluster import ask_cluster, await_resources
 from sweep.errors import RayDiedError, UserError
-from sweep.hardware import check_gpus
+from sweep.first_look import check_gpus
 from sweep.names import FINISHED_FILE
 from sweep.ray_environment import LOCAL
 from sweep.spec import Resources
