@@ -152,8 +152,6 @@ class SFTRun:
             "step": self.step,
             "trained": {name: p.detach() for name, p in trained_parameters(self.model)},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "cpu_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -162,6 +160,7 @@ class SFTRun:
         Raises:
             ValueError: the state is of a run that trains other parameters, or lacks a part. Nothing is changed then.
         """
+        step = state["step"]
         shapes = {name: parameter.shape for name, parameter in trained_parameters(self.model)}
         if shapes != {name: value.shape for name, value in state["trained"].items()}:
             raise ValueError("the checkpoint is of a run that trains other parameters")
@@ -174,7 +173,4 @@ class SFTRun:
         assign_trained(self.model, state["trained"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.step = state["step"]
-        torch.set_rng_state(state["cpu_rng"])
-        if self.device.type == "cuda" and state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        self.step = step

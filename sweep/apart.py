@@ -6,6 +6,7 @@ waits, passes on what it is asked to do, and reports. The second one works, in a
 terminal or a Ctrl-C reaches Ray's processes only through the first. It ends with the first one, whatever ends that.
 """
 
+import io
 import json
 import os
 import signal
@@ -17,11 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from sweep.environment import ENDINGS, Interrupted
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Told = dict[str, Any]
 """What a process of work says of itself, as JSON."""
@@ -74,7 +78,8 @@ class Work:
         """Within, what libraries print goes to the process that waits; a console made before prints as it did."""
         streams, kept = (sys.stdout, sys.stderr), os.dup(2)
         sys.stderr.flush()
-        with open(self._diary, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False) as diary:
+        words = io.BufferedWriter(_Diary(self._diary, "w", closefd=False))
+        with io.TextIOWrapper(words, encoding="utf-8", errors="replace", line_buffering=True) as diary:
             os.dup2(self._diary, 2)
             sys.stdout = sys.stderr = diary
             try:
@@ -83,6 +88,17 @@ class Work:
                 sys.stdout, sys.stderr = streams
                 os.dup2(kept, 2)
                 os.close(kept)
+
+
+class _Diary(io.FileIO):
+    """A file that fails nobody: what its disk has no room for is lost, for libraries don't expect print to fail."""
+
+    def write(self, words: "Buffer") -> int:
+        """Write all, or as good as."""
+        try:
+            return super().write(words)
+        except OSError:
+            return memoryview(words).nbytes
 
 
 def run_apart(work: Callable[[Work], Told]) -> Ended:

@@ -33,9 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     with ZipFile(path) as archive:
         if torn := archive.testzip():
             raise ValueError(f"{torn} in it is damaged")
-    state: dict[str, Any] = torch.load(
-        path, map_location="cpu", weights_only=True
-    )  # random states must stay on the CPU
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # goes where the run has its own
     return state
 
 

@@ -106,13 +106,3 @@ def await_resources(nodes: Sequence[Node], wanted: Resources) -> str | None:
         f"{key}: {much} is more than any node of the cluster has, and no autoscaler starts others; "
         f"its nodes have {'; '.join(list(there)[:4])}"
     )
-
-
-def check_gpus(wanted: float | str, found: int) -> None:
-    """Refuse more GPUs for a trial than this machine has; where it has none, trials run on CPU.
-
-    Raises:
-        UserError: it has some, but fewer than wanted.
-    """
-    if wanted != "auto" and 0 < found < float(wanted):
-        raise UserError(f"resources.gpu: {float(wanted):g} is more than the {found:g} of this machine")

@@ -13,12 +13,12 @@ from rich.console import Console
 from sweep.apart import Work
 from sweep.base_shape import planned_shape, read_shape
 from sweep.claim import claimed
-from sweep.cluster import check_gpus
 from sweep.dialogues import load_sft, write_sft
 from sweep.disks import DiskError
 from sweep.environment import allow_open_files
 from sweep.errors import UserError
 from sweep.files import write_text
+from sweep.first_look import check_gpus
 from sweep.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.healing import heal_experiment
 from sweep.inputs import Process

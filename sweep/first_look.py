@@ -110,15 +110,24 @@ def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
         )
 
 
-def check_gpus(spec: SweepSpec) -> None:
-    """Refuse a number of GPUs on a machine that has none; `auto` does without.
+def look_for_gpus(spec: SweepSpec) -> None:
+    """Refuse a number of GPUs where Linux knows of none; where it knows of some, torch counts them later.
 
     Raises:
         UserError: naming what would be accepted.
     """
-    wanted = spec.resources.gpu
-    if wanted != "auto" and wanted > 0 and os.path.isdir("/proc") and not any(map(os.path.exists, GPU_FOLDERS)):
+    if os.path.isdir("/proc") and not any(map(os.path.exists, GPU_FOLDERS)):
+        check_gpus(spec.resources.gpu, 0)
+
+
+def check_gpus(wanted: float | str, found: int) -> None:
+    """Refuse more GPUs for a trial than this machine has; `auto` does without.
+
+    Raises:
+        UserError: naming what would be accepted.
+    """
+    if wanted != "auto" and float(wanted) > found:
         raise UserError(
-            f"resources.gpu: {wanted:g} is more than the 0 GPUs of this machine; accepted: 0, or auto, which takes a "
-            "GPU where there is one"
+            f"resources.gpu: {float(wanted):g} is more than the {found} GPUs of this machine; accepted: "
+            f"{'up to ' if found else ''}{found}, or auto, which takes a GPU where there is one"
         )

@@ -24,27 +24,20 @@ PREFIX, LOCK = "sft-", "sft-sweep.lock"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
 NEEDED = (
-    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "PWD", "HOSTNAME", "TMPDIR"),
-    *("VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "SFT_SWEEP_CACHE"),
-    *(
-        "LD_LIBRARY_PATH",
-        "LD_PRELOAD",
-        "LIBRARY_PATH",
-        "CPATH",
-        "CPLUS_INCLUDE_PATH",
-        "CC",
-        "CXX",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-    ),
-    *("NO_PROXY", "no_proxy"),
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "PWD", "HOSTNAME"),
+    *("TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "NO_PROXY", "no_proxy"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+    *("LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX"),
+    *("CC", "CXX", "SDKROOT", "DEVELOPER_DIR", "LRU_CACHE_CAPACITY"),
 )
+"""What the system, a compiler and oneDNN read, by its name."""
+
 NEEDED_FAMILIES = (
-    *("LC_", "PYTHON", "CONDA_", "DYLD_", "MALLOC_", "GLIBC_", "COVERAGE_", "COV_CORE_", "MPL", "NIX_"),
+    *("LC_", "LD_", "DYLD_", "PYTHON", "CONDA_", "MALLOC_", "GLIBC_", "COVERAGE_", "COV_CORE_", "MPL", "NIX_"),
     *("CUDA", "CUDNN", "CUBLAS", "NVIDIA_", "NCCL_", "HIP_", "ROCR_", "ROCM_", "HSA_", "GPU_", "ZE_", "ONEAPI_"),
-    *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_"),
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "VECLIB_", "ATEN_"),
     *("TORCH", "PYTORCH_", "TRITON_", "KINETO_", "TRANSFORMERS_", "TOKENIZERS_", "HF_", "HUGGINGFACE_"),
-    *("RAY_", "TUNE_", "GRPC_", "SFT_SWEEP_"),
+    *("RAY_", "TUNE_", "GRPC_", "SFT_SWEEP_", "SSL_CERT_"),
 )
 """What Python, Ray, torch and the libraries under them read, by the beginning of its name."""
 

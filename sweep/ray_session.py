@@ -11,9 +11,10 @@ from typing import Any
 import ray
 
 from sweep.apart import Work
-from sweep.cluster import await_resources, check_gpus
+from sweep.cluster import await_resources
 from sweep.environment import ctrl_c_deferred, handlers_restored
 from sweep.errors import RayDiedError, UserError, first_line
+from sweep.first_look import check_gpus
 from sweep.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory_plan import Device
 from sweep.ray_environment import QUIET, TMPDIR
@@ -102,11 +103,12 @@ def _attach(address: str) -> Any:
 def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
     """What one trial asks of the Ray that is running, and a remark if that is not simply `wanted`.
 
-    On this machine alone, a GPU that it has not got is dropped, so that a spec written for a GPU machine runs on CPU
-    as well, and CPUs are cut down to those that we may use. A cluster is asked for what is wanted: it may yet grow.
+    On this machine alone `auto` does without a GPU where there is none, so that a spec written for a GPU machine runs
+    on CPU as well, and CPUs are cut down to those that we may use. A cluster is asked for what is wanted: it may yet
+    grow.
 
     Raises:
-        UserError: this machine has GPUs, but fewer than wanted; or no node of a cluster has what is wanted.
+        UserError: this machine has fewer GPUs than wanted; or no node of a cluster has what is wanted.
     """
     if address is not None:
         return wanted, await_resources([node for node in ray.nodes() if node["Alive"]], wanted)

@@ -171,8 +171,9 @@ def tune_trials(
         except Exception as error:
             if (disk := trouble(error, folders)) is None:
                 raise
-    begun = samples if isinstance(search, ReplicatedSearch) else search.proposed
     is_exhausted = isinstance(search, ReplicatedSearch) or search.exhausted
+    asked_for = samples if isinstance(search, ReplicatedSearch) else search.proposed
+    begun = asked_for if is_exhausted else max(asked_for, least_trials(spec))  # some have not even been proposed
     return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
 
 

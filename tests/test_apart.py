@@ -56,6 +56,13 @@ def aborts_on_a_full_disk(work):
         (folder / "ray.log").symlink_to("/dev/full")
     aborts(work)
 
+def prints_on_a_full_disk(work):
+    begun()
+    os.dup2(os.open("/dev/full", os.O_WRONLY), work._diary)
+    with work.libraries_aside():
+        print("printed by a library")
+    raise UserError("and went on")
+
 def aborts_once(work):
     if begun() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -118,6 +125,7 @@ def ended(processes: list[psutil.Process]) -> bool:
             ["is started again, 2 of 2 times", "its process was ended by SIGABRT", "continue with: RESUME"],
         ),
         ("aborts_on_a_full_disk", 1, 3, ["not kept (No space left on device)", "SIGABRT", "continue with: RESUME"]),
+        ("prints_on_a_full_disk", 2, 1, ["error: and went on"]),
         ("aborts_once", 2, 2, ["ended by SIGKILL) and is started again, 1 of 2 times", "error: data.train: changed"]),
         ("loses_ray", 1, 3, ["(raylet was ended by SIGTERM) and is started again, 2 of 2", "continue with: RESUME"]),
         ("never_starts", 1, 0, ["Ray has died: it can't start on this machine (busy)", "start again with: BEGIN"]),

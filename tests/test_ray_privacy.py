@@ -45,6 +45,8 @@ SECRETS = {
         ("OMP_NUM_THREADS", "2", True),
         ("TOKENIZERS_PARALLELISM", "false", True),
         ("HF_HOME", "/cache", True),
+        ("ATEN_CPU_CAPABILITY", "avx2", True),  # by which losses can be made again on another processor
+        ("C_INCLUDE_PATH", "/opt/gcc/include", True),
         *((name, value, False) for name, value in SECRETS.items()),
         ("CONDA_SERVICE_APIKEY", "x", False),
         ("TUNE_PGPASSWORD", "x", False),

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from sweep.cluster import ask_cluster, await_resources, check_gpus
+from sweep.cluster import ask_cluster, await_resources
 from sweep.errors import RayDiedError, UserError
+from sweep.first_look import check_gpus
 from sweep.names import FINISHED_FILE
 from sweep.ray_environment import LOCAL
 from sweep.spec import Resources
@@ -46,7 +47,7 @@ with ray_session(None, dashboard=False, memory_bytes=2**60) as dashboard:
     ours = psutil.Process().children(recursive=True)
     listening = {c.laddr.ip for p in ours for c in p.net_connections('inet') if c.status == 'LISTEN'}
     print(*listening)
-    fitted, remark = fit_resources(Resources(cpu=10_000, gpu=1), None)
+    fitted, remark = fit_resources(Resources(cpu=10_000, gpu="auto"), None)
     print(fitted.gpu, fitted.cpu == allowed_cpus(), remark)
     total = psutil.virtual_memory().total
     print(2**30 < find_device(fitted, 2**60).capacity_bytes < total, find_device(fitted, 2**30).capacity_bytes == 2**30)
@@ -106,7 +107,7 @@ with ray_session({cluster!r}, dashboard=False):
     assert fitted == "(Resources(cpu=1.0, gpu=0.5), None)"
     assert missing.startswith("resources: 4 CPU, 1 GPU is more than any node of the cluster has")
     assert asked == "[1.0]"
-    assert refused == "resources.gpu: 2 is more than the 1 of this machine"
+    assert refused.startswith("resources.gpu: 2 is more than the 1 GPUs of this machine; accepted: up to 1, or auto")
 
 
 def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Parts, tmp_path: Path) -> None:
@@ -163,11 +164,12 @@ def test_what_no_node_has_is_refused_unless_an_autoscaler_may_bring_it(wanted: d
     assert await_resources(nodes, Resources(cpu=2, gpu=2)) is None
 
 
-def test_more_gpus_than_this_machine_has_are_refused_and_none_are_done_without() -> None:
-    with pytest.raises(UserError, match=r"resources.gpu: 4 is more than the 2 of this machine"):
-        check_gpus(4.0, 2)
-    check_gpus(4.0, 0)
-    check_gpus("auto", 2)
+@pytest.mark.parametrize(("found", "accepted"), [(2, "up to 2"), (0, "0")])
+def test_more_gpus_than_this_machine_has_are_refused(found: int, accepted: str) -> None:
+    with pytest.raises(UserError, match=rf"gpu: 4 is more than the {found} GPUs of .*; accepted: {accepted}, or auto"):
+        check_gpus(4.0, found)
+    check_gpus("auto", found)
+    check_gpus(float(found), found)
 
 
 def test_faults_of_ray_are_told_from_those_of_ours() -> None:
