@@ -8,7 +8,7 @@ from typing import Any
 from sweep.checksums import Seal
 from sweep.errors import UserError
 from sweep.finished import read_finished
-from sweep.names import FINISHED_FILE, NOT_JUDGED, RECORD_FILE, SPEC_FILE, TRAINED_FILE
+from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, NOT_JUDGED, RECORD_FILE, SPEC_FILE, TRAINED_FILE
 from sweep.read_json import DamagedError, read_object
 from sweep.trial import TrialConfig
 
@@ -60,6 +60,32 @@ def find_experiment(directory: Path) -> tuple[Path, str | None]:
     if (place.parent / SPEC_FILE).is_file():
         raise UserError(f"{directory}: no {FINISHED_FILE} in it, so the trial has not finished; --resume finishes it")
     raise UserError(f"{directory}: no {SPEC_FILE} in it; name an experiment directory, or the directory of a trial")
+
+
+def check_finished(trial_dir: Path) -> None:
+    """Refuse to reproduce what is no finished trial with a record.
+
+    Raises:
+        UserError: in one line, what is missing.
+    """
+    place, experiment_dir = f"--reproduce {trial_dir}", trial_dir.resolve().parent
+    if not trial_dir.is_dir():
+        raise UserError(f"{place}: no such directory; name a trial's, EXPERIMENT_DIR/TRIAL")
+    if (trial_dir / SPEC_FILE).is_file():
+        raise UserError(f"{place}: is an experiment; name the directory of one of its trials")
+    begun = any((trial_dir / name).is_file() for name in (FINISHED_FILE, RECORD_FILE, CHECKPOINT_FILE, "params.json"))
+    if not begun:
+        raise UserError(f"{place}: is no trial's directory: none of a trial's files is in it")
+    if not (experiment_dir / SPEC_FILE).is_file():
+        raise UserError(f"{place}: no {SPEC_FILE} beside it; name a trial within its experiment directory")
+    if not (trial_dir / FINISHED_FILE).is_file():
+        raise UserError(
+            f"{place}: no {FINISHED_FILE} in it, so the trial has not finished; --resume {experiment_dir} finishes it"
+        )
+    if not (trial_dir / RECORD_FILE).is_file():
+        raise UserError(
+            f"{place}: no {RECORD_FILE} in it; trials finished before there were records can't be held to one"
+        )
 
 
 def finished_trials(experiment_dir: Path) -> tuple[list[KeptTrial], list[str]]:

@@ -22,10 +22,11 @@ from sweep.errors import UserError
 from sweep.finished import read_finished
 from sweep.hardware import compiler_found
 from sweep.inputs import SweepInputs
+from sweep.kept_trials import check_finished
 from sweep.load_spec import parse_kept_spec
 from sweep.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
 from sweep.memory_plan import Device, MemoryPlan, predict
-from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FILE
+from sweep.names import FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from sweep.out_of_memory import OutOfMemoryError
 from sweep.prepare import prepare
 from sweep.quiet import quiet_libraries
@@ -119,24 +120,8 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
     Raises:
         UserError: in one line, what is missing or not as a trial leaves it.
     """
-    place, experiment_dir = f"--reproduce {trial_dir}", trial_dir.resolve().parent
-    if not trial_dir.is_dir():
-        raise UserError(f"{place}: no such directory; name a trial's, EXPERIMENT_DIR/TRIAL")
-    if (trial_dir / SPEC_FILE).is_file():
-        raise UserError(f"{place}: is an experiment; name the directory of one of its trials")
-    begun = any((trial_dir / name).is_file() for name in (FINISHED_FILE, RECORD_FILE, CHECKPOINT_FILE, "params.json"))
-    if not begun:
-        raise UserError(f"{place}: is no trial's directory: none of a trial's files is in it")
-    if not (experiment_dir / SPEC_FILE).is_file():
-        raise UserError(f"{place}: no {SPEC_FILE} beside it; name a trial within its experiment directory")
-    if not (trial_dir / FINISHED_FILE).is_file():
-        raise UserError(
-            f"{place}: no {FINISHED_FILE} in it, so the trial has not finished; --resume {experiment_dir} finishes it"
-        )
-    if not (trial_dir / RECORD_FILE).is_file():
-        raise UserError(
-            f"{place}: no {RECORD_FILE} in it; trials finished before there were records can't be held to one"
-        )
+    check_finished(trial_dir)
+    experiment_dir = trial_dir.resolve().parent
     try:
         path = trial_dir / RECORD_FILE
         record = read_record(path)

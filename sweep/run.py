@@ -18,6 +18,7 @@ from sweep.ending import MOST_RESTARTS, Place, sweep_and_report
 from sweep.environment import speak_utf8
 from sweep.errors import UserError
 from sweep.first_look import check_room, look_at_files, look_for_gpus
+from sweep.kept_trials import check_finished
 from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
 from sweep.names import SPEC_FILE
 from sweep.outcome import Outcome
@@ -91,6 +92,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
     if arguments.reproduce is not None:
         _refuse(arguments, "--reproduce", "a trial runs again as it is recorded", also=WHAT_TO_RUN_ELSE)
         trial_dir = local_path("--reproduce", arguments.reproduce)
+        check_finished(trial_dir)
         cache_dir = set_up(console)
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # likewise

@@ -90,7 +90,8 @@ def test_package_files_stay_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--list"], ["--help"], ["nothing", "--dry-run"], ["demo", "--set", "trial.steps=x"]]
+    "arguments",
+    [["--list"], ["--help"], ["nothing", "--dry-run"], ["demo", "--set", "trial.steps=x"], ["--reproduce", "nothing"]],
 )
 def test_plain_questions_are_answered_without_torch_or_ray(arguments: list[str]) -> None:
     script = (
