@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
@@ -43,6 +43,7 @@ def fuzzed(few: int, many: int) -> settings:
         derandomize=not FULL,
         deadline=None,
         database=None,
+        phases=[Phase.generate, Phase.shrink],  # to explain a failure takes a tracer, which slows all by so much
         suppress_health_check=list(HealthCheck),
     )
 
