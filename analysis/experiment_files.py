@@ -55,7 +55,7 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n")):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # of garbage, of lists within lists
             continue
         if isinstance(row, dict):
             found.append((number, row))
@@ -94,6 +94,6 @@ def _parsed(path: Path) -> object:
         text = path.read_text(encoding="utf-8")
         # YAML 1.1 takes JSON's 1e-05 for a text, so each format has its own reader.
         parsed: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     return parsed

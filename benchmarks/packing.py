@@ -23,6 +23,7 @@ from benchmarks.overhead import ROOT, Trial, read_trials
 from benchmarks.step_shapes import SHAPES
 from benchmarks.table import Row, Table, Target
 from sweep.base_shape import planned_shape
+from sweep.hardware import allowed_cpus
 from sweep.load_spec import load_spec
 from sweep.memory_plan import Device, plan_trial
 from sweep.packing import Packing
@@ -193,7 +194,7 @@ def _write_spec(folder: Path, name: str, size: Size, way: Way, demand_bytes: int
             "lr": [1e-4 * (number + 1) for number in range(size.trials // len(ranks))],
         },
         "reward": {"model": None},
-        "resources": {"cpu": (os.cpu_count() or 1) * way.share_of_cores},
+        "resources": {"cpu": allowed_cpus() * way.share_of_cores},
         "memory": {"device": way.fitting * demand_bytes},
     }
     path = folder / f"{name}.yaml"
@@ -214,7 +215,7 @@ def _orders(folder: Path, size: Size) -> list[Order]:
         shape=planned_shape(spec.model),
         device=GPU,
         resources=spec.resources,
-        cpus=len(arms) * round(spec.resources.cpu),
+        cpus=len(arms) * round(float(spec.resources.cpu)),
         experiment_dir=folder / "declared packed",
     )
     whole = spec.resources.model_copy(update={"gpu": 1.0})

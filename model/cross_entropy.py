@@ -19,10 +19,14 @@ from model.ledger import tag
 
 @dataclass(frozen=True)
 class Chunking:
-    """How many positions have logits at once, and whether the head is laid out in a multiple of PAD_COLUMNS rows."""
+    """How many positions have logits at once, and whether the head is laid out in a multiple of PAD_COLUMNS rows.
+
+    `most`: chunks that are computed, where not the loss is asked for but the memory, which all after the first share.
+    """
 
     rows: int
     pad_weights: bool
+    most: int | None = None
 
 
 CHUNKING = {"cpu": Chunking(256, pad_weights=False), "cuda": Chunking(2048, pad_weights=True)}
@@ -103,7 +107,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
         tag("logits", buffer)
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
-        for start in range(0, len(targets), chunk_rows):
+        for start in range(0, len(targets), chunk_rows)[: chunking.most]:
             rows = slice(start, min(start + chunk_rows, len(targets)))
             logits = buffer[: rows.stop - start]
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)

@@ -12,6 +12,7 @@ fractions of a second, while a `TensorLedger` keeps account. Two things are adde
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -83,6 +84,7 @@ def _trace(
     ledger = TensorLedger(round_to=ALLOCATION_BYTES[device])
     with FakeTensorMode(), _AnyValue():
         run = build(layers)
+        run.chunking = replace(CHUNKING[device], most=2)  # those after the second find what the second found
         if device == "cuda":
             _compute_as_on_a_gpu(run)
         run.block = _marked(run.block, layers)
@@ -140,7 +142,6 @@ class _AnyValue(torch.utils._python_dispatch.TorchDispatchMode):
 
 
 def _compute_as_on_a_gpu(run: SFTRun) -> None:
-    run.chunking = CHUNKING["cuda"]
     run.attend = _attend_as_on_a_gpu
     for name, module in list(run.model.named_modules()):
         if isinstance(module, WindowDropout):

@@ -171,7 +171,7 @@ def _names(folder: Path) -> tuple[str, ...]:
     """Names to look for, in order; a configuration can name its own file, which comes alone then."""
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         config = None  # whoever reads the configuration says so
     own = config.get("transformers_weights") if isinstance(config, dict) else None
     return (own,) if isinstance(own, str) else WEIGHT_NAMES
@@ -182,7 +182,7 @@ def _shards(index: Path) -> list[str]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         names = sorted(set(content["weight_map"].values()))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise WeightsError(f"{index.name} is damaged; it names no shards") from None
     if "metadata" not in content:
         raise WeightsError(f'{index.name} has no "metadata", without which it is not read; add "metadata": {{}} to it')

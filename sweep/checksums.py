@@ -84,5 +84,5 @@ def folder_flaw(folder: Path) -> str | None:
         return next((f"{name} {found}" for name, found in wrong if found), None)
     except FileNotFoundError:
         return f"{SEALS_FILE} is missing"
-    except (ValueError, AttributeError, NotADirectoryError):
+    except (ValueError, RecursionError, AttributeError, NotADirectoryError):
         return f"{SEALS_FILE} is not as it was written"

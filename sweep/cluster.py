@@ -13,7 +13,7 @@ from typing import Any
 
 from sweep.environment import LOOPBACK
 from sweep.errors import UserError
-from sweep.spec import Resources
+from sweep.spec import MOST_AUTO_CPUS, Resources
 
 ANSWER_SECONDS = 25
 CONNECT_SECONDS = 5
@@ -83,24 +83,31 @@ def _if_loopback(address: str) -> str:
     return " without --node-ip-address=127.0.0.1"
 
 
+def settled(nodes: Sequence[Node], wanted: Resources) -> Resources:
+    """`wanted` with a number of CPUs: for `auto` no more than the largest node has of those with enough GPUs."""
+    least = 0 if wanted.gpu == "auto" else wanted.gpu
+    there = [node["Resources"].get("CPU", 0) for node in nodes if node["Resources"].get("GPU", 0) >= least]
+    return wanted.with_cpus(max(there, default=0) or MOST_AUTO_CPUS)  # a head without any: those that will be started
+
+
 def await_resources(nodes: Sequence[Node], wanted: Resources) -> str | None:
     """What trials will have to wait for on a cluster, if they will.
 
     Raises:
         UserError: no node has what one trial asks for, and nobody will start one.
     """
+    wanted = settled(nodes, wanted)
+    cpus = float(wanted.cpu)
     least = 0 if wanted.gpu == "auto" else wanted.gpu
     of_nodes = [node["Resources"] for node in nodes]
-    if any(node.get("CPU", 0) >= wanted.cpu and node.get("GPU", 0) >= least for node in of_nodes):
+    if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= least for node in of_nodes):
         return None
     if any(NODE_GROUP in (node.get("Labels") or {}) for node in nodes):
         return (
-            f"no node has {wanted.cpu:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
+            f"no node has {cpus:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
             "(if it can't, stop and --set resources)"
         )
-    key, much = (
-        ("resources.cpu", f"{wanted.cpu:g}") if least == 0 else ("resources", f"{wanted.cpu:g} CPU, {least:g} GPU")
-    )
+    key, much = ("resources.cpu", f"{cpus:g}") if least == 0 else ("resources", f"{cpus:g} CPU, {least:g} GPU")
     there = dict.fromkeys(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in of_nodes)
     raise UserError(
         f"{key}: {much} is more than any node of the cluster has, and no autoscaler starts others; "

@@ -134,13 +134,12 @@ def _print_memory(
 
 def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, console: Console) -> None:
     """What each trial asks of Ray, and how many that lets run side by side."""
-    asked = spec.resources
+    asked = spec.resources.with_cpus(allowed_cpus())
+    cpus = float(asked.cpu)
     packing = Packing(device, limit_bytes=spec.memory.limit)
     gpu = f"{asked.gpu:g} GPU" if asked.gpu != "auto" else "a share of a GPU by its memory"
-    here = f"; here it gets the {allowed_cpus()} CPU that may be used" if asked.cpu > allowed_cpus() else ""
-    console.print(
-        f"resources per trial: {asked.cpu:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False
-    )
+    here = f"; more than the {allowed_cpus()} CPUs that may be used here" if cpus > allowed_cpus() else ""
+    console.print(f"resources per trial: {cpus:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False)
     if device.capacity_bytes is None or not (device.type == "cpu" or asked.gpu == "auto"):
         return
     demands = [packing.demand_bytes(plan) for plan in plans]

@@ -74,7 +74,7 @@ def execute(
     experiment_dir, command = where.experiment_dir, without_secrets(command)
     spec = spec.model_copy(update={"about": without_secrets(spec.about)})
     if where.address is None:
-        allow_open_files(math.ceil(allowed_cpus() / min(1, spec.resources.cpu)))
+        allow_open_files(math.ceil(allowed_cpus() / min(1, float(spec.resources.with_cpus(allowed_cpus()).cpu))))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
         check_gpus(spec.resources.gpu, torch.cuda.device_count())
     if where.address is None and any(c.compile for c in candidates) and not compiler_found():
@@ -96,7 +96,7 @@ def execute(
         if on_this_cpu and any(c.precision == "bf16" for c in candidates) and not cpu_has_bf16():
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         device = find_device(resources, spec.memory.device)
-        inputs = replace(inputs, cpus=resources.cpu, packing=replace(inputs.packing, device=device))
+        inputs = replace(inputs, cpus=float(resources.cpu), packing=replace(inputs.packing, device=device))
         if where.address is None:
             inputs = replace(inputs, process=Process(own_umask(), Path.cwd()))
         budget_bytes = budget_on(device, resources, spec.memory.budget)

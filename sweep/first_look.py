@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sweep.errors import SpecError, UserError, shortened
+from sweep.hardware import allowed_cpus
 from sweep.openings import opening_or_text
 from sweep.output_folders import check_length, check_writable
 from sweep.prompts import read_prompts
 from sweep.sources import Role, file_texts, source_files
-from sweep.spec import DEMO, STUDY, SweepSpec
+from sweep.spec import DEMO, MOST_AUTO_CPUS, STUDY, SweepSpec
 from sweep.workshop import sweep
 
 MOST_FILES = 50
@@ -107,6 +108,20 @@ def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
         raise UserError(
             f"{key} {cache_dir}: its disk has {free / 2**20:.1f} MiB left, and {needed / 2**20:.0f} MiB are needed; "
             "free some of it, or have $SFT_SWEEP_CACHE name a folder on another"
+        )
+
+
+def check_cpus(spec: SweepSpec) -> None:
+    """Refuse more CPUs for a trial than this machine lets us use, which are those that Ray is started with.
+
+    Raises:
+        UserError: naming what would be accepted.
+    """
+    wanted, there = spec.resources.cpu, allowed_cpus()
+    if wanted != "auto" and wanted > there:
+        raise UserError(
+            f"resources.cpu: {wanted:g} is more than the {there} CPUs that may be used here; accepted: at most "
+            f"{there}, or auto, which takes up to {MOST_AUTO_CPUS} of them (to go on with a sweep: edit its spec.yaml)"
         )
 
 

@@ -88,8 +88,8 @@ def best_plan(config: TrialConfig, shape: GPT2Config, device: Device, budget_byt
 
 def _divisions(config: TrialConfig, most: int) -> list[int]:
     """Sizes of micro-batches, from the largest, each the smallest with its number of passes."""
-    fewest = math.ceil(config.batch_size / most)
-    return list(dict.fromkeys(math.ceil(config.batch_size / n) for n in range(fewest, config.batch_size + 1)))
+    passes = (math.ceil(config.batch_size / windows) for windows in range(most, 0, -1))
+    return list(dict.fromkeys(math.ceil(config.batch_size / n) for n in passes))
 
 
 def _first_that_fits(
@@ -103,6 +103,9 @@ def _first_that_fits(
     first = MemoryPlan(executions[0], parts(executions[0]))
     if budget_bytes is None or first.predicted.total <= budget_bytes or len(executions) == 1:
         return first
+    least = MemoryPlan(executions[-1], parts(executions[-1]))
+    if least.predicted.total > budget_bytes:
+        return min(first, least, key=lambda p: p.predicted.total)
     low, high = 1, len(executions) - 1
     while low < high:
         middle = (low + high) // 2
@@ -110,8 +113,7 @@ def _first_that_fits(
             high = middle
         else:
             low = middle + 1
-    found = MemoryPlan(executions[low], parts(executions[low]))
-    return found if found.predicted.total <= budget_bytes else min(first, found, key=lambda p: p.predicted.total)
+    return MemoryPlan(executions[low], parts(executions[low]))
 
 
 def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: MemoryPlan, budget_bytes: int) -> str:

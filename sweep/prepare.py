@@ -7,6 +7,7 @@ from pathlib import Path
 from sweep.code_version import code_version
 from sweep.demo.assets import DemoAssets
 from sweep.dialogues import DataSources
+from sweep.hardware import allowed_cpus
 from sweep.hashes import Provenance, hash_values, input_hashes, name_sources
 from sweep.inputs import SweepInputs
 from sweep.memory_plan import Device
@@ -57,7 +58,7 @@ def prepare(
         validation_tokens=tokens.validation_path,
         prompts=found.prompts,
         reward=found.reward,
-        cpus=spec.resources.cpu,
+        cpus=float(spec.resources.with_cpus(allowed_cpus()).cpu),  # of a cluster they are known later
         packing=Packing(Device("cpu"), found.judging_bytes, spec.memory.limit),
         checkpoint_seconds=spec.checkpoint_seconds,
         provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from sweep.apart import Work
-from sweep.cluster import await_resources
+from sweep.cluster import await_resources, settled
 from sweep.environment import ctrl_c_deferred, handlers_restored
 from sweep.errors import RayDiedError, UserError, first_line
 from sweep.first_look import check_gpus
@@ -101,28 +101,23 @@ def _attach(address: str) -> Any:
 
 
 def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
-    """What one trial asks of the Ray that is running, and a remark if that is not simply `wanted`.
+    """What one trial asks of the Ray that is running, and a remark if it is to wait or to do without.
 
     On this machine alone `auto` does without a GPU where there is none, so that a spec written for a GPU machine runs
-    on CPU as well, and CPUs are cut down to those that we may use. A cluster is asked for what is wanted: it may yet
-    grow.
+    on CPU as well. A cluster is asked for what is wanted: it may yet grow. Of CPUs it is always a number.
 
     Raises:
         UserError: this machine has fewer GPUs than wanted; or no node of a cluster has what is wanted.
     """
     if address is not None:
-        return wanted, await_resources([node for node in ray.nodes() if node["Alive"]], wanted)
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        return settled(nodes, wanted), await_resources(nodes, wanted)
     [node] = _nodes()
-    cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
+    wanted, gpus = wanted.with_cpus(node.get("CPU", 0.0)), node.get("GPU", 0.0)
     check_gpus(wanted.gpu, int(gpus))
-    has_gpu = gpus > 0
-    fitted = Resources(cpu=min(wanted.cpu, cpus), gpu=wanted.gpu if has_gpu else 0)
-    remarks = []
-    if wanted.gpu and not fitted.gpu:
-        remarks.append("no GPU here, so trials run on CPU")
-    if fitted.cpu < wanted.cpu:
-        remarks.append(f"{fitted.cpu:g} CPUs per trial instead of {wanted.cpu:g}")
-    return fitted, "; ".join(remarks) or None
+    if wanted.gpu and not gpus:
+        return wanted.model_copy(update={"gpu": 0.0}), "no GPU here, so trials run on CPU"
+    return wanted, None
 
 
 def find_device(resources: Resources, declared_bytes: int | None) -> Device:

@@ -237,7 +237,7 @@ def _with_rewards(line: str, rewards: Row) -> str:
     """A line of result.json; if it is a last row, with other rewards. Half a line stays as it is."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     if not isinstance(row, dict) or not row.get("finished"):
         return line

@@ -17,7 +17,7 @@ from sweep.command import EXIT_FAILED, run_command, set_up
 from sweep.ending import MOST_RESTARTS, Place, sweep_and_report
 from sweep.environment import speak_utf8
 from sweep.errors import UserError
-from sweep.first_look import check_room, look_at_files, look_for_gpus
+from sweep.first_look import check_cpus, check_room, look_at_files, look_for_gpus
 from sweep.kept_trials import check_finished
 from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
 from sweep.names import SPEC_FILE
@@ -122,6 +122,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
     check_length(where_key, experiment_dir)
     check_writable(where_key, experiment_dir)
     if arguments.address is None:
+        check_cpus(spec)
         look_for_gpus(spec)
     look_at_files(spec)
     cache_dir = set_up(console, set_ray_environment(arguments.address))

@@ -203,11 +203,28 @@ MOST_GPUS = 10_000
 """Of one trial; none uses more than one, and no machine has so many."""
 
 
+LEAST_CPU, MOST_CPUS, MOST_AUTO_CPUS = 0.01, 10_000, 4
+"""Of one trial. `auto` takes no more, since GPT-2's steps gain little beyond."""
+
+
 class Resources(Part):
     """What one trial asks of Ray. On a machine without a GPU, `gpu: auto` runs on CPU; a number is refused."""
 
-    cpu: float = Field(1, gt=0)
+    cpu: float | Literal["auto"] = Field(1.0, description="auto: as many as the machine or node has, at most 4")
     gpu: float | Literal["auto"] = Field(0.0, description="auto: the share of a GPU that the trial's memory takes")
+
+    @field_validator("cpu", mode="before")
+    @classmethod
+    def _cpus_or_auto(cls, cpu: Any) -> Any:
+        number = isinstance(cpu, int | float) and not isinstance(cpu, bool)
+        if cpu != "auto" and (not number or not LEAST_CPU <= cpu <= MOST_CPUS):
+            raise ValueError(f"accepted: auto, or a number from {LEAST_CPU} to {MOST_CPUS}")
+        return float(cpu) if number else cpu
+
+    def with_cpus(self, there: float) -> "Resources":
+        """These with a number of CPUs, where a machine has so many."""
+        cpu = min(MOST_AUTO_CPUS, there) if self.cpu == "auto" else self.cpu
+        return self.model_copy(update={"cpu": float(cpu)})
 
     @field_validator("gpu", mode="before")
     @classmethod

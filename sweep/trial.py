@@ -62,8 +62,11 @@ class TrialConfig(BaseModel):
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
 
     steps: Count = Field(description="optimizer steps")
-    batch_size: Count = Field(le=2**20, description="windows per optimizer step")
-    micro_batch: Count | None = Field(None, description="most windows per forward pass; null: as memory permits")
+    batch_size: Count = Field(description="windows per optimizer step")
+    micro_batch: Count | None = Field(
+        None,
+        description="most windows per forward pass; null: as memory permits; never over 256, nor over 65,536 tokens",
+    )
     block_size: Count = Field(description="tokens per window")
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: StrictBool = Field(False, description="have torch.compile fuse each block; half a minute per trial")

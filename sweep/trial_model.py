@@ -20,9 +20,14 @@ class Execution:
     activation_checkpointing: bool
 
 
+MOST_WINDOWS_PER_PASS, MOST_TOKENS_PER_PASS = 256, 2**16
+"""More at once train no faster, on a GPU either; and to predict their memory would take minutes."""
+
+
 def as_configured(config: TrialConfig) -> Execution:
     """The execution that a config asks for, where memory is no concern."""
-    return Execution(config.micro_batch or config.batch_size, config.activation_checkpointing)
+    most = max(1, min(MOST_WINDOWS_PER_PASS, MOST_TOKENS_PER_PASS // config.block_size))
+    return Execution(min(config.micro_batch or config.batch_size, most), config.activation_checkpointing)
 
 
 def build_model(config: TrialConfig, base_model: str) -> GPT2LMHeadModel:

@@ -46,7 +46,7 @@ class Worker:
         try:
             noted = json.loads(trace.partition("\n")[0])
             return cls(int(noted["pid"]), str(noted["node_ip"]), bytes.fromhex(noted["node_id"]).hex())
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, RecursionError, TypeError, LookupError):
             return None
 
     def __str__(self) -> str:

@@ -13,7 +13,8 @@ import yaml
 
 from sweep.errors import UserError
 from sweep.file_patterns import matching_files
-from sweep.first_look import check_room, look_at_files
+from sweep.first_look import check_cpus, check_room, look_at_files
+from sweep.hardware import allowed_cpus
 from sweep.load_spec import load_spec
 from tests.conftest import ROOT, Here, Parts
 
@@ -127,6 +128,26 @@ def test_a_cache_without_room_or_with_a_part_that_cant_be_written_is_refused(
         check_room(spec, tmp_path, "CACHE")
     (tmp_path / "demo" / "demo-made").mkdir(parents=True)
     check_room(spec, tmp_path, "CACHE")
+
+
+def test_cpus_that_are_not_there_are_refused_and_auto_takes_what_there_are(here: Here, tmp_path: Path) -> None:
+    most = allowed_cpus()
+    for words, wanted in (((), 1000), (("--output", str(tmp_path / "new")), most + 1)):
+        code, _, error = here("demo", "--set", f"resources.cpu={wanted}", *words)
+        assert code == 2
+        assert f"resources.cpu: {wanted} is more than the {most} CPUs that may be used here" in error
+        assert f"accepted: at most {most}, or auto" in error
+    check_cpus(load_spec("demo", [f"resources.cpu={most}"]))
+    study = load_spec("study")
+    check_cpus(study)
+    assert [study.resources.with_cpus(there).cpu for there in (1, 2, 64)] == [1, 2, 4]
+    assert load_spec("demo", ["resources.cpu=0.5"]).resources.with_cpus(2).cpu == 0.5
+
+
+@pytest.mark.parametrize("cpu", ["1e-300", "0", "many", "1e300"])
+def test_no_number_of_cpus_is_one_that_ray_can_t_count(cpu: str) -> None:
+    with pytest.raises(UserError, match=r"resources\.cpu: .*accepted: auto, or a number from 0\.01 to 10000"):
+        load_spec("demo", [f"resources.cpu={cpu}"])
 
 
 def test_a_dry_run_says_what_the_first_records_hold(parts: Parts, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Budgets: how a trial is made to fit, that its losses stay, and what is said when it can't."""
 
+import time
 from typing import Any
 
 import pytest
@@ -45,6 +46,18 @@ def test_the_largest_micro_batch_that_fits_is_taken_in_even_passes(windows: int)
 
 def test_a_configured_micro_batch_is_the_most_that_is_taken() -> None:
     assert plan_trial(trial(micro_batch=3), SHAPE, CPU, peak(Execution(8, False))).execution == Execution(3, False)
+
+
+@pytest.mark.parametrize(("batch_size", "block_size", "windows"), [(2**26, 1, 256), (64, 2**20, 1)])
+def test_a_step_of_any_size_is_planned_in_seconds_and_in_passes_no_larger_than_help(
+    batch_size: int, block_size: int, windows: int
+) -> None:
+    shape = gpt2_config("gpt2", {"n_layer": 6, "n_embd": 64, "n_head": 2, "vocab_size": 500, "n_positions": 2**20})
+    began = time.process_time()
+    large = trial(batch_size=batch_size, block_size=block_size, micro_batch=batch_size)
+    assert plan_trial(large, shape, CPU, None).execution == Execution(windows, False)
+    assert best_plan(large, shape, CPU, 1).execution.activation_checkpointing  # nothing fits
+    assert time.process_time() - began < 10
 
 
 def test_blocks_are_computed_again_only_where_single_windows_do_not_fit() -> None:

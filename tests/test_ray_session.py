@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sweep.cluster import ask_cluster, await_resources
+from sweep.cluster import ask_cluster, await_resources, settled
 from sweep.errors import RayDiedError, UserError
 from sweep.first_look import check_gpus
 from sweep.names import FINISHED_FILE
@@ -47,8 +47,8 @@ with ray_session(None, dashboard=False, memory_bytes=2**60) as dashboard:
     ours = psutil.Process().children(recursive=True)
     listening = {c.laddr.ip for p in ours for c in p.net_connections('inet') if c.status == 'LISTEN'}
     print(*listening)
-    fitted, remark = fit_resources(Resources(cpu=10_000, gpu="auto"), None)
-    print(fitted.gpu, fitted.cpu == allowed_cpus(), remark)
+    fitted, remark = fit_resources(Resources(cpu="auto", gpu="auto"), None)
+    print(fitted.gpu, fitted.cpu == min(4, allowed_cpus()), remark)
     total = psutil.virtual_memory().total
     print(2**30 < find_device(fitted, 2**60).capacity_bytes < total, find_device(fitted, 2**30).capacity_bytes == 2**30)
 """
@@ -56,7 +56,7 @@ with ray_session(None, dashboard=False, memory_bytes=2**60) as dashboard:
     assert memory == "True True"
     assert addresses
     assert set(addresses.split()) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-    assert resources.startswith("0.0 True no GPU here, so trials run on CPU; ")
+    assert resources == "0.0 True no GPU here, so trials run on CPU"
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,14 @@ def test_what_no_node_has_is_refused_unless_an_autoscaler_may_bring_it(wanted: d
     grows = [*nodes, node(0, **{"ray.io/node-group": "head"})]
     assert "trials wait until the cluster has grown" in (await_resources(grows, Resources(**wanted)) or "")
     assert await_resources(nodes, Resources(cpu=2, gpu=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpu", "cpus"),
+    [([node(8), node(2, 2)], 0, 4), ([node(8), node(2, 2)], 2, 2), ([node(0.5)], "auto", 0.5), ([node(0)], 0, 4)],
+)
+def test_auto_takes_what_the_largest_node_has_up_to_four(nodes: list[Any], gpu: Any, cpus: float) -> None:
+    assert settled(nodes, Resources(cpu="auto", gpu=gpu)).cpu == cpus
 
 
 @pytest.mark.parametrize(("found", "accepted"), [(2, "up to 2"), (0, "0")])

@@ -12,10 +12,13 @@ import pytest
 from analysis import outcomes, results
 from analysis.arms import collect
 from analysis.content import gather
+from analysis.experiment_files import read_mapping, read_rows
 from analysis.length_bias import measure_length_bias
 from analysis.markdown import to_markdown
+from sweep.checksums import SEALS_FILE, folder_flaw
 from sweep.errors import UserError
 from sweep.names import NOT_JUDGED
+from sweep.worker_death import Worker
 from tests import synthetic_experiment as synthetic
 
 
@@ -338,3 +341,13 @@ def test_a_finished_trial_whose_rows_ray_died_with_has_those_that_it_kept_itself
     reported.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
     after = trial_of(results.load(copy), "full adamw")
     assert (after["outcome"], after["test_loss"]) == (outcomes.FINISHED, before["test_loss"])
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, '{"a": ' * 20_000, "9" * 5_000, "{"])
+def test_files_nested_too_deeply_hold_nothing_like_any_garbage(tmp_path: Path, text: str) -> None:
+    for name in ("result.json", "finished.json", "config.yaml", SEALS_FILE):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_rows(tmp_path / "result.json") == []
+    assert read_mapping(tmp_path / "finished.json") == read_mapping(tmp_path / "config.yaml") == {}
+    assert folder_flaw(tmp_path) == f"{SEALS_FILE} is not as it was written"
+    assert Worker.parse(text) is None

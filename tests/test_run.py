@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from sweep.base_shape import read_shape
+from sweep.hardware import allowed_cpus
 from sweep.inputs import SweepInputs
 from sweep.load_spec import load_spec
 from sweep.memory_plan import Device, plan_trial
@@ -89,7 +89,7 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
     ]
     spec = parts.write_spec(tmp_path, space=space, trial=long, checkpoint_seconds=0)
     # one trial at a time, so that the first has finished when the driver is killed in the second
-    resources = json.dumps({"cpu": os.cpu_count()})
+    resources = json.dumps({"cpu": allowed_cpus()})
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     driver = subprocess.Popen(
         command(spec, "--output", broken, "--set", f"resources={resources}"),

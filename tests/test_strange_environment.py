@@ -45,7 +45,7 @@ def test_a_sweep_ends_well_in_an_environment_where_everything_is_set_against_it(
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     ran = subprocess.run(
-        command("sweep (1) ü.yaml", "--set", "resources.cpu=2"),
+        command("sweep (1) ü.yaml", "--set", "resources.cpu=auto"),
         capture_output=True,
         cwd=tmp_path,
         env=hostile,
@@ -57,7 +57,6 @@ def test_a_sweep_ends_well_in_an_environment_where_everything_is_set_against_it(
     assert "ignored by a Ray of our own: RAY_ADDRESS; --address auto attaches to the Ray that runs here" in lines
     assert "TMPDIR can't hold Ray's sockets: its files lie in /tmp" in lines
     assert any(line.startswith("Hugging Face's cache is ") for line in lines)
-    assert "1 CPUs per trial instead of 2" in lines
     assert "sweep (1) u: Gro?er <= 3" in lines
     assert "2 finished, 0 failed, 0 interrupted" in lines
     told = [line.split()[2] for line in lines if line.endswith(" starts") or " finished, test loss" in line]
