@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,10 @@ def write_atomically(path: Path, write: Callable[[Path], object], size_bytes: in
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
+        partial.touch()
+        permissions = stat.S_IMODE(partial.stat().st_mode)  # that the user's umask gives
         write(partial)
+        partial.chmod(permissions)  # safetensors gives its own, which keep all others out
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)

@@ -17,6 +17,7 @@ from sweep.files import write_text
 from sweep.hardware import allowed_cpus, cpu_name
 from sweep.names import FINISHED_FILE, RECORD_FILE, SWEEP_FILE
 from sweep.read_json import DamagedError, read_object
+from sweep.scripts import as_called
 from sweep.spec import SweepSpec
 from sweep.tokens import FORMAT_VERSION, TokenSet
 
@@ -144,7 +145,8 @@ def read_sweep(experiment_dir: Path) -> dict[str, Any]:
     try:
         return parse_sweep(path)
     except DamagedError as damage:
-        raise UserError(f"{path}: is not as a sweep leaves it: it {damage}") from None
+        mend = as_called("sweep.run", "--resume", str(experiment_dir))
+        raise UserError(f"{path}: is not as a sweep leaves it: it {damage}; mend it with: {mend}") from None
 
 
 def parse_sweep(path: Path) -> dict[str, Any]:

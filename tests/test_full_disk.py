@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from sweep.base_shape import planned_shape
 from sweep.checkpoint import write_checkpoint
 from sweep.disks import REASONS, DiskError, disk_failure, trouble
 from sweep.errors import UserError, name_failure
-from sweep.files import write_text
+from sweep.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
 from sweep.load_spec import load_spec
 from sweep.names import CHECKPOINT_FILE, FINISHED_FILE, TRAINED_FILE
@@ -207,3 +208,13 @@ def test_a_sweep_without_room_is_refused_with_the_numbers_and_what_has_finished_
     assert "checkpoints" in room_for("demo", tmp_path, 700 * 2**10, monkeypatch)
     with pytest.raises(UserError, match=r"14 trials will keep 8\.7 MiB"):
         room_for("demo", tmp_path / "other", 8 * 2**20, monkeypatch, "seeds=2")
+
+
+def test_permissions_are_what_the_users_umask_gives_whichever_library_writes(tmp_path: Path) -> None:
+    def write_private(partial: Path) -> None:  # as safetensors does
+        partial.unlink()
+        os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "weights", write_private)
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -433,7 +433,7 @@ def one_trial(experiment: Path, parts: Parts) -> list[object]:
         (lambda e, p: [e, "--judge", p.model], "--judge: "),
         (lambda e, p: [e, "--judge", "./nowhere"], "--judge: './nowhere': no such folder"),
         (lambda e, p: [e, "--prompts", "./nowhere"], "--prompts: './nowhere': no such file"),
-        (cut_off, "sweep.json: is not as a sweep leaves it"),
+        (cut_off, "; mend it with: python -m sweep.run --resume"),
     ],
     ids=[
         "no experiment",
