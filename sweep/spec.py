@@ -265,6 +265,12 @@ class HangPart(Part):
     )
     retry: bool = Field(False, description="end such a trial and start it again from its checkpoint, see max_failures")
 
+    @model_validator(mode="after")
+    def _retry_has_a_limit(self) -> "HangPart":
+        if self.retry and self.minutes is None:
+            raise problem("minutes", "missing; retry: true needs the minutes, for nobody knows how long judging takes")
+        return self
+
 
 class Table(Part):
     """A comparison of the report: the arms that match `where`, told apart by `factor`."""

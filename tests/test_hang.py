@@ -87,3 +87,8 @@ def test_where_the_spec_asks_for_it_the_process_is_ended_on_its_node(
     assert sweep.wait(30) == ["slow hangs: no report for 1.2 min (process 123 on 10.0.0.7); it is ended"]
     assert ended == [(NODE, 123)]
     assert (tmp_path / "worker.txt").read_text().endswith("ended: no report for 1.2 min\n")
+
+
+def test_trials_are_ended_only_where_the_spec_says_when() -> None:
+    with pytest.raises(ValueError, match="minutes: missing; retry: true needs the minutes"):
+        HangPart(retry=True)

@@ -166,7 +166,7 @@ def test_a_checkpoint_that_is_a_pickle_is_set_aside(
     trial = TrialRun(config, inputs)
     assert trial.advance()["step"] == 0
     trial.close()
-    assert (folder / "checkpoint.damaged").read_bytes() == payload
+    assert (folder / "checkpoint.pt.damaged").read_bytes() == payload
     assert not mark.exists()
 
 
@@ -246,10 +246,10 @@ def test_a_model_that_needs_code_of_its_own_is_refused_without_a_question(
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
     base = with_code(parts.model, tmp_path / "base", mark)
     judge = with_code(parts.reward_model, tmp_path / "judge", mark)
-    whole = {"name": str(base), "tokenizer": str(parts.model)}
+    whole = {"name": str(parts.model), "tokenizer": str(base)}
     for change, what in (
-        ({"model": {"name": str(base)}}, f"tokenizer {str(base)!r} can't be loaded"),
-        ({"model": whole}, f"model.name: {str(base)!r} can't be read as a model"),
+        ({"model": {"name": str(base)}}, f"model.name: {str(base)!r} can't be read as a model"),
+        ({"model": whole}, f"tokenizer {str(base)!r} can't be loaded"),
         ({"reward": {**parts.spec()["reward"], "model": str(judge)}}, f"reward.model: {str(judge)!r} can't judge"),
     ):
         output = tmp_path / "out"
