@@ -51,12 +51,13 @@ class WindowDropout(nn.Dropout):
         return F.dropout(x, self.p, self.training)
 
 
-def draw_by_window(model: nn.Module, draws: Draws) -> None:
-    """Have every dropout of `model` that drops something draw by window, in place."""
+def draw_by_window(model: nn.Module, draws: Draws) -> bool:
+    """Have every dropout of `model` that drops something draw by window, in place; returns whether there is any."""
     dropouts = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Dropout)]
     for place, (name, module) in enumerate(dropouts):
         if module.p > 0:
             model.set_submodule(name, WindowDropout(module.p, draws, place))
+    return any(module.p > 0 for _, module in dropouts)
 
 
 def by_window(dropout: nn.Module, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

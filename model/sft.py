@@ -73,7 +73,7 @@ class SFTRun:
         self.attend = attend_causally
         self.chunking = CHUNKING[device.type]
         self._draws = Draws(settings.seed, settings.compile)
-        draw_by_window(model, self._draws)
+        self._drops = draw_by_window(model, self._draws)
         if settings.precision == "bf16":
             cast_frozen_projections(model, torch.bfloat16)
         if model.device != device:
@@ -97,7 +97,8 @@ class SFTRun:
         set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
         windows = self._to_device(windows)
         losses = []
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):  # dropout seeds it anew
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices, enabled=self._drops):  # dropout seeds it anew
             for index, micro in enumerate(windows.split(self.settings.micro_batch)):
                 moment(pass_name(index))
                 self._draws.begin(self.step, index * self.settings.micro_batch)

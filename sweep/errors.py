@@ -1,6 +1,7 @@
 """Errors whose message is meant for the user: printed as a single line, without a traceback."""
 
 import errno
+import re
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +43,10 @@ def one_line(message: str) -> str:
     """A message as one line of at most MOST_LETTERS letters, whatever a name or a library has put into it."""
     if not message.isprintable():
         message = "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
+    for path in re.findall(r"(?:/[^/\s'\"]+){3,}", message):  # the words matter more than where all folders lie
+        if len(message) <= MOST_LETTERS:
+            break
+        message = message.replace(path, "..." + "/".join(["", *path.split("/")[-2:]]), 1)
     return shortened(message, MOST_LETTERS)
 
 

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+if __name__ == "__main__":
+    from sweep.scripts import exit_if_hidden
+
+    exit_if_hidden()  # somebody else's `analysis` would be imported next
+
 from rich.console import Console
 from rich.text import Text
 

@@ -74,11 +74,11 @@ def test_where_the_hubs_client_has_read_its_environment_nothing_is_promised(
 
 
 def test_a_cache_of_the_users_choice_that_can_only_be_read_is_read(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HOME", "/proc/self")
+    monkeypatch.setenv("HF_HOME", "/proc/tty")
     cache, remarks = set_up_caches()
-    assert os.environ["HF_HOME"] == "/proc/self"
+    assert os.environ["HF_HOME"] == "/proc/tty"
     assert os.environ["HF_DATASETS_CACHE"] == str(cache / "huggingface" / "datasets")
-    assert remarks[-1].startswith("/proc/self can only be read: nothing can be downloaded into it")
+    assert remarks[-1].startswith("/proc/tty can only be read: nothing can be downloaded into it")
 
 
 def test_a_hugging_face_cache_that_can_only_be_read_is_read(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

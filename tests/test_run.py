@@ -307,6 +307,6 @@ def test_dry_run_prints_every_trial_and_runs_nothing(here: Here, tmp_path: Path)
         "lora r1 nesterov",
     ):
         assert label in output
-    assert "resources per trial: 4 CPU, a share of a GPU by its memory" in output
+    assert f"resources per trial: {min(4, allowed_cpus())} CPU, a share of a GPU by its memory" in output
     assert "Predicted peak memory on a GPU, in GiB" in output
     assert not (tmp_path / "experiment").exists()
