@@ -231,7 +231,9 @@ def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: 
             axes.plot(seed.index, seed, color=colour, linewidth=0.7, alpha=0.45)
     mean = by_seed.dropna().mean(axis=1)
     steps = mean.index.to_numpy(dtype=float)
-    axes.plot(steps, mean, color=colour, linestyle=dash, linewidth=1.8, label=label, zorder=3 if style else 1)
+    alone = "." if len(steps) == 1 else None  # no line is drawn through one point
+    order = 3 if style else 1
+    axes.plot(steps, mean, color=colour, linestyle=dash, linewidth=1.8, label=label, zorder=order, marker=alone)
     finite = mean.map(math.isfinite).to_numpy()
     steps, losses = steps[finite], mean.to_numpy()[finite]
     if metric != "train_loss" and style and len(losses):
