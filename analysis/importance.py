@@ -18,6 +18,8 @@ from analysis.statistics import Values, holm
 from analysis.tables import varying_fields
 from sweep.names import METRIC
 
+MOST_LEVELS = 24
+"""Values of a factor that has no order: the time of a forest grows with a power of their number."""
 FEWEST_ARMS = 16
 """Arms below which a forest cannot tell factors apart: about four values of each of three or four factors."""
 COARSE_TRIALS = 100
@@ -76,6 +78,11 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
     if len(arms) < FEWEST_ARMS:
         why = f"the {len(arms)} finished arms are no full grid of {', '.join(factors)}, and a forest (fANOVA) takes"
         return _none(what, f"{why} {FEWEST_ARMS} arms or more")
+    for name, column in factors.items():
+        if not all(map(finite, column)) and (levels := len(set(column))) > MOST_LEVELS:
+            return _none(
+                what, f"{name} has {levels} different values, and a forest (fANOVA) takes {MOST_LEVELS} at most"
+            )
     values = [list(arm.by_seed(metric).values()) for arm in arms]
     return _of_forest(what, divide_by_forest(factors, values, guided), values)
 
@@ -109,11 +116,11 @@ def factor_levels(arms: list[Arm], ignored: Collection[str] = ()) -> dict[str, l
         One value per arm by name of the factor.
     """
     names = [name for name in varying_fields(arms) if name not in (*ignored, *WINDOW_FIELDS)]
-    joined: dict[tuple[int, ...], list[str]] = {}
+    joined: dict[tuple[float, ...], list[str]] = {}
     for name in names:
         owned = [other for other in names if OWNER.get(other) == name]
         if OWNER.get(name) not in names:
-            joined.setdefault(_partition(arms, [name, *owned]), []).extend([name, *owned])
+            joined.setdefault(_changes(arms, [name, *owned]), []).extend([name, *owned])
     factors: dict[str, list[Any]] = {}
     for fields in joined.values():
         needed = list(fields[:1])
@@ -137,6 +144,19 @@ def _partition(arms: list[Arm], fields: list[str]) -> tuple[int, ...]:
     """Which arms agree in these fields: arms of one number do."""
     seen: dict[str, int] = {}
     return tuple(seen.setdefault(repr([arm.config.get(name) for name in fields]), len(seen)) for arm in arms)
+
+
+def _changes(arms: list[Arm], fields: list[str]) -> tuple[float, ...]:
+    """How these fields change from arm to arm; those that change alike can't be told apart.
+
+    A number that is another one in every arm, as a rate drawn at random is, goes together with another such number only
+    where one orders the arms as the other does, or the other way round.
+    """
+    values = [arm.config.get(fields[0]) for arm in arms]
+    if len(fields) > 1 or len(set(map(repr, values))) < len(arms) or not all(map(finite, values)):
+        return _partition(arms, fields)
+    ranks = [float(rank) for rank in np.argsort(np.argsort(np.asarray(values, dtype=float)))]
+    return min(tuple(ranks), tuple(len(arms) - 1 - rank for rank in ranks))
 
 
 def _grid(arms: list[Arm], factors: dict[str, list[Any]], metric: str) -> Values | None:

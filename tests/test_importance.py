@@ -185,3 +185,23 @@ def test_seeds_that_not_all_arms_have_are_left_out_of_a_grid() -> None:
     assert found.what == "last test loss of 4 arms × 2 seeds"
     assert found.shares["rank"] == pytest.approx(1)
     assert "seeds that all arms share" in found.note
+
+
+def test_two_numbers_drawn_at_random_are_two_factors_however_many_arms_there_are() -> None:
+    draw = random.Random(0)
+    configs = [{"lr": 10 ** draw.uniform(-5, -2), "weight_decay": draw.uniform(0, 0.2), "seed": 0} for _ in range(60)]
+    found = shared(lambda c: 2 + (math.log10(c["lr"]) + 3) ** 2, [FULL | config for config in configs])
+    assert found.shares["lr"] > 0.9
+    assert found.shares["weight_decay"] < 0.05
+
+
+def test_numbers_that_order_the_arms_alike_are_one_factor() -> None:
+    configs = [FULL | {"lr": 1e-4 * (n + 1), "weight_decay": 0.1 - 0.01 * n, "seed": 0} for n in range(6)]
+    assert list(factor_levels(collect(planted(lambda c: c["lr"], configs)))) == ["lr and weight_decay"]
+
+
+def test_too_many_values_without_an_order_are_divided_by_no_forest() -> None:
+    configs = [FULL | {"betas": [0.9, 0.9 + n / 1000], "lr": 1e-4 * (1 + n % 7), "seed": 0} for n in range(40)]
+    found = shared(lambda c: c["lr"], configs)
+    assert not found.shares
+    assert "betas has 40 different values, and a forest (fANOVA) takes 24 at most" in found.note
