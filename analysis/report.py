@@ -4,8 +4,6 @@ python -m analysis.report EXPERIMENT_DIR    rebuilds all of it from the director
 """
 
 import argparse
-import base64
-import hashlib
 import os
 import sys
 import tempfile
@@ -16,26 +14,26 @@ from typing import Any
 if __name__ == "__main__" and sys.path[0] == os.getcwd() != str(Path(__file__).resolve().parent.parent):
     del sys.path[0]  # python -m looks into the working directory first, which may hold a `sweep` of its own
 
-import jinja2
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.columns import console_columns
-from analysis.content import Content, gather
-from analysis.excerpts import MOST_ROWS, TABLES_DIR, excerpt_note, long_frames, named_frames
-from analysis.fairness import Ledger
-from analysis.figures import to_png, to_svg
-from analysis.findings import Finding
-from analysis.markdown import to_markdown
-from analysis.pair_choice import MOST_ARMS
-from analysis.results import load
-from analysis.tables import ComparisonTable
-from analysis.tuning import TUNING_CSV
-from sweep.errors import UserError, name_failure
-from sweep.names import REPORT_DIR
-from sweep.scripts import as_called
-from sweep.terminal import console_on, flush_streams, open_closed_streams
+from analysis.comparison.pair_choice import MOST_ARMS
+from analysis.fairness.ledger import Ledger
+from analysis.findings.findings import Finding
+from analysis.page.content import gather
+from analysis.page.excerpts import TABLES_DIR, long_frames
+from analysis.page.figures import to_png
+from analysis.page.html import to_html
+from analysis.page.markdown import to_markdown
+from analysis.results.load import load
+from analysis.tables.columns import console_columns
+from analysis.tables.tables import ComparisonTable
+from analysis.tables.tuning import TUNING_CSV
+from basis.directory import REPORT_DIR
+from basis.errors import UserError, name_failure
+from basis.scripts import as_called
+from basis.terminal import console_on, flush_streams, open_closed_streams
 
 PRINTED_ROWS = 40
 """Rows of a table that are printed; the page has more."""
@@ -104,29 +102,6 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         tables=content.tables,
         ledgers=content.ledgers,
         findings=content.findings,
-    )
-
-
-def to_html(content: Content) -> str:
-    """The page: one file that loads nothing from elsewhere.
-
-    A browser runs the page's own script alone, told by its hash, and loads nothing, whatever a response holds.
-    """
-    folder = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    figures = {name: to_svg(drawing) for name, drawing in content.drawings.items()}
-    return environment.get_template("report.html.j2").render(
-        report=content,
-        frames=named_frames(content),
-        most_rows=MOST_ROWS,
-        excerpt_note=excerpt_note,
-        figures=figures,
-        style=style,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 

@@ -23,9 +23,9 @@ from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
 from benchmarks.measured import paired, run_alone, single, spread
 from benchmarks.table import Row, Table, Target
 from model.sft import SFTRun, SFTSettings
-from sweep.dialogues import DataSources
-from sweep.tokens import TokenSet, prepare_tokens
-from sweep.windows import open_tokens, train_window_starts, windows
+from sweep.data.dialogues import DataSources
+from sweep.data.tokens import TokenSet, prepare_tokens
+from sweep.data.windows import open_tokens, train_window_starts, windows
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = (8, 1024)

@@ -53,7 +53,7 @@ def _status(name: str) -> int:
 
 def _tokenizer(folder: str) -> Any:
     """The tokenizer after a first call, so that no stage pays for loading it or for an import."""
-    from sweep.tokens import load_tokenizer
+    from sweep.data.tokens import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     tokenizer("a first call", add_special_tokens=False)
@@ -63,8 +63,8 @@ def _tokenizer(folder: str) -> Any:
 
 def ours(file: str, tokenizer_dir: str, cache_dir: Path) -> dict[str, float]:
     """`prepare_tokens` from a file to a cache entry; what it says tells where one stage ends and the next begins."""
-    from sweep.dialogues import DataSources
-    from sweep.tokens import prepare_tokens
+    from sweep.data.dialogues import DataSources
+    from sweep.data.tokens import prepare_tokens
 
     tokenizer = _tokenizer(tokenizer_dir)
     stages = Stages()

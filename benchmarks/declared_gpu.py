@@ -9,10 +9,10 @@ from pathlib import Path
 
 from transformers import GPT2Config
 
-from sweep.memory_plan import Device
-from sweep.ray_environment import set_ray_environment
-from sweep.spec import Resources
-from sweep.trial import TrialConfig
+from sweep.cluster.environment import set_ray_environment
+from sweep.memory.plan import Device
+from sweep.spec.schema import Resources
+from sweep.trial.config import TrialConfig
 
 TOLERANCE = 1e-6
 """Shares are multiples of a hundredth; their sums are floating-point numbers."""

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from basis.units import show_bytes
 from benchmarks.full_size_inputs import REAL, TINY, Files, Size, quiet, write_files
 from benchmarks.full_size_tables import Figures, tables_of
 from benchmarks.full_size_worker import FULL, LORA, Case, Measured, judge_batch, prepare_variant, run_case
 from benchmarks.isolate import run_apart
 from benchmarks.table import Table
-from sweep.hardware import free_memory_bytes
 from sweep.inputs import SweepInputs
-from sweep.units import show_bytes
+from sweep.machine.hardware import free_memory_bytes
 
 CASES = [
     Case(variant, arm, precision)

@@ -12,10 +12,10 @@ import transformers
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
 from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
-from sweep.load_spec import load_spec
-from sweep.models import STUDY_PROMPTS
+from sweep.preparation.models import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts
-from sweep.spec import SweepSpec
+from sweep.spec.schema import SweepSpec
+from sweep.spec_file.load import load_spec
 
 REWARD_MODEL = {
     "vocab_size": 128_100,

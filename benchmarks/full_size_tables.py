@@ -7,19 +7,19 @@ from typing import Any
 
 from transformers import GPT2Config
 
+from basis.units import show_bytes
 from benchmarks.full_size_inputs import Size, whole_spec
 from benchmarks.full_size_worker import LORA, Case, Judged, Measured
 from benchmarks.memory import TOLERANCE, largest_part_off
 from benchmarks.study_time import A100, GPUS, RECORDED_HOURS, UTILISATION, count_work
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
-from sweep.base_shape import planned_shape
-from sweep.hardware import cpu_has_bf16
-from sweep.models import STUDY_PROMPTS
+from sweep.machine.hardware import cpu_has_bf16
+from sweep.memory.shape import planned_shape
+from sweep.preparation.models import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts
 from sweep.search_space import enumerate_trials
-from sweep.spec import SweepSpec
-from sweep.units import show_bytes
+from sweep.spec.schema import SweepSpec
 
 GIB = 2**30
 

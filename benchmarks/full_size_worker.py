@@ -11,18 +11,18 @@ from benchmarks.full_size_inputs import Files, Size, quiet, short_spec
 from benchmarks.made_up import dialogues
 from benchmarks.step_pace import status_bytes
 from benchmarks.study_time import Pace, Work, count_work, evaluation_windows
-from sweep.base_shape import read_shape
-from sweep.dry_run import planned_device
+from sweep.data.tokens import load_tokenizer
+from sweep.driver.dry_run import planned_device
 from sweep.inputs import SweepInputs
-from sweep.memory_plan import plan_trial
-from sweep.packing import budget_on
-from sweep.prepare import prepare
+from sweep.memory.packing import budget_on
+from sweep.memory.plan import plan_trial
+from sweep.memory.shape import read_shape
+from sweep.preparation.prepare import prepare
 from sweep.reward_metric import score
 from sweep.search_space import enumerate_trials
-from sweep.spec import SweepSpec
-from sweep.tokens import load_tokenizer
-from sweep.trial import TrialConfig
-from sweep.trial_run import TrialRun
+from sweep.spec.schema import SweepSpec
+from sweep.trial.config import TrialConfig
+from sweep.worker.trial_run import TrialRun
 
 FULL, LORA = "full adamw", "lora r1 adamw"
 """The arms, by their labels."""

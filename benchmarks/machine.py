@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from sweep.hardware import cpu_name
+from sweep.machine.hardware import cpu_name
 
 PACKAGES = ("torch", "transformers", "peft", "trl", "loralib", "datasets", "ray")
 

@@ -15,9 +15,9 @@ from benchmarks.measured import run_alone
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
 from model.peak_meter import PeakMeter
-from sweep.memory_plan import Device, predict
-from sweep.trial import TrialConfig
-from sweep.trial_model import adapt, as_configured, build_run
+from sweep.memory.plan import Device, predict
+from sweep.trial.config import TrialConfig
+from sweep.trial.model import adapt, as_configured, build_run
 
 CONFIGS, SEED = 30, 4
 MIB = 2**20

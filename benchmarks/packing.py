@@ -16,20 +16,20 @@ from typing import Any
 import transformers
 import yaml
 
+from basis.units import show_bytes
 from benchmarks.declared_gpu import Order, Schedule, Stub, schedule
 from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
 from benchmarks.measured import paired, run_alone, single, spread
 from benchmarks.overhead import ROOT, Trial, read_trials
 from benchmarks.step_shapes import SHAPES
 from benchmarks.table import Row, Table, Target
-from sweep.base_shape import planned_shape
-from sweep.hardware import allowed_cpus
-from sweep.load_spec import load_spec
-from sweep.memory_plan import Device, plan_trial
-from sweep.packing import Packing
+from sweep.machine.hardware import allowed_cpus
+from sweep.memory.packing import Packing
+from sweep.memory.plan import Device, plan_trial
+from sweep.memory.shape import planned_shape
 from sweep.search_space import enumerate_trials
-from sweep.trial import TrialConfig
-from sweep.units import show_bytes
+from sweep.spec_file.load import load_spec
+from sweep.trial.config import TrialConfig
 
 VOCABULARY = 512
 RANKS = [1, 2, 4]

@@ -12,15 +12,15 @@ from typing import Any
 import ray
 from ray import tune
 
+from basis.directory import OUT_OF_MEMORY_FILE
 from benchmarks.declared_gpu import Order, Sample, Schedule, Span, Stub
 from benchmarks.packing_stub import SPANS_FILE, Bundles, Wait, Waiting
-from sweep.live import trial_config
-from sweep.names import OUT_OF_MEMORY_FILE
-from sweep.out_of_memory import Attempt
-from sweep.packing import Packing, budget_on
-from sweep.ray_session import OBJECT_STORE_BYTES
-from sweep.searchers import RoundsSearch
-from sweep.tuning import Proposals, RetryAlone, Shares
+from sweep.cluster.session import OBJECT_STORE_BYTES
+from sweep.memory.attempts import Attempt
+from sweep.memory.packing import Packing, budget_on
+from sweep.tune.live import trial_config
+from sweep.tune.searchers import RoundsSearch
+from sweep.tune.tuning import Proposals, RetryAlone, Shares
 
 SAMPLE_SECONDS = 0.2
 
@@ -69,7 +69,7 @@ def carry_out(orders: tuple[Order, ...]) -> list[Schedule]:
 
 
 def _carry_out(order: Order) -> Schedule:
-    """One order, set up as `sweep.tuning.tune_trials` sets up a sweep."""
+    """One order, set up as `sweep.tune.tuning.tune_trials` sets up a sweep."""
     propose = Proposals(order.shape, order.device, budget_on(order.device, order.resources, None))
     shares = Shares(order.resources, Packing(order.device))
     proposals = [propose(stub.config) for stub in order.stubs]

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from basis.directory import REPORT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, WINDOW_LOSSES_FILE
+from basis.metrics import METRICS
 from benchmarks.isolate import run_apart
 from benchmarks.table import Row, Table, Target
-from sweep.names import METRICS, REPORT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, WINDOW_LOSSES_FILE
-from sweep.ray_environment import set_ray_environment
+from sweep.cluster.environment import set_ray_environment
 
 MIB = 2**20
 REPORTS, WINDOWS, PROMPTS = 5, 100, 20
@@ -86,7 +87,7 @@ def sweep_nothing(folder: Path, arms: int) -> Swept:
     import ray
     from ray import tune
 
-    from sweep.tuning import snapshot_seconds
+    from sweep.tune.tuning import snapshot_seconds
 
     class Nothing(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         def setup(self, config: dict[str, Any]) -> None:

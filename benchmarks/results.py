@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from basis.files import write_text
 from benchmarks.table import Row, Table, Target
-from sweep.files import write_text
 
 Machine = dict[str, str | int]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from sweep.trial import TrialConfig
-from sweep.trial_model import adapt
+from sweep.trial.config import TrialConfig
+from sweep.trial.model import adapt
 
 UTILISATION = 0.4
 """Assumed share of a GPU's peak that needed operations get (model FLOPs utilisation, MFU). Chowdhery et al. 2022 list

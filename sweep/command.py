@@ -8,8 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweep.caches import set_up_caches
-from sweep.environment import (
+from basis.errors import UserError, is_of_the_user_or_machine, name_failure
+from basis.packages import check_packages
+from basis.terminal import console_on, flush_streams, open_closed_streams
+from sweep.machine.caches import set_up_caches
+from sweep.machine.environment import (
     Interrupted,
     check_spelling,
     end_like_ctrl_c,
@@ -17,9 +20,6 @@ from sweep.environment import (
     pass_proxies_by,
     variables_restored,
 )
-from sweep.errors import UserError, is_of_the_user_or_machine, name_failure
-from sweep.scripts import check_packages
-from sweep.terminal import console_on, flush_streams, open_closed_streams
 
 EXIT_FAILED, EXIT_BAD_SPEC = 1, 2
 

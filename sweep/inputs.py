@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.weight_files import WeightsError, weight_files
-from sweep.hashes import Provenance
-from sweep.hub import Snapshot, fetch_model, fetch_tokenizer
-from sweep.hub_names import HubName
-from sweep.judge import Reading
-from sweep.packing import Packing
-from sweep.spec import RewardPart
+from sweep.hub.fetch import Snapshot, fetch_model, fetch_tokenizer
+from sweep.judge.reward_model import Reading
+from sweep.memory.packing import Packing
+from sweep.provenance.hashes import Provenance
+from sweep.spec.hub_names import HubName
+from sweep.spec.schema import RewardPart
 
 
 @dataclass(frozen=True)
 class Process:
-    """What a Ray of our own, which starts in private, would keep from trials: see `sweep.ray_privacy`.
+    """What a Ray of our own, which starts in private, would keep from trials: see `sweep.cluster.privacy`.
 
     Attributes:
         umask: of the user, for the files that trials write.
@@ -34,7 +34,7 @@ class Process:
 
 @dataclass(frozen=True)
 class SweepInputs:
-    """Made once per sweep by `sweep.prepare`, handed to every trial."""
+    """Made once per sweep by `sweep.preparation.prepare`, handed to every trial."""
 
     experiment_dir: Path
     base_model: str

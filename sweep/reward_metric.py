@@ -1,41 +1,35 @@
 """The reward metric: how a trial answers the evaluation prompts, judged against the base model's answers.
 
-    python -m sweep.reward_metric DIR       judges what a sweep has kept, see `sweep.rejudge`
+    python -m sweep.reward_metric DIR       judges what a sweep has kept, see `sweep.driver.rejudge`
 
 Trial and base model get the same prompts, the same template and the same random draws, and are scored by the same
 reward model. The base model's answers are made once per sweep, by whichever trial needs them first, and shared.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
-    from sweep.scripts import exit_if_hidden
+    from basis.packages import exit_if_hidden
 
     exit_if_hidden()  # somebody else's `model` would be imported next
 
 import torch
 from filelock import FileLock
-from rich.console import Console
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
+from basis.directory import BASE_RESPONSES_FILE, RESPONSES_FILE
+from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
-from sweep.command import EXIT_FAILED, run_command, set_up
-from sweep.environment import speak_utf8
-from sweep.errors import UserError
+from sweep.data.prompts import read_prompts as read_prompts
+from sweep.data.tokens import load_tokenizer
 from sweep.inputs import SweepInputs
-from sweep.judge import Reading, load_judge
-from sweep.names import BASE_RESPONSES_FILE, RESPONSES_FILE
-from sweep.output_folders import local_path
-from sweep.prompts import read_prompts as read_prompts
-from sweep.responses import Record, read_records, set_records_aside, write_records, write_sealed
-from sweep.scripts import as_called
-from sweep.spec import RewardPart
-from sweep.tokens import load_tokenizer
+from sweep.judge.reward_model import Reading, load_judge
+from sweep.spec.schema import RewardPart
+from sweep.storage.responses import Record, read_records, set_records_aside, write_records, write_sealed
 
 
 class JudgingError(Exception):
@@ -99,7 +93,7 @@ def score(
 ) -> list[float]:
     """The reward model's single logit for each (prompt, response) pair. The model is loaded for this call alone.
 
-    Pairs that exceed what it can read (see `sweep.judge.Reading`) lose the end of the longer part.
+    Pairs that exceed what it can read (see `sweep.judge.reward_model.Reading`) lose the end of the longer part.
     """
     judge = load_judge(reward_model, device, reading)
     return judge.score(list(zip(prompts, responses, strict=True)), batch_size)
@@ -149,7 +143,7 @@ def evaluate_reward(
     """Answer, score and compare; every prompt, response and score is kept in `folder`.
 
     Returns:
-        The reward metrics of `sweep.names.METRICS`.
+        The reward metrics of `basis.names.METRICS`.
 
     Raises:
         JudgingError: no prompt has two rewards to compare; the responses are kept all the same.
@@ -221,38 +215,7 @@ def _answer(
     ]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line: judge the kept models of an experiment; returns the exit code, as `--help` lists them."""
-    parser = argparse.ArgumentParser(
-        prog=as_called("sweep.reward_metric"),
-        description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
-        "--prompts all of them anew.",
-        epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
-        "interrupted; what another judge says replaces everything at once, when all is judged.",
-    )
-    parser.add_argument("directory", metavar="DIR", help="an experiment directory, or that of one trial")
-    parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
-    parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
-    words = sys.argv[1:] if argv is None else argv
-
-    def work(console: Console) -> int:
-        arguments = parser.parse_args(words)
-        from sweep.rejudge import judge_kept  # which imports this module
-
-        directory = local_path("DIR", arguments.directory)
-        failed = judge_kept(directory, arguments.judge, arguments.prompts, set_up(console), console)
-        return EXIT_FAILED if failed else 0
-
-    return run_command(
-        work, words, "interrupted; of another judge nothing is kept, of the sweep's own what it has judged"
-    )
-
-
-def script() -> None:
-    """The command, with the process to itself."""
-    speak_utf8()
-    sys.exit(main())
-
-
 if __name__ == "__main__":
+    from sweep.driver.rejudge import script  # the command stands above the metric
+
     script()

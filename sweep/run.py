@@ -8,31 +8,32 @@ from pathlib import Path
 from typing import NoReturn
 
 if __name__ == "__main__":
-    from sweep.scripts import exit_if_hidden
+    from basis.packages import exit_if_hidden
 
     exit_if_hidden()  # somebody else's `analysis` would be imported next
 
 from rich.console import Console
 from rich.text import Text
 
-from sweep.apart import Work
-from sweep.caches import OURS
-from sweep.cluster import ask_cluster, await_resources
+from basis.directory import SPEC_FILE
+from basis.errors import UserError
+from basis.scripts import as_called
+from sweep.cluster.environment import set_ray_environment
+from sweep.cluster.probe import ask_cluster, await_resources
+from sweep.cluster.resources import check_cpus, look_for_gpus
 from sweep.command import EXIT_FAILED, run_command, set_up
-from sweep.ending import MOST_RESTARTS, Place, sweep_and_report
-from sweep.environment import speak_utf8
-from sweep.errors import UserError
-from sweep.first_look import check_cpus, check_room, look_at_files, look_for_gpus
-from sweep.kept_trials import check_finished
-from sweep.load_spec import load_trials, preset_about, preset_names, resumed_trials
-from sweep.names import SPEC_FILE
-from sweep.outcome import Outcome
-from sweep.output_folders import check_length, check_writable, folder_name, local_path
-from sweep.ray_environment import set_ray_environment
-from sweep.replacement import check_settled
-from sweep.scripts import as_called
-from sweep.spec import SweepSpec
-from sweep.trial import TrialConfig
+from sweep.driver.ending import MOST_RESTARTS, Place, sweep_and_report
+from sweep.machine.apart import Work
+from sweep.machine.caches import OURS
+from sweep.machine.environment import speak_utf8
+from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
+from sweep.preparation.first_look import check_room, look_at_files
+from sweep.spec.schema import SweepSpec
+from sweep.spec_file.load import load_trials, preset_about, preset_names, resumed_trials
+from sweep.storage.kept_trials import check_finished
+from sweep.storage.replacement import check_settled
+from sweep.trial.config import TrialConfig
+from sweep.tune.outcome import Outcome
 
 WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Args:
         argv: the words of a command line that runs in this process alone, as in a notebook; without them the command is
-            this process's own, and trials run in one that it outlives (see `sweep.apart`).
+            this process's own, and trials run in one that it outlives (see `sweep.machine.apart`).
     """
     words = sys.argv[1:] if argv is None else list(argv)
     return run_command(lambda console: _run(_parser().parse_args(words), words, argv is None, console), words)
@@ -101,14 +102,14 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
         cache_dir = set_up(console)
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # likewise
-        from sweep.reproduce import reproduce  # imports torch
+        from sweep.driver.reproduce import reproduce  # imports torch
 
         return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED
     spec, candidates, experiment_dir = _spec_and_directory(arguments)
     if arguments.dry_run:
         first_records = look_at_files(spec)
         set_up(console)
-        from sweep.dry_run import print_trials  # imports torch
+        from sweep.driver.dry_run import print_trials  # imports torch
 
         print_trials(spec, candidates, first_records, console)
         return 0
@@ -118,7 +119,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
         look_at_files(spec)
         cache_dir = set_up(console)
         check_room(spec, cache_dir, OURS)
-        from sweep.execute import write_data  # imports torch and Ray
+        from sweep.driver.execute import write_data  # imports torch and Ray
 
         for path in write_data(spec, cache_dir, folder, console):
             console.print(Text(str(path)), soft_wrap=True)
@@ -138,7 +139,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
     command = as_called("sweep.run", *words)
 
     def start(work: Work | None) -> Outcome:
-        from sweep.execute import Where, execute  # imports torch and Ray
+        from sweep.driver.execute import Where, execute  # imports torch and Ray
 
         kept = experiment_dir / SPEC_FILE  # where this is another start of the same sweep
         where = Where(experiment_dir, cache_dir, arguments.address, arguments.dashboard)

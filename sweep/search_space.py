@@ -13,14 +13,13 @@ from typing import Any, Protocol, TypeGuard
 
 from pydantic import ValidationError
 
-from analysis.choices import LIST_FIELDS, Group, group_of
-from sweep.errors import UserError, shortened, shown
-from sweep.explain import mistakes
-from sweep.mistakes import Mistakes
-from sweep.read_yaml import LARGEST
-from sweep.seeds import AdaptiveSeeds
-from sweep.spec import MOST_TRIALS, SweepSpec
-from sweep.trial import EvaluateOn, TrialConfig
+from analysis.comparison.choices import LIST_FIELDS, Group, group_of
+from basis.errors import UserError, shortened, shown
+from sweep.mistakes.explain import mistakes
+from sweep.mistakes.gathered import Mistakes
+from sweep.spec.schema import LARGEST, MOST_TRIALS, SweepSpec
+from sweep.spec.seeds import AdaptiveSeeds
+from sweep.trial.config import EvaluateOn, TrialConfig
 
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
 MOST_FAILED = 100
@@ -69,7 +68,7 @@ def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
 
     Under search 'tuned' each arm has `spec.trials` of them: one range is tried at points spaced evenly from end to
     end, several at those of a Halton sequence. A random search has that many in all, which compete as
-    `analysis.choices` tells.
+    `analysis.comparison.choices` tells.
 
     Raises:
         SpecError: as `enumerate_trials`, and under search 'tuned' for a branch without a range.

@@ -9,14 +9,15 @@ from typing import Any
 import ray
 from ray import tune
 
+from basis.directory import CHECKPOINT_FILE
+from basis.metrics import REMARKS
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
-from sweep.memory_plan import PLAN, MemoryPlan
-from sweep.names import CHECKPOINT_FILE, REMARKS
+from sweep.memory.plan import PLAN, MemoryPlan
 from sweep.search_space import SUGGESTED
-from sweep.trial import TrialConfig
-from sweep.trial_run import TrialRun
-from sweep.worker_death import Worker, worker_noted
+from sweep.trial.config import TrialConfig
+from sweep.worker.death import Worker, worker_noted
+from sweep.worker.trial_run import TrialRun
 
 OBJECTIVE_MISSING = float("nan")
 

@@ -24,16 +24,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sweep.code_version import CodeVersion
-from sweep.hashes import Provenance
+from basis.packages import ROOT
 from sweep.inputs import SweepInputs
-from sweep.memory_plan import Device
-from sweep.packing import Packing
+from sweep.memory.packing import Packing
+from sweep.memory.plan import Device
+from sweep.provenance.code_version import CodeVersion
+from sweep.provenance.hashes import Provenance
 from sweep.run import main
-from sweep.spec import RewardPart
+from sweep.spec.schema import RewardPart
 
 END = "<|endoftext|>"
-ROOT = Path(__file__).parent.parent
 Here = Callable[..., tuple[int, str, str]]
 
 torch.set_num_threads(1)  # the tests' models are so small that threads cost them more than they give, on a busy machine
@@ -144,9 +144,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 @pytest.fixture
 def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
     """What trials share, for tests that run trials without Ray; checkpoints are written at every row."""
-    from sweep.dialogues import DataSources
+    from sweep.data.dialogues import DataSources
+    from sweep.data.tokens import prepare_tokens
     from sweep.reward_metric import read_prompts
-    from sweep.tokens import prepare_tokens
 
     sources = DataSources(train=(str(parts.train),), test=(str(parts.test),), exclude=())
     tokens = prepare_tokens(sources, str(parts.model), parts.model.parent / "cache", lambda text: None, block_size=32)

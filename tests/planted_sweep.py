@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.company import RAN_ALONE
-from analysis.outcomes import FINISHED
-from analysis.results import Results, arm_key, label_arms
+from analysis.results.company import RAN_ALONE
+from analysis.results.load import Results, arm_key, label_arms
+from analysis.results.outcomes import FINISHED
 from tests.synthetic_experiment import CONFIG, STEPS, in_memory
 
 START = 4.0

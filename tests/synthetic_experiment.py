@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from analysis.outcomes import FINISHED
-from analysis.results import Results, arm_key, label_arms, summarize
+from analysis.results.load import Results, arm_key, label_arms, summarize
+from analysis.results.outcomes import FINISHED
+from basis.packages import ROOT
 
 STEPS = 40
 TEST_EVERY = 10
@@ -203,7 +204,7 @@ def responses(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class OutOfMemoryError(Exception):
-    """Of the name that a sweep's own has; sweep.out_of_memory would bring torch along."""
+    """Of the name that a sweep's own has; sweep.memory.attempts would bring torch along."""
 
 
 def make(target: Path) -> None:
@@ -269,14 +270,14 @@ def directory() -> Path:
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }
     command = [sys.executable, "-m", "tests.synthetic_experiment", str(target)]
-    root = Path(__file__).parent.parent
+    root = ROOT
     done = subprocess.run(command, cwd=root, env={**os.environ, **quiet}, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     return target
 
 
 def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
-    """What `analysis.results.load` would return for finished trials of these configs, without a directory.
+    """What `analysis.results.load.load` would return for finished trials of these configs, without a directory.
 
     Each change is laid over CONFIG; its key "outcome" says what became of the trial, if it did not finish.
     """

@@ -1,15 +1,14 @@
 """cluster.yaml as Ray itself checks it, and against what the study asks for."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from sweep.load_spec import load_spec
-from sweep.spec import MOST_AUTO_CPUS
+from basis.packages import ROOT
+from sweep.spec.schema import MOST_AUTO_CPUS
+from sweep.spec_file.load import load_spec
 
-CLUSTER = yaml.safe_load((Path(__file__).parent.parent / "cluster.yaml").read_text(encoding="utf-8"))
+CLUSTER = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))
 
 
 def test_ray_accepts_the_cluster_and_refuses_one_with_an_unknown_key() -> None:

@@ -24,12 +24,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from analysis import report
+from basis.errors import MOST_LETTERS, UserError
 from sweep.command import run_command
-from sweep.dialogues import DataSources, load_sft, overlap
-from sweep.errors import MOST_LETTERS, UserError
-from sweep.load_spec import PRESETS, load_spec
-from sweep.record import spec_text
+from sweep.data.dialogues import DataSources, load_sft, overlap
+from sweep.provenance.sweep_record import spec_text
 from sweep.run import main
+from sweep.spec.places import PRESETS
+from sweep.spec_file.load import load_spec
 from tests import synthetic_experiment as synthetic
 
 FULL = os.environ.get("SFT_SWEEP_FUZZ") == "full"
@@ -88,7 +89,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         return None
 
     monkeypatch.setattr("sweep.run.set_up", set_up)
-    monkeypatch.setattr("sweep.dry_run.print_trials", print_trials)
+    monkeypatch.setattr("sweep.driver.dry_run.print_trials", print_trials)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,21 +9,70 @@ from typing import get_args
 
 import pytest
 
-from analysis.consequences import OPTIMIZERS_OWN_MOMENTUM
+from analysis.fairness.consequences import OPTIMIZERS_OWN_MOMENTUM
+from basis.packages import PACKAGES, ROOT
 from model.gpt2_lora import PROJECTIONS, SHAPES
 from model.optimizers import OptimizerName
-from sweep.spec import GPT2_NAMES
-from sweep.trial import MOMENTUM_DEFAULTS, Optimizer, Target
+from sweep.spec.schema import GPT2_NAMES
+from sweep.trial.config import MOMENTUM_DEFAULTS, Optimizer, Target
 
-ROOT = Path(__file__).parent.parent
-RAY_ALLOWED = {
-    "sweep/hang.py",
-    "sweep/live.py",
-    "sweep/ray_session.py",
-    "sweep/searchers.py",
+FLOORS = (
+    "basis",
+    "model",
+    "analysis/wording",
+    "analysis/results",
+    "analysis/comparison",
+    "analysis/tables",
+    "analysis/fairness",
+    "analysis/findings",
+    "analysis/factors",
+    "analysis/published",
+    "analysis/page",
+    "analysis/report.py",
+    "sweep/machine",
+    "sweep/trial",
+    "sweep/spec",
+    "sweep/mistakes",
+    "sweep/search_space.py",
+    "sweep/spec_file",
+    "sweep/hub",
+    "sweep/data",
+    "sweep/demo",
+    "sweep/memory",
+    "sweep/provenance",
+    "sweep/storage",
+    "sweep/judge",
+    "sweep/inputs.py",
+    "sweep/reward_metric.py",
+    "sweep/preparation",
+    "sweep/worker",
+    "sweep/cluster",
     "sweep/trainable.py",
-    "sweep/tuning.py",
-    "analysis/results.py",
+    "sweep/tune",
+    "sweep/command.py",
+    "sweep/driver",
+    "sweep/run.py",
+)
+"""The rooms from the ground up. A room imports of ours what stands on a lower floor, and nothing else."""
+
+KNOWS_NOTHING_OF = {"model": {"basis"}, "analysis": {"model", "torch", "transformers", "loralib"}, "sweep": set[str]()}
+"""What a package may not import although it stands lower, and libraries that it does without."""
+
+OF_ANALYSIS = {
+    "sweep/search_space.py": {"analysis/comparison"},
+    "sweep/tune": {"analysis/comparison"},
+    "sweep/driver": {"analysis/report.py"},
+}
+"""What a sweep knows of analysis: the report that it builds, and what both decide alike."""
+
+RAY_ALLOWED = {
+    "sweep/cluster/session.py",
+    "sweep/trainable.py",
+    "sweep/tune/hang.py",
+    "sweep/tune/live.py",
+    "sweep/tune/searchers.py",
+    "sweep/tune/tuning.py",
+    "analysis/results/load.py",
 }
 
 
@@ -40,37 +89,50 @@ def sources(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def test_model_knows_nothing_of_ours_but_itself() -> None:
-    for path in sources("model"):
-        assert not {name.split(".")[0] for name in imported(path)} & {"sweep", "analysis", "ray"}, path
+def room_of(path: Path) -> str:
+    """The floor of FLOORS that a file of ours stands on."""
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if parts[0] in FLOORS else "/".join(parts[:2])
 
 
-def test_analysis_needs_no_weights_and_from_the_sweep_only_names_errors_and_the_terminal() -> None:
-    for path in sources("analysis"):
-        names = list(imported(path))
-        assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "loralib", "model"}, path
-        allowed = {
-            "sweep.names",
-            "sweep.errors",
-            "sweep.terminal",
-            "sweep.units",
-            "sweep.checksums",
-            "sweep.scripts",
-        }
-        assert {name for name in names if name.startswith("sweep")} <= allowed, path
+def file_of(name: str) -> Path | None:
+    """The file or folder of a module of ours; None for a library."""
+    place = ROOT.joinpath(*name.split("."))
+    if name.split(".")[0] not in PACKAGES:
+        return None
+    return place if place.is_dir() else place.with_suffix(".py")
 
 
-def test_sweep_knows_of_analysis_the_report_that_it_builds_and_what_both_decide_alike() -> None:
-    choices = {"analysis.choices"}
-    allowed = {"ending.py": {"analysis.report"}, "rounds.py": {"analysis.told_apart"}, "search_space.py": choices}
-    for path in sources("sweep"):
-        assert {n for n in imported(path) if n.startswith("analysis")} <= allowed.get(path.name, set()), path
+def test_every_room_has_its_floor() -> None:
+    found = {room_of(path) for package in PACKAGES for path in sources(package) if path.name != "__init__.py"}
+    assert found == set(FLOORS)
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_imports_from_lower_floors_alone(room: str) -> None:
+    package = room.split("/")[0]
+    place = ROOT / room
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        for name in imported(path):
+            assert name.split(".")[0] not in KNOWS_NOTHING_OF.get(package, ()), (path, name)
+            file = file_of(name)
+            if file is None or room_of(file) == room or is_command_line(path, name):
+                continue
+            below = room_of(file)
+            assert FLOORS.index(below) < FLOORS.index(room), (path, name)
+            if package == "sweep" and below.startswith("analysis"):
+                assert below in OF_ANALYSIS.get(room, ()), (path, name)
+
+
+def is_command_line(path: Path, name: str) -> bool:
+    """`python -m sweep.reward_metric` is a name that users know; the command itself stands on a higher floor."""
+    return (path, name) == (ROOT / "sweep" / "reward_metric.py", "sweep.driver.rejudge")
 
 
 def test_ray_is_imported_in_few_files() -> None:
     found = {
         str(path.relative_to(ROOT))
-        for package in ("model", "sweep", "analysis")
+        for package in PACKAGES
         for path in sources(package)
         if any(name.split(".")[0] == "ray" for name in imported(path))
     }
@@ -85,7 +147,7 @@ def test_names_that_are_written_twice_to_keep_torch_out_agree() -> None:
 
 
 def test_package_files_stay_empty() -> None:
-    for package in ("model", "sweep", "analysis"):
+    for package in PACKAGES:
         assert all(not path.read_text() for path in (ROOT / package).rglob("__init__.py"))
 
 
@@ -117,7 +179,10 @@ def test_the_gpu_benchmark_needs_of_a_gpu_machine_torch_transformers_and_loralib
     script = (
         "import sys, benchmarks.gpu, benchmarks.__main__\n"
         "print(sorted({'ray', 'pydantic', 'datasets', 'optuna', 'rich'} & sys.modules.keys()))\n"
-        "print(sorted(name for name in sys.modules if name.startswith('sweep.')))"
+        "print(sorted(name for name in sys.modules if name.startswith(('basis.', 'sweep.'))))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert ran.stdout.splitlines() == ["[]", "['sweep.disks', 'sweep.files', 'sweep.hardware', 'sweep.units']"]
+    assert ran.stdout.splitlines() == [
+        "[]",
+        "['basis.disks', 'basis.files', 'basis.units', 'sweep.machine', 'sweep.machine.hardware']",
+    ]

@@ -2,9 +2,8 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from basis.packages import ROOT
 
 EXCEPTIONS = {
     "os._exit": "public in spite of its name",

@@ -17,18 +17,18 @@ import ray.tune
 import torch
 from pyarrow import parquet
 
-from analysis import results
-from analysis.outcomes import FINISHED, INTERRUPTED, NOT_STARTED
+from analysis.results import load as results
+from analysis.results.outcomes import FINISHED, INTERRUPTED, NOT_STARTED
+from basis.directory import CHECKPOINT_FILE
+from basis.errors import UserError
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError
-from sweep.dialogues import DataSources, load_sft
-from sweep.errors import UserError
+from sweep.data.dialogues import DataSources, load_sft
+from sweep.data.windows import open_tokens
 from sweep.inputs import SweepInputs
-from sweep.judge import check_judge
-from sweep.names import CHECKPOINT_FILE
-from sweep.trial import TrialConfig
-from sweep.trial_run import TrialRun
-from sweep.windows import open_tokens
+from sweep.judge.reward_model import check_judge
+from sweep.trial.config import TrialConfig
+from sweep.worker.trial_run import TrialRun
 from tests.conftest import ROOT, Here, Parts
 
 

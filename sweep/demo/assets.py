@@ -15,11 +15,11 @@ from importlib.metadata import version
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
-from sweep.checksums import folder_flaw, seal_folder, set_aside
+from basis.checksums import folder_flaw, seal_folder, set_aside
+from basis.errors import UserError
 from sweep.demo.corpus import Corpus, Dialogue, make_corpus
 from sweep.demo.sizes import DemoSizes
-from sweep.errors import UserError
-from sweep.workshop import end_with_parent, workshop
+from sweep.machine.workshop import end_with_parent, workshop
 
 
 @dataclass(frozen=True)

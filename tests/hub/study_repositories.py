@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -12,12 +11,13 @@ from safetensors.torch import save
 from tokenizers import ByteLevelBPETokenizer
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification, GPT2Config, GPT2Model
 
+from basis.packages import ROOT
 from tests.hub.server import Repository
 
 GPT2_MEDIUM, REWARD = "gpt2-medium", "OpenAssistant/reward-model-deberta-v3-large-v2"
 HH_RLHF, RM_STATIC = "Anthropic/hh-rlhf", "Dahoas/rm-static"
 END = "<|endoftext|>"
-PROMPTS = Path(__file__).parents[2] / "sweep" / "presets" / "prompts.csv"
+PROMPTS = ROOT / "sweep" / "presets" / "prompts.csv"
 
 
 def study_repositories(dialogues: list[str]) -> list[Repository]:

@@ -1,0 +1,243 @@
+"""One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison.choices import TESTED_ONCE
+from analysis.comparison.statistics import Interval, Values, mean_interval, wilson_interval
+from analysis.results.load import REPLICATE_FIELD, Results
+from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
+
+
+@dataclass(frozen=True)
+class Wins:
+    """Prompts won, tied and lost against the base model over all seeds, and the win rate with its interval."""
+
+    wins: int
+    ties: int
+    losses: int
+    rate: Interval
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm with its replicates.
+
+    What is worked out from its rows is kept: a report asks for each value some ten times.
+
+    Attributes:
+        label: unique short name.
+        config: its config without the seed.
+        trials: its rows of `Results.trials`, whatever became of them.
+        used: the rows that its numbers come from: the finished trials, or where none finished, the furthest ones.
+        seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
+            no reward for a prompt; empty without responses.
+        window_losses: last loss of each test window in nats/token by seed, for the trials in `used` that kept them.
+    """
+
+    label: str
+    config: dict[str, Any]
+    trials: pd.DataFrame
+    used: pd.DataFrame
+    seed_margins: pd.DataFrame
+    window_losses: dict[int, Values]
+
+    @cached_property
+    def outcome(self) -> str:
+        """What became of the trials in `used`."""
+        return str(self.used["outcome"].iloc[0]) if len(self.used) else str(self.trials["outcome"].iloc[0])
+
+    @property
+    def trained(self) -> bool:
+        """Whether its memory and speed are those of training: it took steps and did not fail somewhere by accident."""
+        return self.outcome not in FAILURES and self.largest("step") > 0
+
+    @property
+    def tested_once(self) -> bool:
+        """Whether its test loss was taken after the last step alone, its curve being one of validation windows."""
+        return self.config.get("evaluate_on") == TESTED_ONCE
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Seeds of the trials in `used`."""
+        return [int(seed) for seed in self._column(REPLICATE_FIELD)]
+
+    @cached_property
+    def shortfall(self) -> str:
+        """How many of the planned seeds finished, where some but not all did; empty otherwise."""
+        tried = self.trials[self.trials["outcome"] != REPEATED]
+        planned = tried[REPLICATE_FIELD].nunique() if REPLICATE_FIELD in tried else len(tried)
+        lost = self.outcome == FINISHED and len(self.used) < planned
+        return f"{len(self.used)} of {planned} seeds finished" if lost else ""
+
+    def mean(self, name: str) -> Interval:
+        """Mean of a metric over the seeds, with a t interval where there are two or more."""
+        return mean_interval(self._column(name))
+
+    def values(self, name: str) -> list[float]:
+        """Finite values of a metric, one per seed."""
+        return [value for value in self._column(name) if math.isfinite(value)]
+
+    def by_seed(self, name: str) -> dict[int, float]:
+        """Finite values of a metric by seed; empty where trials have no seed or no value."""
+        if not {name, REPLICATE_FIELD} <= set(self.used.columns):
+            return {}
+        values = pd.to_numeric(self.used[name], errors="coerce")
+        seeds = pd.to_numeric(self.used[REPLICATE_FIELD], errors="coerce")
+        pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
+        return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
+
+    @cached_property
+    def losses_by_seed(self) -> dict[int, Values]:
+        """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them."""
+        means = self.by_seed("test_loss")
+        return {seed: self.window_losses.get(seed, np.array([mean])) for seed, mean in means.items()}
+
+    def largest(self, name: str) -> float:
+        """Largest value of a metric over the seeds; NaN without any."""
+        return max(self.values(name), default=math.nan)
+
+    def text(self, name: str) -> str:
+        """A text field such as `peak_source`; empty where no trial has it."""
+        found = list(self.used[name].dropna()) if name in self.used else []
+        return str(found[0]) if found else ""
+
+    @cached_property
+    def wins(self) -> Wins | None:
+        """Counts over all seeds; None without reward metrics.
+
+        Every seed answers the same prompts, so the interval counts each prompt once, not once per seed.
+        """
+        counts = [self.values(name) for name in ("wins", "ties", "losses")]
+        if not counts[0] or len({len(values) for values in counts}) > 1:
+            return None
+        wins, ties, losses = (int(sum(values)) for values in counts)
+        asked = wins + ties + losses
+        if asked == 0:
+            return None
+        prompts = round(asked / len(counts[0]))
+        return Wins(wins, ties, losses, wilson_interval(wins / asked * prompts, prompts))
+
+    @cached_property
+    def margins(self) -> pd.Series:
+        """Mean margin by prompt over all seeds; a prompt that some seed could not score is left out."""
+        return self.margins_over(list(self.seed_margins.columns))
+
+    def margins_over(self, seeds: Sequence[object]) -> pd.Series:
+        """Mean margin by prompt over these seeds; a prompt that one of them could not score is left out."""
+        if not len(seeds):
+            return pd.Series(dtype=float)
+        rewards = self.seed_margins[list(seeds)].to_numpy(dtype=float)
+        known = ~np.isnan(rewards).any(axis=1)
+        return pd.Series(rewards[known].mean(axis=1), self.seed_margins.index[known], dtype=float)
+
+    @cached_property
+    def asked(self) -> int:
+        """Prompts that the arm was asked, as far as its rewards or its responses show."""
+        counts = self.wins
+        by_reward = round((counts.wins + counts.ties + counts.losses) / len(self.values("wins"))) if counts else 0
+        return max(by_reward, len(self.seed_margins))
+
+    @cached_property
+    def won_and_lost(self) -> tuple[int, int] | None:
+        """Prompts won in more seeds than lost, and prompts lost in more than won; None where unknown."""
+        if len(self.margins):
+            surplus = np.sign(self.seed_margins.dropna()).sum(axis=1)
+            return int((surplus > 0).sum()), int((surplus < 0).sum())
+        counts = self.wins
+        return (counts.wins, counts.losses) if counts and len(self.used) == 1 else None
+
+    @cached_property
+    def margin(self) -> Interval:
+        """Mean reward margin with a t interval over prompts; without responses the reported mean alone."""
+        return (
+            mean_interval(list(self.margins))
+            if len(self.margins)
+            else self.mean("reward_margin_mean")._replace(low=math.nan, high=math.nan)
+        )
+
+    def _column(self, name: str) -> list[float]:
+        if name not in self._columns:
+            column = self.used[name] if name in self.used else pd.Series(dtype=float)
+            self._columns[name] = [float(value) for value in pd.to_numeric(column, errors="coerce").dropna()]
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[float]]:
+        """Columns that have been asked for: a report asks for each some ten times, and pandas takes its time."""
+        return {}
+
+
+def collect(results: Results) -> list[Arm]:
+    """Group the trials of a sweep into arms.
+
+    Args:
+        results: the directory's content.
+
+    Returns:
+        The arms in the order in which their trials come.
+    """
+    arms = []
+    responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
+    for label, trials in results.trials.groupby("arm", sort=False):
+        used = _used(trials)
+        config = dict(results.configs.get(trials["trial"].iloc[0], {}))
+        config.pop(REPLICATE_FIELD, None)
+        margins = _seed_margins(_rows_of(responses, used, results.responses), used)
+        arms.append(Arm(str(label), config, trials, used, margins, _window_losses(losses, used)))
+    return arms
+
+
+def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each trial, found once for all: looking through all rows for every arm takes arms times rows."""
+    return {str(trial): rows for trial, rows in frame.groupby("trial", sort=False)} if "trial" in frame else {}
+
+
+def _rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
+    found = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
+    return pd.concat(found) if found else empty.iloc[:0]
+
+
+def _used(trials: pd.DataFrame) -> pd.DataFrame:
+    for outcome in (FINISHED, DIVERGED, STOPPED, INTERRUPTED, *FAILURES, NOT_STARTED):
+        found = trials[trials["outcome"] == outcome]
+        if len(found) and outcome in (STOPPED, INTERRUPTED) and "step" in found:
+            found = found[found["step"] == found["step"].max()]  # a mean over different lengths would mean nothing
+        if len(found):
+            return found
+    return trials
+
+
+def _seed_margins(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
+    """Margins by prompt and seed; a trial whose seed is lost stands under its own name."""
+    if not {"prompt", "reward", "base_reward"} <= set(rows.columns) or rows.empty:
+        return pd.DataFrame()
+    seeds = pd.to_numeric(used[REPLICATE_FIELD], errors="coerce") if REPLICATE_FIELD in used else [math.nan] * len(used)
+    names = {
+        trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
+    }
+    keys = pd.MultiIndex.from_arrays(
+        [rows["index"], rows["prompt"], [names[trial] for trial in rows["trial"]]], names=["index", "prompt", "trial"]
+    )
+    rewards = [pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in ("reward", "base_reward")]
+    margins = pd.Series(rewards[0] - rewards[1], keys)
+    if keys.has_duplicates:
+        margins = margins.groupby(level=[0, 1, 2]).agg(lambda values: values.mean(skipna=False))
+    return margins.unstack()
+
+
+def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame) -> dict[int, Values]:
+    """Window losses by seed; a trial whose seed is lost has none."""
+    if REPLICATE_FIELD not in used:
+        return {}
+    found = {}
+    for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
+        if trial in losses and math.isfinite(seed):
+            found[int(seed)] = losses[trial].sort_values("window")["test_loss"].to_numpy(dtype=float)
+    return found

@@ -1,0 +1,251 @@
+"""Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
+from analysis.comparison.pairs import Compared, Comparison, Contenders, WinComparison
+from analysis.comparison.statistics import (
+    RESAMPLES,
+    Interval,
+    Test,
+    Values,
+    bootstrap_test,
+    crossed_test,
+    holm,
+    sign_test,
+)
+from analysis.comparison.told_apart import SeedLosses, adjusted_differences, candidates, leader_of, mean_loss
+
+BOOTSTRAP = "studentised bootstrap over prompts"
+BOOTSTRAP_AND_SEEDS = (
+    "the larger p-value of the studentised bootstrap over prompts and of the t test over common seeds and prompts"
+)
+WINDOW_FIELDS = ("block_size", "test_windows")
+"""Fields that decide which windows an arm is tested on."""
+
+
+def looks_at(spec: Mapping[str, Any]) -> int:
+    """How often the pairs may have been tested while seeds were added: once where the spec fixes the seeds."""
+    seeds = spec.get("seeds")
+    return int(seeds["max"]) - int(seeds["min"]) + 1 if isinstance(seeds, Mapping) else 1
+
+
+def compare(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Compared:
+    """Compare the arms of a table by everything that they are compared by.
+
+    Args:
+        arms: its finished arms.
+        looks: see `looks_at`.
+        all_pairs: compare every pair even of many arms; see `pair_choice`.
+    """
+    return Compared(
+        losses=compare_test_losses(arms, looks, all_pairs),
+        rewards=compare_rewards(arms, looks, all_pairs=all_pairs),
+        wins=compare_wins(arms, looks, all_pairs),
+        contenders=find_contenders(arms, looks),
+        looks=looks,
+    )
+
+
+def compare_test_losses(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> list[Comparison]:
+    """Compare pairs of arms by last test loss, over seeds and windows as far as their trials have them.
+
+    Args:
+        arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over.
+        looks: see `looks_at`.
+        all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their losses.
+
+    Returns:
+        One comparison per pair, by the test that `told_apart.loss_difference` chooses, adjusted by Holm's method.
+    """
+    groups = _comparable_losses(arms)
+    losses = {label: own for group in groups for label, own in group.items()}
+    places = {arm.label: place for place, arm in enumerate(arms)}
+    ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups]
+    pairs, family = _in_order(choose_pairs(ranked, all_pairs), places)
+    return [
+        Comparison(
+            a=a,
+            b=b,
+            a_is_better=found.test.estimate <= 0,
+            difference=Interval(*found.test[:3]),
+            p_value=found.test.p_value,
+            method=found.method,
+            seeds=found.seeds,
+            cases=found.windows,
+            over_seeds=found.over_seeds,
+            family=family,
+        )
+        for (a, b), found in adjusted_differences(losses, pairs, looks, family).items()
+    ]
+
+
+def find_contenders(arms: list[Arm], looks: int = 1) -> list[Contenders]:
+    """Find which of many arms may be the best one; see `told_apart.candidates`.
+
+    Args:
+        arms: finished arms of one table.
+        looks: see `looks_at`.
+
+    Returns:
+        One value per kind of windows that arms are tested on; empty where the arms are so few that all their pairs are
+        tested.
+    """
+    groups = _comparable_losses(arms)
+    if not are_many(sum(map(len, groups))):
+        return []
+    return [
+        Contenders(
+            leader_of(group), sorted(candidates(group, looks), key=lambda one: mean_loss(group[one])), len(group)
+        )
+        for group in groups
+    ]
+
+
+def compare_rewards(
+    arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES, all_pairs: bool = False
+) -> list[Comparison]:
+    """Compare pairs of arms by the rewards of their responses to the same prompts.
+
+    With two common seeds or more the claim has to hold over prompts and over seeds: the test with the larger p-value
+    counts, and gives the interval.
+
+    Args:
+        arms: arms of one table; those without responses are passed over.
+        looks: see `looks_at`.
+        resamples: resamples of the bootstrap.
+        all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their rewards.
+
+    Returns:
+        One comparison per pair, on the seeds that both have, or on all of both where they share none; p-values
+        adjusted by Holm's method.
+    """
+    found = []
+    chosen = _reward_pairs(arms, all_pairs)
+    for a, b, seeds, differences in _reward_differences(arms, chosen.pairs):
+        if differences.shape[1] < 2:
+            continue
+        test, method = reward_test(differences, resamples)
+        found.append(
+            Comparison(
+                a=a,
+                b=b,
+                a_is_better=test.estimate >= 0,
+                difference=Interval(*test[:3]),
+                p_value=test.p_value,
+                method=method,
+                seeds=seeds,
+                cases=differences.shape[1],
+                over_seeds=len(differences) > 1,
+                family=chosen.family,
+            )
+        )
+    adjusted = holm([one.p_value for one in found], looks, chosen.family)
+    return [one._replace(p_value=p_value) for one, p_value in zip(found, adjusted, strict=True)]
+
+
+def reward_test(differences: Values, resamples: int = RESAMPLES) -> tuple[Test, str]:
+    """Test differences of rewards over prompts, and with two seeds or more over seeds too.
+
+    Args:
+        differences: (seeds, prompts), two prompts at least.
+        resamples: resamples of the bootstrap.
+
+    Returns:
+        The test, of two the one with the larger p-value, and its name.
+    """
+    test = bootstrap_test(differences.mean(axis=0), resamples)
+    if len(differences) < 2:
+        return test, BOOTSTRAP
+    return _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
+
+
+def compare_wins(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> list[WinComparison]:
+    """Compare pairs of arms by the prompts on which the one or the other gets the higher reward.
+
+    Args:
+        arms: arms of one table; those without responses are passed over.
+        looks: see `looks_at`.
+        all_pairs: see `compare_rewards`.
+
+    Returns:
+        One comparison per pair, on the prompts and seeds of `compare_rewards`; p-values of the exact sign test, ties
+        set apart, adjusted by Holm's method. The test takes in the choice of prompts and not that of seeds.
+    """
+    found = []
+    chosen = _reward_pairs(arms, all_pairs)
+    for a, b, _, differences in _reward_differences(arms, chosen.pairs):
+        surplus = np.sign(differences).sum(axis=0)
+        wins, ties, losses = (int(count) for count in ((surplus > 0).sum(), (surplus == 0).sum(), (surplus < 0).sum()))
+        if len(surplus):
+            found.append(WinComparison(a, b, wins, ties, losses, sign_test(wins, losses), chosen.family))
+    adjusted = holm([one.p_value for one in found], looks, chosen.family)
+    return [one._replace(p_value=p_value) for one, p_value in zip(found, adjusted, strict=True)]
+
+
+def windows(arm: Arm) -> tuple[object, ...]:
+    """What decides which windows an arm is tested on."""
+    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
+
+
+def _comparable_losses(arms: list[Arm]) -> list[dict[str, SeedLosses]]:
+    """Test losses of the arms that have any, apart by the windows that they are tested on."""
+    groups: dict[tuple[object, ...], dict[str, SeedLosses]] = {}
+    for arm in arms:
+        if losses := arm.losses_by_seed:
+            groups.setdefault(windows(arm), {})[arm.label] = losses
+    return list(groups.values())
+
+
+def _in_order(chosen: Pairs, places: Mapping[str, int]) -> Pairs:
+    """The same pairs, each in the order of the arms, and so among themselves."""
+    pairs = [(a, b) if places[a] < places[b] else (b, a) for a, b in chosen.pairs]
+    return chosen._replace(pairs=sorted(pairs, key=lambda pair: (places[pair[0]], places[pair[1]])))
+
+
+def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
+    """The pairs to be compared by reward; of many arms the ranking is that of their mean margins, highest first."""
+    answering = {
+        arm.label: float(np.nanmean(arm.seed_margins.to_numpy(dtype=float)))
+        for arm in arms
+        if arm.seed_margins.notna().any(axis=None)
+    }
+    ranked = sorted(answering, key=lambda label: -answering[label])
+    return _in_order(choose_pairs([ranked], all_pairs), {arm.label: place for place, arm in enumerate(arms)})
+
+
+def _reward_differences(arms: list[Arm], pairs: Sequence[Pair]) -> Iterator[tuple[str, str, int, Values]]:
+    """Each of these pairs: labels, seeds, and by how much the rewards of the first are higher.
+
+    The differences are (common seeds, prompts), or (1, prompts) those of the means over seeds where a pair has no
+    common seed; the number of seeds then is that of the arm with fewer. A prompt that one of the seeds could not score
+    is left out.
+    """
+    if not pairs:
+        return
+    compared = {label for pair in pairs for label in pair}
+    answering = [arm for arm in arms if arm.label in compared]
+    # Margins subtract the same base reward of a prompt, so the difference of two margins is that of the rewards.
+    prompts = answering[0].seed_margins.index
+    if any(not arm.seed_margins.index.equals(prompts) for arm in answering):
+        prompts = pd.concat([arm.seed_margins for arm in answering], axis=1).index
+    margins = {arm.label: arm.seed_margins.reindex(prompts).to_numpy(dtype=float).T for arm in answering}
+    seeds = {arm.label: list(arm.seed_margins.columns) for arm in answering}
+    for a, b in pairs:
+        if common := [seed for seed in seeds[a] if seed in seeds[b]]:
+            left, right = (margins[label][[seeds[label].index(seed) for seed in common]] for label in (a, b))
+        else:
+            left, right = (margins[label].mean(axis=0, keepdims=True) for label in (a, b))
+        differences = left - right
+        known = np.isfinite(differences).all(axis=0)
+        yield a, b, len(common) or min(len(seeds[a]), len(seeds[b])), differences[:, known]
+
+
+def _stricter(bootstrap: Test, crossed: Test) -> Test:
+    """The test with the larger p-value; that of the bootstrap where the other could not be made."""
+    return crossed if crossed.p_value > bootstrap.p_value else bootstrap

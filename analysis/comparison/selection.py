@@ -1,0 +1,81 @@
+"""What a best of many is worth: whether it was chosen on the windows that it is reported on, and among how many.
+
+The lowest of many losses is too low by its luck: of N equal configs the best looks better than it is, and the more so
+the larger N. A loss on windows that had no part in the choice is not.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.choices import TESTED_ONCE
+from analysis.results.load import Results
+from analysis.results.outcomes import NOT_STARTED, REPEATED
+from analysis.wording.phrases import count
+
+SEARCHES = {"random": "a random search", "optuna": "Optuna"}
+"""Searches that try configs in order to find a good one."""
+
+
+class Searched(NamedTuple):
+    """A search that tested all that it tried.
+
+    Attributes:
+        search: who searched, in words.
+        metric: what it was asked to find the best of.
+        tried: how many configs it tried.
+    """
+
+    search: str
+    metric: str
+    tried: int
+
+
+def tested_while_searching(results: Results, arm: Arm) -> Searched | None:
+    """The search that tried this arm on the very windows and prompts that it is reported on; None without one."""
+    search = results.spec.get("search")
+    if search not in SEARCHES or arm.config.get("evaluate_on") == TESTED_ONCE:
+        return None
+    begun = results.trials[~results.trials["outcome"].isin((NOT_STARTED, REPEATED))]
+    return Searched(SEARCHES[search], str(results.spec.get("metric", "test_loss")), int(begun["arm"].nunique()))
+
+
+def describe_selection(results: Results, arms: Sequence[Arm]) -> list[str]:
+    """What a report says first of all, where its best was chosen by what it reports.
+
+    Args:
+        results: the directory's content.
+        arms: all arms of the sweep.
+    """
+    found = next((one for arm in arms if (one := tested_while_searching(results, arm))), None)
+    return [chosen_by_what_is_reported(found)] if found and found.tried > 1 else []
+
+
+def chosen_apart(results: Results) -> list[str]:
+    """What is said of arms whose settings were chosen on validation windows; none where nothing was chosen so."""
+    tested = [one for one in map(results.configs.get, results.trials["trial"]) if (one or {}).get("evaluate_on")]
+    if results.tuning.empty or not any(one and one["evaluate_on"] == TESTED_ONCE for one in tested):
+        return []
+    tried = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
+    return [
+        f"Settings were chosen on validation windows, by {count(len(tried), 'trial')} on which no test window or "
+        "prompt was used; see Tuning."
+    ]
+
+
+def chosen_by_what_is_reported(searched: Searched) -> str:
+    """The sentence about a search on test windows, for the report and its tables."""
+    by = searched.metric.replace("_", " ")
+    where = "the test windows" if searched.metric in ("test_loss", "train_loss") else "the prompts and test windows"
+    return (
+        f"The best of this sweep was chosen by what is reported: {searched.search}, for {by}, tried "
+        f"{count(searched.tried, 'config')} on {where} that they are reported on, so the best of {searched.tried} "
+        "looks better here than it would on others."
+    )
+
+
+def best_of_many(number: int) -> str:
+    """What is said of the best of so many arms by their test losses; empty for a single one."""
+    if number < 2:
+        return ""
+    return f" It is the best of {number} on the windows that it was chosen by, so its loss flatters it."

@@ -1,0 +1,65 @@
+"""Which arms another arm dominates beyond chance: it takes no more, and the tests find its test loss lower."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.statistics import ALPHA, mean_test
+from analysis.comparison.told_apart import loss_difference
+from analysis.factors.pareto import EXACT_COSTS, Point, Price
+
+
+class Dominance(NamedTuple):
+    """Arms that are dominated beyond chance.
+
+    Attributes:
+        labels: their labels, in the order of the points.
+        pairs: pairs that p-values were adjusted for, those that could have come to be tested among them; 0 where no
+            test could be made.
+        over_seeds: whether all tests take in the choice of seeds, without which they speak of trained models alone.
+    """
+
+    labels: list[str]
+    pairs: int
+    over_seeds: bool
+
+
+def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -> Dominance:
+    """Test which arms are dominated.
+
+    Each arm is held against the one of lowest mean test loss among those that take no more, by the test that two arms
+    get. Any pair could have come to be tested so, and the adjustment (Bonferroni's) counts them all. Where the cost
+    varies from run to run, as time does, it has to be lower beyond chance too, over common seeds.
+
+    Args:
+        points: arms by cost and loss, cheapest first.
+        price: the cost.
+        looks: see `comparisons.looks_at`.
+    """
+    pairs = len(points) * (len(points) - 1) // 2
+    losses = {point.arm.label: point.arm.losses_by_seed for point in points}
+    found: list[str] = []
+    scopes: set[bool] = set()
+    lowest: Point | None = None
+    for _, alike in groupby(points, key=lambda point: point.cost):
+        members = list(alike)
+        lowest = min([*([lowest] if lowest else []), *members], key=lambda point: point.loss)
+        for point in members:
+            if point is lowest or not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
+                continue
+            scopes.add(test.over_seeds)
+            p_values = (test.test.p_value, _of_cost(lowest.arm, point.arm, price))
+            if test.test.estimate < 0 and all(p_value * pairs * looks < ALPHA for p_value in p_values):
+                found.append(point.arm.label)
+    return Dominance(found, pairs if scopes else 0, False not in scopes)
+
+
+def _of_cost(a: Arm, b: Arm, price: Price) -> float:
+    """p-value of "they cost the same": 0 for what is counted exactly, NaN where it cannot be tested."""
+    if price.metric in EXACT_COSTS:
+        return 0.0
+    mine, others = a.by_seed(price.metric), b.by_seed(price.metric)
+    differences = [mine[seed] - others[seed] for seed in mine if seed in others]
+    return mean_test(differences).p_value if differences else math.nan

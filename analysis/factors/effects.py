@@ -1,0 +1,271 @@
+"""The effect of one factor with all else equal: pairs of arms that differ in one field, trained on the same seeds."""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.compare import WINDOW_FIELDS
+from analysis.comparison.statistics import ALPHA, Interval, holm
+from analysis.comparison.told_apart import SeedLosses
+from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
+from analysis.results.load import show_field
+from analysis.tables.columns import MISSING, show_interval
+from analysis.tables.tables import DEPENDENT_FIELDS, varying_fields
+from analysis.wording.phrases import count, holm_adjusted
+from basis.metrics import METRIC
+
+OWNER = {name: "optimizer" if name in ("momentum", "betas") else "method" for name in DEPENDENT_FIELDS}
+"""Fields that are part of a method or of an optimizer; two methods or optimizers are compared each with its own."""
+
+
+class Effect(NamedTuple):
+    """What changes from one level of a factor to another, as a mean over the contexts in which both were trained.
+
+    Attributes:
+        factor: the field.
+        low: the level that a difference starts from, as text.
+        high: the level that it leads to.
+        contexts: settings of all other fields in which both levels were trained.
+        trial_pairs: pairs of trials of the same seed.
+        test_loss: mean difference of last test loss, `high` minus `low`, in nats/token, with its plain 95 % interval.
+        p_value: of the test that pairs of arms get, adjusted by Holm's method for all effects and for the looks at the
+            data; NaN where untested.
+        method: name of the test; empty without one.
+        seeds: seeds that all these pairs share.
+        windows: test windows that the test takes as a sample; 0 where it takes none.
+        over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
+        win_rate: the same difference of the win rate; NaN without rewards.
+        reward_margin: the same difference of the mean reward margin; NaN without rewards.
+    """
+
+    factor: str
+    low: str
+    high: str
+    contexts: int
+    trial_pairs: int
+    test_loss: Interval
+    p_value: float
+    method: str
+    seeds: int
+    windows: int
+    over_seeds: bool
+    win_rate: Interval
+    reward_margin: Interval
+
+    @property
+    def differs(self) -> bool:
+        """Whether the test tells the effect from none."""
+        return self.p_value < ALPHA
+
+    @property
+    def tested(self) -> bool:
+        """Whether the test could be made at all."""
+        return self.p_value == self.p_value
+
+    @property
+    def over(self) -> str:
+        """What the interval takes as a sample, in words."""
+        cases = f"{count(self.seeds, 'seed')} and {self.windows} windows" if self.windows else count(self.seeds, "seed")
+        return cases if self.over_seeds else count(self.windows, "window")
+
+
+def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int = 1) -> list[Effect]:
+    """Compare the levels of each factor over pairs of arms that differ in that factor alone.
+
+    A pair agrees in every other field that both arms have and in the seed; what belongs to a method or an optimizer
+    (see OWNER) may differ where these do. All trials of an experiment share their seeds and their test windows, and so
+    what a level does on a seed or on a window, in every context at once: contexts are no independent samples. The
+    pairs of a context are averaged, then the contexts, each counting once, within every seed and window. What remains
+    gets the test that two arms get. It speaks of these contexts, averaged, and of no others.
+
+    Args:
+        arms: finished arms.
+        ignored: fields that need not agree and are no factor, as those tuned for each arm.
+        looks: see `comparisons.looks_at`.
+
+    Returns:
+        The effects by factor in the order of the config. Of a factor with numbers, each level is compared with the
+        next one, and the lowest with the highest.
+    """
+    names = [name for name in varying_fields(arms) if name not in ignored]
+    losses = {arm.label: arm.losses_by_seed for arm in arms}
+    effects = []
+    for factor, contexts in _matched(arms, names).items():
+        for (low, high), every in _by_levels(factor, contexts).items():
+            found, seeds = seeds_in_common(every, losses)
+            if seeds:
+                effects.append(_effect(factor, (low, high), found, losses, seeds))
+    adjusted = holm([effect.p_value for effect in effects], looks)
+    made = [effect._replace(p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
+    return sorted(made, key=lambda effect: names.index(effect.factor))
+
+
+def show_effects(effects: list[Effect]) -> pd.DataFrame:
+    """The effects as printable strings, one row each; of tests and rewards only columns that say something."""
+    frame = pd.DataFrame(
+        [
+            {
+                "factor": effect.factor,
+                "from": effect.low,
+                "to": effect.high,
+                "contexts": str(effect.contexts),
+                "pairs of trials": str(effect.trial_pairs),
+                f"test loss, {METRIC['test_loss'].unit}": show_interval(effect.test_loss, 4, signed=True),
+                "interval over": effect.over if effect.test_loss.known else MISSING,
+                "p": p_cell(effect.p_value),
+                "win rate": show_interval(effect.win_rate, 2, signed=True),
+                "reward margin": show_interval(effect.reward_margin, 2, signed=True),
+            }
+            for effect in effects
+        ],
+        dtype=str,
+    )
+    return frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
+
+
+def describe_effects(
+    effects: list[Effect], arms: list[Arm], ignored: Collection[str] = (), looks: int = 1
+) -> list[str]:
+    """What the table of effects means, and which factors it cannot speak of.
+
+    Args:
+        effects: what `matched_effects` returned.
+        arms: the finished arms that it was given.
+        ignored: as it was given.
+        looks: as it was given.
+
+    Returns:
+        Sentences.
+    """
+    notes = []
+    if effects:
+        notes.append(
+            "Each row compares pairs of trials that differ in the factor alone and share the seed; a minus means that "
+            "the level under 'to' has the lower value. A context is one setting of all other fields; what "
+            "belongs to a method or an optimizer, such as a rank or betas, may differ where these do, and several such "
+            "pairs are averaged within their context."
+        )
+    if tested := [effect for effect in effects if effect.tested]:
+        tests = " or ".join(sorted({effect.method for effect in tested}))
+        notes.append(
+            "Contexts share their seeds and their test windows, so they are no independent samples: they are averaged "
+            "within every seed and window, and a row speaks of these contexts, averaged, and of no others. Brackets "
+            f"hold plain 95 % intervals; p is of the same test ({tests}), "
+            f"{holm_adjusted(len(tested), 'row', looks)}, all in one family."
+        )
+    if any(not effect.over_seeds for effect in tested):
+        notes.append("A row over windows alone has one seed: it speaks of these trained models and not of the factor.")
+    if any(effect.over_seeds and not effect.windows for effect in tested):
+        notes.append(
+            "A row over seeds alone speaks of these test windows: its losses by window are not known or differ."
+        )
+    if len(tested) < len(effects):
+        notes.append(
+            "Rows without p rest on one seed without losses by window, or on differences that show no spread to judge "
+            "by."
+        )
+    if ignored:
+        notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
+    found = {effect.factor for effect in effects}
+    lacking = [name for name in varying_fields(arms) if name not in (*found, *ignored, *WINDOW_FIELDS)]
+    if lacking:
+        notes.append(
+            f"No matched pairs exist for {', '.join(lacking)}: no two finished arms differ in one of these alone and "
+            "share a seed."
+        )
+    return notes
+
+
+def p_cell(p_value: float) -> str:
+    """A p-value with three decimals, or a dash where there is none."""
+    return MISSING if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]]:
+    """Pairs of arms that differ in one field alone, by that field and by the setting of the others."""
+    settings = {name: [repr(arm.config.get(name)) for arm in arms] for name in names}
+    found: dict[str, dict[object, Pairs]] = {}
+    for factor in names:
+        if factor in WINDOW_FIELDS:
+            continue
+        others = [settings[name] for name in names if factor not in (name, OWNER.get(name))]
+        members: dict[object, list[int]] = {}
+        for place in range(len(arms)):
+            members.setdefault(tuple(values[place] for values in others), []).append(place)
+        levels = settings[factor]
+        for context, places in members.items():
+            if pairs := [(arms[a], arms[b]) for a, b in combinations(places, 2) if levels[a] != levels[b]]:
+                found.setdefault(factor, {})[context] = pairs
+    return found
+
+
+def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str, str], list[Pairs]]:
+    """The contexts' pairs by the two levels that they compare, in the order of the levels."""
+    arms = {arm.label: arm for pairs in contexts.values() for pair in pairs for arm in pair}
+    level, order = _levels(factor, list(arms.values()))
+    found: dict[tuple[str, str], list[Pairs]] = {}
+    for pairs in contexts.values():
+        shown: dict[tuple[str, str], Pairs] = {}
+        for a, b in pairs:
+            low, high = (a, b) if order[level[a.label]] < order[level[b.label]] else (b, a)
+            shown.setdefault((level[low.label], level[high.label]), []).append((low, high))
+        kept = set(_compared(sorted({name for names in shown for name in names}, key=order.__getitem__), order))
+        for names in sorted(shown, key=lambda both: (order[both[0]], order[both[1]])):
+            if names in kept:
+                found.setdefault(names, []).append(shown[names])
+    return found
+
+
+def _levels(factor: str, arms: list[Arm]) -> tuple[dict[str, str], dict[str, tuple[float, int]]]:
+    """The level of each arm as text, by label, and where each level comes: numbers by size, names as they appear."""
+    values = {arm.label: arm.config.get(factor) for arm in arms}
+    different = len(set(map(repr, values.values())))
+    for digits in (3, 6, 17):  # no more than it takes to tell the levels apart
+        level = {label: show_field(value, digits) for label, value in values.items()}
+        if len(set(level.values())) == different:
+            break
+    order: dict[str, tuple[float, int]] = {}
+    for label, value in values.items():
+        number = float(value) if isinstance(value, (int, float)) else -math.inf
+        order.setdefault(level[label], (number, len(order)))
+    return level, order
+
+
+def _compared(levels: list[str], order: Mapping[str, tuple[float, int]]) -> Iterator[tuple[str, str]]:
+    """Which of these levels are compared: all pairs of names; of numbers the neighbours, and the two ends."""
+    if all(math.isfinite(order[level][0]) for level in levels):
+        yield from pairwise(levels)
+        yield levels[0], levels[-1]
+    else:
+        yield from combinations(levels, 2)
+
+
+def _effect(
+    factor: str,
+    levels: tuple[str, str],
+    contexts: list[Pairs],
+    losses: Mapping[str, SeedLosses],
+    seeds: list[int],
+) -> Effect:
+    """The effect over these contexts and seeds, its p-value not yet adjusted."""
+    difference, tested = loss_effect(contexts, losses, seeds)
+    win_rate, reward_margin = reward_effects(contexts, seeds)
+    return Effect(
+        factor=factor,
+        low=levels[0],
+        high=levels[1],
+        contexts=len(contexts),
+        trial_pairs=sum(map(len, contexts)) * len(seeds),
+        test_loss=Interval(*tested.test[:3]) if tested else NO_INTERVAL._replace(estimate=difference),
+        p_value=tested.test.p_value if tested else math.nan,
+        method=tested.method if tested else "",
+        seeds=len(seeds),
+        windows=tested.windows if tested else 0,
+        over_seeds=bool(tested and tested.over_seeds),
+        win_rate=win_rate,
+        reward_margin=reward_margin,
+    )

@@ -1,0 +1,117 @@
+"""Pairs of arms that differ in one field, averaged over their contexts within every seed and every window or prompt."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.compare import reward_test, windows
+from analysis.comparison.statistics import Interval, Values, mean_test
+from analysis.comparison.told_apart import LossDifference, SeedLosses, loss_difference
+
+Pairs = list[tuple[Arm, Arm]]
+"""Pairs of one context: arms that agree in all other fields, the first with the level that a difference starts from."""
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan)
+
+
+def seeds_in_common(contexts: Sequence[Pairs], losses: Mapping[str, SeedLosses]) -> tuple[list[Pairs], list[int]]:
+    """The contexts to average, and the seeds that all their arms have.
+
+    Where trials failed, a seed or a context has to be left out. Two seeds come first, without which nothing is told of
+    arms; then as many contexts as possible; then as many seeds. No loss has a part in the choice.
+
+    Args:
+        contexts: the pairs of each context, at least one.
+        losses: losses of each arm by label and seed.
+
+    Returns:
+        The contexts kept and their seeds, ascending; none where the arms of no context share a seed.
+    """
+    shared = [set.intersection(*(set(losses[arm.label]) for arm in arms_of(pairs))) for pairs in contexts]
+    best: tuple[list[Pairs], list[int]] = ([], [])
+    for seeds in (set.intersection(*shared), *shared):
+        kept = [pairs for pairs, own in zip(contexts, shared, strict=True) if seeds and seeds <= own]
+        if (min(len(seeds), 2), len(kept), len(seeds)) > (min(len(best[1]), 2), len(best[0]), len(best[1])):
+            best = (kept, sorted(seeds))
+    return best
+
+
+def loss_effect(
+    contexts: Sequence[Pairs], losses: Mapping[str, SeedLosses], seeds: Sequence[int]
+) -> tuple[float, LossDifference | None]:
+    """How far the second level lies above the first in test loss, as a mean over the contexts.
+
+    Args:
+        contexts: the pairs of each context.
+        losses: losses of each arm by label and seed.
+        seeds: seeds that all these arms have.
+
+    Returns:
+        The mean difference in nats/token, and the test that two arms get; None where nothing permits one. Windows are
+        no part of the test where contexts are tested on different ones, or where a trial kept no losses by window.
+    """
+    arms = [arm for pairs in contexts for arm in arms_of(pairs)]
+    lengths = {len(losses[arm.label][seed]) for arm in arms for seed in seeds}
+    by_window = len(lengths) == 1 and len({windows(arm) for arm in arms}) == 1
+    tables = {
+        arm.label: np.array(
+            [losses[arm.label][seed] if by_window else [losses[arm.label][seed].mean()] for seed in seeds]
+        )
+        for arm in arms
+    }
+    low, high = (dict(zip(seeds, _averaged(contexts, tables, side), strict=True)) for side in (0, 1))
+    return float(np.mean([high[seed] - low[seed] for seed in seeds])), loss_difference(high, low)
+
+
+def reward_effects(contexts: Sequence[Pairs], seeds: Sequence[int]) -> tuple[Interval, Interval]:
+    """The same for the win rate and for the mean reward margin, by the test of rewards that two arms get.
+
+    Args:
+        contexts: the pairs of each context.
+        seeds: seeds that all these arms have.
+
+    Returns:
+        The differences with plain 95 % intervals over seeds and prompts; over seeds alone where responses are lost,
+        and NaN without rewards.
+    """
+    arms = {arm.label: arm for pairs in contexts for arm in arms_of(pairs)}
+    if all(set(seeds) <= set(arm.seed_margins.columns) for arm in arms.values()):
+        tables = {label: arm.seed_margins[list(seeds)] for label, arm in arms.items()}
+        prompts = next(iter(tables.values())).index
+        if any(not table.index.equals(prompts) for table in tables.values()):
+            prompts = pd.concat(tables, axis=1).index
+        aligned = np.array([table.reindex(prompts).to_numpy(dtype=float).T for table in tables.values()])
+        margins = dict(zip(tables, aligned[..., ~np.isnan(aligned).any(axis=(0, 1))], strict=True))
+        wins = {label: (table > 0).astype(float) for label, table in margins.items()}
+    else:
+        wins, margins = ({label: _by_seed(arm, name, seeds) for label, arm in arms.items()}
+                         for name in ("win_rate", "reward_margin_mean"))  # fmt: skip
+    return _interval(contexts, wins), _interval(contexts, margins)
+
+
+def arms_of(pairs: Pairs) -> list[Arm]:
+    """Both arms of every pair."""
+    return [arm for pair in pairs for arm in pair]
+
+
+def _by_seed(arm: Arm, name: str, seeds: Sequence[int]) -> Values:
+    """(seeds, 1) values of a metric; NaN where a trial has none."""
+    values = arm.by_seed(name)
+    return np.array([[values.get(seed, math.nan)] for seed in seeds])
+
+
+def _averaged(contexts: Sequence[Pairs], tables: Mapping[str, Values], side: int) -> Values:
+    """(seeds, cases) mean of one side's arms over the pairs of each context, then over the contexts."""
+    of_context = [np.mean([tables[pair[side].label] for pair in pairs], axis=0) for pairs in contexts]
+    return np.asarray(np.mean(of_context, axis=0))
+
+
+def _interval(contexts: Sequence[Pairs], tables: Mapping[str, Values]) -> Interval:
+    differences = _averaged(contexts, tables, 1) - _averaged(contexts, tables, 0)
+    if not differences.size or not np.isfinite(differences).all():
+        return NO_INTERVAL
+    if differences.shape[1] == 1:
+        return Interval(*mean_test(differences[:, 0])[:3])
+    return Interval(*reward_test(differences)[0][:3])

@@ -1,0 +1,51 @@
+"""What follows from the factor of a table by itself, and is therefore no confound: it is told, as what it is."""
+
+from collections.abc import Sequence
+
+from analysis.fairness.rows import LedgerRow
+
+OPTIMIZERS_OWN_MOMENTUM = {"momentum": 0.9, "nesterov": 0.9, "muon": 0.95}
+"""What an optimizer has unless a spec says otherwise, as in `sweep.trial.config`."""
+
+BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing")
+"""Fields that decide, with what memory permits, how a step is divided."""
+
+FOLLOWS = {
+    "tokens_seen": ("steps", "batch_size", "block_size"),
+    "windows_per_pass": BY_MEMORY,
+    "blocks_recomputed": BY_MEMORY,
+}
+"""Facts by the config fields that they follow from."""
+
+ORDER_FIELDS = ("batch_size", "block_size")
+"""Fields that a step's train windows are drawn by, besides the seed and the train tokens; see `sweep.data.windows`."""
+ORDER_FACT = "train_tokens"
+
+
+def follows_from(factor: str | None, rows: Sequence[LedgerRow]) -> set[str]:
+    """The fields and facts that differ between the rows of a table because its factor does.
+
+    Args:
+        factor: the field that the table compares, if any.
+        rows: its rows.
+    """
+    names = {name for name, causes in FOLLOWS.items() if factor in causes}
+    momenta = [(row.config.get("optimizer"), row.config.get("momentum")) for row in rows]
+    if factor == "optimizer" and all(
+        value is None or value == OPTIMIZERS_OWN_MOMENTUM.get(str(own)) for own, value in momenta
+    ):
+        names.add("momentum")
+    return names
+
+
+def order_of_data(rows: Sequence[LedgerRow]) -> tuple[bool, list[str]]:
+    """Whether one seed is known to mean one order of the data in all rows, and the fields that make it another.
+
+    Args:
+        rows: the rows of a table.
+    """
+    fields = {name: [row.config.get(name) for row in rows] for name in ORDER_FIELDS}
+    fields[ORDER_FACT] = [row.facts.get(ORDER_FACT) for row in rows]
+    differing = [name for name, values in fields.items() if len({repr(one) for one in values if one is not None}) > 1]
+    known = all(value is not None for values in fields.values() for value in values)
+    return known and not differing, differing

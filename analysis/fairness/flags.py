@@ -1,0 +1,283 @@
+"""What a fairness ledger flags of the rows of a table besides confounds: one function per way to go wrong.
+
+Each takes the rows and returns sentences, none where there is nothing to say. A check says nothing of rows that do not
+know what it needs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from analysis.comparison.selection import chosen_by_what_is_reported
+from analysis.fairness.rows import ANEW, APART, HASHES, LedgerRow
+from analysis.fairness.rows_alike import same_in_every_digit
+from analysis.fairness.tuning import edge_of_range, unequal_tuning
+from analysis.fairness.words import by_value, named, show
+from analysis.results.outcomes import DIVERGED, FAILURES
+
+Rows = Sequence[LedgerRow]
+
+RATE_RATIO = (
+    "LoRA's best learning rate is about ten times that of full fine-tuning (“LoRA Without Regret”, 2025), so the rate "
+    "favours one of the two"
+)
+STATED_TO = 0.005
+"""Rates are stated to two digits, so that a count may lie half a unit of the second away."""
+
+
+def flags_of(rows: Rows, factor: str | None) -> list[str]:
+    """All flags of a table.
+
+    Args:
+        rows: its rows.
+        factor: the field that it compares, if any.
+
+    Returns:
+        Sentences, the gravest first.
+    """
+    found = [sentence for check in CHECKS for sentence in check(rows)]
+    return [*found, *unequal_tuning(rows, factor)]
+
+
+def remarks_of(rows: Rows) -> list[str]:
+    """What a reader should know of a table without it being a fault: how values were tuned, and adaptive seeds."""
+    remarks = []
+    numbers = {(name, tried.trials) for row in rows for name, tried in row.tuned.items()}
+    for name in dict.fromkeys(name for name, _ in sorted(numbers)):
+        counts = {trials for field, trials in numbers if field == name}
+        if len(counts) == 1 and all(name in row.tuned for row in rows):
+            values = by_value({row.label: (row.config.get(name),) for row in rows})
+            best = f"the best of {counts.pop()} tuning trials on validation windows"
+            remarks.append(f"Each row has its own {name}, {best}: {values}.")
+    if limits := next((row.fact("adaptive_seeds") for row in rows if row.fact("adaptive_seeds")), None):
+        sets = by_value({row.label: row.facts.get("seeds", ()) for row in rows})
+        remarks.append(
+            f"Seeds were added by the results, from {limits[0]} up to {limits[1]} per row: {sets}. Comparisons stand "
+            "on common seeds."
+        )
+    return remarks
+
+
+def which(labels: Sequence[str], rows: Rows) -> str:
+    """Rows by their labels, or "every row"."""
+    return named(labels) if len(labels) < len(rows) else "every row"
+
+
+def shared_rate(rows: Rows) -> list[str]:
+    """One learning rate for full fine-tuning and for LoRA under the same optimizer, tuned for neither."""
+    sentences = []
+    untuned = [row for row in rows if "lr" not in row.tuned]
+    for optimizer in dict.fromkeys(row.config.get("optimizer") for row in untuned):
+        mine = [row for row in untuned if row.config.get("optimizer") == optimizer]
+        full, lora = ([row for row in mine if row.config.get("method") == method] for method in ("full", "lora"))
+        rates = {row.config.get("lr") for row in (*full, *lora)}
+        if full and lora and len(rates) == 1 and None not in rates:
+            first, second = (named(row.label for row in found) for found in (full, lora))
+            sentences.append(
+                f"Full fine-tuning ({first}) and LoRA ({second}) share one learning rate, {show(rates.pop())}. "
+                f"{RATE_RATIO}."
+            )
+    return sentences
+
+
+def rank_and_scaling(rows: Rows) -> list[str]:
+    """A scaling of the adapters that changes with their rank."""
+    scalings: dict[int, set[float]] = {}
+    for row in rows:
+        if row.adapter_scaling is not None:
+            scalings.setdefault(row.config["rank"], set()).add(row.adapter_scaling)
+    rules = {str(row.config.get("scaling") or "alpha/r") for row in rows if row.adapter_scaling is not None}
+    if len({frozenset(found) for found in scalings.values()}) < 2:
+        return []
+    each = ", ".join(
+        f"{' and '.join(map(show, sorted(found)))} at rank {rank}" for rank, found in sorted(scalings.items())
+    )
+    tuned = all("lr" in row.tuned for row in rows if row.adapter_scaling is not None)
+    eased = " That each row has its own tuned learning rate makes up for part of it." if tuned else ""
+    return [
+        f"Rank and scaling change together: the adapters' scaling {' or '.join(sorted(rules))} is {each}, so a "
+        f"difference between ranks may be one of scaling.{eased}"
+    ]
+
+
+def more_than_adapters(rows: Rows) -> list[str]:
+    """LoRA rows in which other weights train too, or in which the head is a weight of its own."""
+    sentences = []
+    also = {row.label: tuple(groups) for row in rows if (groups := row.config.get("also_train"))}
+    if also:
+        parameters = {
+            row.label: (f"{show(int(trainable))}, of which {show(int(adapters))} in adapters",)
+            for row in rows
+            if row.label in also
+            and (trainable := row.numbers.get("trainable_parameters"))
+            and (adapters := row.numbers.get("adapter_parameters"))
+        }
+        counted = f" Parameters that train: {by_value(parameters)}." if parameters else ""
+        what = by_value({label: (groups,) for label, groups in also.items()})
+        sentences.append(f"More trains than the adapters, so that these rows are not plain LoRA: {what}.{counted}")
+    untied = [row.label for row in rows if row.config.get("tie_head") is False]
+    if untied:
+        adapted = [row.label for row in rows if row.label in untied and "head" in (row.config.get("targets") or ())]
+        adapter = f"; it has an adapter too in {which(adapted, rows)}" if adapted else ""
+        sentences.append(f"The head is untied from the embedding in {which(untied, rows)}{adapter}; GPT-2's is tied.")
+    return sentences
+
+
+def not_judged_as_trained(rows: Rows) -> list[str]:
+    """Responses of another model than the one that was trained."""
+    other = [row.label for row in rows if False in row.facts.get("judged_as_trained", ())]
+    if not other:
+        return []
+    lora = [row.label for row in rows if row.label in other and row.config.get("method") == "lora"]
+    what = "model without the adapters that were trained" if lora == other else "model other than the trained one"
+    return [f"Responses came from a {what} in {which(other, rows)}: their win rates say nothing of the training."]
+
+
+def miscounted_wins(rows: Rows) -> list[str]:
+    """Stated win rates that are not those of the counts, and ties that were not counted apart."""
+    wrong = []
+    for row in rows:
+        numbers = row.numbers
+        if {"wins", "asked", "win_rate"} <= numbers.keys() and numbers["asked"]:
+            counted = numbers["wins"] / numbers["asked"]
+            if abs(counted - numbers["win_rate"]) > STATED_TO:
+                of = f"{numbers['wins']:,.0f} of {numbers['asked']:,.0f}"
+                wrong.append(f"{row.label} {of} is {100 * counted:.0f} %, stated {100 * numbers['win_rate']:.0f} %")
+    sentences = [f"Stated win rates are not those of the counts: {'; '.join(wrong)}."] if wrong else []
+    ties = {row.label: row.facts["ties"] for row in rows if row.facts.get("ties") and row.fact("ties") != APART}
+    if ties:
+        sentences.append(f"Ties are not counted apart: {by_value(ties)}.")
+    return sentences
+
+
+def too_few_observations(rows: Rows) -> list[str]:
+    """One seed per row, and win rates without an interval."""
+    sentences = []
+    single = [row.label for row in rows if row.fact("replicates") == 1]
+    if single:
+        sentences.append(
+            f"One seed stands behind {which(single, rows)}: such losses carry no interval, and another seed may change "
+            "their order."
+        )
+    bare = [row.label for row in rows if "win_rate" in row.numbers and "win_rate_low" not in row.numbers]
+    if bare:
+        sentences.append(f"Win rates are stated without an interval in {which(bare, rows)}.")
+    return sentences
+
+
+def windows_drawn_anew(rows: Rows) -> list[str]:
+    """Test windows that are another sample at every evaluation."""
+    anew = [row.label for row in rows if ANEW in row.facts.get("test_windows_drawn", ())]
+    if not anew:
+        return []
+    return [
+        f"Test windows were drawn anew at every evaluation ({which(anew, rows)}): curves carry the noise of the draw, "
+        "their minimum is too low, and rows are not paired."
+    ]
+
+
+def delta_for_peak(rows: Rows) -> list[str]:
+    """Memory given as what was retained after training."""
+    deltas = {row.label: (int(row.numbers["retained_delta_bytes"]),) for row in rows
+              if "retained_delta_bytes" in row.numbers and "peak_bytes" not in row.numbers}  # fmt: skip
+    if not deltas:
+        return []
+    return [
+        "Memory is given as a retained delta (bytes allocated after training minus before it) without a peak, which "
+        f"is what training needs: {by_value(deltas)}."
+    ]
+
+
+def unequal_steps(rows: Rows) -> list[str]:
+    """Rows that ended before their last step, other than by diverging or failing."""
+    counted = [
+        row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES) and row.numbers.get("step", 0) > 0
+    ]
+    short = [row for row in counted if row.numbers["step"] < (row.config.get("steps") or 0)]
+    if not short:
+        return []
+    steps = Counter(int(row.numbers["step"]) for row in counted)
+    equal = "unequal" if len(steps) > 1 else "equal"
+    each = by_value({row.label: (int(row.numbers["step"]),) for row in counted})
+    planned = " or ".join(dict.fromkeys(show(row.config["steps"]) for row in short))
+    return [f"Stopped early, at {equal} steps: {each}; planned were {planned}."]
+
+
+def leaked_dialogues(rows: Rows) -> list[str]:
+    """Test dialogues that also occur in train, or open as one of them does."""
+    sentences = []
+    for exact, opening, number in dict.fromkeys(
+        tuple(row.fact(name) for name in ("overlap_exact", "overlap_opening", "test_dialogues")) for row in rows
+    ):
+        if exact:
+            sentences.append(f"Test dialogues that also occur in train, word for word: {_share(exact, number)}.")
+        if opening and (only := opening - (exact or 0)) > 0:
+            sentences.append(
+                f"Test dialogues that open with the same human turn as a train dialogue, and go on otherwise: "
+                f"{_share(only, number)}. On these a model is tested on questions that it was trained to answer."
+            )
+    return sentences
+
+
+def shared_with_validation(rows: Rows) -> list[str]:
+    """Validation dialogues that open as a test dialogue does, so that what is chosen by them is not chosen blindly."""
+    return [
+        f"Validation dialogues, by which settings are chosen, that open with the same human turn as a test dialogue: "
+        f"{_share(shared, number)}. The choice leans to what the test asks."
+        for shared, number in dict.fromkeys(
+            tuple(row.fact(name) for name in ("validation_openings_in_test", "validation_dialogues"))
+            for row in rows
+            if row.tuned
+        )
+        if shared
+    ]
+
+
+def _share(part: int, whole: int | None) -> str:
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
+
+
+def chosen_on_test(rows: Rows) -> list[str]:
+    """A best that was searched for by what the table reports."""
+    found = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
+    return [chosen_by_what_is_reported(searched) for searched in found if searched.tried > 1]
+
+
+def untold_openings(rows: Rows) -> list[str]:
+    """Dialogues whose opening turn nobody can tell, so that test ones that open as train ones go unseen."""
+    known = ("overlap_opening", "test_openings_unknown", "train_openings_unknown")
+    return [
+        f"The opening human turn of most dialogues can't be told ({test:,} test and {train:,} train dialogues have no "
+        "turns that are recognised), so how many test dialogues open as a train dialogue is not known."
+        for opening, test, train in dict.fromkeys(tuple(row.fact(name) for name in known) for row in rows)
+        if opening is None and (test or train)
+    ]
+
+
+def unlike_replicates(rows: Rows) -> list[str]:
+    """Replicates of one row that differ in more than their seed."""
+    sentences = []
+    for name in (*HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
+        mixed = {row.label: row.facts[name] for row in rows if len(row.facts.get(name, ())) > 1}
+        if mixed:
+            sentences.append(f"Replicates of one row differ in {name}: {by_value(mixed)}.")
+    return sentences
+
+
+CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
+    not_judged_as_trained,
+    chosen_on_test,
+    leaked_dialogues,
+    shared_with_validation,
+    untold_openings,
+    shared_rate,
+    rank_and_scaling,
+    more_than_adapters,
+    same_in_every_digit,
+    unlike_replicates,
+    unequal_steps,
+    edge_of_range,
+    miscounted_wins,
+    too_few_observations,
+    windows_drawn_anew,
+    delta_for_peak,
+)

@@ -1,0 +1,215 @@
+"""The fairness ledger: whether the rows of a comparison table differ in the factor alone.
+
+It knows nothing of where a row comes from: trials of a sweep and runs of a publication pass the same checks. What a
+row does not know is never taken as equal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.fairness.consequences import follows_from, order_of_data
+from analysis.fairness.flags import flags_of, remarks_of
+from analysis.fairness.row_checks import RowChecks, config_values
+from analysis.fairness.rows import COST_FIELDS, LedgerRow, rows_of
+from analysis.fairness.words import by_value, named
+from analysis.results.load import REPLICATE_FIELD, Results
+from analysis.tables.tables import LORA_FIELDS, ComparisonTable
+
+COSTS_ALONE = "; matters for speed and memory alone"
+COST_FACTS = ("windows_per_pass", "blocks_recomputed", "device", "cpu", "threads")
+
+ALWAYS_ASKED = (
+    *("lr", "weight_decay", "schedule", "warmup_steps", "clip_norm", "steps", "batch_size", "block_size"),
+    *("precision", "dropout", "test_every", "test_windows"),
+)
+"""Config fields whose absence is told even where no row has them."""
+
+FACTS = {
+    "tokens_seen": "train tokens seen",
+    "seeds": "seeds",
+    "train_tokens": "train set (hash of its tokens)",
+    "base_weights": "base weights (hash)",
+    "tokenizer": "tokenizer (hash)",
+    "test_tokens": "test set (hash of its tokens)",
+    "prompts": "prompts (hash)",
+    "reward_model": "reward model (hash)",
+    "judged_as_trained": "whether the judged model is the trained one",
+    "code_commit": "code (commit)",
+    "device": "device",
+}
+"""Facts that every comparison is asked for, as the ledger words them."""
+FACTS_IF_KNOWN = {
+    "prompts_answered": "prompts that were answered (hash)",
+    "base_responses": "the base model's responses (hash)",
+    "validation_tokens": "validation set (hash of its tokens)",
+    "windows_per_pass": "windows per forward pass",
+    "blocks_recomputed": "activation checkpointing as it was run",
+    "cpu": "CPU",
+    "threads": "CPU threads",
+}
+SEEDS_AND_ORDER = "seeds, and with them the order of the data"
+VERSION = "version of "
+"""How the names of facts about versions begin."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What speaks for and against the fairness of one table, as sentences or short entries.
+
+    Attributes:
+        confounds: fields other than the factor whose values are not the same at every level of it, with their values.
+        flags: what else is wrong or weak in how the numbers came about.
+        remarks: what a reader should know without it being a fault.
+        same: what was checked and is the same, with its value.
+        unknown: checks that could not be made since some row has no record of the thing.
+        verdict: what came of comparing row with row, in a few words.
+    """
+
+    confounds: list[str]
+    flags: list[str]
+    remarks: list[str]
+    same: list[str]
+    unknown: list[str]
+    verdict: str = ""
+
+
+def table_ledgers(results: Results, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
+    """The ledger of every table of a sweep.
+
+    Args:
+        results: the directory's content.
+        tables: its tables.
+
+    Returns:
+        Ledgers by the tables' anchors.
+    """
+    return {table.anchor: make_ledger(rows_of(results, table.arms), table.factor) for table in tables}
+
+
+def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
+    """Check the rows of a table against each other.
+
+    A field is no confound if it takes the same set of values at every level of the factor, as in a crossed grid, or if
+    it does not apply to a row, or if each row's value is the best of as many tuning trials of its own.
+
+    Args:
+        rows: the rows, in the order of the table.
+        factor: the field that the table compares; without one there is no level, so differences are mere remarks.
+
+    Returns:
+        The ledger; empty lists throughout for a table without rows.
+    """
+    if not rows:
+        return Ledger([], [], [], [], [])
+    checks = RowChecks(rows, factor)
+    fields = dict.fromkeys((*(name for row in rows for name in row.config), *ALWAYS_ASKED))
+    passed_over = _passed_over(rows, factor)
+    for name in (name for name in fields if name not in passed_over):
+        checks.make(name, [config_values(row, name) for row in rows], _reach(name))
+    crossed = [name for name in fields if name not in (*passed_over, *COST_FIELDS)]
+    checks.combinations(crossed)
+    facts = _facts_to_check(rows)
+    for name, words in facts.items():
+        if name not in passed_over:
+            checks.make(words, [row.facts.get(name) for row in rows], _reach(name))
+    aside = _set_aside(rows, factor, passed_over, facts)
+    remarks = [*remarks_of(rows), *_about_order(rows), *_about_differences(checks, aside, factor)]
+    confounds = checks.differences if factor else []
+    unknown = checks.not_recorded() + _unknown_code(rows)
+    verdict = _verdict(checks, aside, factor)
+    return Ledger(confounds, flags_of(rows, factor), remarks, checks.same, unknown, verdict)
+
+
+def _facts_to_check(rows: Sequence[LedgerRow]) -> dict[str, str]:
+    """Names of the facts that the rows are asked for, with the ledger's words for them."""
+    known = {name for row in rows for name in row.facts}
+    versions = {name: name for name in sorted(known) if name.startswith(VERSION)}
+    facts = {**FACTS, **{n: w for n, w in FACTS_IF_KNOWN.items() if n in known}, **versions}
+    if order_of_data(rows)[0] or "seeds" not in known:
+        facts["seeds"] = SEEDS_AND_ORDER
+    return facts
+
+
+def _about_order(rows: Sequence[LedgerRow]) -> list[str]:
+    """What one seed does not give two rows: the same order of the data, where their batches or windows differ."""
+    differing = order_of_data(rows)[1]
+    if not differing:
+        return []
+    return [
+        f"The order of the data is not the same in all rows, whatever their seeds: the windows of a step are drawn by "
+        f"seed, batch size, block size and train set, and {' and '.join(differing)} differ"
+        f"{'' if len(differing) > 1 else 's'}."
+    ]
+
+
+def _set_aside(
+    rows: Sequence[LedgerRow], factor: str | None, passed_over: set[str], facts: dict[str, str]
+) -> dict[str, str]:
+    """Differences that follow from the factor by themselves, each as an entry of the ledger by its words."""
+    found = {}
+    for name in follows_from(factor, rows) & passed_over:
+        values = [row.facts.get(name) if name in facts else config_values(row, name) for row in rows]
+        known = {row.label: value for row, value in zip(rows, values, strict=True) if value}
+        if len(set(known.values())) > 1:
+            words = facts.get(name, name)
+            found[words] = f"{words}: {by_value(known)}{_reach(name)}"
+    return dict(sorted(found.items()))
+
+
+def _about_differences(checks: RowChecks, aside: dict[str, str], factor: str | None) -> list[str]:
+    """What differs without being a confound, though a reader should know it."""
+    if factor is None:
+        differing = "; ".join(checks.differences)
+        return (
+            [f"The table declares no factor, so no difference is called a confound. The rows differ in {differing}."]
+            if differing
+            else []
+        )
+    remarks = [f"Follows from {factor}, and is no confound: {'; '.join(aside.values())}."] if aside else []
+    if checks.levels == 1 and checks.crossed:
+        each = "; ".join(checks.crossed.values())
+        remarks.append(f"The table compares {factor}, in which its rows do not differ. They differ in {each}.")
+    return remarks
+
+
+def _verdict(checks: RowChecks, aside: dict[str, str], factor: str | None) -> str:
+    """What came of the checks: that nothing but the factor differs is said only where nothing else does."""
+    if factor is None:
+        return "Checked row against row"
+    if checks.differences:
+        return "What else was checked"
+    if checks.levels == 1:
+        return f"Checked row against row: {factor} is the same in all rows"
+    others = [f"{name} (alike at every level)" for name in checks.crossed]
+    others += [f"{name} (which follows from it)" for name in aside]
+    others += [f"{name} (tuned for each row)" for name in checks.tuned]
+    if others:
+        return f"Checked row against row: besides {factor} the rows differ in {', '.join(others)}"
+    return f"Checked row against row: nothing but {factor} differs"
+
+
+def _passed_over(rows: Sequence[LedgerRow], factor: str | None) -> set[str]:
+    """What is no confound: the factor, what follows from it, and what has a flag or a remark of its own."""
+    names = {REPLICATE_FIELD, factor or "", *follows_from(factor, rows)}
+    if factor in LORA_FIELDS:
+        names.add("method")
+    scalings = {row.adapter_scaling for row in rows} - {None}
+    if factor == "rank" and len(scalings) == 1:
+        names |= {"alpha", "scaling"}  # alpha that grows with rank keeps the adapters' scaling the same
+    trials = {(name, tried.trials) for row in rows for name, tried in row.tuned.items()}
+    everywhere = [name for name, _ in trials if all(name in row.tuned for row in rows)]
+    names |= {name for name in everywhere if len({count for field, count in trials if field == name}) == 1}
+    if any("adaptive_seeds" in row.facts for row in rows):
+        names.add("seeds")
+    return names
+
+
+def _reach(name: str) -> str:
+    """Which columns a difference touches."""
+    return COSTS_ALONE if name in (*COST_FIELDS, *COST_FACTS) else ""
+
+
+def _unknown_code(rows: Sequence[LedgerRow]) -> list[str]:
+    changed = [row.label for row in rows if True in row.facts.get("code_dirty", ())]
+    what = "code: it had changes that its commit does not hold, so whether it is the same is not known, in"
+    return [f"{what} {named(changed)}"] if changed else []

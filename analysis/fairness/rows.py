@@ -1,0 +1,248 @@
+"""The rows of a comparison table as the fairness ledger sees them: plain values, whichever study they come from."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from analysis.comparison.arms import Arm, rows_by_trial
+from analysis.comparison.choices import TESTED_ONCE, Group, branch_of, group_of, searched_for
+from analysis.comparison.selection import tested_while_searching
+from analysis.fairness.learning_rates import rate_ranges
+from analysis.results.load import Results, show_field
+from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from basis.metrics import DEVICE
+
+ONCE, ANEW = "once", "anew at each evaluation"
+"""How test windows were drawn: ours are fixed before the first trial."""
+APART = "apart"
+"""How ties were counted: ours are neither wins nor losses."""
+HASHES = {
+    "base_weights": "base model",
+    "tokenizer": "base model",
+    "train_tokens": "data",
+    "test_tokens": "data",
+    "validation_tokens": "",
+    "prompts": "reward",
+    "reward_model": "reward",
+}
+"""Digests in a trial's record, each with the digest of sweep.json that covers it where no trial kept a record: a
+sweep whose digest changes is not continued. Without one, there is nothing to compare."""
+
+SCALINGS = ("alpha/r", "alpha/sqrt(r)")
+COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
+"""Config fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
+LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
+LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
+DIALOGUES = (
+    *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
+    *("validation_openings_in_test", "validation_dialogues"),
+)
+
+
+class Tried(NamedTuple):
+    """What was tried of a field before a row's value was chosen as the best.
+
+    Attributes:
+        values: the values tried, ascending, each once; those of trials that diverged or failed too.
+        trials: number of trials among which the row's value was chosen.
+        on_validation: whether they were judged on windows that the table's losses are not about.
+    """
+
+    values: tuple[Any, ...]
+    trials: int
+    on_validation: bool
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A row of a comparison table.
+
+    Attributes:
+        label: unique short name.
+        config: fields of TrialConfig; None where a field does not apply, absent where its value is not known.
+        facts: what else was the same or not, such as digests: the distinct values over the row's replicates; empty
+            where a fact does not apply, absent where it is not known.
+        numbers: metrics, means over the replicates; absent where not known.
+        tried: what was tried of a field before this row's value was chosen, for the fields of a row that was chosen.
+        ranges: the range from which a random or an Optuna search drew a field, as text.
+    """
+
+    label: str
+    config: Mapping[str, Any]
+    facts: Mapping[str, tuple[Any, ...]]
+    numbers: Mapping[str, float]
+    tried: Mapping[str, Tried] = field(default_factory=dict)
+    ranges: Mapping[str, str] = field(default_factory=dict)
+
+    def fact(self, name: str) -> Any:
+        """The first value of a fact; None where it is not known or does not apply."""
+        values = self.facts.get(name)
+        return values[0] if values else None
+
+    @property
+    def adapter_scaling(self) -> float | None:
+        """What an adapter's product B A x is multiplied by; None without adapters or where it is not known.
+
+        alpha / r is that of LoRA (Hu et al., 2021), alpha / sqrt(r) that of rsLoRA (Kalajdzievski, 2023).
+        """
+        rank, alpha, rule = (self.config.get(name) for name in ("rank", "alpha", "scaling"))
+        if not rank or not alpha or rule not in (None, *SCALINGS):
+            return None
+        return float(alpha) / (math.sqrt(rank) if rule == SCALINGS[1] else float(rank))
+
+    @property
+    def tuned(self) -> dict[str, Tried]:
+        """The fields that tuning trials of the row's own chose."""
+        return {name: tried for name, tried in self.tried.items() if tried.on_validation}
+
+
+def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
+    """Describe the arms of a table for the ledger.
+
+    Args:
+        results: the directory's content.
+        arms: the arms of one table.
+
+    Returns:
+        One row per arm, in their order.
+    """
+    chosen = {one.best.label: one for one in rate_ranges(arms)}
+    answered = rows_by_trial(results.responses)
+    competing = _competing(results)
+    rows = []
+    for arm in arms:
+        if arm.config.get("evaluate_on") == TESTED_ONCE:
+            tried = _tuning(results, arm.config, competing)
+        elif found := chosen.get(arm.label):
+            tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
+        else:
+            tried = {}
+        facts = _facts(results, arm, answered)
+        if searched := tested_while_searching(results, arm):
+            facts["searched_on_test"] = (searched,)
+        ranges = _ranges(results.spec, arm.config) if searched else {}
+        rows.append(LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges))
+    return rows
+
+
+def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> dict[str, tuple[Any, ...]]:
+    facts: dict[str, tuple[Any, ...]] = {
+        "outcome": (arm.outcome,),
+        "seeds": distinct(arm.seeds),
+        "replicates": (len(arm.used),),
+        "test_windows_drawn": (ONCE,),
+        "ties": (APART,) if arm.wins else (),
+    }
+    facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
+    reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
+    facts |= _answered(answered, arm)
+    for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
+        values = distinct(kind(value) for value in arm.values(name))
+        facts |= {name: values if reached else ()} if values or not reached else {}
+    facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
+    if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
+        facts["device"] = distinct(arm.used[DEVICE].dropna())
+    if not any(results.records.values()):
+        identity = _mapping(results.sweep.get("identity"))
+        facts |= {n: (identity[key],) for n, key in HASHES.items() if key in identity and n not in facts}
+    data = _mapping(results.sweep.get("data"))
+    facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
+    seeds = results.spec.get("seeds")
+    return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
+
+
+def _answered(answered: Mapping[str, pd.DataFrame], arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """Digests of the prompts that the trials of an arm answered, and of the base model's responses beside theirs."""
+    trials = [answered[trial] for trial in arm.used["trial"] if trial in answered]
+    return {
+        fact: distinct(
+            hashlib.sha256(json.dumps([list(trial["index"]), list(trial[column])]).encode()).hexdigest()
+            for trial in trials
+        )
+        for fact, column in (("prompts_answered", "prompt"), ("base_responses", "base_response"))
+        if any(column in trial for trial in trials) or not trials
+    }
+
+
+def _recorded(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """The facts that the records of all trials of an arm know."""
+    records = [results.records.get(trial) or {} for trial in arm.used["trial"]]
+    known = [_flat(record) for record in records]
+    # A trial that went on in another process keeps what was otherwise before, such as the device.
+    earlier = [_flat(before) for record in records for before in record.get("earlier", [])]
+    names = [name for name in known[0] if all(name in one for one in known)] if known else []
+    return {name: distinct(one[name] for one in (*known, *earlier) if name in one) for name in names}
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a trial's record."""
+    code, hardware = _mapping(record.get("code")), _mapping(record.get("hardware"))
+    flat = {name: value for name, value in _mapping(record.get("hashes")).items() if name in HASHES}
+    flat |= {f"version of {package}": value for package, value in _mapping(record.get("versions")).items()}
+    flat |= {name: hardware[name] for name in ("device", "cpu", "threads") if name in hardware}
+    flat |= {"code_commit": code.get("commit"), "code_dirty": code.get("dirty")}
+    flat["judged_as_trained"] = record.get("judged_as_trained")
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def _numbers(arm: Arm) -> dict[str, float]:
+    numbers = {name: arm.mean(name).estimate for name in LOSSES}
+    numbers |= {name: arm.largest(name) for name in LARGEST}
+    if counts := arm.wins:
+        numbers |= {"wins": counts.wins, "asked": counts.wins + counts.ties + counts.losses}
+        numbers |= {"win_rate": arm.mean("win_rate").estimate, "win_rate_low": counts.rate.low}
+    return {name: value for name, value in numbers.items() if finite(value)}
+
+
+def _ranges(spec: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """The ranges of the branch of the spec's space that a config comes from, as text by field."""
+    index = branch_of(spec, config)
+    branch = spec["space"][index] if index >= 0 else {}
+    return {name: _range(choice) for name, choice in branch.items() if isinstance(choice, Mapping)}
+
+
+def _range(choice: Mapping[str, Any]) -> str:
+    scale = "logarithmic" if choice.get("log") else "linear"
+    return f"drawn between {show_field(choice.get('low'))} and {show_field(choice.get('high'))} ({scale})"
+
+
+def _competing(results: Results) -> dict[Group, list[str]]:
+    """The tuning trials that have begun, by the group in which they compete."""
+    found: dict[Group, list[str]] = {}
+    started = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
+    for name in started["trial"]:
+        found.setdefault(group_of(results.spec, results.configs.get(name, {})), []).append(name)
+    return found
+
+
+def _tuning(results: Results, config: Mapping[str, Any], competing: Mapping[Group, Sequence[str]]) -> dict[str, Tried]:
+    """What was tried of the fields of an arm on validation windows before it was chosen."""
+    competed = competing.get(group_of(results.spec, config), ())
+    tried = {}
+    for name in searched_for(results.spec, config):
+        values = distinct(
+            value for trial in competed if (value := results.configs.get(trial, {}).get(name)) is not None
+        )
+        if values:
+            tried[name] = Tried(tuple(sorted(values, key=_size)), len(competed), on_validation=True)
+    return tried
+
+
+def _size(value: Any) -> tuple[int, Any]:
+    """Order of tried values: numbers by size, then others as text."""
+    return (0, value) if isinstance(value, (int, float)) else (1, str(value))
+
+
+def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Each value once, in the order of its first appearance; lists as tuples."""
+    plain = (tuple(value) if isinstance(value, list) else value for value in values)
+    return tuple({json.dumps(value, default=str): value for value in plain}.values())
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

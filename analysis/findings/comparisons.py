@@ -1,0 +1,242 @@
+"""The sentences of "What this shows" about which arms differ: against the base model, in test loss, reward and wins.
+
+Each says its test, and whether it speaks of arms, whatever the seed, or of the trained models at hand alone.
+"""
+
+from collections import Counter
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.compare import WINDOW_FIELDS, windows
+from analysis.comparison.pairs import Compared, Comparison, Contenders, WinComparison, adjustment, beyond_resamples
+from analysis.comparison.selection import best_of_many
+from analysis.comparison.statistics import ALPHA, holm, sign_test
+from analysis.results.load import show_field
+from analysis.tables.columns import show_interval, show_number
+from analysis.wording.phrases import count, holm_adjusted, join, show_p
+
+NAMED_PAIRS = 6
+"""How many pairs a sentence names one by one before it only counts them."""
+
+OVER_PROMPTS_ALONE = (
+    "The test takes in the choice of prompts and not that of seeds: it speaks of these trained models, and other seeds "
+    "may change it."
+)
+
+
+def describe_wins(arms: list[Arm], looks: int) -> list[str]:
+    """Which arms win more, or fewer, prompts than they lose; one family of tests over all arms.
+
+    Args:
+        arms: finished arms.
+        looks: see `comparisons.looks_at`.
+
+    Returns:
+        Sentences; none without wins and losses.
+    """
+    counted = [(arm, counts) for arm in arms if (counts := arm.won_and_lost)]
+    if not counted:
+        return []
+    adjusted = holm([sign_test(*counts) for _, counts in counted], looks)
+    above: list[str] = []
+    below: list[str] = []
+    open_: list[str] = []
+    for (arm, (won, lost)), p_value in zip(counted, adjusted, strict=True):
+        where = open_ if p_value >= ALPHA else above if won > lost else below
+        where.append(f"{arm.label} ({won} to {lost}, {show_p(p_value)})")
+    wins, losses = "Wins", "losses"
+    if any(len(arm.seeds) > 1 for arm, _ in counted):
+        wins, losses = "Prompts won in more seeds than lost", "prompts lost in more seeds than won"
+    sentences = []
+    if above:
+        sentences.append(f"{wins} exceed {losses}, and by more than chance, in {join(above)}.")
+    if below:
+        sentences.append(f"{losses.capitalize()} exceed {wins.lower()}, and by more than chance, in {join(below)}.")
+    if open_:
+        sentences.append(f"Not distinguishable from a coin toss: {join(open_)}.")
+    test = f"exact binomial test of {wins.lower()} against {losses}, ties set apart"
+    compared = {arm.label: len(arm.margins) for arm, _ in counted if len(arm.margins)}
+    asked = max(arm.asked for arm in arms)
+    fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
+    return [
+        *sentences,
+        f"This is an {test}, {holm_adjusted(len(counted), 'arm', looks)}. {OVER_PROMPTS_ALONE}",
+        *([f"Some responses have no reward: {join(fewer)}."] if fewer else []),
+    ]
+
+
+def describe_test_losses(arms: list[Arm], made: Compared) -> list[str]:
+    """Which arm has the lowest test loss, which cannot be told apart from it, and which pairs differ.
+
+    Args:
+        arms: finished arms of one table.
+        made: their comparisons.
+
+    Returns:
+        Sentences; none without test losses.
+    """
+    known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
+    compared = made.losses
+    contenders = {one.leader: one for one in made.contenders}
+    groups: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in known:
+        groups.setdefault(windows(arm), []).append(arm)
+    sentences = []
+    for group, members in groups.items():
+        fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
+        sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
+        if members[0].label in contenders and any(one.tested for one in compared):
+            sentences.append(_may_be_best(contenders[members[0].label], compared))
+    adjusted = adjustment(compared, made.looks)
+    scopes = (
+        (True, "test loss", "beyond uncertainty"),
+        (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
+    )
+    for over_seeds, scope, beyond in scopes:
+        if some := [one for one in compared if one.over_seeds == over_seeds]:
+            tests = " or ".join(sorted({one.method for one in some}))
+            what = f"{scope} ({tests}; {adjusted}; in brackets plain 95 % intervals)"
+            sentences += _pairs(what, some, "below", beyond, 4)
+    if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
+        sentences.append(f"Losses are those of the finished seeds alone, which may flatter: {'; '.join(short)}.")
+    return sentences
+
+
+def _may_be_best(found: Contenders, compared: list[Comparison]) -> str:
+    """Which of many arms the best one is among."""
+    own = [one for one in compared if found.leader in (one.a, one.b) and one.tested]
+    what = f"best of these {found.arms:,} trained models"
+    if all(one.over_seeds for one in own):
+        what = f"arm of the lowest expected test loss of all {found.arms:,}"
+    others = [label for label in found.candidates if label != found.leader]
+    if not others:
+        return f"With 95 % certainty it is the {what} (each is compared with the lowest)."
+    if len(others) == found.arms - 1:
+        return f"Which is the {what}, no test says: none can be left out."
+    return (
+        f"With 95 % certainty the {what} is one of {len(found.candidates)}: it or {join(others, 'or')} (each is "
+        "compared with the lowest, which says nothing of how the others differ)."
+    )
+
+
+def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool) -> str:
+    """The arm of the lowest test loss and what cannot be told apart from it, or what it is said without."""
+    best = known[0]
+    named = f"{best.label}, {best.shortfall}" if best.shortfall else best.label
+    mean = best.mean("test_loss")
+    first = f"Lowest last test loss{among}: {named} ({show_interval(mean, 4)})"
+    if len(known) == 1:
+        return f"{first}."
+    flattered = best_of_many(len(known))
+    own = [one for one in compared if best.label in (one.a, one.b) and one.tested]
+    if not own:
+        return f"{first}{_untested_gap(best, known[1])}.{flattered}"
+    over_seeds = all(one.over_seeds for one in own)
+    scope = "" if over_seeds else ", as far as these trained models go"
+    tied = [one.b if one.a == best.label else one.a for one in own if not one.differs]
+    others = "every other arm" if len(own) == len(known) - 1 else f"all {len(own)} arms that it could be compared with"
+    if not tied:
+        return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
+    if len(tied) == len(known) - 1:
+        last = f"{known[-1].label} ({show_interval(known[-1].mean('test_loss'), 4)})"
+        return (
+            f"Last test loss{among} singles out no arm: it goes from {named} ({show_interval(mean, 4)}) to {last}, and "
+            f"the tests that follow do not tell the lowest apart from any other{scope}."
+        )
+    letter = ", with which it shares a letter" if over_seeds and not many else ""
+    return f"{first}, which the tests that follow do not tell apart from {join(tied)}{letter}{scope}.{flattered}"
+
+
+def _untested_gap(best: Arm, second: Arm) -> str:
+    """The distance of two arms that no test compares, on common seeds where there are any."""
+    mine, others = best.by_seed("test_loss"), second.by_seed("test_loss")
+    common = [seed for seed in mine if seed in others]
+    gap = second.mean("test_loss").estimate - best.mean("test_loss").estimate
+    if common:
+        gap = sum(others[seed] - mine[seed] for seed in common) / len(common)
+    fewer = common and len(common) < max(len(mine), len(others))
+    seeds = f" on {count(len(common), 'common seed')}" if fewer else ""
+    return (
+        f", {show_number(abs(gap))} {'below' if gap >= 0 else 'above'} {second.label}{seeds}, a difference without an "
+        "interval"
+    )
+
+
+def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
+    """Which pairs of arms differ in reward, and in wins prompt by prompt.
+
+    Args:
+        arms: finished arms of one table.
+        made: their comparisons.
+
+    Returns:
+        Sentences; none where no two arms answered the same prompts.
+    """
+    compared = made.rewards
+    if not compared:
+        return []
+    adjusted = adjustment(compared, made.looks)
+    sentences = []
+    for over_seeds in (True, False):
+        some = [one for one in compared if one.over_seeds == over_seeds]
+        tests = " or ".join(sorted({one.method for one in some}))
+        what = f"reward on the same prompts ({tests}; {adjusted}; in brackets plain 95 % intervals)"
+        explained = "seeds and prompts explains" if over_seeds else "prompts explains"
+        sentences += _pairs(what, some, "above", f"by more than the choice of {explained}", 2)
+    if any(not one.over_seeds for one in compared):
+        sentences.append(OVER_PROMPTS_ALONE)
+    if beyond := beyond_resamples(compared, made.looks):
+        sentences.append(beyond)
+    sentences.append(_won(made.wins, made.looks))
+    asked = max(arm.asked for arm in arms)
+    numbers = sorted({one.cases for one in compared})
+    if numbers[0] < asked:
+        share = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+        sentences.append(f"Some responses have no reward: the pairs are compared on {share} of {asked} prompts.")
+    return sentences
+
+
+def _won(compared: list[WinComparison], looks: int) -> str:
+    """Which arms win against which, prompt by prompt."""
+    differing = sorted((one for one in compared if one.differs), key=lambda one: one.p_value)
+    what = (
+        "Prompt by prompt (exact sign test of these trained models' wins, ties set apart; "
+        f"{adjustment(compared, looks)})"
+    )
+    if not differing:
+        return f"{what}, no arm wins against another by more than chance."
+    named = []
+    for one in differing[:NAMED_PAIRS]:
+        first, second = (one.a, one.b) if one.wins > one.losses else (one.b, one.a)
+        score = f"{max(one.wins, one.losses)} to {min(one.wins, one.losses)}"
+        named.append(f"{first} wins against {second} {score}, {show_p(one.p_value)}")
+    rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
+    return f"{what}, {len(differing)} of {count(len(compared), 'pair')} differ: {'; '.join(named)}{rest}."
+
+
+def _pairs(what: str, compared: list[Comparison], direction: str, beyond: str, digits: int) -> list[str]:
+    """Name the pairs that differ, and those that do not; merely count where there are many."""
+    beaten = Counter(one.better for one in compared if one.differs)
+    differing = sorted((one for one in compared if one.differs), key=lambda one: (-beaten[one.better], one.p_value))
+    same = [one for one in compared if one.tested and not one.differs]
+    untested = [one for one in compared if not one.tested]
+    sentences = []
+    if differing:
+        named = [
+            f"{one.better} {direction} {one.worse} by {show_interval(one.gap, digits)}, {show_p(one.p_value)}"
+            for one in differing[:NAMED_PAIRS]
+        ]
+        rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
+        share = f"{len(differing)} of {count(len(compared), 'pair')} differ{'s' if len(differing) == 1 else ''}"
+        sentences.append(f"In {what}, {share} {beyond}: {'; '.join(named)}{rest}.")
+    if same and len(same) <= NAMED_PAIRS:
+        lead = "These pairs do not" if differing else f"In {what}, no pair differs {beyond}"
+        sentences.append(f"{lead}: {'; '.join(f'{one.a} and {one.b}, {show_p(one.p_value)}' for one in same)}.")
+    elif same:
+        none = f"In {what}, none of {len(same)} pairs differs {beyond}."
+        sentences.append(f"The other {len(same)} pairs do not." if differing else none)
+    if untested:
+        lead = "" if sentences else f"In {what}, "
+        sentences.append(
+            f"{lead}{count(len(untested), 'pair')} cannot be tested, since the differences have no spread."
+        )
+    return [" ".join(sentences)] if sentences else []

@@ -1,0 +1,189 @@
+""" "What this shows": the sentences of a report that are written from its numbers.
+
+Every claim names the comparison it rests on and what its test takes in: the choice of prompts, or that of seeds. A
+difference that does not exceed its uncertainty is reported as such, and so is one whose uncertainty the data do not
+carry.
+"""
+
+from typing import NamedTuple
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.compare import WINDOW_FIELDS, looks_at
+from analysis.comparison.selection import chosen_apart, describe_selection
+from analysis.fairness.learning_rates import rate_ranges
+from analysis.findings.comparisons import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.length_bias import describe_length_bias
+from analysis.findings.overfitting import describe_rises
+from analysis.results.load import Results, show_field
+from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
+from analysis.tables.columns import show_bytes, show_number
+from analysis.tables.tables import ComparisonTable
+from analysis.tables.tuning import describe_tuning
+from analysis.wording.phrases import join
+from basis.metrics import NOT_JUDGED, PEAK_SOURCE
+from basis.scripts import as_called
+
+FAMILIES = (
+    "A false claim has a chance of at most 5 % in each family of tests: the pairs of a table by loss, by reward and by "
+    "wins, its rises of test loss, the arms against the base model, and under “What mattered” the effects, the shares "
+    "and the arms dominated by each cost."
+)
+"""What the adjustments of p-values cover, and what they do not: one family says nothing of the others."""
+
+
+class Finding(NamedTuple):
+    """A few sentences under a short heading."""
+
+    topic: str
+    sentences: list[str]
+
+
+def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> list[Finding]:
+    """Write what the numbers of a sweep show.
+
+    Args:
+        results: the directory's content.
+        arms: all arms of the sweep.
+        tables: its tables.
+
+    Returns:
+        Findings in reading order; the first says how many trials the rest stands on.
+    """
+    findings = [
+        Finding(
+            "What it rests on", [*describe_selection(results, arms), *_basis(results, arms), *chosen_apart(results)]
+        )
+    ]
+    finished = [arm for arm in arms if arm.outcome == FINISHED]
+    if len(finished) > 1:
+        findings[0].sentences.append(FAMILIES)
+    looks = looks_at(results.spec)
+    if wins := describe_wins(finished, looks):
+        used = [trial for arm in finished for trial in arm.used["trial"]]
+        lengths = describe_length_bias(results.responses[results.responses["trial"].isin(used)])
+        findings.append(Finding("Against the base model", [*wins, *lengths]))
+    told: list[set[str]] = []
+    for table in tables:
+        shown = [arm for arm in table.arms if arm.outcome == FINISHED]
+        labels = {arm.label for arm in shown}
+        sentences = [
+            *describe_test_losses(shown, table.compared),
+            *describe_rises(shown, results.curves, looks),
+            *describe_rewards(shown, table.compared),
+            *_memory(shown, table.arms),
+            *_learning_rates(table.arms),
+        ]
+        if sentences and labels not in told:  # the same arms in another order show the same
+            findings.append(Finding(table.title, sentences))
+            told.append(labels)
+    return findings
+
+
+def _basis(results: Results, arms: list[Arm]) -> list[str]:
+    tuning = describe_tuning(results)
+    if results.trials.empty and tuning:
+        tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == FINISHED).sum())
+        return [f"No arm has a final trial yet: {chosen_by} of {tried} tuning trials finished."]
+    if results.trials.empty:
+        return ["The sweep has no trials, so it shows nothing."]
+    counts = results.trials["outcome"].value_counts()
+    finished = int(counts.get(FINISHED, 0))
+    others = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != FINISHED)
+    first = f"{finished} of {len(results.trials)} trials finished" + (f" ({others})." if others else ".")
+    if tuning and tuning.without_choice:
+        whose = "its" if len(tuning.without_choice) == 1 else "their"
+        first += f" In no table, since none of {whose} tuning trials has finished: {join(tuning.without_choice)}."
+    if not finished:
+        return [first, "Without a finished trial there is nothing to compare."]
+    done = [arm for arm in arms if arm.outcome == FINISHED]
+    first += _disagreements(arms) + _not_judged(results)
+    differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
+    tested = "All arms are tested on the same sample of windows."
+    if differing:
+        which = f"{join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
+        tested = f"The arms are tested on different windows ({which}), so test losses are ranked only among like arms."
+    if any(len(arm.seeds) > 1 for arm in done):
+        return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts.", tested]
+    seeds = "one finished seed" if any(arm.shortfall for arm in done) else "one seed"
+    if all(arm.window_losses for arm in done):
+        unknown = "another seed would move a difference in test loss is unknown: tests speak of these trained models"
+    else:
+        unknown = (
+            "another seed or another sample would move a difference in test loss is unknown, and no such difference "
+            "can be called certain"
+        )
+    return [first, f"Every arm has {seeds}. {tested} How far {unknown}."]
+
+
+def _disagreements(arms: list[Arm]) -> str:
+    """Arms whose two records of the same wins differ: the report must not rest on them unnoticed."""
+    wrong = [
+        arm.label
+        for arm in arms
+        if arm.wins
+        and arm.seed_margins.shape[1] == len(arm.used)
+        and arm.wins.wins != int((arm.seed_margins > 0).to_numpy().sum())
+    ]
+    return f" The wins in result.json and in responses.jsonl disagree for {join(wrong)}." if wrong else ""
+
+
+def _not_judged(results: Results) -> str:
+    """Trials whose losses stand and whose rewards are missing, and how to judge them."""
+    if NOT_JUDGED not in results.trials:
+        return ""
+    lost = results.trials[(results.trials["outcome"] == FINISHED) & results.trials[NOT_JUDGED].notna()]
+    if lost.empty:
+        return ""
+    reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
+    judge = as_called("sweep.reward_metric", str(results.directory))
+    return (
+        f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
+        f"judge with: {judge}"
+    )
+
+
+def _memory(finished: list[Arm], arms: list[Arm]) -> list[str]:
+    """How the peaks of the finished arms of a table compare, and which of its arms have run out of memory."""
+    lost = [arm.label for arm in arms if arm.outcome == OUT_OF_MEMORY]
+    return [*_peaks(finished), *([f"Ran out of memory for good: {join(lost)}."] if lost else [])]
+
+
+def _peaks(arms: list[Arm]) -> list[str]:
+    known = sorted((arm for arm in arms if arm.values("peak_bytes")), key=lambda arm: arm.largest("peak_bytes"))
+    if len(known) < 2:
+        return []
+    if len({arm.text(PEAK_SOURCE) for arm in known}) > 1:
+        return ["Peak memory was measured in different ways and is not compared."]
+    low, high = known[0].largest("peak_bytes"), known[-1].largest("peak_bytes")
+    if low == high or low <= 0:
+        return [f"Peak memory is the same in all arms: {show_bytes(low)}."]
+    return [
+        f"Peak memory goes from {show_bytes(low)} ({known[0].label}) to {show_bytes(high)} ({known[-1].label}): "
+        f"{show_number(high / low, 2 if high / low >= 1.01 else 4)} times as much, {show_bytes(high - low)} more."
+    ]
+
+
+def _learning_rates(arms: list[Arm]) -> list[str]:
+    """The best learning rate of each group that tried several, and whether it lies at the edge of those tried.
+
+    Args:
+        arms: all arms of a table, since the range tried is that of arms that diverged or failed too.
+    """
+    named, edge, numbers = [], False, set()
+    for tried in rate_ranges(arms):
+        edge = edge or tried.at_edge
+        numbers.add(len(tried.rates))
+        asides = ["an end of the range tried"] if tried.at_edge else []
+        asides += [tried.best.shortfall] if tried.best.shortfall else []
+        for outcome in (DIVERGED, *FAILURES):
+            lost = [show_field(arm.config["lr"]) for arm in tried.members if arm.outcome == outcome]
+            asides += [f"{join(lost)} {outcome}"] if lost else []
+        aside = f" ({'; '.join(asides)})" if asides else ""
+        named.append(f"{show_field(tried.best.config['lr'])}{aside} for {tried.group or 'all'}")
+    if not named:
+        return []
+    caveat = " At an end of the range the best learning rate may lie outside it." if edge else ""
+    return [
+        f"Learning rate with the lowest last test loss: {'; '.join(named)}. It is the best of "
+        f"{' or '.join(map(str, sorted(numbers)))}, chosen on the same windows that it is judged on.{caveat}"
+    ]

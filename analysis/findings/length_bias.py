@@ -1,0 +1,108 @@
+"""Whether rewards go with the length of responses: reward models tend to like long answers, whatever they say."""
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+from scipy import stats
+
+from analysis.comparison.statistics import ALPHA, LEVEL, Interval
+from analysis.wording.phrases import count, show_p
+
+ROUNDED_TO = 9
+"""Decimals of mean margins: what is equal but for rounding has to share a rank."""
+FEWEST_PROMPTS = 10
+"""Fewer prompts than this say nothing about an association."""
+
+
+class LengthBias(NamedTuple):
+    """How rewards go with lengths over the prompts of a sweep.
+
+    Attributes:
+        rho: Spearman's rank correlation of reward margin and length margin, with its 95 % interval.
+        p_value: of "no association".
+        prompts: prompts that it stands on.
+        words: mean words of a response by arm.
+        base_words: mean words of the base model's responses.
+    """
+
+    rho: Interval
+    p_value: float
+    prompts: int
+    words: dict[str, float]
+    base_words: float
+
+
+def measure_length_bias(responses: pd.DataFrame) -> LengthBias | None:
+    """Correlate, over prompts, how much longer and how much better the responses are than the base model's.
+
+    Win rates compare a response with the base model's to the same prompt, so both margins are taken against that one;
+    this also takes out what a prompt itself does to lengths and rewards. Lengths are in words, which both responses
+    have (tokens are counted for one alone). All trials answer the same prompts, so their margins of a prompt are
+    averaged first: what remains are independent prompts. Each trial counts by how far its margins lie from their own
+    mean, or else a prompt that some trial could not score would differ from others by which trials it has.
+
+    Args:
+        responses: rows of `Results.responses` of finished trials.
+
+    Returns:
+        The association; None where there are too few prompts or where lengths or rewards do not vary.
+
+    Source: Spearman's test as in SciPy; interval by Fisher's z with the standard error of Bonett and Wright, "Sample
+    size requirements for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65 (2000).
+    """
+    needed = ["trial", "arm", "index", "prompt", "response", "base_response", "reward", "base_reward"]
+    if not set(needed) <= set(responses.columns):
+        return None
+    rows = responses[needed].dropna()
+    words, base_words = (rows[name].map(lambda text: len(str(text).split())) for name in ("response", "base_response"))
+    margins = pd.DataFrame(
+        {
+            "reward": pd.to_numeric(rows["reward"], errors="coerce")
+            - pd.to_numeric(rows["base_reward"], errors="coerce"),
+            "words": words - base_words,
+        }
+    ).dropna()
+    margins -= margins.groupby(rows["trial"]).transform("mean")
+    by_prompt = margins.groupby([rows["index"], rows["prompt"]]).mean().round(ROUNDED_TO)
+    n = len(by_prompt)
+    if n < FEWEST_PROMPTS or by_prompt["words"].nunique() < 2 or by_prompt["reward"].nunique() < 2:
+        return None
+    result = stats.spearmanr(by_prompt["words"], by_prompt["reward"])
+    rho = float(result.statistic)
+    z = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
+    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    return LengthBias(
+        rho=Interval(rho, math.tanh(z - half), math.tanh(z + half)),
+        p_value=float(result.pvalue),
+        prompts=n,
+        words={str(arm): float(mean) for arm, mean in words.groupby(rows["arm"], sort=False).mean().items()},
+        base_words=float(base_words.mean()),
+    )
+
+
+def describe_length_bias(responses: pd.DataFrame) -> list[str]:
+    """The sentence about lengths that stands beside win rates.
+
+    Args:
+        responses: rows of `Results.responses` of finished trials.
+
+    Returns:
+        One sentence, or none where nothing can be told.
+    """
+    found = measure_length_bias(responses)
+    if found is None:
+        return []
+    rho = "Spearman's rho {:.2f} [{:.2f}, {:.2f}]".format(*found.rho)
+    how = f"{rho}, {show_p(found.p_value)}, of reward margin and margin in words, over {count(found.prompts, 'prompt')}"
+    if found.p_value >= ALPHA:
+        return [f"No association of rewards with the length of responses can be told ({how})."]
+    longest, shortest = (pick(found.words, key=found.words.__getitem__) for pick in (max, min))
+    arms = f"on average {found.words[longest]:.0f} words in {longest}"
+    if longest != shortest:
+        arms += f", {found.words[shortest]:.0f} in {shortest}"
+    longer, more = ("Longer", "longer") if found.rho.estimate > 0 else ("Shorter", "shorter")
+    return [
+        f"{longer} responses get higher rewards ({how}), so a win rate of an arm with {more} responses may be the "
+        f"reward model's taste in length: {arms}, {found.base_words:.0f} in the base model's."
+    ]

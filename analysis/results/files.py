@@ -1,0 +1,99 @@
+"""Reads the files of an experiment directory, whatever state a killed process left them in."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.results.outcomes import finite
+from basis.directory import FINISHED_FILE, OUT_OF_MEMORY_FILE, RESULT_FILE, WINDOW_LOSSES_FILE
+
+REWARDS = ("reward", "base_reward")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reports of a result.json, or none where it is missing; of rows that repeat a `step` the later one wins.
+
+    A row whose step is no number is passed over.
+
+    A trial that goes on from a checkpoint, or starts afresh, reports earlier steps again: what it had reported beyond
+    them belongs to the attempt that was lost. Read here and not taken from ExperimentAnalysis, whose DataFrame shows
+    a NaN and an absent value alike and drops a trial altogether when a killed process left half a line.
+    """
+    read = [row for _, row in _read_lines(path)]
+    rows: list[dict[str, Any]] = []
+    for row in read:
+        if finite(row.get("step")):
+            while rows and rows[-1]["step"] > row["step"]:
+                rows.pop()
+            # A last row with the rewards alone keeps the losses of its step.
+            rows.append({**rows.pop(), **row} if rows and rows[-1]["step"] == row["step"] else row)
+    return [*(row for row in read if "step" not in row), *rows]
+
+
+def read_reports(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a trial: those of its result.json, or of its finished.json where the former lacks some."""
+    rows, kept = read_rows(folder / RESULT_FILE), finished_rows(folder / FINISHED_FILE)
+    return kept if kept and [row.get("step") for row in rows] != [row["step"] for row in kept] else rows
+
+
+def finished_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows in a finished.json; none where it is missing, cut or something else."""
+    rows = read_mapping(path).get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and finite(row.get("step")) for row in rows):
+        return []
+    return rows if rows and rows[-1].get("finished") else []
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """JSON objects of a file, each with the number of its line from 0; lines that hold none are passed over."""
+    found = []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    # splitlines() would also split at the odd separators that responses contain
+    for number, line in enumerate(text.split("\n")):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # of garbage, of lists within lists
+            continue
+        if isinstance(row, dict):
+            found.append((number, row))
+    return found
+
+
+def read_responses(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of a responses.jsonl; a reward that is no finite number is NaN, whatever its file has for it."""
+    return [
+        (number, {name: math.nan if name in REWARDS and not finite(value) else value for name, value in one.items()})
+        for number, one in _read_lines(path)
+    ]
+
+
+def read_attempts(path: Path) -> list[dict[str, Any]]:
+    """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
+    content = _parsed(path / OUT_OF_MEMORY_FILE)
+    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
+def read_window_losses(path: Path) -> list[float]:
+    """The loss of each test window; none where the file is missing, cut or something else."""
+    losses = read_mapping(path / WINDOW_LOSSES_FILE).get("test_loss")
+    return losses if isinstance(losses, list) and all(map(finite, losses)) else []
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file as a mapping; empty where it is missing, cut or something else."""
+    content = _parsed(path)
+    return content if isinstance(content, dict) else {}
+
+
+def _parsed(path: Path) -> object:
+    """The content of a YAML or JSON file; None where it is missing or cut."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML 1.1 takes JSON's 1e-05 for a text, so each format has its own reader.
+        parsed: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    return parsed

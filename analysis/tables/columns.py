@@ -1,0 +1,190 @@
+"""The columns of a comparison table: what each cell says of an arm, and how numbers are printed."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.statistics import Interval
+from analysis.results.load import show_field
+from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED
+from basis.metrics import METRIC
+from basis.units import show_bytes as in_largest_unit
+
+MISSING = "–"
+GIB = 2**30
+MIB = 2**20
+TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
+BEST_LOSS = "best test loss @ step"
+ROUNDING = 1e-9
+"""What additions in another order may leave of a loss or a reward: printed as zero."""
+SPEED = "tokens_per_second"
+LETTERS = "letters"
+"""Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
+BEST_ARM = "best arm"
+"""Heading of the column that stands there instead in a table of many arms, whose pairs are not all tested."""
+MEMORY_FACTORS = ("optimizer",)
+"""Factors whose table shows where the memory goes rather than the details of the rewards."""
+
+
+class Column(NamedTuple):
+    """A column: heading, the text of a cell, and how early it is kept where space is short (0 first)."""
+
+    heading: str
+    cell: Callable[[Arm], str]
+    rank: int
+
+
+def columns_for(factor: str | None) -> list[Column]:
+    """The columns of a table: what memory goes into where optimizers are compared, the details of rewards elsewhere."""
+    return [*_common(), *(_costs() if factor in MEMORY_FACTORS else _rewards()), *_speed()]
+
+
+def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
+    """The columns that fit into a terminal, the most telling ones first, in their own order.
+
+    Args:
+        frame: the frame of a table.
+        width: characters of a line.
+
+    Returns:
+        Width of each column to print by heading, at least the first; headings wrap between words.
+    """
+    ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {
+        LETTERS: 3,
+        BEST_ARM: 3,
+    }
+    kept: dict[str, int] = {}
+    for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
+        needed = max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in frame[name])])
+        if not kept or sum(kept.values()) + 2 * len(kept) + needed <= width:  # two blanks between columns
+            kept[name] = needed
+    return {name: kept[name] for name in frame.columns if name in kept}
+
+
+def show_number(value: float, digits: int = 4) -> str:
+    """A number with thousands separators, or a dash where there is none."""
+    return f"{value:,.{digits}f}" if math.isfinite(value) else MISSING
+
+
+def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
+    """An estimate with its limits, such as "0.71 [0.62, 0.79]", or alone where the data carry no interval.
+
+    Where `digits` decimals would leave no two significant digits of the largest of the numbers, it gets more, unless
+    they are all below ROUNDING.
+    """
+    if not math.isfinite(interval.estimate):
+        return MISSING
+    largest = max(abs(value) for value in interval if math.isfinite(value))
+    if ROUNDING < largest < 10 ** (1 - digits):
+        digits = 1 - math.floor(math.log10(largest))
+    shown = [f"{value:{'+' if signed else ''}z.{digits}f}" for value in interval]  # z: no minus before a zero
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]
+
+
+def show_bytes(value: float) -> str:
+    """Bytes in the largest binary unit of which there is at least one."""
+    return in_largest_unit(value) if math.isfinite(value) else MISSING
+
+
+def show_count(value: float) -> str:
+    """A number of parameters, in millions from a million on."""
+    return f"{value / 1e6:,.2f} M" if value >= 1e6 else show_number(value, 0)
+
+
+def show_seeds(arm: Arm) -> str:
+    """The seeds behind a row, and what became of the other trials of the arm."""
+    others = arm.trials[~arm.trials["trial"].isin(arm.used["trial"])]
+    lost = [f"{count} {outcome}" for outcome, count in others["outcome"].value_counts().items()]
+    return ", ".join(map(str, arm.seeds)) + (f" ({', '.join(lost)})" if lost else "")
+
+
+def show_best_steps(arm: Arm) -> str:
+    """The step of the lowest test loss, or the range of the seeds' steps; a dash without any."""
+    steps = arm.values("test_loss_best_step")
+    return " to ".join(dict.fromkeys(f"{step:,.0f}" for step in (min(steps), max(steps)))) if steps else MISSING
+
+
+def _common() -> list[Column]:
+    unit = METRIC["test_loss"].unit
+    return [
+        Column("arm", lambda arm: arm.label, 0),
+        Column("state", _state, 1),
+        Column("seeds", show_seeds, 8),
+        Column("learning rate", lambda arm: show_field(arm.config["lr"]) if "lr" in arm.config else MISSING, 5),
+        Column(f"train loss, {unit}", lambda arm: _loss(arm, "train_loss"), 6),
+        Column(TEST_LOSS, lambda arm: _loss(arm, "test_loss"), 2),
+        Column(BEST_LOSS, _best, 7),
+    ]
+
+
+def _rewards() -> list[Column]:
+    return [
+        Column("perplexity", _perplexity, 11),
+        Column("win rate", _win_rate, 3),
+        Column("wins / ties / losses", _counts, 9),
+        Column("reward margin", lambda arm: _measured(arm, show_interval(arm.margin, 2, signed=True)), 10),
+        Column("trainable parameters", lambda arm: _measured(arm, show_count(arm.largest("trainable_parameters"))), 12),
+        Column("peak memory", lambda arm: _bytes(arm, "peak_bytes"), 4),
+    ]
+
+
+def _costs() -> list[Column]:
+    return [
+        Column("win rate", _win_rate, 3),
+        Column("peak memory", lambda arm: _bytes(arm, "peak_bytes"), 4),
+        Column("optimizer state", lambda arm: _bytes(arm, "optimizer_state_bytes"), 4),
+        Column("retained delta", lambda arm: _bytes(arm, "retained_delta_bytes"), 5),
+    ]
+
+
+def _speed() -> list[Column]:
+    return [Column("tokens/s", lambda arm: show_number(arm.mean(SPEED).estimate, 0) if arm.trained else MISSING, 8)]
+
+
+def _state(arm: Arm) -> str:
+    if arm.outcome in (FINISHED, *FAILURES) or "step" not in arm.used:
+        return arm.outcome
+    if arm.outcome == DIVERGED and (steps := arm.values("diverged_step")):
+        return f"{DIVERGED} at step {show_number(min(steps), 0)}"
+    if arm.outcome == DIVERGED:
+        return f"{DIVERGED} after step {show_number(arm.largest('step'), 0)}"
+    last, planned = arm.largest("step"), arm.config.get("steps")
+    return f"{arm.outcome}, step {show_number(last, 0)}" + (f" of {planned:,}" if isinstance(planned, int) else "")
+
+
+def _loss(arm: Arm, name: str) -> str:
+    if arm.outcome == DIVERGED:
+        return DIVERGED
+    return _measured(arm, show_interval(arm.mean(name), 4))
+
+
+def _perplexity(arm: Arm) -> str:
+    """Mean perplexity; its interval would repeat that of the test loss."""
+    return DIVERGED if arm.outcome == DIVERGED else _measured(arm, show_number(arm.mean("test_perplexity").estimate, 2))
+
+
+def _best(arm: Arm) -> str:
+    """The lowest test loss; with several seeds the mean of each seed's lowest and the range of their steps."""
+    if not arm.values("test_loss_best_step") or arm.tested_once:
+        return MISSING
+    return _measured(arm, f"{show_interval(arm.mean('test_loss_best'), 4)} @ {show_best_steps(arm)}")
+
+
+def _win_rate(arm: Arm) -> str:
+    return _measured(arm, show_interval(arm.wins.rate, 2)) if arm.wins else MISSING
+
+
+def _counts(arm: Arm) -> str:
+    return _measured(arm, f"{arm.wins.wins}/{arm.wins.ties}/{arm.wins.losses}") if arm.wins else MISSING
+
+
+def _bytes(arm: Arm, name: str) -> str:
+    return show_bytes(arm.largest(name)) if arm.trained else MISSING
+
+
+def _measured(arm: Arm, text: str) -> str:
+    """A failed trial ended somewhere by accident: its numbers stay in curves.csv and out of the comparison."""
+    return MISSING if arm.outcome in FAILURES else text

@@ -1,0 +1,112 @@
+"""What stands beside the test losses of a table: letters, which arms share that cannot be told apart, or of many arms
+which of them may be the best.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.compare import windows
+from analysis.comparison.pairs import Compared, Comparison, adjustment
+from analysis.tables.columns import MISSING
+from analysis.wording.phrases import count
+
+LOWEST, MAY_BE = "lowest", "may be"
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def assign_letters(labels: Sequence[str], told_apart: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Give letters such that two arms share one exactly if they are not told apart.
+
+    Args:
+        labels: the arms, best first; the letter a goes to the first.
+        told_apart: pairs that a test tells apart.
+
+    Returns:
+        The letters of each arm, such as "ab".
+
+    Source: Piepho, "An algorithm for a letter-based representation of all-pairwise comparisons", J. Computational and
+    Graphical Statistics 13 (2004): insert and absorb.
+    """
+    groups = [frozenset(labels)]
+    for a, b in told_apart:
+        split: set[frozenset[str]] = set()
+        for group in groups:
+            split |= {group - {a}, group - {b}} if {a, b} <= group else {group}
+        groups = [group for group in split if not any(group < other for other in split)]
+    groups.sort(key=lambda group: sorted(map(labels.index, group)))
+    return {label: "".join(_letter(i) for i, group in enumerate(groups) if label in group) for label in labels}
+
+
+def letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:
+    """Letters of the arms of a table by test loss.
+
+    Args:
+        arms: arms of one table.
+        compared: their comparisons by test loss. Only those that speak of arms whatever the seed count, since one seed
+            tells trained models apart and not the arms.
+
+    Returns:
+        Letters by label, from the lowest mean test loss on; arms that no such test compares with another have none.
+        Arms tested on different windows share no letter, without being told apart.
+    """
+    claims = [one for one in compared if one.over_seeds and one.tested]
+    losses = {arm.label: arm.mean("test_loss").estimate for arm in arms}
+    labels = sorted({label for one in claims for label in (one.a, one.b)}, key=lambda label: (losses[label], label))
+    tested_on = {arm.label: windows(arm) for arm in arms}
+    unlike = [pair for pair in combinations(labels, 2) if tested_on[pair[0]] != tested_on[pair[1]]]
+    return assign_letters(labels, [*((one.a, one.b) for one in claims if one.differs), *unlike])
+
+
+def letters_note(compared: list[Comparison], looks: int) -> str:
+    """What the letters of a table mean, or why it has none; empty where nothing was compared."""
+    tested = [one for one in compared if one.tested]
+    claims = [one for one in tested if one.over_seeds]
+    if claims:
+        tests = " or ".join(sorted({one.method for one in claims}))
+        adjusted = adjustment(compared, looks)
+        return f"Arms that share a letter cannot be told apart by last test loss ({tests}; {adjusted}; 5 % level)."
+    return "There are no letters: one seed tells these trained models apart, not the arms." if tested else ""
+
+
+def marks_of(arms: list[Arm], compared: Compared) -> dict[str, str]:
+    """What is said of each of many arms, of which not all pairs are tested: whether it may be the best.
+
+    Args:
+        arms: arms of one table.
+        compared: their comparisons.
+
+    Returns:
+        By label LOWEST, MAY_BE, or a dash where an arm is not among the candidates or has no test loss. Where no test
+        could be made the lowest alone is marked.
+    """
+    leaders = {one.leader for one in compared.contenders}
+    tested = any(one.tested for one in compared.losses)
+    candidates = {label for one in compared.contenders for label in one.candidates if tested}
+    return {
+        arm.label: LOWEST if arm.label in leaders else MAY_BE if arm.label in candidates else MISSING for arm in arms
+    }
+
+
+def marks_note(compared: Compared) -> str:
+    """What the marks of `marks_of` mean."""
+    tested = [one for one in compared.losses if one.tested]
+    lowest = f"“{LOWEST}” is the arm of the lowest mean test loss"
+    if not tested:
+        return f"{lowest}; with one seed and without losses of windows no test says which others may be the best."
+    methods = " or ".join(sorted({one.method for one in tested}))
+    whom = "" if any(one.over_seeds for one in tested) else " One seed tells of these trained models, not of the arms."
+    rivals = " or ".join(count(one.arms - 1, "arm") for one in compared.contenders)
+    times = f" and by {compared.looks} looks at the data" if compared.looks > 1 else ""
+    return (
+        f"{lowest}; “{MAY_BE}” are the others that may be the best: the arm of the lowest expected loss is among these "
+        f"and the lowest in at least 95 % of sweeps (each is tested against the lowest, {methods}, one-sided, p-values "
+        f"multiplied by the {rivals} that it could have been tested against{times}; Gupta 1965). Arms without a mark "
+        f"are not said to differ from one another.{whom}"
+    )
+
+
+def _letter(number: int) -> str:
+    """a, b, ..., z, then a1, b1 and so on."""
+    turn, place = divmod(number, len(ALPHABET))
+    return ALPHABET[place] + (str(turn) if turn else "")

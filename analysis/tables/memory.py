@@ -1,0 +1,257 @@
+"""What each arm took of the device's memory beside what was predicted for it: the Memory section of a report."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison.arms import Arm
+from analysis.results.outcomes import FINISHED, OUT_OF_MEMORY
+from analysis.tables.columns import MIB, MISSING, show_number
+from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
+
+PART_NAMES = {
+    "weight": "weights",
+    "gradient": "gradients",
+    "optimizer_state": "optimizer state",
+    "logits": "logits",
+    "activation": "activations",
+}
+"""The parts of a peak as a reader is told them."""
+
+SOURCES = {
+    "cuda allocator": "the most that CUDA's allocator had handed out at once, over the whole of training",
+    "cpu tensors": "what PyTorch's CPU allocator reports of the first two steps, on top of the weights",
+}
+"""How a peak was measured, by what `peak_source` calls it."""
+
+DIGITS = 2
+"""Decimals of the MiB in which all bytes of the section are printed, so that they can be added up."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes allocated when it was most, and by name of MEMORY_PARTS what they consisted of; no parts if unknown."""
+
+    total: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ArmMemory:
+    """Peaks of an arm; of several seeds, those of the trial with the highest.
+
+    Attributes:
+        arm: the arm.
+        measured: the measured peak; None where no training step was taken, or the trial failed.
+        predicted: the predicted peak; None without a prediction.
+    """
+
+    arm: Arm
+    measured: Peak | None
+    predicted: Peak | None
+
+    @property
+    def error(self) -> float:
+        """By how many percent of the measured peak the predicted one exceeds it; NaN unless there are both."""
+        if self.measured is None or self.predicted is None:
+            return math.nan
+        return 100 * (self.predicted.total / self.measured.total - 1)
+
+
+@dataclass(frozen=True)
+class MemorySection:
+    """What a report says of memory, as printable strings.
+
+    Attributes:
+        peaks: one row per arm: predicted and measured peak, and how the trial was executed.
+        parts: what the peaks consist of, a row per arm for each of the two; empty where no parts are known.
+        notes: what these numbers mean.
+        attempts: one row per attempt that ran out of memory.
+    """
+
+    peaks: pd.DataFrame
+    parts: pd.DataFrame
+    notes: list[str]
+    attempts: pd.DataFrame
+
+
+def collect_memory(arms: list[Arm]) -> list[ArmMemory]:
+    """Choose for each arm the peaks that the report shows.
+
+    Args:
+        arms: all arms of the sweep.
+
+    Returns:
+        One value per arm that has a peak, a prediction, or ran out of memory; in the order of the arms.
+    """
+    memory = []
+    for arm in arms:
+        row = _highest(arm)
+        measured = _peak(row, "peak") if arm.trained else None
+        predicted = _peak(row, "predicted")
+        if measured or predicted or arm.outcome == OUT_OF_MEMORY:
+            memory.append(ArmMemory(arm, measured, predicted))
+    return memory
+
+
+def describe_memory(memory: list[ArmMemory], attempts: pd.DataFrame, trials: pd.DataFrame) -> MemorySection | None:
+    """The tables and notes of the section.
+
+    Args:
+        memory: what `collect_memory` returned.
+        attempts: see `Results.attempts`.
+        trials: see `Results.trials`.
+
+    Returns:
+        The section, or None where nothing is known of any arm's memory.
+    """
+    if not memory and attempts.empty:
+        return None
+    return MemorySection(_peaks(memory), _parts(memory), _notes(memory, attempts), _attempts(attempts, trials))
+
+
+def _highest(arm: Arm) -> pd.Series:
+    """The trial of an arm with the highest peak, or the highest predicted one where none was measured."""
+    for name in ("peak_bytes", "predicted_peak_bytes"):
+        if values := arm.values(name):
+            return arm.used[pd.to_numeric(arm.used[name], errors="coerce") == max(values)].iloc[0]
+    return arm.used.iloc[0]
+
+
+def _peak(row: pd.Series, prefix: str) -> Peak | None:
+    value = _number(row, "peak_bytes" if prefix == "peak" else f"{prefix}_peak_bytes")
+    if not value > 0:
+        return None
+    parts = {name: _number(row, f"{prefix}_{name}_bytes") for name in MEMORY_PARTS}
+    return Peak(value, parts if all(map(math.isfinite, parts.values())) else {})
+
+
+def _peaks(memory: list[ArmMemory]) -> pd.DataFrame:
+    """One row per arm; a column that says nothing of any arm is left out."""
+    rows = [
+        {
+            "arm": one.arm.label,
+            "predicted peak, MiB": _mib(one.predicted.total) if one.predicted else MISSING,
+            "measured peak, MiB": _measured(one),
+            "error": f"{one.error:+z.2f} %" if math.isfinite(one.error) else MISSING,
+            "reserved peak, MiB": _mib(one.arm.largest("reserved_peak_bytes")) if one.measured else MISSING,
+            "windows per pass": _either(show_number(value, 0) for value in one.arm.values("windows_per_pass")),
+            "blocks recomputed": _either(_yes(value) for value in one.arm.values("blocks_recomputed")),
+        }
+        for one in memory
+    ]
+    return _without_empty(pd.DataFrame(rows, dtype=str))
+
+
+def _measured(one: ArmMemory) -> str:
+    if one.measured:
+        return _mib(one.measured.total)
+    return OUT_OF_MEMORY if one.arm.outcome == OUT_OF_MEMORY else MISSING
+
+
+def _parts(memory: list[ArmMemory]) -> pd.DataFrame:
+    """Rows that add up, a measured and a predicted one for each arm that has both."""
+    rows = []
+    for one in memory:
+        for kind, peak in (("measured", one.measured), ("predicted", one.predicted)):
+            if peak and peak.parts:
+                rows.append({"arm": one.arm.label, "peak": kind, **_adding_up(peak)})
+    frame = pd.DataFrame(rows, dtype=str)
+    return frame.drop(columns="peak") if len(frame) and set(frame["peak"]) == {"measured"} else frame
+
+
+def _adding_up(peak: Peak) -> dict[str, str]:
+    """Parts and sum in MiB. Activations are the rest by definition, so they take up what rounding leaves."""
+    total = round(peak.total / MIB, DIGITS)
+    named = {name: round(value / MIB, DIGITS) for name, value in peak.parts.items() if name != "activation"}
+    named["activation"] = total - sum(named.values())
+    cells = {f"{PART_NAMES[name]}, MiB": f"{value:z,.{DIGITS}f}" for name, value in named.items()}
+    return {**cells, "sum, MiB": f"{total:,.{DIGITS}f}"}
+
+
+def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row per attempt that ran out of memory, with how its trial ended."""
+    by_trial = {row["trial"]: row for _, row in trials.iterrows()}
+    rows = [
+        {
+            "arm": one["arm"],
+            "seed": show_number(_number(one, "seed"), 0),
+            "during": str(one.get("during", MISSING)),
+            "windows per pass": show_number(_number(one, "windows_per_pass"), 0),
+            "blocks recomputed": _yes(_number(one, "blocks_recomputed")),
+            "predicted, MiB": _mib(_number(one, "predicted_bytes")),
+            "reached, MiB": _mib(_number(one, "reached_bytes")),
+            "asked last, MiB": _mib(_number(one, "asked_bytes")),
+            "allowed, MiB": _mib(_number(one, "limit_bytes")),
+            "how the trial ended": _ending(by_trial[one["trial"]]),
+        }
+        for _, one in attempts.iterrows()
+    ]
+    return _without_empty(pd.DataFrame(rows, dtype=str))
+
+
+def _ending(trial: pd.Series) -> str:
+    """How a trial ended that had run out of memory, and how it was executed if it finished all the same."""
+    windows = _number(trial, "windows_per_pass")
+    if trial["outcome"] != FINISHED or not math.isfinite(windows):
+        return str(trial["outcome"])
+    again = ", blocks recomputed" if _number(trial, "blocks_recomputed") == 1 else ""
+    return f"{FINISHED} with {windows:.0f} window{'' if windows == 1 else 's'} per pass{again}"
+
+
+def _notes(memory: list[ArmMemory], attempts: pd.DataFrame) -> list[str]:
+    notes = []
+    measured = [one for one in memory if one.measured]
+    if measured:
+        sources = sorted({source for one in measured if (source := one.arm.text(PEAK_SOURCE))})
+        told = "; ".join(f"{name} ({SOURCES[name]})" if name in SOURCES else name for name in sources)
+        mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
+        notes.append(f"The peak was measured by: {told or 'unknown'}.{mixed}")
+    if any(len(one.arm.used) > 1 for one in memory):
+        notes.append("Of several seeds the trial with the highest peak is shown.")
+    if any(peak.parts for one in memory for peak in (one.measured, one.predicted) if peak):
+        notes.append(
+            "Each row of parts adds up to its peak and says what was there at that moment, so gradients that the "
+            "backward pass has yet to make are not among them. Activations are all that is not one of the others: what "
+            "is kept for the backward pass, temporaries, kernels' workspaces; their last digit takes up the rounding."
+        )
+    if known := [one for one in memory if math.isfinite(one.error)]:
+        worst = max(known, key=lambda one: abs(one.error))
+        notes.append(
+            "Predictions were made before the trials ran. The error is predicted minus measured, in percent of "
+            f"measured; the largest is {abs(worst.error):.2f} % ({worst.arm.label})."
+        )
+    if len(attempts):
+        notes.append(
+            "Of an attempt that ran out of memory, reached is the most that tensors had at once, with the allocation "
+            "that failed, which asked for the last of it; allowed is the limit set for the process, which needs some "
+            "of it for other things."
+        )
+    return notes
+
+
+def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
+
+
+def _either(texts: Iterable[str]) -> str:
+    """The values of several seeds, each once."""
+    return " or ".join(sorted(set(texts), key=lambda text: (len(text), text))) or MISSING
+
+
+def _number(row: pd.Series, name: str) -> float:
+    """A number of a row; NaN where it is absent, or none."""
+    value: Any = row.get(name)
+    return float(value) if isinstance(value, Real) else math.nan
+
+
+def _mib(value: float) -> str:
+    return show_number(value / MIB, DIGITS)
+
+
+def _yes(value: float) -> str:
+    return MISSING if math.isnan(value) else "yes" if value else "no"

@@ -1,0 +1,236 @@
+"""The comparison tables of a report: which arms each shows, in which columns, and what has to be said below it."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.compare import compare, looks_at, windows
+from analysis.comparison.pairs import Compared
+from analysis.results.load import OPTIMIZERS, show_field
+from analysis.results.outcomes import FINISHED
+from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MISSING, TEST_LOSS, columns_for
+from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
+from basis.metrics import PEAK_SOURCE
+
+LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
+DEPENDENT_FIELDS = (*LORA_FIELDS, "momentum", "betas")
+"""Fields that a method or an optimizer may not have; None then."""
+
+LOSS_NOTE = (
+    "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
+)
+
+ANCHOR_LENGTH = 60
+"""Longest name of a table in links and in the names of its files, which file systems limit."""
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """One table of a report.
+
+    Attributes:
+        title: heading.
+        anchor: short name for links and file names.
+        factor: the field that the table compares, if any.
+        arms: the arms it shows, in the order of its rows.
+        frame: printable strings, one row per arm.
+        notes: what its numbers mean, one sentence or two each.
+        trace: the arms with the trial directories that their numbers come from.
+        compared: the comparisons of its finished arms.
+    """
+
+    title: str
+    anchor: str
+    factor: str | None
+    arms: list[Arm]
+    frame: pd.DataFrame
+    notes: list[str]
+    trace: list[tuple[str, list[str]]]
+    compared: Compared
+
+    @property
+    def leaders(self) -> set[str]:
+        """Of many arms those of the lowest test loss, one for each kind of windows that arms are tested on."""
+        return {one.leader for one in self.compared.contenders}
+
+
+def build_tables(arms: list[Arm], spec: Mapping[str, Any], all_pairs: bool = False) -> list[ComparisonTable]:
+    """Make the tables that a spec asks for.
+
+    Args:
+        arms: all arms of the sweep.
+        spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms.
+        all_pairs: compare every pair even of many arms; see `pair_choice`.
+
+    Returns:
+        The tables, also those that no arm matches.
+    """
+    tables: list[ComparisonTable] = []
+    asked = spec.get("tables")
+    listed = [one for one in asked if isinstance(one, Mapping)] if isinstance(asked, list) else []
+    for one in listed or [{"title": "All arms"}]:
+        title = str(one.get("title") or one.get("factor") or "All arms")
+        anchor = _anchor(title, {table.anchor for table in tables})
+        factor = str(one["factor"]) if one.get("factor") else None
+        where = one.get("where")
+        shown = [arm for arm in arms if matches(arm.config, where if isinstance(where, Mapping) else {})]
+        tables.append(_table(title, anchor, factor, shown, looks_at(spec), all_pairs))
+    return tables
+
+
+def _anchor(title: str, taken: set[str]) -> str:
+    """A short name that no other table has, of ANCHOR_LENGTH characters and a number at most."""
+    short = re.sub(r"[^a-z0-9]+", "-", title.lower())[:ANCHOR_LENGTH].strip("-") or "table"
+    anchor, number = short, 2
+    while anchor in taken:
+        anchor, number = f"{short}-{number}", number + 1
+    return anchor
+
+
+def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """Whether a config has the wanted value, or one of the wanted values, in every field of `where`."""
+    return all(
+        name in config and (config[name] == wanted or (isinstance(wanted, list) and config[name] in wanted))
+        for name, wanted in where.items()
+    )
+
+
+def varying_fields(arms: list[Arm]) -> list[str]:
+    """Config fields in which some of the arms differ, in the order of the config.
+
+    An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
+    """
+    names = dict.fromkeys(name for arm in arms for name in arm.config)
+    values = {
+        name: {repr(arm.config.get(name)) for arm in arms if not inapplicable(arm.config, name)} for name in names
+    }
+    return [name for name in names if len(values[name]) > 1]
+
+
+def _table(
+    title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
+) -> ComparisonTable:
+    arms = _by_level(arms, factor)
+    compared = compare([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
+    if compared.contenders:
+        arms = _by_loss(arms)
+    frame = pd.DataFrame(
+        {column.heading: [column.cell(arm) for arm in arms] for column in columns_for(factor)}, dtype=str
+    )
+    if arms:
+        frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
+        if all(arm.outcome == FINISHED for arm in arms):
+            frame = frame.drop(columns="state")
+        if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
+            frame = frame.drop(columns="seeds")  # a note says it once
+    heading = BEST_ARM if compared.contenders else LETTERS
+    marks = marks_of(arms, compared) if compared.contenders else letters_of(arms, compared.losses)
+    if marks:
+        place = list(frame.columns).index(TEST_LOSS) + 1
+        frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
+    notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
+    note = marks_note(compared) if compared.contenders else letters_note(compared.losses, looks)
+    if note:
+        notes.insert(notes.index(LOSS_NOTE) + 1, note)
+    if compared.contenders:
+        notes.insert(0, "The rows come by test loss, the lowest first.")
+    return ComparisonTable(
+        title=title,
+        anchor=anchor,
+        factor=factor,
+        arms=arms,
+        frame=frame,
+        notes=notes,
+        trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
+        compared=compared,
+    )
+
+
+def _by_loss(arms: list[Arm]) -> list[Arm]:
+    """Finished arms first, those tested on the same windows together, by mean test loss."""
+    order: dict[tuple[object, ...], int] = {}
+    for arm in arms:
+        order.setdefault(windows(arm), len(order))
+
+    def place(arm: Arm) -> tuple[bool, int, float]:
+        loss = arm.mean("test_loss").estimate
+        finished = arm.outcome == FINISHED and math.isfinite(loss)
+        return (False, order[windows(arm)], loss) if finished else (True, 0, 0.0)
+
+    return sorted(arms, key=place)
+
+
+def _by_level(arms: list[Arm], factor: str | None) -> list[Arm]:
+    return sorted(arms, key=lambda arm: _level(arm, factor))
+
+
+def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
+    """Where the rows of an arm come in a table of this factor; arms of one level keep their order."""
+    value = arm.config.get(factor) if factor else None
+    if value is None or factor == "method":
+        return 0, ""
+    if factor == "optimizer":
+        return float(OPTIMIZERS.index(str(value)) if value in OPTIMIZERS else len(OPTIMIZERS)), ""
+    return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
+
+
+def inapplicable(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a field is None because the config's method or optimizer has no such thing."""
+    return name in DEPENDENT_FIELDS and config.get(name) is None
+
+
+def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
+    notes = []
+    if any(len(arm.seeds) > 1 for arm in arms):
+        notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
+    if any(len(arm.seeds) == 1 for arm in arms):
+        seeds = sorted({seed for arm in arms for seed in arm.seeds})
+        one = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
+        which = f"{one} ({seeds[0]})" if len(seeds) == 1 else one
+        everyone = all(len(arm.seeds) <= 1 for arm in arms)
+        notes.append(
+            f"{'Each arm has' if everyone else 'Some arms have'} {which}: one run cannot show how far another seed "
+            "would move a loss, so such losses carry no interval."
+        )
+    notes.append(LOSS_NOTE)
+    if BEST_LOSS in headings:
+        notes.append(
+            "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
+        )
+    if any(arm.tested_once for arm in arms):
+        notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
+    if len({windows(arm) for arm in arms}) > 1:
+        notes.append(
+            "The rows are tested on different windows, across which test losses and perplexities do not compare."
+        )
+    if "win rate" in headings:
+        notes.append(
+            "Win rate is wins / (wins + ties + losses) against the base model, in brackets the 95 % interval of Wilson "
+            "over the prompts."
+        )
+    if "wins / ties / losses" in headings and any(len(arm.seeds) > 1 for arm in arms):
+        notes.append("Wins / ties / losses are summed over the seeds.")
+    if "reward margin" in headings:
+        notes.append("Reward margin is the mean over prompts of reward minus the base model's, with a 95 % t interval.")
+    if "peak memory" in headings:
+        sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
+        mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
+        notes.append(
+            f"Peak memory was measured by: {', '.join(sources) or 'unknown'}. Allocations are counted, not sampled, so "
+            f"it hardly varies between seeds; the largest is shown.{mixed}"
+        )
+    if "retained delta" in headings:
+        notes.append(
+            "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
+        )
+    if "tokens/s" in headings:
+        notes.append(
+            "tokens/s is the median over the reports of a trial; it is not comparable between trials that ran at the "
+            "same time as others or on different devices."
+        )
+    return notes

@@ -1,0 +1,51 @@
+"""The files of an experiment directory, which is the only interface between a sweep and its analysis:
+
+EXPERIMENT_DIR/
+  spec.yaml                the resolved spec: presets, variants and --set already applied
+  sweep.json               versions, hardware, data statistics, start time (see sweep/provenance/sweep_record.py)
+  experiment_state-*.json  Ray Tune's own list of trials
+  ray.log                  what Ray itself printed, where it did
+  base/responses.jsonl     the base model's response and score for each evaluation prompt; its size and SHA-256 are
+                           in responses.seal.json
+  TRIAL/                   one directory per trial, written by Ray and by the trial itself
+    params.json            the trial's resolved TrialConfig
+    result.json            one JSON row per report, keyed by the metric names below
+    error.txt              traceback of a failed trial
+    worker.txt             the process that runs an unfinished trial, and its trace if it crashed
+    checkpoint.pt          where an unfinished trial continues from
+    suggested.json         what a search algorithm chose the trial's config by
+    diverged.txt           why a trial whose loss was no finite number any more will not be tried again
+    out_of_memory.json     the attempts that ran out of memory, a list of what `sweep.memory.attempts.Attempt` holds
+    finished.json          every row of a finished trial, which --resume replays instead of training again, and the
+                           SHA-256 of what the trial has kept (see sweep/storage/finished.py)
+    trained.safetensors    what was trained: the adapters alone, or the full weights
+    responses.jsonl        every prompt, response and score of the trial
+    window_losses.json     the loss of each fixed window after the last step, in nats/token: {"test_loss": [...]}
+                           and, where validation windows are evaluated, {"validation_loss": [...]}
+    record.json            what the trial was: config, code, versions, hardware, hashes
+                               (see sweep/provenance/trial_record.py)
+    events.out.tfevents.*  TensorBoard
+    *.damaged              what was found to be damaged, as it was found
+  judged/                  there for a moment alone: what another judge said, on its way into place
+  report/                  written by analysis.report
+"""
+
+SPEC_FILE = "spec.yaml"
+SWEEP_FILE = "sweep.json"
+RAY_LOG_FILE = "ray.log"
+BASE_RESPONSES_FILE = "base/responses.jsonl"
+CHECKPOINT_FILE = "checkpoint.pt"
+FINISHED_FILE = "finished.json"
+PARAMS_FILE = "params.json"
+RESULT_FILE = "result.json"
+SUGGESTED_FILE = "suggested.json"
+DIVERGED_FILE = "diverged.txt"
+OUT_OF_MEMORY_FILE = "out_of_memory.json"
+WORKER_FILE = "worker.txt"
+TRAINED_FILE = "trained.safetensors"
+RESPONSES_FILE = "responses.jsonl"
+WINDOW_LOSSES_FILE = "window_losses.json"
+RECORD_FILE = "record.json"
+REPORT_DIR = "report"
+REPLACEMENT_DIR = "judged"
+"""New versions of several files on their way into place; gone a moment later (see `sweep.storage.replacement`)."""

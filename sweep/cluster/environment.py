@@ -1,0 +1,84 @@
+"""Ray's switches. Ray reads them from the environment when it is imported, so they are set before that."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from basis.errors import UserError
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",  # torch's, for workers: few gaps in their share of a GPU
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+}
+LOCAL = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the only switch that keeps Ray on loopback; it also bars other nodes
+    "RAY_memory_monitor_refresh_ms": "0",  # Ray's own out-of-memory kill would end the whole sweep
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+OF_ANOTHER_RAY = (
+    "RAY_ADDRESS",
+    "RAY_API_SERVER_ADDRESS",
+    "RAY_CLIENT_MODE",
+    "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    "RAY_NAMESPACE",
+    "RAY_OVERRIDE_RESOURCES",
+    "RAY_REDIS_ADDRESS",
+    "RAY_RUNTIME_ENV",
+    "RAY_RUNTIME_ENV_HOOK",
+)
+"""Where another Ray is, and how it runs what it is given. A Ray of our own would obey some of them."""
+
+TMPDIR = "RAY_TMPDIR"
+LONGEST_SOCKET = 107
+"""Bytes of a socket's path, by Linux."""
+SOCKET = "sft-12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
+
+
+def set_ray_environment(address: str | None) -> list[str]:
+    """Make Ray quiet and, unless it is to attach to the cluster at `address`, keep it on this machine's loopback.
+
+    Returns:
+        What to tell the user of it.
+
+    Raises:
+        UserError: a Ray of our own has no folder for its files.
+    """
+    os.environ.update(QUIET if address else QUIET | LOCAL)
+    if address:
+        return []
+    remarks = []
+    ignored = [name for name in OF_ANOTHER_RAY if os.environ.pop(name, "") not in ("", "0")]  # Ray itself sets zeros
+    if ignored:
+        attach = "; --address auto attaches to the Ray that runs here" if "RAY_ADDRESS" in ignored else ""
+        remarks.append(f"ignored by a Ray of our own: {', '.join(ignored)}{attach}")
+    return [*remarks, *_find_folder()]
+
+
+def ray_folder() -> Path:
+    """Where a Ray of our own keeps its files."""
+    return Path(os.environ.get(TMPDIR) or tempfile.gettempdir())
+
+
+def _find_folder() -> list[str]:
+    """Set RAY_TMPDIR to the first folder that will do; a remark if that is not the one that Ray would take."""
+    names = [name for name in (TMPDIR, "TMPDIR") if os.environ.get(name)]
+    usual = Path(os.environ[names[0]] if names else "/tmp")
+    for folder in dict.fromkeys([usual, Path("/tmp"), Path("/var/tmp"), Path(tempfile.gettempdir())]):
+        if _will_do(folder):
+            os.environ[TMPDIR] = str(folder)
+            return [] if folder == usual else [f"{names[0]} can't hold Ray's sockets: its files lie in {folder}"]
+    raise UserError(
+        f"{TMPDIR}: {usual} can't hold Ray's sockets; accepted: a folder that can be written to, of "
+        f"{LONGEST_SOCKET - 1 - len(SOCKET)} bytes at most"
+    )
+
+
+def _will_do(folder: Path) -> bool:
+    """Whether a folder for Ray can be made in `folder`, and a socket's path there is not too long."""
+    short = len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET
+    return folder.is_absolute() and os.path.isdir(folder) and short and os.access(folder, os.W_OK | os.X_OK)

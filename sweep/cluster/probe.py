@@ -1,0 +1,115 @@
+"""What is asked of a running Ray cluster before anything is prepared for it.
+
+Ray itself would wait: for minutes where something else answers, or a head that only loopback reaches; for ever for
+resources that no node has. So another process asks, and is not waited for longer than `ANSWER_SECONDS`.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from basis.errors import UserError
+from sweep.machine.environment import LOOPBACK
+from sweep.spec.schema import MOST_AUTO_CPUS, Resources
+
+ANSWER_SECONDS = 25
+CONNECT_SECONDS = 5
+LONGEST_WORDS = 150
+"""Letters of what Ray has to say."""
+NODE_GROUP = "ray.io/node-group"
+"""Ray's label of nodes that an autoscaler has started, be it `ray up`'s or KubeRay's."""
+
+Node = Mapping[str, Any]
+"""A node as `ray.nodes` describes it."""
+
+ASK = """
+import json, logging, sys
+import ray
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
+    answer = {"nodes": ray.nodes()}
+except Exception as error:
+    answer = {"error": (str(error).strip().splitlines() or [type(error).__name__])[0]}
+print("ANSWER " + json.dumps(answer), flush=True)
+"""
+
+
+def ask_cluster(address: str) -> list[Node]:
+    """The nodes of the cluster at `address` that are alive.
+
+    Raises:
+        UserError: there is no cluster that can be attached to.
+    """
+    _check_reachable(address)
+    command = [sys.executable, "-P", "-c", ASK, address]  # -P: a folder here that is called ray is not Ray
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"{_unreachable(address, f'no answer within {ANSWER_SECONDS} s')}; accepted: host:port of a head that "
+            f"`ray start` has started{_if_loopback(address)}, or auto on one of its nodes"
+        ) from None
+    answers = [line for line in asked.stdout.splitlines() if line.startswith("ANSWER ")]
+    if not answers:
+        words = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
+        raise UserError(_unreachable(address, words[-1]))
+    answer = json.loads(answers[-1].removeprefix("ANSWER "))
+    if "error" in answer:
+        raise UserError(_unreachable(address, answer["error"]))
+    return [node for node in answer["nodes"] if node["Alive"]]
+
+
+def _unreachable(address: str, why: str) -> str:
+    return f"--address {address}: no Ray cluster can be reached there ({why[:LONGEST_WORDS]})"
+
+
+def _check_reachable(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(_unreachable(address, reason)) from None
+
+
+def _if_loopback(address: str) -> str:
+    if address.removeprefix("ray://").rpartition(":")[0] not in LOOPBACK and address != "auto":
+        return ""
+    return " without --node-ip-address=127.0.0.1"
+
+
+def settled(nodes: Sequence[Node], wanted: Resources) -> Resources:
+    """`wanted` with a number of CPUs: for `auto` no more than the largest node has of those with enough GPUs."""
+    least = 0 if wanted.gpu == "auto" else wanted.gpu
+    there = [node["Resources"].get("CPU", 0) for node in nodes if node["Resources"].get("GPU", 0) >= least]
+    return wanted.with_cpus(max(there, default=0) or MOST_AUTO_CPUS)  # a head without any: those that will be started
+
+
+def await_resources(nodes: Sequence[Node], wanted: Resources) -> str | None:
+    """What trials will have to wait for on a cluster, if they will.
+
+    Raises:
+        UserError: no node has what one trial asks for, and nobody will start one.
+    """
+    wanted = settled(nodes, wanted)
+    cpus = float(wanted.cpu)
+    least = 0 if wanted.gpu == "auto" else wanted.gpu
+    of_nodes = [node["Resources"] for node in nodes]
+    if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= least for node in of_nodes):
+        return None
+    if any(NODE_GROUP in (node.get("Labels") or {}) for node in nodes):
+        return (
+            f"no node has {cpus:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
+            "(if it can't, stop and --set resources)"
+        )
+    key, much = ("resources.cpu", f"{cpus:g}") if least == 0 else ("resources", f"{cpus:g} CPU, {least:g} GPU")
+    there = dict.fromkeys(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in of_nodes)
+    raise UserError(
+        f"{key}: {much} is more than any node of the cluster has, and no autoscaler starts others; "
+        f"its nodes have {'; '.join(list(there)[:4])}"
+    )

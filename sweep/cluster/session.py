@@ -1,0 +1,163 @@
+"""Ray started for one sweep: alone on this machine, on loopback, or attached to a running cluster."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from basis.errors import RayDiedError, UserError, first_line
+from basis.packages import PACKAGES, ROOT
+from sweep.cluster.environment import QUIET, TMPDIR
+from sweep.cluster.privacy import kept_private, started_privately
+from sweep.cluster.probe import await_resources, settled
+from sweep.cluster.resources import check_gpus
+from sweep.cluster.watch import ray_watched
+from sweep.machine.apart import Work
+from sweep.machine.environment import ctrl_c_deferred, handlers_restored
+from sweep.machine.hardware import allowed_cpus, free_memory_bytes
+from sweep.memory.plan import Device
+from sweep.spec.places import PRESETS
+from sweep.spec.schema import Resources
+
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Enough for configs and small values; tokens and weights are mapped from disk instead."""
+
+LOOK_SECONDS = 90
+"""How long a GPU is waited for to be asked for its memory: a worker with torch needs up to half a minute to start."""
+
+
+@contextmanager
+def ray_session(
+    address: str | None, dashboard: bool, memory_bytes: int | None = None, work: Work | None = None
+) -> Iterator[str | None]:
+    """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
+
+    Args:
+        address: None for a Ray of our own on this machine; otherwise a cluster's, such as "auto" or "host:6379",
+            to whose nodes this project's code is sent.
+        dashboard: start Ray's own dashboard.
+        memory_bytes: memory of this machine that trials may share, for a Ray of our own; at most, and if None, what it
+            has free.
+        work: the process that this is the work of, if it is one of its own: Ray's words are kept from the terminal,
+            and its death ends the process.
+
+    Raises:
+        UserError: the cluster can't be reached.
+        RayDiedError: Ray can't start here.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # prints a failed trial's traceback; error.txt has it
+    with handlers_restored(), kept_private(address), work.libraries_aside() if work else nullcontext():
+        try:
+            with ray_watched(work) if work and address is None else nullcontext():
+                with handlers_restored(), ctrl_c_deferred():  # Ray takes SIGTERM for itself
+                    context = _start(dashboard, memory_bytes) if address is None else _attach(address)
+                yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+        except SystemExit:
+            raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
+        finally:
+            ray.shutdown()
+
+
+def _start(dashboard: bool, memory_bytes: int | None) -> Any:
+    """Start a Ray of our own, with the CPUs that this process may use."""
+    free, began = free_memory_bytes(), time.time()
+    try:
+        with started_privately():
+            return ray.init(
+                address="local",
+                num_cpus=allowed_cpus(),
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                object_store_memory=OBJECT_STORE_BYTES,
+                _memory=min(memory_bytes or free, free),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except Exception as error:  # a start that takes too long raises no narrower type
+        logs = Path(os.environ.get(TMPDIR, "/tmp"), "ray", "session_latest", "logs")
+        told = f"; its logs: {logs}" if logs.is_dir() and logs.stat().st_ctime > began else ""
+        raise RayDiedError(f"it can't start on this machine ({first_line(error)}){told}") from error
+
+
+def _attach(address: str) -> Any:
+    """Attach to the cluster at `address`, whose nodes get our code."""
+    try:
+        with chdir(PRESETS):  # workers look first where Ray is attached from
+            return ray.init(
+                address=address,
+                runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "env_vars": QUIET},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UserError(f"--address {address}: no Ray cluster can be reached there ({first_line(error)})") from None
+
+
+def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
+    """What one trial asks of the Ray that is running, and a remark if it is to wait or to do without.
+
+    On this machine alone `auto` does without a GPU where there is none, so that a spec written for a GPU machine runs
+    on CPU as well. A cluster is asked for what is wanted: it may yet grow. Of CPUs it is always a number.
+
+    Raises:
+        UserError: this machine has fewer GPUs than wanted; or no node of a cluster has what is wanted.
+    """
+    if address is not None:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        return settled(nodes, wanted), await_resources(nodes, wanted)
+    [node] = _nodes()
+    wanted, gpus = wanted.with_cpus(node.get("CPU", 0.0)), node.get("GPU", 0.0)
+    check_gpus(wanted.gpu, int(gpus))
+    if wanted.gpu and not gpus:
+        return wanted.model_copy(update={"gpu": 0.0}), "no GPU here, so trials run on CPU"
+    return wanted, None
+
+
+def find_device(resources: Resources, declared_bytes: int | None) -> Device:
+    """What a trial trains on: a GPU if it asks for one, else the memory of the largest node.
+
+    Args:
+        resources: what `fit_resources` returned.
+        declared_bytes: memory to reckon with, if that is less than what the device has free or nobody knows.
+
+    Raises:
+        UserError: trials are to share a GPU by their memory, and nobody says how much it has.
+    """
+    if not resources.gpu:
+        largest = int(max(node.get("memory", 0) for node in _nodes()))
+        return Device("cpu", min(declared_bytes or largest, largest))
+    found = None
+    if any(node.get("GPU", 0) for node in _nodes()):
+        try:
+            found = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
+        except ray.exceptions.GetTimeoutError:
+            found = None  # all GPUs are taken by others
+    capacity_bytes, hopper = found or (None, False)
+    if resources.gpu == "auto" and declared_bytes is None and capacity_bytes is None:
+        raise UserError(
+            "resources.gpu: auto needs to know the memory of a GPU, and none can be asked; accepted: memory.device "
+            "with it, such as 80GiB, or a number of GPUs"
+        )
+    known = [size for size in (declared_bytes, capacity_bytes) if size is not None]
+    return Device("cuda", min(known, default=None), hopper)
+
+
+@ray.remote(num_cpus=0, num_gpus=1, max_calls=1)  # type: ignore[untyped-decorator]  # its process and CUDA context end
+def _look_at_gpu() -> tuple[int, bool] | None:
+    """Free bytes of a GPU, and whether it is a Hopper or later; None where torch finds none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.mem_get_info()[0], torch.cuda.get_device_capability()[0] >= 9
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,168 @@
+"""--dry-run: the trials of a sweep, how each would be executed, and the memory that it is predicted to take."""
+
+import sys
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from basis.units import show_bytes
+from sweep.data.words import describe_sources
+from sweep.machine.hardware import allowed_cpus, free_memory_bytes
+from sweep.machine.quiet import quiet_libraries
+from sweep.memory.packing import Packing, budget_on
+from sweep.memory.plan import Device, MemoryPlan, plan_trial
+from sweep.memory.shape import check_trials, planned_shape
+from sweep.search_space import candidate_trials, groups_of, least_trials
+from sweep.spec.schema import SweepSpec
+from sweep.spec.seeds import AdaptiveSeeds
+from sweep.trial.config import TrialConfig
+
+
+def print_trials(spec: SweepSpec, trials: list[TrialConfig], first_records: list[str], console: Console) -> None:
+    """Print the trials and their memory, then what they share and ask for.
+
+    Args:
+        spec: the sweep.
+        trials: those to list.
+        first_records: what the files of its data begin with, see `first_look.look_at_files`.
+        console: where to print.
+
+    Raises:
+        UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
+    """
+    quiet_libraries()
+    _print_configs(f"{spec.name}: {_what_runs(spec, len(trials))}", trials, console)
+    lines = [f"data: {describe_sources(spec.data)}", *first_records]
+    console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
+    device = planned_device(spec)
+    budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
+    shape = planned_shape(spec.model)
+    check_trials(shape, trials, spec.model.name)
+    with console.status("predicting memory"):
+        plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
+    _print_memory(trials, plans, device, budget_bytes, console)
+    _print_resources(spec, plans, device, console)
+
+
+def _what_runs(spec: SweepSpec, listed: int) -> str:
+    seeds = spec.first_seeds
+    if spec.search == "optuna":
+        between = f"{spec.trials} configs that Optuna will choose between these corners of its space"
+        if spec.chooses_on_validation:
+            groups = len(groups_of(spec, candidate_trials(spec)))
+            return f"{between}, on validation windows; then {_tested_once(groups, len(seeds))}"
+        return between + (f", each with {len(seeds)} seeds" if len(seeds) > 1 else "")
+    further = ""
+    if isinstance(spec.seeds, AdaptiveSeeds):
+        further = f"; then further seeds, {spec.seeds.max} in all at most, for arms tied with the leader"
+    if spec.search == "tuned":
+        finals = least_trials(spec) - listed
+        return f"{listed} tuning trials; then each arm's best with {len(seeds)} seeds, {finals} trials{further}"
+    if spec.chooses_on_validation:
+        groups = (least_trials(spec) - listed) // len(seeds)
+        return f"{listed} trials on validation windows; then {_tested_once(groups, len(seeds))}{further}"
+    return f"{listed} trials{further}"
+
+
+def _tested_once(groups: int, seeds: int) -> str:
+    each = "the best" if groups == 1 else f"the best of each of {groups} groups that are compared"
+    return f"{each} with {seeds} seed{'' if seeds == 1 else 's'}, tested once, {groups * seeds} trials"
+
+
+def planned_device(spec: SweepSpec) -> Device:
+    """What trials would train on: a GPU if the spec asks for one, whether this machine has it or not."""
+    declared = spec.memory.device or sys.maxsize
+    if not spec.resources.gpu:
+        return Device("cpu", min(declared, free_memory_bytes()))
+    if not torch.cuda.is_available():
+        return Device("cuda", spec.memory.device)
+    hopper = torch.cuda.get_device_capability()[0] >= 9
+    return Device("cuda", min(declared, torch.cuda.mem_get_info()[0]), hopper)
+
+
+def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> None:
+    """A column for each field in which trials differ, then a line of what they share.
+
+    Fields such as alpha or betas, which some trials have and others cannot have, count as shared if all who have
+    them agree.
+    """
+    rows = [trial.model_dump(mode="json") for trial in trials]
+    values = {name: list(dict.fromkeys(_cell(r[name]) for r in rows if r[name] is not None)) for name in rows[0]}
+    differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in ("method", "rank"))]
+    table = _table()
+    table.add_column("trial", no_wrap=True)
+    for column in differing:
+        table.add_column(column)
+    for trial, row in zip(trials, rows, strict=True):
+        table.add_row(trial.label, *(_cell(row[name]) for name in differing))
+    _print_titled(title, table, console)
+    shared = ", ".join(f"{name} {values[name][0]}" for name in values if len(values[name]) == 1)
+    console.print(f"every trial: {shared}\n", highlight=False)
+
+
+def _print_memory(
+    trials: list[TrialConfig], plans: list[MemoryPlan], device: Device, budget_bytes: int | None, console: Console
+) -> None:
+    """A row for each way in which trials take memory; those that differ in nothing that matters share one."""
+    unit, size, digits = ("GiB", 2**30, 3) if max(p.predicted.total for p in plans) >= 2**30 else ("MiB", 2**20, 1)
+    table = _table()
+    title = f"Predicted peak memory on {'a GPU' if device.type == 'cuda' else 'CPU'}, in {unit}"
+    for heading in ("trial", "x", "windows", "peak", "weights", "gradients", "state", "logits", "activations"):
+        table.add_column(heading, justify="left" if heading == "trial" else "right", no_wrap=True)
+    groups: dict[tuple[str, MemoryPlan], int] = {}
+    for trial, plan in zip(trials, plans, strict=True):
+        groups[trial.label, plan] = groups.get((trial.label, plan), 0) + 1
+    for (label, plan), count in groups.items():
+        again = " again" if plan.execution.activation_checkpointing else ""
+        parts = (plan.predicted.total, *plan.predicted.as_dict().values())
+        cells = (f"{value / size:,.{digits}f}" for value in parts)
+        table.add_row(label, str(count), f"{plan.execution.micro_batch}{again}", *cells)
+    _print_titled(title, table, console)
+    allowed = (
+        f"budget per trial: {show_bytes(budget_bytes)}"
+        if budget_bytes is not None
+        else "no budget: the GPU is not here"
+    )
+    console.print(
+        f"windows: per forward pass; again: with activation checkpointing; activations: all that is none of the others"
+        f"\n{allowed}",
+        highlight=False,
+    )
+
+
+def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, console: Console) -> None:
+    """What each trial asks of Ray, and how many that lets run side by side."""
+    asked = spec.resources.with_cpus(allowed_cpus())
+    cpus = float(asked.cpu)
+    packing = Packing(device, limit_bytes=spec.memory.limit)
+    gpu = f"{asked.gpu:g} GPU" if asked.gpu != "auto" else "a share of a GPU by its memory"
+    here = f"; more than the {allowed_cpus()} CPUs that may be used here" if cpus > allowed_cpus() else ""
+    console.print(f"resources per trial: {cpus:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False)
+    if device.capacity_bytes is None or not (device.type == "cpu" or asked.gpu == "auto"):
+        return
+    demands = [packing.demand_bytes(plan) for plan in plans]
+    console.print(
+        f"memory per trial with its process: {show_bytes(min(demands))} to {show_bytes(max(demands))} of "
+        f"{show_bytes(device.capacity_bytes)}",
+        highlight=False,
+    )
+
+
+def _table() -> Table:
+    return Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+
+
+def _print_titled(title: str, table: Table, console: Console) -> None:
+    """A title of the table's own would be broken to its width."""
+    console.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

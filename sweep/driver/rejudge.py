@@ -1,0 +1,162 @@
+"""Judges the models that a sweep has kept: those that could not be judged, or all of them by another judge.
+
+    python -m sweep.reward_metric EXPERIMENT_DIR --judge MODEL
+
+One sweep has one judge. What another one says replaces everything that the first said, all at once and only when it is
+whole: responses, rewards in finished.json (which --resume replays) and result.json (which the report reads), records,
+and the spec, so that trials that --resume adds are judged by it too. What the sweep's own judge says of a trial that it
+had not judged takes its place at once, whatever becomes of the others.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from basis.directory import SPEC_FILE
+from basis.errors import UserError
+from basis.scripts import as_called
+from sweep.command import EXIT_FAILED, run_command, set_up
+from sweep.driver.rejudging import Rejudging
+from sweep.hub.pin import pin
+from sweep.machine.environment import speak_utf8
+from sweep.machine.output_folders import local_path
+from sweep.machine.quiet import quiet_libraries
+from sweep.preparation.models import find_models
+from sweep.provenance.hashes import input_hashes
+from sweep.spec.places import model_place
+from sweep.spec.schema import SweepSpec
+from sweep.spec_file.load import parse_kept_spec
+from sweep.spec_file.read_yaml import read_yaml
+from sweep.storage.claim import claimed
+from sweep.storage.kept_trials import check_unchanged, find_experiment, finished_trials
+from sweep.storage.replacement import settle
+
+
+def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_dir: Path, console: Console) -> int:
+    """Judge kept models, and say how.
+
+    Args:
+        directory: an experiment directory, or the directory of one of its trials.
+        judge: a folder or name on the hub; None: the sweep's own judge.
+        prompts: a CSV file; None: the sweep's own prompts.
+        cache_dir: as for a sweep.
+        console: told what happens.
+
+    Returns:
+        How many trials could not be judged.
+
+    Raises:
+        UserError: nothing is there to be judged, or not as it was trained; or the judge can't judge.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+    experiment_dir, only = find_experiment(directory)
+    with claimed(experiment_dir, "DIR"), _named_as_given(judge, prompts):
+        settle(experiment_dir)
+        quiet_libraries()
+        spec = pin(_changed(experiment_dir, judge, prompts), say)
+        trials, damaged = finished_trials(experiment_dir)
+        mend = as_called("sweep.run", "--resume", str(experiment_dir))
+        for line in damaged:
+            say(f"{line}; {mend} mends it")
+        if not any(trial.has_weights for trial in trials):
+            why = f" ({damaged[0]})" if damaged else ""
+            raise UserError(
+                f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge{why}"
+            )
+        found = find_models(spec, [trial.config for trial in trials], cache_dir, say)
+        hashes = input_hashes(found.base_model, found.tokenizer, {}, found.prompts, found.reward, found.pinned)
+        check_unchanged(trials, hashes)
+        rejudging = Rejudging(experiment_dir, spec, found, hashes, say)
+        if rejudging.asked_anew:
+            if only is not None:
+                raise UserError(
+                    f"{directory}: other trials have another judge or other prompts, and one sweep has one of each; "
+                    f"name {experiment_dir} to have all its trials judged anew"
+                )
+            if damaged:
+                raise UserError(
+                    f"{damaged[0]}, so it can't be judged anew, and one sweep has one judge; mend it first with: {mend}"
+                )
+            failed = rejudging.judge_together(trials)
+        else:
+            todo = [trial for trial in trials if not trial.is_judged and only in (None, trial.folder.name)]
+            if not todo:
+                say(f"nothing to judge: {spec.reward.model} has judged every finished trial asked for")
+                return len(damaged)
+            failed = rejudging.judge_one_by_one(todo) + len(damaged)
+    report = as_called("analysis.report", str(experiment_dir))
+    console.print(Text(f"build the report anew with: {report}"), soft_wrap=True)
+    return failed
+
+
+@contextmanager
+def _named_as_given(judge: str | None, prompts: str | None) -> Iterator[None]:
+    """Have errors about the judge and the prompts name the flags that gave them."""
+    flags = {"reward.model": "--judge"} if judge is not None else {}
+    flags |= {"reward.prompts": "--prompts"} if prompts is not None else {}
+    try:
+        yield
+    except UserError as error:
+        for key, flag in flags.items():
+            if str(error).startswith(key):
+                raise UserError(flag + str(error).removeprefix(key)) from error.__cause__
+        raise
+
+
+def _changed(experiment_dir: Path, judge: str | None, prompts: str | None) -> SweepSpec:
+    """The experiment's spec with another judge or other prompts."""
+    if judge is not None:
+        try:
+            model_place(judge, (), ambiguous=True)  # a kept spec's names have been understood, this one has not
+        except UserError as error:
+            raise UserError(f"reward.model: {error}") from None
+    values = read_yaml(experiment_dir / SPEC_FILE)
+    changes = {"model": judge, "prompts": prompts}
+    kept = values.get("reward")
+    reward = {
+        **(kept if isinstance(kept, dict) else {}),
+        **{name: value for name, value in changes.items() if value is not None},
+    }
+    spec = parse_kept_spec({**values, "reward": reward})
+    if spec.reward.model is None:
+        raise UserError(f"{experiment_dir}: the sweep has no reward model; name one with --judge")
+    return spec
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: judge the kept models of an experiment; returns the exit code, as `--help` lists them."""
+    parser = argparse.ArgumentParser(
+        prog=as_called("sweep.reward_metric"),
+        description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
+        "--prompts all of them anew.",
+        epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
+        "interrupted; what another judge says replaces everything at once, when all is judged.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="an experiment directory, or that of one trial")
+    parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
+    parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
+    words = sys.argv[1:] if argv is None else argv
+
+    def work(console: Console) -> int:
+        arguments = parser.parse_args(words)
+        directory = local_path("DIR", arguments.directory)
+        failed = judge_kept(directory, arguments.judge, arguments.prompts, set_up(console), console)
+        return EXIT_FAILED if failed else 0
+
+    return run_command(
+        work, words, "interrupted; of another judge nothing is kept, of the sweep's own what it has judged"
+    )
+
+
+def script() -> None:
+    """The command, with the process to itself."""
+    speak_utf8()
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""Models, tokenizers and data sets on the Hugging Face hub, brought into its own cache as a folder of one commit.
+
+Whatever is named on the hub is resolved to a commit once, by the driver, and from then on is a local folder. That
+commit is its identity: it stands in the spec that an experiment keeps, in each trial's record, and --resume and
+--reproduce ask for nothing else.
+"""
+
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
+from huggingface_hub.errors import CachedRepoTreeNotFoundError, HfHubHTTPError, RevisionResolutionError
+from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, though not in its __all__
+
+from basis.errors import UserError
+from model.weight_files import ADAPTER_CONFIG_FILE, WEIGHT_NAMES, WeightsError, choose_weights
+from sweep.hub.errors import Kind, explained
+from sweep.spec.hub_names import HubName
+
+Say = Callable[[str], None]
+
+CONFIG = ("config.json",)
+
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
+"""Configuration, tokenizer and lists of shards, at the top of a model's repository."""
+
+CARD = ("README.md", "dataset_infos.json", ".huggingface.yaml")
+"""What says which files of a data set make up which split."""
+
+DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".arrow")
+DATA_FILES = tuple(f"*{suffix}{packed}" for suffix in DATA_SUFFIXES for packed in ("", ".gz", ".bz2", ".xz", ".zst"))
+"""What `datasets` reads."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit of a repository on the hub, as a folder in the hub's cache on this machine."""
+
+    name: str
+    commit: str
+    folder: Path
+
+    @property
+    def pinned(self) -> str:
+        """The name with its commit, as a spec may write it."""
+        return f"{self.name}@{self.commit}"
+
+
+class _Bar(tqdm):  # type: ignore[misc]  # the library has no types for it
+    """A download's progress bar: on a terminal only, and gone when it is done."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "leave": False})
+
+
+class _NoBar(tqdm):  # type: ignore[misc]
+    """For files so small that bars would only flash by."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{**settings, "disable": True})
+
+
+class _Asked(HfApi):  # type: ignore[misc]
+    """The hub's client, which remembers whether the hub has answered: it falls back on its cache without a word."""
+
+    failure: Exception | None = None
+
+    def repo_info(self, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().repo_info(*arguments, **settings)
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def resolve(name: HubName, kind: Kind, key: str, say: Say | None = None) -> str:
+    """The commit that a name stands for now; where the hub can't be reached, the one that the cache knows it by.
+
+    Args:
+        name: of the repository.
+        kind: "model" (tokenizers and reward models too) or "dataset".
+        key: the place in the spec that an error names.
+        say: told of a commit that only the cache knows.
+
+    Raises:
+        UserError: no such repository or revision, no access, or it can be had neither from the hub nor the cache.
+    """
+    hub = _Asked()
+    ask = partial(hub.resolve_revision, name.name, repo_type=kind, revision=name.revision)
+    with explained(name, kind, key):
+        try:
+            commit = str(ask().resolved)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 429:  # too many requests, for which the client has no fallback
+                raise
+            try:
+                commit = str(ask(local_files_only=True).resolved)
+            except RevisionResolutionError:
+                raise error from None
+    if hub.failure is not None and say is not None and not constants.is_offline_mode():
+        say(f"{name}: the hub can't be asked; taken from the cache as it is there, at commit {commit[:7]}")
+    return commit
+
+
+def fetch_config(name: HubName, key: str) -> Snapshot:
+    """A model's configuration alone.
+
+    Raises:
+        UserError: see `resolve`; or the repository has no config.json.
+    """
+    return _fetch(name, "model", key, first=CONFIG)
+
+
+def fetch_tokenizer(name: HubName, key: str) -> Snapshot:
+    """A tokenizer's files, without weights.
+
+    Raises:
+        UserError: see `resolve`; or the download fails, or there are no such files.
+    """
+    return _fetch(name, "model", key, first=SMALL_FILES)
+
+
+def fetch_model(name: HubName, key: str, say: Say | None = None) -> Snapshot:
+    """A model's configuration and weights, with its tokenizer if it has one.
+
+    Args:
+        name: of the model or reward model.
+        key: the place in the spec that an error names.
+        say: told what is downloaded, if there is anything large.
+
+    Raises:
+        UserError: see `resolve`; or the download fails, or the repository has no weights that PyTorch reads.
+    """
+
+    def weights(folder: Path, files: Collection[str]) -> list[str]:
+        try:
+            chosen = choose_weights(folder, files)
+        except WeightsError as error:
+            raise UserError(f"{key}: {name.shown!r}: {error}") from None
+        return chosen or [path for path in files if path == ADAPTER_CONFIG_FILE]  # who loads it says what is wrong
+
+    chosen = _More(weights, f"weights; accepted: {', '.join(WEIGHT_NAMES)}")
+    return _fetch(name, "model", key, SMALL_FILES, chosen, say)
+
+
+def fetch_dataset(name: HubName, key: str, say: Say | None = None) -> Snapshot:
+    """A data set's files.
+
+    Raises:
+        UserError: see `resolve`; or the download fails, or the repository has no file that `datasets` reads.
+    """
+
+    def data(folder: Path, files: Collection[str]) -> list[str]:
+        return [path for path in files if any(Path(path).match(pattern) for pattern in DATA_FILES)]
+
+    chosen = _More(data, f"data files; accepted: {', '.join(DATA_SUFFIXES)}, also packed")
+    return _fetch(name, "dataset", key, CARD, chosen, say)
+
+
+class _More(NamedTuple):
+    """Which files are wanted, given the folder of the small ones and the paths of all, and what they are called."""
+
+    choose: Callable[[Path, Collection[str]], list[str]]
+    what: str
+
+
+def _fetch(
+    name: HubName, kind: Kind, key: str, first: Sequence[str], more: _More | None = None, say: Say | None = None
+) -> Snapshot:
+    """Bring the files that match `first` into the cache, then those that `more` chooses of all that there are."""
+    commit = resolve(name, kind, key)
+
+    with explained(name, kind, key):
+        folder = Path(
+            snapshot_download(
+                name.name,
+                repo_type=kind,
+                revision=commit,
+                allow_patterns=list(first),
+                # "*" matches slashes too, and of a model nothing but the top is wanted: no ONNX, no checkpoints
+                ignore_patterns="*/*" if kind == "model" else None,
+                tqdm_class=_NoBar,
+            )
+        )
+    if more is not None:
+        listed = _listed(name.name, kind, commit)
+        sizes = _sizes(folder) if listed is None else listed
+        wanted = more.choose(folder, sizes)
+        if not wanted and listed is not None:
+            raise UserError(f"{key}: {name.shown!r} has no {more.what}")
+        if listed is None and kind == "dataset" and say is not None:
+            say(f"{name.shown}: others have filled the cache; whether all its files are there, only the hub could tell")
+        missing_bytes = sum(sizes[path] for path in wanted if path in sizes and not (folder / path).exists())
+        if missing_bytes:
+            _check_space(name, key, missing_bytes)
+        if say is not None and missing_bytes > 10**7:
+            say(f"downloading {name.shown} from the hub: {missing_bytes / 1e6:,.0f} MB")
+        if not wanted:  # nor is there a list that says so: others have filled the cache
+            raise UserError(f"{key}: {name.shown!r} is not whole in the cache {constants.HF_HUB_CACHE}")
+        for path in wanted:  # one by one in this thread: threads would go on for minutes after Ctrl-C
+            with explained(name, kind, key):
+                hf_hub_download(name.name, path, repo_type=kind, revision=commit, tqdm_class=_Bar)
+    elif not folder.is_dir() or (first == CONFIG and not (folder / CONFIG[0]).exists()):
+        lacking = CONFIG[0] if first == CONFIG else "tokenizer files"
+        raise UserError(f"{key}: {name.shown!r} has no {lacking}, so it is none in Hugging Face's format")
+    return Snapshot(name.name, commit, folder)
+
+
+def _listed(name: str, kind: Kind, commit: str) -> dict[str, int] | None:
+    """The sizes in bytes of a commit's files by path, as the hub told the cache; None if it never did."""
+    try:
+        return {file.path: file.size for file in get_cached_repo_tree(name, repo_type=kind, revision=commit)}
+    except CachedRepoTreeNotFoundError:
+        return None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in found}
+
+
+def _check_space(name: HubName, key: str, needed_bytes: int) -> None:
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    free_bytes = shutil.disk_usage(cache).free
+    if needed_bytes > free_bytes:
+        raise UserError(
+            f"{key}: {name.shown!r} takes {needed_bytes / 1e6:,.0f} MB, but {cache} has {free_bytes / 1e6:,.0f} MB "
+            "left; make room, or set HF_HOME to a folder on a larger disk"
+        )

@@ -1,0 +1,58 @@
+"""Every name on the hub in a spec, followed by the commit that it stands for: what a sweep keeps, and resumes from."""
+
+from sweep.hub.errors import Kind
+from sweep.hub.fetch import Say, resolve
+from sweep.spec.hub_names import HubName, dataset_name, model_name
+from sweep.spec.schema import DEMO, SweepSpec
+from sweep.spec.sources import source_files
+
+
+def pin(spec: SweepSpec, say: Say) -> SweepSpec:
+    """The spec with each name on the hub at its present commit, so that a sweep that is resumed or reproduced later
+    gets the same files, whatever has been pushed meanwhile.
+
+    Args:
+        spec: the sweep.
+        say: told of names for which the hub could not be asked.
+
+    Raises:
+        UserError: a name that is not on the hub, that one may not see, or that can be had neither there nor from the
+            cache.
+    """
+    model, reward = spec.model, spec.reward
+    tokenizer = model.tokenizer
+    if tokenizer is None and model.init == "random":  # the weights are ours, their tokenizer is not
+        tokenizer = model.name
+    changes = {"tokenizer": _pinned_model(tokenizer, "model.tokenizer", say)}
+    if model.init == "pretrained":
+        changes["name"] = _pinned_model(model.name, "model.name", say)
+    data = {
+        role: tuple(_pinned_dataset(source, f"data.{role}", say) for source in getattr(spec.data, role))
+        for role in ("train", "test", "exclude")
+    }
+    return spec.model_copy(
+        update={
+            "model": model.model_copy(update=changes),
+            "data": spec.data.model_copy(update=data),
+            "reward": reward.model_copy(update={"model": _pinned_model(reward.model, "reward.model", say)}),
+        }
+    )
+
+
+def hub_model(name: str) -> HubName | None:
+    """The model on the hub that a validated spec names; None for the demo's, and for a folder: its path is absolute."""
+    return None if name == DEMO or name.startswith("/") else model_name(name)
+
+
+def _pinned_model(name: str | None, key: str, say: Say) -> str | None:
+    on_hub = hub_model(name) if name else None
+    return _pinned(on_hub, "model", key, say) if on_hub else name
+
+
+def _pinned_dataset(source: str, key: str, say: Say) -> str:
+    on_hub = dataset_name(source) if source != DEMO and source_files(source) is None else None
+    return _pinned(on_hub, "dataset", key, say) if on_hub else source
+
+
+def _pinned(name: HubName, kind: Kind, key: str, say: Say) -> str:
+    return str(name.at(resolve(name, kind, key, say)))

@@ -1,0 +1,91 @@
+"""What share of a device each trial asks for, from its plan: so many run side by side as the memory allows.
+
+Ray counts shares and enforces nothing; a trial's process is kept to its share by `model.memory_limit`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from transformers import GPT2Config
+
+from sweep.memory.plan import Device, MemoryPlan
+from sweep.spec.schema import Resources
+
+MARGIN = 1.05
+"""What is asked for beyond a predicted peak: the error of a prediction, and blocks that an allocator can't use."""
+
+PROCESS_BYTES = {"cpu": 512 * 2**20, "cuda": 640 * 2**20}
+"""What a trial's process takes beside tensors: Python with its libraries, or a CUDA context with loaded kernels."""
+
+CPU_UNIT_BYTES = 256 * 2**20
+"""Trials that ask for the same share can follow each other in one worker, which saves ten seconds."""
+
+GPU_UNITS = 100
+"""Shares of a GPU are rounded up to a hundredth of it, for the same reason."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How trials share one device.
+
+    Attributes:
+        device: what they share.
+        judging_bytes: what judging takes beside the trained model, which a share must cover as well.
+        limit_bytes: where a trial's process runs out of memory whatever its share; None: at its share.
+    """
+
+    device: Device
+    judging_bytes: int = 0
+    limit_bytes: int | None = None
+
+    def demand_bytes(self, plan: MemoryPlan) -> int:
+        """Bytes of the device that a trial needs to itself; of no more than there are."""
+        peak = max(plan.predicted.total, plan.predicted.weights + self.judging_bytes)
+        demand = math.ceil(peak * MARGIN) + PROCESS_BYTES[self.device.type]
+        if self.device.type == "cpu":
+            demand = math.ceil(demand / CPU_UNIT_BYTES) * CPU_UNIT_BYTES
+        return demand if self.device.capacity_bytes is None else min(demand, self.device.capacity_bytes)
+
+    def gpu_share(self, plan: MemoryPlan) -> float:
+        """The fraction of a GPU that a trial needs."""
+        assert self.device.capacity_bytes is not None  # `sweep.driver.execute` asks for it before the first trial
+        return min(1.0, math.ceil(GPU_UNITS * self.demand_bytes(plan) / self.device.capacity_bytes) / GPU_UNITS)
+
+    def cap_bytes(self, gpu_share: float) -> int | None:
+        """Where the process of a trial with this share runs out of memory; None: nowhere.
+
+        On a CPU that is the whole capacity, which keeps the system's own out-of-memory killer away; what a process
+        takes there beside tensors is too uncertain for a tight cap.
+        """
+        capacity = self.device.capacity_bytes
+        if self.limit_bytes is not None or capacity is None:
+            return self.limit_bytes
+        share = min(1.0, gpu_share) if self.device.type == "cuda" else 1.0
+        return max(0, math.floor(share * capacity) - PROCESS_BYTES[self.device.type])
+
+
+def budget_on(device: Device, resources: Resources, asked_bytes: int | None) -> int | None:
+    """The most that a trial may be predicted to take: what is asked for, and no more than a trial can get.
+
+    None where nobody has asked and nobody knows what there is. A fixed fraction of a GPU gets that fraction of it.
+    """
+    if device.capacity_bytes is None:
+        return asked_bytes
+    share = resources.gpu if device.type == "cuda" and resources.gpu != "auto" else 1.0
+    room = math.floor((min(1.0, float(share)) * device.capacity_bytes - PROCESS_BYTES[device.type]) / MARGIN)
+    return max(0, room) if asked_bytes is None else max(0, min(room, asked_bytes))
+
+
+def judging_bytes(shape: GPT2Config, columns: int, reward_model_bytes: int) -> int:
+    """What judging takes beside the trained model: a model in fp32 that answers, its keys and values, the reward model.
+
+    In fp32 is the base model, which the first trial has to judge, and what a trained model of bf16 weights is judged
+    as. Batches shrink where memory runs out (`sweep.worker.judging`), so one prompt is counted and not a batch.
+
+    Args:
+        columns: tokens of the longest prompt with its response.
+        reward_model_bytes: weights of the reward model.
+    """
+    weights: int = 4 * (12 * shape.n_layer * shape.n_embd**2 + (shape.vocab_size + shape.n_positions) * shape.n_embd)
+    cache: int = 4 * 2 * shape.n_layer * columns * shape.n_embd
+    return weights + max(cache, reward_model_bytes)

@@ -1,0 +1,167 @@
+"""What each trial will take of the device's memory, how it is made to fit, and what share of the device that is."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from basis.errors import UserError
+from basis.units import as_setting, show_bytes
+from model.ledger import MemoryParts
+from model.predict_memory import DeviceType, predict_parts
+from model.sft import SFTRun
+from sweep.trial.config import LORA_DEFAULTS, TrialConfig
+from sweep.trial.model import Execution, adapt, as_configured, build_run
+
+PLAN = "plan"
+"""Key under which a trial's config, as Ray has it, keeps its MemoryPlan beside the fields of its TrialConfig."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a trial trains on: the machine's memory for a CPU, one of its GPUs for CUDA.
+
+    `capacity_bytes` is what is free before the sweep starts; None if nobody knows, as for a GPU that is not here.
+    """
+
+    type: DeviceType
+    capacity_bytes: int | None = None
+    hopper: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a trial is to be executed, and the peak that is predicted for it. Travels with the trial as a mapping."""
+
+    execution: Execution
+    predicted: MemoryParts
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, for Ray."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> "MemoryPlan":
+        """What `to_mapping` made."""
+        return cls(Execution(**mapping["execution"]), MemoryParts(**mapping["predicted"]))
+
+
+def predict(config: TrialConfig, shape: GPT2Config, device: Device, execution: Execution) -> MemoryParts:
+    """The parts of the predicted peak of a trial's training on a base model of that shape, without its weights."""
+    alike = config.model_copy(update={"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant"})
+    alike = alike.model_copy(update={"compile": False, "test_every": 1, "test_windows": 1, "weight_decay": 0.0})
+    alike = alike.model_copy(update={"evaluate_on": "test"})
+    return _predict(alike, _Shape(shape), device.type, device.hopper, execution)
+
+
+def plan_trial(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
+    """How a trial is executed within a budget.
+
+    Raises:
+        UserError: no execution fits; names what would.
+    """
+    plan = best_plan(config, shape, device, budget_bytes)
+    if budget_bytes is not None and plan.predicted.total > budget_bytes:
+        raise UserError(_no_fit(config, shape, device, plan, budget_bytes))
+    return plan
+
+
+def best_plan(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
+    """The execution with the fewest passes that fits into the budget; without one, that which takes least.
+
+    A step's windows are divided evenly among its passes, since an uneven division takes more memory and no less time.
+    Activation checkpointing comes when single windows do not fit without.
+    """
+    wanted = as_configured(config)
+    plans = []
+    for checkpointing in (True,) if wanted.activation_checkpointing else (False, True):
+        executions = [Execution(windows, checkpointing) for windows in _divisions(config, wanted.micro_batch)]
+        plans.append(_first_that_fits(executions, lambda e: predict(config, shape, device, e), budget_bytes))
+        if budget_bytes is None or plans[-1].predicted.total <= budget_bytes:
+            return plans[-1]
+    return min(plans, key=lambda plan: plan.predicted.total)
+
+
+def _divisions(config: TrialConfig, most: int) -> list[int]:
+    """Sizes of micro-batches, from the largest, each the smallest with its number of passes."""
+    passes = (math.ceil(config.batch_size / windows) for windows in range(most, 0, -1))
+    return list(dict.fromkeys(math.ceil(config.batch_size / n) for n in passes))
+
+
+def _first_that_fits(
+    executions: list[Execution], parts: Callable[[Execution], MemoryParts], budget_bytes: int | None
+) -> MemoryPlan:
+    """The first execution within the budget; without one, that which takes least.
+
+    From the second on, what they take falls. The first, if it is a single pass, can take less than the second, because
+    gradients are not there yet when its activations are.
+    """
+    first = MemoryPlan(executions[0], parts(executions[0]))
+    if budget_bytes is None or first.predicted.total <= budget_bytes or len(executions) == 1:
+        return first
+    least = MemoryPlan(executions[-1], parts(executions[-1]))
+    if least.predicted.total > budget_bytes:
+        return min(first, least, key=lambda p: p.predicted.total)
+    low, high = 1, len(executions) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if parts(executions[middle]).total <= budget_bytes:
+            high = middle
+        else:
+            low = middle + 1
+    return MemoryPlan(executions[low], parts(executions[low]))
+
+
+def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: MemoryPlan, budget_bytes: int) -> str:
+    """Why a trial is refused, and which single changes would make it fit."""
+    lora: dict[str, Any] = {"method": "lora", "rank": 8, **LORA_DEFAULTS}
+    changes: dict[str, dict[str, Any]] = {
+        "precision bf16": {"precision": "bf16"},
+        "optimizer sgd": {"optimizer": "sgd", "momentum": None, "betas": None},
+        **({"method lora, rank 8": lora} if config.method == "full" else {}),
+        **{f"block_size {size}": {"block_size": size} for size in (config.block_size // 2, config.block_size // 4)},
+    }
+    enough = []
+    for name, change in changes.items():
+        changed = config.model_copy(update=change)
+        if changed == config or changed.block_size == 0:
+            continue
+        peak = predict(changed, shape, device, least.execution).total
+        if peak <= budget_bytes:
+            enough.append(f"{name} ({show_bytes(peak)})")
+    peak = least.predicted.total
+    windows = least.execution.micro_batch
+    return (
+        f"memory.budget: {config.label} is predicted to take {show_bytes(peak)} at its least (windows per pass: "
+        f"{windows}, with activation checkpointing), and the budget, which is no more than a trial can get of its "
+        f"device, is {show_bytes(budget_bytes)}; it would fit with {', '.join([*enough, ''])}{'or ' if enough else ''}"
+        f"a budget of {as_setting(peak)}"
+    )
+
+
+class _Shape:
+    """A model's configuration as a key: equal if all its values are."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        self.config = config
+        self._key = config.to_json_string(use_diff=False)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self._key == other._key
+
+
+@lru_cache(maxsize=4096)
+def _predict(config: TrialConfig, shape: _Shape, device: DeviceType, hopper: bool, execution: Execution) -> MemoryParts:
+    def build(layers: int) -> SFTRun:
+        smaller = GPT2Config(**{**shape.config.to_dict(), "n_layer": layers})
+        model = adapt(GPT2LMHeadModel(smaller), config)
+        return build_run(model, config, execution, torch.device("cpu"))
+
+    return predict_parts(build, shape.config.n_layer, config.batch_size, config.block_size, device, hopper)

@@ -1,0 +1,96 @@
+"""The base model's shape, from which memory is predicted, without its weights."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from transformers import AutoConfig, GPT2Config, PretrainedConfig
+
+from basis.errors import UserError, said_by_transformers
+from model.gpt2_lora import SHAPES, gpt2_config
+from model.weight_files import WeightsError, check_folder
+from sweep.demo.base_model import base_model_config
+from sweep.demo.sizes import DemoSizes
+from sweep.hub.fetch import fetch_config
+from sweep.spec.hub_names import model_name
+from sweep.spec.schema import DEMO, ModelPart
+from sweep.trial.config import TrialConfig
+
+
+def planned_shape(model: ModelPart) -> GPT2Config:
+    """The shape of a spec's base model; published names need no hub.
+
+    Raises:
+        UserError: a folder or a name on the hub that has no configuration, or not a GPT-2's, or an impossible shape.
+    """
+    if model.name == DEMO:
+        sizes = DemoSizes()
+        return base_model_config(sizes.base, sizes.vocabulary, end=0)
+    on_hub = model_name(model.name)
+    published = on_hub.name.removeprefix("openai-community/") if on_hub else model.name
+    if model.init == "random" or published in SHAPES:
+        shape = gpt2_config(published, model.shape.model_dump(exclude_none=True))
+        if shape.n_embd % shape.n_head:
+            raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
+        return shape
+    if on_hub:
+        return read_shape(str(fetch_config(on_hub, "model.name").folder), "model.name", model.name)
+    if os.path.isdir(model.name):
+        refuse_broken(model.name, f"model.name: {model.name!r}", check_folder)
+    return read_shape(model.name, "model.name", model.name)
+
+
+def refuse_broken(folder: str, what: str, check: Callable[[Path], object]) -> None:
+    """Refuse a folder that holds no whole model or tokenizer, before anything in it is opened.
+
+    Args:
+        folder: an existing one.
+        what: what the message calls it.
+        check: raises a WeightsError where something is missing or broken.
+
+    Raises:
+        UserError: what is.
+    """
+    try:
+        check(Path(folder))
+    except WeightsError as error:
+        raise UserError(f"{what}: {error}") from None
+
+
+def read_shape(folder: str, key: str, name: str | None = None) -> GPT2Config:
+    """The configuration of a GPT-2 in a folder, which the spec calls `name` at `key`.
+
+    Raises:
+        UserError: see `planned_shape`.
+    """
+    config = read_config(folder, key, name)
+    if not isinstance(config, GPT2Config):
+        raise UserError(f"{key}: {name or folder!r} is a {config.model_type} model; accepted: GPT-2 of any size")
+    return config
+
+
+def read_config(folder: str, key: str, name: str | None = None) -> PretrainedConfig:
+    """The configuration of a model in a folder, which the spec calls `name` at `key`.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{key}: {name or folder!r} can't be read as a model: {said_by_transformers(error)}") from None
+
+
+def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:
+    """Refuse trials that no model of that shape can be trained by.
+
+    Raises:
+        UserError: naming the first field that does not fit.
+    """
+    for candidate in candidates:
+        if candidate.block_size > shape.n_positions:
+            raise UserError(
+                f"block_size: {candidate.block_size} is more than the {shape.n_positions} positions of {name!r}"
+            )
+        if candidate.tie_head and not shape.tie_word_embeddings:
+            raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")

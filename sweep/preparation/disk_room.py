@@ -1,0 +1,100 @@
+"""Whether a disk has room for what a sweep will write, asked before anything is prepared."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from basis.directory import FINISHED_FILE
+from basis.disks import free_bytes, mount_point
+from basis.errors import UserError
+from basis.units import show_bytes
+from model.gpt2_lora import trained_parameters
+from sweep.trial.config import Optimizer, TrialConfig
+from sweep.trial.model import adapt
+
+TRIAL_BYTES = 64 * 2**10
+"""What a trial's small files take at least: rows three times over, its record, Ray's list."""
+
+STATES: dict[Optimizer, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw": 2, "adafactor": 1, "muon": 2}
+"""How often an optimizer's state is as large as what it trains, at most."""
+
+
+def check_room(
+    shape: GPT2Config, trials: Sequence[TrialConfig], most: int, experiment_dir: Path, say: Callable[[str], None]
+) -> None:
+    """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.
+
+    Checkpoints are not counted: a trial goes on without. They are what is lacked room for.
+
+    Args:
+        shape: the base model's.
+        trials: that the sweep will run; for a search that chooses them, such as it may choose.
+        most: how many of them there will be.
+        experiment_dir: where they keep their files; what has finished there takes no more.
+        say: told what there is no room for.
+
+    Raises:
+        UserError: naming what is needed and what is there.
+    """
+    todo = [trial for trial in trials if not (experiment_dir / trial.name / FINISHED_FILE).is_file()]
+    if not todo:
+        return
+    kinds = Counter(map(_kind, todo))
+    alike = {_kind(trial): trial for trial in todo}
+    weights = {kind: trained_bytes(trial, shape) for kind, trial in alike.items()}
+    kept = {kind: size if alike[kind].evaluate_on != "validation" else 0 for kind, size in weights.items()}
+    scale = max(1.0, (most - len(trials) + len(todo)) / len(todo))  # a search chooses more than are listed
+    needed = int(scale * sum(count * (kept[kind] + TRIAL_BYTES) for kind, count in kinds.items()))
+    free = free_bytes(experiment_dir)
+    largest = max(kept, key=lambda kind: kept[kind])
+    if needed > free:
+        raise UserError(
+            f"--output {experiment_dir}: {round(scale * len(todo))} trials will keep {show_bytes(needed)} of weights "
+            f"and results (up to {show_bytes(kept[largest])} of weights in one), and {mount_point(experiment_dir)} has "
+            f"{show_bytes(free)} free; make room, or name a folder on another disk"
+        )
+    checkpoint, trial = max(
+        ((weights[kind] * (1 + STATES[one.optimizer]), one.label) for kind, one in alike.items()),
+        key=lambda pair: pair[0],
+    )
+    if needed + 2 * checkpoint > free:  # a new one is written beside the one before
+        say(
+            f"{mount_point(experiment_dir)} has {show_bytes(free)} free: enough for the {show_bytes(needed)} that "
+            f"trials keep, but maybe not for their checkpoints (up to {show_bytes(checkpoint)}, {trial}), without "
+            "which a trial that is interrupted begins anew"
+        )
+
+
+def refuse_without_room(what: str, folder: Path, needed_bytes: int) -> None:
+    """Refuse to write so much into a folder that has no room for it.
+
+    Args:
+        what: what will be written, for the message.
+        folder: where.
+        needed_bytes: how much.
+
+    Raises:
+        UserError: naming both numbers.
+    """
+    free = free_bytes(folder)
+    if needed_bytes > free:
+        raise UserError(
+            f"{folder}: {what} takes {show_bytes(needed_bytes)}, and {mount_point(folder)} has {show_bytes(free)} "
+            "free; make room, or set SFT_SWEEP_CACHE to a folder on another disk"
+        )
+
+
+def trained_bytes(trial: TrialConfig, shape: GPT2Config) -> int:
+    """The bytes of what a trial trains."""
+    with torch.device("meta"):
+        model = adapt(GPT2LMHeadModel(shape), trial)
+    return sum(parameter.nbytes for _, parameter in trained_parameters(model))
+
+
+def _kind(trial: TrialConfig) -> TrialConfig:
+    """Trials that keep as many bytes are equal by it."""
+    alike = {"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant", "alpha": trial.alpha and 1.0}
+    return trial.model_copy(update={**alike, "weight_decay": 0.0, "clip_norm": None, "test_every": 1})

@@ -1,0 +1,175 @@
+"""sweep.json: what a reader of the report must know beside the numbers, namely versions, hardware and data."""
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from basis.directory import FINISHED_FILE, RECORD_FILE, SWEEP_FILE
+from basis.errors import UserError
+from basis.files import write_text
+from basis.read_json import DamagedError, read_object
+from basis.scripts import as_called
+from sweep.data.tokens import FORMAT_VERSION, TokenSet
+from sweep.machine.hardware import allowed_cpus, cpu_name
+from sweep.spec.schema import SweepSpec
+
+FORMAT = "format"
+"""Key of sweep.json: how data were prepared, see `tokens.FORMAT_VERSION`."""
+
+PACKAGES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of the packages that results depend on, in this process."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    if torch.version.cuda:
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine that the driver runs on; each trial's rows name the device that it ran on."""
+    return {
+        "cpu": cpu_name(),
+        "cpus": allowed_cpus(),
+        "gpus": torch.cuda.device_count(),  # counted without opening a CUDA context, which the driver has no use for
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
+
+
+def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
+    """Refuse to continue a sweep whose data, base model or reward have changed since it began.
+
+    Raises:
+        UserError: naming what changed.
+    """
+    try:
+        sweep = parse_sweep(experiment_dir / SWEEP_FILE)
+    except DamagedError:  # told elsewhere; what was kept beside the trials says the same, see `check_trials`
+        return
+    changed = [name for name, value in identity.items() if sweep["identity"].get(name) != value]
+    if "data" in changed and sweep.get(FORMAT) != FORMAT_VERSION:
+        raise UserError(
+            f"{experiment_dir}: was begun by an earlier version, which prepared data in another way (format "
+            f"{sweep.get(FORMAT, 2)}, here {FORMAT_VERSION}); continue it with that version, or begin a new sweep with "
+            "--output"
+        )
+    _refuse_changed(experiment_dir, changed)
+
+
+def check_trials(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
+    """As `check_identity`, by the records of the trials: the sweep's own may be lost.
+
+    Trials that only served tuning have seen no judge, and keep the record of the first one.
+
+    Raises:
+        UserError: naming what changed.
+    """
+    changed: dict[str, None] = {}
+    for path in sorted(experiment_dir.glob(f"*/{FINISHED_FILE}")):
+        try:
+            record = read_object(path.with_name(RECORD_FILE))
+            tuning = record["config"]["evaluate_on"] == "validation"
+            before = dict(record["hashes"])
+        except (DamagedError, LookupError, TypeError, ValueError):
+            continue
+        of_judging = ("prompts", "reward_model")
+        names = [name for name in hashes if name in before and not (tuning and name in of_judging)]
+        changed |= dict.fromkeys(name.replace("_", " ") for name in names if before[name] != hashes[name])
+    _refuse_changed(experiment_dir, list(changed))
+
+
+def _refuse_changed(experiment_dir: Path, changed: list[str]) -> None:
+    if changed:
+        raise UserError(
+            f"{experiment_dir}: changed since the sweep began: {', '.join(changed)}. Its finished and its new trials "
+            "could not be compared; restore what changed, or begin a new sweep with --output"
+        )
+
+
+def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet, identity: dict[str, str]) -> None:
+    """Write sweep.json at the start of a sweep; a sweep that is continued keeps its own and notes when and by what."""
+    if (experiment_dir / SWEEP_FILE).exists():
+        record = read_sweep(experiment_dir)
+        used = ", ".join(f"{package} {found}" for package, found in versions().items())
+        _write(experiment_dir, {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]})
+        return
+    begun = any(experiment_dir.glob(f"*/{FINISHED_FILE}"))  # and sweep.json is lost
+    _write(
+        experiment_dir,
+        {
+            "name": name,
+            "command": command,
+            "started_at": None if begun else _now(),
+            "finished_at": None,
+            "versions": versions(),
+            "hardware": hardware(),
+            "data": {
+                "train_tokens": tokens.train_tokens,
+                "test_tokens": tokens.test_tokens,
+                **tokens.statistics,
+            },
+            FORMAT: FORMAT_VERSION,
+            "identity": identity,
+        },
+    )
+
+
+def finish_record(experiment_dir: Path) -> None:
+    """Note in sweep.json when the sweep ended."""
+    _write(experiment_dir, {**read_sweep(experiment_dir), "finished_at": _now()})
+
+
+def read_sweep(experiment_dir: Path) -> dict[str, Any]:
+    """What sweep.json has.
+
+    Raises:
+        UserError: it is not there, not whole, or has no identity.
+    """
+    path = experiment_dir / SWEEP_FILE
+    try:
+        return parse_sweep(path)
+    except DamagedError as damage:
+        mend = as_called("sweep.run", "--resume", str(experiment_dir))
+        raise UserError(f"{path}: is not as a sweep leaves it: it {damage}; mend it with: {mend}") from None
+
+
+def parse_sweep(path: Path) -> dict[str, Any]:
+    """The content of a sweep.json.
+
+    Raises:
+        DamagedError: it is not there, not whole, or has no identity.
+        OSError: it is there and can't be read.
+    """
+    sweep = read_object(path)
+    if not isinstance(sweep.get("identity"), dict) or not isinstance(sweep.get("continued", []), list):
+        raise DamagedError("lacks what a sweep leaves in it ('identity')")
+    return sweep
+
+
+def spec_text(spec: SweepSpec) -> str:
+    """The resolved spec as spec.yaml has it."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _write(experiment_dir: Path, record: dict[str, Any]) -> None:
+    write_text(experiment_dir / SWEEP_FILE, json.dumps(record, indent=2))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

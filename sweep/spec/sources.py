@@ -1,0 +1,70 @@
+"""What a data source is: files on this machine, or a data set on the Hugging Face hub.
+
+A source is a string. If it ends in one of SUFFIXES it is a local file or a glob of files; otherwise it is a dataset on
+the Hugging Face hub, "owner/name", "owner/name:split" or "owner/name@revision:split". Without a split, train sources
+read the split "train", test sources "test", and exclude sources every split.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from basis.errors import UserError
+from sweep.spec.file_patterns import matching_files
+from sweep.spec.hub_names import HubName, dataset_name
+from sweep.spec.places import expand, looked_from
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+_OTHER_SUFFIX = re.compile(
+    r"\.(csv|tsv|txt|md|xlsx?|arrow|feather|pkl|pickle|npy|npz|pt|ya?ml|xml|html?|ndjson|zip|tar|gz|bz2|xz|zst)$",
+    re.IGNORECASE,
+)
+
+Role = Literal["train", "test", "exclude"]
+DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
+"""Of a dataset on the hub that is named without one."""
+LOCAL_FILES = f"local files ({', '.join(SUFFIXES)})"
+
+
+def suffix_of(source: str) -> str:
+    """The longest of SUFFIXES that the source ends in, or "" for a source that names no file."""
+    return max((suffix for suffix in SUFFIXES if source.lower().endswith(suffix)), key=len, default="")
+
+
+def source_files(source: str, beside: Sequence[Path] = ()) -> list[Path] | None:
+    """The files that a source names, or None when it names a hub dataset.
+
+    Args:
+        source: as the spec has it, or absolute.
+        beside: folders from which it was looked for already, for messages.
+
+    Raises:
+        UserError: no such file, or neither a file nor a hub dataset.
+    """
+    path = expand(source)
+    if suffix_of(source):
+        matches = matching_files(path)
+        if not matches:
+            missing = "matches no file" if glob.has_magic(source) else "no such file"
+            raise UserError(f"{source}: {missing}{looked_from(source, beside)}")
+        for match in matches:
+            if not (os.path.isfile(match) or os.path.isdir(match)):  # opening a pipe would wait for its other end
+                raise UserError(f"{match}: is no file that can be read again; accepted: {LOCAL_FILES}")
+        return matches
+    here = next((folder / path for folder in (*beside, Path()) if os.path.exists(folder / path)), None)
+    if here is None and dataset_name(source) and not _OTHER_SUFFIX.search(source):
+        return None
+    hint = ""
+    if here is not None and os.path.isdir(here):
+        hint = f"; for the files in the folder {source} write {source.rstrip('/')}/*.jsonl, or whatever their suffix is"
+    raise UserError(f"{source!r} is no data source; give {LOCAL_FILES} or a hub dataset 'owner/name:split'{hint}")
+
+
+def hub_dataset(source: str, role: Role) -> HubName:
+    """The hub dataset that a source names, with the split that is read of it (None: every split)."""
+    name = dataset_name(source)
+    assert name is not None, "source_files has checked the source"
+    return name if name.split else name._replace(split=DEFAULT_SPLIT[role])

@@ -1,0 +1,132 @@
+"""Sets aside what is damaged in an experiment directory, so that what runs next does that part again.
+
+Nothing is deleted: a damaged file is renamed to NAME.damaged. A trial that must be trained again gets the same losses,
+for they follow from its config; its finished.json is renamed as well, to NAME.superseded.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from basis.checksums import flaw, set_aside
+from basis.directory import (
+    BASE_RESPONSES_FILE,
+    CHECKPOINT_FILE,
+    DIVERGED_FILE,
+    FINISHED_FILE,
+    OUT_OF_MEMORY_FILE,
+    RECORD_FILE,
+    RESPONSES_FILE,
+    SUGGESTED_FILE,
+    SWEEP_FILE,
+)
+from basis.files import write_text
+from basis.metrics import NOT_JUDGED, REWARD_METRICS
+from basis.read_json import DamagedError, read_object, read_text
+from sweep.memory.attempts import read_attempts
+from sweep.provenance.sweep_record import parse_sweep
+from sweep.provenance.trial_record import read_record
+from sweep.storage.finished import Finished, read_finished, write_finished
+from sweep.storage.responses import set_records_aside
+
+SUPERSEDED = ".superseded"
+OURS = (
+    FINISHED_FILE,
+    CHECKPOINT_FILE,
+    SUGGESTED_FILE,
+    DIVERGED_FILE,
+    OUT_OF_MEMORY_FILE,
+    RECORD_FILE,
+)
+
+
+def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
+    """Heal every trial of an experiment, and what they share; call it under a claim.
+
+    Args:
+        experiment_dir: the experiment.
+        prompts: what is asked of each trial and of the base model; none without a reward model.
+
+    Returns:
+        A line for each damaged file, with what becomes of it.
+
+    Raises:
+        OSError: a file is there and can't be read.
+    """
+    lost = "written anew; when the sweep began, and with which versions, can't be told any more"
+    said = _heal_one(experiment_dir / SWEEP_FILE, parse_sweep, lost)
+    if prompts and (line := set_records_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
+        said.append(line)
+    for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
+        said += heal_trial(folder)
+    return said
+
+
+def heal_trial(folder: Path) -> list[str]:
+    """Set aside what is damaged in a trial's directory; call it under the trial's lock or the experiment's claim.
+
+    Returns and raises as `heal_experiment`.
+    """
+    said = [
+        *_heal_one(folder / OUT_OF_MEMORY_FILE, _read_attempts, "the attempts that ran out of memory are forgotten"),
+        *_heal_one(folder / DIVERGED_FILE, _read_divergence, "the trial is trained again"),
+    ]
+    path = folder / FINISHED_FILE
+    if path.exists():
+        try:
+            finished = read_finished(path)
+        except DamagedError as damage:
+            said.append(_set_aside(path, str(damage), "the trial is trained again"))
+        else:
+            said += _heal_kept(folder, finished)
+    else:
+        lost = "what the trial ran with before can't be told any more"
+        said += _heal_one(folder / RECORD_FILE, read_record, lost)
+    return [*said, *_heal_one(folder / SUGGESTED_FILE, read_object, "a search can't be told it again")]
+
+
+def _heal_kept(folder: Path, finished: Finished) -> list[str]:
+    """Restore, have judged again or have trained again what the seals of a finished trial show to be damaged."""
+    damaged = {name: found for name, noted in finished.kept.items() if (found := flaw(folder / name, noted))}
+    said = []
+    for name in damaged.keys() & finished.copies.keys():
+        said.append(_set_aside(folder / name, damaged.pop(name), f"restored from {FINISHED_FILE}"))
+        write_text(folder / name, finished.copies[name])
+    if not damaged:
+        return said
+    if damaged.keys() == {RESPONSES_FILE}:
+        found = damaged[RESPONSES_FILE]
+        row = {name: value for name, value in finished.rows[-1].items() if name not in REWARD_METRICS}
+        rows = [*finished.rows[:-1], {**row, NOT_JUDGED: f"{RESPONSES_FILE} {found}"}]
+        said.append(_set_aside(folder / RESPONSES_FILE, found, "the trial is judged again"))
+        write_finished(folder, finished.config, rows, finished.kept)
+        return said
+    said += [_set_aside(folder / name, found, "the trial is trained again") for name, found in damaged.items()]
+    set_aside(folder / FINISHED_FILE, SUPERSEDED)
+    return said
+
+
+def _heal_one(path: Path, read: Callable[[Path], object], otherwise: str) -> list[str]:
+    """Set aside a file that `read` can't read."""
+    if not path.exists():
+        return []
+    try:
+        read(path)
+    except DamagedError as damage:
+        return [_set_aside(path, str(damage), otherwise)]
+    return []
+
+
+def _read_attempts(path: Path) -> None:
+    try:
+        read_attempts(path.parent)
+    except (ValueError, TypeError) as error:
+        raise DamagedError(f"is not what a trial leaves ({type(error).__name__})") from None
+
+
+def _read_divergence(path: Path) -> None:
+    if " became " not in read_text(path):
+        raise DamagedError("is not what a trial leaves")
+
+
+def _set_aside(path: Path, found: str, then: str) -> str:
+    return f"{path}: {found}{set_aside(path)}; {then}"

@@ -1,0 +1,82 @@
+"""The model of a trial: as it begins, as it trains, and as it is judged."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trainable, trained_parameters, untie_head
+from model.lora_linear import LoRASettings
+from model.optimizers import OptimizerSettings, build_optimizers
+from model.sft import SFTRun, SFTSettings
+from sweep.trial.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a trial's memory depends on and its results do not: how a step is divided, and what it computes twice."""
+
+    micro_batch: int
+    activation_checkpointing: bool
+
+
+MOST_WINDOWS_PER_PASS, MOST_TOKENS_PER_PASS = 256, 2**16
+"""More at once train no faster, on a GPU either; and to predict their memory would take minutes."""
+
+
+def as_configured(config: TrialConfig) -> Execution:
+    """The execution that a config asks for, where memory is no concern."""
+    most = max(1, min(MOST_WINDOWS_PER_PASS, MOST_TOKENS_PER_PASS // config.block_size))
+    return Execution(min(config.micro_batch or config.batch_size, most), config.activation_checkpointing)
+
+
+def build_model(config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
+    """The model of a trial as it is before its first step: base weights, fresh adapters, and what trains chosen."""
+    return adapt(load_base(base_model), config)
+
+
+def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
+    """Make a base model the trial's, in place; also without storage, where nothing is drawn."""
+    if not config.tie_head and base.config.tie_word_embeddings:
+        untie_head(base)
+    for dropout in (module for module in base.modules() if isinstance(module, torch.nn.Dropout)):
+        dropout.p = config.dropout
+    if config.rank is not None and config.alpha is not None and config.targets is not None:
+        lora = LoRASettings(config.rank, config.alpha, config.targets, config.scaling or "alpha/r")
+        add_adapters(base, lora, torch.Generator().manual_seed(config.seed))
+    select_trainable(base, config.method, config.also_train or ())
+    return base
+
+
+def build_run(model: GPT2LMHeadModel, config: TrialConfig, execution: Execution, device: torch.device) -> SFTRun:
+    """The SFT run of a trial over its model, which is moved to the device."""
+    optimizer = OptimizerSettings(
+        config.optimizer,
+        config.lr,
+        config.weight_decay,
+        config.momentum or 0.0,
+        config.betas or (0.0, 0.0),
+        config.b_lr_ratio or 1.0,
+    )
+    settings = SFTSettings(
+        steps=config.steps,
+        lr=config.lr,
+        micro_batch=execution.micro_batch,
+        schedule=config.schedule,
+        warmup_steps=config.warmup_steps,
+        clip_norm=config.clip_norm,
+        precision=config.precision,
+        compile=config.compile,
+        activation_checkpointing=execution.activation_checkpointing,
+        seed=config.seed,
+    )
+    return SFTRun(model, build_optimizers(model, optimizer), settings, device)
+
+
+def in_fp32(model: GPT2LMHeadModel, config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
+    """The trained `model` as it is judged: in fp32 like the base model, whose frozen weights bf16 training rounds."""
+    if all(p.dtype == torch.float32 for p in model.parameters()):
+        return model
+    judged = build_model(config, base_model).to(model.device)
+    assign_trained(judged, dict(trained_parameters(model)))
+    return judged

@@ -1,0 +1,100 @@
+"""Tells of trials that have not reported for long, and ends and retries them where the spec says so.
+
+A process that is stopped, or waits for a disk, a lock or a GPU that does not answer, looks to Ray like one that works.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweep.spec.schema import HangPart
+from sweep.worker.death import Worker, note_end
+
+TIMES_ITS_PACE = 10
+LEAST_MINUTES = 10.0
+
+
+@dataclass
+class Silence:
+    """How long a trial has been silent: since when, in seconds of a clock, and how long it was at most before."""
+
+    since: float
+    longest: float = 0.0
+    spent: float = 0.0
+    said: bool = False
+
+    def heard(self, now: float, row: Mapping[str, Any]) -> None:
+        """It has reported a row, which says what its training took: one that is replayed comes at once."""
+        spent = row.get("train_seconds", 0.0) + row.get("evaluation_seconds", 0.0)
+        self.longest = max(self.longest, now - self.since, spent - self.spent)
+        self.since, self.spent, self.said = now, spent, False
+
+
+class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """Says once of each silence that it takes too long, and ends the process if it is to be tried again."""
+
+    def __init__(self, hang: HangPart, tell: Callable[[str], None]) -> None:
+        """`tell` prints a line above the live table."""
+        self._hang = hang
+        self._print = tell
+        self._silences: dict[str, Silence] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles callbacks into the experiment, and never reads them there."""
+        return {}
+
+    def limit_minutes(self, silence: Silence) -> float:
+        """How long a trial may be silent: as the spec says, or by its own pace, before its first report by others'."""
+        if self._hang.minutes is not None:
+            return self._hang.minutes
+        longest = silence.longest or max((one.longest for one in self._silences.values()), default=0.0)
+        return max(LEAST_MINUTES, TIMES_ITS_PACE * longest / 60)
+
+    # Ray calls these, with keyword arguments of these names.
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial starts, or starts again."""
+        self._silences[str(trial)] = Silence(time.monotonic())
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """A trial has reported a row."""
+        now = time.monotonic()
+        self._silences.setdefault(str(trial), Silence(now)).heard(now, result)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Ray's loop has gone round, as it does at least every few seconds."""
+        now = time.monotonic()
+        for trial in trials:
+            silence = self._silences.get(str(trial))
+            if silence is None or silence.said or trial.status != trial.RUNNING:
+                continue
+            if now - silence.since > 60 * self.limit_minutes(silence):
+                silence.said = True
+                self._tell(trial, (now - silence.since) / 60)
+
+    def _tell(self, trial: Any, minutes: float) -> None:
+        folder, silent = Path(trial.path), f"no report for {minutes:.3g} min"
+        worker = Worker.read(folder)
+        where = f" ({worker})" if worker else ""
+        if not self._hang.retry or worker is None:
+            self._print(f"{trial} hangs? {silent}{where}")
+            return
+        self._print(f"{trial} hangs: {silent}{where}; it is ended")
+        with suppress(OSError):  # the reason alone, on a full disk
+            note_end(folder, silent)
+        there = NodeAffinitySchedulingStrategy(node_id=worker.node_id, soft=False)
+        _end_process.options(scheduling_strategy=there).remote(worker.pid)
+
+
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+def _end_process(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)  # which a stopped process heeds too

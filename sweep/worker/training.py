@@ -1,0 +1,184 @@
+"""The training of one trial: its run on its data, timed, evaluated and measured, up to each row of metrics."""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.memory_limit import asked_bytes, limit_memory
+from model.peak_meter import PeakMeter, start_threads
+from sweep.data.windows import open_tokens, test_window_starts, train_window_starts, windows
+from sweep.inputs import SweepInputs
+from sweep.memory.plan import MemoryPlan
+from sweep.trial.config import TrialConfig
+from sweep.trial.metrics import device_name, memory_metrics
+from sweep.trial.model import as_configured, build_model, build_run
+
+Row = dict[str, Any]
+
+
+class Training:
+    """A trial's training in this process: from its first step, or after `load_state_dict` from a later one."""
+
+    def __init__(
+        self, config: TrialConfig, inputs: SweepInputs, plan: MemoryPlan | None, limit_bytes: int | None
+    ) -> None:
+        """Load and build what is trained; see `TrialRun` for the arguments.
+
+        Raises:
+            RuntimeError: the trial is to run on a GPU that is not there or cannot do what it asks.
+        """
+        self.config = config
+        self.execution = plan.execution if plan else as_configured(config)
+        self._predicted = plan.predicted if plan else None
+        device = torch.device(inputs.packing.device.type)
+        _check_device(device, config)
+        torch.set_num_threads(max(1, int(inputs.cpus)))
+        torch.manual_seed(config.seed)
+        if device.type == "cpu" and limit_bytes is not None:
+            start_threads()
+        limit_memory(device, limit_bytes)
+        self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
+        self._train_tokens = open_tokens(inputs.train_tokens)
+        self._held_out: dict[str, Tensor] = {}
+        if config.evaluate_on != "validation":
+            self._held_out["test_loss"] = self._windows_of(inputs.test_tokens)
+        if config.evaluate_on != "test":
+            assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
+            self._held_out["validation_loss"] = self._windows_of(inputs.validation_tokens)
+        self.window_losses: dict[str, list[float]] = {}
+        """Of the last evaluation, by metric: the loss of each window in nats per token."""
+        self._train_seconds = self._evaluation_seconds = 0.0
+        self._first_step = 0  # of this process
+        self._meter = PeakMeter(self.run)
+
+    @property
+    def done(self) -> bool:
+        """Whether the last step has been taken."""
+        return self.run.step >= self.config.steps
+
+    def first_row(self) -> Row:
+        """The metrics of the base model as it is, before the first step."""
+        return self._row({})
+
+    def next_row(self) -> Row:
+        """Train until the next step at which a row is due, and evaluate.
+
+        Raises:
+            FloatingPointError: the loss is not finite any more; the message names step and learning rate.
+        """
+        run, meter, config = self.run, self._meter, self.config
+        until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
+        losses: list[Tensor] = []
+        started = timed_from = time.perf_counter()
+        timed_steps = 0
+        while run.step < until:
+            untimed = meter.accounting or run.step == self._first_step
+            losses.append(meter.measure(lambda: run.train_step(self._batch(run.step))))
+            timed_steps += 1
+            if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others
+                losses[-1].item()  # reads back: a GPU must have done this step before the clock starts
+                timed_from, timed_steps = time.perf_counter(), 0
+        train_loss = float(torch.stack(losses).mean())  # reads back, so waits for the device
+        now = time.perf_counter()
+        self._train_seconds += now - started
+        if not math.isfinite(train_loss):
+            raise FloatingPointError(f"train loss became {train_loss} by step {run.step} (lr {config.lr:g})")
+        seconds = (now - timed_from) / timed_steps if timed_steps else (now - started) / len(losses)
+        tokens = config.batch_size * config.block_size
+        losses.clear()  # they are small, but would count as retained
+        return self._row(
+            {
+                "learning_rate": run.learning_rate_at(run.step - 1),
+                "train_loss": train_loss,
+                "step_seconds": seconds,
+                "tokens_per_second": tokens / seconds,
+            }
+        )
+
+    def _batch(self, step: int) -> Tensor:
+        """The train windows of optimizer step `step`: (batch, block + 1) token ids."""
+        config, tokens = self.config, self._train_tokens
+        starts = train_window_starts(config.seed, step, config.batch_size, len(tokens), config.block_size)
+        return torch.from_numpy(windows(tokens, starts, config.block_size))
+
+    def _row(self, trained: Row) -> Row:
+        """All metrics but the reward at the run's present step, around those of the training since the last row."""
+        run = self.run
+        losses = self._evaluate()
+        return {
+            "step": run.step,
+            "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
+            **trained,
+            **losses,
+            "train_seconds": self._train_seconds,
+            "evaluation_seconds": self._evaluation_seconds,
+            "clock_seconds": time.time(),
+            **memory_metrics(run, self._meter, self._predicted),
+        }
+
+    def _evaluate(self) -> dict[str, float]:
+        """The losses on held-out windows that are due at the present step, by metric."""
+        run, row = self.run, {}
+        started = time.perf_counter()
+        for metric, held_out in self._held_out.items():
+            if metric == "test_loss" and self.config.evaluate_on != "test" and not self.done:
+                continue
+            self.window_losses[metric] = run.evaluate(held_out)
+            row[metric] = float(np.mean(self.window_losses[metric]))
+            if not math.isfinite(row[metric]):
+                name = metric.replace("_", " ")
+                raise FloatingPointError(f"{name} became {row[metric]} by step {run.step} (lr {self.config.lr:g})")
+        self._evaluation_seconds += time.perf_counter() - started
+        if "test_loss" in row:
+            row["test_perplexity"] = math.exp(min(row["test_loss"], 700.0))  # exp overflows a float above 709
+        return row
+
+    def _windows_of(self, tokens_path: Path) -> Tensor:
+        """The fixed windows of held-out tokens: (windows, block + 1) token ids."""
+        tokens = open_tokens(tokens_path)
+        starts = test_window_starts(len(tokens), self.config.block_size, self.config.test_windows)
+        return torch.from_numpy(windows(tokens, starts, self.config.block_size))
+
+    def drop_optimizer_state(self) -> None:
+        """Make room for judging, after which nothing is trained any more."""
+        for optimizer in self.run.optimizers:
+            optimizer.state.clear()
+
+    def reached_bytes(self, error: BaseException) -> int:
+        """What tensors had at most, with the allocation that failed with `error`."""
+        peak_bytes, live_bytes = self._meter.at_failure()
+        return max(peak_bytes, live_bytes + asked_bytes(error))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a new process needs to continue to the bit."""
+        return {
+            "run": self.run.state_dict(),
+            "meter": self._meter.state_dict(),
+            "execution": asdict(self.execution),
+            "train_seconds": self._train_seconds,
+            "evaluation_seconds": self._evaluation_seconds,
+            "window_losses": self.window_losses,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; under another execution, memory is measured anew."""
+        self.run.load_state_dict(state["run"])
+        self._first_step = self.run.step
+        self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self.execution))
+        self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
+        self.window_losses = state["window_losses"]
+
+
+def _check_device(device: torch.device, config: TrialConfig) -> None:
+    if device.type != "cuda":
+        return
+    if not torch.cuda.is_available():
+        raise RuntimeError("the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?")
+    if config.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise RuntimeError(f"precision bf16: {device_name(device)} has no bf16 arithmetic; accepted here: fp32")

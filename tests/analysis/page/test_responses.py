@@ -1,0 +1,263 @@
+"""Every prompt with all responses, the most disputed first; and the page that can be searched."""
+
+import base64
+import dataclasses
+import hashlib
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import report
+from analysis.comparison.arms import collect
+from analysis.page import responses
+from analysis.page.content import gather
+from analysis.page.markdown import to_markdown
+from analysis.page.responses import SideBySide, side_by_side
+from analysis.results.load import Results
+from tests import synthetic_experiment as synthetic
+
+CHROMIUM = shutil.which("chromium")
+
+
+def made(results: Results) -> SideBySide:
+    found = side_by_side(results.responses, collect(results))
+    assert found is not None
+    return found
+
+
+def reward(results: Results, trial: int, index: int | None, value: float | str) -> None:
+    """Plant a reward: of one prompt, or of all."""
+    rows = results.responses["trial"] == f"trial-{trial}"
+    if index is not None:
+        rows &= results.responses["index"] == index
+    results.responses["reward"] = results.responses["reward"].astype(object)
+    results.responses.loc[rows, "reward"] = value
+
+
+def without_line(results: Results, trial: int, index: int) -> Results:
+    """As if a trial's responses.jsonl had lost a line."""
+    rows = results.responses
+    lost = (rows["trial"] == f"trial-{trial}") & (rows["index"] == index)
+    return dataclasses.replace(results, responses=rows[~lost])
+
+
+def even(*changes: dict[str, object]) -> Results:
+    """Trials whose every reward is 0, against -1 of the base model."""
+    results = synthetic.in_memory(*changes)
+    results.responses["reward"] = 0.0
+    return results
+
+
+def test_prompts_come_by_spread_of_the_rewards_and_then_as_asked() -> None:
+    results = even({"rank": 1}, {"rank": 10}, {"rank": 100})
+    reward(results, 0, 7, 3.0)
+    reward(results, 2, 30, -4.0)
+    reward(results, 0, 30, 1.0)
+    found = made(results)
+    assert [(prompt.number, prompt.spread) for prompt in found.prompts[:3]] == [(31, 5.0), (8, 3.0), (1, 0.0)]
+    others = [prompt.number for prompt in found.prompts[2:]]
+    assert others == sorted(set(range(1, synthetic.PROMPTS + 1)) - {31, 8})
+
+
+def test_spread_leaves_out_the_base_model_and_answers_without_a_reward() -> None:
+    results = even({"rank": 1}, {"rank": 10}, {"rank": 100})
+    reward(results, 0, 3, math.nan)
+    reward(results, 1, 3, "lost")
+    found = {prompt.number: prompt for prompt in made(results).prompts}
+    assert found[1].spread == 0.0  # though the base model's is 1 lower
+    assert math.isnan(found[4].spread)
+    assert [answer.outcome for answer in found[4].answers] == ["", "", "wins"]
+
+
+def test_each_answer_stands_with_its_reward_and_how_it_does_against_the_base_model() -> None:
+    results = even({"rank": 1}, {"rank": 10}, {"rank": 100})
+    for trial, value in enumerate((-0.5, -1.0, -1.5)):
+        reward(results, trial, 5, value)
+    first = made(results).prompts[0]
+    assert (first.text, first.base.response, first.base.reward) == ("Question 5?", "Base answer 5.", -1.0)
+    assert [(a.arm, a.response, a.reward, a.outcome) for a in first.answers] == [
+        ("lora r1 adamw", "Answer 5 of rank 1.", -0.5, "wins"),
+        ("lora r10 adamw", "Answer 5 of rank 10.", -1.0, "ties"),
+        ("lora r100 adamw", "Answer 5 of rank 100.", -1.5, "loses"),
+    ]
+
+
+def test_an_arm_speaks_through_its_seed_of_highest_mean_reward() -> None:
+    results = even({"seed": 1}, {"seed": 2}, {"seed": 3}, {"rank": 10, "seed": 2})
+    reward(results, 1, None, 0.25)
+    reward(results, 2, 0, 9.0)  # 9 / 40 on average, less than 0.25
+    found = made(results)
+    assert {answer.seed for prompt in found.prompts for answer in prompt.answers} == {"seed 2, best of 3", ""}
+    assert found.prompts[0].answers[0].reward == 0.25
+    assert "flatters arms with more seeds" in " ".join(found.notes)
+
+
+def test_of_equally_good_seeds_the_lowest_speaks() -> None:
+    found = made(even({"seed": 5}, {"seed": 3}, {"seed": 4}))
+    assert found.prompts[0].answers[0].seed == "seed 3, best of 3"
+
+
+def test_seeds_are_judged_on_the_prompts_that_all_of_them_answered() -> None:
+    results = even({"seed": 1}, {"seed": 2})
+    reward(results, 0, 0, -9.0)
+    reward(results, 0, 1, 0.5)
+    assert made(without_line(results, 1, 0)).prompts[0].answers[0].seed == "seed 1, best of 2"
+
+
+def test_a_lost_line_loses_one_answer_and_no_prompt() -> None:
+    results = without_line(even({"rank": 1}, {"rank": 10}), 1, 4)
+    found = made(results)
+    assert sorted(prompt.number for prompt in found.prompts) == list(range(1, synthetic.PROMPTS + 1))
+    (prompt,) = [prompt for prompt in found.prompts if prompt.number == 5]
+    assert [answer.response for answer in prompt.answers] == ["Answer 4 of rank 1.", None]
+    assert "<i>not kept</i>" in report.to_html(gather(results))
+
+
+def test_trials_that_did_not_finish_and_arms_without_responses_are_counted_and_not_shown() -> None:
+    found = made(synthetic.in_memory({"rank": 1}, {"rank": 10, "outcome": "stopped early"}))
+    assert {answer.arm for prompt in found.prompts for answer in prompt.answers} == {"lora r1 adamw"}
+    assert "1 of 2 arms have no finished trial with responses and are not shown." in found.notes
+    assert [prompt.number for prompt in found.prompts] == list(range(1, synthetic.PROMPTS + 1))
+
+
+def test_of_many_arms_those_of_lowest_test_loss_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "MOST_ARMS", 2)
+    found = made(synthetic.in_memory({"rank": 100}, {"rank": 1}, {"method": "full", "rank": None}))
+    # by formula of the test losses, full < rank 100 < rank 1; the order stays that of the sweep
+    assert [answer.arm for answer in found.prompts[0].answers] == ["lora r100 adamw", "full adamw"]
+    assert "Of 3 arms with responses the 2 of lowest mean test loss are shown" in " ".join(found.notes)
+
+
+@pytest.mark.parametrize(("prompts", "letter"), [(1_500, "é"), (40, "<")])
+def test_a_page_of_long_texts_stays_below_3_mb_and_says_what_it_leaves_out(prompts: int, letter: str) -> None:
+    results = even({"rank": 1}, {"rank": 10})
+    one = results.responses[results.responses["index"] == 0]
+    many = pd.concat([one.assign(index=place, prompt=f"{place}? " + letter * 300) for place in range(prompts)])
+    long = many.assign(response=letter * 200_000 if prompts == 40 else letter * 300)
+    found = side_by_side(long, collect(results))
+    assert found is not None
+    assert 10 < len(found.prompts) < prompts
+    said = " ".join(found.notes)
+    assert f"Of {prompts:,} prompts the first {len(found.prompts):,} are here, as many as 1.5 MB hold" in said
+    assert ("Of longer texts the first 5,000 characters are shown." in said) == (prompts == 40)
+    content = gather(results)
+    texts = len(report.to_html(dataclasses.replace(content, responses=found)).encode())
+    texts -= len(report.to_html(dataclasses.replace(content, responses=None)).encode())
+    assert 1.0e6 < texts < responses.MOST_BYTES + 10_000
+
+
+def test_without_responses_the_section_is_left_out() -> None:
+    content = gather(synthetic.in_memory({}, answered=False))
+    assert content.responses is None
+    page = report.to_html(content)
+    assert 'id="responses"' not in page
+    assert "<script" not in page
+    assert "side by side" not in to_markdown(content)
+
+
+def test_responses_without_rewards_are_shown_as_asked() -> None:
+    results = synthetic.in_memory({"seed": 1}, {"rank": 10}, {"seed": 2})
+    unscored = results.responses.drop(columns=["reward", "base_reward", "base_response"])
+    found = made(dataclasses.replace(results, responses=unscored))
+    assert [prompt.number for prompt in found.prompts] == list(range(1, synthetic.PROMPTS + 1))
+    assert found.prompts[3].base.response is None
+    assert found.prompts[3].answers[0].response == "Answer 3 of rank 1."
+
+
+@pytest.mark.parametrize(("arms", "offered"), [(1, False), (2, True)])
+def test_page_offers_an_order_where_two_arms_can_disagree(arms: int, offered: bool) -> None:
+    page = report.to_html(gather(even(*[{"rank": rank} for rank in (1, 10)[:arms]])))
+    assert ('<select id="order">' in page) == offered
+    assert ('<select id="order" disabled>' in page) == (not offered)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    results = even({"rank": 1}, {"rank": 10})
+    planted = {"<script>document.title = 'broken'</script>": 0, "</script></span><h2>Out</h2>{{ 7 * 7 }}\u2028": 1}
+    for text, index in planted.items():
+        results.responses.loc[results.responses["index"] == index, ["prompt", "response"]] = text
+    results.responses.loc[results.responses["index"] == 20, "response"] = "A zebra (c++)."
+    return report.to_html(gather(results))
+
+
+def test_a_response_cannot_leave_its_place_in_the_page(page: str) -> None:
+    assert page.count("<script") == page.count("</script>") == 1
+    assert "<h2>Out" not in page
+    assert page.count("&lt;/script&gt;&lt;/span&gt;&lt;h2&gt;Out&lt;/h2&gt;{{ 7 * 7 }}\u2028") == 3  # prompt and arms
+
+
+def test_browser_may_run_the_pages_own_script_alone_and_load_nothing(page: str) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_without_javascript_every_prompt_is_there_and_the_search_is_not(page: str) -> None:
+    assert page.count('<details class="prompt"') == synthetic.PROMPTS
+    assert re.search(r'<form class="tools" id="tools" role="search" hidden>', page)
+
+
+def test_markdown_has_the_first_prompts() -> None:
+    results = even({"rank": 1}, {"rank": 10})
+    reward(results, 0, 7, 3.0)
+    text = to_markdown(gather(results))
+    assert "The first 5 of the 40 prompts in `report.html`." in text
+    assert "**Question 7?** (spread 3.00)" in text
+    assert "\n- base model, -1.00: Base answer 7.\n- lora r1 adamw, +3.00 wins: Answer 7 of rank 1.\n" in text
+
+
+def after(page: str, action: str, path: Path) -> str:
+    """The page as Chromium has it once its own script and this action have run."""
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256((script + action).encode()).digest()).decode()
+    path.write_text(re.sub(r"sha256-[^']*", f"sha256-{digest}", page.replace(script, script + action)))
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={path.parent}/user"]
+    done = subprocess.run([*command, "--dump-dom", f"file://{path}"], capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+def listed(dom: str) -> list[int]:
+    """Numbers of the prompts that are not hidden, in the order of the page."""
+    tags = re.findall(r'<details class="prompt" data-number="(\d+)"([^>]*)>', dom)
+    assert len(tags) == synthetic.PROMPTS
+    return [int(number) for number, attributes in tags if "hidden" not in attributes]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize(
+    ("words", "numbers", "count"),
+    [
+        ("ZEBRA (c++", [21], "1 of 40 prompts"),
+        ("question 39", [40], "1 of 40 prompts"),
+        ("zebra 39", [], "0 of 40 prompts"),
+    ],
+)
+def test_search_lists_prompts_with_all_words_in_them_or_in_responses(
+    page: str, tmp_path: Path, words: str, numbers: list[int], count: str
+) -> None:
+    typed = f"words.value = '{words}'; words.dispatchEvent(new Event('input'));"
+    dom = after(page, typed, tmp_path / "page.html")
+    assert listed(dom) == numbers
+    assert f">{count}</output>" in dom
+    assert ('id="nothing" hidden' not in dom) == (not numbers)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_order_can_be_switched_and_a_script_in_the_page_that_is_not_its_own_is_refused(tmp_path: Path) -> None:
+    results = even({"rank": 1}, {"rank": 10})
+    reward(results, 0, 7, 3.0)
+    page = report.to_html(gather(results)).replace("<main>", "<main><script >document.title = 'broken'</script >")
+    by_spread = after(page, "", tmp_path / "page.html")
+    as_asked = after(page, "order.value = 'asked'; order.dispatchEvent(new Event('change'));", tmp_path / "page.html")
+    assert listed(by_spread)[:2] == [8, 1]
+    assert listed(as_asked) == list(range(1, synthetic.PROMPTS + 1))
+    assert "<title>broken" not in by_spread
+    assert 'role="search">' in by_spread  # the page's own script has shown the search

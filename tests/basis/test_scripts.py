@@ -1,0 +1,97 @@
+"""The commands under the names that pip gives them, and Python finding somebody else's packages."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from basis import scripts
+from basis.errors import UserError
+from basis.packages import check_packages
+from basis.scripts import SCRIPTS, as_called
+from tests.conftest import ROOT
+
+
+def test_pip_installs_the_commands_by_the_names_that_messages_use() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {name: f"{module}:script" for module, name in SCRIPTS.items()}
+
+
+def test_a_command_is_told_as_it_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert as_called("sweep.run", "--resume", "my dir") == "python -m sweep.run --resume 'my dir'"
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/sft-sweep", "demo"])
+    assert as_called("sweep.run", "--resume", "my dir") == "sft-sweep --resume 'my dir'"
+    assert as_called("analysis.report", "x") == "sft-sweep-report x"
+
+
+def test_no_message_spells_a_command_by_itself() -> None:
+    for path in (*(ROOT / "sweep").rglob("*.py"), *(ROOT / "analysis").rglob("*.py")):
+        if path.name != "scripts.py":
+            assert not re.search(r'"python", "-m"', path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("name", ["model", "analysis"])
+@pytest.mark.parametrize("kind", ["package", "module"])
+@pytest.mark.parametrize("module", ["sweep.run", "sweep.reward_metric"])
+def test_somebody_elses_package_is_named(tmp_path: Path, name: str, kind: str, module: str) -> None:
+    place = tmp_path / name / "__init__.py" if kind == "package" else tmp_path / f"{name}.py"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("raise SystemExit('the wrong one')\n")
+    ran = python(tmp_path, "-m", module, "--help" if module == "sweep.reward_metric" else "--list")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    [line] = ran.stderr.splitlines()
+    assert line.startswith(f"error: {place.resolve()}: Python finds this {name!r} before sft-sweep's own")
+    assert line.endswith("looks into the working directory first; run sft-sweep")
+    assert len(line) < 300
+
+
+def test_a_folder_without_code_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()  # weights, say: a package of ours goes before it
+    ran = python(tmp_path, "-m", "sweep.run", "--list")
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_report_is_built_wherever_one_is(tmp_path: Path) -> None:
+    for name in ("sweep", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    ran = python(tmp_path, "-m", "analysis.report", "nowhere")
+    assert ran.returncode == 2
+    assert (
+        ran.stderr == f"error: {tmp_path.resolve()}/nowhere is not a directory; give the directory of an experiment\n"
+    )
+
+
+def test_a_script_whose_packages_are_hidden_names_what_hides_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/sft-sweep"])
+    with pytest.raises(UserError, match=r"__init__\.py: Python finds this 'model' .*take its folder out of PYTHONPATH"):
+        check_packages()
+
+
+def test_children_take_no_modules_from_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    script = tmp_path / "elsewhere" / "sft-sweep"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from sweep.command import run_command\n"
+        "def work(console):\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool: return pool.apply(len, ['four'])\n"
+        "if __name__ == '__main__': sys.exit(run_command(work, []))\n"
+    )
+    (tmp_path / "select.py").write_text("raise SystemExit('the wrong one')\n")
+    ran = python(tmp_path, str(script))
+    assert (ran.returncode, ran.stderr) == (4, "")
+
+
+def python(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Python in a folder, with this project installed but for pip: on the path behind the working directory."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=120
+    )

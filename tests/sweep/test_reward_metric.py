@@ -1,0 +1,149 @@
+"""The reward metric: what is judged is really the trial's model, against the same questions put to the base model."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+)
+
+from basis.directory import RESPONSES_FILE
+from basis.errors import UserError
+from model.gpt2_lora import add_adapters, load_base
+from model.lora_linear import LoRASettings
+from sweep import reward_metric
+from sweep.data.tokens import load_tokenizer
+from sweep.inputs import SweepInputs
+from sweep.reward_metric import base_records, evaluate_reward, read_prompts, respond, score, summarise
+from tests.conftest import Parts
+
+CPU = torch.device("cpu")
+
+
+def adapted(inputs: SweepInputs, strength: float):  # type: ignore[no-untyped-def]
+    model = load_base(inputs.base_model)
+    add_adapters(model, LoRASettings(4, 4.0), torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 1).mul_(strength)
+    return model
+
+
+def test_a_planted_adapter_changes_answers_and_score_and_a_zero_one_ties_throughout(inputs: SweepInputs) -> None:
+    base = base_records(inputs, inputs.reward, CPU)
+    tokenizer = load_tokenizer(inputs.tokenizer)
+
+    def judged(strength: float) -> dict[str, float | int]:
+        folder = inputs.experiment_dir / f"trial-{strength}"
+        folder.mkdir()
+        return evaluate_reward(adapted(inputs, strength), tokenizer, inputs.prompts, inputs.reward, base, folder)
+
+    nothing = judged(0.0)
+    assert (nothing["wins"], nothing["ties"], nothing["losses"]) == (0, len(inputs.prompts), 0)
+    assert nothing["reward_margin_mean"] == 0
+    planted = judged(1.0)
+    assert planted["ties"] < len(inputs.prompts)
+    assert planted["reward_mean"] != nothing["reward_mean"]
+    records = [json.loads(x) for x in (inputs.experiment_dir / "trial-1.0" / RESPONSES_FILE).read_text().splitlines()]
+    assert any(r["response"] != r["base_response"] for r in records)
+
+
+def test_scores_are_the_reward_models_own_logits_whatever_the_batch(parts: Parts) -> None:
+    prompts = ["What colour is the apple?", "Hello?", "Is the garden green or is it rather blue?"]
+    responses = ["The apple is red.", "", "The garden is white, and I am happy to help."]
+    tokenizer = AutoTokenizer.from_pretrained(parts.reward_model)
+    judge = AutoModelForSequenceClassification.from_pretrained(parts.reward_model).eval()
+    with torch.no_grad():
+        expected = [
+            judge(**tokenizer(p, r, return_tensors="pt")).logits[0, 0].item()
+            for p, r in zip(prompts, responses, strict=True)
+        ]
+    for batch_size in (1, 2, 3):
+        assert score(parts.reward_model, prompts, responses, batch_size, CPU) == pytest.approx(expected, abs=1e-5)
+
+
+def test_base_answers_are_made_once_and_shared(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = base_records(inputs, inputs.reward, CPU)
+    monkeypatch.setattr(reward_metric, "load_base", lambda *_: pytest.fail("the base model was asked again"))
+    assert base_records(inputs, inputs.reward, CPU) == first
+
+
+def test_responses_do_not_depend_on_how_prompts_are_batched(inputs: SweepInputs) -> None:
+    model, tokenizer = adapted(inputs, 0.5), load_tokenizer(inputs.tokenizer)
+    one = respond(model, tokenizer, inputs.prompts, inputs.reward.model_copy(update={"batch_size": 1}))
+    many = respond(model, tokenizer, inputs.prompts, inputs.reward.model_copy(update={"batch_size": 5}))
+    assert one == many
+    other = respond(model, tokenizer, inputs.prompts, inputs.reward.model_copy(update={"seed": 1}))
+    assert other != one
+
+
+def test_wins_ties_and_losses_are_counted_apart() -> None:
+    def record(reward: float, base: float) -> dict[str, str | float | int]:
+        return {"reward": reward, "base_reward": base, "response_tokens": 4}
+
+    found = summarise([record(2, 1), record(1, 1), record(0, 1), record(3, 1)])
+    assert (found["wins"], found["ties"], found["losses"]) == (2, 1, 1)
+    assert found["win_rate"] == 0.5
+    assert found["reward_mean"] == 1.5
+    assert found["reward_margin_mean"] == 0.5
+
+
+def test_what_follows_the_next_human_turn_is_neither_judged_nor_counted(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    written = tokenizer.encode("The apple is red.\n\nHuman: And the river?")
+    monkeypatch.setattr(reward_metric, "generate", lambda model, batch, *_: [written] * len(batch))
+    responses, lengths = respond(load_base(inputs.base_model), tokenizer, inputs.prompts[:1], inputs.reward)
+    assert responses == ["The apple is red."]
+    assert lengths == [len(tokenizer.encode("The apple is red."))]
+
+
+def test_a_judge_without_a_padding_token_and_pairs_too_long_for_it_are_scored(
+    inputs: SweepInputs, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config.from_pretrained(inputs.base_model, num_labels=1)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    short, long = score(tmp_path, ["Hello?", "colour " * 90], ["Yes.", "The apple is red. " * 40], 2, CPU)
+    assert short == pytest.approx(score(tmp_path, ["Hello?"], ["Yes."], 1, CPU)[0], abs=1e-5)
+    assert long == pytest.approx(score(tmp_path, ["colour " * 90], ["The apple is red. " * 40], 1, CPU)[0], abs=1e-5)
+
+
+def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_text("question\nhello\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no column 'prompt'; its columns are question"):
+        read_prompts(path)
+    path.write_text("prompt\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no prompts in it"):
+        read_prompts(path)
+    path.write_text("prompt\nhello\n", encoding="utf-8-sig")  # as spreadsheets write it
+    assert read_prompts(path) == ["hello"]
+    path.write_text("prompt\n" + "x" * 200_000 + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="not a CSV file that can be read"):
+        read_prompts(path)
+    path.write_bytes(b"prompt\nh\xe9llo\n")
+    with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):
+        read_prompts(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"prompts\.csv is a pointer of Git LFS, not the file itself"):
+        read_prompts(path)
+    with pytest.raises(UserError, match=r"can't be read \(Is a directory\)"):
+        read_prompts(tmp_path)
+    long = replace(inputs, prompts=("What colour is it? " * 40,))
+    with pytest.raises(
+        UserError, match=r"prompt 1 has \d+ tokens, and with reward.new_tokens 8 exceeds the model's 64"
+    ):
+        respond(load_base(inputs.base_model), load_tokenizer(inputs.tokenizer), long.prompts, inputs.reward)
