@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,9 @@ from sweep.spec.schema import RewardPart
 
 END = "<|endoftext|>"
 Here = Callable[..., tuple[int, str, str]]
+
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    signal.signal(number, handler)  # a shell may start the tests with signals ignored: in the background, or by nohup
 
 torch.set_num_threads(1)  # the tests' models are so small that threads cost them more than they give, on a busy machine
 

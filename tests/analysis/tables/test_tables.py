@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.comparison.arms import Arm, collect
 from analysis.comparison.statistics import Interval
-from analysis.results import load
+from analysis.results.load import load
 from analysis.tables.columns import console_columns, show_bytes, show_interval
 from analysis.tables.tables import ComparisonTable, build_tables, matches, varying_fields
 from tests import synthetic_experiment as synthetic
