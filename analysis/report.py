@@ -24,7 +24,7 @@ from analysis.findings.findings import Finding
 from analysis.page.content import gather
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.figures import to_png
-from analysis.page.html import to_html
+from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
 from analysis.results.load import load
 from analysis.tables.columns import console_columns

@@ -6,6 +6,7 @@ not be readable. None of that is about a report.
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ def _elsewhere() -> Iterator[None]:
     if not Path("matplotlibrc").exists():
         yield
         return
-    with chdir(Path(__file__).parent):
+    with chdir(sys.prefix):  # and not to our own folder, whose modules `python -c` would take for those of Python
         yield
 
 
