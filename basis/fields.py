@@ -1,7 +1,124 @@
-"""The fields of a trial's config."""
+"""The names that the fields of a trial's config take, and which method or optimizer has which field.
+
+Every name stands here alone: the model, the sweep and the analysis import it. A new method, optimizer, schedule or
+scaling is a line here; `tests/basis/test_vocabulary.py` names what else must know it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+Method = Literal["full", "lora"]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
+Schedule = Literal["constant", "cosine", "linear"]
+Precision = Literal["fp32", "bf16"]
+
+Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
+"""What an adapter's product B A x is multiplied by: LoRA's rule (Hu et al. 2021), rsLoRA's (Kalajdzievski 2023)."""
+
+Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
+"""Projections that an adapter can be put around."""
+
+TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
+"""Base weights that can train besides the adapters."""
+
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
+TARGETS: tuple[Target, ...] = get_args(Target)
+TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)
 
 
-def arm_label(config: dict[str, object]) -> str:
+class OptimizerTraits(NamedTuple):
+    """What sets an optimizer apart.
+
+    Attributes:
+        momentum: what it has unless a spec says otherwise; None if it has no momentum.
+        betas: likewise.
+        states: tensors that it keeps for each parameter and of its size, at most.
+    """
+
+    momentum: float | None
+    betas: tuple[float, float] | None
+    states: int
+
+
+OPTIMIZERS: dict[Optimizer, OptimizerTraits] = {
+    "sgd": OptimizerTraits(momentum=None, betas=None, states=0),
+    "momentum": OptimizerTraits(momentum=0.9, betas=None, states=1),
+    "nesterov": OptimizerTraits(momentum=0.9, betas=None, states=1),
+    "adamw": OptimizerTraits(momentum=None, betas=(0.9, 0.95), states=2),
+    "adafactor": OptimizerTraits(momentum=None, betas=None, states=1),
+    "muon": OptimizerTraits(momentum=0.95, betas=(0.9, 0.95), states=2),
+}
+"""The optimizers, from plain to elaborate, which is their order in a report."""
+
+MOMENTUM_DEFAULTS: dict[str, float] = {
+    name: traits.momentum for name, traits in OPTIMIZERS.items() if traits.momentum is not None
+}
+BETAS_DEFAULTS: dict[str, tuple[float, float]] = {
+    name: traits.betas for name, traits in OPTIMIZERS.items() if traits.betas is not None
+}
+LORA_DEFAULTS: dict[str, Any] = {
+    "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
+    "scaling": "alpha/r",
+    "b_lr_ratio": 1.0,
+    "targets": ("attention_in", "attention_out", "mlp_in", "mlp_out"),
+    "also_train": (),
+}
+
+LORA_FIELDS = ("rank", *LORA_DEFAULTS)
+"""Fields that method "lora" alone has."""
+
+OPTIMIZER_FIELDS = ("momentum", "betas")
+"""Fields that some optimizers have."""
+
+DEPENDENT_FIELDS = (*LORA_FIELDS, *OPTIMIZER_FIELDS)
+"""Fields that a config may not have, by its method or optimizer; None then."""
+
+LIST_FIELDS = ("targets", "also_train", "betas")
+"""Fields of which one value is a list; choices are a list of lists."""
+
+COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
+"""Fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
+
+_OWNERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(LORA_FIELDS, ("method", ("lora",))),
+    "momentum": ("optimizer", tuple(MOMENTUM_DEFAULTS)),
+    "betas": ("optimizer", tuple(BETAS_DEFAULTS)),
+}
+"""The dependent fields: the field that decides whether a config has one, and the names under which it does."""
+
+
+def owner_of(field: str) -> str | None:
+    """The field that decides whether a config has this one: "method" or "optimizer"; None if every config has it."""
+    return _OWNERS[field][0] if field in _OWNERS else None
+
+
+def names_with(field: str) -> tuple[str, ...]:
+    """The methods, or the optimizers, that have a dependent field; see `owner_of`."""
+    return _OWNERS[field][1]
+
+
+def applies(field: str, config: Mapping[str, Any]) -> bool:
+    """Whether a config has a field, by its method and optimizer; true where it does not say which it has."""
+    owner = owner_of(field)
+    return owner is None or owner not in config or config[owner] in names_with(field)
+
+
+def adapter_scaling(scaling: Scaling, alpha: float, rank: int) -> float:
+    """What an adapter's product B A x is multiplied by."""
+    match scaling:
+        case "alpha/r":
+            return alpha / rank
+        case "alpha/sqrt(r)":
+            return alpha / math.sqrt(rank)
+
+
+def optimizer_order(name: object) -> int:
+    """Where an optimizer comes in a report; one that is unknown comes last."""
+    return next((place for place, known in enumerate(OPTIMIZERS) if known == name), len(OPTIMIZERS))
+
+
+def arm_label(config: Mapping[str, Any]) -> str:
     """Short name of an arm for tables and figures, such as "full adamw" or "lora r10 adamw".
 
     `config` is a TrialConfig as a mapping. Fields beyond method, rank and optimizer are not named here;

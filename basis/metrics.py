@@ -12,6 +12,19 @@ class Metric(NamedTuple):
     meaning: str
 
 
+_OF_JUDGING = (
+    Metric("reward_mean", "", "higher", "mean reward of the trial's responses"),
+    Metric("reward_base_mean", "", "neither", "mean reward of the base model's responses to the same prompts"),
+    Metric("reward_margin_mean", "", "higher", "mean over prompts of reward minus the base model's reward"),
+    Metric("wins", "prompts", "higher", "prompts whose response gets a higher reward than the base model's"),
+    Metric("ties", "prompts", "neither", "prompts whose response gets the same reward as the base model's"),
+    Metric("losses", "prompts", "lower", "prompts whose response gets a lower reward than the base model's"),
+    Metric("unscored", "prompts", "lower", "prompts in none of these, since a reward was no finite number"),
+    Metric("win_rate", "", "higher", "wins / (wins + ties + losses)"),
+    Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses as they were judged"),
+    Metric("reward_seconds", "s", "lower", "time spent on the trial's responses and their scores"),
+)
+
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "neither", "optimizer steps taken so far"),
     Metric("tokens_seen", "tokens", "neither", "train tokens seen so far"),
@@ -46,19 +59,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("optimizer_state_bytes", "B", "lower", "bytes of the optimizer's state tensors"),
     Metric("trainable_parameters", "", "neither", "number of parameters that train"),
     Metric("total_parameters", "", "neither", "number of parameters of the model"),
-    Metric("reward_mean", "", "higher", "mean reward of the trial's responses"),
-    Metric("reward_base_mean", "", "neither", "mean reward of the base model's responses to the same prompts"),
-    Metric("reward_margin_mean", "", "higher", "mean over prompts of reward minus the base model's reward"),
-    Metric("wins", "prompts", "higher", "prompts whose response gets a higher reward than the base model's"),
-    Metric("ties", "prompts", "neither", "prompts whose response gets the same reward as the base model's"),
-    Metric("losses", "prompts", "lower", "prompts whose response gets a lower reward than the base model's"),
-    Metric("unscored", "prompts", "lower", "prompts in none of these, since a reward was no finite number"),
-    Metric("win_rate", "", "higher", "wins / (wins + ties + losses)"),
-    Metric("response_tokens_mean", "tokens", "neither", "mean length of the trial's responses as they were judged"),
-    Metric("reward_seconds", "s", "lower", "time spent on the trial's responses and their scores"),
+    *_OF_JUDGING,
     Metric("judged_clock_seconds", "s", "neither", "when the trial was judged, in seconds since 1970"),
 )
+"""Every metric, in the order in which a report lists them."""
+
 METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+Objective = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
+"""The metrics that a search may choose by; each says itself which direction is better."""
 
 DEVICE = "device"
 """Text column: the device that the trial ran on."""
@@ -69,18 +78,7 @@ PLACE = "place"
 PEAK_SOURCE = "peak_source"
 """Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""
 
-REWARD_METRICS = (
-    "reward_mean",
-    "reward_base_mean",
-    "reward_margin_mean",
-    "wins",
-    "ties",
-    "losses",
-    "unscored",
-    "win_rate",
-    "response_tokens_mean",
-    "reward_seconds",
-)
+REWARD_METRICS = tuple(metric.name for metric in _OF_JUDGING)
 """The metrics that come of judging."""
 
 NOT_JUDGED = "not_judged"
@@ -89,5 +87,15 @@ NOT_JUDGED = "not_judged"
 REMARKS = "remarks"
 """List column: what was out of the ordinary since the last row and no failure, for the live table to say."""
 
-MEMORY_PARTS = ("weight", "gradient", "optimizer_state", "logits", "activation")
-"""The parts of a peak, as in `peak_weight_bytes` and `predicted_weight_bytes`; they add up to it."""
+MEMORY_PARTS = {
+    "weight": "weights",
+    "gradient": "gradients",
+    "optimizer_state": "optimizer state",
+    "logits": "logits",
+    "activation": "activations",
+}
+"""The parts of a peak, which add up to it: as in `peak_weight_bytes` and `predicted_weight_bytes`, and as a reader is
+told them."""
+
+LASTING_PARTS = ("weight", "gradient", "optimizer_state")
+"""Parts that are allocated all through training, whose size a row tells in `weight_bytes` and so on."""

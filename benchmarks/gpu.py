@@ -12,8 +12,9 @@ from functools import partial
 import torch
 from transformers import GPT2LMHeadModel
 
+from basis.fields import Method
 from benchmarks.measured import run_alone
-from benchmarks.step_shapes import SHAPES, Method, Shape
+from benchmarks.step_shapes import SHAPES, Shape
 from benchmarks.table import Row, Table, Target
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
 from model.lora_linear import LoRASettings

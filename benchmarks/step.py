@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.step_shapes import OURS, SHAPES, VARIANTS, Method, Shape
+from basis.fields import Method
+from benchmarks.step_shapes import OURS, SHAPES, VARIANTS, Shape
 from benchmarks.table import Row, Table, Target
 
 ROOT = Path(__file__).parent.parent

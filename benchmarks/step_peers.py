@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel, TrainerCallback
 from transformers.pytorch_utils import Conv1D
 
+from basis.fields import Method
 from benchmarks.step_pace import Pace
-from benchmarks.step_shapes import OURS, Method, Shape
+from benchmarks.step_shapes import OURS, Shape
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers

@@ -1,9 +1,8 @@
 """What the step benchmark runs: model shapes, variants, and the arithmetic that a step cannot do without."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Method = Literal["lora", "full"]
+from basis.fields import Method
 
 OURS = "ours"
 VARIANTS: dict[Method, tuple[str, ...]] = {

@@ -5,9 +5,10 @@ import sys
 
 import torch
 
+from basis.fields import Method
 from benchmarks.step_pace import Pace
 from benchmarks.step_peers import run_variant
-from benchmarks.step_shapes import SHAPES, Method
+from benchmarks.step_shapes import SHAPES
 
 
 def main(method: Method, variant: str, shape: str) -> None:

@@ -6,7 +6,6 @@ checkpoint's names (`transformer.h.0.attn.c_attn.weight`), so a state dict of th
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
+from basis.fields import TRAINED_GROUPS, Method
 from model.lora_linear import LoRALinear, LoRASettings
 from model.weights import check_head, load_weights
 
@@ -90,7 +90,7 @@ def add_adapters(model: GPT2LMHeadModel, lora: LoRASettings, generator: torch.Ge
 
 def select_trainable(
     model: GPT2LMHeadModel,
-    method: Literal["full", "lora"],
+    method: Method,
     also_train: Collection[str] = (),
 ) -> None:
     """Set `requires_grad` of every parameter: all for "full"; for "lora" the adapters and the named groups.
@@ -101,11 +101,9 @@ def select_trainable(
     Raises:
         ValueError: an unknown group, or "head" while it is tied to an embedding that is not to train.
     """
-    unknown = set(also_train) - {"embeddings", "biases", "layernorms", "head"}
+    unknown = set(also_train) - set(TRAINED_GROUPS)
     if unknown:
-        raise ValueError(
-            f"unknown group {sorted(unknown)[0]!r} in also_train; accepted: embeddings, biases, layernorms, head"
-        )
+        raise ValueError(f"unknown group {sorted(unknown)[0]!r} in also_train; accepted: {', '.join(TRAINED_GROUPS)}")
     if "head" in also_train and "embeddings" not in also_train and model.config.tie_word_embeddings:
         raise ValueError("also_train has 'head', which is tied to the embedding: add 'embeddings' or untie the head")
     for name, parameter in model.named_parameters():

@@ -7,16 +7,14 @@ trained and W, b frozen. B starts at zero, so a fresh adapter leaves the layer's
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import loralib
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from basis.fields import LORA_DEFAULTS, Scaling, adapter_scaling
 from model.projection import Adapter, project
-
-ScalingName = Literal["alpha/r", "alpha/sqrt(r)"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,13 @@ class LoRASettings:
 
     rank: int
     alpha: float
-    targets: tuple[str, ...] = ("attention_in", "attention_out", "mlp_in", "mlp_out")
-    scaling: ScalingName = "alpha/r"
+    targets: tuple[str, ...] = LORA_DEFAULTS["targets"]
+    scaling: Scaling = "alpha/r"
 
     @property
     def factor(self) -> float:
         """s in y = x W + b + s (x A^T) B^T."""
-        return self.alpha / (self.rank if self.scaling == "alpha/r" else math.sqrt(self.rank))
+        return adapter_scaling(self.scaling, self.alpha, self.rank)
 
 
 class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-OptimizerName = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
-ScheduleName = Literal["constant", "cosine", "linear"]
+from basis.fields import Optimizer, Schedule
+
 Group = dict[str, Any]
 
 LR_RATIO = "lr_ratio"
@@ -24,7 +24,7 @@ class OptimizerSettings:
     learning rate of the adapters' B over that of all else: LoRA+ (Hayou et al. 2024, arXiv:2402.12354) has it above 1.
     """
 
-    name: OptimizerName
+    name: Optimizer
     lr: float
     weight_decay: float = 0.0
     momentum: float = 0.9
@@ -94,7 +94,7 @@ def _adamw(parameters: list[Group], settings: OptimizerSettings) -> torch.optim.
     )
 
 
-def learning_rate(lr: float, schedule: ScheduleName, warmup_steps: int, steps: int, step: int) -> float:
+def learning_rate(lr: float, schedule: Schedule, warmup_steps: int, steps: int, step: int) -> float:
     """The learning rate of optimizer step `step` (counted from 0) out of `steps`.
 
     Linear warm-up from lr / warmup_steps to lr over the first `warmup_steps`, then constant, a half cosine, or a

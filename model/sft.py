@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from basis.fields import Precision, Schedule
 from model.checkpointing import checkpointed
 from model.cross_entropy import CHUNKING, chunked_cross_entropy, position_losses
 from model.dropout import Draws, draw_by_window
 from model.forward import Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.ledger import moment, tag
-from model.optimizers import ScheduleName, learning_rate, set_learning_rate
+from model.optimizers import learning_rate, set_learning_rate
 
 UPDATE = "update"
 """The stretch of a step in which gradients are clipped and the optimizers step."""
@@ -39,10 +40,10 @@ class SFTSettings:
     steps: int
     lr: float
     micro_batch: int
-    schedule: ScheduleName = "constant"
+    schedule: Schedule = "constant"
     warmup_steps: int = 0
     clip_norm: float | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     activation_checkpointing: bool = False
     seed: int = 0

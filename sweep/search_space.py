@@ -13,13 +13,15 @@ from typing import Any, Protocol, TypeGuard
 
 from pydantic import ValidationError
 
-from analysis.comparison.choices import LIST_FIELDS, Group, group_of
+from analysis.comparison.choices import Group, group_of
 from basis.errors import UserError, shortened, shown
+from basis.fields import LIST_FIELDS
+from basis.stages import Stage
 from sweep.mistakes.explain import mistakes
 from sweep.mistakes.gathered import Mistakes
 from sweep.spec.schema import LARGEST, MOST_TRIALS, SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
-from sweep.trial.config import EvaluateOn, TrialConfig
+from sweep.trial.config import TrialConfig
 
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
 MOST_FAILED = 100
@@ -79,7 +81,7 @@ def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
     if spec.search == "random":
         _check_count(spec, [spec.trials or 1], found)
         drawn = ((index, values, seed) for index, values in _random(spec, branches))
-        trials = _trials(spec, drawn, found, "validation")
+        trials = _trials(spec, drawn, found, Stage.TUNING)
         found.refuse()
         return groups_of(spec, trials)
     in_doubt = {one.key.partition(".")[0] for one in found}
@@ -96,7 +98,7 @@ def tuning_trials(spec: SweepSpec) -> list[list[TrialConfig]]:
         points = _spread(ranges, spec.trials or 1, spec.search_seed) if ranges else [{}]
         for values in _product({field: choice for field, choice in branch.items() if not isinstance(choice, Range)}):
             settings = ((index, {**values, **point}, seed) for point in points)
-            arms[tuple(_trials(spec, settings, found, "validation"))] = None
+            arms[tuple(_trials(spec, settings, found, Stage.TUNING))] = None
     found.refuse()
     return [list(arm) for arm in arms]
 
@@ -130,9 +132,9 @@ def candidate_trials(spec: SweepSpec) -> list[TrialConfig]:
     }
     _check_count(spec, [_size(branch) for branch in ends.values()], found, seeds=1, noun="corners")
     _check_count(spec, [spec.trials or 1], found)
-    seed, evaluate_on = _proposed_with(spec)
+    seed, stage = _proposed_with(spec)
     corners = ((index, values, seed) for index, branch in ends.items() for values in _product(branch))
-    trials = _trials(spec, corners, found, evaluate_on)
+    trials = _trials(spec, corners, found, stage)
     found.refuse()
     return trials
 
@@ -300,16 +302,16 @@ def _possible_seeds(spec: SweepSpec) -> Collection[int]:
     return range(spec.seeds.max) if isinstance(spec.seeds, AdaptiveSeeds) else spec.seeds
 
 
-def _proposed_with(spec: SweepSpec) -> tuple[int, EvaluateOn]:
-    """The first seed that a trial which Optuna proposes runs with, and what it is evaluated on."""
-    return (tuning_seed(spec), "validation") if spec.chooses_on_validation else (spec.first_seeds[0], "test")
+def _proposed_with(spec: SweepSpec) -> tuple[int, Stage]:
+    """The first seed that a trial which Optuna proposes runs with, and its stage."""
+    return (tuning_seed(spec), Stage.TUNING) if spec.chooses_on_validation else (spec.first_seeds[0], Stage.PLAIN)
 
 
 def _trials(
     spec: SweepSpec,
     settings: Iterable[tuple[int, dict[str, Any], int]],
     found: Mistakes,
-    evaluate_on: EvaluateOn = "test",
+    stage: Stage = Stage.PLAIN,
 ) -> list[TrialConfig]:
     """The trials of settings, which are a branch's index, values for its fields and a seed; each trial once.
 
@@ -319,7 +321,7 @@ def _trials(
     failed = 0
     for index, values, seed in settings:
         try:
-            trials[_trial(spec, index, values, seed, evaluate_on)] = None
+            trials[_trial(spec, index, values, seed, stage)] = None
         except ValidationError as error:
             found.add_all(mistakes(error, TrialConfig, prefix=_origins(spec, index, values)))
             failed += 1
@@ -328,10 +330,8 @@ def _trials(
     return list(trials)
 
 
-def _trial(
-    spec: SweepSpec, index: int, values: dict[str, Any], seed: int, evaluate_on: EvaluateOn = "test"
-) -> TrialConfig:
-    shared = {"seed": seed, "evaluate_on": evaluate_on, **spec.trial}
+def _trial(spec: SweepSpec, index: int, values: dict[str, Any], seed: int, stage: Stage = Stage.PLAIN) -> TrialConfig:
+    shared = {"seed": seed, "evaluate_on": stage, **spec.trial}
     if _method(spec, values) == "lora":
         shared |= spec.lora
     return TrialConfig.model_validate({**shared, **values})

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.choices import TESTED_ONCE
 from analysis.comparison.statistics import Interval, Values, mean_interval, wilson_interval
 from analysis.results.load import REPLICATE_FIELD, Results
 from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
+from basis.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Arm:
     @property
     def tested_once(self) -> bool:
         """Whether its test loss was taken after the last step alone, its curve being one of validation windows."""
-        return self.config.get("evaluate_on") == TESTED_ONCE
+        return self.config.get("evaluate_on") == Stage.FINAL
 
     @cached_property
     def seeds(self) -> list[int]:

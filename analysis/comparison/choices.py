@@ -10,13 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-VALIDATION = "validation"
-"""`evaluate_on` of a trial by which settings are chosen alone."""
-TESTED_ONCE = "validation, then test"
-"""`evaluate_on` of a trial whose settings were chosen on validation windows."""
-
-LIST_FIELDS = ("targets", "also_train", "betas")
-"""Fields of which one value is a list; choices are a list of lists."""
+from basis.fields import LIST_FIELDS
 
 Group = tuple[int, str]
 """A branch by its place in the space (-1: none that is known), and the values of what is compared, as text."""

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.choices import TESTED_ONCE
 from analysis.results.load import Results
 from analysis.results.outcomes import NOT_STARTED, REPEATED
 from analysis.wording.phrases import count
+from basis.metrics import REWARD_METRICS
+from basis.stages import Stage
 
 SEARCHES = {"random": "a random search", "optuna": "Optuna"}
 """Searches that try configs in order to find a good one."""
@@ -34,7 +35,7 @@ class Searched(NamedTuple):
 def tested_while_searching(results: Results, arm: Arm) -> Searched | None:
     """The search that tried this arm on the very windows and prompts that it is reported on; None without one."""
     search = results.spec.get("search")
-    if search not in SEARCHES or arm.config.get("evaluate_on") == TESTED_ONCE:
+    if search not in SEARCHES or arm.config.get("evaluate_on") == Stage.FINAL:
         return None
     begun = results.trials[~results.trials["outcome"].isin((NOT_STARTED, REPEATED))]
     return Searched(SEARCHES[search], str(results.spec.get("metric", "test_loss")), int(begun["arm"].nunique()))
@@ -54,7 +55,7 @@ def describe_selection(results: Results, arms: Sequence[Arm]) -> list[str]:
 def chosen_apart(results: Results) -> list[str]:
     """What is said of arms whose settings were chosen on validation windows; none where nothing was chosen so."""
     tested = [one for one in map(results.configs.get, results.trials["trial"]) if (one or {}).get("evaluate_on")]
-    if results.tuning.empty or not any(one and one["evaluate_on"] == TESTED_ONCE for one in tested):
+    if results.tuning.empty or not any(one and one["evaluate_on"] == Stage.FINAL for one in tested):
         return []
     tried = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
     return [
@@ -66,7 +67,7 @@ def chosen_apart(results: Results) -> list[str]:
 def chosen_by_what_is_reported(searched: Searched) -> str:
     """The sentence about a search on test windows, for the report and its tables."""
     by = searched.metric.replace("_", " ")
-    where = "the test windows" if searched.metric in ("test_loss", "train_loss") else "the prompts and test windows"
+    where = "the prompts and test windows" if searched.metric in REWARD_METRICS else "the test windows"
     return (
         f"The best of this sweep was chosen by what is reported: {searched.search}, for {by}, tried "
         f"{count(searched.tried, 'config')} on {where} that they are reported on, so the best of {searched.tried} "

@@ -14,11 +14,12 @@ from analysis.comparison.told_apart import SeedLosses
 from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
 from analysis.results.load import show_field
 from analysis.tables.columns import MISSING, show_interval
-from analysis.tables.tables import DEPENDENT_FIELDS, varying_fields
+from analysis.tables.tables import varying_fields
 from analysis.wording.phrases import count, holm_adjusted
+from basis.fields import DEPENDENT_FIELDS, owner_of
 from basis.metrics import METRIC
 
-OWNER = {name: "optimizer" if name in ("momentum", "betas") else "method" for name in DEPENDENT_FIELDS}
+OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}
 """Fields that are part of a method or of an optimizer; two methods or optimizers are compared each with its own."""
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.fairness.rows import LedgerRow
-
-OPTIMIZERS_OWN_MOMENTUM = {"momentum": 0.9, "nesterov": 0.9, "muon": 0.95}
-"""What an optimizer has unless a spec says otherwise, as in `sweep.trial.config`."""
+from basis.fields import MOMENTUM_DEFAULTS
 
 BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing")
 """Fields that decide, with what memory permits, how a step is divided."""
@@ -30,12 +28,15 @@ def follows_from(factor: str | None, rows: Sequence[LedgerRow]) -> set[str]:
         rows: its rows.
     """
     names = {name for name, causes in FOLLOWS.items() if factor in causes}
-    momenta = [(row.config.get("optimizer"), row.config.get("momentum")) for row in rows]
-    if factor == "optimizer" and all(
-        value is None or value == OPTIMIZERS_OWN_MOMENTUM.get(str(own)) for own, value in momenta
-    ):
+    if factor == "optimizer" and all(_has_momentum_of_its_own(row) for row in rows):
         names.add("momentum")
     return names
+
+
+def _has_momentum_of_its_own(row: LedgerRow) -> bool:
+    """Whether a row has no momentum, or the one that its optimizer has unless a spec says otherwise."""
+    momentum, optimizer = row.config.get("momentum"), row.config.get("optimizer")
+    return momentum is None or momentum == MOMENTUM_DEFAULTS.get(str(optimizer))
 
 
 def order_of_data(rows: Sequence[LedgerRow]) -> tuple[bool, list[str]]:

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from analysis.comparison.selection import chosen_by_what_is_reported
-from analysis.fairness.rows import ANEW, APART, HASHES, LedgerRow
+from analysis.fairness.rows import ANEW, APART, LedgerRow
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, show
 from analysis.results.outcomes import DIVERGED, FAILURES
+from basis.input_hashes import INPUT_HASHES
 
 Rows = Sequence[LedgerRow]
 
@@ -256,7 +257,7 @@ def untold_openings(rows: Rows) -> list[str]:
 def unlike_replicates(rows: Rows) -> list[str]:
     """Replicates of one row that differ in more than their seed."""
     sentences = []
-    for name in (*HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
+    for name in (*INPUT_HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
         mixed = {row.label: row.facts[name] for row in rows if len(row.facts.get(name, ())) > 1}
         if mixed:
             sentences.append(f"Replicates of one row differ in {name}: {by_value(mixed)}.")

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from analysis.fairness.consequences import follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.row_checks import RowChecks, config_values
-from analysis.fairness.rows import COST_FIELDS, LedgerRow, rows_of
+from analysis.fairness.rows import LedgerRow, rows_of
 from analysis.fairness.words import by_value, named
 from analysis.results.load import REPLICATE_FIELD, Results
-from analysis.tables.tables import LORA_FIELDS, ComparisonTable
+from analysis.tables.tables import ComparisonTable
+from basis.fields import COST_FIELDS, LORA_FIELDS
+from basis.input_hashes import INPUT_HASHES
 
 COSTS_ALONE = "; matters for speed and memory alone"
 COST_FACTS = ("windows_per_pass", "blocks_recomputed", "device", "cpu", "threads")
@@ -27,12 +29,7 @@ ALWAYS_ASKED = (
 FACTS = {
     "tokens_seen": "train tokens seen",
     "seeds": "seeds",
-    "train_tokens": "train set (hash of its tokens)",
-    "base_weights": "base weights (hash)",
-    "tokenizer": "tokenizer (hash)",
-    "test_tokens": "test set (hash of its tokens)",
-    "prompts": "prompts (hash)",
-    "reward_model": "reward model (hash)",
+    **{name: one.title for name, one in INPUT_HASHES.items() if one.always_asked},
     "judged_as_trained": "whether the judged model is the trained one",
     "code_commit": "code (commit)",
     "device": "device",
@@ -41,7 +38,7 @@ FACTS = {
 FACTS_IF_KNOWN = {
     "prompts_answered": "prompts that were answered (hash)",
     "base_responses": "the base model's responses (hash)",
-    "validation_tokens": "validation set (hash of its tokens)",
+    **{name: one.title for name, one in INPUT_HASHES.items() if not one.always_asked},
     "windows_per_pass": "windows per forward pass",
     "blocks_recomputed": "activation checkpointing as it was run",
     "cpu": "CPU",

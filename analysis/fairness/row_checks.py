@@ -5,7 +5,8 @@ from typing import Any
 
 from analysis.fairness.rows import LedgerRow, distinct
 from analysis.fairness.words import by_value, named, shown_apart
-from analysis.tables.tables import LORA_FIELDS, inapplicable
+from analysis.tables.tables import inapplicable
+from basis.fields import applies
 
 Values = tuple[Any, ...] | None
 """The values of a row in one thing: empty where it does not apply, None where it is not known."""
@@ -88,8 +89,7 @@ class RowChecks:
 
 def config_values(row: LedgerRow, name: str) -> Values:
     """The value of a row in a config field, or the range that it was drawn from."""
-    full = name in LORA_FIELDS and row.config.get("method") == "full"
-    if full or (name in row.config and inapplicable(row.config, name)):
+    if not applies(name, row.config) or (name in row.config and inapplicable(row.config, name)):
         return ()
     if name in row.ranges:
         return (row.ranges[name],)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,32 +9,20 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm, rows_by_trial
-from analysis.comparison.choices import TESTED_ONCE, Group, branch_of, group_of, searched_for
+from analysis.comparison.choices import Group, branch_of, group_of, searched_for
 from analysis.comparison.selection import tested_while_searching
 from analysis.fairness.learning_rates import rate_ranges
 from analysis.results.load import Results, show_field
 from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
+from basis.input_hashes import INPUT_HASHES
 from basis.metrics import DEVICE
+from basis.stages import Stage
 
 ONCE, ANEW = "once", "anew at each evaluation"
 """How test windows were drawn: ours are fixed before the first trial."""
 APART = "apart"
 """How ties were counted: ours are neither wins nor losses."""
-HASHES = {
-    "base_weights": "base model",
-    "tokenizer": "base model",
-    "train_tokens": "data",
-    "test_tokens": "data",
-    "validation_tokens": "",
-    "prompts": "reward",
-    "reward_model": "reward",
-}
-"""Digests in a trial's record, each with the digest of sweep.json that covers it where no trial kept a record: a
-sweep whose digest changes is not continued. Without one, there is nothing to compare."""
-
-SCALINGS = ("alpha/r", "alpha/sqrt(r)")
-COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
-"""Config fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
 DIALOGUES = (
@@ -90,10 +77,10 @@ class LedgerRow:
 
         alpha / r is that of LoRA (Hu et al., 2021), alpha / sqrt(r) that of rsLoRA (Kalajdzievski, 2023).
         """
-        rank, alpha, rule = (self.config.get(name) for name in ("rank", "alpha", "scaling"))
-        if not rank or not alpha or rule not in (None, *SCALINGS):
-            return None
-        return float(alpha) / (math.sqrt(rank) if rule == SCALINGS[1] else float(rank))
+        rank, alpha = self.config.get("rank"), self.config.get("alpha")
+        given = self.config.get("scaling") or LORA_DEFAULTS["scaling"]
+        rule = next((one for one in SCALINGS if one == given), None)
+        return adapter_scaling(rule, float(alpha), rank) if rank and alpha and rule else None
 
     @property
     def tuned(self) -> dict[str, Tried]:
@@ -116,7 +103,7 @@ def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
     competing = _competing(results)
     rows = []
     for arm in arms:
-        if arm.config.get("evaluate_on") == TESTED_ONCE:
+        if arm.config.get("evaluate_on") == Stage.FINAL:
             tried = _tuning(results, arm.config, competing)
         elif found := chosen.get(arm.label):
             tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
@@ -149,7 +136,8 @@ def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> 
         facts["device"] = distinct(arm.used[DEVICE].dropna())
     if not any(results.records.values()):
         identity = _mapping(results.sweep.get("identity"))
-        facts |= {n: (identity[key],) for n, key in HASHES.items() if key in identity and n not in facts}
+        covered = {name: one.identity for name, one in INPUT_HASHES.items() if one.identity in identity}
+        facts |= {name: (identity[key],) for name, key in covered.items() if name not in facts}
     data = _mapping(results.sweep.get("data"))
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
     seeds = results.spec.get("seeds")
@@ -182,7 +170,7 @@ def _recorded(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of a trial's record."""
     code, hardware = _mapping(record.get("code")), _mapping(record.get("hardware"))
-    flat = {name: value for name, value in _mapping(record.get("hashes")).items() if name in HASHES}
+    flat = {name: value for name, value in _mapping(record.get("hashes")).items() if name in INPUT_HASHES}
     flat |= {f"version of {package}": value for package, value in _mapping(record.get("versions")).items()}
     flat |= {name: hardware[name] for name in ("device", "cpu", "threads") if name in hardware}
     flat |= {"code_commit": code.get("commit"), "code_dirty": code.get("dirty")}

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import combinations, islice
 
-from analysis.fairness.rows import COST_FIELDS, LOSSES, LedgerRow
+from analysis.fairness.rows import LOSSES, LedgerRow
 from analysis.fairness.words import NAMED_ROWS
 from analysis.results.outcomes import DIVERGED, FAILURES
+from basis.fields import COST_FIELDS
 
 Rows = Sequence[LedgerRow]
 MOST_PAIRS = 1000

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.fairness.rows import COST_FIELDS, LedgerRow
+from analysis.fairness.rows import LedgerRow
 from analysis.fairness.words import DIGITS, by_value, show, shown_apart
 from analysis.results.outcomes import NOT_STARTED, REPEATED
+from basis.fields import COST_FIELDS
 
 
 def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:

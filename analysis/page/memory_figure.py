@@ -7,9 +7,9 @@ from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.page.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
 from analysis.results.outcomes import OUT_OF_MEMORY
 from analysis.tables.columns import GIB, MIB
-from analysis.tables.memory import PART_NAMES, ArmMemory
+from analysis.tables.memory import ArmMemory
 from basis.fields import arm_label
-from basis.metrics import PEAK_SOURCE
+from basis.metrics import LASTING_PARTS, MEMORY_PARTS, PEAK_SOURCE
 
 REST = "rest up to the peak"
 COLOURS = {
@@ -94,8 +94,8 @@ def _segments(one: ArmMemory) -> dict[str, float]:
     if one.measured is None:
         return {}
     if one.measured.parts:
-        return {PART_NAMES[name]: value for name, value in one.measured.parts.items()}
-    lasting = {PART_NAMES[name]: one.arm.largest(f"{name}_bytes") for name in ("weight", "gradient", "optimizer_state")}
+        return {MEMORY_PARTS[name]: value for name, value in one.measured.parts.items()}
+    lasting = {MEMORY_PARTS[name]: one.arm.largest(f"{name}_bytes") for name in LASTING_PARTS}
     lasting = {name: value for name, value in lasting.items() if math.isfinite(value)}
     return {**lasting, REST: max(0.0, one.measured.total - sum(lasting.values()))}
 
@@ -116,7 +116,7 @@ def _draw_bar(axes: Axes, row: int, bar: Bar, size: int) -> None:
 def _caption(memory: list[ArmMemory], drawn: set[str]) -> str:
     sources = sorted({source for one in memory if one.measured and (source := one.arm.text(PEAK_SOURCE))})
     caption = f"Peak memory and what it consists of, measured by: {', '.join(sources) or 'unknown'}."
-    if PART_NAMES["activation"] in drawn:
+    if MEMORY_PARTS["activation"] in drawn:
         caption += " Activations are all that is none of the other parts."
     if REST in drawn:
         caption += " The rest up to the peak is activations and work space."

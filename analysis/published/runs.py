@@ -14,7 +14,7 @@ from analysis.fairness.ledger import Ledger, make_ledger
 from analysis.fairness.rows import LedgerRow
 from analysis.published.study import load_published
 from analysis.tables.tables import matches
-from basis.fields import arm_label
+from basis.fields import OPTIMIZER_FIELDS, arm_label
 
 SETTINGS_FILE = Path(__file__).parent / "published_settings.yaml"
 
@@ -74,7 +74,7 @@ def _row(run: Mapping[Any, Any], settings: Mapping[str, Any]) -> LedgerRow:
     parts = [*(settings.get(group, {}) for group in groups), settings["runs"][run["run"]]]
     config: dict[str, Any] = {field: run[column] for column, field in CONFIG_COLUMNS.items()}
     # An optimizer has no momentum or betas but those in its settings.
-    config |= {"rank": None if pd.isna(run["rank"]) else int(run["rank"]), "momentum": None, "betas": None}
+    config |= {"rank": None if pd.isna(run["rank"]) else int(run["rank"]), **dict.fromkeys(OPTIMIZER_FIELDS)}
     facts: dict[str, tuple[Any, ...]] = {} if judged else dict.fromkeys(JUDGED_ALONE, ())
     facts["tokens_seen"] = (run["steps"] * run["batch_size"] * run["block_size"],)
     numbers = {name: float(run[column]) for column, name in NUMBER_COLUMNS.items() if not pd.isna(run[column])}

@@ -37,14 +37,13 @@ from analysis.results.prompt_order import number_by_prompt
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
 from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
-from basis.fields import arm_label
+from basis.fields import arm_label, optimizer_order
 from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PEAK_SOURCE
 from basis.scripts import as_called
+from basis.stages import Stage
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
-
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
 
 def is_tuning(config: Mapping[str, Any]) -> bool:
     """Whether a trial only served to choose settings: such a one never sees test windows or prompts."""
-    return config.get("evaluate_on") == "validation"
+    return config.get("evaluate_on") == Stage.TUNING
 
 
 def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -268,6 +267,11 @@ def arm_key(config: Mapping[str, Any]) -> str:
 def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:
     """Order of trials in a report: full before LoRA, then rank, optimizer from plain to elaborate, learning rate."""
     numbers = [config.get(name) for name in ("lr", REPLICATE_FIELD)]
-    optimizer = OPTIMIZERS.index(config["optimizer"]) if config.get("optimizer") in OPTIMIZERS else len(OPTIMIZERS)
     lr, seed = (float(number or 0) if finite(number) else 0.0 for number in numbers)
-    return config.get("method") != "full", float(config.get("rank") or 0), optimizer, lr, seed
+    return (
+        config.get("method") != "full",
+        float(config.get("rank") or 0),
+        optimizer_order(config.get("optimizer")),
+        lr,
+        seed,
+    )

@@ -13,15 +13,6 @@ from analysis.results.outcomes import FINISHED, OUT_OF_MEMORY
 from analysis.tables.columns import MIB, MISSING, show_number
 from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
 
-PART_NAMES = {
-    "weight": "weights",
-    "gradient": "gradients",
-    "optimizer_state": "optimizer state",
-    "logits": "logits",
-    "activation": "activations",
-}
-"""The parts of a peak as a reader is told them."""
-
 SOURCES = {
     "cuda allocator": "the most that CUDA's allocator had handed out at once, over the whole of training",
     "cpu tensors": "what PyTorch's CPU allocator reports of the first two steps, on top of the weights",
@@ -169,7 +160,7 @@ def _adding_up(peak: Peak) -> dict[str, str]:
     total = round(peak.total / MIB, DIGITS)
     named = {name: round(value / MIB, DIGITS) for name, value in peak.parts.items() if name != "activation"}
     named["activation"] = total - sum(named.values())
-    cells = {f"{PART_NAMES[name]}, MiB": f"{value:z,.{DIGITS}f}" for name, value in named.items()}
+    cells = {f"{MEMORY_PARTS[name]}, MiB": f"{value:z,.{DIGITS}f}" for name, value in named.items()}
     return {**cells, "sum, MiB": f"{total:,.{DIGITS}f}"}
 
 

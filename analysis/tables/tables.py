@@ -11,15 +11,12 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.compare import compare, looks_at, windows
 from analysis.comparison.pairs import Compared
-from analysis.results.load import OPTIMIZERS, show_field
+from analysis.results.load import show_field
 from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MISSING, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
+from basis.fields import DEPENDENT_FIELDS, optimizer_order
 from basis.metrics import PEAK_SOURCE
-
-LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
-DEPENDENT_FIELDS = (*LORA_FIELDS, "momentum", "betas")
-"""Fields that a method or an optimizer may not have; None then."""
 
 LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
@@ -175,7 +172,7 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
     if value is None or factor == "method":
         return 0, ""
     if factor == "optimizer":
-        return float(OPTIMIZERS.index(str(value)) if value in OPTIMIZERS else len(OPTIMIZERS)), ""
+        return float(optimizer_order(value)), ""
     return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
 
 

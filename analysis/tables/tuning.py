@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.comparison.choices import TESTED_ONCE, Group, chosen_by, group_of, searched_for
+from analysis.comparison.choices import Group, chosen_by, group_of, searched_for
 from analysis.results.load import REPLICATE_FIELD, Results, arm_key, label_arms, show_field
 from analysis.results.outcomes import FINISHED, finite
 from analysis.tables.columns import MISSING, show_number
+from basis.fields import OPTIMIZER_FIELDS
+from basis.stages import Stage
 
 NOTHING_CHOSEN = f"{MISSING} (none finished)"
 LISTED = 12
@@ -86,7 +88,7 @@ def _tested(results: Results) -> dict[Group, list[Mapping[str, Any]]]:
     found: dict[Group, list[Mapping[str, Any]]] = {}
     for name in results.trials["trial"]:
         config = results.configs.get(name, {})
-        if config.get("evaluate_on") == TESTED_ONCE:
+        if config.get("evaluate_on") == Stage.FINAL:
             found.setdefault(group_of(results.spec, config), []).append(config)
     return found
 
@@ -142,7 +144,7 @@ def _named(config: Mapping[str, Any], fields: list[str]) -> dict[str, Any]:
 
     An optimizer that was searched takes what is its own along.
     """
-    own = ("momentum", "betas") if "optimizer" in fields else ()
+    own = OPTIMIZER_FIELDS if "optimizer" in fields else ()
     apart = (*fields, *own, "evaluate_on", REPLICATE_FIELD)
     rest = {name: value for name, value in config.items() if name not in apart}
     return {"method": "any", "rank": "any", "optimizer": "any", **rest}

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
+from basis.input_hashes import INPUT_HASHES
 from basis.read_json import DamagedError
 from basis.scripts import as_called
 from sweep.inputs import SweepInputs
@@ -147,7 +148,7 @@ def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
     """
     files = {**then["data_files"], **now["data_files"]}
     changed = [f"data file {name}" for name in files if then["data_files"].get(name) != now["data_files"].get(name)]
-    inputs = [name for name in now if name in ("base_weights", "tokenizer") or name.endswith("_tokens")]
+    inputs = [name for name in now if name in INPUT_HASHES and INPUT_HASHES[name].decides_losses]
     changed += [name.replace("_", " ") for name in inputs if then.get(name) != now[name]]
     if changed:
         raise UserError(f"changed since the trial ran: {', '.join(changed)}; its losses could not match")

@@ -10,11 +10,13 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.errors import UserError
+from basis.fields import LORA_DEFAULTS, OPTIMIZER_FIELDS
+from basis.stages import Stage
 from basis.units import as_setting, show_bytes
 from model.ledger import MemoryParts
 from model.predict_memory import DeviceType, predict_parts
 from model.sft import SFTRun
-from sweep.trial.config import LORA_DEFAULTS, TrialConfig
+from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution, adapt, as_configured, build_run
 
 PLAN = "plan"
@@ -54,7 +56,7 @@ def predict(config: TrialConfig, shape: GPT2Config, device: Device, execution: E
     """The parts of the predicted peak of a trial's training on a base model of that shape, without its weights."""
     alike = config.model_copy(update={"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant"})
     alike = alike.model_copy(update={"compile": False, "test_every": 1, "test_windows": 1, "weight_decay": 0.0})
-    alike = alike.model_copy(update={"evaluate_on": "test"})
+    alike = alike.model_copy(update={"evaluate_on": Stage.PLAIN})
     return _predict(alike, _Shape(shape), device.type, device.hopper, execution)
 
 
@@ -121,7 +123,7 @@ def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: Memor
     lora: dict[str, Any] = {"method": "lora", "rank": 8, **LORA_DEFAULTS}
     changes: dict[str, dict[str, Any]] = {
         "precision bf16": {"precision": "bf16"},
-        "optimizer sgd": {"optimizer": "sgd", "momentum": None, "betas": None},
+        "optimizer sgd": {"optimizer": "sgd", **dict.fromkeys(OPTIMIZER_FIELDS)},
         **({"method lora, rank 8": lora} if config.method == "full" else {}),
         **{f"block_size {size}": {"block_size": size} for size in (config.block_size // 2, config.block_size // 4)},
     }

@@ -8,12 +8,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from basis.errors import PROBLEM, REFUSED, shortened, shown
+from basis.fields import LORA_FIELDS
 from sweep.mistakes.accepted import accepted, accepted_keys, choices
 from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, in_order, mistake
 from sweep.mistakes.hints import key_hint, value_hint
 from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import ADAPTIVE_TAG, LISTED_TAG
-from sweep.trial.config import LORA_FIELDS, TrialConfig
+from sweep.trial.config import TrialConfig
 
 _KEY = "[key]"
 """Ends pydantic's location of a mapping's key that is wrong itself."""

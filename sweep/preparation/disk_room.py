@@ -10,16 +10,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from basis.directory import FINISHED_FILE
 from basis.disks import free_bytes, mount_point
 from basis.errors import UserError
+from basis.fields import OPTIMIZERS
+from basis.stages import Stage
 from basis.units import show_bytes
 from model.gpt2_lora import trained_parameters
-from sweep.trial.config import Optimizer, TrialConfig
+from sweep.trial.config import TrialConfig
 from sweep.trial.model import adapt
 
 TRIAL_BYTES = 64 * 2**10
 """What a trial's small files take at least: rows three times over, its record, Ray's list."""
-
-STATES: dict[Optimizer, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw": 2, "adafactor": 1, "muon": 2}
-"""How often an optimizer's state is as large as what it trains, at most."""
 
 
 def check_room(
@@ -45,7 +44,7 @@ def check_room(
     kinds = Counter(map(_kind, todo))
     alike = {_kind(trial): trial for trial in todo}
     weights = {kind: trained_bytes(trial, shape) for kind, trial in alike.items()}
-    kept = {kind: size if alike[kind].evaluate_on != "validation" else 0 for kind, size in weights.items()}
+    kept = {kind: size if alike[kind].evaluate_on != Stage.TUNING else 0 for kind, size in weights.items()}
     scale = max(1.0, (most - len(trials) + len(todo)) / len(todo))  # a search chooses more than are listed
     needed = int(scale * sum(count * (kept[kind] + TRIAL_BYTES) for kind, count in kinds.items()))
     free = free_bytes(experiment_dir)
@@ -57,7 +56,7 @@ def check_room(
             f"{show_bytes(free)} free; make room, or name a folder on another disk"
         )
     checkpoint, trial = max(
-        ((weights[kind] * (1 + STATES[one.optimizer]), one.label) for kind, one in alike.items()),
+        ((weights[kind] * (1 + OPTIMIZERS[one.optimizer].states), one.label) for kind, one in alike.items()),
         key=lambda pair: pair[0],
     )
     if needed + 2 * checkpoint > free:  # a new one is written beside the one before

@@ -17,6 +17,7 @@ from basis.errors import UserError
 from basis.files import write_text
 from basis.read_json import DamagedError, read_object
 from basis.scripts import as_called
+from basis.stages import Stage
 from sweep.data.tokens import FORMAT_VERSION, TokenSet
 from sweep.machine.hardware import allowed_cpus, cpu_name
 from sweep.spec.schema import SweepSpec
@@ -84,7 +85,7 @@ def check_trials(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
     for path in sorted(experiment_dir.glob(f"*/{FINISHED_FILE}")):
         try:
             record = read_object(path.with_name(RECORD_FILE))
-            tuning = record["config"]["evaluate_on"] == "validation"
+            tuning = record["config"]["evaluate_on"] == Stage.TUNING
             before = dict(record["hashes"])
         except (DamagedError, LookupError, TypeError, ValueError):
             continue

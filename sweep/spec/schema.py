@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from basis.errors import UserError, problem, problems, shown
+from basis.metrics import REWARD_METRICS, Objective
 from sweep.spec.hub_names import model_name
 from sweep.spec.places import Beside, expand, looked_from, model_place
 from sweep.spec.seeds import AdaptiveSeeds, Seed, Seeds
@@ -93,7 +94,6 @@ def _existing_prompts(source: str, info: ValidationInfo) -> str:
 ModelFolder = Annotated[str, _collected(_existing_folder)]
 DataSource = Annotated[str, _collected(_existing_data)]
 ExcludeSource = Annotated[str, _collected(_existing_files)]
-Metric = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
 PromptsFile = Annotated[str, _collected(_existing_prompts)]
 
 
@@ -338,7 +338,7 @@ class SweepSpec(Part):
         description="which windows a search chooses by; null: validation, and the best are tested once; test: all that "
         "it tries is tested, and the report says that its best was chosen by what it reports",
     )
-    metric: Metric = Field("test_loss", description="what is chosen by; test_loss on the windows that are chosen on")
+    metric: Objective = Field("test_loss", description="what is chosen by; test_loss on the windows that are chosen on")
     search_seed: Seed = 0
     seeds: Seeds = (0,)
     reward: RewardPart = RewardPart()
@@ -391,7 +391,7 @@ class SweepSpec(Part):
             yield "choose_on", "'test' is accepted under search 'random' and 'optuna'; 'tuned' has validation"
         if self.search == "tuned" and self.metric != "test_loss":
             yield "metric", f"{self.metric!r} is accepted under search 'optuna'; 'tuned' has validation loss"
-        elif self.chooses_on_validation and self.metric not in ("test_loss", "train_loss"):
+        elif self.chooses_on_validation and self.metric in REWARD_METRICS:
             told = "which the report then says; on validation windows there is test_loss, or train_loss"
             yield (
                 "metric",
@@ -403,5 +403,5 @@ class SweepSpec(Part):
                 yield f"{part}.seed", "not accepted; replicates are listed under 'seeds'"
             if "evaluate_on" in fields:
                 yield f"{part}.evaluate_on", "not accepted; it follows from 'search'"
-        if self.reward.model is None and self.search == "optuna" and self.metric not in ("test_loss", "train_loss"):
+        if self.reward.model is None and self.search == "optuna" and self.metric in REWARD_METRICS:
             yield "metric", f"{self.metric!r} needs a reward model, and reward.model is null"

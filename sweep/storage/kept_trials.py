@@ -10,6 +10,7 @@ from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, RECORD_FILE, SPEC_FI
 from basis.errors import UserError
 from basis.metrics import NOT_JUDGED
 from basis.read_json import DamagedError, read_object
+from basis.stages import Stage
 from sweep.storage.finished import read_finished
 from sweep.trial.config import TrialConfig
 
@@ -100,7 +101,7 @@ def finished_trials(experiment_dir: Path) -> tuple[list[KeptTrial], list[str]]:
         folder, read = path.parent, path
         try:
             finished = read_finished(path)
-            if finished.config.evaluate_on == "validation":
+            if finished.config.evaluate_on == Stage.TUNING:
                 continue
             read = folder / RECORD_FILE
             record = read_object(read)

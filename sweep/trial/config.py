@@ -3,35 +3,35 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from basis.errors import problems, refused, shown
-from basis.fields import arm_label
+from basis.fields import (
+    BETAS_DEFAULTS,
+    DEPENDENT_FIELDS,
+    LORA_DEFAULTS,
+    MOMENTUM_DEFAULTS,
+    Method,
+    Optimizer,
+    Precision,
+    Scaling,
+    Schedule,
+    Target,
+    TrainedGroup,
+    applies,
+    arm_label,
+    names_with,
+    owner_of,
+)
+from basis.stages import Stage
 from sweep.trial.part import Count
-
-Method = Literal["full", "lora"]
-Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
-Group = Literal["embeddings", "biases", "layernorms", "head"]
-Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
-EvaluateOn = Literal["test", "validation", "validation, then test"]
-Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 
 MOST_TOKENS_PER_STEP = 2**26
 """The largest language models take a quarter of it; their numbers alone fill half a gigabyte."""
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
-LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
-LORA_DEFAULTS: dict[str, Any] = {
-    "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
-    "scaling": "alpha/r",
-    "b_lr_ratio": 1.0,
-    "targets": ("attention_in", "attention_out", "mlp_in", "mlp_out"),
-    "also_train": (),
-}
-MOMENTUM_DEFAULTS = {"momentum": 0.9, "nesterov": 0.9, "muon": 0.95}
-BETAS_DEFAULTS = {"adamw": (0.9, 0.95), "muon": (0.9, 0.95)}
 
 
 class TrialConfig(BaseModel):
@@ -49,7 +49,7 @@ class TrialConfig(BaseModel):
     scaling: Scaling | None = Field(None, description="what an adapter's product is multiplied by; LoRA's or rsLoRA's")
     b_lr_ratio: float | None = Field(None, gt=0, description="learning rate of B over that of all else; LoRA+ above 1")
     targets: tuple[Target, ...] | None = Field(None, min_length=1, description="projections that get an adapter")
-    also_train: tuple[Group, ...] | None = Field(None, description="what trains besides the adapters")
+    also_train: tuple[TrainedGroup, ...] | None = Field(None, description="what trains besides the adapters")
     tie_head: StrictBool = Field(True, description="false: the head starts as a copy of the embedding, a weight apart")
 
     optimizer: Optimizer
@@ -57,7 +57,7 @@ class TrialConfig(BaseModel):
     momentum: float | None = Field(None, ge=0, lt=1)
     betas: tuple[float, float] | None = None
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    schedule: Schedule = "constant"
     warmup_steps: int = Field(0, ge=0)
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
 
@@ -68,7 +68,7 @@ class TrialConfig(BaseModel):
         description="most windows per forward pass; null: as memory permits; never over 256, nor over 65,536 tokens",
     )
     block_size: Count = Field(description="tokens per window")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     compile: StrictBool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
     activation_checkpointing: StrictBool = Field(
         False, description="blocks keep their input alone and are computed again in the backward pass"
@@ -77,8 +77,9 @@ class TrialConfig(BaseModel):
 
     test_every: Count = Field(description="steps between reports and evaluations")
     test_windows: Count = Field(description="fixed test windows per evaluation")
-    evaluate_on: EvaluateOn = Field(
-        "test", description="which windows the reports are about; only after training on validation, test is used once"
+    evaluate_on: Stage = Field(
+        Stage.PLAIN,
+        description="which windows the reports are about; only after training on validation, test is used once",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of adapters, dropout and train windows")
 
@@ -111,16 +112,12 @@ class TrialConfig(BaseModel):
 
     def _misfits(self) -> Iterator[tuple[str, str]]:
         """Fields that don't go with others, and why."""
-        if self.method == "full":
-            for field in LORA_FIELDS:
-                if getattr(self, field) is not None:
-                    yield field, f"{shown(_plain(getattr(self, field)))} is accepted under method 'lora' only"
-        elif self.rank is None:
+        if self.method == "lora" and self.rank is None:
             yield "rank", "missing; method 'lora' needs a rank of 1 or more"
-        if self.momentum is not None and self.optimizer not in MOMENTUM_DEFAULTS:
-            yield "momentum", f"{self.momentum} is accepted under optimizers {_names(MOMENTUM_DEFAULTS)} only"
-        if self.betas is not None and self.optimizer not in BETAS_DEFAULTS:
-            yield "betas", f"{_plain(self.betas)} is accepted under optimizers {_names(BETAS_DEFAULTS)} only"
+        for field in DEPENDENT_FIELDS:
+            value = getattr(self, field)
+            if value is not None and not applies(field, self.__dict__):
+                yield field, f"{shown(_plain(value))} is accepted under {_owners(field)} only"
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
             yield "betas", f"{_plain(self.betas)} is not accepted; both lie in [0, 1)"
         tied_head = "head" in (self.also_train or ()) and self.tie_head
@@ -153,5 +150,7 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _names(options: dict[str, Any]) -> str:
-    return ", ".join(options)
+def _owners(field: str) -> str:
+    """The methods or optimizers that have a field, such as "method 'lora'" or "optimizers adamw, muon"."""
+    names = names_with(field)
+    return f"{owner_of(field)} {names[0]!r}" if len(names) == 1 else f"{owner_of(field)}s {', '.join(names)}"

@@ -21,7 +21,7 @@ def memory_metrics(run: SFTRun, meter: PeakMeter, predicted: MemoryParts | None)
         PLACE: place(run.device),
         PEAK_SOURCE: meter.source,
         "peak_bytes": meter.peak_bytes,
-        **_columns("peak", meter.parts),
+        **part_columns("peak", meter.parts),
         "reserved_peak_bytes": meter.reserved_peak_bytes,
         "retained_delta_bytes": meter.retained_delta_bytes,
         "windows_per_pass": run.settings.micro_batch,
@@ -33,12 +33,12 @@ def memory_metrics(run: SFTRun, meter: PeakMeter, predicted: MemoryParts | None)
         "total_parameters": sum(p.numel() for p in run.model.parameters()),
     }
     if predicted is not None:
-        measured |= {"predicted_peak_bytes": predicted.total, **_columns("predicted", predicted)}
+        measured |= {"predicted_peak_bytes": predicted.total, **part_columns("predicted", predicted)}
     return {name: value for name, value in measured.items() if value is not None}
 
 
-def _columns(prefix: str, parts: MemoryParts | None) -> dict[str, int]:
-    """Metric names of `basis.names.MEMORY_PARTS`."""
+def part_columns(prefix: str, parts: MemoryParts | None) -> dict[str, int]:
+    """The bytes of each part under its column; see `basis.metrics.MEMORY_PARTS`."""
     if parts is None:
         return {}
     return {

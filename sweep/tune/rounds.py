@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.comparison.told_apart import tied_with_leader
+from basis.stages import Stage
 from sweep.search_space import enumerate_trials, groups_of, tuning_trials
 from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
@@ -104,7 +105,7 @@ def _still_tied(
 
 
 def _final(tuned: TrialConfig, seed: int) -> TrialConfig:
-    return tuned.model_copy(update={"evaluate_on": "validation, then test", "seed": seed})
+    return tuned.model_copy(update={"evaluate_on": Stage.FINAL, "seed": seed})
 
 
 def _with_seed(trial: TrialConfig, seed: int) -> TrialConfig:

@@ -9,10 +9,10 @@ import optuna
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from basis.metrics import METRIC
 from sweep.search_space import OptunaSpace, tuning_seed
 from sweep.spec.schema import SweepSpec
 
-MINIMISED = ("validation_loss", "test_loss", "train_loss")
 Proposal = dict[str, Any]
 """A config as Ray has it, see `sweep.tune.tuning.Proposals`."""
 
@@ -206,7 +206,7 @@ def optuna_search(spec: SweepSpec, space: OptunaSpace, suggested: list[dict[str,
     search = OptunaSearch(
         space,
         metric=spec.chosen_by,
-        mode="min" if spec.chosen_by in MINIMISED else "max",
+        mode="min" if METRIC[spec.chosen_by].better == "lower" else "max",
         sampler=sampler,
         points_to_evaluate=suggested or None,
     )

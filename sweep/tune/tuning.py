@@ -19,6 +19,7 @@ from basis.directory import DIVERGED_FILE, FINISHED_FILE, WINDOW_LOSSES_FILE
 from basis.disks import trouble
 from basis.errors import RayDiedError, first_line
 from basis.metrics import NOT_JUDGED
+from basis.stages import Stage
 from sweep.cluster.environment import ray_folder
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import read_attempts
@@ -111,7 +112,7 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
-        tuned = (trial.config or {}).get("evaluate_on") == "validation"
+        tuned = (trial.config or {}).get("evaluate_on") == Stage.TUNING
         self.failed[trial.trial_id] = tuned and (Path(trial.path) / DIVERGED_FILE).exists()
 
     def outcome(self, begun: int, is_exhausted: bool, disk: str | None) -> Outcome:

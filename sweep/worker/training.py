@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from basis.stages import Stage
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
 from sweep.data.windows import open_tokens, test_window_starts, train_window_starts, windows
@@ -46,9 +47,9 @@ class Training:
         self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
         self._train_tokens = open_tokens(inputs.train_tokens)
         self._held_out: dict[str, Tensor] = {}
-        if config.evaluate_on != "validation":
+        if config.evaluate_on != Stage.TUNING:
             self._held_out["test_loss"] = self._windows_of(inputs.test_tokens)
-        if config.evaluate_on != "test":
+        if config.evaluate_on != Stage.PLAIN:
             assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
             self._held_out["validation_loss"] = self._windows_of(inputs.validation_tokens)
         self.window_losses: dict[str, list[float]] = {}
@@ -127,7 +128,7 @@ class Training:
         run, row = self.run, {}
         started = time.perf_counter()
         for metric, held_out in self._held_out.items():
-            if metric == "test_loss" and self.config.evaluate_on != "test" and not self.done:
+            if metric == "test_loss" and self.config.evaluate_on != Stage.PLAIN and not self.done:
                 continue
             self.window_losses[metric] = run.evaluate(held_out)
             row[metric] = float(np.mean(self.window_losses[metric]))

@@ -32,6 +32,7 @@ from basis.disks import DiskError
 from basis.errors import first_line, name_failure
 from basis.files import write_atomically, write_text
 from basis.metrics import NOT_JUDGED
+from basis.stages import Stage
 from model.gpt2_lora import save_trained, trained_parameters
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.inputs import SweepInputs
@@ -188,7 +189,7 @@ class TrialRun:
     def _start(self) -> None:
         transformers.utils.logging.disable_progress_bar()
         on_gpu = self._device.type == "cuda" and torch.cuda.is_available()
-        if on_gpu and self.inputs.reward.model is not None and self.config.evaluate_on != "validation":
+        if on_gpu and self.inputs.reward.model is not None and self.config.evaluate_on != Stage.TUNING:
             # The judge has been tried on the CPU alone. Here it shows what it does on the GPU before hours of training.
             self._confine()
             self._judging = True
@@ -248,7 +249,7 @@ class TrialRun:
         A trial that only serves to choose settings sees no prompts, and its weights are of no further use.
         """
         training.drop_optimizer_state()
-        if self.config.evaluate_on == "validation":
+        if self.config.evaluate_on == Stage.TUNING:
             write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
             return self._keep(row)
         model = training.run.model

@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from basis.directory import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
+from basis.stages import Stage
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
 from sweep.memory.plan import Device, plan_trial
@@ -185,8 +186,8 @@ def test_optuna_chooses_on_validation_and_a_resumed_search_tells_what_it_knows(
     before = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
     configs = [json.loads(content)["config"] for content in before.values()]
     assert all((c["rank"] is None) == (c["method"] == "full") for c in configs)
-    tried = [c for c in configs if c["evaluate_on"] == "validation"]
-    tested = [c for c in configs if c["evaluate_on"] == "validation, then test"]
+    tried = [c for c in configs if c["evaluate_on"] == Stage.TUNING]
+    tested = [c for c in configs if c["evaluate_on"] == Stage.FINAL]
     assert len(tried) == 3, "on validation windows, with one seed that is none of the final ones"
     assert {c["seed"] for c in tried} == {2}
     methods = {c["method"] for c in tried}
@@ -200,7 +201,7 @@ def test_optuna_chooses_on_validation_and_a_resumed_search_tells_what_it_knows(
     assert more.returncode == 0, more.stderr
     after = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
     assert before.items() <= after.items(), "what was tested is tested no other way"
-    assert len([c for c in after.values() if json.loads(c)["config"]["evaluate_on"] == "validation"]) == 4
+    assert len([c for c in after.values() if json.loads(c)["config"]["evaluate_on"] == Stage.TUNING]) == 4
 
 
 def test_a_config_that_a_search_proposes_twice_is_trained_once_and_is_no_replicate(

@@ -6,10 +6,11 @@ import optuna
 import pytest
 
 from basis.errors import UserError
+from basis.fields import LORA_FIELDS
 from sweep.search_space import OptunaSpace, candidate_trials, enumerate_trials
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_spec
-from sweep.trial.config import LORA_FIELDS, TrialConfig
+from sweep.trial.config import TrialConfig
 
 RANGES = [
     {"method": "full", "optimizer": ["sgd", "adamw"], "lr": {"low": 1e-5, "high": 1e-2, "log": True}},

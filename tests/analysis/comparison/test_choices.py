@@ -14,6 +14,7 @@ from analysis.results.load import Results
 from analysis.results.outcomes import FINISHED
 from analysis.tables.tables import build_tables
 from analysis.tables.tuning import LISTED, describe_tuning
+from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory, with_window_losses
 
 RATE = {"low": 1e-5, "high": 1e-1, "log": True}
@@ -125,12 +126,12 @@ def test_the_best_of_many_is_called_that_where_a_best_is_named_and_only_there() 
 
 def chosen(trials: int, lost: int = 0) -> Results:
     """A random search that chose the learning rate of one rank among so many on validation windows."""
-    final = in_memory({"lr": 1e-3, "evaluate_on": "validation, then test"})
+    final = in_memory({"lr": 1e-3, "evaluate_on": Stage.FINAL})
     rows, configs = [], {}
     for number in range(trials):
         lr = 1e-3 * 1.1 ** (number - trials // 2)
         name = f"tuning-{number}"
-        configs[name] = {**CONFIG, "lr": lr, "seed": 7, "evaluate_on": "validation"}
+        configs[name] = {**CONFIG, "lr": lr, "seed": 7, "evaluate_on": Stage.TUNING}
         loss = 2 + abs(number - trials // 2 - lost)
         rows.append({"trial": name, **configs[name], "outcome": FINISHED, "validation_loss": loss})
     branch = {"method": "lora", "rank": 1, "optimizer": "adamw", "lr": RATE}

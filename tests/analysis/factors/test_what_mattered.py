@@ -9,6 +9,7 @@ from analysis.comparison.arms import collect
 from analysis.comparison.choices import searched_fields
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.results.load import Results
+from basis.stages import Stage
 from tests.analysis.factors.test_effects import FULL
 from tests.planted_sweep import START, grid, planted
 
@@ -107,7 +108,7 @@ def tuned() -> Results:
     """Two ranks at their own learning rates, which 20 tuning trials each have chosen."""
     draw = random.Random(0)
     space = [{"method": "lora", "rank": [1, 10], "lr": {"low": 1e-5, "high": 1e-1, "log": True}}]
-    trials = [{"rank": rank, "lr": 10 ** draw.uniform(-5, -1), "evaluate_on": "validation"} for rank in (1, 10) * 20]
+    trials = [{"rank": rank, "lr": 10 ** draw.uniform(-5, -1), "evaluate_on": Stage.TUNING} for rank in (1, 10) * 20]
     tuning = planted(lambda c: 2 + c["lr"], trials)
     names = {trial: f"tuning-{trial}" for trial in tuning.trials["trial"]}
     rows = tuning.trials.assign(trial=tuning.trials["trial"].map(names)).rename(

@@ -13,6 +13,7 @@ from analysis.fairness.rows import LedgerRow
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.results.load import Results
 from analysis.tables.tables import build_tables
+from basis.stages import Stage
 from tests import synthetic_experiment as synthetic
 
 Config = dict[str, Any]
@@ -302,7 +303,7 @@ def test_numbers_of_rates_are_those_of_each_setting_with_or_without_a_factor() -
     assert flag.endswith("2 (lora r1 adamw lr=0.0001, lora r1 adamw lr=0.001), 1 (lora r10 adamw).")
 
 
-TUNED = {"evaluate_on": "validation, then test"}
+TUNED = {"evaluate_on": Stage.FINAL}
 SPACE = [{"rank": rank, "lr": {"low": 1e-5, "high": 1e-1, "log": True}} for rank in (1, 10)]
 
 
@@ -314,7 +315,7 @@ def tuned(rates: dict[int, list[float]], best: dict[int, float]) -> Results:
             **synthetic.CONFIG,
             **arm,
             "lr": lr,
-            "evaluate_on": "validation",
+            "evaluate_on": Stage.TUNING,
             "seed": 0,
             "trial": f"t{arm['rank']}-{lr}",
             "outcome": end,

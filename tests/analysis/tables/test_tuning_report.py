@@ -9,6 +9,7 @@ from analysis.findings.findings import find
 from analysis.results.load import Results
 from analysis.results.outcomes import DIVERGED, FINISHED
 from analysis.tables.tuning import describe_tuning
+from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory
 
 RATES = [1e-4, 1e-3, 1e-2]
@@ -21,7 +22,7 @@ def tuned() -> Results:
     for rank, losses in LOSSES.items():
         for lr, loss in zip(RATES, losses, strict=True):
             name = f"r{rank}-{lr:g}"
-            configs[name] = {**CONFIG, "rank": rank, "lr": lr, "seed": 7, "evaluate_on": "validation"}
+            configs[name] = {**CONFIG, "rank": rank, "lr": lr, "seed": 7, "evaluate_on": Stage.TUNING}
             outcome = {"outcome": FINISHED, "validation_loss": loss} if loss else {"outcome": DIVERGED}
             rows.append({"trial": name, **configs[name], **outcome})
     made = in_memory({"rank": 1}, {"rank": 10})

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from basis.errors import UserError
+from basis.stages import Stage
 from sweep.search_space import candidate_trials, enumerate_trials, least_trials, tuning_trials
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_spec
@@ -58,7 +59,7 @@ def test_every_arm_gets_as_many_tuning_trials_spread_over_its_own_range() -> Non
     assert [(arm[0].method, arm[0].rank) for arm in arms] == [("full", None), ("lora", 1), ("lora", 8)]
     assert [trial.lr for trial in arms[0]] == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2])
     assert [trial.lr for trial in arms[2]] == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
-    assert {trial.evaluate_on for arm in arms for trial in arm} == {"validation"}
+    assert {trial.evaluate_on for arm in arms for trial in arm} == {Stage.TUNING}
 
 
 def test_several_ranges_are_covered_together() -> None:
@@ -74,11 +75,11 @@ def test_each_arms_best_setting_runs_with_every_seed_and_none_of_them_was_tuned_
     tuned = spec(**TUNED, seeds=3)
     best = {"full": 1e-5, "lora": 1e-2}
     read = losses(lambda trial: 2 + abs(np.log10(trial.lr / best[trial.method])))
-    tuning, final = rounds(tuned, lambda trial: read(trial) if trial.evaluate_on == "validation" else None)
+    tuning, final = rounds(tuned, lambda trial: read(trial) if trial.evaluate_on == Stage.TUNING else None)
     assert tuning == candidate_trials(tuned)
     assert [(t.rank, t.seed) for t in final] == [(rank, seed) for rank in (None, 1, 8) for seed in (0, 1, 2)]
     assert all(trial.lr == pytest.approx(best[trial.method]) for trial in final)
-    assert {trial.evaluate_on for trial in final} == {"validation, then test"}
+    assert {trial.evaluate_on for trial in final} == {Stage.FINAL}
     assert not {trial.seed for trial in tuning} & {trial.seed for trial in final}
     assert least_trials(tuned) == len(tuning) + len(final)
 
@@ -87,7 +88,7 @@ def test_an_arm_whose_tuning_trials_all_failed_has_no_final_run_and_one_that_fai
     read = losses(lambda trial: trial.lr)
 
     def read_some(trial: TrialConfig) -> Losses | None:
-        lost = trial.evaluate_on != "validation" or trial.rank == 1 or trial.lr == pytest.approx(1e-5)
+        lost = trial.evaluate_on != Stage.TUNING or trial.rank == 1 or trial.lr == pytest.approx(1e-5)
         return None if lost else read(trial)
 
     _, final = rounds(spec(**TUNED), read_some)
@@ -117,12 +118,12 @@ RANDOM = {**TUNED, "search": "random", "trials": 40, "tables": [{"title": "Rank"
 def test_a_random_search_chooses_on_validation_and_tests_the_best_of_what_its_tables_compare() -> None:
     searched = spec(**RANDOM, seeds=2)
     read = losses(lambda trial: 2 + abs(np.log10(trial.lr / 1e-3)))
-    first, final = rounds(searched, lambda trial: read(trial) if trial.evaluate_on == "validation" else None)
+    first, final = rounds(searched, lambda trial: read(trial) if trial.evaluate_on == Stage.TUNING else None)
     assert len(first) == 40
-    assert {trial.evaluate_on for trial in first} == {"validation"}
+    assert {trial.evaluate_on for trial in first} == {Stage.TUNING}
     assert [(t.method, t.seed) for t in final] == [(m, s) for m in ("full", "lora", "lora") for s in (0, 1)]
     assert {trial.rank for trial in final} == {None, 1, 8}
-    assert {trial.evaluate_on for trial in final} == {"validation, then test"}
+    assert {trial.evaluate_on for trial in final} == {Stage.FINAL}
     for one in final:
         mine = [float(read(t).mean()) for t in first if t.rank == one.rank]
         (chosen,) = [t for t in first if (t.rank, t.lr) == (one.rank, one.lr)]
@@ -135,14 +136,14 @@ def test_choosing_on_test_runs_every_config_with_every_seed_on_test() -> None:
     searched = spec(**RANDOM, seeds=2, choose_on="test")
     (all_of_them,) = rounds(searched, lambda trial: None)
     assert all_of_them == enumerate_trials(searched)
-    assert {(trial.evaluate_on, trial.seed) for trial in all_of_them} == {("test", 0), ("test", 1)}
+    assert {(trial.evaluate_on, trial.seed) for trial in all_of_them} == {(Stage.PLAIN, 0), (Stage.PLAIN, 1)}
 
 
 def test_what_optuna_tried_is_followed_by_the_best_of_each_group_that_has_one() -> None:
     searched = spec(**{**RANDOM, "search": "optuna", "seeds": 2})
     tried = [t for group in tuning_trials(spec(**RANDOM, seeds=2)) for t in group]
     read = losses(lambda trial: trial.lr, seed_noise=0.0)
-    (final,) = best_of(searched, tried, lambda t: read(t) if t.evaluate_on == "validation" and t.rank != 1 else None)
+    (final,) = best_of(searched, tried, lambda t: read(t) if t.evaluate_on == Stage.TUNING and t.rank != 1 else None)
     lowest = [min(t.lr for t in tried if t.rank == rank) for rank in (None, 8)]
     assert [(t.rank, t.lr, t.seed) for t in final] == [
         (rank, lr, seed) for rank, lr in zip((None, 8), lowest, strict=True) for seed in (0, 1)
@@ -162,7 +163,7 @@ def test_the_loss_of_a_best_is_too_low_where_it_was_chosen_and_right_where_it_wa
             return values.setdefault((trial, windows), truth + draw.normal(0, spread))
 
         def read(trial: TrialConfig) -> Losses | None:
-            return np.array([loss(trial, "validation")]) if trial.evaluate_on == "validation" else None
+            return np.array([loss(trial, "validation")]) if trial.evaluate_on == Stage.TUNING else None
 
         return min(loss(trial, "test") for trial in rounds(one, read)[-1])
 
@@ -223,7 +224,7 @@ def test_an_arm_that_never_finished_gets_no_further_seed() -> None:
         ({"search": "tuned", "trials": 2, "choose_on": "test"}, "choose_on: 'test' is accepted under search 'random'"),
         ({"search": "optuna", "trials": 2, "metric": "win_rate"}, "accepted with choose_on: test, which the report"),
         ({"search": "random", "trials": 2, "metric": "reward_mean"}, "accepted with choose_on: test"),
-        ({"trial": {"evaluate_on": "validation"}}, "trial.evaluate_on: not accepted; it follows from 'search'"),
+        ({"trial": {"evaluate_on": Stage.TUNING}}, "trial.evaluate_on: not accepted; it follows from 'search'"),
     ],
 )
 def test_a_mistake_about_seeds_or_tuning_gets_one_line(changes: dict[str, Any], message: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from basis.directory import FINISHED_FILE, RECORD_FILE, RESPONSES_FILE
+from basis.stages import Stage
 from tests.conftest import Parts, run
 
 
@@ -32,8 +33,8 @@ def test_each_arm_is_tuned_on_validation_windows_then_tested_once_with_more_seed
     ran = run(environment, spec, "--output", experiment)
     assert ran.returncode == 0, ran.stderr + ran.stdout  # that trials diverge in tuning is no failure
     trials = finished_trials(experiment)
-    tuning = [(folder, t) for folder, t in trials if t["config"]["evaluate_on"] == "validation"]
-    final = [(folder, t) for folder, t in trials if t["config"]["evaluate_on"] == "validation, then test"]
+    tuning = [(folder, t) for folder, t in trials if t["config"]["evaluate_on"] == Stage.TUNING]
+    final = [(folder, t) for folder, t in trials if t["config"]["evaluate_on"] == Stage.FINAL]
     assert (len(tuning), len(final), len(trials)) == (2, 6, 8), "a tie runs to the maximum of seeds"
 
     for folder, trial in tuning:

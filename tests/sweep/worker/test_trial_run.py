@@ -22,6 +22,7 @@ from basis.directory import (
     WINDOW_LOSSES_FILE,
 )
 from basis.metrics import METRIC, NOT_JUDGED
+from basis.stages import Stage
 from model.sft import SFTRun
 from sweep import reward_metric
 from sweep.data.windows import open_tokens
@@ -103,7 +104,7 @@ def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
     validation = inputs.experiment_dir / "validation.npy"
     shutil.copy(inputs.train_tokens, validation)
     held_out = replace(inputs, validation_tokens=validation)
-    trial = TrialRun(config(evaluate_on="validation"), held_out)
+    trial = TrialRun(config(evaluate_on=Stage.TUNING), held_out)
     rows = finish(trial)
     assert {*opened} == {inputs.train_tokens, validation}
     assert all("validation_loss" in row and "test_loss" not in row for row in rows)
@@ -113,7 +114,7 @@ def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
 
 def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -> None:
     held_out = replace(inputs, validation_tokens=inputs.test_tokens)  # so that the two losses can be compared
-    rows = finish(TrialRun(config(evaluate_on="validation, then test"), held_out))
+    rows = finish(TrialRun(config(evaluate_on=Stage.FINAL), held_out))
     assert ["test_loss" in row for row in rows] == [False] * (len(rows) - 1) + [True]
     assert rows[-1]["test_loss"] == rows[-1]["validation_loss"]
     assert "wins" in rows[-1]

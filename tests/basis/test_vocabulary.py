@@ -1,0 +1,149 @@
+"""Each name is stated in one place: no list of ours repeats a vocabulary, and what must know all of its names does."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from torch import nn
+
+from analysis.fairness.consequences import BY_MEMORY, FOLLOWS, ORDER_FIELDS
+from analysis.fairness.ledger import ALWAYS_ASKED, COST_FACTS
+from analysis.page.memory_figure import COLOURS
+from basis import fields
+from basis.input_hashes import INPUT_HASHES
+from basis.metrics import MEMORY_PARTS, METRIC, METRICS, REWARD_METRICS, Objective
+from basis.packages import PACKAGES, ROOT
+from basis.stages import Stage
+from model.ledger import MemoryParts
+from model.optimizers import OptimizerSettings, build_optimizers
+from sweep.data.words import SIDES
+from sweep.trial.config import TrialConfig
+from sweep.trial.metrics import part_columns
+
+VOCABULARIES = {
+    "optimizers": (fields.OPTIMIZERS, 3),
+    "schedules": (get_args(fields.Schedule), 2),
+    "scalings": (fields.SCALINGS, 2),
+    "targets": (fields.TARGETS, 3),
+    "groups of weights": (fields.TRAINED_GROUPS, 3),
+    "LoRA's fields": (fields.LORA_FIELDS, 3),
+    "optimizers' fields": (fields.OPTIMIZER_FIELDS, 2),
+    "fields of lists": (fields.LIST_FIELDS, 2),
+    "objectives": (get_args(Objective), 3),
+    "rewards": (REWARD_METRICS, 5),
+    "memory parts": (MEMORY_PARTS, 3),
+    "input hashes": (INPUT_HASHES, 3),
+    "stages": ((Stage.FINAL.value,), 1),
+}
+"""Names of a kind, and how many of them in one list make it a copy."""
+
+ELSEWHERE = {
+    "basis/fields.py": "states names of fields, and LoRA's default targets",
+    "basis/metrics.py": "states the metrics",
+    "basis/stages.py": "states the stages",
+    "basis/input_hashes.py": "states the inputs",
+    "analysis/published/memory.py": "fields of the published study",
+    "sweep/provenance/hashes.py": "makes the hashes, held below",
+    "model/gpt2_lora.py": "targets with the checkpoint's names, held below",
+    "sweep/reward_metric.py": "makes the rewards, held by test_reward_metric.py",
+    "sweep/mistakes/hints.py": "words that users know from elsewhere, held by test_explain.py",
+    "benchmarks/memory.py": "targets and groups of its cases",
+    "benchmarks/report.py": "three optimizers of its made-up arms",
+}
+"""Files that may list such names, and why."""
+
+
+def literals(path: Path) -> Iterator[tuple[int, set[str]]]:
+    """The texts of each tuple, list, set and mapping's keys in a file, with its line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            members: list[ast.expr | None] = [*node.elts]
+        elif isinstance(node, ast.Dict):
+            members = [*node.keys]
+        elif isinstance(node, ast.Compare):
+            members = [node.left, *node.comparators]
+        else:
+            continue
+        yield (
+            node.lineno,
+            {one.value for one in members if isinstance(one, ast.Constant) and isinstance(one.value, str)},
+        )
+
+
+def test_no_list_of_ours_repeats_a_vocabulary() -> None:
+    copies = [
+        f"{path.relative_to(ROOT)}:{line} repeats {kind}: {', '.join(sorted(repeated))}"
+        for package in (*PACKAGES, "benchmarks")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if str(path.relative_to(ROOT)) not in ELSEWHERE
+        for line, texts in literals(path)
+        for kind, (names, most) in VOCABULARIES.items()
+        if len(repeated := texts & set(names)) >= most
+    ]
+    assert not copies, "\n".join(copies)
+
+
+def test_the_files_that_may_list_names_are_there() -> None:
+    assert all((ROOT / name).is_file() for name in ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [fields.DEPENDENT_FIELDS, fields.LIST_FIELDS, fields.COST_FIELDS, BY_MEMORY, ORDER_FIELDS, ALWAYS_ASKED],
+)
+def test_fields_that_are_named_are_fields_of_a_trial(named: tuple[str, ...]) -> None:
+    assert set(named) <= set(TrialConfig.model_fields)
+
+
+def test_every_field_that_may_be_none_by_its_method_or_optimizer_is_named() -> None:
+    lora = {"method": "lora", "rank": 1, "optimizer": "muon"}
+    full = {"method": "full", "optimizer": "sgd"}
+    shared = {"lr": 1, "steps": 1, "batch_size": 1, "block_size": 1, "test_every": 1, "test_windows": 1}
+    has, lacks = (TrialConfig.model_validate({**shared, **own}).model_dump() for own in (lora, full))
+    assert {name for name in has if has[name] is not None and lacks[name] is None} == set(fields.DEPENDENT_FIELDS)
+    for config in (has, lacks):
+        assert {name for name in config if not fields.applies(name, config)} == {
+            name for name in fields.DEPENDENT_FIELDS if config[name] is None
+        }
+
+
+def test_whether_a_field_applies_is_not_denied_where_method_or_optimizer_is_unknown() -> None:
+    assert all(fields.applies(name, {}) for name in TrialConfig.model_fields)
+
+
+def test_lists_are_the_values_of_the_fields_of_lists() -> None:
+    listed = {name for name, field in TrialConfig.model_fields.items() if "tuple" in str(field.annotation)}
+    assert listed == set(fields.LIST_FIELDS)
+
+
+@pytest.mark.parametrize("name", get_args(fields.Optimizer))
+def test_an_optimizer_has_its_traits_and_can_be_built(name: fields.Optimizer) -> None:
+    assert name in fields.OPTIMIZERS, "add its traits to basis.fields.OPTIMIZERS"
+    built = build_optimizers(nn.Sequential(nn.Linear(2, 2)), OptimizerSettings(name, 1e-3))
+    assert built, "add a case to model.optimizers.build_optimizers"
+
+
+def test_a_metric_that_a_search_chooses_by_has_a_direction() -> None:
+    assert all(METRIC[name].better != "neither" for name in get_args(Objective))
+    assert len(METRIC) == len(METRICS)
+
+
+def test_every_part_of_memory_is_predicted_measured_reported_and_drawn() -> None:
+    columns = {f"{prefix}_{part}_bytes" for part in MEMORY_PARTS for prefix in ("peak", "predicted")}
+    written = {name for prefix in ("peak", "predicted") for name in part_columns(prefix, MemoryParts())}
+    assert columns == written, "see sweep.trial.metrics.part_columns"
+    assert columns <= set(METRIC), "see basis.metrics.METRICS"
+    assert len(MEMORY_PARTS) == len(MemoryParts().as_dict()), "see model.ledger.MemoryParts"
+    assert set(MEMORY_PARTS.values()) < set(COLOURS), "see analysis.page.memory_figure.COLOURS"
+
+
+def test_every_set_of_tokens_has_a_hash_that_a_ledger_can_word() -> None:
+    assert {f"{side}_tokens" for side in SIDES} == {name for name in INPUT_HASHES if name.endswith("_tokens")}
+
+
+def test_facts_that_follow_from_a_field_name_fields_and_columns() -> None:
+    assert {name for causes in FOLLOWS.values() for name in causes} <= set(TrialConfig.model_fields)
+    assert set(FOLLOWS) <= set(METRIC)
+    assert {"cpu", "threads", "device"} >= set(COST_FACTS) - set(METRIC)
