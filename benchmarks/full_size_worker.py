@@ -22,7 +22,7 @@ from sweep.reward_metric import score
 from sweep.search_space import enumerate_trials
 from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 
 FULL, LORA = "full adamw", "lora r1 adamw"
 """The arms, by their labels."""
@@ -117,7 +117,7 @@ def run_case(case: Case, files: Files, size: Size, inputs: SweepInputs) -> Measu
     packing = replace(inputs.packing, device=device)
     shape = read_shape(inputs.base_model, "model.name")
     plan = plan_trial(config, shape, device, budget_on(device, spec.resources, spec.memory.budget))
-    trial = TrialRun(config, replace(inputs, packing=packing), plan=plan, limit_bytes=packing.cap_bytes(gpu_share=0))
+    trial = open_trial(config, replace(inputs, packing=packing), plan=plan, limit_bytes=packing.cap_bytes(gpu_share=0))
     rows = [trial.advance()]
     while not rows[-1].get("finished"):
         rows.append(trial.advance())

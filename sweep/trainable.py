@@ -17,6 +17,7 @@ from sweep.memory.plan import PLAN, MemoryPlan
 from sweep.search_space import SUGGESTED
 from sweep.trial.config import TrialConfig
 from sweep.worker.death import Worker, worker_noted
+from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
 
 OBJECTIVE_MISSING = float("nan")
@@ -56,15 +57,15 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
 
     @property
     def trial_run(self) -> TrialRun:
-        """The trial, which begins when it is first asked for."""
+        """The trial, which is opened when it is first asked for."""
         if self._trial_run is None:
-            self._trial_run = self._begin(self._config)
+            self._trial_run = self._open(self._config)
         return self._trial_run
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """End this trial and have another begin with the next step."""
         self.cleanup()
-        # Not begun here: Ray gives a trial that fails in here no second try, and goes on keeping a worker with its
+        # Not opened here: Ray gives a trial that fails in here no second try, and goes on keeping a worker with its
         # share for it, for which trials with other shares then wait for ever.
         self._config, self._trial_run = new_config, None
         return True
@@ -96,7 +97,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
             self._trial_run.close()
         self._noted.close()
 
-    def _begin(self, config: dict[str, Any]) -> TrialRun:
+    def _open(self, config: dict[str, Any]) -> TrialRun:
         trial = TrialConfig.model_validate({k: value for k, value in config.items() if k in TrialConfig.model_fields})
         if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
             node_id = ray.get_runtime_context().get_node_id()
@@ -105,4 +106,4 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         plan = MemoryPlan.from_mapping(config[PLAN]) if PLAN in config else None
         granted = self.trial_resources.required_resources if self.trial_resources else {}
         cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
-        return TrialRun(trial, self.inputs, config.get(SUGGESTED), plan, cap_bytes)
+        return open_trial(trial, self.inputs, config.get(SUGGESTED), plan, cap_bytes)

@@ -28,7 +28,7 @@ from sweep.data.windows import open_tokens
 from sweep.inputs import SweepInputs
 from sweep.judge.reward_model import check_judge
 from sweep.trial.config import TrialConfig
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.conftest import ROOT, Here, Parts
 
 
@@ -163,7 +163,7 @@ def test_a_checkpoint_that_is_a_pickle_is_set_aside(
     folder = inputs.experiment_dir / config.name
     folder.mkdir()
     (folder / CHECKPOINT_FILE).write_bytes(payload)
-    trial = TrialRun(config, inputs)
+    trial = open_trial(config, inputs)
     assert trial.advance()["step"] == 0
     trial.close()
     assert (folder / "checkpoint.pt.damaged").read_bytes() == payload

@@ -38,6 +38,7 @@ from sweep.storage.finished import read_finished
 from sweep.storage.kept_trials import check_finished
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution
+from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
 
 ARITHMETIC = ("torch", "transformers", "loralib", "numpy", "cuda")
@@ -199,7 +200,7 @@ def _run_again(
     try:
         with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
             bar = progress.add_task(trial.config.label, total=trial.config.steps)
-            run = TrialRun(trial.config, inputs, plan=plan)
+            run = open_trial(trial.config, inputs, plan=plan)
             while not (rows and rows[-1].get("finished")):
                 rows.append(run.advance())
                 progress.update(bar, completed=rows[-1]["step"])

@@ -1,13 +1,102 @@
 """checkpoint.pt: written whole or not at all, and read only if it is as it was written."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import torch
 
+from basis.disks import DiskError
 from basis.files import write_atomically
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialCheckpoint:
+    """All that a new process needs to continue a trial to the bit. The file has a key for each attribute.
+
+    Attributes:
+        config: the name of the trial's config.
+        training: the state of its training.
+        rows: what it has reported, a row at least.
+        unjudged: its last row, where it has trained to its end and is yet to be judged.
+    """
+
+    config: str
+    training: dict[str, Any]
+    rows: list[Row]
+    unjudged: Row | None
+
+    @property
+    def step(self) -> int:
+        """The optimizer steps that it has taken by its rows."""
+        return int((self.unjudged or self.rows[-1])["step"])
+
+    def write(self, path: Path) -> None:
+        """Write it to a file; raises as `write_checkpoint`."""
+        write_checkpoint(path, vars(self))
+
+    @classmethod
+    def read(cls, path: Path, config: str) -> "TrialCheckpoint":
+        """Read it from a file.
+
+        Args:
+            path: the file.
+            config: the name of the config that it must be of.
+
+        Raises:
+            ValueError: it is another config's, or its rows are not whole.
+            LookupError: a key is missing.
+            Exception: see `read_checkpoint`.
+        """
+        state = read_checkpoint(path)
+        if state["config"] != config:
+            raise ValueError(f"is of {state['config']}, not of {config}")
+        rows, unjudged = state["rows"], state["unjudged"]
+        if not rows or not all(isinstance(row, dict) and "step" in row for row in [*rows, unjudged or rows[0]]):
+            raise ValueError("its rows are not whole")
+        return cls(config, state["training"], rows, unjudged)
+
+
+class CheckpointFile:
+    """The file of a trial's checkpoints: a new one replaces the former. A trial can do without, and may yet end well.
+
+    Args:
+        path: the file.
+        every_seconds: how long after a checkpoint the next is due.
+        remark: told once if the disk has no room for it.
+    """
+
+    def __init__(self, path: Path, every_seconds: float, remark: Callable[[str], None]) -> None:
+        self.path = path
+        self._every_seconds = every_seconds
+        self._remark = remark
+        self._written_at = time.monotonic()
+        self._lacks_room = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for the next checkpoint."""
+        return time.monotonic() - self._written_at >= self._every_seconds
+
+    def replace(self, checkpoint: TrialCheckpoint) -> None:
+        """Write a new checkpoint, if the disk has room for it."""
+        try:
+            checkpoint.write(self.path)
+        except DiskError as error:
+            if not self._lacks_room:
+                former = "with the one before" if self.path.exists() else "without one"
+                self._remark(f"{error}; the trial goes on {former}")
+            self._lacks_room = True
+        self._written_at = time.monotonic()
+
+    def remove(self) -> None:
+        """Take the file away, if it is there."""
+        self.path.unlink(missing_ok=True)
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

@@ -11,12 +11,14 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from basis.directory import TRAINED_FILE
-from model.gpt2_lora import load_trained
+from basis.files import write_atomically
+from model.gpt2_lora import load_trained, save_trained, trained_parameters
 from model.memory_limit import ran_out_of_memory
 from sweep.data.tokens import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import base_records, evaluate_reward
 from sweep.spec.schema import RewardPart
+from sweep.storage.checkpoint import tensor_bytes
 from sweep.storage.responses import Record
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import build_model, in_fp32
@@ -49,6 +51,19 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
 def base_answers(inputs: SweepInputs, device: torch.device) -> list[Record]:
     """The base model's answers and their rewards, made on `device` if no trial has made them yet."""
     return in_batches_that_fit(lambda reward: base_records(inputs, reward, device), inputs.reward)
+
+
+def keep_model(model: GPT2LMHeadModel, folder: Path) -> None:
+    """Keep what a trial has trained in its directory.
+
+    Raises:
+        DiskError: the disk is full, read-only or failing.
+    """
+    write_atomically(
+        folder / TRAINED_FILE,
+        lambda partial: save_trained(model, partial),
+        tensor_bytes(dict(trained_parameters(model))),
+    )
 
 
 def kept_model(config: TrialConfig, base_model: str, folder: Path) -> GPT2LMHeadModel:

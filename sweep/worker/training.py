@@ -29,7 +29,7 @@ class Training:
     def __init__(
         self, config: TrialConfig, inputs: SweepInputs, plan: MemoryPlan | None, limit_bytes: int | None
     ) -> None:
-        """Load and build what is trained; see `TrialRun` for the arguments.
+        """Load and build what is trained; see `open_trial` for the arguments.
 
         Raises:
             RuntimeError: the trial is to run on a GPU that is not there or cannot do what it asks.

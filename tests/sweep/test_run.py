@@ -25,7 +25,7 @@ from sweep.memory.plan import Device, plan_trial
 from sweep.memory.shape import read_shape
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.conftest import ROOT, Here, Parts, Swept, command, run
 from tests.sweep.worker.test_trial_run import timeless
 
@@ -142,7 +142,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_s
     [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
 
     config = enumerate_trials(load_spec(str(spec)))[0]
-    unbroken = TrialRun(
+    unbroken = open_trial(
         config,
         replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
         plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),

@@ -35,7 +35,7 @@ from sweep.spec_file.load import parse_spec
 from sweep.spec_file.read_yaml import read_yaml
 from sweep.storage.replacement import Replacement
 from sweep.trial.config import TrialConfig
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.conftest import Parts, Swept
 
 Judge = Callable[..., tuple[int, str, str]]
@@ -164,7 +164,7 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     )
     check_identity(experiment, identity(inputs, tokens))  # as --resume does
     [config] = [trial for trial in candidate_trials(spec) if trial.method == "lora"]
-    replayed = TrialRun(config, inputs)
+    replayed = open_trial(config, inputs)
     rows = [replayed.advance() for _ in range(len(replayed.rows))]
     replayed.close()
     assert rows[-1] == finished(experiment)[config.name]

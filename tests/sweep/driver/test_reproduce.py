@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
-from sweep.driver import reproduce
 from sweep.driver.reproduce import differences
 from sweep.preparation import prepare
 from sweep.provenance.code_version import CodeVersion
@@ -65,16 +64,17 @@ def test_under_other_versions_losses_match_within_the_tolerance_with_the_recorde
 ) -> None:
     rows: list[Json] = []
 
-    class Watched(TrialRun):
-        def advance(self) -> Json:
-            rows.append(super().advance())
-            return rows[-1]
+    advance = TrialRun.advance
+
+    def watched(trial: TrialRun) -> Json:
+        rows.append(advance(trial))
+        return rows[-1]
 
     def elsewhere(record: Json) -> None:
         record["versions"]["torch"] = "2.0.0"
         record["execution"] = {"micro_batch": 2, "activation_checkpointing": True}
 
-    monkeypatch.setattr(reproduce, "TrialRun", Watched)
+    monkeypatch.setattr(TrialRun, "advance", watched)
     change(trial / RECORD_FILE, elsewhere)
     change(trial / FINISHED_FILE, lambda f: f["rows"][2].update(test_loss=f["rows"][2]["test_loss"] * (1 + 1e-5)))
     code, output, _ = here("--reproduce", trial)
@@ -90,14 +90,13 @@ def test_under_other_versions_losses_match_within_the_tolerance_with_the_recorde
 
 
 def test_ctrl_c_leaves_nothing_behind(here: Here, trial: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Interrupted(TrialRun):
-        def advance(self) -> Json:
-            assert self.folder.is_relative_to(tmp_path / "temporary")
-            raise KeyboardInterrupt
+    def interrupted(trial: TrialRun) -> Json:
+        assert trial.folder.is_relative_to(tmp_path / "temporary")
+        raise KeyboardInterrupt
 
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(reproduce, "TrialRun", Interrupted)
+    monkeypatch.setattr(TrialRun, "advance", interrupted)
     assert here("--reproduce", trial)[0] == 130
     assert not list((tmp_path / "temporary").iterdir())
 

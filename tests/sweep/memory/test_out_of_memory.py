@@ -14,11 +14,11 @@ from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUT_OF_MEMORY_FILE, 
 from basis.metrics import NOT_JUDGED
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
-from sweep.judge import judging
 from sweep.memory.attempts import Attempt, OutOfMemoryError, add_attempt, read_attempts
 from sweep.memory.plan import Device, MemoryPlan, plan_trial
 from sweep.memory.shape import read_shape
-from sweep.worker import trial_run
+from sweep.worker import judging, trial_run
+from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
 from tests.conftest import Parts, run
 from tests.sweep.test_trainable import steps, worker
@@ -42,7 +42,7 @@ def failing_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(inputs: SweepInputs) -> TrialRun:
     cfg = config(micro_batch=None)
     plan = plan_trial(cfg, read_shape(inputs.base_model, "model.name"), Device("cpu"), None)
-    return TrialRun(cfg, inputs, plan=plan, limit_bytes=None)
+    return open_trial(cfg, inputs, plan=plan, limit_bytes=None)
 
 
 def test_a_trial_that_ran_out_leaves_what_it_reached_and_goes_on_with_less(

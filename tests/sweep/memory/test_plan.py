@@ -12,7 +12,7 @@ from sweep.memory.plan import Device, MemoryPlan, best_plan, plan_trial, predict
 from sweep.memory.shape import read_shape
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish
 
 CPU = Device("cpu")
@@ -91,10 +91,10 @@ def test_a_plan_travels_as_plain_values() -> None:
 def test_a_trial_made_to_fit_has_the_losses_of_one_that_had_room(inputs: SweepInputs) -> None:
     cfg = config(dropout=0.0)
     shape = read_shape(inputs.base_model, "model.name")
-    free = finish(TrialRun(cfg, inputs, plan=plan_trial(cfg, shape, CPU, None)))
+    free = finish(open_trial(cfg, inputs, plan=plan_trial(cfg, shape, CPU, None)))
     (inputs.experiment_dir / cfg.name / "finished.json").unlink()
     tight_plan = MemoryPlan(Execution(1, True), predict(cfg, shape, CPU, Execution(1, True)))
-    tight = finish(TrialRun(cfg, inputs, plan=tight_plan))
+    tight = finish(open_trial(cfg, inputs, plan=tight_plan))
     assert [row["test_loss"] for row in tight] == pytest.approx([row["test_loss"] for row in free], rel=1e-5)
     assert (tight[-1]["windows_per_pass"], tight[-1]["blocks_recomputed"]) == (1, 1)
     assert tight[-1]["peak_bytes"] < free[-1]["peak_bytes"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from sweep.inputs import SweepInputs
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, pair_losses
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish
 
 
@@ -17,10 +17,10 @@ def test_the_tolerance_lies_between_another_order_of_additions_and_another_seed(
     stable = {"method": "full", "lr": 1e-3, "dropout": 0.0, "steps": 100, "test_every": 50, "micro_batch": 4}
 
     def worst(**changes: Any) -> float:
-        again = finish(TrialRun(config(**{**stable, **changes}), replace(inputs, checkpoint_seconds=1e9)))
+        again = finish(open_trial(config(**{**stable, **changes}), replace(inputs, checkpoint_seconds=1e9)))
         return max(pair.difference for pair in pair_losses(recorded, again))
 
-    recorded = finish(TrialRun(config(**stable), replace(inputs, checkpoint_seconds=1e9)))
+    recorded = finish(open_trial(config(**stable), replace(inputs, checkpoint_seconds=1e9)))
     assert 0 < worst(micro_batch=1) < RELATIVE_TOLERANCE / 2
     assert worst(seed=4) > RELATIVE_TOLERANCE * 2
 

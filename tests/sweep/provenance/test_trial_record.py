@@ -19,7 +19,7 @@ from sweep.provenance.code_version import code_version
 from sweep.provenance.hashes import input_hashes, name_sources
 from sweep.provenance.trial_record import PARTS
 from sweep.spec.schema import RewardPart
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.conftest import Parts, Swept
 from tests.sweep.worker.test_trial_run import config, finish
 
@@ -84,12 +84,12 @@ def test_files_of_one_name_are_told_apart() -> None:
 
 
 def test_a_trial_that_goes_on_elsewhere_keeps_what_it_was_before(inputs: SweepInputs) -> None:
-    stopped = TrialRun(config(), inputs)
+    stopped = open_trial(config(), inputs)
     for _ in range(3):
         stopped.advance()
     stopped.close()
     assert "earlier" not in read(stopped.folder)
-    again = TrialRun(config(), replace(inputs, cpus=2))
+    again = open_trial(config(), replace(inputs, cpus=2))
     finish(again)
     record = read(again.folder)
     assert record["hardware"]["threads"] == 2

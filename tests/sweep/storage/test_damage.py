@@ -35,7 +35,7 @@ from sweep.provenance.sweep_record import check_identity, check_trials, write_re
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_experiment
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
 
 CONFIG = config(steps=4, test_windows=2)
@@ -94,7 +94,7 @@ def stopped(inputs: SweepInputs, ended: dict[str, Path], tmp_path_factory: pytes
 def _copied(how: str, inputs: SweepInputs, ended: dict[str, Path], folders: pytest.TempPathFactory) -> SweepInputs:
     if how not in ended:
         ended[how] = folders.mktemp(how) / "experiment"
-        trial = TrialRun(CONFIG, replace(inputs, experiment_dir=ended[how]), SUGGESTED)
+        trial = open_trial(CONFIG, replace(inputs, experiment_dir=ended[how]), SUGGESTED)
         if how == "finished":
             finish(trial)
         else:
@@ -122,13 +122,13 @@ def test_a_file_of_a_finished_trial_that_is_damaged_is_made_again(
     folder = experiment.experiment_dir / CONFIG.name
     before, rows = {kept: (folder / kept).read_bytes() for kept in KEPT}, rows_of(folder)
     damage(folder / name)
-    trial = TrialRun(CONFIG, experiment, SUGGESTED)
+    trial = open_trial(CONFIG, experiment, SUGGESTED)
     [remark] = trial.remarks
     assert remark.startswith(f"{folder / name}: ")
     assert timeless(finish(trial)) == rows == rows_of(folder)
     assert {kept: (folder / kept).read_bytes() for kept in KEPT} == before
     assert (folder / f"{name}.damaged").exists() == (damage is not Path.unlink)
-    again = TrialRun(CONFIG, experiment, SUGGESTED)
+    again = open_trial(CONFIG, experiment, SUGGESTED)
     assert (again.remarks, again._training) == ([], None)
     again.close()
 
@@ -152,7 +152,7 @@ def test_a_damaged_finished_json_has_its_trial_trained_again(experiment: SweepIn
     path = experiment.experiment_dir / CONFIG.name / FINISHED_FILE
     rows = rows_of(path.parent)
     damage(path)
-    trial = TrialRun(CONFIG, experiment)
+    trial = open_trial(CONFIG, experiment)
     [remark] = trial.remarks
     assert remark.startswith(f"{path}: is ")
     assert remark.endswith(", set aside as finished.json.damaged; the trial is trained again")
@@ -164,7 +164,7 @@ def test_damaged_answers_of_the_base_model_are_given_again(experiment: SweepInpu
     path = experiment.experiment_dir / BASE_RESPONSES_FILE
     before = path.read_bytes()
     damage(path)
-    trial = TrialRun(CONFIG, experiment)
+    trial = open_trial(CONFIG, experiment)
     rows = rows_of(trial.folder)
     assert timeless(finish(trial)) == rows
     assert path.read_bytes() == before
@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
     rows = rows_of(folder)
     (folder / FINISHED_FILE).unlink()
     damage(folder / CHECKPOINT_FILE)
-    trial = TrialRun(CONFIG, stopped)
+    trial = open_trial(CONFIG, stopped)
     [remark] = trial.remarks
     assert reason in remark
     assert remark.endswith(", set aside as checkpoint.pt.damaged; the trial starts afresh")
@@ -231,7 +231,7 @@ def test_a_damaged_file_of_a_trial_that_was_stopped_keeps_it_from_nothing(
 ) -> None:
     folder = stopped.experiment_dir / CONFIG.name
     (folder / name).write_bytes(content)
-    trial = TrialRun(CONFIG, stopped, SUGGESTED)
+    trial = open_trial(CONFIG, stopped, SUGGESTED)
     [remark] = trial.remarks
     assert remark.startswith(f"{folder / name}: is ")
     assert f", set aside as {name}.damaged; " in remark

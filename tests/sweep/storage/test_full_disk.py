@@ -28,8 +28,8 @@ from sweep.search_space import candidate_trials, least_trials
 from sweep.spec_file.load import load_spec
 from sweep.storage.checkpoint import write_checkpoint
 from sweep.tune.tuning import Endings, Outcome
-from sweep.worker import trial_run
-from sweep.worker.trial_run import TrialRun
+from sweep.worker import judging
+from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
 
 
@@ -109,7 +109,7 @@ def test_a_trial_without_room_for_checkpoints_goes_on_and_says_so_once(
     inputs: SweepInputs, full: Callable[..., None]
 ) -> None:
     cfg = config(steps=4, method="full")
-    trial = TrialRun(cfg, inputs)
+    trial = open_trial(cfg, inputs)
     full(100_000)  # all other files of the trial are smaller
     rows = finish(trial)
     full(None)
@@ -119,27 +119,27 @@ def test_a_trial_without_room_for_checkpoints_goes_on_and_says_so_once(
     assert not list(trial.folder.glob("*.partial"))
     assert rows[-1]["finished"]
     elsewhere = replace(inputs, experiment_dir=inputs.experiment_dir / "elsewhere")
-    assert timeless(finish(TrialRun(cfg, elsewhere))) == timeless(rows)
+    assert timeless(finish(open_trial(cfg, elsewhere))) == timeless(rows)
 
 
 def test_a_trial_without_room_for_its_weights_fails_in_one_line_and_ends_well_once_there_is(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg, lacking = config(steps=4), SafetensorError("I/O error: No space left on device (os error 28)")
-    trial = TrialRun(cfg, inputs)
+    trial = open_trial(cfg, inputs)
 
     def full(model: torch.nn.Module, path: Path) -> None:
         path.write_bytes(b"half")
         raise lacking
 
     with monkeypatch.context() as patched:
-        patched.setattr(trial_run, "save_trained", full)
+        patched.setattr(judging, "save_trained", full)
         with pytest.raises(DiskError, match=rf"{TRAINED_FILE}: can't be written: the disk is full \(.*KiB needed\)$"):
             finish(trial)
     trial.close()
     assert not list(trial.folder.glob("*.partial"))
     assert not (trial.folder / FINISHED_FILE).exists()
-    again = TrialRun(cfg, inputs)
+    again = open_trial(cfg, inputs)
     assert again._training is not None
     assert again._training.done, "what was trained is in the checkpoint"
     assert finish(again)[-1]["finished"]

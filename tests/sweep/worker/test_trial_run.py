@@ -27,11 +27,11 @@ from model.sft import SFTRun
 from sweep import reward_metric
 from sweep.data.windows import open_tokens
 from sweep.inputs import SweepInputs
-from sweep.judge import judging
 from sweep.memory.plan import Device, plan_trial
 from sweep.memory.shape import read_shape
 from sweep.trial.config import Optimizer, TrialConfig
-from sweep.worker import training, trial_run
+from sweep.worker import judging, training, trial_run
+from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
 
 TIMES = {
@@ -76,7 +76,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs) -> None:
     plan = plan_trial(config(), read_shape(inputs.base_model, "model.name"), Device("cpu"), None)
-    trial = TrialRun(config(), inputs, plan=plan)
+    trial = open_trial(config(), inputs, plan=plan)
     rows = finish(trial)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
@@ -104,7 +104,7 @@ def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
     validation = inputs.experiment_dir / "validation.npy"
     shutil.copy(inputs.train_tokens, validation)
     held_out = replace(inputs, validation_tokens=validation)
-    trial = TrialRun(config(evaluate_on=Stage.TUNING), held_out)
+    trial = open_trial(config(evaluate_on=Stage.TUNING), held_out)
     rows = finish(trial)
     assert {*opened} == {inputs.train_tokens, validation}
     assert all("validation_loss" in row and "test_loss" not in row for row in rows)
@@ -114,11 +114,11 @@ def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
 
 def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -> None:
     held_out = replace(inputs, validation_tokens=inputs.test_tokens)  # so that the two losses can be compared
-    rows = finish(TrialRun(config(evaluate_on=Stage.FINAL), held_out))
+    rows = finish(open_trial(config(evaluate_on=Stage.FINAL), held_out))
     assert ["test_loss" in row for row in rows] == [False] * (len(rows) - 1) + [True]
     assert rows[-1]["test_loss"] == rows[-1]["validation_loss"]
     assert "wins" in rows[-1]
-    tested_throughout = finish(TrialRun(config(), held_out))
+    tested_throughout = finish(open_trial(config(), held_out))
     assert rows[-1]["test_loss"] == tested_throughout[-1]["test_loss"], "what is evaluated changes nothing in training"
 
 
@@ -131,18 +131,18 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
 ) -> None:
     two_rates = {"b_lr_ratio": 4.0} if method == "lora" else {}
     cfg = config(method=method, optimizer=optimizer, precision=precision, **two_rates)
-    whole = TrialRun(cfg, inputs)
+    whole = open_trial(cfg, inputs)
     expected = finish(whole)
     elsewhere = inputs.experiment_dir / "elsewhere"
     elsewhere.mkdir()
     inputs = replace(inputs, experiment_dir=elsewhere)
 
-    stopped = TrialRun(cfg, inputs)
+    stopped = open_trial(cfg, inputs)
     for _ in range(3):  # rows of steps 0, 2 and 4; checkpointed at 4
         stopped.advance()
     stopped.close()
     torch.manual_seed(12345)  # whatever another trial left behind
-    resumed = TrialRun(cfg, inputs)
+    resumed = open_trial(cfg, inputs)
     assert resumed._training is not None
     assert resumed._training.run.step == 4
     rows = finish(resumed)
@@ -154,7 +154,7 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
 
 
 def test_a_bf16_trial_is_judged_in_fp32_so_that_an_adapter_that_learnt_nothing_ties(inputs: SweepInputs) -> None:
-    row = finish(TrialRun(config(precision="bf16", lr=1e-12), inputs))[-1]
+    row = finish(open_trial(config(precision="bf16", lr=1e-12), inputs))[-1]
     assert (row["wins"], row["ties"], row["losses"]) == (0, len(inputs.prompts), 0)
 
 
@@ -165,28 +165,28 @@ def test_compiled_trials_of_one_worker_give_the_losses_of_plain_ones_and_leave_n
     for rank in (1, 2):
         cfg = {"rank": rank, "steps": 4, "test_every": 2, "dropout": 0.0}
         counters.clear()
-        compiled = finish(TrialRun(config(**cfg, compile=True), inputs))
+        compiled = finish(open_trial(config(**cfg, compile=True), inputs))
         assert counters["stats"]["unique_graphs"] >= 2, "training or evaluation of a trial was not compiled (anew)"
-        plain = finish(TrialRun(config(**cfg), inputs))
+        plain = finish(open_trial(config(**cfg), inputs))
         for row, reference in zip(compiled, plain, strict=True):
             assert row["test_loss"] == pytest.approx(reference["test_loss"], rel=1e-5)
 
 
 def test_a_trial_stopped_after_one_step_reports_the_peak_of_one_that_never_stopped(inputs: SweepInputs) -> None:
     cfg = config(method="full", test_every=1, steps=3)
-    expected = finish(TrialRun(cfg, inputs))
+    expected = finish(open_trial(cfg, inputs))
     (inputs.experiment_dir / cfg.name / FINISHED_FILE).unlink()
-    stopped = TrialRun(cfg, inputs)
+    stopped = open_trial(cfg, inputs)
     stopped.advance()
     stopped.advance()
     stopped.close()
-    assert timeless(finish(TrialRun(cfg, inputs))) == timeless(expected)
+    assert timeless(finish(open_trial(cfg, inputs))) == timeless(expected)
 
 
 def test_when_judging_fails_the_losses_stand_and_the_next_run_judges_what_was_kept(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = finish(TrialRun(config(), inputs))
+    expected = finish(open_trial(config(), inputs))
     (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
 
     def broken(*_: object) -> None:
@@ -194,15 +194,15 @@ def test_when_judging_fails_the_losses_stand_and_the_next_run_judges_what_was_ke
 
     with monkeypatch.context() as patched:
         patched.setattr(judging, "evaluate_reward", broken)
-        rows = finish(TrialRun(config(), inputs))
+        rows = finish(open_trial(config(), inputs))
     assert rows[-1][NOT_JUDGED] == "RuntimeError: the reward model is broken"
     assert rows[-1]["test_loss"] == expected[-1]["test_loss"]
     assert not {"wins", "win_rate", "reward_mean"} & rows[-1].keys()
     monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
     unasked = replace(inputs, reward=inputs.reward.model_copy(update={"model": None}))
-    assert finish(TrialRun(config(), unasked)) == rows
-    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
-    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected), "judged again"
+    assert finish(open_trial(config(), unasked)) == rows
+    assert timeless(finish(open_trial(config(), inputs))) == timeless(expected)
+    assert timeless(finish(open_trial(config(), inputs))) == timeless(expected), "judged again"
 
 
 def test_a_failure_of_the_accelerator_in_judging_ends_the_process_use_of_it_and_keeps_what_was_trained(
@@ -211,7 +211,7 @@ def test_a_failure_of_the_accelerator_in_judging_ends_the_process_use_of_it_and_
     def broken(*_: object) -> None:
         raise torch.AcceleratorError("CUDA error: device-side assert triggered\nand more")
 
-    failing = TrialRun(config(), inputs)
+    failing = open_trial(config(), inputs)
     with monkeypatch.context() as patched:
         patched.setattr(judging, "evaluate_reward", broken)
         with pytest.raises(torch.AcceleratorError):
@@ -224,7 +224,7 @@ def test_a_failure_of_the_accelerator_in_judging_ends_the_process_use_of_it_and_
     confined: list[object] = []
     monkeypatch.setattr(trial_run, "limit_memory", lambda _, limit_bytes: confined.append(limit_bytes))
     monkeypatch.setattr(torch, "set_num_threads", lambda count: confined.append(count))
-    row = finish(TrialRun(config(), inputs, limit_bytes=2**30))[-1]
+    row = finish(open_trial(config(), inputs, limit_bytes=2**30))[-1]
     assert "win_rate" in row
     assert NOT_JUDGED not in row
     assert confined == [1, 2**30, None], "judged outside the trial's share"
@@ -233,20 +233,20 @@ def test_a_failure_of_the_accelerator_in_judging_ends_the_process_use_of_it_and_
 def test_a_trial_that_was_judging_when_its_process_died_is_judged_without_training_again(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = finish(TrialRun(config(), inputs))
+    expected = finish(open_trial(config(), inputs))
     (inputs.experiment_dir / config().name / FINISHED_FILE).unlink()
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    dying = TrialRun(config(), replace(inputs, checkpoint_seconds=1e9))
+    dying = open_trial(config(), replace(inputs, checkpoint_seconds=1e9))
     with monkeypatch.context() as patched:
         patched.setattr(judging, "evaluate_reward", killed)
         with pytest.raises(KeyboardInterrupt):
             finish(dying)
     dying.close()
     monkeypatch.setattr(SFTRun, "train_step", lambda *_: pytest.fail("trained again"))
-    assert timeless(finish(TrialRun(config(), inputs))) == timeless(expected)
+    assert timeless(finish(open_trial(config(), inputs))) == timeless(expected)
 
 
 def scoring(values: dict[str, float]) -> Any:
@@ -259,7 +259,7 @@ def test_a_reward_that_is_no_number_is_no_loss_and_is_counted_apart(
 ) -> None:
     nan, infinite = inputs.prompts[0], inputs.prompts[1]
     monkeypatch.setattr(reward_metric, "score", scoring({nan: math.nan, infinite: -math.inf}))
-    trial = TrialRun(config(method="full", lr=1e-2), inputs)
+    trial = open_trial(config(method="full", lr=1e-2), inputs)
     row = finish(trial)[-1]
     assert row["unscored"] == 2
     assert row["wins"] + row["ties"] + row["losses"] == len(inputs.prompts) - 2
@@ -275,7 +275,7 @@ def test_if_no_reward_is_a_number_judging_has_failed_and_the_losses_are_kept(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reward_metric, "score", lambda model, prompts, *_: [math.nan] * len(prompts))
-    row = finish(TrialRun(config(), inputs))[-1]
+    row = finish(open_trial(config(), inputs))[-1]
     assert row[NOT_JUDGED] == "JudgingError: for none of 6 prompts both rewards are finite numbers"
     assert row["finished"]
     assert row["test_loss"] > 0
@@ -283,40 +283,40 @@ def test_if_no_reward_is_a_number_judging_has_failed_and_the_losses_are_kept(
 
 
 def test_a_finished_trial_replays_its_rows_without_training(inputs: SweepInputs) -> None:
-    rows = finish(TrialRun(config(), inputs))
-    again = TrialRun(config(), inputs)
+    rows = finish(open_trial(config(), inputs))
+    again = open_trial(config(), inputs)
     assert again._training is None
     assert finish(again) == rows
 
 
 def test_a_reused_process_gives_the_figures_of_a_fresh_one(inputs: SweepInputs) -> None:
     small, large = config(), config(method="full", optimizer="adamw")
-    alone = finish(TrialRun(small, inputs))
+    alone = finish(open_trial(small, inputs))
     (inputs.experiment_dir / small.name / FINISHED_FILE).unlink()
-    finish(TrialRun(large, inputs))
-    after_a_neighbour = finish(TrialRun(small, inputs))
+    finish(open_trial(large, inputs))
+    after_a_neighbour = finish(open_trial(small, inputs))
     assert timeless(after_a_neighbour) == timeless(alone)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_micro_batches_add_up_to_the_batch(inputs: SweepInputs, dropout: float) -> None:
-    whole = finish(TrialRun(config(micro_batch=None, dropout=dropout), inputs))
-    parts = finish(TrialRun(config(micro_batch=1, dropout=dropout), inputs))
+    whole = finish(open_trial(config(micro_batch=None, dropout=dropout), inputs))
+    parts = finish(open_trial(config(micro_batch=1, dropout=dropout), inputs))
     assert parts[-1]["test_loss"] == pytest.approx(whole[-1]["test_loss"], abs=1e-5)  # fp32 sums in another order
     assert parts[-1]["peak_bytes"] < whole[-1]["peak_bytes"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepInputs) -> None:
-    trial = TrialRun(config(method="full", optimizer="sgd", lr=1e6, clip_norm=None, schedule="constant"), inputs)
+    trial = open_trial(config(method="full", optimizer="sgd", lr=1e6, clip_norm=None, schedule="constant"), inputs)
     with pytest.raises(FloatingPointError, match=r"loss became (nan|inf) by step \d+ \(lr 1e\+06\)"):
         finish(trial)
     trial.close()
     with pytest.raises(FloatingPointError, match=r"loss became"):  # known by now: not trained again
-        TrialRun(trial.config, inputs)
+        open_trial(trial.config, inputs)
 
 
 def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:
-    one, two = TrialRun(config(), inputs), TrialRun(config(seed=4), inputs)
+    one, two = open_trial(config(), inputs), open_trial(config(seed=4), inputs)
     assert torch.equal(one._training._held_out["test_loss"], two._training._held_out["test_loss"])
     assert not torch.equal(one._training._batch(0), two._training._batch(0))
     one.close()

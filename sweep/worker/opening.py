@@ -1,0 +1,153 @@
+"""How a trial is opened: its directory is locked and mended, and what is recorded in it says how the trial goes on.
+
+Whoever runs the same config in the same experiment again, after a crash of the worker, the node or the driver, goes on
+from what the former process has left:
+
+    finished.json, judged               the rows are replayed
+    finished.json, not judged           the rows are replayed, and the kept model is judged
+    diverged.txt                        refused: the loss would become the same NaN again
+    out_of_memory.json, all attempts    refused
+    out_of_memory.json, one attempt     planned for less memory, then as the two below
+    checkpoint.pt                       the rows up to the checkpoint are replayed, and the trial trains on
+    none of these                       the trial begins
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import BaseFileLock, FileLock
+
+from basis.directory import BASE_RESPONSES_FILE, DIVERGED_FILE, FINISHED_FILE, SUGGESTED_FILE
+from basis.files import write_text
+from basis.metrics import NOT_JUDGED
+from sweep.inputs import SweepInputs
+from sweep.memory.attempts import MOST_ATTEMPTS, TRAINING, Attempt, OutOfMemoryError, read_attempts
+from sweep.memory.plan import MemoryPlan
+from sweep.storage.finished import read_finished
+from sweep.storage.healing import heal_trial
+from sweep.storage.responses import records_flaw
+from sweep.trial.config import TrialConfig
+from sweep.worker.training import Row
+from sweep.worker.trial_run import TrialRun
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The trial has all its rows; its rewards may compare with base answers that are damaged."""
+
+    rows: list[Row]
+    base_answers_damaged: bool
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """The trial has trained to its end and lacks rewards. `trained` is its last row, without marks of an end."""
+
+    rows: list[Row]
+    trained: Row
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The loss was found not to be finite; the message names step and learning rate."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """The trial ran out of memory on every attempt that it is given; this is the last."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The trial is to be trained, from its checkpoint if there is one; `ran_out`: the last attempt lacked memory."""
+
+    ran_out: Attempt | None
+
+
+def open_trial(
+    config: TrialConfig,
+    inputs: SweepInputs,
+    suggested: dict[str, Any] | None = None,
+    plan: MemoryPlan | None = None,
+    limit_bytes: int | None = None,
+) -> TrialRun:
+    """Lock the trial of `config`, mend its directory, and have it begin or continue.
+
+    Args:
+        config: the trial.
+        inputs: what the sweep's trials share.
+        suggested: what a search algorithm chose the config by, kept with the trial for a resumed search.
+        plan: how the trial is executed and what is predicted for it; without one it is executed as configured.
+        limit_bytes: what the process may allocate for the trial; None: what there is.
+
+    Raises:
+        OutOfMemoryError: the trial has run out of memory, now or on every attempt that it is given.
+        FloatingPointError: the trial's loss was found not to be finite by an earlier process.
+    """
+    folder = inputs.experiment_dir / config.name
+    run = TrialRun(config, inputs, lock_trial(folder), plan, limit_bytes)
+    try:
+        for leftover in folder.glob("*.partial"):
+            leftover.unlink()
+        for remark in heal_trial(folder):
+            run.remark(remark)
+        if suggested is not None and not (folder / SUGGESTED_FILE).exists():
+            write_text(folder / SUGGESTED_FILE, json.dumps(suggested))
+        go_on(run, recorded_state(folder, inputs))
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def lock_trial(folder: Path) -> BaseFileLock:
+    """The trial's directory, made if need be, is ours until the lock is released; the lock of a dead process is free.
+
+    A search may propose one config twice: the second waits here, then replays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "trial.lock")
+    lock.acquire()
+    return lock
+
+
+def recorded_state(folder: Path, inputs: SweepInputs) -> Finished | Unjudged | Diverged | GivenUp | Unfinished:
+    """What former processes have left in a trial's directory, which is locked and mended."""
+    attempts = read_attempts(folder, since=inputs.began)
+    finished, diverged = folder / FINISHED_FILE, folder / DIVERGED_FILE
+    if finished.exists():
+        *rows, last = read_finished(finished).rows
+        if inputs.reward.model is not None and NOT_JUDGED in last:
+            return Unjudged(rows, {name: v for name, v in last.items() if name not in (NOT_JUDGED, "finished")})
+        base = inputs.experiment_dir / BASE_RESPONSES_FILE
+        return Finished([*rows, last], "win_rate" in last and records_flaw(base, inputs.prompts) is not None)
+    if diverged.exists():
+        return Diverged(diverged.read_text(encoding="utf-8"))
+    if len(attempts) >= MOST_ATTEMPTS:
+        return GivenUp(attempts[-1])
+    return Unfinished(attempts[-1] if attempts and attempts[-1].during == TRAINING else None)
+
+
+def go_on(run: TrialRun, state: Finished | Unjudged | Diverged | GivenUp | Unfinished) -> None:
+    """Have a trial go on from what is recorded of it; raises as `open_trial`."""
+    match state:
+        case Finished(rows, base_answers_damaged):
+            run.replay(rows)
+            if base_answers_damaged:
+                run.answer_as_base()
+        case Unjudged(rows, trained):
+            run.replay(rows, unjudged=trained)
+        case Diverged(message):
+            raise FloatingPointError(message)
+        case GivenUp(attempt):
+            raise OutOfMemoryError(str(attempt))
+        case Unfinished(ran_out):
+            if ran_out is not None:
+                run.plan_with_less(ran_out)
+            run.begin()
