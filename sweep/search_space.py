@@ -17,9 +17,10 @@ from analysis.comparison.choices import LIST_FIELDS, Group, group_of
 from basis.errors import UserError, shortened, shown
 from sweep.mistakes.explain import mistakes
 from sweep.mistakes.gathered import Mistakes
-from sweep.spec.schema import LARGEST, MOST_TRIALS, SweepSpec
+from sweep.spec.schema import MOST_TRIALS, SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import EvaluateOn, TrialConfig
+from sweep.trial.part import LARGEST
 
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
 MOST_FAILED = 100

@@ -13,7 +13,7 @@ from analysis.fairness.consequences import OPTIMIZERS_OWN_MOMENTUM
 from basis.packages import PACKAGES, ROOT
 from model.gpt2_lora import PROJECTIONS, SHAPES
 from model.optimizers import OptimizerName
-from sweep.spec.schema import GPT2_NAMES
+from sweep.spec.model import GPT2_NAMES
 from sweep.trial.config import MOMENTUM_DEFAULTS, Optimizer, Target
 
 FLOORS = (
