@@ -28,12 +28,16 @@ def accepted(model: type[BaseModel], location: Location) -> str:
     return f"{_either(words)}, or null" if null else _either(words)
 
 
+def part_at(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
+    """The part that stands at a location; None where a plain value does."""
+    kinds = (kind for kind, _ in _types_at(model, location))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
 def accepted_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys of the mapping at a location."""
-    for kind, _ in _types_at(model, location):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return list(kind.model_fields)
-    return []
+    """The keys of the mapping at a location; none where a plain value stands."""
+    part = part_at(model, location)
+    return list(part.model_fields) if part else []
 
 
 def choices(model: type[BaseModel], location: Location) -> list[str]:

@@ -39,7 +39,7 @@ class DataPart(Part):
         (), description="Where the test dialogues are. Empty: `test_fraction` of train is held out."
     )
     exclude: tuple[ExcludeSource, ...] = Field((), description="Dialogues that are taken out of train and test.")
-    field: str = Field(
+    field: Annotated[str, AcceptedWords("the name of a record's field")] = Field(
         "chosen", description="The field of a record that holds the dialogue, or the answer to the record's `prompt`."
     )
     test_fraction: float = Field(

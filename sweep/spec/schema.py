@@ -20,6 +20,9 @@ from sweep.trial.part import AcceptedWords, Count, Part
 MOST_TRIALS = 10_000
 """Of a sweep; each is validated before the first one starts."""
 
+SET_BY_THE_SWEEP = {"seed": "replicates are listed under 'seeds'", "evaluate_on": "it follows from 'search'"}
+"""Fields of a trial that no spec sets, and why."""
+
 LONGEST_NAME = 255
 """Letters of a sweep's name; a file's own name has no more."""
 
@@ -145,9 +148,8 @@ class SweepSpec(Part):
             )
         parts = {"trial": self.trial, "lora": self.lora, **{f"space[{i}]": b for i, b in enumerate(self.space)}}
         for part, fields in parts.items():
-            if "seed" in fields:
-                yield f"{part}.seed", "not accepted; replicates are listed under 'seeds'"
-            if "evaluate_on" in fields:
-                yield f"{part}.evaluate_on", "not accepted; it follows from 'search'"
+            for field, reason in SET_BY_THE_SWEEP.items():
+                if field in fields:
+                    yield f"{part}.{field}", f"not accepted; {reason}"
         if self.reward.model is None and self.search == "optuna" and self.metric not in ("test_loss", "train_loss"):
             yield "metric", f"{self.metric!r} needs a reward model, and reward.model is null"
