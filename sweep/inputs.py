@@ -11,7 +11,7 @@ from sweep.judge.reward_model import Reading
 from sweep.memory.packing import Packing
 from sweep.provenance.hashes import Provenance
 from sweep.spec.hub_names import HubName
-from sweep.spec.schema import RewardPart
+from sweep.spec.reward import RewardPart
 
 
 @dataclass(frozen=True)

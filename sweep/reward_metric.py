@@ -28,7 +28,7 @@ from sweep.data.prompts import read_prompts as read_prompts
 from sweep.data.tokens import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.judge.reward_model import Reading, load_judge
-from sweep.spec.schema import RewardPart
+from sweep.spec.reward import RewardPart
 from sweep.storage.responses import Record, read_records, set_records_aside, write_records, write_sealed
 
 

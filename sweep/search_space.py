@@ -19,9 +19,10 @@ from basis.fields import LIST_FIELDS
 from basis.stages import Stage
 from sweep.mistakes.explain import mistakes
 from sweep.mistakes.gathered import Mistakes
-from sweep.spec.schema import LARGEST, MOST_TRIALS, SweepSpec
+from sweep.spec.schema import MOST_TRIALS, SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
+from sweep.trial.part import LARGEST
 
 WHOLE_FIELDS = {name for name, field in TrialConfig.model_fields.items() if "int" in str(field.annotation)}
 MOST_FAILED = 100

@@ -11,7 +11,7 @@ import pytest
 from basis.fields import TARGETS
 from basis.packages import PACKAGES, ROOT
 from model.gpt2_lora import PROJECTIONS, SHAPES
-from sweep.spec.schema import GPT2_NAMES
+from sweep.spec.model import GPT2_NAMES
 
 FLOORS = (
     "basis",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from basis.errors import UserError
 from sweep.machine.hardware import allowed_cpus
-from sweep.spec.schema import MOST_AUTO_CPUS, SweepSpec
+from sweep.spec.resources import MOST_AUTO_CPUS
+from sweep.spec.schema import SweepSpec
 
 GPU_FOLDERS = (Path("/proc/driver/nvidia/gpus"), Path("/sys/class/kfd"), Path("/dev/dxg"), Path("/sys/module/nvidia"))
 """Where Linux tells of a GPU that torch can use."""

@@ -22,7 +22,7 @@ from sweep.machine.environment import ctrl_c_deferred, handlers_restored
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory.plan import Device
 from sweep.spec.places import PRESETS
-from sweep.spec.schema import Resources
+from sweep.spec.resources import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Enough for configs and small values; tokens and weights are mapped from disk instead."""

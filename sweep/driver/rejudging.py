@@ -30,7 +30,8 @@ from sweep.preparation.models import FoundModels
 from sweep.preparation.prepare import reward_identity
 from sweep.provenance.sweep_record import read_sweep, spec_text
 from sweep.reward_metric import JudgingError, answer_as_base, evaluate_reward
-from sweep.spec.schema import RewardPart, SweepSpec
+from sweep.spec.reward import RewardPart
+from sweep.spec.schema import SweepSpec
 from sweep.storage.finished import SEALED, finished_text
 from sweep.storage.kept_trials import KeptTrial
 from sweep.storage.replacement import Replacement

@@ -3,7 +3,8 @@
 from sweep.hub.errors import Kind
 from sweep.hub.fetch import Say, resolve
 from sweep.spec.hub_names import HubName, dataset_name, model_name
-from sweep.spec.schema import DEMO, SweepSpec
+from sweep.spec.places import DEMO
+from sweep.spec.schema import SweepSpec
 from sweep.spec.sources import source_files
 
 

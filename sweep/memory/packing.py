@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transformers import GPT2Config
 
 from sweep.memory.plan import Device, MemoryPlan
-from sweep.spec.schema import Resources
+from sweep.spec.resources import Resources
 
 MARGIN = 1.05
 """What is asked for beyond a predicted peak: the error of a prediction, and blocks that an allocator can't use."""

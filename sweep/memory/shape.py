@@ -13,7 +13,8 @@ from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
 from sweep.hub.fetch import fetch_config
 from sweep.spec.hub_names import model_name
-from sweep.spec.schema import DEMO, ModelPart
+from sweep.spec.model import ModelPart
+from sweep.spec.places import DEMO
 from sweep.trial.config import TrialConfig
 
 

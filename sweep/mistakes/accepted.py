@@ -9,11 +9,13 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 
+from sweep.trial.part import AcceptedWords
+
 Location = Sequence[int | str]
 """Keys and indices that lead to a value, as pydantic gives them."""
 
 Type = tuple[Any, tuple[Any, ...]]
-"""A plain type, and what restricts it further; the description of its field is a text among them."""
+"""A plain type and its metadata: bounds, and perhaps AcceptedWords."""
 
 
 def accepted(model: type[BaseModel], location: Location) -> str:
@@ -26,12 +28,16 @@ def accepted(model: type[BaseModel], location: Location) -> str:
     return f"{_either(words)}, or null" if null else _either(words)
 
 
+def part_at(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
+    """The part that stands at a location; None where a plain value does."""
+    kinds = (kind for kind, _ in _types_at(model, location))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
 def accepted_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys of the mapping at a location."""
-    for kind, _ in _types_at(model, location):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return list(kind.model_fields)
-    return []
+    """The keys of the mapping at a location; none where a plain value stands."""
+    part = part_at(model, location)
+    return list(part.model_fields) if part else []
 
 
 def choices(model: type[BaseModel], location: Location) -> list[str]:
@@ -59,37 +65,38 @@ def _within(one: Type, part: int | str) -> Iterator[Type]:
         yield from _plain(arguments[1])
 
 
-def _plain(annotation: Any, restrictions: tuple[Any, ...] = ()) -> Iterator[Type]:
-    """The alternatives of an annotation, each with its restrictions."""
+def _plain(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[Type]:
+    """The alternatives of an annotation, each with its metadata."""
     if isinstance(annotation, FieldInfo):
-        described = (annotation.description,) if annotation.description else ()
-        yield from _plain(annotation.annotation, (*annotation.metadata, *described, *restrictions))
+        yield from _plain(annotation.annotation, (*annotation.metadata, *metadata))
     elif _origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
         found = [part for one in more for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
-        yield from _plain(inner, (*found, *restrictions))
+        yield from _plain(inner, (*found, *metadata))
     elif _origin(annotation) in (Union, UnionType):
         for option in get_args(annotation):
-            yield from _plain(option, restrictions)
+            yield from _plain(option, metadata)
     else:
-        yield annotation, restrictions
+        yield annotation, metadata
 
 
 def _words(one: Type) -> str:
-    kind, restrictions = one
+    kind, metadata = one
     arguments = get_args(kind)
     if kind is NoneType:
         return "null"
+    if told := next((one.words for one in metadata if isinstance(one, AcceptedWords)), ""):
+        return told
     if _origin(kind) is Literal:
         return _either([repr(choice) for choice in arguments])
     if _origin(kind) is tuple:
         if arguments[-1] is ...:
             [inner] = _plain(arguments[0])
-            words = _words((inner[0], (*inner[1], *restrictions)))
+            words = _words(inner)
             return f"{words}; or a list of such" if inner[0] is str else f"a list of {words}"
         return f"a list of {len(arguments)} numbers, such as [0.9, 0.95]"
     if _origin(kind) is dict or kind is dict:
-        return _described(restrictions) or "{key: value, ...}"
+        return "{key: value, ...}"
     if not isinstance(kind, type):
         return ""
     if issubclass(kind, BaseModel):
@@ -99,18 +106,14 @@ def _words(one: Type) -> str:
     if issubclass(kind, ByteSize):
         return "a size above zero with its unit, such as 6GiB"
     if issubclass(kind, int | float):
-        return _number("a whole number" if kind is int else "a number", restrictions, whole=kind is int)
-    return _described(restrictions) or "text"
+        return _number("a whole number" if kind is int else "a number", metadata, whole=kind is int)
+    return "text"
 
 
-def _described(restrictions: tuple[Any, ...]) -> str:
-    return next((one for one in restrictions if isinstance(one, str)), "")
-
-
-def _number(noun: str, restrictions: tuple[Any, ...], *, whole: bool) -> str:
+def _number(noun: str, metadata: tuple[Any, ...], *, whole: bool) -> str:
     low = high = ""
     least, most = -math.inf, math.inf
-    for one in restrictions:
+    for one in metadata:
         if isinstance(one, Gt | Ge):
             bound = float(str(one.gt if isinstance(one, Gt) else one.ge))
             least, low = max((least, low), (bound, "above" if isinstance(one, Gt) else "from"))

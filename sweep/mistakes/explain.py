@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from basis.errors import PROBLEM, REFUSED, shortened, shown
 from basis.fields import LORA_FIELDS
 from sweep.mistakes.accepted import accepted, accepted_keys, choices
-from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, in_order, mistake
+from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, mistake
 from sweep.mistakes.hints import key_hint, value_hint
 from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import ADAPTIVE_TAG, LISTED_TAG
@@ -18,11 +18,6 @@ from sweep.trial.config import TrialConfig
 
 _KEY = "[key]"
 """Ends pydantic's location of a mapping's key that is wrong itself."""
-
-
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
-    """The first problem of a ValidationError in one line, see `mistakes`."""
-    return in_order(mistakes(error, model, prefix))[0]
 
 
 def mistakes(error: ValidationError, model: type[BaseModel], prefix: str | Callable[[str], str] = "") -> list[Mistake]:
@@ -116,11 +111,11 @@ def _unknown_key(prefix: str, location: Sequence[int | str], model: type[BaseMod
         return f"{key}: unknown key; {word} {_stands(word)}", ""
     near = difflib.get_close_matches(word, keys, 1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{key}: unknown key{hint}; accepted: {_listed(keys)}", near[0] if near else ""
+    return f"{key}: unknown key{hint}; accepted: {listed(keys)}", near[0] if near else ""
 
 
-def _listed(keys: Sequence[str], letters: int = 150) -> str:
-    """Keys, as many as there is room for."""
+def listed(keys: Sequence[str], letters: int = 150) -> str:
+    """Keys joined by commas, as many as there are `letters` for, and the number of the others."""
     text = ", ".join(keys)
     if len(text) <= letters:
         return text

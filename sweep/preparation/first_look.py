@@ -11,7 +11,8 @@ from sweep.data.prompts import read_prompts
 from sweep.data.sources import file_texts
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import sweep
-from sweep.spec.schema import DEMO, STUDY, SweepSpec
+from sweep.spec.places import DEMO, STUDY
+from sweep.spec.schema import SweepSpec
 from sweep.spec.sources import Role, source_files
 
 MOST_FILES = 50

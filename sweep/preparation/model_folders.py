@@ -5,7 +5,8 @@ from pathlib import Path
 from sweep.demo.assets import DemoAssets
 from sweep.hub.fetch import Say, Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub.pin import hub_model
-from sweep.spec.schema import DEMO, ModelPart
+from sweep.spec.model import ModelPart
+from sweep.spec.places import DEMO
 
 
 class ModelFolders:

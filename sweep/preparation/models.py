@@ -27,8 +27,10 @@ from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.model_folders import ModelFolders
 from sweep.reward_metric import encode_prompts, read_prompts
 from sweep.spec.hub_names import shown
-from sweep.spec.places import PRESETS
-from sweep.spec.schema import DEMO, STUDY, ModelPart, RewardPart, SweepSpec
+from sweep.spec.model import ModelPart
+from sweep.spec.places import DEMO, PRESETS, STUDY
+from sweep.spec.reward import RewardPart
+from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
 
 Say = Callable[[str], None]

@@ -14,7 +14,8 @@ from sweep.memory.plan import Device
 from sweep.preparation.models import FoundModels, Say, demo_assets_if_needed, find_models
 from sweep.provenance.code_version import code_version
 from sweep.provenance.hashes import Provenance, hash_values, input_hashes, name_sources
-from sweep.spec.schema import DEMO, SweepSpec
+from sweep.spec.places import DEMO
+from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
 
 

@@ -10,7 +10,7 @@ from model.weight_files import CONFIG_FILE, weight_files
 from sweep.data.dialogues import SourceDigest
 from sweep.data.tokens import tokenizer_files
 from sweep.provenance.code_version import CodeVersion
-from sweep.spec.schema import RewardPart
+from sweep.spec.reward import RewardPart
 
 
 @dataclass(frozen=True)

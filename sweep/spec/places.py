@@ -2,8 +2,10 @@
 name without a path's marks is one on the Hugging Face hub."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from pydantic import AfterValidator, ValidationInfo
 
 from basis.errors import UserError
 from sweep.spec.hub_names import model_name
@@ -11,8 +13,41 @@ from sweep.spec.hub_names import model_name
 PRESETS = Path(__file__).parent.parent / "presets"
 """Specs that ship, and the prompts of the published study."""
 
+DEMO = "demo"
+"""Stands for the embedded default wherever a model, data or prompts are named."""
+
+STUDY = "study"
+"""Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
+
 Beside = dict[str, list[Path]]
 """By the text of a path that was found beside no spec file: the folders of the files that name it, for messages."""
+
+
+def beside_of(name: str, info: ValidationInfo) -> Sequence[Path]:
+    """The folders of the spec files that give a name; none for a spec that was kept, whose paths are absolute.
+
+    Args:
+        name: as the spec has it.
+        info: of a validator of the field; its context is a `Beside`, or None for a spec that was kept.
+    """
+    beside: Beside = info.context or {}
+    return beside.get(name, ())
+
+
+def checked(check: Callable[[str, ValidationInfo], str]) -> AfterValidator:
+    """A validator that replaces a name by what `check` returns for it.
+
+    Args:
+        check: may raise UserError, which becomes a ValueError: pydantic gathers those.
+    """
+
+    def validate(value: str, info: ValidationInfo) -> str:
+        try:
+            return check(value, info)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(validate)
 
 
 def expand(text: str) -> Path:

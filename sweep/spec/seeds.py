@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from basis.errors import problem
-from sweep.trial.part import Part
+from sweep.trial.part import AcceptedWords, Part
 
 MOST_SEEDS = 1000
 """As a number; a larger one is rather meant as the seed itself."""
@@ -23,8 +23,8 @@ class AdaptiveSeeds(Part):
     `min` is 2 or more, since a single seed tells nothing of how far seeds differ.
     """
 
-    min: int = Field(ge=2)
-    max: int = Field(ge=3, le=MOST_SEEDS)
+    min: int = Field(ge=2, description="Seeds that every arm runs with.")
+    max: int = Field(ge=3, le=MOST_SEEDS, description="Most seeds of one arm.")
 
     @model_validator(mode="after")
     def _a_range(self) -> "AdaptiveSeeds":
@@ -50,4 +50,5 @@ Seeds = Annotated[
     Annotated[tuple[Seed, ...], Tag(LISTED_TAG)] | Annotated[AdaptiveSeeds, Tag(ADAPTIVE_TAG)],
     Discriminator(_tag),
     BeforeValidator(_listed),
+    AcceptedWords(ACCEPTED),
 ]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from basis.errors import UserError
-from sweep.spec.schema import LARGEST
+from sweep.trial.part import LARGEST
 
 MOST_BYTES = 128 * 2**10
 """Of a file that a person wrote: more takes the reader seconds."""

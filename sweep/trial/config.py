@@ -37,51 +37,96 @@ SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 class TrialConfig(BaseModel):
     """One SFT run. Fields that a method or an optimizer does not use are None, never a value without effect.
 
+    Defaults that depend on the method or the optimizer stand in LORA_DEFAULTS, MOMENTUM_DEFAULTS and BETAS_DEFAULTS.
+
     Raises (as every pydantic model does) ValidationError for an unknown field, a wrong type or value, a LoRA field
     under `method: full`, a missing rank under `method: lora`, and momentum or betas under an optimizer without them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method
-    rank: Count | None = Field(None, le=2**16, description="LoRA rank r; None under method full")
-    alpha: float | None = Field(None, gt=0, description="LoRA's numerator of the scaling")
-    scaling: Scaling | None = Field(None, description="what an adapter's product is multiplied by; LoRA's or rsLoRA's")
-    b_lr_ratio: float | None = Field(None, gt=0, description="learning rate of B over that of all else; LoRA+ above 1")
-    targets: tuple[Target, ...] | None = Field(None, min_length=1, description="projections that get an adapter")
-    also_train: tuple[TrainedGroup, ...] | None = Field(None, description="what trains besides the adapters")
-    tie_head: StrictBool = Field(True, description="false: the head starts as a copy of the embedding, a weight apart")
+    method: Method = Field(description="full trains every weight; lora trains adapters beside frozen weights.")
+    rank: Count | None = Field(
+        None,
+        le=2**16,
+        description="LoRA rank r, the inner dimension of an adapter's product B A.",
+    )
+    alpha: float | None = Field(None, gt=0, description="LoRA's alpha: the numerator of `scaling`.")
+    scaling: Scaling | None = Field(
+        None, description="Factor of an adapter's product B A: alpha/r as in LoRA, or alpha/sqrt(r) as in rsLoRA."
+    )
+    b_lr_ratio: float | None = Field(
+        None, gt=0, description="Learning rate of the adapters' B over that of all else. LoRA+ has it above 1."
+    )
+    targets: tuple[Target, ...] | None = Field(
+        None, min_length=1, description="The projections that get an adapter: of each block, and the head."
+    )
+    also_train: tuple[TrainedGroup, ...] | None = Field(
+        None, description="The base weights that train beside the adapters."
+    )
+    tie_head: StrictBool = Field(
+        True,
+        description="true: the head is the embedding, one weight. "
+        "false: the head starts as a copy of the embedding and is a weight of its own.",
+    )
 
-    optimizer: Optimizer
-    lr: float = Field(gt=0, description="peak learning rate")
-    momentum: float | None = Field(None, ge=0, lt=1)
-    betas: tuple[float, float] | None = None
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Schedule = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
+    optimizer: Optimizer = Field(description="The optimizer. momentum and nesterov are SGD with momentum.")
+    lr: float = Field(gt=0, description="Peak learning rate.")
+    momentum: float | None = Field(None, ge=0, lt=1, description="Momentum coefficient.")
+    betas: tuple[float, float] | None = Field(
+        None, description="AdamW's decay rates of the first and the second moment, each in [0, 1)."
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        description="Weight decay of all that trains. SGD adds it to the gradient, the others shrink weights by it.",
+    )
+    schedule: Schedule = Field(
+        "constant",
+        description="Learning rate after the warm-up: constant, or down to zero at the last step by half a cosine or a "
+        "straight line.",
+    )
+    warmup_steps: int = Field(
+        0, ge=0, description="Optimizer steps over which the learning rate rises linearly to `lr`; at most `steps`."
+    )
+    clip_norm: float | None = Field(
+        None, gt=0, description="Largest L2 norm of the whole gradient, which is scaled down to it; null: no clipping."
+    )
 
-    steps: Count = Field(description="optimizer steps")
-    batch_size: Count = Field(description="windows per optimizer step")
+    steps: Count = Field(description="Length of the training, in optimizer steps.")
+    batch_size: Count = Field(
+        description=f"Windows per optimizer step; with `block_size` at most {MOST_TOKENS_PER_STEP:,} tokens."
+    )
     micro_batch: Count | None = Field(
         None,
-        description="most windows per forward pass; null: as memory permits; never over 256, nor over 65,536 tokens",
+        description="Most windows per forward pass; gradients of a step's passes are accumulated. null: as memory "
+        "permits. Never more than 256 windows or 65,536 tokens at once.",
     )
-    block_size: Count = Field(description="tokens per window")
-    precision: Precision = "fp32"
-    compile: StrictBool = Field(False, description="have torch.compile fuse each block; half a minute per trial")
+    block_size: Count = Field(description="Length of a window, in tokens; at most the model's positions.")
+    precision: Precision = Field(
+        "fp32", description="Number format of the forward and backward pass. Under bf16 what trains stays in fp32."
+    )
+    compile: StrictBool = Field(
+        False, description="Have torch.compile fuse each block. Takes a C++ compiler, and half a minute per trial."
+    )
     activation_checkpointing: StrictBool = Field(
-        False, description="blocks keep their input alone and are computed again in the backward pass"
+        False, description="Keep each block's input alone and compute the block again in the backward pass."
     )
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout probability of the model; adapters have no other.")
 
-    test_every: Count = Field(description="steps between reports and evaluations")
-    test_windows: Count = Field(description="fixed test windows per evaluation")
+    test_every: Count = Field(description="Optimizer steps between two reports, each with an evaluation.")
+    test_windows: Count = Field(description="Windows of `block_size` tokens per evaluation, the same for all trials.")
     evaluate_on: Stage = Field(
         Stage.PLAIN,
-        description="which windows the reports are about; only after training on validation, test is used once",
+        description="The windows of the evaluations; under 'validation, then test' the test windows are used once, at "
+        "the end. It follows from `search`.",
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="of adapters, dropout and train windows")
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="Seed of adapters, dropout and train windows. It follows from `seeds`.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,13 +1,24 @@
 """What all parts of a spec have in common."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from basis.errors import refused
 
+LARGEST = 2**63
+"""No number of a spec is as large."""
+
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """A whole number of 1 or more. What nobody means, such as 1e30 windows, is refused and not waited for."""
+
+
+@dataclass(frozen=True)
+class AcceptedWords:
+    """Metadata of a field's type: what a person can type for it, in words, where the type alone does not tell."""
+
+    words: str
 
 
 class Part(BaseModel):

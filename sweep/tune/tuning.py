@@ -26,7 +26,8 @@ from sweep.memory.attempts import read_attempts
 from sweep.memory.packing import Packing
 from sweep.memory.plan import PLAN, Device, MemoryPlan, plan_trial
 from sweep.search_space import OptunaSpace, candidate_trials, least_trials
-from sweep.spec.schema import Resources, SweepSpec
+from sweep.spec.resources import Resources
+from sweep.spec.schema import SweepSpec
 from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
 from sweep.tune.hang import HangWatch

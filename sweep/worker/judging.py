@@ -17,7 +17,7 @@ from model.memory_limit import ran_out_of_memory
 from sweep.data.tokens import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import base_records, evaluate_reward
-from sweep.spec.schema import RewardPart
+from sweep.spec.reward import RewardPart
 from sweep.storage.checkpoint import tensor_bytes
 from sweep.storage.responses import Record
 from sweep.trial.config import TrialConfig

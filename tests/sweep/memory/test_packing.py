@@ -18,7 +18,7 @@ from sweep.memory.packing import (
     judging_bytes,
 )
 from sweep.memory.plan import Device, MemoryPlan
-from sweep.spec.schema import Resources
+from sweep.spec.resources import Resources
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution
 from sweep.tune.tuning import Proposals, Shares

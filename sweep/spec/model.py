@@ -1,0 +1,93 @@
+"""The part `model` of a spec: which weights every trial starts from."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from basis.errors import problem
+from sweep.spec.hub_names import model_name
+from sweep.spec.places import DEMO, beside_of, checked, model_place
+from sweep.spec.seeds import Seed
+from sweep.trial.part import AcceptedWords, Count, Part
+
+GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+"""Models whose shape is known without the hub."""
+
+
+def _existing_folder(name: str, info: ValidationInfo) -> str:
+    if name == DEMO:
+        return name
+    return model_place(name, beside_of(name, info), ambiguous=info.context is not None)
+
+
+ModelFolder = Annotated[str, checked(_existing_folder)]
+"""A model, tokenizer or reward model: a folder, which becomes absolute, a name on the hub, or 'demo'."""
+
+
+def with_revision(values: Any, key: str) -> Any:
+    """Move `revision` beside a name on the hub, where Hugging Face writes it, into the name.
+
+    Args:
+        values: a part of a spec, before validation.
+        key: the part's key that holds the name.
+
+    Raises:
+        PydanticCustomError: `revision` stands beside anything else, or is none.
+    """
+    if not isinstance(values, dict) or values.get("revision") is None:
+        return values
+    rest = {name: value for name, value in values.items() if name != "revision"}
+    name, revision = rest.get(key), values["revision"]
+    on_hub = model_name(name) if isinstance(name, str) and name != DEMO else None
+    if on_hub is None or on_hub.revision:
+        raise problem("revision", f"{revision!r} is accepted beside a name on the hub that has none, not {name!r}")
+    pinned = str(on_hub.at(str(revision)))
+    if model_name(pinned) is None:
+        raise problem("revision", f"{revision!r} is not accepted; accepted: a branch, a tag or a commit")
+    return {**rest, key: pinned}
+
+
+class Shape(Part):
+    """GPT-2 dimensions that replace those of the named model under `init: random`."""
+
+    # These bounds lie far above any GPT's; what lies above them overflows.
+    n_layer: Count | None = Field(None, le=1000, description="Number of blocks; null: as the named model has.")
+    n_embd: Count | None = Field(None, le=2**17, description="Width of the residual stream; null: the named model's.")
+    n_head: Count | None = Field(
+        None, le=2**12, description="Attention heads per block, which divide `n_embd`; null: as the named model has."
+    )
+    n_positions: Count | None = Field(
+        None, le=2**22, description="Longest sequence that the model reads, in tokens; null: 1024."
+    )
+    vocab_size: Count | None = Field(
+        None, le=2**24, description="Rows of the embedding, at least as many as the tokenizer has tokens; null: 50257."
+    )
+
+
+class ModelPart(Part):
+    """Which weights every trial starts from."""
+
+    name: Annotated[ModelFolder, AcceptedWords("a hub name, perhaps with @revision, a folder, or 'demo'")] = Field(
+        "gpt2-medium", description="The base model. `revision` beside it may name a branch, a tag or a commit."
+    )
+    init: Literal["pretrained", "random"] = Field(
+        "pretrained", description="pretrained loads the model's weights; random draws them anew."
+    )
+    shape: Shape = Field(Shape(), description="Dimensions that replace those of the named model under `init: random`.")
+    seed: Seed = Field(0, description="Seed of the base weights under `init: random`, the same for every trial.")
+    tokenizer: Annotated[ModelFolder | None, AcceptedWords("a folder or a hub name")] = Field(
+        None, description="The tokenizer of prompts and data; null: the base model's."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _revision_beside_the_name(cls, values: Any) -> Any:
+        return with_revision(values, "name")
+
+    @model_validator(mode="after")
+    def _shape_only_at_random(self) -> "ModelPart":
+        if self.init == "random" and self.name not in GPT2_NAMES:
+            raise problem("name", f"{self.name!r} has no known shape; init 'random' accepts {', '.join(GPT2_NAMES)}")
+        if self.init == "pretrained" and self.shape.model_dump(exclude_none=True):
+            raise problem("shape", "accepted under init 'random' only; pretrained weights have a shape already")
+        return self
