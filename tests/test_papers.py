@@ -9,6 +9,7 @@ import pytest
 from basis.packages import ROOT
 from sweep.run import main
 from sweep.spec_file.load import load_trials
+from tests.test_imports import FLOORS
 
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,3 +54,21 @@ def test_the_readmes_flags_are_those_of_the_command(capsys: pytest.CaptureFixtur
         words = shlex.split(line, comments=True)
         if "sweep.run" in words:
             assert all(flag in accepted for flag in words if flag.startswith("--")), line
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_of_the_tree_that_a_paper_names_exist(paper: Path) -> None:
+    if paper.name == "CHANGELOG.md":
+        return  # names files of former times, too
+    for path in re.findall(r"`((?:basis|model|sweep|analysis|benchmarks|tests|docs)/[\w./-]*)`", paper.read_text()):
+        assert (ROOT / path).exists(), f"{paper.name} names {path}"
+
+
+def test_the_tree_of_contributing_is_the_one_that_imports_are_held_to() -> None:
+    rooms, package = [], ""
+    for line in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"^    ((?:  )?)(\w+(?:/|\.py)) ", line):
+            inner, name = found.groups()
+            package = package if inner else name
+            rooms.append((f"{package}{name}" if inner else name).rstrip("/"))
+    assert [room for room in rooms if room in FLOORS] == list(FLOORS)
