@@ -47,7 +47,7 @@ from sweep.memory.attempts import (
 )
 from sweep.memory.plan import MemoryPlan
 from sweep.memory.shape import read_shape
-from sweep.provenance.trial_record import begin_record, make_record, note_judged
+from sweep.provenance.trial_record import begin_trial_record, make_trial_record, note_judged
 from sweep.storage.checkpoint import read_checkpoint, tensor_bytes, write_checkpoint
 from sweep.storage.finished import read_finished, write_finished
 from sweep.storage.healing import heal_trial
@@ -198,8 +198,8 @@ class TrialRun:
         self._training = Training(self.config, self.inputs, self._plan, self._limit_bytes)
         goes_on = self._go_on(self.folder / CHECKPOINT_FILE)
         execution, threads = self._training.execution, torch.get_num_threads()
-        record = make_record(self.config, self.inputs.provenance, execution, self._device, threads)
-        begin_record(self.folder, record, goes_on)
+        record = make_trial_record(self.config, self.inputs.provenance, execution, self._device, threads)
+        begin_trial_record(self.folder, record, goes_on)
 
     def _go_on(self, checkpoint: Path) -> bool:
         """Continue from a checkpoint if there is one; one that is damaged is set aside, and the trial starts afresh."""
