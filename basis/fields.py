@@ -68,8 +68,10 @@ LORA_DEFAULTS: dict[str, Any] = {
 LORA_FIELDS = ("rank", *LORA_DEFAULTS)
 """Fields that method "lora" alone has."""
 
-OPTIMIZER_FIELDS = ("momentum", "betas")
-"""Fields that some optimizers have."""
+OPTIMIZER_DEFAULTS: dict[str, Mapping[str, Any]] = {"momentum": MOMENTUM_DEFAULTS, "betas": BETAS_DEFAULTS}
+"""By the field that some optimizers have: its default under each of them."""
+
+OPTIMIZER_FIELDS = tuple(OPTIMIZER_DEFAULTS)
 
 DEPENDENT_FIELDS = (*LORA_FIELDS, *OPTIMIZER_FIELDS)
 """Fields that a config may not have, by its method or optimizer; None then."""

@@ -29,7 +29,13 @@ from sweep.memory.shape import planned_shape, read_shape
 from sweep.preparation.disk_room import check_room
 from sweep.preparation.models import demo_assets_if_needed
 from sweep.preparation.prepare import data_sources, identity, prepare
-from sweep.provenance.sweep_record import check_identity, check_trials, finish_record, spec_text, write_record
+from sweep.provenance.sweep_record import (
+    begin_sweep_record,
+    check_identity,
+    check_trial_hashes,
+    end_sweep_record,
+    spec_text,
+)
 from sweep.search_space import SUGGESTED, least_trials
 from sweep.spec.schema import SweepSpec
 from sweep.storage.claim import claimed
@@ -109,13 +115,13 @@ def execute(
             for line in heal_experiment(experiment_dir, inputs.prompts):
                 say(line)
             if not (experiment_dir / SWEEP_FILE).exists():  # it was damaged
-                check_trials(experiment_dir, inputs.provenance.hashes)
+                check_trial_hashes(experiment_dir, inputs.provenance.hashes)
             write_spec(experiment_dir, spec)
-            write_record(experiment_dir, spec.name, command, tokens, identified)
+            begin_sweep_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
             outcome = tune_trials(spec, inputs, shares, propose, known_suggestions(experiment_dir), console)
             try:
-                finish_record(experiment_dir)
+                end_sweep_record(experiment_dir)
             except DiskError as error:
                 outcome = replace(outcome, disk=str(error))
     return outcome

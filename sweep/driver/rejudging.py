@@ -28,7 +28,7 @@ from model.memory_limit import ran_out_of_memory
 from sweep.data.tokens import load_tokenizer
 from sweep.preparation.models import FoundModels
 from sweep.preparation.prepare import reward_identity
-from sweep.provenance.sweep_record import read_sweep, spec_text
+from sweep.provenance.sweep_record import read_sweep_record, spec_text
 from sweep.reward_metric import JudgingError, answer_as_base, evaluate_reward
 from sweep.spec.reward import RewardPart
 from sweep.spec.schema import SweepSpec
@@ -60,7 +60,7 @@ class Rejudging:
         self._found = found
         self._hashes = hashes
         self._say = say
-        self._sweep = read_sweep(experiment_dir)
+        self._sweep = read_sweep_record(experiment_dir)
         self._identity = reward_identity(found, hashes)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.asked_anew = self._sweep["identity"].get("reward") != self._identity

@@ -30,7 +30,7 @@ from sweep.memory.plan import Device, MemoryPlan, predict
 from sweep.memory.shape import read_shape
 from sweep.preparation.prepare import prepare
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
-from sweep.provenance.trial_record import Record, config_hash, make_record, read_record
+from sweep.provenance.trial_record import TrialRecord, config_hash, make_trial_record, read_trial_record
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
@@ -55,7 +55,7 @@ class RecordedTrial:
 
     spec: SweepSpec
     config: TrialConfig
-    record: Record
+    record: TrialRecord
     rows: list[dict[str, Any]]
 
 
@@ -100,7 +100,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
         )
         execution = Execution(**trial.record["execution"])
         device, threads = torch.device(inputs.packing.device.type), int(inputs.cpus)
-        now = make_record(trial.config, inputs.provenance, execution, device, threads)
+        now = make_trial_record(trial.config, inputs.provenance, execution, device, threads)
         check_hashes(trial.record["hashes"], now["hashes"])
         differing = differences(trial.record, now)
         to_the_bit = not on_cuda and not any(difference.matters for difference in differing)
@@ -126,7 +126,7 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
     experiment_dir = trial_dir.resolve().parent
     try:
         path = trial_dir / RECORD_FILE
-        record = read_record(path)
+        record = read_trial_record(path)
         path = trial_dir / FINISHED_FILE
         rows = read_finished(path).rows
     except DamagedError as damage:
@@ -155,7 +155,7 @@ def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
         raise UserError(f"changed since the trial ran: {', '.join(changed)}; its losses could not match")
 
 
-def differences(then: Record, now: Record) -> list[Difference]:
+def differences(then: TrialRecord, now: TrialRecord) -> list[Difference]:
     """How the circumstances of a record differ from those of now. What is unknown, then or now, is never the same."""
     found = _code_differences(then["code"], now["code"])
     for name in {**then["versions"], **now["versions"]}:

@@ -1,4 +1,4 @@
-"""Data sets on the Hugging Face hub, read by `datasets` out of the folder that `sweep.hub.fetch` brings."""
+"""Reads data sets of the Hugging Face hub with `datasets`, from the folder that `sweep.hub.fetch` downloads."""
 
 import os
 from collections.abc import Iterator
@@ -8,19 +8,22 @@ from typing import Any
 from basis.errors import UserError
 from sweep.spec.hub_names import HubName
 
-Record = tuple[str, object]
-"""Where a record stands, as a message names it ("FILE, line 3"), and the record."""
+PlacedRecord = tuple[str, object]
+"""A record of a data set after its place, as messages name it: ("FILE, line 3", the record)."""
 
 
 def hub_tables(name: HubName, key: str) -> list[tuple[str, Any]]:
-    """The splits of a data set, each as (split, datasets.Dataset): the one that is named, or all.
+    """Download a data set if need be, and open its splits.
 
     Args:
-        name: of the data set.
-        key: the place in the spec that an error names.
+        name: the data set, perhaps with a split.
+        key: the key of the spec that an error names.
+
+    Returns:
+        Pairs (split, datasets.Dataset): the split that `name` has, or all splits in alphabetical order.
 
     Raises:
-        UserError: it can't be had, or not be read.
+        UserError: the data set can't be downloaded, or can't be read.
     """
     import datasets
 
@@ -34,13 +37,21 @@ def hub_tables(name: HubName, key: str) -> list[tuple[str, Any]]:
         loaded = datasets.load_dataset(str(folder), split=name.split)
     except WeightsError as error:
         raise UserError(f"{key}: {name.shown!r} lacks data: {error}") from None
-    except Exception as error:  # each of its readers raises what it likes
+    except Exception as error:  # the readers of `datasets` raise many unrelated types
         raise UserError(f"{key}: {name.shown!r} can't be read as a data set: {_reason(error, folder)}") from error
     return [(name.split, loaded)] if name.split else sorted(loaded.items())
 
 
-def hub_records(table: Any, field: str) -> Iterator[Record]:
-    """The records of a split: `field` and, where there is one, the prompt; all fields of a split without `field`."""
+def hub_records(table: Any, field: str) -> Iterator[PlacedRecord]:
+    """The records of a split.
+
+    Args:
+        table: a datasets.Dataset.
+        field: the field that holds the dialogue.
+
+    Yields:
+        Each record with `field` and, if it has one, `prompt`; with all its fields if `field` is not among them.
+    """
     names = table.column_names
     if field in names:
         table = table.select_columns([name for name in dict.fromkeys(("prompt", field)) if name in names])
@@ -48,7 +59,7 @@ def hub_records(table: Any, field: str) -> Iterator[Record]:
 
 
 def _reason(error: BaseException, folder: Path) -> str:
-    """What `datasets` says in its first two lines, and what the reader behind it said of which file."""
+    """The first two lines of what `datasets` says, and the first line of each error behind it, as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
     cause: BaseException | None = error.__cause__ or error.__context__
     while cause is not None:

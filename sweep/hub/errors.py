@@ -1,4 +1,4 @@
-"""What goes wrong with the hub, in one line that says what can be done about it."""
+"""Turns errors of the hub's client into one line that says what the user can do."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,19 +24,20 @@ from sweep.spec.hub_names import HubName
 from sweep.spec.places import folder_hint
 
 Kind = Literal["model", "dataset"]
+"""Kinds of repositories; tokenizers and reward models are models."""
 
 
 @contextmanager
 def explained(name: HubName, kind: Kind, key: str) -> Iterator[None]:
-    """Turn what the hub's client raises within a `with` block into one line that says what can be done.
+    """Turn any error within a `with` block into one line that says what the user can do.
 
     Args:
         name: the repository that is asked for.
-        kind: what it is to be.
-        key: the place in the spec that the line names.
+        kind: the kind of repository that it should be.
+        key: the key of the spec that the line names.
 
     Raises:
-        UserError: whatever went wrong.
+        UserError: instead of any other exception.
     """
     try:
         yield
@@ -48,6 +49,7 @@ def explained(name: HubName, kind: Kind, key: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
+    """Why the repository can't be had and what the user can do, as the rest of a sentence that begins with its name."""
     hub, cache = f"the hub ({constants.ENDPOINT})", constants.HF_HUB_CACHE
     page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name.name}"
     what = "data set" if kind == "dataset" else "model"
@@ -90,16 +92,17 @@ def _reason(error: BaseException, name: HubName, kind: Kind) -> str:
 
 
 def _answer(causes: Sequence[BaseException]) -> Any:
-    """The hub's answer, if it was one that failed. What its client says of it begins with an id of the request."""
+    """The hub's response if it was an error; its status is clearer than the client's message. None without one."""
     return next((cause.response for cause in causes if isinstance(cause, HfHubHTTPError)), None)
 
 
 def _is_no_repository(error: HfHubHTTPError) -> bool:
-    """Whether a 404 without a reason is about a repository, and not about a file in storage elsewhere."""
+    """Whether an error is a 404 for a repository, and not for a file in storage elsewhere."""
     return error.response.status_code == 404 and "/api/" in str(error.response.url)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and the errors that led to it, the last one first."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,8 +1,7 @@
-"""Models, tokenizers and data sets on the Hugging Face hub, brought into its own cache as a folder of one commit.
+"""Downloads models, tokenizers and data sets from the Hugging Face hub into the hub's own cache, one commit each.
 
-Whatever is named on the hub is resolved to a commit once, by the driver, and from then on is a local folder. That
-commit is its identity: it stands in the spec that an experiment keeps, in each trial's record, and --resume and
---reproduce ask for nothing else.
+The driver resolves each name to a commit once; from then on it is a local folder. The commit is its identity: it stands
+in the experiment's spec and in each trial's record, and --resume and --reproduce ask for this commit alone.
 """
 
 import shutil
@@ -22,23 +21,31 @@ from sweep.hub.errors import Kind, explained
 from sweep.spec.hub_names import HubName
 
 Say = Callable[[str], None]
+"""Prints a line for the user."""
 
 CONFIG = ("config.json",)
+"""A model's configuration."""
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
-"""Configuration, tokenizer and lists of shards, at the top of a model's repository."""
+"""Patterns of configuration, tokenizer and lists of shards, at the top of a model's repository."""
 
 CARD = ("README.md", "dataset_infos.json", ".huggingface.yaml")
-"""What says which files of a data set make up which split."""
+"""Files that say which of a data set's files make up which split."""
 
 DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".arrow")
 DATA_FILES = tuple(f"*{suffix}{packed}" for suffix in DATA_SUFFIXES for packed in ("", ".gz", ".bz2", ".xz", ".zst"))
-"""What `datasets` reads."""
+"""Patterns of the files that `datasets` reads."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One commit of a repository on the hub, as a folder in the hub's cache on this machine."""
+    """One commit of a repository, as a folder in the hub's cache on this machine.
+
+    Attributes:
+        name: "owner/name".
+        commit: 40 hexadecimal digits.
+        folder: the folder; it may lack files that were not asked for.
+    """
 
     name: str
     commit: str
@@ -46,26 +53,30 @@ class Snapshot:
 
     @property
     def pinned(self) -> str:
-        """The name with its commit, as a spec may write it."""
+        """NAME@COMMIT, as a spec may write it."""
         return f"{self.name}@{self.commit}"
 
 
 class _Bar(tqdm):  # type: ignore[misc]  # the library has no types for it
-    """A download's progress bar: on a terminal only, and gone when it is done."""
+    """The progress bar of a download: shown on a terminal only, and removed at its end."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{**settings, "leave": False})
 
 
 class _NoBar(tqdm):  # type: ignore[misc]
-    """For files so small that bars would only flash by."""
+    """No progress bar, for files so small that one would only flash by."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{**settings, "disable": True})
 
 
-class _Asked(HfApi):  # type: ignore[misc]
-    """The hub's client, which remembers whether the hub has answered: it falls back on its cache without a word."""
+class _RememberingApi(HfApi):  # type: ignore[misc]
+    """The hub's client, which falls back on its cache silently. This one remembers that it did.
+
+    Attributes:
+        failure: the error for which the hub could not be asked; None if the hub answered.
+    """
 
     failure: Exception | None = None
 
@@ -78,24 +89,27 @@ class _Asked(HfApi):  # type: ignore[misc]
 
 
 def resolve(name: HubName, kind: Kind, key: str, say: Say | None = None) -> str:
-    """The commit that a name stands for now; where the hub can't be reached, the one that the cache knows it by.
+    """Ask the hub which commit a name stands for now. If the hub can't be reached, the cache answers.
 
     Args:
-        name: of the repository.
-        kind: "model" (tokenizers and reward models too) or "dataset".
-        key: the place in the spec that an error names.
-        say: told of a commit that only the cache knows.
+        name: the repository, perhaps with a revision.
+        kind: "model" (for tokenizers and reward models too) or "dataset".
+        key: the key of the spec that an error names.
+        say: told if the cache had to answer.
+
+    Returns:
+        The commit: 40 hexadecimal digits.
 
     Raises:
-        UserError: no such repository or revision, no access, or it can be had neither from the hub nor the cache.
+        UserError: there is no such repository or revision, the user may not read it, or neither hub nor cache answers.
     """
-    hub = _Asked()
+    hub = _RememberingApi()
     ask = partial(hub.resolve_revision, name.name, repo_type=kind, revision=name.revision)
     with explained(name, kind, key):
         try:
             commit = str(ask().resolved)
         except HfHubHTTPError as error:
-            if error.response.status_code != 429:  # too many requests, for which the client has no fallback
+            if error.response.status_code != 429:  # only after "too many requests" the client asks no cache by itself
                 raise
             try:
                 commit = str(ask(local_files_only=True).resolved)
@@ -107,33 +121,41 @@ def resolve(name: HubName, kind: Kind, key: str, say: Say | None = None) -> str:
 
 
 def fetch_config(name: HubName, key: str) -> Snapshot:
-    """A model's configuration alone.
+    """Download a model's configuration alone.
+
+    Args:
+        name: the model.
+        key: the key of the spec that an error names.
 
     Raises:
-        UserError: see `resolve`; or the repository has no config.json.
+        UserError: as `resolve`; or the repository has no config.json.
     """
     return _fetch(name, "model", key, first=CONFIG)
 
 
 def fetch_tokenizer(name: HubName, key: str) -> Snapshot:
-    """A tokenizer's files, without weights.
+    """Download a tokenizer's files, without weights.
+
+    Args:
+        name: the repository.
+        key: the key of the spec that an error names.
 
     Raises:
-        UserError: see `resolve`; or the download fails, or there are no such files.
+        UserError: as `resolve`; or the download fails, or the repository has no such files.
     """
     return _fetch(name, "model", key, first=SMALL_FILES)
 
 
 def fetch_model(name: HubName, key: str, say: Say | None = None) -> Snapshot:
-    """A model's configuration and weights, with its tokenizer if it has one.
+    """Download a model's configuration and weights, and its tokenizer if it has one.
 
     Args:
-        name: of the model or reward model.
-        key: the place in the spec that an error names.
-        say: told what is downloaded, if there is anything large.
+        name: the model or reward model.
+        key: the key of the spec that an error names.
+        say: told of a download of more than 10 MB.
 
     Raises:
-        UserError: see `resolve`; or the download fails, or the repository has no weights that PyTorch reads.
+        UserError: as `resolve`; or the download fails, or the repository has no weights that PyTorch reads.
     """
 
     def weights(folder: Path, files: Collection[str]) -> list[str]:
@@ -141,17 +163,22 @@ def fetch_model(name: HubName, key: str, say: Say | None = None) -> Snapshot:
             chosen = choose_weights(folder, files)
         except WeightsError as error:
             raise UserError(f"{key}: {name.shown!r}: {error}") from None
-        return chosen or [path for path in files if path == ADAPTER_CONFIG_FILE]  # who loads it says what is wrong
+        return chosen or [path for path in files if path == ADAPTER_CONFIG_FILE]  # loading it says what is wrong
 
     chosen = _More(weights, f"weights; accepted: {', '.join(WEIGHT_NAMES)}")
     return _fetch(name, "model", key, SMALL_FILES, chosen, say)
 
 
 def fetch_dataset(name: HubName, key: str, say: Say | None = None) -> Snapshot:
-    """A data set's files.
+    """Download a data set's files.
+
+    Args:
+        name: the data set.
+        key: the key of the spec that an error names.
+        say: told of a download of more than 10 MB, and of a cache that may lack files.
 
     Raises:
-        UserError: see `resolve`; or the download fails, or the repository has no file that `datasets` reads.
+        UserError: as `resolve`; or the download fails, or the repository has no file that `datasets` reads.
     """
 
     def data(folder: Path, files: Collection[str]) -> list[str]:
@@ -162,7 +189,12 @@ def fetch_dataset(name: HubName, key: str, say: Say | None = None) -> Snapshot:
 
 
 class _More(NamedTuple):
-    """Which files are wanted, given the folder of the small ones and the paths of all, and what they are called."""
+    """The large files that are wanted beside the small ones.
+
+    Attributes:
+        choose: takes the folder of the small files and the paths of all files, and returns the paths wanted.
+        what: what the wanted files are called, for messages.
+    """
 
     choose: Callable[[Path, Collection[str]], list[str]]
     what: str
@@ -171,7 +203,7 @@ class _More(NamedTuple):
 def _fetch(
     name: HubName, kind: Kind, key: str, first: Sequence[str], more: _More | None = None, say: Say | None = None
 ) -> Snapshot:
-    """Bring the files that match `first` into the cache, then those that `more` chooses of all that there are."""
+    """Download the files that match the patterns `first`, then the files that `more` chooses of all there are."""
     commit = resolve(name, kind, key)
 
     with explained(name, kind, key):
@@ -181,7 +213,7 @@ def _fetch(
                 repo_type=kind,
                 revision=commit,
                 allow_patterns=list(first),
-                # "*" matches slashes too, and of a model nothing but the top is wanted: no ONNX, no checkpoints
+                # "*" matches slashes too, but a model's folders (ONNX, checkpoints) are not wanted
                 ignore_patterns="*/*" if kind == "model" else None,
                 tqdm_class=_NoBar,
             )
@@ -199,9 +231,9 @@ def _fetch(
             _check_space(name, key, missing_bytes)
         if say is not None and missing_bytes > 10**7:
             say(f"downloading {name.shown} from the hub: {missing_bytes / 1e6:,.0f} MB")
-        if not wanted:  # nor is there a list that says so: others have filled the cache
+        if not wanted:  # without the hub's list, for another program has filled the cache
             raise UserError(f"{key}: {name.shown!r} is not whole in the cache {constants.HF_HUB_CACHE}")
-        for path in wanted:  # one by one in this thread: threads would go on for minutes after Ctrl-C
+        for path in wanted:  # one by one: several threads would go on for minutes after Ctrl-C
             with explained(name, kind, key):
                 hf_hub_download(name.name, path, repo_type=kind, revision=commit, tqdm_class=_Bar)
     elif not folder.is_dir() or (first == CONFIG and not (folder / CONFIG[0]).exists()):
@@ -211,7 +243,7 @@ def _fetch(
 
 
 def _listed(name: str, kind: Kind, commit: str) -> dict[str, int] | None:
-    """The sizes in bytes of a commit's files by path, as the hub told the cache; None if it never did."""
+    """The sizes in bytes of a commit's files by path, from the hub's list in the cache; None if it has no list."""
     try:
         return {file.path: file.size for file in get_cached_repo_tree(name, repo_type=kind, revision=commit)}
     except CachedRepoTreeNotFoundError:
@@ -219,11 +251,13 @@ def _listed(name: str, kind: Kind, commit: str) -> dict[str, int] | None:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
+    """The sizes in bytes of a folder's files by path."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.stat().st_size for path in found}
 
 
 def _check_space(name: HubName, key: str, needed_bytes: int) -> None:
+    """Refuse a download for which the disk of the hub's cache has no room."""
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     free_bytes = shutil.disk_usage(cache).free

@@ -1,4 +1,4 @@
-"""Every name on the hub in a spec, followed by the commit that it stands for: what a sweep keeps, and resumes from."""
+"""Pins a spec: every name on the hub gets the commit that it stands for now."""
 
 from sweep.hub.errors import Kind
 from sweep.hub.fetch import Say, resolve
@@ -9,20 +9,21 @@ from sweep.spec.sources import source_files
 
 
 def pin(spec: SweepSpec, say: Say) -> SweepSpec:
-    """The spec with each name on the hub at its present commit, so that a sweep that is resumed or reproduced later
-    gets the same files, whatever has been pushed meanwhile.
+    """Pin a spec, so that --resume and --reproduce get the same files later, whatever has been pushed meanwhile.
 
     Args:
         spec: the sweep.
-        say: told of names for which the hub could not be asked.
+        say: told of each name for which the hub could not be asked.
+
+    Returns:
+        The spec with NAME@COMMIT for each name on the hub.
 
     Raises:
-        UserError: a name that is not on the hub, that one may not see, or that can be had neither there nor from the
-            cache.
+        UserError: a name is not on the hub, the user may not read it, or neither hub nor cache answers.
     """
     model, reward = spec.model, spec.reward
     tokenizer = model.tokenizer
-    if tokenizer is None and model.init == "random":  # the weights are ours, their tokenizer is not
+    if tokenizer is None and model.init == "random":  # the weights come from nowhere, the tokenizer from the hub
         tokenizer = model.name
     changes = {"tokenizer": _pinned_model(tokenizer, "model.tokenizer", say)}
     if model.init == "pretrained":
@@ -41,7 +42,7 @@ def pin(spec: SweepSpec, say: Say) -> SweepSpec:
 
 
 def hub_model(name: str) -> HubName | None:
-    """The model on the hub that a validated spec names; None for the demo's, and for a folder: its path is absolute."""
+    """The model on the hub that a validated spec names; None for the demo's model, and for an absolute path."""
     return None if name == DEMO or name.startswith("/") else model_name(name)
 
 

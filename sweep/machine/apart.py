@@ -1,9 +1,11 @@
-"""Work in a process of its own, beside one that outlives it and says what became of it.
+"""Runs work in a second process, while the first waits and can tell how the second ended.
 
-Ray ends the process that drives it without a word to Python: by `_exit`, SIGABRT or, a minute later, SIGTERM. So the
-command is two processes. The first one is small and knows neither torch nor Ray. It forks before either is imported,
-waits, passes on what it is asked to do, and reports. The second one works, in a session of its own, so that a closed
-terminal or a Ctrl-C reaches Ray's processes only through the first. It ends with the first one, whatever ends that.
+Ray may end the process that drives it without a word to Python: by `_exit`, SIGABRT or, a minute later, SIGTERM. So the
+command is two processes.
+
+- The first, the waiting one, is small. It forks before torch or Ray is imported, waits, passes signals on, and reports.
+- The second, the working one, runs in a session of its own. A closed terminal or a Ctrl-C reaches Ray's processes only
+  through the first. When the first ends, for whatever reason, the second ends too.
 """
 
 import io
@@ -28,23 +30,24 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Told = dict[str, Any]
-"""What a process of work says of itself, as JSON."""
+"""What the working process tells the waiting one, as JSON."""
 
 GRACE_SECONDS = 15
-"""How long work may take to end when it is asked to. Slurm and Kubernetes kill after 30 s, and a report takes some."""
+"""Seconds that the working process gets to end. Slurm and Kubernetes kill after 30 s, and the report needs some."""
 TWICE_SECONDS = 0.5
-"""Within so short a time one request comes twice: a shell and its terminal both send a SIGHUP."""
+"""Two signals within this time are one request: a shell and its terminal both send a SIGHUP."""
 POLL_SECONDS = 0.05
+"""Seconds between two looks at the working process."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process of work ended.
+    """How the working process ended.
 
     Attributes:
-        code: its exit code, or the number of the signal that killed it, below zero.
-        told: the last that it said; empty if it ended without a word.
-        asked_by: the signal by which it was asked to end, if it was.
+        code: its exit code; minus the number of the signal if a signal killed it.
+        told: the last thing that it told; empty if it told nothing.
+        asked_by: the signal that asked it to end; None if none did.
         words: what libraries printed meanwhile.
     """
 
@@ -55,27 +58,35 @@ class Ended:
 
     @property
     def cause(self) -> str:
-        """What ended a process that said nothing."""
+        """What ended a process that told nothing, as part of a sentence."""
         if self.code < 0:
             return f"its process was ended by {signal.Signals(-self.code).name}"
         return f"its process ended with code {self.code}"
 
 
 class Work:
-    """What the process of work knows of the one that waits for it."""
+    """The working process's end of the line to the waiting one."""
 
     def __init__(self, told: int, diary: int) -> None:
-        """`told` and `diary` are open files: where it says what became of it, and where libraries print."""
+        """Take the file descriptors that the waiting process reads.
+
+        Args:
+            told: for what the work tells.
+            diary: for what libraries print.
+        """
         self._told = told
         self._diary = diary
 
     def tell(self, told: Told) -> None:
-        """Say something to the process that waits; the last that is said counts."""
+        """Tell the waiting process something; the last thing told counts."""
         os.write(self._told, json.dumps(told).encode() + b"\n")
 
     @contextmanager
     def libraries_aside(self) -> Iterator[None]:
-        """Within, what libraries print goes to the process that waits; a console made before prints as it did."""
+        """Send what libraries print within the block to the waiting process.
+
+        A console that was made before the block prints as before.
+        """
         streams, kept = (sys.stdout, sys.stderr), os.dup(2)
         sys.stderr.flush()
         words = io.BufferedWriter(_Diary(self._diary, "w", closefd=False))
@@ -91,10 +102,10 @@ class Work:
 
 
 class _Diary(io.FileIO):
-    """A file that fails nobody: what its disk has no room for is lost, for libraries don't expect print to fail."""
+    """A file whose writes never fail, since libraries don't expect print to fail. A full disk loses words."""
 
     def write(self, words: "Buffer") -> int:
-        """Write all, or as good as."""
+        """Write the words, and claim to have written them all if the disk refuses."""
         try:
             return super().write(words)
         except OSError:
@@ -102,56 +113,65 @@ class _Diary(io.FileIO):
 
 
 def run_apart(work: Callable[[Work], Told]) -> Ended:
-    """Do some work in a process of its own and wait for its end. Nothing of it is left running afterwards.
+    """Run `work` in a second process and wait for its end. Afterwards no process that it started is left running.
 
     Args:
-        work: returns what is to be told. Its exceptions end its process as they would end this one.
+        work: called in the second process; it returns what to tell. Its exceptions end that process.
+
+    Returns:
+        How the second process ended.
 
     Raises:
-        Interrupted: asked to end a second time, and the work has been killed.
+        Interrupted: a second request to end came, and the work has been killed.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as diary:
-        told, tells = os.pipe()
-        lives, life = os.pipe()
+        told_reader, told_writer = os.pipe()
+        alive_reader, alive_writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(told)
-            os.close(life)
-            raise SystemExit(_work(work, Work(tells, diary.fileno()), lives))
-        os.close(tells)
-        os.close(lives)
+            os.close(told_reader)
+            os.close(alive_writer)
+            raise SystemExit(_work(work, Work(told_writer, diary.fileno()), alive_reader))
+        os.close(told_writer)
+        os.close(alive_reader)
         try:
             code, asked_by = _wait(pid)
-            with open(told, encoding="utf-8", closefd=False) as lines:
-                said = lines.read().splitlines()
+            with open(told_reader, encoding="utf-8", closefd=False) as file:
+                told = file.read().splitlines()
             diary.seek(0)
             words = diary.read().decode("utf-8", errors="replace")
         finally:
-            os.close(told)
-            os.close(life)
-    return Ended(code, json.loads(said[-1]) if said else {}, asked_by, words)
+            os.close(told_reader)
+            os.close(alive_writer)
+    return Ended(code, json.loads(told[-1]) if told else {}, asked_by, words)
 
 
-def _work(work: Callable[[Work], Told], mine: Work, lives: int) -> int:
-    """The process of work, from its first moment on."""
+def _work(work: Callable[[Work], Told], line: Work, alive_reader: int) -> int:
+    """Be the working process: run `work`, tell what it returns, and return the exit code.
+
+    Args:
+        work: see `run_apart`.
+        line: the line to the waiting process.
+        alive_reader: reading end of a pipe whose other end is open as long as the waiting process lives.
+    """
     os.setsid()
-    thread_aside(lambda: _end_with_the_other(lives))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored: the other one asks
+    thread_aside(lambda: _end_with_waiting_process(alive_reader))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even if a shell ignores it: the waiting process sends it
     for number in ENDINGS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # no SIG_IGN, which Ray's processes would inherit
-            signal.signal(number, _heard_by_the_other)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _do_nothing)  # and not SIG_IGN, which Ray's processes would inherit
     try:
-        mine.tell(work(mine))
+        line.tell(work(line))
     except BaseException:
-        mine.tell({"raised": True})
+        line.tell({"raised": True})
         raise
     return 0
 
 
 def thread_aside(target: Callable[[], None]) -> None:
-    """Start a thread that leaves signals to the main one, which would sleep on if the other was woken by them."""
+    """Start a thread that blocks all signals, so that they wake the main thread and not this one."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         threading.Thread(target=target, daemon=True).start()
@@ -159,20 +179,21 @@ def thread_aside(target: Callable[[], None]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _heard_by_the_other(number: int, frame: FrameType | None) -> None:
-    """What is sent to all processes of a job, as Slurm does, comes by SIGINT from the one that waits."""
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal that the waiting process gets too, as under Slurm, and passes on as SIGINT."""
 
 
-def _end_with_the_other(lives: int) -> None:
-    os.read(lives, 1)  # returns when nobody can write any more
-    _signal_session(os.getpid(), signal.SIGKILL)  # this process too, with all that it has started
+def _end_with_waiting_process(alive_reader: int) -> None:
+    """Wait until the waiting process has ended, then kill this session."""
+    os.read(alive_reader, 1)  # returns when the writing end is closed
+    _signal_session(os.getpid(), signal.SIGKILL)  # this process, and all that it has started
 
 
 def _wait(pid: int) -> tuple[int, int | None]:
-    """Wait for the process, passing on what this one is asked to do, and end all that it leaves.
+    """Wait for the working process, pass signals on to it, and end every process that it leaves behind.
 
     Returns:
-        Its code as in `Ended`, and by which signal it was asked to end.
+        `code` and `asked_by` of `Ended`.
     """
     asked: list[tuple[int, float]] = []
 
@@ -181,7 +202,7 @@ def _wait(pid: int) -> tuple[int, int | None]:
         if not asked:
             asked.append((number, now))
             os.kill(pid, signal.SIGINT)
-        elif number != signal.SIGHUP and now - asked[0][1] > TWICE_SECONDS:  # nobody is there to hurry it
+        elif number != signal.SIGHUP and now - asked[0][1] > TWICE_SECONDS:  # a closed terminal hurries nobody
             raise Interrupted(asked[0][0])
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -200,7 +221,7 @@ def _wait(pid: int) -> tuple[int, int | None]:
     finally:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
-        _signal_session(pid, signal.SIGKILL)  # before it is waited for, while its number is its own
+        _signal_session(pid, signal.SIGKILL)  # before waitpid, which frees the number for another process
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -208,7 +229,7 @@ def _wait(pid: int) -> tuple[int, int | None]:
 
 
 def _signal_session(leader: int, number: int) -> None:
-    """Signal all processes of a session, of which Ray's workers are in groups of their own; its leader comes last."""
+    """Signal every process of a session, its leader last. (Ray's workers have process groups of their own.)"""
     for pid in [pid for pid in psutil.pids() if pid != leader]:
         with suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == leader:

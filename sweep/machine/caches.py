@@ -1,4 +1,4 @@
-"""Where our files and those of libraries are kept between sweeps, also for a user without a home directory."""
+"""Finds the folders that keep files between sweeps, ours and Hugging Face's, also for a user without a home."""
 
 import getpass
 import os
@@ -10,17 +10,18 @@ from basis.errors import UserError
 from sweep.machine.output_folders import check_writable, is_writable, local_path
 
 OURS = "SFT_SWEEP_CACHE"
+"""Environment variable that chooses our cache."""
 
 
 def set_up_caches() -> tuple[Path, list[str]]:
-    """Find a cache for us that can be written to, and have libraries keep theirs where they can.
+    """Choose our cache, and set the environment so that libraries keep theirs in a folder that can be written to.
 
     Returns:
-        Our cache: $SFT_SWEEP_CACHE, or ~/.cache/sft-sweep, or a folder among the temporary files where there is no home
-        or it can't be written to; and what to tell the user of it.
+        Our cache, and remarks for the user. The cache is $SFT_SWEEP_CACHE, or else ~/.cache/sft-sweep, or else (without
+        a home that can be written to) a folder among the temporary files.
 
     Raises:
-        UserError: no folder can be written to, or not the one that the user chose.
+        UserError: the folder that the user chose can't be written to, or none can.
     """
     _have_a_name()
     home = _home()
@@ -39,6 +40,7 @@ def set_up_caches() -> tuple[Path, list[str]]:
 
 
 def _home() -> Path | None:
+    """The user's home directory; None if there is none."""
     try:
         return Path.home().absolute()
     except RuntimeError:  # neither $HOME nor an entry in the system's list of users
@@ -46,9 +48,12 @@ def _home() -> Path | None:
 
 
 def _set_up_hugging_face(cache: Path) -> list[str]:
-    """Leave Hugging Face's cache where it is, unless nothing could be kept there.
+    """Leave Hugging Face's cache where it is if it can be written to; otherwise use ours for what must be written.
 
-    One that can only be read is still worth reading; data sets alone must be written to be read.
+    A cache that can only be read is still read. Only data sets need a folder to write to.
+
+    Returns:
+        Remarks for the user.
     """
     chosen = os.environ.get("HF_HOME")
     usual = Path(chosen or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface")
@@ -59,17 +64,17 @@ def _set_up_hugging_face(cache: Path) -> list[str]:
     if chosen or os.access(usual, os.R_OK | os.X_OK):
         os.environ.setdefault("HF_DATASETS_CACHE", str(ours / "datasets"))
         return [f"{usual} can only be read: nothing can be downloaded into it (HF_HOME chooses another cache)"]
-    if "huggingface_hub" in sys.modules:  # it has read its environment: our own command that imports it, or a notebook
+    if "huggingface_hub" in sys.modules:  # already imported, by our own command or a notebook: it has read HF_HOME
         return [f"{usual} can't be written to: nothing can be downloaded (set HF_HOME before starting)"]
     os.environ["HF_HOME"] = str(ours)
     return [f"Hugging Face's cache is {ours} (HF_HOME chooses another)"]
 
 
 def _temporary_folder() -> Path:
-    """A folder of ours alone among the temporary files, the same one every time.
+    """The user's own folder among the temporary files, the same one every time.
 
     Raises:
-        UserError: somebody else has taken its name, or nothing can be written.
+        UserError: another user owns a folder of that name, or the folder can't be made.
     """
     folder = Path(tempfile.gettempdir()) / f"sft-sweep-{os.getuid()}"
     try:
@@ -83,7 +88,7 @@ def _temporary_folder() -> Path:
 
 
 def _have_a_name() -> None:
-    """Libraries name folders after the user; a number without an entry in the list of users has no name."""
+    """Set $USER if the system knows no name for this user, since libraries name folders after it."""
     try:
         getpass.getuser()
     except (KeyError, OSError):

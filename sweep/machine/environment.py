@@ -1,4 +1,4 @@
-"""What the process of a sweep has, whatever shell, notebook or container it was started from."""
+"""The environment of a sweep's process: locale, proxies, open files and signals, wherever it was started."""
 
 import os
 import resource
@@ -15,26 +15,27 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a sweep as Ctrl-C does."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """What was asked for by Ctrl-C, SIGTERM or SIGHUP."""
+    """Ctrl-C, SIGTERM or SIGHUP asked the command to end."""
 
     def __init__(self, number: int) -> None:
-        """`number` is the signal's."""
+        """Keep the signal's number."""
         super().__init__()
         self.number = number
 
 
 FILES_OF_RAY = 100
 FILES_PER_WORKER = 4
-"""Open files of Ray's largest process: 60 and 3 per worker were measured."""
+"""Open files that Ray's largest process needs, with a margin: 60, and 3 per worker, were measured."""
 
 
 def speak_utf8() -> None:
-    """Begin the command again in Python's UTF-8 mode if the locale has it read and write names in anything less.
+    """Start the command again in Python's UTF-8 mode if the locale's encoding is another one.
 
-    Names of files, arguments and Ray's messages would not survive. What is printed stays in the terminal's own letters.
+    Otherwise names of files, arguments and Ray's messages would be lost. Output keeps the terminal's own encoding.
     """
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
         letters = {"PYTHONIOENCODING": os.environ.get("PYTHONIOENCODING") or sys.stdout.encoding} if sys.stdout else {}
@@ -43,7 +44,7 @@ def speak_utf8() -> None:
 
 
 def check_spelling(words: Sequence[str]) -> None:
-    """Refuse words of a command line that are not UTF-8, as Ray would much later.
+    """Refuse words of a command line that are not UTF-8 now, since Ray would refuse them much later.
 
     Raises:
         UserError: naming the word.
@@ -57,7 +58,7 @@ def check_spelling(words: Sequence[str]) -> None:
 
 @contextmanager
 def variables_restored() -> Iterator[None]:
-    """Within, environment variables may be set; a notebook's kernel has its own again afterwards."""
+    """Restore all environment variables after the block, for a notebook whose kernel lives on."""
     before = dict(os.environ)
     try:
         yield
@@ -70,7 +71,7 @@ def variables_restored() -> Iterator[None]:
 
 
 def pass_proxies_by() -> None:
-    """Keep what runs on this machine itself, such as Ray, from being asked for through a proxy."""
+    """Add this machine to $no_proxy, so that a proxy is not asked for what runs here, such as Ray."""
     if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES):
         return
     given = [os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")]
@@ -80,13 +81,13 @@ def pass_proxies_by() -> None:
 
 
 def allow_open_files(workers: int) -> None:
-    """Raise the number of files that a process may open to the most that it may be.
+    """Raise this process's limit of open files to the highest that the system allows.
 
     Args:
         workers: how many trials run at once.
 
     Raises:
-        UserError: that is too few for Ray.
+        UserError: the highest limit is too low for Ray.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -102,9 +103,9 @@ def allow_open_files(workers: int) -> None:
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """Within, signals may be given other handlers, as Ray does; they have their own again afterwards."""
+    """Restore the handlers of signals after the block, within which Ray sets its own."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # handlers are the main thread's to choose
+        yield  # only the main thread may set handlers
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDINGS)}
     try:
@@ -115,7 +116,7 @@ def handlers_restored() -> Iterator[None]:
 
 
 def end_like_ctrl_c() -> None:
-    """Have SIGTERM and SIGHUP do what Ctrl-C does; a SIGHUP that is ignored, as under nohup, stays so."""
+    """Make SIGTERM and SIGHUP do what Ctrl-C does. A signal that is ignored, as SIGHUP under nohup, stays ignored."""
     if threading.current_thread() is threading.main_thread():
         for number in ENDINGS:
             if signal.getsignal(number) != signal.SIG_IGN:
@@ -123,7 +124,7 @@ def end_like_ctrl_c() -> None:
 
 
 def ignore_endings() -> None:
-    """Let nothing come between a command and its last words."""
+    """Ignore SIGINT, SIGTERM and SIGHUP from now on, so that a command can print its last lines."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, *ENDINGS):
             signal.signal(number, signal.SIG_IGN)
@@ -131,7 +132,7 @@ def ignore_endings() -> None:
 
 @contextmanager
 def ctrl_c_deferred() -> Iterator[None]:
-    """Within, Ctrl-C waits for the end of the block, which would leave processes behind if it were cut short."""
+    """Hold Ctrl-C back until the block has ended. Cut short, the block would leave processes behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -146,6 +147,7 @@ def ctrl_c_deferred() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM or SIGHUP: raise Interrupted, or send SIGINT to whoever, such as Ray Tune, handles that."""
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN):
         raise Interrupted(number)
-    signal.raise_signal(signal.SIGINT)  # somebody, such as Ray Tune, waits for it
+    signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What the machine is called, what it can do, and how much of it is ours."""
+"""The processor's name and abilities, and how many CPUs and bytes of memory this process may use."""
 
 import os
 import platform
@@ -13,12 +13,12 @@ ARM_NUMBERS = ("CPU implementer", "CPU variant", "CPU part", "CPU revision")
 CGROUPS = Path("/sys/fs/cgroup")
 OUR_CGROUPS = Path("/proc/self/cgroup")
 UNLIMITED = 2**60
-"""Version 1 of cgroups writes no word for "no limit", but a number of bytes about as large as numbers get there."""
+"""Bytes. For "no limit" version 1 of cgroups writes a number above this."""
 
 
 @cache
 def cpu_name() -> str:
-    """The processor's name as Linux tells it, ARM's by its numbers; otherwise the architecture, which is no name."""
+    """The processor's name as Linux tells it; without one the architecture, for ARM with the processor's numbers."""
     lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.exists() else []
     told = dict(line.replace("\t", "").split(":", 1) for line in reversed(lines) if ":" in line)  # of the first core
     numbers = [told[name].strip() for name in ARM_NUMBERS if name in told]
@@ -26,31 +26,31 @@ def cpu_name() -> str:
 
 
 def compiler_found() -> bool:
-    """Whether there is what torch.compile builds its code with."""
+    """Whether a C++ compiler is installed, which torch.compile needs."""
     return any(shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++"))
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the processor has instructions for bf16; without them it is emulated, slower than fp32."""
-    import torch  # here alone, since the rest of this module serves those who don't need torch
+    """Whether the processor has instructions for bf16. Without them torch emulates bf16, slower than fp32."""
+    import torch  # here alone: the rest of this module is used without torch
 
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def allowed_cpus() -> int:
-    """CPUs that this process may use, at least 1: those it is bound to, and no more than its container's share."""
+    """The number of CPUs that this process may use, at least 1: those it is bound to, within its container's quota."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([bound, *_cpu_quotas()])))
 
 
 def free_memory_bytes() -> int:
-    """Memory that this machine, or the container that we are in, has left."""
+    """Bytes of memory that are free on this machine, within the limits of its containers."""
     return max(0, min([int(psutil.virtual_memory().available), *_free_in_cgroups()]))
 
 
 def _cpu_quotas() -> list[float]:
-    """CPU time per time that passes, of each cgroup around us that is limited."""
+    """The number of CPUs that each limited cgroup around this process may use."""
     quotas = []
     for folder in _cgroup_folders("cpu"):
         quota, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
@@ -63,7 +63,7 @@ def _cpu_quotas() -> list[float]:
 
 
 def _free_in_cgroups() -> list[int]:
-    """Bytes left of each cgroup around us that is limited."""
+    """Bytes that are free in each limited cgroup around this process."""
     free = []
     for folder in _cgroup_folders("memory"):
         for limit_file, used_file in (
@@ -77,7 +77,7 @@ def _free_in_cgroups() -> list[int]:
 
 
 def _file_cache_bytes(folder: Path) -> int:
-    """What a cgroup uses for files that were read, which the kernel gives back when memory is short."""
+    """Bytes in which a cgroup caches files. The kernel frees them when memory is short."""
     stat = folder / "memory.stat"
     lines = stat.read_text(encoding="utf-8").splitlines() if stat.is_file() else []
     sizes = dict(line.split(" ", 1) for line in lines)
@@ -85,9 +85,12 @@ def _file_cache_bytes(folder: Path) -> int:
 
 
 def _cgroup_folders(controller: str) -> list[Path]:
-    """The folders of our cgroup and of those around it, of version 2 or of a controller of version 1.
+    """The folders of this process's cgroup and of those around it, for one controller.
 
-    A container sees its own cgroup at the top, whatever it is called outside.
+    Both versions of cgroups are read. A container sees its own cgroup at the top, whatever it is called outside.
+
+    Args:
+        controller: "cpu" or "memory".
     """
     lines = OUR_CGROUPS.read_text(encoding="utf-8").splitlines() if OUR_CGROUPS.is_file() else []
     folders: list[Path] = []
@@ -103,6 +106,6 @@ def _cgroup_folders(controller: str) -> list[Path]:
 
 
 def _number(path: Path) -> int | None:
-    """The number that a file holds; None without the file or for a word such as "max", or -1, for no limit."""
+    """The number that a file holds; None without the file, and for "max" or -1, which mean no limit."""
     text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     return int(text) if text.isdigit() else None

@@ -1,4 +1,4 @@
-"""Folders that a user names: whether they can be what they are wanted for, asked before anything costs time."""
+"""Checks the folders that a user names before any work starts: that they are paths, short enough, and writable."""
 
 import os
 import re
@@ -11,23 +11,23 @@ from tempfile import TemporaryFile
 from basis.errors import UserError
 
 LONGEST_PATH = 4095
-"""Bytes of a path, by Linux."""
+"""Most bytes that Linux allows in a path."""
 LONGEST_WITHIN = 300
-"""Of it what is needed within a folder: a trial's name, and the longest name of a file with the host's in it."""
+"""Bytes of a path that a trial's name and the longest name of a file, which holds the host's, take within a folder."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""How s3://bucket/key and the like begin."""
+"""The beginning of an address such as s3://bucket/key."""
 
 
 def local_path(what: str, text: str) -> Path:
-    """The absolute path that a user's words name.
+    """The absolute path that a user's text names.
 
     Args:
         what: what the user set, such as "--output", for messages.
         text: what they set it to; `~` and `~name` are home directories.
 
     Raises:
-        UserError: the words name no path of this machine.
+        UserError: the text names no path of this machine.
     """
     if _ADDRESS.match(text):
         raise UserError(f"{what} {text}: is no folder of this machine; accepted: one that is, or that is mounted here")
@@ -47,14 +47,14 @@ def local_path(what: str, text: str) -> Path:
 
 
 def check_length(what: str, folder: Path) -> None:
-    """Refuse a folder whose files would have paths that no system takes.
+    """Refuse a folder whose path is so long that files in it could not be written.
 
     Args:
-        what: what names the folder, for messages.
+        what: what names the folder, such as "--output", for messages.
         folder: the folder.
 
     Raises:
-        UserError: it is too deep.
+        UserError: the path is too long.
     """
     length, most = len(os.fsencode(folder)), LONGEST_PATH - LONGEST_WITHIN
     if length > most:
@@ -64,14 +64,14 @@ def check_length(what: str, folder: Path) -> None:
 
 
 def check_writable(what: str, folder: Path) -> None:
-    """Make the folder and a file in it, and take both away again.
+    """Check that a folder can be written to: make it and a file in it, then remove what was made.
 
     Args:
         what: what names the folder, such as "--output", for messages.
-        folder: the folder, which need not be there.
+        folder: the folder, which need not exist.
 
     Raises:
-        UserError: why it can't be written to.
+        UserError: the folder can't be written to; the message says why.
     """
     made: list[Path] = []
     try:
@@ -86,12 +86,12 @@ def check_writable(what: str, folder: Path) -> None:
         raise UserError(f"{what} {folder}: can't be written to ({error.strerror})") from None
     finally:
         for path in reversed(made):
-            with suppress(OSError):  # somebody has put a file into it meanwhile
+            with suppress(OSError):  # another process has put a file into it meanwhile
                 path.rmdir()
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether the folder can be written to, after having been made if need be."""
+    """Whether a folder can be written to, or made and then written to."""
     try:
         check_writable("", folder)
     except UserError:
@@ -100,7 +100,7 @@ def is_writable(folder: Path) -> bool:
 
 
 def folder_name(name: str) -> str:
-    """NAME-TIME for a sweep's folder, with a name that every shell and file system takes as it is."""
+    """The name of a sweep's folder, NAME-TIME. Letters that a shell or a file system may not take are replaced."""
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     short = re.sub(r"[^A-Za-z0-9._]+", "-", letters)[:80].strip("-.") or "sweep"
     return f"{short}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"

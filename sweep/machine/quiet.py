@@ -1,10 +1,10 @@
-"""What libraries say of their own accord stays out of a sweep's output: their bars, warnings, retries."""
+"""Keeps progress bars, warnings and retries of libraries out of a sweep's output."""
 
 import logging
 
 
 def quiet_libraries() -> None:
-    """Let transformers, datasets and the hub's client report errors alone; what a user has to know, we say."""
+    """Make transformers, datasets and the hub's client print errors only. A sweep says itself what a user must know."""
     import datasets
     import huggingface_hub
     import transformers
@@ -15,5 +15,5 @@ def quiet_libraries() -> None:
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity(logging.CRITICAL)
     huggingface_hub.utils.logging.set_verbosity(logging.CRITICAL)
-    if not huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS:  # transformers has turned off downloads' bars too,
-        enable_progress_bars()  # which on a terminal tell how long gigabytes will take
+    if not huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS:
+        enable_progress_bars()  # of downloads, which transformers has turned off too: gigabytes take long

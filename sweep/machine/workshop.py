@@ -1,7 +1,7 @@
-"""Folders in which something is made that appears under its own name only when complete.
+"""Temporary folders in which something is made that gets its own name only when it is complete.
 
-Whoever is killed leaves one behind; the next who starts takes it away. Its owner is alive as long as it holds a lock,
-which the system takes from a process that ends, however it ends.
+A process that is killed leaves its folder behind; the next process that makes one removes it. A folder's owner holds a
+lock in it. The system releases the lock when the owner ends, however it ends.
 """
 
 import multiprocessing
@@ -19,12 +19,16 @@ from filelock import FileLock, Timeout
 PREFIX = ".unfinished-"
 LOCK = "owner.lock"
 LOCKED_WITHIN_SECONDS = 60
-"""A folder without a lock is younger if its owner is about to lock it."""
+"""A folder without a lock is left alone for this long: its owner may be about to lock it."""
 
 
 @contextmanager
 def workshop(parent: Path) -> Iterator[Path]:
-    """A new folder within `parent`, which is made if need be; gone after the block, with all that is still in it."""
+    """Make a folder within `parent`, and remove it with all that is still in it after the block.
+
+    Args:
+        parent: made if it does not exist; folders of dead owners in it are removed.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
@@ -38,9 +42,9 @@ def workshop(parent: Path) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Take away the workshops within `parent` whose owners are dead."""
+    """Remove the workshops within `parent` whose owners are dead."""
     for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError, Timeout):  # alive, or taken away by another
+        with suppress(OSError, Timeout):  # its owner is alive, or another process has removed it
             if not (folder / LOCK).exists() and time.time() - folder.stat().st_mtime < LOCKED_WITHIN_SECONDS:
                 continue
             with FileLock(folder / LOCK, timeout=0):
@@ -48,7 +52,7 @@ def sweep(parent: Path) -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process end when the one that began it does, even if that is killed."""
+    """End this process when its parent ends, even if the parent is killed."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Which code a sweep runs: the package's version, the commit of the repository that it lies in, and its files' hash."""
+"""Identifies the code that a sweep runs: the version of the package, the commit of its repository, a hash of its files."""
 
 import hashlib
 import subprocess
@@ -11,20 +11,22 @@ from basis.packages import ROOT
 
 PROJECT = "sft-sweep"
 GIT_SECONDS = 30
+"""Seconds that git gets to answer."""
 RUN_BY_TRIALS = ("basis", "model", "sweep")
-"""The packages that losses follow from. What else does is no code of ours, and has its version or hash in a record."""
+"""The packages of ours that losses depend on. Libraries and inputs have their own versions and hashes in a record."""
 
 
 @dataclass(frozen=True)
 class CodeVersion:
-    """The code of a sweep, as its driver finds it: on a cluster the code travels to the nodes without its repository.
+    """The code of a sweep, as its driver finds it. (Nodes of a cluster get the code without its repository.)
 
     Attributes:
         version: the package's version.
-        commit: 40 hexadecimal digits; None without git, or where the code lies in no repository.
-        dirty: whether a file of the repository was changed, or one of ours added, since that commit; None without one.
-        files: SHA-256 of the modules that trials run, see `hash_files`. It alone says whether code is the same: an
-            installed package has no commit, and two changed checkouts may be changed differently. None: unknown.
+        commit: 40 hexadecimal digits; None without git, or if the code lies in no repository.
+        dirty: whether the repository has changed files, or new modules of RUN_BY_TRIALS, since the commit; None
+            without a commit.
+        files: SHA-256 of the modules that trials run, see `hash_files`; None if unknown. Only this hash says whether
+            two sweeps ran the same code: an installed package has no commit, and two dirty checkouts may differ.
     """
 
     version: str
@@ -34,12 +36,15 @@ class CodeVersion:
 
 
 def code_version(folder: Path = ROOT) -> CodeVersion:
-    """The version of the code in `folder`, which is the project's.
+    """Identify the code in a folder.
 
-    Files that git ignores, and new ones outside the packages that trials run (a spec, say), make nothing dirty.
+    Files that git ignores do not make code dirty, nor do new files outside RUN_BY_TRIALS, such as a spec.
+
+    Args:
+        folder: the project's root.
     """
     package, files = _package_version(folder), hash_files(folder)
-    # An environment within somebody else's repository is no part of it: only files that git knows have its commit.
+    # A package installed below another project's repository is no part of it: git must know our files.
     if not _git(folder, "ls-files", "--", "sweep"):
         return CodeVersion(package, None, None, files)
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
@@ -51,9 +56,13 @@ def code_version(folder: Path = ROOT) -> CodeVersion:
 
 
 def hash_files(folder: Path) -> str | None:
-    """SHA-256 over paths and contents of the modules of RUN_BY_TRIALS in `folder`; None if one can't be read.
+    """Hash paths and contents of the modules of RUN_BY_TRIALS, with Unix line ends, since git may change line ends.
 
-    Line ends count as one, since git may change them.
+    Args:
+        folder: the project's root.
+
+    Returns:
+        SHA-256, 64 hexadecimal digits; None if there is no module or one can't be read.
     """
     digest = hashlib.sha256()
     try:
@@ -68,7 +77,10 @@ def hash_files(folder: Path) -> str | None:
 
 
 def _package_version(folder: Path) -> str:
-    """Of a checkout as its pyproject.toml says, since what is installed beside it may be another one."""
+    """The version in the folder's pyproject.toml, or without one that of the installed package.
+
+    A checkout's own version counts, since another one may be installed beside it.
+    """
     pyproject = folder / "pyproject.toml"
     if pyproject.is_file():
         return str(tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["version"])
@@ -79,7 +91,7 @@ def _package_version(folder: Path) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git answers; None if it is not there or refuses."""
+    """What git prints; None if git is not installed, fails, or takes too long."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS)

@@ -1,4 +1,4 @@
-"""What a sweep's results follow from, as hashes: weights, tokenizer, data, prompts. The driver computes them once."""
+"""Hashes of all that a sweep's results depend on: weights, tokenizer, data, prompts. The driver computes them once."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from sweep.spec.reward import RewardPart
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the results of a sweep's trials come from: small, and the same for all of them.
+    """What the results of a sweep's trials depend on. The same small value goes to every trial.
 
     Attributes:
         code: the code that the driver runs.
-        hashes: hash of each input by its name in record.json, see `input_hashes`.
-        data_files: SHA-256 of each source file by "role:name"; of hub data its commit.
+        hashes: the hash of each input by its name in record.json, see `input_hashes`.
+        data_files: the SHA-256 of each source file by "role:name"; for a data set of the hub its commit.
     """
 
     code: CodeVersion
@@ -36,20 +36,20 @@ def input_hashes(
     reward: RewardPart,
     pinned: Mapping[str, str],
 ) -> dict[str, str]:
-    """The hashes of what a sweep's trials share.
+    """Hash the inputs that all trials of a sweep share.
 
     Args:
-        base_model: the model's folder.
-        tokenizer: likewise.
-        pinned: name@commit of each folder that comes from the hub, by the folder.
-        token_files: .npy files of tokens by what they serve: "train", "test".
-        prompts: the evaluation prompts; none without a reward model.
-        reward: how responses are made, and the reward model's folder.
+        base_model: the base model's folder.
+        tokenizer: the tokenizer's folder.
+        token_files: .npy files of tokens by their role: "train", "test", perhaps "validation".
+        prompts: the evaluation prompts; empty without a reward model.
+        reward: how responses are sampled, and the reward model's folder.
+        pinned: NAME@COMMIT by folder, for the folders that come from the hub.
 
     Returns:
-        base_weights, tokenizer, train_tokens and so on for each of `token_files`, prompts (the texts with template and
-        sampling settings) and, if there is one, reward_model: 64 hexadecimal digits each; name@commit for what comes
-        from the hub, whose commit says it all.
+        Hashes by name: base_weights, tokenizer, train_tokens, test_tokens and so on, prompts (with template and
+        sampling settings), and reward_model if there is one. A hash has 64 hexadecimal digits; a folder of the hub has
+        NAME@COMMIT instead, which identifies its content as well.
     """
     sampling = reward.model_dump(mode="json", include={"template", "temperature", "top_k", "new_tokens", "seed"})
     return {
@@ -62,7 +62,7 @@ def input_hashes(
 
 
 def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:
-    """The digest of each source by "role:name"; a second file of the same name is called "name (2)"."""
+    """The digest of each source by "role:name". A second source of the same name is called "role:name (2)"."""
     named: dict[str, str] = {}
     for source in sources:
         key = f"{source.role}:{source.name}"
@@ -72,13 +72,13 @@ def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:
 
 
 def hash_model(name: str) -> str:
-    """Of the content of a model's folder: its configuration and the weights that are loaded."""
+    """SHA-256 of a model's configuration and of the weight files that are loaded. `name` is the model's folder."""
     folder = Path(name)
     return _hash_files([folder / CONFIG_FILE, *weight_files(folder)])
 
 
 def hash_tokenizer(name: str) -> str:
-    """Of the content of a tokenizer's files in its folder."""
+    """SHA-256 of a tokenizer's files. `name` is the tokenizer's folder."""
     return _hash_files(tokenizer_files(Path(name)))
 
 
@@ -94,4 +94,5 @@ def hash_values(values: object) -> str:
 
 
 def _hash_files(paths: Sequence[Path]) -> str:
+    """SHA-256 of the names and contents of files, whatever their order."""
     return hash_values([(path.name, hash_file(path)) for path in sorted(paths)])

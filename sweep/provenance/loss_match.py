@@ -1,4 +1,4 @@
-"""Whether two runs of a trial have the same losses: pairs of them, a verdict, and a table."""
+"""Compares the losses of two runs of a trial: as pairs, as a verdict, and as a table."""
 
 import math
 from dataclasses import dataclass
@@ -9,21 +9,33 @@ from rich.table import Table
 LOSSES = ("train_loss", "validation_loss", "test_loss")
 
 RELATIVE_TOLERANCE = 5e-4
-"""How far a loss may be from the recorded one, as a fraction of it, where the arithmetic is not the same.
+"""Largest relative difference between two losses that still match, where the arithmetic is not the same.
 
-Another order of additions changes the last bits of a gradient, and training amplifies that. The figure lies between
-the drift of stable training and what tells trials apart. Measured with the tests' model under AdamW at lr 1e-3, where a
-batch summed window by window stands for other arithmetic: losses were off by 2e-4 at most within 500 steps in fp32 and
-by 1e-4 within 100 in bf16, while another seed moved them by 2e-3 and more. `tests/test_loss_match.py` holds it to both.
+Another order of additions changes the last bits of a gradient, and training amplifies the change. The tolerance lies
+between that drift and the difference that another seed makes. Both were measured with the tests' model under AdamW at
+lr 1e-3; a batch summed window by window stood for other arithmetic:
 
-At the edge of stability (lr 1e-2 there) the two orders part by 3e-2, as far as seeds do. No tolerance covers that and
-still says something: a mismatch there is no proof of a fault, and only the same circumstances can decide.
+    drift in fp32, within 500 steps    at most 2e-4
+    drift in bf16, within 100 steps    at most 1e-4
+    another seed                       2e-3 and more
+
+`tests/sweep/provenance/test_loss_match.py` holds the tolerance to both.
+
+At the edge of stability (lr 1e-2 there) the two orders of addition differ by 3e-2, as much as two seeds do. No useful
+tolerance covers that: a mismatch there proves no fault, and only a run on the same CPU and versions can decide.
 """
 
 
 @dataclass(frozen=True)
 class LossPair:
-    """One loss in nats/token, as recorded and as computed again; `again` is None where the second run has none."""
+    """One loss of both runs, in nats/token.
+
+    Attributes:
+        step: the optimizer step after which it was taken.
+        name: the loss's column, one of LOSSES.
+        then: the recorded loss.
+        again: the loss of the second run; None if that run has none.
+    """
 
     step: int
     name: str
@@ -32,7 +44,7 @@ class LossPair:
 
     @property
     def difference(self) -> float:
-        """Relative to the larger of the two; infinite where there is nothing to compare, or no finite number."""
+        """The difference relative to the larger of the two; infinite if one is missing or no finite number."""
         if self.again is None or not (math.isfinite(self.then) and math.isfinite(self.again)):
             return math.inf
         return abs(self.again - self.then) / max(abs(self.again), abs(self.then), math.ulp(0.0))
@@ -42,7 +54,12 @@ class LossPair:
 
 
 def pair_losses(then: list[dict[str, Any]], again: list[dict[str, Any]]) -> list[LossPair]:
-    """Every recorded loss beside the one of the same step and name in the second run."""
+    """Pair every recorded loss with the second run's loss of the same step and name.
+
+    Args:
+        then: rows of result.json as recorded.
+        again: rows of the second run.
+    """
     found = {row["step"]: row for row in again}
     return [
         LossPair(row["step"], name, row[name], found.get(row["step"], {}).get(name))
@@ -53,11 +70,14 @@ def pair_losses(then: list[dict[str, Any]], again: list[dict[str, Any]]) -> list
 
 
 def judge_losses(pairs: list[LossPair], tolerance: float) -> tuple[bool, str]:
-    """Whether all losses match, and a sentence that says so.
+    """Decide whether all losses match.
 
     Args:
-        pairs: the losses of both runs.
-        tolerance: the largest relative difference that counts as a match; 0: they must be equal to the bit.
+        pairs: the losses of both runs, at least one.
+        tolerance: the largest relative difference that counts as a match; 0 asks for equality to the bit.
+
+    Returns:
+        Whether all match, and a sentence that says so.
     """
     count, worst = len(pairs), max(pairs, key=lambda pair: pair.difference)
     if worst.difference == 0:
@@ -76,7 +96,7 @@ def judge_losses(pairs: list[LossPair], tolerance: float) -> tuple[bool, str]:
 
 
 def loss_table(pairs: list[LossPair]) -> Table:
-    """One row per step: each loss then and again, and the largest difference, relative to the loss."""
+    """The losses as a table: one row per step, each loss then and again, and the largest relative difference."""
     names = [name for name in LOSSES if any(pair.name == name for pair in pairs)]
     table = Table(title="Losses in nats/token", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for column in ("step", *(f"{name.removesuffix('_loss')} {run}" for name in names for run in ("then", "again"))):

@@ -1,4 +1,4 @@
-"""sweep.json: what a reader of the report must know beside the numbers, namely versions, hardware and data."""
+"""Writes and reads sweep.json, the sweep's record: versions, hardware, data, identity, and when it ran."""
 
 import json
 import platform
@@ -23,31 +23,31 @@ from sweep.machine.hardware import allowed_cpus, cpu_name
 from sweep.spec.schema import SweepSpec
 
 FORMAT = "format"
-"""Key of sweep.json: how data were prepared, see `tokens.FORMAT_VERSION`."""
+"""Key of sweep.json: the version of the data's preparation, see `tokens.FORMAT_VERSION`."""
 
-PACKAGES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
+LIBRARIES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
 
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Versions of Python and of the packages that results depend on, in this process."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    """The versions of Python, of LIBRARIES and, in a CUDA build of torch, of CUDA, by name."""
+    by_name = {"python": platform.python_version()}
+    for library in LIBRARIES:
         try:
-            found[package] = version(package)
+            by_name[library] = version(library)
         except PackageNotFoundError:
-            found[package] = "not installed"
+            by_name[library] = "not installed"
     if torch.version.cuda:
-        found["cuda"] = torch.version.cuda
-    return found
+        by_name["cuda"] = torch.version.cuda
+    return by_name
 
 
 def hardware() -> dict[str, Any]:
-    """The machine that the driver runs on; each trial's rows name the device that it ran on."""
+    """The driver's machine, as sweep.json has it. (Each trial's rows name the trial's own device.)"""
     return {
         "cpu": cpu_name(),
         "cpus": allowed_cpus(),
-        "gpus": torch.cuda.device_count(),  # counted without opening a CUDA context, which the driver has no use for
+        "gpus": torch.cuda.device_count(),  # opens no CUDA context, which would take memory on a GPU
         "machine": platform.machine(),
         "system": platform.system(),
     }
@@ -56,12 +56,16 @@ def hardware() -> dict[str, Any]:
 def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     """Refuse to continue a sweep whose data, base model or reward have changed since it began.
 
+    Args:
+        experiment_dir: the experiment directory, with a sweep.json.
+        identity: what identifies the inputs now, by the names that sweep.json has under "identity".
+
     Raises:
         UserError: naming what changed.
     """
     try:
-        sweep = parse_sweep(experiment_dir / SWEEP_FILE)
-    except DamagedError:  # told elsewhere; what was kept beside the trials says the same, see `check_trials`
+        sweep = parse_sweep_record(experiment_dir / SWEEP_FILE)
+    except DamagedError:  # told elsewhere; the trials' records say the same, see `check_trial_hashes`
         return
     changed = [name for name, value in identity.items() if sweep["identity"].get(name) != value]
     if "data" in changed and sweep.get(FORMAT) != FORMAT_VERSION:
@@ -73,10 +77,14 @@ def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     _refuse_changed(experiment_dir, changed)
 
 
-def check_trials(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
-    """As `check_identity`, by the records of the trials: the sweep's own may be lost.
+def check_trial_hashes(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
+    """Refuse as `check_identity` does, by the records of finished trials, since sweep.json may be lost.
 
-    Trials that only served tuning have seen no judge, and keep the record of the first one.
+    The reward model and prompts in a tuning trial's record are not compared: no judge has seen that trial.
+
+    Args:
+        experiment_dir: the experiment directory.
+        hashes: the hashes of the inputs now, see `hashes.input_hashes`.
 
     Raises:
         UserError: naming what changed.
@@ -103,14 +111,24 @@ def _refuse_changed(experiment_dir: Path, changed: list[str]) -> None:
         )
 
 
-def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet, identity: dict[str, str]) -> None:
-    """Write sweep.json at the start of a sweep; a sweep that is continued keeps its own and notes when and by what."""
+def begin_sweep_record(
+    experiment_dir: Path, name: str, command: str, tokens: TokenSet, identity: dict[str, str]
+) -> None:
+    """Write sweep.json when a sweep begins. When it continues, add the time and the versions to the one that is there.
+
+    Args:
+        experiment_dir: the experiment directory.
+        name: the sweep's name.
+        command: the command line that began it.
+        tokens: the SFT set.
+        identity: what identifies the inputs, for `check_identity`.
+    """
     if (experiment_dir / SWEEP_FILE).exists():
-        record = read_sweep(experiment_dir)
-        used = ", ".join(f"{package} {found}" for package, found in versions().items())
+        record = read_sweep_record(experiment_dir)
+        used = ", ".join(f"{library} {number}" for library, number in versions().items())
         _write(experiment_dir, {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]})
         return
-    begun = any(experiment_dir.glob(f"*/{FINISHED_FILE}"))  # and sweep.json is lost
+    begun = any(experiment_dir.glob(f"*/{FINISHED_FILE}"))  # by a sweep whose sweep.json is lost
     _write(
         experiment_dir,
         {
@@ -131,31 +149,31 @@ def write_record(experiment_dir: Path, name: str, command: str, tokens: TokenSet
     )
 
 
-def finish_record(experiment_dir: Path) -> None:
-    """Note in sweep.json when the sweep ended."""
-    _write(experiment_dir, {**read_sweep(experiment_dir), "finished_at": _now()})
+def end_sweep_record(experiment_dir: Path) -> None:
+    """Add the time at which the sweep ended to sweep.json."""
+    _write(experiment_dir, {**read_sweep_record(experiment_dir), "finished_at": _now()})
 
 
-def read_sweep(experiment_dir: Path) -> dict[str, Any]:
-    """What sweep.json has.
+def read_sweep_record(experiment_dir: Path) -> dict[str, Any]:
+    """Read sweep.json for a user, who is told how to mend a damaged one.
 
     Raises:
-        UserError: it is not there, not whole, or has no identity.
+        UserError: it is missing, not whole, or has no identity.
     """
     path = experiment_dir / SWEEP_FILE
     try:
-        return parse_sweep(path)
+        return parse_sweep_record(path)
     except DamagedError as damage:
         mend = as_called("sweep.run", "--resume", str(experiment_dir))
         raise UserError(f"{path}: is not as a sweep leaves it: it {damage}; mend it with: {mend}") from None
 
 
-def parse_sweep(path: Path) -> dict[str, Any]:
-    """The content of a sweep.json.
+def parse_sweep_record(path: Path) -> dict[str, Any]:
+    """Read a sweep.json.
 
     Raises:
-        DamagedError: it is not there, not whole, or has no identity.
-        OSError: it is there and can't be read.
+        DamagedError: it is missing, not whole, or has no identity.
+        OSError: it can't be read.
     """
     sweep = read_object(path)
     if not isinstance(sweep.get("identity"), dict) or not isinstance(sweep.get("continued", []), list):
@@ -164,7 +182,7 @@ def parse_sweep(path: Path) -> dict[str, Any]:
 
 
 def spec_text(spec: SweepSpec) -> str:
-    """The resolved spec as spec.yaml has it."""
+    """The resolved spec as YAML, for spec.yaml."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -173,4 +191,5 @@ def _write(experiment_dir: Path, record: dict[str, Any]) -> None:
 
 
 def _now() -> str:
+    """The time in UTC, to the second, such as 2026-01-31T12:00:00+00:00."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,16 +1,16 @@
-"""record.json: what one trial was, so that it can be run again. Plain JSON, for readers that have no torch.
+"""Writes and reads record.json, a trial's record: all that is needed to run the trial again, as plain JSON.
 
 config, config_hash    the resolved TrialConfig, and the SHA-256 of it as JSON with sorted keys
 code                   version, commit, dirty, files (their hash), see `sweep.provenance.code_version`
-versions               of Python, of the packages that results depend on, and of CUDA
+versions               of Python, of the libraries that results depend on, and of CUDA
 hardware               device, device_type ("cpu" or "cuda"), cpu, instructions (the set that PyTorch's
                        kernels use on it), threads, machine (such as "x86_64")
-hashes                 of what the trial was made from, see `sweep.provenance.hashes`; data_files by "role:name"
-execution              micro_batch, activation_checkpointing: how the steps were carried out at last
-judged_as_trained      true: the very parameters that were trained wrote the responses, adapters included
-                       (`sweep.worker.judging.judge` is handed the trained model); null while nothing has been judged
-earlier                only if the trial went on under other code, versions, hardware or execution: what they were; a
-                       mapping with the key "lost" where that can't be told any more
+hashes                 of the trial's inputs, see `sweep.provenance.hashes`; data_files by "role:name"
+execution              micro_batch, activation_checkpointing: how the last steps were carried out
+judged_as_trained      true if the model that was trained, adapters included, wrote the responses
+                       (`sweep.worker.judging.judge` gets that very model); null while nothing has been judged
+earlier                only if the trial continued under other code, versions, hardware or execution: the former
+                       ones, a mapping for each time; {"lost": why} where they are unknown
 """
 
 import json
@@ -33,7 +33,7 @@ from sweep.trial.metrics import device_name
 from sweep.trial.model import Execution
 
 PARTS = ("config", "config_hash", "code", "versions", "hardware", "hashes", "execution", "judged_as_trained")
-"""What every record has."""
+"""The keys that every record has."""
 
 _WITHIN = {
     "code": ("dirty",),
@@ -42,25 +42,26 @@ _WITHIN = {
     "hashes": ("data_files",),
     "execution": ("micro_batch", "activation_checkpointing"),
 }
-"""What is read of the parts of a record."""
+"""The keys within these parts that readers need."""
 
 CIRCUMSTANCES = ("code", "versions", "hardware", "execution")
-"""Parts of a record that can differ between the processes that a trial ran in."""
+"""The parts of a record that can differ between the processes that a trial ran in."""
 
-Record = dict[str, Any]
+TrialRecord = dict[str, Any]
+"""The content of a record.json."""
 
 
-def make_record(
+def make_trial_record(
     config: TrialConfig, provenance: Provenance, execution: Execution, device: torch.device, threads: int
-) -> Record:
-    """The record of a trial in this process, before it is judged.
+) -> TrialRecord:
+    """Make the record of a trial in this process, before it is judged.
 
     Args:
-        config: the trial.
-        provenance: what the sweep's trials are made from.
-        execution: how its steps are carried out.
-        device: what it trains on.
-        threads: of an operation on the CPU.
+        config: the trial's config.
+        provenance: what the results of the sweep's trials depend on.
+        execution: how the trial's steps are carried out.
+        device: the device that it trains on.
+        threads: how many threads an operation on the CPU uses.
     """
     values = config.model_dump(mode="json")
     return {
@@ -83,22 +84,23 @@ def make_record(
 
 
 def config_hash(values: Mapping[str, Any]) -> str:
-    """The hash of a TrialConfig as plain values; a trial's name ends in its first six digits."""
+    """SHA-256 of a TrialConfig as plain values. A trial's name ends in its first six digits."""
     return hash_values(dict(values))
 
 
-def begin_record(folder: Path, record: Record, goes_on: bool) -> None:
-    """Write a trial's record when a process begins it.
+def begin_trial_record(folder: Path, record: TrialRecord, goes_on: bool) -> None:
+    """Write record.json when a process begins or continues a trial.
 
     Args:
         folder: the trial's directory.
-        record: what `make_record` returned.
-        goes_on: the process continues from a checkpoint; what was otherwise in former processes is kept.
+        record: what `make_trial_record` returned.
+        goes_on: whether the process continues from a checkpoint; then circumstances of former processes that differ
+            are kept under "earlier".
     """
     path = folder / RECORD_FILE
     if goes_on:
         try:
-            former = read_record(path)
+            former = read_trial_record(path)
         except DamagedError as damage:
             earlier = [{"lost": f"{RECORD_FILE} {damage}"}]
         else:
@@ -109,12 +111,12 @@ def begin_record(folder: Path, record: Record, goes_on: bool) -> None:
     write_text(path, json.dumps(record, indent=2))
 
 
-def read_record(path: Path) -> Record:
+def read_trial_record(path: Path) -> TrialRecord:
     """Read a record.json.
 
     Raises:
-        DamagedError: it is not as a trial leaves it.
-        OSError: it is there and can't be read.
+        DamagedError: it is missing, not whole, or lacks keys that a trial writes.
+        OSError: it can't be read.
     """
     record = read_object(path)
     lost = [name for name in PARTS if name not in record]
@@ -127,7 +129,7 @@ def read_record(path: Path) -> Record:
 
 
 def note_judged(folder: Path) -> None:
-    """Note in a trial's record that what was trained has been judged."""
+    """Note in record.json that the trained model has been judged. `folder` is the trial's directory."""
     path = folder / RECORD_FILE
-    record = read_record(path)
+    record = read_trial_record(path)
     write_text(path, json.dumps({**record, "judged_as_trained": True}, indent=2))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from basis.fields import BETAS_DEFAULTS, LORA_DEFAULTS, LORA_FIELDS, MOMENTUM_DEFAULTS
+from basis.fields import LORA_DEFAULTS, LORA_FIELDS, OPTIMIZER_DEFAULTS
 from sweep.mistakes.accepted import accepted, part_at
 from sweep.spec.data import STUDY_DATA
 from sweep.spec.schema import SET_BY_THE_SWEEP, SweepSpec
@@ -57,9 +57,6 @@ OF_A_FILE = (
     ),
 )
 """Keys that are gone once a file has been read, see `load_spec`."""
-
-OPTIMIZER_DEFAULTS: dict[str, Mapping[str, Any]] = {"momentum": MOMENTUM_DEFAULTS, "betas": BETAS_DEFAULTS}
-"""By the field: the optimizers that read it, and its default under each."""
 
 ABOUT_BRANCHES = (
     "`space` is a list of branches. A branch has fields of a trial and is a grid over its own lists; the sweep is the "

@@ -23,8 +23,8 @@ from basis.files import write_text
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
 from basis.read_json import DamagedError, read_object, read_text
 from sweep.memory.attempts import read_attempts
-from sweep.provenance.sweep_record import parse_sweep
-from sweep.provenance.trial_record import read_record
+from sweep.provenance.sweep_record import parse_sweep_record
+from sweep.provenance.trial_record import read_trial_record
 from sweep.storage.finished import Finished, read_finished, write_finished
 from sweep.storage.responses import set_records_aside
 
@@ -53,7 +53,7 @@ def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
         OSError: a file is there and can't be read.
     """
     lost = "written anew; when the sweep began, and with which versions, can't be told any more"
-    said = _heal_one(experiment_dir / SWEEP_FILE, parse_sweep, lost)
+    said = _heal_one(experiment_dir / SWEEP_FILE, parse_sweep_record, lost)
     if prompts and (line := set_records_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
         said.append(line)
     for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
@@ -80,7 +80,7 @@ def heal_trial(folder: Path) -> list[str]:
             said += _heal_kept(folder, finished)
     else:
         lost = "what the trial ran with before can't be told any more"
-        said += _heal_one(folder / RECORD_FILE, read_record, lost)
+        said += _heal_one(folder / RECORD_FILE, read_trial_record, lost)
     return [*said, *_heal_one(folder / SUGGESTED_FILE, read_object, "a search can't be told it again")]
 
 

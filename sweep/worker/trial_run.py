@@ -36,7 +36,7 @@ from sweep.memory.attempts import (
 )
 from sweep.memory.plan import MemoryPlan
 from sweep.memory.shape import read_shape
-from sweep.provenance.trial_record import begin_record, make_record, note_judged
+from sweep.provenance.trial_record import begin_trial_record, make_trial_record, note_judged
 from sweep.storage.checkpoint import CheckpointFile, TrialCheckpoint
 from sweep.storage.finished import write_finished
 from sweep.trial.config import TrialConfig
@@ -121,8 +121,8 @@ class TrialRun:
         self._training = self._load_training()
         goes_on = self._continue_from(self._checkpoint_file.path)
         execution, threads = self._training.execution, torch.get_num_threads()
-        record = make_record(self.config, self.inputs.provenance, execution, self._device, threads)
-        begin_record(self.folder, record, goes_on)
+        record = make_trial_record(self.config, self.inputs.provenance, execution, self._device, threads)
+        begin_trial_record(self.folder, record, goes_on)
 
     def _load_training(self) -> Training:
         return Training(self.config, self.inputs, self._plan, self._limit_bytes)

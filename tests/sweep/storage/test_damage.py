@@ -31,7 +31,7 @@ from basis.errors import UserError
 from sweep.data.tokens import TokenSet
 from sweep.driver.execute import known_suggestions
 from sweep.inputs import SweepInputs
-from sweep.provenance.sweep_record import check_identity, check_trials, write_record
+from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_experiment
@@ -247,7 +247,7 @@ def swept_of(experiment: SweepInputs) -> tuple[Path, dict[str, str]]:
     """An experiment directory with its sweep.json, and the identity in it."""
     tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
     identity = {"data": "a", "base model": "b", "reward": "c"}
-    write_record(experiment.experiment_dir, "tiny", "python -m sweep.run tiny", tokens, identity)
+    begin_sweep_record(experiment.experiment_dir, "tiny", "python -m sweep.run tiny", tokens, identity)
     return experiment.experiment_dir, identity
 
 
@@ -263,7 +263,7 @@ def test_a_damaged_sweep_json_is_set_aside_and_written_anew_without_a_beginning_
     assert line.startswith(f"{path}: ")
     assert ", set aside as sweep.json.damaged; written anew; when the sweep began, " in line
     tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
-    write_record(folder, "tiny", "", tokens, identity)
+    begin_sweep_record(folder, "tiny", "", tokens, identity)
     assert json.loads(path.read_text())["started_at"] is None
     assert heal_experiment(folder, experiment.prompts) == []
 
@@ -274,9 +274,9 @@ def test_where_sweep_json_is_lost_the_trials_records_tell_what_has_changed(exper
     record = json.loads(path.read_text())
     hashes = {"base_weights": "1", "train_tokens": "2", "prompts": "3"}
     path.write_text(json.dumps({**record, "hashes": {**hashes, "data_files": {}}}))
-    check_trials(folder, hashes)
+    check_trial_hashes(folder, hashes)
     with pytest.raises(UserError, match="changed since the sweep began: base weights, prompts"):
-        check_trials(folder, {"base_weights": "9", "train_tokens": "2", "prompts": "9"})
+        check_trial_hashes(folder, {"base_weights": "9", "train_tokens": "2", "prompts": "9"})
 
 
 def test_data_prepared_by_an_earlier_version_are_said_to_be_that(swept_of: tuple[Path, dict[str, str]]) -> None:
