@@ -33,12 +33,14 @@ FLOORS = (
     "sweep/trial",
     "sweep/spec",
     "sweep/mistakes",
+    "sweep/space",
     "sweep/search_space.py",
     "sweep/spec_file",
     "sweep/hub",
     "sweep/data",
     "sweep/demo",
     "sweep/memory",
+    "sweep/proposal.py",
     "sweep/provenance",
     "sweep/storage",
     "sweep/judge",
@@ -59,6 +61,7 @@ KNOWS_NOTHING_OF = {"model": {"basis"}, "analysis": {"model", "torch", "transfor
 """What a package may not import although it stands lower, and libraries that it does without."""
 
 OF_ANALYSIS = {
+    "sweep/space": {"analysis/comparison"},
     "sweep/search_space.py": {"analysis/comparison"},
     "sweep/tune": {"analysis/comparison"},
     "sweep/driver": {"analysis/report.py"},
@@ -68,9 +71,11 @@ OF_ANALYSIS = {
 RAY_ALLOWED = {
     "sweep/cluster/session.py",
     "sweep/trainable.py",
+    "sweep/tune/endings.py",
     "sweep/tune/hang.py",
     "sweep/tune/live.py",
     "sweep/tune/searchers.py",
+    "sweep/tune/shares.py",
     "sweep/tune/tuning.py",
     "analysis/results/load.py",
 }

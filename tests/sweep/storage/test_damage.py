@@ -29,12 +29,12 @@ from basis.directory import (
 )
 from basis.errors import UserError
 from sweep.data.tokens import TokenSet
-from sweep.driver.execute import known_suggestions
 from sweep.inputs import SweepInputs
 from sweep.provenance.sweep_record import check_identity, check_trials, write_record
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_experiment
+from sweep.tune.searchers import known_suggestions
 from sweep.worker.trial_run import TrialRun
 from tests.sweep.worker.test_trial_run import config, finish, timeless
 
