@@ -20,7 +20,7 @@ class Wait(NamedTuple):
 
 
 class Bundles:
-    """What `sweep.tune.tuning.Shares` asks for each of the proposed configs. A worker needs no torch for these."""
+    """What `sweep.tune.shares.Shares` asks for each of the proposed configs. A worker needs no torch for these."""
 
     def __init__(self, proposals: list[dict[str, Any]], shares: Callable[[dict[str, Any]], Any]) -> None:
         self._bundles = {_key(proposal): shares(proposal) for proposal in proposals}

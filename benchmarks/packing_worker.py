@@ -18,9 +18,9 @@ from benchmarks.packing_stub import SPANS_FILE, Bundles, Wait, Waiting
 from sweep.cluster.session import OBJECT_STORE_BYTES
 from sweep.memory.attempts import Attempt
 from sweep.memory.packing import Packing, budget_on
-from sweep.tune.live import trial_config
+from sweep.proposal import Proposal, TrialPlanner
 from sweep.tune.searchers import RoundsSearch
-from sweep.tune.tuning import Proposals, RetryAlone, Shares
+from sweep.tune.shares import RetryAlone, Shares
 
 SAMPLE_SECONDS = 0.2
 
@@ -70,9 +70,9 @@ def carry_out(orders: tuple[Order, ...]) -> list[Schedule]:
 
 def _carry_out(order: Order) -> Schedule:
     """One order, set up as `sweep.tune.tuning.tune_trials` sets up a sweep."""
-    propose = Proposals(order.shape, order.device, budget_on(order.device, order.resources, None))
+    planner = TrialPlanner(order.shape, order.device, budget_on(order.device, order.resources, None))
     shares = Shares(order.resources, Packing(order.device))
-    proposals = [propose(stub.config) for stub in order.stubs]
+    proposals = [planner.propose_to_ray(stub.config) for stub in order.stubs]
     bundles = Bundles(proposals, shares)
     folder = order.experiment_dir
     folder.mkdir(parents=True)
@@ -107,7 +107,7 @@ def _carry_out(order: Order) -> Schedule:
 
 
 def _name(trial: Any) -> str:
-    return trial_config(trial.config).name
+    return Proposal.from_ray(trial.config).config.name
 
 
 def _wait(stub: Stub, folder: Path) -> Wait:

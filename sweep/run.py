@@ -28,11 +28,11 @@ from sweep.machine.caches import OURS
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.preparation.first_look import check_room, look_at_files
-from sweep.spec.schema import SweepSpec
-from sweep.spec_file.load import load_trials, preset_about, preset_names, resumed_trials
+from sweep.search_space import SweepPlan
+from sweep.spec_file.load import load_kept_plan, load_plan
+from sweep.spec_file.presets import preset_about, preset_names
 from sweep.storage.kept_trials import check_finished
 from sweep.storage.replacement import check_settled
-from sweep.trial.config import TrialConfig
 from sweep.tune.outcome import Outcome
 
 WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
@@ -105,13 +105,14 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
         from sweep.driver.reproduce import reproduce  # imports torch
 
         return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED
-    spec, candidates, experiment_dir = _spec_and_directory(arguments)
+    plan, experiment_dir = _plan_and_directory(arguments)
+    spec = plan.spec
     if arguments.dry_run:
         first_records = look_at_files(spec)
         set_up(console)
         from sweep.driver.dry_run import print_trials  # imports torch
 
-        print_trials(spec, candidates, first_records, console)
+        print_trials(plan, first_records, console)
         return 0
     if arguments.write_data is not None:
         folder = local_path("--write-data", arguments.write_data)
@@ -143,8 +144,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
 
         kept = experiment_dir / SPEC_FILE  # where this is another start of the same sweep
         where = Where(experiment_dir, cache_dir, arguments.address, arguments.dashboard)
-        asked = resumed_trials(experiment_dir)[0] if os.path.isfile(kept) else spec
-        return execute(asked, candidates, where, command, console, work)
+        asked = load_kept_plan(experiment_dir) if os.path.isfile(kept) else plan
+        return execute(asked, where, command, console, work)
 
     place = Place(experiment_dir, command, as_called("sweep.run", "--resume", str(experiment_dir)), console)
     return sweep_and_report(start, place, apart, MOST_RESTARTS if arguments.address is None else 0)
@@ -160,7 +161,7 @@ def _refuse(arguments: argparse.Namespace, flag: str, why: str, also: tuple[str,
             raise UserError(f"{shown} is not accepted with {flag}; {why}")
 
 
-def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, list[TrialConfig], Path]:
+def _plan_and_directory(arguments: argparse.Namespace) -> tuple[SweepPlan, Path]:
     if arguments.resume is not None:
         _refuse(arguments, "--resume", "a sweep continues as it was begun")
         experiment_dir = local_path("--resume", arguments.resume)
@@ -168,20 +169,20 @@ def _spec_and_directory(arguments: argparse.Namespace) -> tuple[SweepSpec, list[
             raise UserError(f"--resume {arguments.resume}: no {SPEC_FILE} in it; name an experiment directory")
         check_settled(f"--resume {arguments.resume}", experiment_dir)
         try:
-            return (*resumed_trials(experiment_dir), experiment_dir)
+            return load_kept_plan(experiment_dir), experiment_dir
         except UserError as error:
             path = experiment_dir / SPEC_FILE
             raise UserError(f"{path}: is not as the sweep left it, and can't be made again: {error}") from None
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
-    spec, candidates = load_trials(arguments.spec, arguments.set)
-    chosen = f"experiments/{folder_name(spec.name)}" if arguments.output is None else arguments.output
+    plan = load_plan(arguments.spec, arguments.set)
+    chosen = f"experiments/{folder_name(plan.spec.name)}" if arguments.output is None else arguments.output
     experiment_dir = local_path("--output", chosen)
     if os.path.isfile(experiment_dir) or (os.path.isdir(experiment_dir) and any(experiment_dir.iterdir())):
         raise UserError(
             f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
         )
-    return spec, candidates, experiment_dir
+    return plan, experiment_dir
 
 
 def script() -> None:

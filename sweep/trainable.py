@@ -13,9 +13,7 @@ from basis.directory import CHECKPOINT_FILE
 from basis.metrics import REMARKS
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
-from sweep.memory.plan import PLAN, MemoryPlan
-from sweep.search_space import SUGGESTED
-from sweep.trial.config import TrialConfig
+from sweep.proposal import Proposal
 from sweep.worker.death import Worker, worker_noted
 from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
@@ -33,7 +31,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Get ready for the trial of `config`, which begins with the first step.
 
         Args:
-            config: a TrialConfig as a mapping, with further keys that a search algorithm keeps for itself.
+            config: a `Proposal` as Ray has it.
             inputs: what the sweep's trials share.
             objective: a metric that every row must have because a search algorithm reads it; rows before it is
                 known get NaN.
@@ -59,7 +57,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     def trial_run(self) -> TrialRun:
         """The trial, which is opened when it is first asked for."""
         if self._trial_run is None:
-            self._trial_run = self._open(self._config)
+            self._trial_run = self._begin(self._config)
         return self._trial_run
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -97,13 +95,12 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
             self._trial_run.close()
         self._noted.close()
 
-    def _open(self, config: dict[str, Any]) -> TrialRun:
-        trial = TrialConfig.model_validate({k: value for k, value in config.items() if k in TrialConfig.model_fields})
+    def _begin(self, config: dict[str, Any]) -> TrialRun:
+        proposal = Proposal.from_ray(config)
         if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
             node_id = ray.get_runtime_context().get_node_id()
             worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)
-            self._noted.enter_context(worker_noted(self.inputs.experiment_dir / trial.name, worker))
-        plan = MemoryPlan.from_mapping(config[PLAN]) if PLAN in config else None
+            self._noted.enter_context(worker_noted(self.inputs.experiment_dir / proposal.config.name, worker))
         granted = self.trial_resources.required_resources if self.trial_resources else {}
         cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
-        return open_trial(trial, self.inputs, config.get(SUGGESTED), plan, cap_bytes)
+        return open_trial(proposal.config, self.inputs, proposal.suggestion, proposal.plan, cap_bytes)

@@ -30,12 +30,14 @@ FLOORS = (
     "sweep/trial",
     "sweep/spec",
     "sweep/mistakes",
+    "sweep/space",
     "sweep/search_space.py",
     "sweep/spec_file",
     "sweep/hub",
     "sweep/data",
     "sweep/demo",
     "sweep/memory",
+    "sweep/proposal.py",
     "sweep/provenance",
     "sweep/storage",
     "sweep/judge",
@@ -56,6 +58,7 @@ KNOWS_NOTHING_OF = {"model": set[str](), "analysis": {"model", "torch", "transfo
 """What a package may not import although it stands lower, and libraries that it does without."""
 
 OF_ANALYSIS = {
+    "sweep/space": {"analysis/comparison"},
     "sweep/search_space.py": {"analysis/comparison"},
     "sweep/tune": {"analysis/comparison"},
     "sweep/driver": {"analysis/report.py"},
@@ -65,9 +68,11 @@ OF_ANALYSIS = {
 RAY_ALLOWED = {
     "sweep/cluster/session.py",
     "sweep/trainable.py",
+    "sweep/tune/endings.py",
     "sweep/tune/hang.py",
     "sweep/tune/live.py",
     "sweep/tune/searchers.py",
+    "sweep/tune/shares.py",
     "sweep/tune/tuning.py",
     "analysis/results/load.py",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from basis.packages import ROOT
 from sweep.run import main
-from sweep.spec_file.load import load_trials
+from sweep.spec_file.load import load_plan
 from tests.test_imports import FLOORS
 
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -41,9 +41,9 @@ def test_the_readmes_spec_is_valid(tmp_path: Path) -> None:
     (spec_text,) = blocks(README, "yaml")
     (tmp_path / "mine.yaml").write_text(spec_text)
     (tmp_path / "dialogues.jsonl").write_text('{"chosen": "\\n\\nHuman: Hello\\n\\nAssistant: Hello!"}\n')
-    spec, trials = load_trials(str(tmp_path / "mine.yaml"), [])
-    assert spec.search == "tuned"
-    assert len(trials) == 4 * 5  # arms, and learning rates tried for each
+    plan = load_plan(str(tmp_path / "mine.yaml"))
+    assert plan.spec.search == "tuned"
+    assert len(plan.candidates) == 4 * 5  # arms, and learning rates tried for each
 
 
 def test_the_readmes_flags_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,18 +14,17 @@ from sweep.machine.quiet import quiet_libraries
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import Device, MemoryPlan, plan_trial
 from sweep.memory.shape import check_trials, planned_shape
-from sweep.search_space import candidate_trials, groups_of, least_trials
+from sweep.search_space import SweepPlan
 from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
 
 
-def print_trials(spec: SweepSpec, trials: list[TrialConfig], first_records: list[str], console: Console) -> None:
+def print_trials(plan: SweepPlan, first_records: list[str], console: Console) -> None:
     """Print the trials and their memory, then what they share and ask for.
 
     Args:
-        spec: the sweep.
-        trials: those to list.
+        plan: the sweep and its trials.
         first_records: what the files of its data begin with, see `first_look.look_at_files`.
         console: where to print.
 
@@ -33,7 +32,8 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], first_records: list
         UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
     """
     quiet_libraries()
-    _print_configs(f"{spec.name}: {_what_runs(spec, len(trials))}", trials, console)
+    spec, trials = plan.spec, plan.candidates
+    _print_configs(f"{spec.name}: {_what_runs(plan)}", trials, console)
     lines = [f"data: {describe_sources(spec.data)}", *first_records]
     console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec)
@@ -41,28 +41,26 @@ def print_trials(spec: SweepSpec, trials: list[TrialConfig], first_records: list
     shape = planned_shape(spec.model)
     check_trials(shape, trials, spec.model.name)
     with console.status("predicting memory"):
-        plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
-    _print_memory(trials, plans, device, budget_bytes, console)
-    _print_resources(spec, plans, device, console)
+        memory_plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
+    _print_memory(trials, memory_plans, device, budget_bytes, console)
+    _print_resources(spec, memory_plans, device, console)
 
 
-def _what_runs(spec: SweepSpec, listed: int) -> str:
-    seeds = spec.first_seeds
+def _what_runs(plan: SweepPlan) -> str:
+    spec, seeds, listed = plan.spec, plan.spec.first_seeds, len(plan.candidates)
     if spec.search == "optuna":
         between = f"{spec.trials} configs that Optuna will choose between these corners of its space"
         if spec.chooses_on_validation:
-            groups = len(groups_of(spec, candidate_trials(spec)))
-            return f"{between}, on validation windows; then {_tested_once(groups, len(seeds))}"
+            return f"{between}, on validation windows; then {_tested_once(len(plan.groups), len(seeds))}"
         return between + (f", each with {len(seeds)} seeds" if len(seeds) > 1 else "")
     further = ""
     if isinstance(spec.seeds, AdaptiveSeeds):
         further = f"; then further seeds, {spec.seeds.max} in all at most, for arms tied with the leader"
     if spec.search == "tuned":
-        finals = least_trials(spec) - listed
+        finals = plan.least_trials - listed
         return f"{listed} tuning trials; then each arm's best with {len(seeds)} seeds, {finals} trials{further}"
     if spec.chooses_on_validation:
-        groups = (least_trials(spec) - listed) // len(seeds)
-        return f"{listed} trials on validation windows; then {_tested_once(groups, len(seeds))}{further}"
+        return f"{listed} trials on validation windows; then {_tested_once(len(plan.groups), len(seeds))}{further}"
     return f"{listed} trials{further}"
 
 

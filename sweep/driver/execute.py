@@ -1,16 +1,14 @@
 """Runs a validated sweep: prepare what trials share, start Ray, hand it the trials, and record what the sweep was."""
 
-import json
 import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
-from basis.directory import SPEC_FILE, SUGGESTED_FILE, SWEEP_FILE
+from basis.directory import SPEC_FILE, SWEEP_FILE
 from basis.disks import DiskError
 from basis.errors import UserError
 from basis.files import write_text
@@ -29,6 +27,7 @@ from sweep.memory.shape import planned_shape, read_shape
 from sweep.preparation.disk_room import check_room
 from sweep.preparation.models import demo_assets_if_needed
 from sweep.preparation.prepare import data_sources, identity, prepare
+from sweep.proposal import TrialPlanner
 from sweep.provenance.sweep_record import (
     begin_sweep_record,
     check_identity,
@@ -36,14 +35,14 @@ from sweep.provenance.sweep_record import (
     end_sweep_record,
     spec_text,
 )
-from sweep.search_space import SUGGESTED, least_trials
+from sweep.search_space import SweepPlan
 from sweep.spec.schema import SweepSpec
 from sweep.storage.claim import claimed
 from sweep.storage.healing import heal_experiment
 from sweep.storage.replacement import check_settled
-from sweep.trial.config import TrialConfig
 from sweep.tune.outcome import Outcome
-from sweep.tune.tuning import Proposals, Shares, tune_trials
+from sweep.tune.shares import Shares
+from sweep.tune.tuning import tune_trials
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ class Where:
 
 
 def execute(
-    spec: SweepSpec,
-    candidates: list[TrialConfig],
+    plan: SweepPlan,
     where: Where,
     command: str,
     console: Console,
@@ -78,7 +76,7 @@ def execute(
         console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     experiment_dir, command = where.experiment_dir, without_secrets(command)
-    spec = spec.model_copy(update={"about": without_secrets(spec.about)})
+    candidates, spec = plan.candidates, plan.spec.model_copy(update={"about": without_secrets(plan.spec.about)})
     if where.address is None:
         allow_open_files(math.ceil(allowed_cpus() / min(1, float(spec.resources.with_cpus(allowed_cpus()).cpu))))
         torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
@@ -87,7 +85,7 @@ def execute(
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
     spec = pin(spec, say)
-    check_room(planned_shape(spec.model), candidates, least_trials(spec), experiment_dir, say)
+    check_room(planned_shape(spec.model), plan, experiment_dir, say)
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)
@@ -106,9 +104,9 @@ def execute(
         if where.address is None:
             inputs = replace(inputs, process=Process(own_umask(), Path.cwd()))
         budget_bytes = budget_on(device, resources, spec.memory.budget)
-        propose = Proposals(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
+        planner = TrialPlanner(read_shape(inputs.base_model, "model.name"), device, budget_bytes)
         for candidate in candidates:  # refused now and not after hours
-            propose(candidate)
+            planner.propose(candidate)
         with claimed(experiment_dir):
             check_settled(f"--resume {experiment_dir}", experiment_dir)  # another process may have judged it anew
             check_identity(experiment_dir, identified)  # while this one prepared
@@ -119,7 +117,7 @@ def execute(
             write_spec(experiment_dir, spec)
             begin_sweep_record(experiment_dir, spec.name, command, tokens, identified)
             shares = Shares(resources, inputs.packing)
-            outcome = tune_trials(spec, inputs, shares, propose, known_suggestions(experiment_dir), console)
+            outcome = tune_trials(replace(plan, spec=spec), inputs, planner, shares, console)
             try:
                 end_sweep_record(experiment_dir)
             except DiskError as error:
@@ -141,11 +139,3 @@ def write_data(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console)
 def write_spec(experiment_dir: Path, spec: SweepSpec) -> None:
     """Keep the resolved spec with the experiment, atomically."""
     write_text(experiment_dir / SPEC_FILE, spec_text(spec))
-
-
-def known_suggestions(experiment_dir: Path) -> list[dict[str, Any]]:
-    """What Optuna suggested for trials that have begun, in that order, to be told a resumed search."""
-    paths = sorted(experiment_dir.glob(f"*/{SUGGESTED_FILE}"), key=lambda path: path.stat().st_mtime_ns)
-    texts = dict.fromkeys(path.read_text(encoding="utf-8") for path in paths)  # replicates keep the same one
-    suggested = map(json.loads, texts)
-    return [{f"{SUGGESTED}/{name}": value for name, value in one.items()} for one in suggested]

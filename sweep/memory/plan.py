@@ -19,9 +19,6 @@ from model.sft import SFTRun
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution, adapt, as_configured, build_run
 
-PLAN = "plan"
-"""Key under which a trial's config, as Ray has it, keeps its MemoryPlan beside the fields of its TrialConfig."""
-
 
 @dataclass(frozen=True)
 class Device:

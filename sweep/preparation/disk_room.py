@@ -1,7 +1,7 @@
 """Whether a disk has room for what a sweep will write, asked before anything is prepared."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from basis.fields import OPTIMIZERS
 from basis.stages import Stage
 from basis.units import show_bytes
 from model.gpt2_lora import trained_parameters
+from sweep.search_space import SweepPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import adapt
 
@@ -21,31 +22,30 @@ TRIAL_BYTES = 64 * 2**10
 """What a trial's small files take at least: rows three times over, its record, Ray's list."""
 
 
-def check_room(
-    shape: GPT2Config, trials: Sequence[TrialConfig], most: int, experiment_dir: Path, say: Callable[[str], None]
-) -> None:
+def check_room(shape: GPT2Config, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]) -> None:
     """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.
 
     Checkpoints are not counted: a trial goes on without. They are what is lacked room for.
 
     Args:
         shape: the base model's.
-        trials: that the sweep will run; for a search that chooses them, such as it may choose.
-        most: how many of them there will be.
+        plan: the sweep and its trials.
         experiment_dir: where they keep their files; what has finished there takes no more.
         say: told what there is no room for.
 
     Raises:
         UserError: naming what is needed and what is there.
     """
-    todo = [trial for trial in trials if not (experiment_dir / trial.name / FINISHED_FILE).is_file()]
+    todo = [trial for trial in plan.candidates if not (experiment_dir / trial.name / FINISHED_FILE).is_file()]
     if not todo:
         return
     kinds = Counter(map(_kind, todo))
     alike = {_kind(trial): trial for trial in todo}
     weights = {kind: trained_bytes(trial, shape) for kind, trial in alike.items()}
     kept = {kind: size if alike[kind].evaluate_on != Stage.TUNING else 0 for kind, size in weights.items()}
-    scale = max(1.0, (most - len(trials) + len(todo)) / len(todo))  # a search chooses more than are listed
+    scale = max(
+        1.0, (plan.least_trials - len(plan.candidates) + len(todo)) / len(todo)
+    )  # a search chooses more than are listed
     needed = int(scale * sum(count * (kept[kind] + TRIAL_BYTES) for kind, count in kinds.items()))
     free = free_bytes(experiment_dir)
     largest = max(kept, key=lambda kind: kept[kind])

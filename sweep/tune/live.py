@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from basis.metrics import NOT_JUDGED, REMARKS
+from sweep.proposal import Proposal
 from sweep.trial.config import TrialConfig
 from sweep.worker.death import KernelKills, note_death
 
@@ -150,8 +151,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def _line(self, trial: Any) -> Line:
         if str(trial) not in self.lines:
-            config = trial_config(trial.config)
-            self.lines[str(trial)] = _line(config)
+            self.lines[str(trial)] = _line(Proposal.from_ray(trial.config).config)
         return self.lines[str(trial)]
 
     def _say_failure(self, trial: Any, outcome: str) -> None:
@@ -245,11 +245,6 @@ def _reason(trial: Any, kernel_kills: KernelKills) -> str:
 
 def _line(config: TrialConfig) -> Line:
     return Line(config.name.rpartition("-")[0], config.steps)  # the directory's name without its digest
-
-
-def trial_config(config: dict[str, Any]) -> TrialConfig:
-    """The TrialConfig inside a Ray trial's config."""
-    return TrialConfig.model_validate({k: v for k, v in config.items() if k in TrialConfig.model_fields})
 
 
 def clock(seconds: float | None) -> str:

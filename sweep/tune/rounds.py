@@ -1,14 +1,18 @@
 """Which trials a sweep runs one after another, where later ones depend on how earlier ones ended.
 
-A round is a list of trials that may run at once. A grid is one round. Where settings are chosen on validation windows,
-each group of trials that compete (see `analysis.comparison.choices`) has two, apart from the other groups: its tuning
-trials, then the best of them with every seed. Under Optuna the best of all groups follow when it has ended. With
-adaptive seeds there follows, when all that has ended, a round for each further seed, of the arms that are still tied
-with the leader.
+A round is a list of trials that may run at once. A lane is a series of rounds; each of them starts when the one before
+it has ended, whatever other lanes do.
 
-Everything is decided from what finished trials keep in their directories, on validation windows where settings are
-chosen by them and on test windows otherwise, so a sweep that is continued decides as it did before. An arm that has
-been tested keeps its setting, even if a tuning trial that had failed finishes now: test windows are used once.
+- A grid is one lane with one round.
+- Where settings are chosen on validation windows, each group of trials that compete (`analysis.comparison.choices`)
+  has a lane of two rounds: its tuning trials, then the best of them with every seed.
+- Under Optuna the best of all groups follow, in one round, when its search has ended.
+- With adaptive seeds one round for each further seed follows when all lanes have ended. It holds the arms that are
+  still tied with the leader.
+
+Every decision reads what finished trials keep in their directories: validation losses where settings are chosen by
+them, test losses otherwise. So a sweep that is continued decides as it did before. An arm that has been tested keeps
+its setting, even if a tuning trial that had failed finishes now: test windows are used once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +22,7 @@ import numpy.typing as npt
 
 from analysis.comparison.told_apart import tied_with_leader
 from basis.stages import Stage
-from sweep.search_space import enumerate_trials, groups_of, tuning_trials
+from sweep.search_space import SweepPlan, groups_of
 from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
@@ -28,20 +32,22 @@ ReadLosses = Callable[[TrialConfig], Losses | None]
 """The loss of each held-out window after the last step of a trial; None if it did not finish."""
 
 
-def lanes(spec: SweepSpec, read_losses: ReadLosses) -> list[Iterator[list[TrialConfig]]]:
-    """Rounds that are independent of one another, whose own next is to be asked for when its last has ended.
+def lanes(plan: SweepPlan, read_losses: ReadLosses) -> list[Iterator[list[TrialConfig]]]:
+    """The lanes of a sweep, which run side by side.
+
+    A lane works out its next round when it is asked for it, so ask when its previous round has ended.
 
     Args:
-        spec: the sweep, of any search but 'optuna'.
+        plan: a sweep of any search but 'optuna'.
         read_losses: what decides which trials follow.
     """
-    if not spec.chooses_on_validation:
-        return [iter([enumerate_trials(spec)])]
-    return [_tuned(arm, spec.first_seeds, read_losses) for arm in tuning_trials(spec)]
+    if not plan.spec.chooses_on_validation:
+        return [iter([plan.candidates])]
+    return [_tuned(group, plan.spec.first_seeds, read_losses) for group in plan.groups]
 
 
 def best_of(spec: SweepSpec, tried: Sequence[TrialConfig], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
-    """The round that follows a search which has ended: the best of each group, with every seed.
+    """The one round that follows when Optuna's search has ended: the best trial of each group, with every seed.
 
     Args:
         spec: the sweep.
@@ -49,54 +55,59 @@ def best_of(spec: SweepSpec, tried: Sequence[TrialConfig], read_losses: ReadLoss
         read_losses: what decides which of them are best.
     """
     best = [_best(group, spec.first_seeds, read_losses) for group in groups_of(spec, tried)]
-    yield [_final(one, seed) for one in best if one for seed in spec.first_seeds]
+    yield [_final(trial, seed) for trial in best if trial for seed in spec.first_seeds]
 
 
-def further_seeds(spec: SweepSpec, read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
+def further_seeds(plan: SweepPlan, read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
     """The rounds that follow when all lanes have ended: one more seed at a time for arms tied with the leader.
 
-    Who is tied is told as the report does it. Arms that are tested on different windows do not compare, so each such
-    group has a leader of its own. An arm that has once been told apart gets no more seeds, whoever leads later.
+    The test is the report's own (`analysis.comparison.told_apart`). Arms that are tested on different windows do not
+    compare, so each such group has a leader of its own. An arm that was told apart once gets no more seeds, whoever
+    leads later.
     """
-    if not isinstance(spec.seeds, AdaptiveSeeds):
+    seeds = plan.spec.seeds
+    if not isinstance(seeds, AdaptiveSeeds):
         return
     groups: dict[tuple[int, int], list[TrialConfig]] = {}
-    for arm in _arms(spec, read_losses):
+    for arm in _arms(plan, read_losses):
         groups.setdefault((arm.block_size, arm.test_windows), []).append(arm)
     tied = groups
-    for seed in range(spec.seeds.min, spec.seeds.max):
-        tied = {key: _still_tied(group, tied[key], seed, spec.seeds, read_losses) for key, group in groups.items()}
+    for seed in range(seeds.min, seeds.max):
+        tied = {key: _still_tied(group, tied[key], seed, seeds, read_losses) for key, group in groups.items()}
         following = [_with_seed(arm, seed) for group in tied.values() if len(group) > 1 for arm in group]
         if not following:
             return
         yield following
 
 
-def _tuned(arm: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
-    yield arm
-    if best := _best(arm, seeds, read_losses):
+def _tuned(group: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
+    yield group
+    if best := _best(group, seeds, read_losses):
         yield [_final(best, seed) for seed in seeds]
 
 
-def _arms(spec: SweepSpec, read_losses: ReadLosses) -> list[TrialConfig]:
+def _arms(plan: SweepPlan, read_losses: ReadLosses) -> list[TrialConfig]:
     """The arms of the sweep, each by its trial with seed 0."""
-    if spec.chooses_on_validation:
-        chosen = (_best(arm, spec.first_seeds, read_losses) for arm in tuning_trials(spec))
+    if plan.spec.chooses_on_validation:
+        chosen = (_best(group, plan.spec.first_seeds, read_losses) for group in plan.groups)
         return [_final(best, 0) for best in chosen if best]
-    return list(dict.fromkeys(_with_seed(trial, 0) for trial in enumerate_trials(spec)))
+    return list(dict.fromkeys(_with_seed(trial, 0) for trial in plan.candidates))
 
 
-def _best(arm: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> TrialConfig | None:
-    """The tuning trial with the lowest mean loss, of settings tested already if there are any; None without one."""
-    tested = [trial for trial in arm if any(read_losses(_final(trial, seed)) is not None for seed in seeds)]
-    means = {trial: float(losses.mean()) for trial in tested or arm if (losses := read_losses(trial)) is not None}
+def _best(group: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> TrialConfig | None:
+    """The tuning trial with the lowest mean loss; None if none has finished.
+
+    If the settings of some trials have been tested already, only those are compared.
+    """
+    tested = [trial for trial in group if any(read_losses(_final(trial, seed)) is not None for seed in seeds)]
+    means = {trial: float(losses.mean()) for trial in tested or group if (losses := read_losses(trial)) is not None}
     return min(means, key=means.__getitem__, default=None)
 
 
 def _still_tied(
     group: list[TrialConfig], tied: list[TrialConfig], seed: int, seeds: AdaptiveSeeds, read: ReadLosses
 ) -> list[TrialConfig]:
-    """Those of `tied` that are still tied with the leader of their group, after all seeds below `seed`."""
+    """Those of `tied` that are still tied with the leader of their group after all seeds below `seed`."""
     losses = {
         arm.name: {s: kept for s in range(seed) if (kept := read(_with_seed(arm, s))) is not None} for arm in group
     }

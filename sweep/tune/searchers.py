@@ -1,5 +1,6 @@
 """What Ray Tune asks for the next trial: rounds of listed trials, Optuna with replicates, and what follows it."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,24 +10,31 @@ import optuna
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from basis.directory import SUGGESTED_FILE
 from basis.metrics import METRIC
-from sweep.search_space import OptunaSpace, tuning_seed
+from sweep.search_space import SUGGESTED, OptunaSpace, search_seeds
 from sweep.spec.schema import SweepSpec
 
-Proposal = dict[str, Any]
-"""A config as Ray has it, see `sweep.tune.tuning.Proposals`."""
+RayConfig = dict[str, Any]
+"""A trial as Ray has it, see `sweep.proposal.Proposal`."""
 
 
 class _Lane:
-    """Rounds of which the next begins when the last has ended; `open` until the last one has."""
+    """A lane starts its next round when all trials of its previous round have ended.
 
-    def __init__(self, rounds: Iterator[list[Proposal]]) -> None:
+    Attributes:
+        running: ids of the trials that have been proposed and have not ended.
+        open: whether there may be another round.
+    """
+
+    def __init__(self, rounds: Iterator[list[RayConfig]]) -> None:
         self._rounds = rounds
-        self._waiting: list[Proposal] = []
+        self._waiting: list[RayConfig] = []
         self.running: set[str] = set()
         self.open = True
 
-    def propose(self, trial_id: str) -> Proposal | None:
+    def propose(self, trial_id: str) -> RayConfig | None:
+        """The next trial of the lane; None while a round is still running, and at the end."""
         while self.open and not self._waiting and not self.running:
             following = next(self._rounds, None)
             self.open = following is not None
@@ -38,18 +46,19 @@ class _Lane:
 
 
 class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
-    """Proposes trials round by round. Ray's own grid can't express a union of conditional grids.
+    """Proposes listed trials, lane by lane and round by round. Ray's own grid has no union of conditional grids.
 
     Attributes:
         proposed: how many trials have been proposed.
         exhausted: whether there is nothing left to propose.
     """
 
-    def __init__(self, lanes: Sequence[Iterator[list[Proposal]]], afterwards: Iterator[list[Proposal]]) -> None:
-        """Proposals of a round may run at once.
+    def __init__(self, lanes: Sequence[Iterator[list[RayConfig]]], afterwards: Iterator[list[RayConfig]]) -> None:
+        """The trials of a round may run at once.
 
-        The next round of a lane begins when its last has ended, whatever other lanes do; those of `afterwards` when
-        everything before has.
+        Args:
+            lanes: each an iterator of rounds. A lane starts its next round when its previous round has ended.
+            afterwards: a last lane, which starts when all others have ended.
         """
         super().__init__()
         self._lanes = [_Lane(rounds) for rounds in lanes]
@@ -57,8 +66,8 @@ class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         self.proposed = 0
         self.exhausted = False
 
-    def suggest(self, trial_id: str) -> Proposal | str | None:
-        """The next trial's config; None while rounds are still running, FINISHED at the end."""
+    def suggest(self, trial_id: str) -> RayConfig | str | None:
+        """The next trial; None while rounds are still running, FINISHED at the end."""
         for lane in self._lanes:
             if proposal := lane.propose(trial_id):
                 self.proposed += 1
@@ -76,33 +85,40 @@ class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
             lane.running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Ray wants a file. Nothing is kept: --resume proposes the rounds again, and finished trials replay."""
+        """Write the empty file that Ray wants: --resume proposes the rounds again, and finished trials replay."""
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles the search into the experiment, and never reads it there; an iterator can't be part of that."""
+        """Nothing: Ray pickles the search and never reads it again, and iterators can't be pickled."""
         return {}
 
 
 class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
-    """Runs each config that another search proposes with every seed, and tells it the mean of the metric."""
+    """Runs each config that another search proposes with every seed, and tells that search the mean of the metric."""
 
     def __init__(self, search: Searcher, metric: str, seeds: Sequence[int]) -> None:
+        """Wrap a search.
+
+        Args:
+            search: what proposes configs.
+            metric: the column of the trials' rows whose mean it is told.
+            seeds: with which each config runs.
+        """
         super().__init__(metric=search.metric, mode=search.mode)
         self._search = search
-        self._of_interest = metric
+        self._metric_told = metric
         self._seeds = seeds
-        self._waiting: list[tuple[str, Proposal]] = []
+        self._waiting: list[tuple[str, RayConfig]] = []
         self._first: dict[str, str] = {}
         self._values: dict[str, list[float]] = {}
 
-    def suggest(self, trial_id: str) -> Proposal | str | None:
+    def suggest(self, trial_id: str) -> RayConfig | str | None:
         """The last proposal with its next seed, or a new one."""
         if not self._waiting:
-            proposal: Proposal | str | None = self._search.suggest(trial_id)
+            proposal: RayConfig | str | None = self._search.suggest(trial_id)
             if not isinstance(proposal, dict):
                 return proposal
             self._waiting = [(trial_id, {**proposal, "seed": seed}) for seed in reversed(self._seeds)]
@@ -111,19 +127,19 @@ class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         return replicate
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the search of a config when its last seed has ended: one that failed with any seed counts as failed."""
+        """Tell the search of a config when its last seed has ended. A config that failed with any seed has failed."""
         first = self._first.pop(trial_id)
         values = self._values[first]
-        value = (result or {}).get(self._of_interest)
+        value = (result or {}).get(self._metric_told)
         values.append(math.nan if error or value is None else float(value))
         if len(values) < len(self._seeds):
             return
         mean = sum(self._values.pop(first)) / len(values)
         failed = not math.isfinite(mean)
-        self._search.on_trial_complete(first, None if failed else {self._of_interest: mean}, error=failed)
+        self._search.on_trial_complete(first, None if failed else {self._metric_told: mean}, error=failed)
 
     def save(self, checkpoint_path: str) -> None:
-        """The search keeps what it knows; what is on its way is asked for again by --resume."""
+        """Have the search keep what it knows; --resume asks again for trials that had not ended."""
         self._search.save(checkpoint_path)
 
     def restore(self, checkpoint_path: str) -> None:
@@ -132,7 +148,7 @@ class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
 
 
 class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
-    """Has a search propose so many trials, and when all of them have ended the rounds that follow from them.
+    """Runs a search of so many trials. When all of them have ended, it runs the rounds that follow from them.
 
     Attributes:
         proposed: how many trials have been proposed.
@@ -140,14 +156,20 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
     """
 
     def __init__(
-        self, search: Searcher, trials: int, following: Callable[[list[Proposal]], Iterator[list[Proposal]]]
+        self, search: Searcher, trials: int, following: Callable[[list[RayConfig]], Iterator[list[RayConfig]]]
     ) -> None:
-        """`following` makes rounds of what the search has proposed."""
+        """Wrap a search.
+
+        Args:
+            search: what proposes the first trials.
+            trials: how many it proposes.
+            following: makes the rounds that follow from all that the search has proposed.
+        """
         super().__init__(metric=search.metric, mode=search.mode)
         self._search = search
         self._trials = trials
         self._following = following
-        self._tried: list[Proposal] = []
+        self._tried: list[RayConfig] = []
         self._searching: set[str] = set()
         self._rounds: RoundsSearch | None = None
 
@@ -159,10 +181,10 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
     def exhausted(self) -> bool:
         return self._rounds is not None and self._rounds.exhausted
 
-    def suggest(self, trial_id: str) -> Proposal | str | None:
-        """The next trial's config; None while there is something to wait for, FINISHED at the end."""
+    def suggest(self, trial_id: str) -> RayConfig | str | None:
+        """The next trial; None while there is something to wait for, FINISHED at the end."""
         if len(self._tried) < self._trials:
-            proposal: Proposal | str | None = self._search.suggest(trial_id)
+            proposal: RayConfig | str | None = self._search.suggest(trial_id)
             if isinstance(proposal, dict):
                 self._tried.append(proposal)
                 self._searching.add(trial_id)
@@ -174,7 +196,7 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
         return self._rounds.suggest(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ray calls this however a trial has ended for good; the search hears of its own trials alone."""
+        """Ray calls this however a trial has ended for good. The search hears of its own trials alone."""
         if trial_id in self._searching:
             self._searching.discard(trial_id)
             self._search.on_trial_complete(trial_id, result, error)
@@ -182,7 +204,7 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
             self._rounds.on_trial_complete(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
-        """The search keeps what it knows; --resume asks for everything again, and finished trials replay."""
+        """Have the search keep what it knows; --resume asks for everything again, and finished trials replay."""
         self._search.save(checkpoint_path)
 
     def restore(self, checkpoint_path: str) -> None:
@@ -190,18 +212,21 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
         self._search.restore(checkpoint_path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """As that of `RoundsSearch`."""
+        """Nothing, as for `RoundsSearch`."""
         return {}
 
 
-def optuna_search(spec: SweepSpec, space: OptunaSpace, suggested: list[dict[str, Any]]) -> ReplicatedSearch:
+def optuna_search(spec: SweepSpec, space: OptunaSpace, experiment_dir: Path) -> ReplicatedSearch:
     """Optuna over the spec's space.
 
     Args:
-        suggested: what Optuna suggested for trials of this experiment that have begun, to be told again first.
+        spec: the sweep.
+        space: what Optuna draws from.
+        experiment_dir: holds what Optuna suggested for trials that have begun; those are proposed first.
     """
+    suggested = known_suggestions(experiment_dir)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Told results take no random draws, so an unchanged seed would propose the first configs once more.
+    # Configs that are proposed again take no random draws, so an unchanged seed would propose the first ones twice.
     sampler = optuna.samplers.TPESampler(seed=spec.search_seed + len(suggested))
     search = OptunaSearch(
         space,
@@ -210,5 +235,11 @@ def optuna_search(spec: SweepSpec, space: OptunaSpace, suggested: list[dict[str,
         sampler=sampler,
         points_to_evaluate=suggested or None,
     )
-    seeds = (tuning_seed(spec),) if spec.chooses_on_validation else spec.first_seeds
-    return ReplicatedSearch(search, spec.chosen_by, seeds)
+    return ReplicatedSearch(search, spec.chosen_by, search_seeds(spec))
+
+
+def known_suggestions(experiment_dir: Path) -> list[RayConfig]:
+    """What Optuna suggested for trials that have begun, in that order, by the names that Optuna knows."""
+    paths = sorted(experiment_dir.glob(f"*/{SUGGESTED_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    texts = dict.fromkeys(path.read_text(encoding="utf-8") for path in paths)  # replicates keep the same one
+    return [{f"{SUGGESTED}/{name}": value for name, value in json.loads(text).items()} for text in texts]

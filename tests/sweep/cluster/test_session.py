@@ -184,7 +184,7 @@ def test_faults_of_ray_are_told_from_those_of_ours() -> None:
     from ray.exceptions import OutOfMemoryError
     from ray.tune import TuneError
 
-    from sweep.tune.tuning import faults_of_ray_told
+    from sweep.tune.endings import faults_of_ray_told
 
     gave_up = TuneError("The Ray Tune run failed.")
     gave_up.__cause__ = OutOfMemoryError("Task was killed due to the node running low on memory.\nand so on")

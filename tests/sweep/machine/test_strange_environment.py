@@ -12,7 +12,7 @@ import analysis.report
 import sweep.driver.execute
 from basis.directory import FINISHED_FILE
 from basis.errors import UserError
-from sweep.tune.tuning import Outcome
+from sweep.tune.outcome import Outcome
 from tests.conftest import ROOT, Here, Parts, command
 
 RC = "backend: TkAgg\ntext.usetex: true\nfont.family: Comic Sans MS\n"

@@ -18,10 +18,11 @@ from sweep.memory.packing import (
     judging_bytes,
 )
 from sweep.memory.plan import Device, MemoryPlan
+from sweep.proposal import TrialPlanner
 from sweep.spec.resources import Resources
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution
-from sweep.tune.tuning import Proposals, Shares
+from sweep.tune.shares import Shares
 
 GIB = 2**30
 GPU = Device("cuda", 24 * GIB)
@@ -115,8 +116,8 @@ def test_a_budget_is_no_more_than_a_trial_can_get() -> None:
 
 def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each_other_in_a_worker() -> None:
     shares = Shares(Resources(cpu=1), Packing(CPU))
-    propose = Proposals(MEDIUM, CPU, None)
-    asked = [shares(propose(trial(batch_size=1, block_size=64, rank=rank))) for rank in (1, 4)]
+    planner = TrialPlanner(MEDIUM, CPU, None)
+    asked = [shares(planner.propose_to_ray(trial(batch_size=1, block_size=64, rank=rank))) for rank in (1, 4)]
     assert asked[0] == asked[1]
     assert hash(asked[0]) == hash(asked[1])
     assert asked[0].required_resources["memory"] % CPU_UNIT_BYTES == 0
@@ -124,7 +125,7 @@ def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each
 
 
 def test_a_fixed_number_of_gpus_is_asked_for_as_it_is_and_whole_when_alone() -> None:
-    proposal = Proposals(MEDIUM, GPU, None)(trial(rank=1))
+    proposal = TrialPlanner(MEDIUM, GPU, None).propose_to_ray(trial(rank=1))
     for gpu, alone in ((0.5, 1), (2, 2)):
         shares = Shares(Resources(cpu=3, gpu=gpu), Packing(GPU))
         assert shares(proposal).required_resources == {"CPU": 3, "GPU": gpu}
@@ -153,8 +154,8 @@ def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fi
     ]
     done = scheduled(tmp_path, [Stub(config, 1.5) for config in mixed])
     packing = Packing(GPU)
-    propose = Proposals(MEDIUM, GPU, budget_on(GPU, AUTO, None))
-    shares = {c.name: packing.gpu_share(MemoryPlan.from_mapping(propose(c)["plan"])) for c in mixed}
+    planner = TrialPlanner(MEDIUM, GPU, budget_on(GPU, AUTO, None))
+    shares = {c.name: packing.gpu_share(plan) for c in mixed if (plan := planner.propose(c).plan)}
     assert done.failed == 0
     assert {span.name: span.share for span in done.spans} == pytest.approx(shares)
     assert len(done.spans) == len(mixed)

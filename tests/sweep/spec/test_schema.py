@@ -8,7 +8,8 @@ import yaml
 
 from basis.errors import UserError
 from sweep.search_space import candidate_trials, enumerate_trials
-from sweep.spec_file.load import load_spec, parse_kept_spec, preset_about, preset_names
+from sweep.spec_file.load import load_spec, parse_kept_spec
+from sweep.spec_file.presets import preset_about, preset_names
 
 PRESETS = ["demo", "fair", "full", "lora-ranks", "optimizers", "study"]
 

@@ -29,12 +29,12 @@ from basis.directory import (
 )
 from basis.errors import UserError
 from sweep.data.tokens import TokenSet
-from sweep.driver.execute import known_suggestions
 from sweep.inputs import SweepInputs
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_experiment
+from sweep.tune.searchers import known_suggestions
 from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
 

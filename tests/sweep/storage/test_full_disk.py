@@ -24,10 +24,11 @@ from basis.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
 from sweep.memory.shape import planned_shape
 from sweep.preparation.disk_room import check_room
-from sweep.search_space import candidate_trials, least_trials
+from sweep.search_space import candidate_trials, plan_sweep
 from sweep.spec_file.load import load_spec
 from sweep.storage.checkpoint import write_checkpoint
-from sweep.tune.tuning import Endings, Outcome
+from sweep.tune.endings import Endings
+from sweep.tune.outcome import Outcome
 from sweep.worker import judging
 from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
@@ -189,7 +190,7 @@ def room_for(preset: str, folder: Path, free: int, monkeypatch: pytest.MonkeyPat
     """What is said of a sweep for which so many bytes are free."""
     spec, heard = load_spec(preset, list(changes)), list[str]()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    check_room(planned_shape(spec.model), candidate_trials(spec), least_trials(spec), folder, heard.append)
+    check_room(planned_shape(spec.model), plan_sweep(spec), folder, heard.append)
     return "\n".join(heard)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from basis.errors import UserError
 from basis.stages import Stage
-from sweep.search_space import candidate_trials, enumerate_trials, least_trials, tuning_trials
+from sweep.search_space import candidate_trials, enumerate_trials, plan_sweep, tuning_trials
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_spec
 from sweep.trial.config import TrialConfig
@@ -39,8 +39,9 @@ def grid(lrs: list[float], **seeds: int) -> SweepSpec:
 
 def rounds(spec: SweepSpec, read: ReadLosses) -> list[list[TrialConfig]]:
     """The rounds of all lanes side by side, then those of further seeds."""
-    side_by_side = zip_longest(*lanes(spec, read), fillvalue=[])
-    return [*([trial for lane in one for trial in lane] for one in side_by_side), *further_seeds(spec, read)]
+    plan = plan_sweep(spec)
+    side_by_side = zip_longest(*lanes(plan, read), fillvalue=[])
+    return [*([trial for lane in one for trial in lane] for one in side_by_side), *further_seeds(plan, read)]
 
 
 def losses(mean: Callable[[TrialConfig], float], seed_noise: float = 0.002) -> Callable[[TrialConfig], Losses]:
@@ -81,7 +82,7 @@ def test_each_arms_best_setting_runs_with_every_seed_and_none_of_them_was_tuned_
     assert all(trial.lr == pytest.approx(best[trial.method]) for trial in final)
     assert {trial.evaluate_on for trial in final} == {Stage.FINAL}
     assert not {trial.seed for trial in tuning} & {trial.seed for trial in final}
-    assert least_trials(tuned) == len(tuning) + len(final)
+    assert plan_sweep(tuned).least_trials == len(tuning) + len(final)
 
 
 def test_an_arm_whose_tuning_trials_all_failed_has_no_final_run_and_one_that_failed_is_not_chosen() -> None:
@@ -103,11 +104,11 @@ def test_an_arm_that_has_been_tested_keeps_its_setting_when_a_failed_tuning_tria
     def read_what_ran(trial: TrialConfig) -> Losses | None:
         return read(trial) if trial in ran else None
 
-    (lane,) = lanes(tuned, read_what_ran)
+    (lane,) = lanes(plan_sweep(tuned), read_what_ran)
     ran.update(next(lane)[1:])  # the one of the lowest rate, which is best, has failed
     first = next(lane)
     ran.update(first)
-    (again,) = lanes(tuned, read_what_ran)
+    (again,) = lanes(plan_sweep(tuned), read_what_ran)
     ran.update(next(again))
     assert next(again) == first
 
@@ -128,7 +129,7 @@ def test_a_random_search_chooses_on_validation_and_tests_the_best_of_what_its_ta
         mine = [float(read(t).mean()) for t in first if t.rank == one.rank]
         (chosen,) = [t for t in first if (t.rank, t.lr) == (one.rank, one.lr)]
         assert float(read(chosen).mean()) == min(mine)
-    assert least_trials(searched) == len(first) + len(final)
+    assert plan_sweep(searched).least_trials == len(first) + len(final)
     assert candidate_trials(searched) == first
 
 

@@ -1,0 +1,87 @@
+"""A trial as Ray Tune is given it: its config, and beside it how its memory is planned and how it was chosen.
+
+Ray Tune hands each trial one flat mapping, keeps it in params.json, and gives it to the worker. Nobody else reads or
+writes the keys of that mapping.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import GPT2Config
+
+from sweep.memory.plan import Device, MemoryPlan, plan_trial
+from sweep.search_space import SUGGESTED
+from sweep.trial.config import TrialConfig
+
+PLAN = "plan"
+"""Key of the plan, beside the fields of the TrialConfig."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial that Ray Tune is to run.
+
+    Attributes:
+        config: the trial.
+        plan: how it is executed and what memory is predicted for it; None: it is executed as configured.
+        suggestion: the values that Optuna chose the config by, by their names; None: no search chose it.
+    """
+
+    config: TrialConfig
+    plan: MemoryPlan | None = None
+    suggestion: dict[str, Any] | None = None
+
+    def to_ray(self) -> dict[str, Any]:
+        """The mapping for Ray Tune: the fields of the config as plain values, and one key for each of the others."""
+        return {
+            **self.config.model_dump(mode="json"),
+            **({} if self.plan is None else {PLAN: self.plan.to_mapping()}),
+            **({} if self.suggestion is None else {SUGGESTED: self.suggestion}),
+        }
+
+    @classmethod
+    def from_ray(cls, mapping: Mapping[str, Any]) -> "Proposal":
+        """What `to_ray` made, perhaps with further keys that a search algorithm keeps for itself.
+
+        Raises:
+            ValidationError: the mapping holds no config that a trial can have.
+        """
+        config = {name: value for name, value in mapping.items() if name in TrialConfig.model_fields}
+        plan = mapping.get(PLAN)
+        return cls(
+            TrialConfig.model_validate(config),
+            None if plan is None else MemoryPlan.from_mapping(plan),
+            mapping.get(SUGGESTED),
+        )
+
+
+@dataclass(frozen=True)
+class TrialPlanner:
+    """Plans the memory of a sweep's trials.
+
+    Attributes:
+        shape: of the base model.
+        device: what each trial trains on.
+        budget_bytes: the most that a trial may be predicted to take; None: nobody has set a limit or knows one.
+    """
+
+    shape: GPT2Config
+    device: Device
+    budget_bytes: int | None
+
+    def propose(self, config: TrialConfig) -> Proposal:
+        """The trial with the plan of its memory.
+
+        Raises:
+            UserError: the trial does not fit into the budget.
+        """
+        return Proposal(config, plan_trial(config, self.shape, self.device, self.budget_bytes))
+
+    def propose_to_ray(self, config: TrialConfig) -> dict[str, Any]:
+        """The same as the mapping that Ray Tune is given.
+
+        Raises:
+            UserError: as `propose`.
+        """
+        return self.propose(config).to_ray()
