@@ -20,16 +20,16 @@ from rich.text import Text
 
 from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.fairness.ledger import Ledger
-from analysis.findings.findings import Finding
-from analysis.page.content import gather
+from analysis.findings.what_it_shows import Finding
+from analysis.page.content import content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.figures import to_png
 from analysis.page.html import to_html
 from analysis.page.markdown import to_markdown
-from analysis.results.load import load
+from analysis.results.experiment import read_experiment
 from analysis.tables.columns import console_columns
-from analysis.tables.tables import ComparisonTable
-from analysis.tables.tuning import TUNING_CSV
+from analysis.tables.comparison_table import ComparisonTable
+from analysis.tables.tuning_trials import TUNING_CSV
 from basis.directory import REPORT_DIR
 from basis.errors import UserError, name_failure
 from basis.scripts import as_called
@@ -76,8 +76,8 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         UserError: the directory is missing or holds no experiment.
         OSError: a file cannot be read or written, as on a full disk.
     """
-    results = load(experiment_dir)
-    content = gather(results, all_pairs)
+    results = read_experiment(experiment_dir)
+    content = content_of(results, all_pairs)
     target = results.directory / REPORT_DIR
     for drawing in content.drawings.values():
         write(target / "figures" / f"{drawing.name}.png", to_png(drawing))

@@ -19,6 +19,7 @@ from sweep.trial.config import MOMENTUM_DEFAULTS, Optimizer, Target
 FLOORS = (
     "basis",
     "model",
+    "analysis/statistics",
     "analysis/wording",
     "analysis/results",
     "analysis/comparison",
@@ -72,7 +73,7 @@ RAY_ALLOWED = {
     "sweep/tune/live.py",
     "sweep/tune/searchers.py",
     "sweep/tune/tuning.py",
-    "analysis/results/load.py",
+    "analysis/results/experiment.py",
 }
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.choices import TESTED_ONCE
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from analysis.results.outcomes import NOT_STARTED, REPEATED
 from analysis.wording.phrases import count
 

@@ -10,16 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.comparison.pair_choice import are_many
-from analysis.comparison.statistics import (
-    ALPHA,
-    Test,
-    Values,
-    crossed_test,
-    holm,
-    mean_test,
-    unpaired_crossed_test,
-    welch_test,
-)
+from analysis.statistics.difference_tests import Test, crossed_test, mean_test, unpaired_crossed_test, welch_test
+from analysis.statistics.intervals import Values
+from analysis.statistics.multiple_tests import ALPHA, holm
 
 SeedLosses = Mapping[int, Values]
 """Losses of an arm by seed: (K,) of its test windows in nats/token, or (1,) the mean loss where windows are unknown."""

@@ -6,9 +6,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.statistics import ALPHA, mean_test
 from analysis.comparison.told_apart import loss_difference
 from analysis.factors.pareto import EXACT_COSTS, Point, Price
+from analysis.statistics.difference_tests import mean_test
+from analysis.statistics.multiple_tests import ALPHA
 
 
 class Dominance(NamedTuple):
@@ -36,7 +37,7 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
     Args:
         points: arms by cost and loss, cheapest first.
         price: the cost.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
     """
     pairs = len(points) * (len(points) - 1) // 2
     losses = {point.arm.label: point.arm.losses_by_seed for point in points}

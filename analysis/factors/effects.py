@@ -8,18 +8,15 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS
-from analysis.comparison.statistics import ALPHA, Interval, holm
+from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
 from analysis.comparison.told_apart import SeedLosses
 from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
-from analysis.results.load import show_field
-from analysis.tables.columns import MISSING, show_interval
-from analysis.tables.tables import DEPENDENT_FIELDS, varying_fields
+from analysis.statistics.intervals import Interval
+from analysis.statistics.multiple_tests import ALPHA, holm
+from analysis.wording.numbers import MISSING, show_interval, show_p_value
 from analysis.wording.phrases import count, holm_adjusted
+from analysis.wording.values import show_field
 from basis.metrics import METRIC
-
-OWNER = {name: "optimizer" if name in ("momentum", "betas") else "method" for name in DEPENDENT_FIELDS}
-"""Fields that are part of a method or of an optimizer; two methods or optimizers are compared each with its own."""
 
 
 class Effect(NamedTuple):
@@ -85,7 +82,7 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
     Args:
         arms: finished arms.
         ignored: fields that need not agree and are no factor, as those tuned for each arm.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
 
     Returns:
         The effects by factor in the order of the config. Of a factor with numbers, each level is compared with the
@@ -116,7 +113,7 @@ def show_effects(effects: list[Effect]) -> pd.DataFrame:
                 "pairs of trials": str(effect.trial_pairs),
                 f"test loss, {METRIC['test_loss'].unit}": show_interval(effect.test_loss, 4, signed=True),
                 "interval over": effect.over if effect.test_loss.known else MISSING,
-                "p": p_cell(effect.p_value),
+                "p": show_p_value(effect.p_value),
                 "win rate": show_interval(effect.win_rate, 2, signed=True),
                 "reward margin": show_interval(effect.reward_margin, 2, signed=True),
             }
@@ -178,11 +175,6 @@ def describe_effects(
             "share a seed."
         )
     return notes
-
-
-def p_cell(p_value: float) -> str:
-    """A p-value with three decimals, or a dash where there is none."""
-    return MISSING if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]]:

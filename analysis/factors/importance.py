@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS, windows
-from analysis.comparison.statistics import Values, holm
+from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
 from analysis.factors.anova import SEEDS, TOGETHER, Division, divide_grid
-from analysis.factors.effects import OWNER
 from analysis.factors.forest import REST, SHUFFLES, divide_by_forest
-from analysis.results.load import show_field
 from analysis.results.outcomes import finite
-from analysis.tables.tables import varying_fields
+from analysis.statistics.intervals import Values
+from analysis.statistics.multiple_tests import holm
 from analysis.wording.phrases import count
+from analysis.wording.values import show_field
 from basis.metrics import METRIC
 
 MOST_LEVELS = 24
@@ -92,7 +91,7 @@ def adjusted(shares: list[Importance], looks: int) -> list[Importance]:
 
     Args:
         shares: the divisions that a report shows.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
     """
     places = [(number, name) for number, share in enumerate(shares) for name in share.p_values]
     p_values = dict(zip(places, holm([shares[number].p_values[name] for number, name in places], looks), strict=True))

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import windows
-from analysis.comparison.statistics import Interval, mean_interval
+from analysis.comparison.fields import windows
 from analysis.results.company import RAN_ALONE
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import GIB, MIB, MISSING, show_interval, show_number
+from analysis.statistics.intervals import Interval, mean_interval
+from analysis.wording.numbers import GIB, MIB, MISSING, show_amount, show_interval
 from basis.metrics import DEVICE, METRIC, PEAK_SOURCE
 
 QUALITY_UNIT = 0.1
@@ -232,12 +232,6 @@ def unit_for(metric: str, largest: float) -> Unit:
     if metric == "peak_bytes":
         return Unit("GiB", GIB) if largest >= GIB else Unit("MiB", MIB)
     return next((Unit(name, size) for name, size in (("h", 3600), ("min", 60)) if largest >= 2 * size), Unit("s", 1))
-
-
-def show_amount(value: float) -> str:
-    """A positive number with three significant digits and thousands separators, or a dash where there is none."""
-    digits = 2 - math.floor(math.log10(value)) if math.isfinite(value) and value > 0 else 2
-    return show_number(value, max(0, digits))
 
 
 def sources(arms: list[Arm], price: Price) -> set[str]:

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm, collect
-from analysis.comparison.choices import searched_fields
-from analysis.comparison.compare import looks_at
-from analysis.comparison.statistics import ALPHA
+from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.choices import looks_at, searched_fields
 from analysis.factors.anova import SEEDS
 from analysis.factors.dominance import dominated_beyond_chance
-from analysis.factors.effects import Effect, describe_effects, matched_effects, p_cell, show_effects
+from analysis.factors.effects import Effect, describe_effects, matched_effects, show_effects
 from analysis.factors.importance import NO_FACTORS, Importance, adjusted, share_of_variance
 from analysis.factors.pareto import (
     PRICES,
@@ -22,16 +20,16 @@ from analysis.factors.pareto import (
     costs,
     gained_loss,
     plane,
-    show_amount,
     show_costs,
     sources,
     units,
     why_no_times,
 )
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import MISSING, show_interval
-from analysis.wording.phrases import count, holm_adjusted, join, show_p
+from analysis.statistics.multiple_tests import ALPHA
+from analysis.wording.numbers import MISSING, show_amount, show_interval, show_p, show_p_value, show_percent
+from analysis.wording.phrases import count, holm_adjusted, join
 from basis.metrics import METRIC
 
 NAMED_FACTORS = 3
@@ -106,7 +104,7 @@ def tuning_arms(results: Results) -> list[Arm]:
     """The tuning trials as arms of one trial each, so that what works on arms works on them."""
     if results.tuning.empty:
         return []
-    return collect(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
+    return group_arms(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
 
 
 def _shares(arms: list[Arm], tuned: Collection[str], guided: bool) -> list[Importance]:
@@ -128,7 +126,7 @@ def _show_shares(shares: list[Importance]) -> pd.DataFrame:
             "source": name,
             "share": f"{100 * value:.1f} %",
             "of noise alone": f"{100 * share.noise[name]:.1f} %" if name in share.noise else MISSING,
-            "p": p_cell(share.p_values.get(name, math.nan)),
+            "p": show_p_value(share.p_values.get(name, math.nan)),
             "test": share.test,
         }
         for share in shares
@@ -182,7 +180,7 @@ def _about_division(share: Importance) -> str:
     told = [name for name in ranked if share.p_values.get(name, 1.0) < ALPHA]
     factors = [name for name in ranked if name not in (*told, *NO_FACTORS)]
     others = join([_named_share(share, name) for name in factors[:NAMED_FACTORS]]) if factors else ""
-    seeds = f"; seeds take {_percent(share.shares[SEEDS])}" if SEEDS in share.shares else ""
+    seeds = f"; seeds take {show_percent(share.shares[SEEDS])}" if SEEDS in share.shares else ""
     scope = "" if share.over_seeds else "In these trained models alone, "
     what = f"{scope}{'O' if share.over_seeds else 'o'}f the variance of {share.what}"
     if told:
@@ -196,9 +194,9 @@ def _about_division(share: Importance) -> str:
 
 def _named_share(share: Importance, name: str) -> str:
     """A source with its share, what noise alone would give it, and its p-value."""
-    asides = [f"noise alone {_percent(share.noise[name])}"] if name in share.noise else []
+    asides = [f"noise alone {show_percent(share.noise[name])}"] if name in share.noise else []
     asides += [show_p(share.p_values[name])] if name in share.p_values else []
-    return f"{name} {_percent(share.shares[name])}" + (f" ({', '.join(asides)})" if asides else "")
+    return f"{name} {show_percent(share.shares[name])}" + (f" ({', '.join(asides)})" if asides else "")
 
 
 def _about_effects(effects: list[Effect]) -> list[str]:
@@ -259,7 +257,3 @@ def _about_costs(made: list[Cost], metric: str | None) -> list[str]:
         f"{QUALITY_UNIT} {METRIC[metric].unit} of {metric.replace('_', ' ')} take {low} {time.name} of training with "
         f"{cheapest.arm.label} and {high} {time.name} with {dearest.arm.label} (means over the seeds, without a test)."
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else "below 1 %"

@@ -7,13 +7,15 @@ row does not know is never taken as equal.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.comparison.fields import LORA_FIELDS
 from analysis.fairness.consequences import follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.row_checks import RowChecks, config_values
 from analysis.fairness.rows import COST_FIELDS, LedgerRow, rows_of
 from analysis.fairness.words import by_value, named
-from analysis.results.load import REPLICATE_FIELD, Results
-from analysis.tables.tables import LORA_FIELDS, ComparisonTable
+from analysis.results.arm_labels import REPLICATE_FIELD
+from analysis.results.experiment import Results
+from analysis.tables.comparison_table import ComparisonTable
 
 COSTS_ALONE = "; matters for speed and memory alone"
 COST_FACTS = ("windows_per_pass", "blocks_recomputed", "device", "cpu", "threads")

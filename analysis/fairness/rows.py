@@ -11,10 +11,11 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm, rows_by_trial
 from analysis.comparison.choices import TESTED_ONCE, Group, branch_of, group_of, searched_for
+from analysis.comparison.learning_rates import rate_ranges
 from analysis.comparison.selection import tested_while_searching
-from analysis.fairness.learning_rates import rate_ranges
-from analysis.results.load import Results, show_field
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from analysis.wording.values import show_field
 from basis.metrics import DEVICE
 
 ONCE, ANEW = "once", "anew at each evaluation"

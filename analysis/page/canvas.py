@@ -11,6 +11,8 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
+from basis.packages import ROOT
+
 SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
 
@@ -35,11 +37,11 @@ def _unconfigured() -> Iterator[None]:
 
 @contextmanager
 def _elsewhere() -> Iterator[None]:
-    """Out of a working directory with a matplotlibrc, which would come first."""
+    """Out of a working directory with a matplotlibrc, which would come first, and into one whose files shadow none."""
     if not Path("matplotlibrc").exists():
         yield
         return
-    with chdir(Path(__file__).parent):
+    with chdir(ROOT):
         yield
 
 

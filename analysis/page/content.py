@@ -7,26 +7,27 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import looks_at
+from analysis.comparison.arms import group_arms
+from analysis.comparison.choices import looks_at
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
-from analysis.findings.findings import Finding, find
+from analysis.findings.what_it_shows import Finding, findings_of
 from analysis.page.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.page.memory_figure import draw_memory
 from analysis.page.pareto_figure import draw_pareto
 from analysis.page.responses import SideBySide, side_by_side
-from analysis.published.memory import PublishedMemory, explain_memory
+from analysis.published.gpu_memory import PublishedMemory, explain_memory
 from analysis.published.runs import published_ledgers
 from analysis.published.study import GPU_MEMORY, comparability, compare_published
 from analysis.results.damage import damaged_files
-from analysis.results.load import Results, show_field
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import MISSING
-from analysis.tables.memory import MemorySection, collect_memory, describe_memory
+from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
-from analysis.tables.tables import ComparisonTable, build_tables
-from analysis.tables.tuning import Tuning, describe_tuning
+from analysis.tables.peak_memory import MemorySection, describe_memory, memory_of_arms
+from analysis.tables.tuning_trials import Tuning, describe_tuning
+from analysis.wording.numbers import MISSING
+from analysis.wording.values import show_field
 from basis.metrics import DEVICE
 
 DETAILS = ("versions", "hardware", "data", "identity")
@@ -61,7 +62,7 @@ class Content:
     spec: str
 
 
-def gather(results: Results, all_pairs: bool = False) -> Content:
+def content_of(results: Results, all_pairs: bool = False) -> Content:
     """Work out all that a report says.
 
     Args:
@@ -72,20 +73,20 @@ def gather(results: Results, all_pairs: bool = False) -> Content:
         The content of a report, to be written in any format.
     """
     spec, sweep = results.spec, results.sweep
-    arms = collect(results)
+    arms = group_arms(results)
     tables = build_tables(arms, spec, all_pairs)
     styles = arm_styles(arms)
     # Tables of the same arms, such as one of all and one by optimizer, share the drawing of the first.
     first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
     drawings = {f"loss-{table.anchor}": draw_losses(table, results.curves, styles) for table in first}
-    memory = collect_memory(arms)
+    memory = memory_of_arms(arms)
     drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(arms, styles)}
     drawings["pareto"] = draw_pareto(arms, styles)
     looks = looks_at(spec)
     pairs = {table.anchor: pairwise_table(table.arms, looks, all_pairs, table.compared) for table in tables}
     mattered = what_mattered(results, arms)
     damaged = damaged_files(results.directory)
-    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *find(results, arms, tables)]
+    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *findings_of(results, arms, tables)]
     if mattered and mattered.sentences:
         findings.append(Finding("What mattered", mattered.sentences))
     published = bool(spec.get("published_figures"))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import windows
-from analysis.comparison.pairs import Compared, Comparison, adjustment
-from analysis.tables.columns import MISSING
+from analysis.comparison.comparisons import Comparison, Comparisons, adjustment
+from analysis.comparison.fields import windows
+from analysis.wording.numbers import MISSING
 from analysis.wording.phrases import count
 
 LOWEST, MAY_BE = "lowest", "may be"
@@ -69,7 +69,7 @@ def letters_note(compared: list[Comparison], looks: int) -> str:
     return "There are no letters: one seed tells these trained models apart, not the arms." if tested else ""
 
 
-def marks_of(arms: list[Arm], compared: Compared) -> dict[str, str]:
+def marks_of(arms: list[Arm], compared: Comparisons) -> dict[str, str]:
     """What is said of each of many arms, of which not all pairs are tested: whether it may be the best.
 
     Args:
@@ -88,7 +88,7 @@ def marks_of(arms: list[Arm], compared: Compared) -> dict[str, str]:
     }
 
 
-def marks_note(compared: Compared) -> str:
+def marks_note(compared: Comparisons) -> str:
     """What the marks of `marks_of` mean."""
     tested = [one for one in compared.losses if one.tested]
     lowest = f"“{LOWEST}” is the arm of the lowest mean test loss"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import compare
+from analysis.comparison.comparisons import Comparison, Comparisons, WinComparison, adjustment, beyond_resamples
 from analysis.comparison.pair_choice import Pair
-from analysis.comparison.pairs import Compared, Comparison, WinComparison, adjustment, beyond_resamples
+from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import MISSING, TEST_LOSS, show_interval
-from analysis.wording.phrases import show_p
+from analysis.tables.columns import TEST_LOSS
+from analysis.wording.numbers import MISSING, show_interval, show_p
 
 MOST_PAIRS = 28
 """Pairs that a table shows, those of eight arms; of more it shows the pairs with the leader alone, unless all pairs are
@@ -39,13 +39,13 @@ class PairwiseTable:
 
 
 def pairwise_table(
-    arms: list[Arm], looks: int, all_pairs: bool = False, compared: Compared | None = None
+    arms: list[Arm], looks: int, all_pairs: bool = False, compared: Comparisons | None = None
 ) -> PairwiseTable | None:
     """Make the table of pairs.
 
     Args:
         arms: the arms of a comparison table; those that did not finish are passed over.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
         all_pairs: show every pair, and test every pair even of many arms.
         compared: the comparisons of its finished arms, if they have been made.
 
@@ -56,7 +56,7 @@ def pairwise_table(
     finished = [arm for arm in arms if arm.outcome == FINISHED]
     finished.sort(key=lambda arm: (not arm.values("test_loss"), arm.mean("test_loss").estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
-    made = compared or compare(finished, looks, all_pairs)
+    made = compared or compare_pairs(finished, looks, all_pairs)
     losses, rewards = (_facing(some, places) for some in (made.losses, made.rewards))
     wins = _facing_wins(made.wins, places)
     found = sorted(losses.keys() | rewards.keys() | wins.keys(), key=lambda pair: (places[pair[0]], places[pair[1]]))
@@ -117,7 +117,7 @@ def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinCom
     return "; ".join(f"{which} better in {', '.join(names)}" for which, names in better.items() if names) or "no"
 
 
-def _notes(compared: Compared, looks: int) -> list[str]:
+def _notes(compared: Comparisons, looks: int) -> list[str]:
     losses, rewards, wins = compared.losses, compared.rewards, compared.wins
     notes = []
     for name, some in (("Test loss", losses), ("Reward", rewards)):

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from analysis.comparison.arms import collect
+from analysis.comparison.arms import group_arms
 from analysis.factors.pareto import PRICES, plane
 from analysis.factors.what_mattered import what_mattered
 from analysis.page.figures import arm_styles
 from analysis.page.pareto_figure import draw_pareto
 from analysis.results.company import RAN_ALONE, ran_alone
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from tests.planted_sweep import planted
 
 GIB = 2**30
@@ -77,7 +77,7 @@ def swept(*alone: bool | None) -> Results:
 
 def test_what_is_said_of_time_stands_where_every_trial_ran_alone() -> None:
     results = swept(True, True)
-    made = what_mattered(results, collect(results))
+    made = what_mattered(results, group_arms(results))
     assert made is not None
     assert any("s of training with" in sentence for sentence in made.sentences)
     assert any(name.startswith("s per 0.1") for name in made.costs)
@@ -91,7 +91,7 @@ def test_nothing_is_said_of_time_where_trials_had_company_or_nobody_knows(
     alone: tuple[bool | None, ...], why: str
 ) -> None:
     results = swept(*alone)
-    arms = collect(results)
+    arms = group_arms(results)
     made = what_mattered(results, arms)
     assert made is not None
     assert not any("training time" in said or "of training with" in said for said in made.sentences)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.comparison.statistics import ALPHA, RESAMPLES, Interval
+from analysis.statistics.bootstrap import RESAMPLES
+from analysis.statistics.intervals import Interval
+from analysis.statistics.multiple_tests import ALPHA
 from analysis.wording.phrases import holm_adjusted
 
 
@@ -116,7 +118,7 @@ class Contenders(NamedTuple):
     arms: int
 
 
-class Compared(NamedTuple):
+class Comparisons(NamedTuple):
     """The comparisons of a table's finished arms.
 
     Attributes:
@@ -124,7 +126,7 @@ class Compared(NamedTuple):
         rewards: pairs by reward.
         wins: pairs prompt by prompt.
         contenders: which of many arms may be the best; empty where there are few, of which all pairs are tested.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
     """
 
     losses: list[Comparison]

@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.fairness.words import DIGITS
-from analysis.results.load import show_field
+from analysis.comparison.fields import varying_fields
 from analysis.results.outcomes import FINISHED, NOT_STARTED, REPEATED
-from analysis.tables.tables import varying_fields
+from analysis.wording.values import DIGITS, show_field
 
 
 class RateRange(NamedTuple):

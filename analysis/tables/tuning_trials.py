@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.choices import TESTED_ONCE, Group, chosen_by, group_of, searched_for
-from analysis.results.load import REPLICATE_FIELD, Results, arm_key, label_arms, show_field
+from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, label_arms
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED, finite
-from analysis.tables.columns import MISSING, show_number
+from analysis.wording.numbers import MISSING, show_number
+from analysis.wording.values import show_field
 
 NOTHING_CHOSEN = f"{MISSING} (none finished)"
 LISTED = 12

@@ -1,41 +1,27 @@
 """Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison
+from analysis.comparison.fields import windows
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
-from analysis.comparison.pairs import Compared, Comparison, Contenders, WinComparison
-from analysis.comparison.statistics import (
-    RESAMPLES,
-    Interval,
-    Test,
-    Values,
-    bootstrap_test,
-    crossed_test,
-    holm,
-    sign_test,
-)
 from analysis.comparison.told_apart import SeedLosses, adjusted_differences, candidates, leader_of, mean_loss
+from analysis.statistics.bootstrap import RESAMPLES, bootstrap_test
+from analysis.statistics.difference_tests import Test, crossed_test, sign_test
+from analysis.statistics.intervals import Interval, Values
+from analysis.statistics.multiple_tests import holm
 
 BOOTSTRAP = "studentised bootstrap over prompts"
 BOOTSTRAP_AND_SEEDS = (
     "the larger p-value of the studentised bootstrap over prompts and of the t test over common seeds and prompts"
 )
-WINDOW_FIELDS = ("block_size", "test_windows")
-"""Fields that decide which windows an arm is tested on."""
 
 
-def looks_at(spec: Mapping[str, Any]) -> int:
-    """How often the pairs may have been tested while seeds were added: once where the spec fixes the seeds."""
-    seeds = spec.get("seeds")
-    return int(seeds["max"]) - int(seeds["min"]) + 1 if isinstance(seeds, Mapping) else 1
-
-
-def compare(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Compared:
+def compare_pairs(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Comparisons:
     """Compare the arms of a table by everything that they are compared by.
 
     Args:
@@ -43,7 +29,7 @@ def compare(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Compare
         looks: see `looks_at`.
         all_pairs: compare every pair even of many arms; see `pair_choice`.
     """
-    return Compared(
+    return Comparisons(
         losses=compare_test_losses(arms, looks, all_pairs),
         rewards=compare_rewards(arms, looks, all_pairs=all_pairs),
         wins=compare_wins(arms, looks, all_pairs),
@@ -186,11 +172,6 @@ def compare_wins(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> li
             found.append(WinComparison(a, b, wins, ties, losses, sign_test(wins, losses), chosen.family))
     adjusted = holm([one.p_value for one in found], looks, chosen.family)
     return [one._replace(p_value=p_value) for one, p_value in zip(found, adjusted, strict=True)]
-
-
-def windows(arm: Arm) -> tuple[object, ...]:
-    """What decides which windows an arm is tested on."""
-    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
 
 
 def _comparable_losses(arms: list[Arm]) -> list[dict[str, SeedLosses]]:

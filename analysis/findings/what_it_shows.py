@@ -8,18 +8,20 @@ carry.
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS, looks_at
+from analysis.comparison.choices import looks_at
+from analysis.comparison.fields import WINDOW_FIELDS
+from analysis.comparison.learning_rates import rate_ranges
 from analysis.comparison.selection import chosen_apart, describe_selection
-from analysis.fairness.learning_rates import rate_ranges
-from analysis.findings.comparisons import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
-from analysis.results.load import Results, show_field
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
-from analysis.tables.columns import show_bytes, show_number
-from analysis.tables.tables import ComparisonTable
-from analysis.tables.tuning import describe_tuning
+from analysis.tables.comparison_table import ComparisonTable
+from analysis.tables.tuning_trials import describe_tuning
+from analysis.wording.numbers import show_bytes, show_number
 from analysis.wording.phrases import join
+from analysis.wording.values import show_field
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
 from basis.scripts import as_called
 
@@ -38,7 +40,7 @@ class Finding(NamedTuple):
     sentences: list[str]
 
 
-def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> list[Finding]:
+def findings_of(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> list[Finding]:
     """Write what the numbers of a sweep show.
 
     Args:

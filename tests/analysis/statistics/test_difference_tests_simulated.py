@@ -13,10 +13,12 @@ import pytest
 from scipy import stats
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import compare_rewards, compare_test_losses, compare_wins
-from analysis.comparison.statistics import Interval, bootstrap_test, crossed_test, mean_interval, wilson_interval
+from analysis.comparison.pair_tests import compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.told_apart import adjusted_differences, tied_with_leader
 from analysis.results.outcomes import FINISHED
+from analysis.statistics.bootstrap import bootstrap_test
+from analysis.statistics.difference_tests import crossed_test
+from analysis.statistics.intervals import Interval, mean_interval, wilson_interval
 from analysis.tables.letters import letters_of
 
 DRAWS = 1_000

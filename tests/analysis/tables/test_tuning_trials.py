@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.comparison.arms import collect
-from analysis.findings.findings import find
-from analysis.results.load import Results
+from analysis.comparison.arms import group_arms
+from analysis.findings.what_it_shows import findings_of
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FINISHED
-from analysis.tables.tuning import describe_tuning
+from analysis.tables.tuning_trials import describe_tuning
 from tests.synthetic_experiment import CONFIG, in_memory
 
 RATES = [1e-4, 1e-3, 1e-2]
@@ -54,7 +54,7 @@ def test_an_arm_of_which_no_trial_finished_has_nothing_chosen() -> None:
 
 
 def basis(results: Results) -> str:
-    first, *_ = find(results, collect(results), [])
+    first, *_ = findings_of(results, group_arms(results), [])
     return " ".join(first.sentences)
 
 

@@ -1,4 +1,4 @@
-"""analysis.tables.tables: one row per arm, printable, with its uncertainty and its trace."""
+"""analysis.tables.comparison_table: one row per arm, printable, with its uncertainty and its trace."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import Arm, collect
-from analysis.comparison.statistics import Interval
-from analysis.results import load
-from analysis.tables.columns import console_columns, show_bytes, show_interval
-from analysis.tables.tables import ComparisonTable, build_tables, matches, varying_fields
+from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.fields import matches, varying_fields
+from analysis.results.experiment import read_experiment
+from analysis.statistics.intervals import Interval
+from analysis.tables.columns import console_columns
+from analysis.tables.comparison_table import ComparisonTable, build_tables
+from analysis.wording.numbers import show_bytes, show_interval
 from tests import synthetic_experiment as synthetic
 
 TEST = "test loss, nats/token"
@@ -19,12 +21,12 @@ TEST = "test loss, nats/token"
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, ComparisonTable]:
-    results = load(synthetic.directory())
-    return {table.title: table for table in build_tables(collect(results), results.spec)}
+    results = read_experiment(synthetic.directory())
+    return {table.title: table for table in build_tables(group_arms(results), results.spec)}
 
 
 def arms_of(*changes: dict[str, object], answered: bool = True) -> list[Arm]:
-    return collect(synthetic.in_memory(*changes, answered=answered))
+    return group_arms(synthetic.in_memory(*changes, answered=answered))
 
 
 def cells(table: ComparisonTable, arm: str) -> dict[str, str]:

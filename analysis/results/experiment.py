@@ -1,12 +1,11 @@
 """Reads an experiment directory into tidy DataFrames: one row per trial, per report and per response.
 
-The only file of `analysis` that imports Ray; what it reads of files is in `experiment_files`.
+The only file of `analysis` that imports Ray; what it reads of files is in `files`.
 """
 
 import json
 import logging
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow.fs  # type: ignore[import-untyped]
 from ray.tune import ExperimentAnalysis
 from ray.tune.experiment import Trial
 
+from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, is_tuning, label_arms
 from analysis.results.company import RAN_ALONE, ran_alone
 from analysis.results.files import (
     read_attempts,
@@ -29,20 +29,16 @@ from analysis.results.outcomes import (
     LOSS_COLUMNS,
     REPEATED,
     finite,
-    first_divergence,
     has_finished,
     outcome_of,
 )
 from analysis.results.prompt_order import number_by_prompt
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
+from analysis.results.trial_numbers import metrics_of, summarize
 from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
-from basis.fields import arm_label
-from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PEAK_SOURCE
+from basis.metrics import NOT_JUDGED
 from basis.scripts import as_called
-
-REPLICATE_FIELD = "seed"
-"""The one field in which the replicates of an arm differ."""
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
 
@@ -83,7 +79,7 @@ class Results:
     configs: dict[str, dict[str, Any]]
 
 
-def load(directory: Path) -> Results:
+def read_experiment(directory: Path) -> Results:
     """Read an experiment directory.
 
     Args:
@@ -133,7 +129,7 @@ def load(directory: Path) -> Results:
             continue
         trials.append(row)
         seed = config.get(REPLICATE_FIELD)
-        curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
+        curves += [{**key, "seed": seed, **metrics_of(r)} for r in rows]
         if outcome != REPEATED:
             answered.append(({**key, "seed": seed}, read_responses(path / RESPONSES_FILE)))
             attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in read_attempts(path)]
@@ -179,90 +175,12 @@ def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
     return ExperimentAnalysis(str(directory), trials=trials).trials if trials else []  # of none it would look itself
 
 
-def is_tuning(config: Mapping[str, Any]) -> bool:
-    """Whether a trial only served to choose settings: such a one never sees test windows or prompts."""
-    return config.get("evaluate_on") == "validation"
-
-
-def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Name every arm, with the fields in which arms of the same short name differ.
-
-    Args:
-        configs: the configs of all trials; empty ones are passed over.
-
-    Returns:
-        Label of each arm by its key (see `arm_key`), such as "lora r1 adamw lr=0.001".
-    """
-    arms = {arm_key(config): config for config in configs if config}
-    groups: dict[str, list[str]] = {}
-    for key, config in arms.items():
-        groups.setdefault(arm_label(dict(config)), []).append(key)
-    labels: dict[str, str] = {}
-    for short, keys in groups.items():
-        names = dict.fromkeys(name for key in keys for name in arms[key] if name != REPLICATE_FIELD)
-        differing = [name for name in names if len({repr(arms[key].get(name)) for key in keys}) > 1]
-        for digits in (3, 6, 17):  # no more digits than it takes to tell the arms apart
-            fields = {key: [f"{name}={show_field(arms[key].get(name), digits)}" for name in differing] for key in keys}
-            if len(set(map(tuple, fields.values()))) == len(keys):
-                break
-        labels |= {key: " ".join([short, *fields[key]]) for key in keys}
-    return labels
-
-
-def show_field(value: object, digits: int = 3) -> str:
-    """A config value as text: lists joined by "+", floats with so many significant digits."""
-    if isinstance(value, (list, tuple)):
-        return "+".join(show_field(item, digits) for item in value) or "none"
-    if isinstance(value, float):
-        return f"{value:.{digits}g}"
-    return "none" if value is None else str(value)
-
-
-def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The numbers of one trial from its rows: the last value of each metric, and what a curve condenses to.
-
-    Args:
-        rows: one row per step, in order.
-
-    Returns:
-        Metric values by name; tokens_per_second is the median over reports, since a first report holds the warm-up.
-        test_loss_last10_mean leaves out step 0 and is NaN with fewer than ten test losses after it.
-    """
-    values: dict[str, Any] = {}
-    for row in rows:
-        values.update(_metrics(row))
-    if "win_rate" in values:
-        values.pop(NOT_JUDGED, None)  # judged since, as a later row of the same step says
-    speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
-    if speeds:
-        values["tokens_per_second"] = float(pd.Series(speeds).median())
-    tests = [
-        (row["test_loss"], row["step"]) for row in rows if finite(row.get("test_loss")) and finite(row.get("step"))
-    ]
-    if tests:
-        values["test_loss_best"], values["test_loss_best_step"] = min(tests)
-        trained = [loss for loss, step in tests if step > 0]
-        values["test_loss_last10_mean"] = sum(trained[-10:]) / 10 if len(trained) >= 10 else math.nan
-    if (step := first_divergence(rows)) is not None:
-        values |= {"diverged_step": step, "test_loss_last10_mean": math.nan}  # older losses would pass for final ones
-    return values
-
-
-def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in (*METRIC, PEAK_SOURCE, DEVICE, NOT_JUDGED) if name in row}
-
-
 def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
     reported: Mapping[str, Any] = next((row["config"] for row in rows if isinstance(row.get("config"), Mapping)), {})
     found = dict((config if isinstance(config, Mapping) else {}) or read_mapping(path / PARAMS_FILE) or reported)
     # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
     return {name: value for name, value in found.items() if "/" not in name and not isinstance(value, Mapping)}
-
-
-def arm_key(config: Mapping[str, Any]) -> str:
-    """The identity of an arm: its config without the seed, as text."""
-    return json.dumps({k: v for k, v in config.items() if k != REPLICATE_FIELD}, sort_keys=True, default=str)
 
 
 def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:

@@ -6,13 +6,21 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 from collections import Counter
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS, windows
-from analysis.comparison.pairs import Compared, Comparison, Contenders, WinComparison, adjustment, beyond_resamples
+from analysis.comparison.comparisons import (
+    Comparison,
+    Comparisons,
+    Contenders,
+    WinComparison,
+    adjustment,
+    beyond_resamples,
+)
+from analysis.comparison.fields import WINDOW_FIELDS, windows
 from analysis.comparison.selection import best_of_many
-from analysis.comparison.statistics import ALPHA, holm, sign_test
-from analysis.results.load import show_field
-from analysis.tables.columns import show_interval, show_number
-from analysis.wording.phrases import count, holm_adjusted, join, show_p
+from analysis.statistics.difference_tests import sign_test
+from analysis.statistics.multiple_tests import ALPHA, holm
+from analysis.wording.numbers import show_interval, show_number, show_p
+from analysis.wording.phrases import count, holm_adjusted, join
+from analysis.wording.values import show_field
 
 NAMED_PAIRS = 6
 """How many pairs a sentence names one by one before it only counts them."""
@@ -28,7 +36,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
 
     Args:
         arms: finished arms.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
 
     Returns:
         Sentences; none without wins and losses.
@@ -64,7 +72,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     ]
 
 
-def describe_test_losses(arms: list[Arm], made: Compared) -> list[str]:
+def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     """Which arm has the lowest test loss, which cannot be told apart from it, and which pairs differ.
 
     Args:
@@ -161,7 +169,7 @@ def _untested_gap(best: Arm, second: Arm) -> str:
     )
 
 
-def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
+def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
     """Which pairs of arms differ in reward, and in wins prompt by prompt.
 
     Args:

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import compare, looks_at, windows
-from analysis.comparison.pairs import Compared
-from analysis.results.load import OPTIMIZERS, show_field
+from analysis.comparison.choices import looks_at
+from analysis.comparison.comparisons import Comparisons
+from analysis.comparison.fields import matches, windows
+from analysis.comparison.pair_tests import compare_pairs
+from analysis.results.experiment import OPTIMIZERS
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MISSING, TEST_LOSS, columns_for
+from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
+from analysis.wording.numbers import MISSING
+from analysis.wording.values import show_field
 from basis.metrics import PEAK_SOURCE
-
-LORA_FIELDS = ("rank", "alpha", "scaling", "b_lr_ratio", "targets", "also_train")
-DEPENDENT_FIELDS = (*LORA_FIELDS, "momentum", "betas")
-"""Fields that a method or an optimizer may not have; None then."""
 
 LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
@@ -51,7 +51,7 @@ class ComparisonTable:
     frame: pd.DataFrame
     notes: list[str]
     trace: list[tuple[str, list[str]]]
-    compared: Compared
+    compared: Comparisons
 
     @property
     def leaders(self) -> set[str]:
@@ -92,31 +92,11 @@ def _anchor(title: str, taken: set[str]) -> str:
     return anchor
 
 
-def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
-    """Whether a config has the wanted value, or one of the wanted values, in every field of `where`."""
-    return all(
-        name in config and (config[name] == wanted or (isinstance(wanted, list) and config[name] in wanted))
-        for name, wanted in where.items()
-    )
-
-
-def varying_fields(arms: list[Arm]) -> list[str]:
-    """Config fields in which some of the arms differ, in the order of the config.
-
-    An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
-    """
-    names = dict.fromkeys(name for arm in arms for name in arm.config)
-    values = {
-        name: {repr(arm.config.get(name)) for arm in arms if not inapplicable(arm.config, name)} for name in names
-    }
-    return [name for name in names if len(values[name]) > 1]
-
-
 def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
     arms = _by_level(arms, factor)
-    compared = compare([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
+    compared = compare_pairs([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
@@ -177,11 +157,6 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
     if factor == "optimizer":
         return float(OPTIMIZERS.index(str(value)) if value in OPTIMIZERS else len(OPTIMIZERS)), ""
     return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
-
-
-def inapplicable(config: Mapping[str, Any], name: str) -> bool:
-    """Whether a field is None because the config's method or optimizer has no such thing."""
-    return name in DEPENDENT_FIELDS and config.get(name) is None
 
 
 def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
