@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,14 +12,15 @@ from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
 from analysis.comparison.told_apart import SeedLosses
 from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
 from analysis.statistics.intervals import Interval
-from analysis.statistics.multiple_tests import ALPHA, holm
+from analysis.statistics.multiple_tests import Tested, holm
 from analysis.wording.numbers import MISSING, show_interval, show_p_value
 from analysis.wording.phrases import count, holm_adjusted
 from analysis.wording.values import show_field
 from basis.metrics import METRIC
 
 
-class Effect(NamedTuple):
+@dataclass(frozen=True)
+class Effect(Tested):
     """What changes from one level of a factor to another, as a mean over the contexts in which both were trained.
 
     Attributes:
@@ -52,16 +53,6 @@ class Effect(NamedTuple):
     over_seeds: bool
     win_rate: Interval
     reward_margin: Interval
-
-    @property
-    def differs(self) -> bool:
-        """Whether the test tells the effect from none."""
-        return self.p_value < ALPHA
-
-    @property
-    def tested(self) -> bool:
-        """Whether the test could be made at all."""
-        return self.p_value == self.p_value
 
     @property
     def over(self) -> str:
@@ -97,7 +88,7 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
             if seeds:
                 effects.append(_effect(factor, (low, high), found, losses, seeds))
     adjusted = holm([effect.p_value for effect in effects], looks)
-    made = [effect._replace(p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
+    made = [replace(effect, p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
     return sorted(made, key=lambda effect: names.index(effect.factor))
 
 

@@ -86,7 +86,7 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
     return _of_forest(what, divide_by_forest(factors, values, guided), values)
 
 
-def adjusted(shares: list[Importance], looks: int) -> list[Importance]:
+def adjusted_shares(shares: list[Importance], looks: int) -> list[Importance]:
     """The same with p-values adjusted by Holm's method for all sources of all divisions, which are one family.
 
     Args:

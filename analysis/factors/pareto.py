@@ -57,6 +57,18 @@ class Point(NamedTuple):
     dominated: bool
 
 
+class Front(NamedTuple):
+    """The arms of a sweep by one cost and their losses, cheapest first; no points where they do not compare."""
+
+    price: Price
+    points: list[Point]
+
+    @property
+    def dominated(self) -> set[str]:
+        """Labels of the arms that another arm dominates."""
+        return {point.arm.label for point in self.points if point.dominated}
+
+
 class Cost(NamedTuple):
     """What an arm took, and what it gained.
 
@@ -92,6 +104,11 @@ def dominated(points: Sequence[tuple[float, float]]) -> list[bool]:
             lost.add(point)
         lowest = min(lowest, point[1])
     return [point in lost for point in points]
+
+
+def fronts_of(arms: list[Arm]) -> list[Front]:
+    """The front of each cost in PRICES; see `plane`."""
+    return [Front(price, plane(arms, price)) for price in PRICES]
 
 
 def plane(arms: list[Arm], price: Price) -> list[Point]:
@@ -141,17 +158,21 @@ def why_no_times(arms: Sequence[Arm]) -> str:
     return "Training times, and prices in them, are left out: whether trials ran side by side is not on record."
 
 
-def gained_loss(results: Results, arms: list[Arm]) -> str | None:
-    """The loss that gains are told in: the first that some finished arm has at step 0, before training, and after it.
+def gained_costs(results: Results, arms: list[Arm]) -> tuple[str | None, list[Cost]]:
+    """The loss that gains are told in, and what the arms took for it.
 
     Args:
         results: its curves hold the loss of the base model, at step 0.
         arms: all arms.
 
     Returns:
-        "test_loss", or "validation_loss" where test windows are used only after training; None without either.
+        The first loss that some finished arm has at step 0, before training, and after it: "test_loss", or
+        "validation_loss" where test windows are used only after training; None without either. And its `costs`.
     """
-    return next((metric for metric in ("test_loss", "validation_loss") if costs(results, arms, metric)), None)
+    for metric in ("test_loss", "validation_loss"):
+        if gained := costs(results, arms, metric):
+            return metric, gained
+    return None, []
 
 
 def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
@@ -160,7 +181,7 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     Args:
         results: its curves hold the loss of the base model, at step 0.
         arms: all arms.
-        metric: the loss that is gained, see `gained_loss`.
+        metric: the loss that is gained, see `gained_costs`.
 
     Returns:
         One value per finished arm that has this loss at step 0 and after training.
@@ -183,21 +204,21 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     return sorted(found, key=lambda cost: -cost.gain.estimate)
 
 
-def show_costs(made: list[Cost], metric: str) -> pd.DataFrame:
+def show_costs(made: list[Cost], metric: str, fronts: Sequence[Front]) -> pd.DataFrame:
     """The costs as printable strings, one row per arm; columns without any value are left out.
 
     Args:
         made: what `costs` returned.
         metric: the loss that is gained.
+        fronts: what `fronts_of` returned.
     """
     memory, time, priced = units(made)
     both = f"{memory.name}·{priced.name}"
     per = f"per {QUALITY_UNIT} {METRIC[metric].unit}"
-    lost = {price.name: {p.arm.label for p in plane([c.arm for c in made], price) if p.dominated} for price in PRICES}
     rows = []
     for cost in made:
         space = cost.peak_bytes / memory.size
-        where = [name for name, labels in lost.items() if cost.arm.label in labels]
+        lost = [front.price.name for front in fronts if cost.arm.label in front.dominated]
         rows.append(
             {
                 "arm": cost.arm.label,
@@ -207,7 +228,7 @@ def show_costs(made: list[Cost], metric: str) -> pd.DataFrame:
                 f"{memory.name} {per}": show_amount(cost.per_unit(space)),
                 f"{priced.name} {per}": show_amount(cost.per_unit(cost.seconds) / priced.size),
                 f"{both} {per}": show_amount(cost.per_unit(space * cost.seconds) / priced.size),
-                "dominated in": " and ".join(where) or MISSING,
+                "dominated in": " and ".join(lost) or MISSING,
             }
         )
     frame = pd.DataFrame(rows, dtype=str)

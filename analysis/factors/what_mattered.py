@@ -1,25 +1,25 @@
 """What mattered: rank, optimizer or learning rate? The effects, the shares of variance and the costs, in one value."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from analysis.comparison.arms import Arm, group_arms
-from analysis.comparison.choices import looks_at, searched_fields
+from analysis.comparison.choices import searched_fields
+from analysis.comparison.evidence import Evidence
 from analysis.factors.anova import SEEDS
 from analysis.factors.dominance import dominated_beyond_chance
 from analysis.factors.effects import Effect, describe_effects, matched_effects, show_effects
-from analysis.factors.importance import NO_FACTORS, Importance, adjusted, share_of_variance
+from analysis.factors.importance import NO_FACTORS, Importance, adjusted_shares, share_of_variance
 from analysis.factors.pareto import (
     PRICES,
     QUALITY_UNIT,
     TIME,
     Cost,
-    costs,
-    gained_loss,
-    plane,
+    Front,
+    gained_costs,
     show_costs,
     sources,
     units,
@@ -55,36 +55,37 @@ class WhatMattered:
     sentences: list[str]
 
 
-def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
+def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered | None:
     """Work out which factor mattered, and what quality costs.
 
     Args:
-        results: the directory's content.
-        arms: all arms of the sweep.
+        evidence: what the sweep's report stands on.
+        fronts: its arms by cost and loss, see `pareto.fronts_of`.
 
     Returns:
         The content of the section; None with fewer than two finished arms, between which nothing can matter.
     """
-    finished = [arm for arm in arms if arm.outcome == FINISHED and arm.values("test_loss")]
+    results, looks = evidence.results, evidence.looks
+    finished = [arm for arm in evidence.finished if arm.values("test_loss")]
     if len(finished) < 2:
         return None
     tuned = searched_fields(results.spec)
-    looks = looks_at(results.spec)
     effects = matched_effects(finished, tuned, looks)
-    shares = _shares(finished, tuned, results.spec.get("search") == "optuna")
     tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
-    if tried:
-        shares.append(share_of_variance(tried, "validation_loss"))
-    shares = adjusted(shares, looks)
-    metric = gained_loss(results, finished)
-    made = costs(results, finished, metric) if metric else []
-    lost = len(arms) - len(finished)
+    shares = _shares(finished, tried, tuned, results.spec.get("search") == "optuna")
+    shares = adjusted_shares(shares, looks)
+    metric, made = gained_costs(results, finished)
+    lost = len(evidence.arms) - len(finished)
     return WhatMattered(
         effects=show_effects(effects),
         importance=_show_shares(shares),
-        costs=show_costs(made, metric) if metric else pd.DataFrame(),
+        costs=show_costs(made, metric, fronts) if metric else pd.DataFrame(),
         notes=[
-            *([f"{lost} of {len(arms)} arms did not finish and are left out, diverged ones too."] if lost else []),
+            *(
+                [f"{lost} of {len(evidence.arms)} arms did not finish and are left out, diverged ones too."]
+                if lost
+                else []
+            ),
             *describe_effects(effects, finished, tuned, looks),
             *(share.note for share in shares),
             *_share_notes(shares, looks),
@@ -94,7 +95,7 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
         sentences=[
             *_about_shares(shares),
             *_about_effects(effects),
-            *_about_fronts(finished, looks),
+            *_about_fronts(fronts, looks),
             *_about_costs(made, metric),
         ],
     )
@@ -107,8 +108,15 @@ def tuning_arms(results: Results) -> list[Arm]:
     return group_arms(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
 
 
-def _shares(arms: list[Arm], tuned: Collection[str], guided: bool) -> list[Importance]:
-    """The shares of all arms, and where these are no full grid, those of each method whose arms are one."""
+def _shares(arms: list[Arm], tried: list[Arm], tuned: Collection[str], guided: bool) -> list[Importance]:
+    """The shares of all arms; where these are no full grid, those of each method whose arms are one; those of tuning.
+
+    Args:
+        arms: finished arms.
+        tried: finished tuning trials, as arms.
+        tuned: fields that were tuned for each arm.
+        guided: whether a search chose settings by earlier losses.
+    """
     shares = [share_of_variance(arms, "test_loss", tuned, guided)]
     methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
     if shares[0].test != "ANOVA" and len(methods) > 1:
@@ -116,7 +124,7 @@ def _shares(arms: list[Arm], tuned: Collection[str], guided: bool) -> list[Impor
             alone = share_of_variance([arm for arm in arms if arm.config.get("method") == method], "test_loss", tuned)
             if alone.test == "ANOVA":
                 shares.append(alone._replace(what=f"{alone.what}, {method} alone"))
-    return shares
+    return [*shares, *([share_of_variance(tried, "validation_loss")] if tried else [])]
 
 
 def _show_shares(shares: list[Importance]) -> pd.DataFrame:
@@ -223,11 +231,10 @@ def _about_effect(effect: Effect) -> str:
     return f"{lead}{told} ({over}; {effect.method}: {effect.over}; Holm-adjusted {show_p(effect.p_value)})."
 
 
-def _about_fronts(arms: list[Arm], looks: int) -> list[str]:
+def _about_fronts(fronts: Sequence[Front], looks: int) -> list[str]:
     """Which arms are dominated: those that the tests tell, and how many more are by their means alone."""
     sentences = []
-    for price in PRICES:
-        points = plane(arms, price)
+    for price, points in fronts:
         if not any(point.dominated for point in points):
             continue
         told = dominated_beyond_chance(points, price, looks)

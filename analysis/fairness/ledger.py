@@ -7,6 +7,7 @@ row does not know is never taken as equal.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.comparison.evidence import Evidence
 from analysis.comparison.fields import LORA_FIELDS
 from analysis.fairness.consequences import follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
@@ -14,7 +15,6 @@ from analysis.fairness.row_checks import RowChecks, config_values
 from analysis.fairness.rows import COST_FIELDS, LedgerRow, rows_of
 from analysis.fairness.words import by_value, named
 from analysis.results.arm_labels import REPLICATE_FIELD
-from analysis.results.experiment import Results
 from analysis.tables.comparison_table import ComparisonTable
 
 COSTS_ALONE = "; matters for speed and memory alone"
@@ -75,17 +75,17 @@ class Ledger:
     verdict: str = ""
 
 
-def table_ledgers(results: Results, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
+def table_ledgers(evidence: Evidence, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
     """The ledger of every table of a sweep.
 
     Args:
-        results: the directory's content.
+        evidence: what the sweep's report stands on.
         tables: its tables.
 
     Returns:
         Ledgers by the tables' anchors.
     """
-    return {table.anchor: make_ledger(rows_of(results, table.arms), table.factor) for table in tables}
+    return {table.anchor: make_ledger(rows_of(evidence, table), table.factor) for table in tables}
 
 
 def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:

@@ -1,4 +1,4 @@
-"""All that a report says, gathered once, whatever the format it is written in."""
+"""All that a report says, worked out once, whatever the format it is written in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from analysis.comparison.arms import group_arms
-from analysis.comparison.choices import looks_at
+from analysis.comparison.evidence import Evidence, evidence_of
+from analysis.factors.pareto import Front, fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.findings.what_it_shows import Finding, findings_of
@@ -24,8 +24,8 @@ from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
-from analysis.tables.peak_memory import MemorySection, describe_memory, memory_of_arms
-from analysis.tables.tuning_trials import Tuning, describe_tuning
+from analysis.tables.peak_memory import ArmMemory, MemorySection, describe_memory, memory_of_arms
+from analysis.tables.tuning_trials import TuningTable, describe_tuning
 from analysis.wording.numbers import MISSING
 from analysis.wording.values import show_field
 from basis.metrics import DEVICE
@@ -48,7 +48,7 @@ class Content:
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
     pairs: dict[str, PairwiseTable]
-    tuning: Tuning | None
+    tuning: TuningTable | None
     mattered: WhatMattered | None
     drawings: dict[str, Drawing]
     memory: MemorySection | None
@@ -72,55 +72,87 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     Returns:
         The content of a report, to be written in any format.
     """
-    spec, sweep = results.spec, results.sweep
-    arms = group_arms(results)
-    tables = build_tables(arms, spec, all_pairs)
-    styles = arm_styles(arms)
-    # Tables of the same arms, such as one of all and one by optimizer, share the drawing of the first.
-    first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
-    drawings = {f"loss-{table.anchor}": draw_losses(table, results.curves, styles) for table in first}
+    evidence = evidence_of(results)
+    arms, spec = evidence.arms, results.spec
+    tables = build_tables(arms, spec, evidence.looks, all_pairs)
+    pairs = {table.anchor: pairwise_table(table.arms, table.compared, all_pairs) for table in tables}
+    tuning = describe_tuning(results)
+    fronts = fronts_of(evidence.finished)
+    mattered = what_mattered(evidence, fronts)
     memory = memory_of_arms(arms)
-    drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(arms, styles)}
-    drawings["pareto"] = draw_pareto(arms, styles)
-    looks = looks_at(spec)
-    pairs = {table.anchor: pairwise_table(table.arms, looks, all_pairs, table.compared) for table in tables}
-    mattered = what_mattered(results, arms)
-    damaged = damaged_files(results.directory)
-    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *findings_of(results, arms, tables)]
-    if mattered and mattered.sentences:
-        findings.append(Finding("What mattered", mattered.sentences))
     published = bool(spec.get("published_figures"))
     explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
-    unfinished = results.trials[(results.trials["outcome"] != FINISHED) | (results.trials["reason"] != "")]
-    shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
-    if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
-        devices = sorted(set(results.trials[DEVICE].dropna()))
-        hardware = sweep.get("hardware")
-        known = hardware if isinstance(hardware, Mapping) else {}
-        sweep = {**sweep, "hardware": {**known, "trials ran on": devices}}
-    variant = {"variant": spec["variant"]} if spec.get("variant") else {}
-    others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
+    sweep = _with_devices(results)
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
-        facts=flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name}),
-        findings=findings,
+        facts=_facts(results, sweep),
+        findings=_findings(evidence, tables, tuning, mattered),
         tables=tables,
-        ledgers=table_ledgers(results, tables),
+        ledgers=table_ledgers(evidence, tables),
         pairs={anchor: table for anchor, table in pairs.items() if table},
-        tuning=describe_tuning(results),
+        tuning=tuning,
         mattered=mattered,
-        drawings={name: drawing for name, drawing in drawings.items() if drawing},
+        drawings=_drawings(evidence, tables, memory, fronts),
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY])] if published else [],
         published_ledgers=published_ledgers() if published else {},
         published_memory=explained,
-        unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
+        unfinished=_unfinished(results.trials),
         responses=side_by_side(results.responses, arms),
         details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},
         spec=yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else "",
     )
+
+
+def _findings(
+    evidence: Evidence, tables: list[ComparisonTable], tuning: TuningTable | None, mattered: WhatMattered | None
+) -> list[Finding]:
+    """What the sweep shows, after what is damaged of it and before what mattered."""
+    damaged = damaged_files(evidence.results.directory)
+    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *findings_of(evidence, tables, tuning)]
+    if mattered and mattered.sentences:
+        findings.append(Finding("What mattered", mattered.sentences))
+    return findings
+
+
+def _drawings(
+    evidence: Evidence, tables: list[ComparisonTable], memory: list[ArmMemory], fronts: list[Front]
+) -> dict[str, Drawing]:
+    """The figures by name; tables of the same arms, such as one of all and one by optimizer, share the first one's."""
+    styles = arm_styles(evidence.arms)
+    first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
+    drawings = {f"loss-{table.anchor}": draw_losses(table, evidence.results.curves, styles) for table in first}
+    drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(evidence.arms, styles)}
+    drawings["pareto"] = draw_pareto(fronts, styles)
+    return {name: drawing for name, drawing in drawings.items() if drawing}
+
+
+def _unfinished(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that did not finish or were not judged, as printable strings."""
+    unfinished = trials[(trials["outcome"] != FINISHED) | (trials["reason"] != "")]
+    shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
+    return unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value))
+
+
+def _with_devices(results: Results) -> dict[str, Any]:
+    """The sweep's record with the devices of its trials; its own entry is the driver's machine alone."""
+    if DEVICE not in results.trials:
+        return results.sweep
+    hardware = results.sweep.get("hardware")
+    devices = sorted(set(results.trials[DEVICE].dropna()))
+    return {
+        **results.sweep,
+        "hardware": {**(hardware if isinstance(hardware, Mapping) else {}), "trials ran on": devices},
+    }
+
+
+def _facts(results: Results, sweep: Mapping[str, Any]) -> dict[str, str]:
+    """What stands below the title: the sweep's record but for the details, its variant, seeds and directory."""
+    variant = {"variant": results.spec["variant"]} if results.spec.get("variant") else {}
+    others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
+    return flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name})
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:

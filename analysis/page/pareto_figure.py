@@ -1,10 +1,9 @@
 """The Pareto plot: last test loss of each arm against its memory and its training time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from analysis.comparison.arms import Arm
-from analysis.factors.pareto import PRICES, TIME, Point, Price, plane, unit_for
+from analysis.factors.pareto import TIME, Front, Point, Price, unit_for
 from analysis.page.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.page.figures import MUTED, STYLE, WIDTH, Drawing, Style
 from basis.metrics import METRIC
@@ -23,17 +22,17 @@ RADIUS = 7
 """Pixels around a point that no label may cover."""
 
 
-def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
+def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, Style]) -> Drawing | None:
     """Last test loss against peak memory and against training time, the arms that none dominates joined by a line.
 
     Args:
-        arms: all arms of the sweep; those without a finished trial are left out.
+        fronts: the arms by cost and loss, see `pareto.fronts_of`.
         styles: style of each arm.
 
     Returns:
         The drawing, or None where no cost of two arms is known and comparable.
     """
-    planes = [(price, points) for price in PRICES if len(points := plane(arms, price)) > 1]
+    planes = [front for front in fronts if len(front.points) > 1]
     if not planes:
         return None
     with drawn_with(STYLE):

@@ -1,11 +1,28 @@
 """Many tests at once: the chance of a false claim, and the adjustment of p-values that keeps it."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 ALPHA = 0.05
 """Chance of a false claim that tests are held to."""
+
+
+class Tested:
+    """What bears the p-value of a test, NaN where the test could not be made."""
+
+    p_value: float
+
+    @property
+    def tested(self) -> bool:
+        """Whether the test could be made at all."""
+        return not math.isnan(self.p_value)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the test tells a difference."""
+        return self.p_value < ALPHA
 
 
 def holm(p_values: Sequence[float], looks: int = 1, family: int | None = None) -> list[float]:

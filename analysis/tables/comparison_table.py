@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.choices import looks_at
 from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
+from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.experiment import OPTIMIZERS
 from analysis.results.outcomes import FINISHED
@@ -42,6 +42,7 @@ class ComparisonTable:
         notes: what its numbers mean, one sentence or two each.
         trace: the arms with the trial directories that their numbers come from.
         compared: the comparisons of its finished arms.
+        rate_ranges: its arms that differ in their learning rate alone.
     """
 
     title: str
@@ -52,19 +53,28 @@ class ComparisonTable:
     notes: list[str]
     trace: list[tuple[str, list[str]]]
     compared: Comparisons
+    rate_ranges: list[RateRange]
+
+    @property
+    def finished(self) -> list[Arm]:
+        """The arms that finished, which alone are compared."""
+        return [arm for arm in self.arms if arm.outcome == FINISHED]
 
     @property
     def leaders(self) -> set[str]:
         """Of many arms those of the lowest test loss, one for each kind of windows that arms are tested on."""
-        return {one.leader for one in self.compared.contenders}
+        return {group.leader for group in self.compared.contenders}
 
 
-def build_tables(arms: list[Arm], spec: Mapping[str, Any], all_pairs: bool = False) -> list[ComparisonTable]:
+def build_tables(
+    arms: list[Arm], spec: Mapping[str, Any], looks: int, all_pairs: bool = False
+) -> list[ComparisonTable]:
     """Make the tables that a spec asks for.
 
     Args:
         arms: all arms of the sweep.
         spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms.
+        looks: see `choices.looks_at`.
         all_pairs: compare every pair even of many arms; see `pair_choice`.
 
     Returns:
@@ -72,14 +82,14 @@ def build_tables(arms: list[Arm], spec: Mapping[str, Any], all_pairs: bool = Fal
     """
     tables: list[ComparisonTable] = []
     asked = spec.get("tables")
-    listed = [one for one in asked if isinstance(one, Mapping)] if isinstance(asked, list) else []
-    for one in listed or [{"title": "All arms"}]:
-        title = str(one.get("title") or one.get("factor") or "All arms")
+    listed = [entry for entry in asked if isinstance(entry, Mapping)] if isinstance(asked, list) else []
+    for entry in listed or [{"title": "All arms"}]:
+        title = str(entry.get("title") or entry.get("factor") or "All arms")
         anchor = _anchor(title, {table.anchor for table in tables})
-        factor = str(one["factor"]) if one.get("factor") else None
-        where = one.get("where")
+        factor = str(entry["factor"]) if entry.get("factor") else None
+        where = entry.get("where")
         shown = [arm for arm in arms if matches(arm.config, where if isinstance(where, Mapping) else {})]
-        tables.append(_table(title, anchor, factor, shown, looks_at(spec), all_pairs))
+        tables.append(_table(title, anchor, factor, shown, looks, all_pairs))
     return tables
 
 
@@ -128,6 +138,7 @@ def _table(
         notes=notes,
         trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
         compared=compared,
+        rate_ranges=rate_ranges(arms),
     )
 
 

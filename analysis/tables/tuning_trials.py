@@ -24,7 +24,7 @@ TUNING_CSV = "tuning.csv"
 
 
 @dataclass(frozen=True)
-class Tuning:
+class TuningTable:
     """The tuning of a sweep.
 
     Attributes:
@@ -38,7 +38,7 @@ class Tuning:
     without_choice: list[str]
 
 
-def describe_tuning(results: Results) -> Tuning | None:
+def describe_tuning(results: Results) -> TuningTable | None:
     """Make the table of tuning trials.
 
     Args:
@@ -68,7 +68,7 @@ def describe_tuning(results: Results) -> Tuning | None:
     if metric == "train_loss":
         loss = "Chosen was by train loss, the mean since the report before the last step"
     cut = f" Of more than {LISTED} settings the best are listed; {TUNING_CSV} has all." if _cut(groups) else ""
-    return Tuning(
+    return TuningTable(
         frame,
         [
             "Every trial of this table was evaluated on validation windows, which are held out from train: neither "

@@ -219,7 +219,7 @@ def test_arm_is_drawn_in_one_colour_in_every_figure() -> None:
     results = synthetic.in_memory({"rank": 1}, {"rank": 10})
     arms = group_arms(results)
     styles = arm_styles(arms)
-    (table,) = build_tables(arms, {"tables": [{"title": "Ranks"}]})
+    (table,) = build_tables(arms, {"tables": [{"title": "Ranks"}]}, looks=1)
     losses, wins = draw_losses(table, results.curves, styles), draw_win_rates(arms, styles)
     assert losses is not None
     assert wins is not None
@@ -231,7 +231,7 @@ def test_arm_is_drawn_in_one_colour_in_every_figure() -> None:
 def test_axes_of_the_loss_curves_have_units() -> None:
     results = synthetic.in_memory({})
     arms = group_arms(results)
-    drawing = draw_losses(build_tables(arms, {})[0], results.curves, arm_styles(arms))
+    drawing = draw_losses(build_tables(arms, {}, looks=1)[0], results.curves, arm_styles(arms))
     assert drawing is not None
     assert [axes.get_ylabel() for axes in drawing.figure.axes] == ["nats/token"] * 2
     assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["optimizer steps"] * 2
@@ -242,7 +242,7 @@ def test_exploding_arm_is_cut_off_and_the_caption_says_so() -> None:
     arms = group_arms(results)
     exploded = (results.curves["trial"] == "trial-1") & (results.curves["step"] == 40)
     results.curves.loc[exploded, "test_loss"] = 1e6
-    drawing = draw_losses(build_tables(arms, {})[0], results.curves, arm_styles(arms))
+    drawing = draw_losses(build_tables(arms, {}, looks=1)[0], results.curves, arm_styles(arms))
     assert drawing is not None
     assert drawing.figure.axes[1].get_ylim()[1] < 5
     assert "cut off" in drawing.caption

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.comparison.arms import group_arms
-from analysis.comparison.choices import chooses_on_validation, group_of, searched_fields, searched_for
+from analysis.comparison.choices import chooses_on_validation, group_of, looks_at, searched_fields, searched_for
+from analysis.comparison.evidence import evidence_of
 from analysis.fairness.ledger import table_ledgers
 from analysis.findings.what_it_shows import findings_of
 from analysis.results.experiment import Results
@@ -72,12 +73,18 @@ def searched(search: str, **changes: Any) -> Results:
 
 
 def first_sentence(results: Results) -> str:
-    first, *_ = findings_of(results, group_arms(results), build_tables(group_arms(results), results.spec))
+    first, *_ = findings_of(
+        evidence_of(results),
+        build_tables(group_arms(results), results.spec, looks_at(results.spec)),
+        describe_tuning(results),
+    )
     return first.sentences[0]
 
 
 def flags(results: Results) -> list[str]:
-    (ledger,) = table_ledgers(results, build_tables(group_arms(results), results.spec)).values()
+    (ledger,) = table_ledgers(
+        evidence_of(results), build_tables(group_arms(results), results.spec, looks_at(results.spec))
+    ).values()
     return ledger.flags
 
 
@@ -105,15 +112,21 @@ def test_a_grid_and_a_choice_on_validation_are_not_called_that() -> None:
 
 
 def test_a_choice_on_validation_is_told_with_the_number_of_trials() -> None:
-    first, *_ = findings_of(chosen(4), group_arms(chosen(4)), [])
+    first, *_ = findings_of(evidence_of(chosen(4)), [], describe_tuning(chosen(4)))
     assert "Settings were chosen on validation windows, by 4 trials" in first.sentences[-1]
-    assert "chosen" not in " ".join(findings_of(searched("grid"), group_arms(searched("grid")), [])[0].sentences)
+    assert "chosen" not in " ".join(
+        findings_of(evidence_of(searched("grid")), [], describe_tuning(searched("grid")))[0].sentences
+    )
 
 
 def test_the_best_of_many_is_called_that_where_a_best_is_named_and_only_there() -> None:
     def sentences(results: Results) -> str:
         arms = group_arms(results)
-        return " ".join(s for finding in findings_of(results, arms, build_tables(arms, {})) for s in finding.sentences)
+        return " ".join(
+            s
+            for finding in findings_of(evidence_of(results), build_tables(arms, {}, looks=1), describe_tuning(results))
+            for s in finding.sentences
+        )
 
     apart = with_window_losses(in_memory(*({"rank": r, "seed": s} for r in (1, 10, 100) for s in (1, 2, 3))))
     assert "It is the best of 3 on the windows that it was chosen by" in sentences(apart)

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from analysis.comparison.arms import Arm, group_arms
-from analysis.factors.pareto import PRICES, costs, dominated, gained_loss, plane, show_costs
+from analysis.factors.pareto import PRICES, costs, dominated, fronts_of, gained_costs, plane, show_costs
 from analysis.page.figures import Drawing, arm_styles, to_svg
 from analysis.page.pareto_figure import GREY, draw_pareto
 from analysis.results.experiment import Results
@@ -28,7 +28,7 @@ def sweep(*points: tuple[float, float, float]) -> Results:
 
 
 def drawn(arms: list[Arm]) -> Drawing:
-    drawing = draw_pareto(arms, arm_styles(arms))
+    drawing = draw_pareto(fronts_of(arms), arm_styles(arms))
     assert drawing is not None
     return drawing
 
@@ -64,7 +64,7 @@ def test_cost_of_a_tenth_of_a_nat_is_exact() -> None:
     results = sweep((2, 7200, START - 0.4), (4, 14400, START - 1.0))
     made = costs(results, group_arms(results), "test_loss")
     assert [cost.gain.estimate for cost in made] == pytest.approx([1.0, 0.4])
-    frame = show_costs(made, "test_loss").set_index("arm")
+    frame = show_costs(made, "test_loss", fronts_of([cost.arm for cost in made])).set_index("arm")
     first = frame.loc["lora r2 adamw"]  # 1 nat for 4 GiB and 4 h: a tenth takes 0.4 GiB, 0.4 h and 4 * 0.4 GiB h
     assert first["GiB per 0.1 nats/token"] == "0.400"
     assert first["training time, h"] == "4.00"
@@ -77,18 +77,18 @@ def test_cost_of_a_tenth_of_a_nat_is_exact() -> None:
 def test_an_arm_that_gained_nothing_has_a_dash() -> None:
     results = sweep((1, 30, 2.0), (2, 20, START))
     made = costs(results, group_arms(results), "test_loss")
-    frame = show_costs(made, "test_loss").set_index("arm")
+    frame = show_costs(made, "test_loss", fronts_of([cost.arm for cost in made])).set_index("arm")
     assert frame.loc["lora r2 adamw", "GiB per 0.1 nats/token"] == "–"
     assert frame.loc["lora r1 adamw", "GiB per 0.1 nats/token"] != "–"
 
 
 def test_gains_are_told_in_validation_loss_where_the_test_loss_comes_only_at_the_end() -> None:
     results = sweep((1, 30, 2.0), (2, 20, 1.5))
-    assert gained_loss(results, group_arms(results)) == "test_loss"
+    assert gained_costs(results, group_arms(results))[0] == "test_loss"
     renamed = results.curves.rename(columns={"test_loss": "validation_loss"})
     tuned = replace(results, curves=renamed, trials=results.trials.assign(validation_loss=[2.0, 1.5]))
-    assert gained_loss(tuned, group_arms(tuned)) == "validation_loss"
-    assert gained_loss(replace(results, curves=renamed), group_arms(results)) is None
+    assert gained_costs(tuned, group_arms(tuned))[0] == "validation_loss"
+    assert gained_costs(replace(results, curves=renamed), group_arms(results))[0] is None
 
 
 def test_dominated_arms_are_grey_and_the_front_is_joined_and_named_in_its_colours() -> None:
@@ -118,4 +118,4 @@ def test_names_cover_no_other_name(number: int) -> None:
 
 def test_nothing_is_drawn_of_a_single_arm() -> None:
     arms = group_arms(sweep((1, 30, 2.0)))
-    assert draw_pareto(arms, arm_styles(arms)) is None
+    assert draw_pareto(fronts_of(arms), arm_styles(arms)) is None

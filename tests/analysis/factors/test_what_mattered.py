@@ -7,6 +7,8 @@ import pandas as pd
 
 from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import searched_fields
+from analysis.comparison.evidence import evidence_of
+from analysis.factors.pareto import fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.results.experiment import Results
 from tests.analysis.factors.test_effects import FULL
@@ -16,7 +18,7 @@ GIB = 2**30
 
 
 def section(results: Results) -> WhatMattered:
-    made = what_mattered(results, group_arms(results))
+    made = what_mattered(evidence_of(results), fronts_of(group_arms(results)))
     assert made is not None
     return made
 
@@ -100,7 +102,7 @@ def test_arms_that_diverged_are_counted_and_left_out() -> None:
 
 def test_without_two_finished_arms_nothing_can_matter() -> None:
     results = planted(lambda c: 2.0, grid(rank=[1]))
-    assert what_mattered(results, group_arms(results)) is None
+    assert what_mattered(evidence_of(results), fronts_of(group_arms(results))) is None
 
 
 def tuned() -> Results:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.comparison.arms import group_arms
+from analysis.comparison.evidence import evidence_of
 from analysis.comparison.learning_rates import rate_ranges
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.fairness.rows import LedgerRow
@@ -39,7 +40,12 @@ def sweep_of(*arms: Config, seeds: tuple[int, ...] = SEEDS) -> Results:
 
 def ledger_of(results: Results, factor: str | None = "rank") -> Ledger:
     (ledger,) = table_ledgers(
-        results, build_tables(group_arms(results), {"tables": [{"title": "Table", "factor": factor}]})
+        evidence_of(results),
+        build_tables(
+            group_arms(results),
+            {"tables": [{"title": "Table", "factor": factor}]},
+            looks=1,
+        ),
     ).values()
     return ledger
 
@@ -566,5 +572,9 @@ def test_lora_that_trains_more_than_its_adapters_is_flagged() -> None:
 
 def test_table_without_rows_has_an_empty_ledger() -> None:
     results = sweep_of(LOW)
-    tables = build_tables(group_arms(results), {"tables": [{"title": "None", "where": {"rank": 7}}]})
-    assert table_ledgers(results, tables) == {"none": Ledger([], [], [], [], [])}
+    tables = build_tables(
+        group_arms(results),
+        {"tables": [{"title": "None", "where": {"rank": 7}}]},
+        looks=1,
+    )
+    assert table_ledgers(evidence_of(results), tables) == {"none": Ledger([], [], [], [], [])}

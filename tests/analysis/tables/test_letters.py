@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.comparison.arms import group_arms
+from analysis.comparison.choices import looks_at
+from analysis.comparison.comparisons import adjusted
 from analysis.comparison.pair_tests import compare_test_losses
 from analysis.results.experiment import Results
 from analysis.tables.comparison_table import ComparisonTable, build_tables
@@ -16,7 +18,7 @@ LETTERS = "letters"
 
 
 def table_of(results: Results, spec: dict[str, object] | None = None) -> ComparisonTable:
-    (table,) = build_tables(group_arms(results), spec or {})
+    (table,) = build_tables(group_arms(results), spec or {}, looks_at(spec or {}))
     return table
 
 
@@ -82,7 +84,7 @@ def test_adaptive_seeds_are_adjusted_for_every_look() -> None:
     table = table_of(results, {"seeds": {"min": 2, "max": 5}})
     assert "each p-value first multiplied by 4 looks at the data" in " ".join(table.notes)
     arms = group_arms(results)
-    (once,), (often,) = compare_test_losses(arms), compare_test_losses(arms, looks=4)
+    (once,), (often,) = adjusted(compare_test_losses(arms), looks=1), adjusted(compare_test_losses(arms), looks=4)
     assert often.p_value == pytest.approx(4 * once.p_value)
 
 
@@ -107,7 +109,7 @@ def test_arms_on_different_windows_share_no_letter() -> None:
         {"block_size": 32}, {"block_size": 32, "rank": 10}, {"block_size": 64}, {"block_size": 64, "rank": 10}
     )
     arms = group_arms(results)
-    letters = letters_of(arms, compare_test_losses(arms))
+    letters = letters_of(arms, adjusted(compare_test_losses(arms), looks=1))
     unlike = [
         pair for pair in combinations(letters, 2) if pair[0].split("block_size=")[1] != pair[1].split("block_size=")[1]
     ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.comparison.arms import group_arms
+from analysis.comparison.evidence import evidence_of
 from analysis.findings.what_it_shows import findings_of
 from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FINISHED
@@ -54,7 +54,7 @@ def test_an_arm_of_which_no_trial_finished_has_nothing_chosen() -> None:
 
 
 def basis(results: Results) -> str:
-    first, *_ = findings_of(results, group_arms(results), [])
+    first, *_ = findings_of(evidence_of(results), [], describe_tuning(results))
     return " ".join(first.sentences)
 
 
