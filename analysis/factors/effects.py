@@ -5,18 +5,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
-import pandas as pd
-
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
 from analysis.comparison.told_apart import SeedLosses
 from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
 from analysis.statistics.intervals import Interval
 from analysis.statistics.multiple_tests import Tested, holm
-from analysis.wording.numbers import MISSING, show_interval, show_p_value
-from analysis.wording.phrases import count, holm_adjusted
-from analysis.wording.values import show_field
-from basis.metrics import METRIC
+from analysis.wording.phrases import count
+from analysis.wording.values import show_field, texts_apart
 
 
 @dataclass(frozen=True)
@@ -92,82 +88,6 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
     return sorted(made, key=lambda effect: names.index(effect.factor))
 
 
-def show_effects(effects: list[Effect]) -> pd.DataFrame:
-    """The effects as printable strings, one row each; of tests and rewards only columns that say something."""
-    frame = pd.DataFrame(
-        [
-            {
-                "factor": effect.factor,
-                "from": effect.low,
-                "to": effect.high,
-                "contexts": str(effect.contexts),
-                "pairs of trials": str(effect.trial_pairs),
-                f"test loss, {METRIC['test_loss'].unit}": show_interval(effect.test_loss, 4, signed=True),
-                "interval over": effect.over if effect.test_loss.known else MISSING,
-                "p": show_p_value(effect.p_value),
-                "win rate": show_interval(effect.win_rate, 2, signed=True),
-                "reward margin": show_interval(effect.reward_margin, 2, signed=True),
-            }
-            for effect in effects
-        ],
-        dtype=str,
-    )
-    return frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
-
-
-def describe_effects(
-    effects: list[Effect], arms: list[Arm], ignored: Collection[str] = (), looks: int = 1
-) -> list[str]:
-    """What the table of effects means, and which factors it cannot speak of.
-
-    Args:
-        effects: what `matched_effects` returned.
-        arms: the finished arms that it was given.
-        ignored: as it was given.
-        looks: as it was given.
-
-    Returns:
-        Sentences.
-    """
-    notes = []
-    if effects:
-        notes.append(
-            "Each row compares pairs of trials that differ in the factor alone and share the seed; a minus means that "
-            "the level under 'to' has the lower value. A context is one setting of all other fields; what "
-            "belongs to a method or an optimizer, such as a rank or betas, may differ where these do, and several such "
-            "pairs are averaged within their context."
-        )
-    if tested := [effect for effect in effects if effect.tested]:
-        tests = " or ".join(sorted({effect.method for effect in tested}))
-        notes.append(
-            "Contexts share their seeds and their test windows, so they are no independent samples: they are averaged "
-            "within every seed and window, and a row speaks of these contexts, averaged, and of no others. Brackets "
-            f"hold plain 95 % intervals; p is of the same test ({tests}), "
-            f"{holm_adjusted(len(tested), 'row', looks)}, all in one family."
-        )
-    if any(not effect.over_seeds for effect in tested):
-        notes.append("A row over windows alone has one seed: it speaks of these trained models and not of the factor.")
-    if any(effect.over_seeds and not effect.windows for effect in tested):
-        notes.append(
-            "A row over seeds alone speaks of these test windows: its losses by window are not known or differ."
-        )
-    if len(tested) < len(effects):
-        notes.append(
-            "Rows without p rest on one seed without losses by window, or on differences that show no spread to judge "
-            "by."
-        )
-    if ignored:
-        notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
-    found = {effect.factor for effect in effects}
-    lacking = [name for name in varying_fields(arms) if name not in (*found, *ignored, *WINDOW_FIELDS)]
-    if lacking:
-        notes.append(
-            f"No matched pairs exist for {', '.join(lacking)}: no two finished arms differ in one of these alone and "
-            "share a seed."
-        )
-    return notes
-
-
 def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]]:
     """Pairs of arms that differ in one field alone, by that field and by the setting of the others."""
     settings = {name: [repr(arm.config.get(name)) for arm in arms] for name in names}
@@ -206,11 +126,10 @@ def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str,
 def _levels(factor: str, arms: list[Arm]) -> tuple[dict[str, str], dict[str, tuple[float, int]]]:
     """The level of each arm as text, by label, and where each level comes: numbers by size, names as they appear."""
     values = {arm.label: arm.config.get(factor) for arm in arms}
-    different = len(set(map(repr, values.values())))
-    for digits in (3, 6, 17):  # no more than it takes to tell the levels apart
-        level = {label: show_field(value, digits) for label, value in values.items()}
-        if len(set(level.values())) == different:
-            break
+    different = {repr(value): value for value in values.values()}
+    texts = texts_apart(lambda digits: [show_field(value, digits) for value in different.values()])
+    shown = dict(zip(different, texts, strict=True))
+    level = {label: shown[repr(value)] for label, value in values.items()}
     order: dict[str, tuple[float, int]] = {}
     for label, value in values.items():
         number = float(value) if isinstance(value, (int, float)) else -math.inf

@@ -4,16 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pandas as pd
-
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import windows
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
 from analysis.statistics.intervals import Interval, mean_interval
-from analysis.wording.numbers import GIB, MIB, MISSING, show_amount, show_interval
-from basis.metrics import DEVICE, METRIC, PEAK_SOURCE
+from basis.metrics import DEVICE, PEAK_SOURCE
 
 QUALITY_UNIT = 0.1
 """Nats/token: the gain in loss that a price is for."""
@@ -32,13 +29,6 @@ PRICES = (Price("peak_bytes", "peak memory", PEAK_SOURCE), Price(TIME, "training
 
 EXACT_COSTS = ("peak_bytes",)
 """Costs that are counted and do not vary from run to run."""
-
-
-class Unit(NamedTuple):
-    """A unit to print in: its name and what it is of the metric's own unit."""
-
-    name: str
-    size: float
 
 
 class Point(NamedTuple):
@@ -202,57 +192,6 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
             seconds = math.nan if no_times else cost_of(arm, TIME)
             found.append(Cost(arm, gain, cost_of(arm, "peak_bytes"), seconds))
     return sorted(found, key=lambda cost: -cost.gain.estimate)
-
-
-def show_costs(made: list[Cost], metric: str, fronts: Sequence[Front]) -> pd.DataFrame:
-    """The costs as printable strings, one row per arm; columns without any value are left out.
-
-    Args:
-        made: what `costs` returned.
-        metric: the loss that is gained.
-        fronts: what `fronts_of` returned.
-    """
-    memory, time, priced = units(made)
-    both = f"{memory.name}·{priced.name}"
-    per = f"per {QUALITY_UNIT} {METRIC[metric].unit}"
-    rows = []
-    for cost in made:
-        space = cost.peak_bytes / memory.size
-        lost = [front.price.name for front in fronts if cost.arm.label in front.dominated]
-        rows.append(
-            {
-                "arm": cost.arm.label,
-                f"{metric.replace('_', ' ')} gained, {METRIC[metric].unit}": show_interval(cost.gain, 4),
-                f"peak memory, {memory.name}": show_amount(space),
-                f"training time, {time.name}": show_amount(cost.seconds / time.size),
-                f"{memory.name} {per}": show_amount(cost.per_unit(space)),
-                f"{priced.name} {per}": show_amount(cost.per_unit(cost.seconds) / priced.size),
-                f"{both} {per}": show_amount(cost.per_unit(space * cost.seconds) / priced.size),
-                "dominated in": " and ".join(lost) or MISSING,
-            }
-        )
-    frame = pd.DataFrame(rows, dtype=str)
-    return frame.loc[:, [name == "dominated in" or (frame[name] != MISSING).any() for name in frame]]
-
-
-def units(made: list[Cost]) -> tuple[Unit, Unit, Unit]:
-    """The units of memory, of training time, and of time per QUALITY_UNIT that suit the largest costs."""
-    return (
-        unit_for("peak_bytes", _largest([cost.peak_bytes for cost in made])),
-        unit_for("train_seconds", _largest([cost.seconds for cost in made])),
-        unit_for("train_seconds", _largest([cost.per_unit(cost.seconds) for cost in made])),
-    )
-
-
-def _largest(values: list[float]) -> float:
-    return max((value for value in values if math.isfinite(value)), default=0.0)
-
-
-def unit_for(metric: str, largest: float) -> Unit:
-    """The unit in which costs up to `largest` bytes or seconds are read most easily."""
-    if metric == "peak_bytes":
-        return Unit("GiB", GIB) if largest >= GIB else Unit("MiB", MIB)
-    return next((Unit(name, size) for name, size in (("h", 3600), ("min", 60)) if largest >= 2 * size), Unit("s", 1))
 
 
 def sources(arms: list[Arm], price: Price) -> set[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from analysis.factors.pareto import TIME, Front, Point, Price, unit_for
+from analysis.factors.cost_table import unit_for
+from analysis.factors.pareto import TIME, Front, Point, Price
 from analysis.page.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.page.figures import MUTED, STYLE, WIDTH, Drawing, Style
 from basis.metrics import METRIC

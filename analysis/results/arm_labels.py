@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from analysis.wording.values import show_field
+from analysis.wording.values import show_field, texts_apart
 from basis.fields import arm_label
 
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
 
 
 def is_tuning(config: Mapping[str, Any]) -> bool:
@@ -38,9 +40,13 @@ def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for short, keys in groups.items():
         names = dict.fromkeys(name for key in keys for name in arms[key] if name != REPLICATE_FIELD)
         differing = [name for name in names if len({repr(arms[key].get(name)) for key in keys}) > 1]
-        for digits in (3, 6, 17):  # no more digits than it takes to tell the arms apart
-            fields = {key: [f"{name}={show_field(arms[key].get(name), digits)}" for name in differing] for key in keys}
-            if len(set(map(tuple, fields.values()))) == len(keys):
-                break
-        labels |= {key: " ".join([short, *fields[key]]) for key in keys}
+        configs_alike = [arms[key] for key in keys]
+        labels |= dict(zip(keys, texts_apart(partial(_labels, short, configs_alike, differing)), strict=True))
     return labels
+
+
+def _labels(short: str, configs: list[Mapping[str, Any]], fields: list[str], digits: int) -> list[str]:
+    """The short name of each config with these fields, their numbers with so many digits."""
+    return [
+        " ".join([short, *(f"{name}={show_field(config.get(name), digits)}" for name in fields)]) for config in configs
+    ]

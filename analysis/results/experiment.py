@@ -3,7 +3,6 @@
 The only file of `analysis` that imports Ray; what it reads of files is in `files`.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,32 +14,24 @@ import pyarrow.fs  # type: ignore[import-untyped]
 from ray.tune import ExperimentAnalysis
 from ray.tune.experiment import Trial
 
-from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, is_tuning, label_arms
-from analysis.results.company import RAN_ALONE, ran_alone
+from analysis.results.company import ran_alone
 from analysis.results.files import (
-    read_attempts,
     read_mapping,
     read_reports,
-    read_responses,
-    read_window_losses,
 )
-from analysis.results.outcomes import (
-    FINISHED,
-    LOSS_COLUMNS,
-    REPEATED,
-    finite,
-    has_finished,
-    outcome_of,
+from analysis.results.frames import (
+    attempt_frame,
+    curve_frame,
+    response_frame,
+    trial_frame,
+    tuning_frame,
+    window_loss_frame,
 )
-from analysis.results.prompt_order import number_by_prompt
+from analysis.results.reported_trials import TrialRecord, reported_trials
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
-from analysis.results.trial_numbers import metrics_of, summarize
-from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
+from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
-from basis.metrics import NOT_JUDGED
 from basis.scripts import as_called
-
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon")
 
 
 @dataclass(frozen=True)
@@ -91,6 +82,33 @@ def read_experiment(directory: Path) -> Results:
     Raises:
         UserError: `directory` is missing or is not an experiment directory.
     """
+    directory = _experiment_directory(directory)
+    spec, sweep = read_mapping(directory / SPEC_FILE), read_mapping(directory / SWEEP_FILE)
+    records = [_trial_record(trial) for trial in _analysed(directory, read_trials(directory))]
+    trials = reported_trials(records)
+    compared = [trial for trial in trials if not trial.is_tuning]
+    alone = ran_alone({record.name: record.rows for record in records})
+    return Results(
+        directory=directory,
+        trials=trial_frame(compared, alone),
+        curves=curve_frame(compared),
+        responses=response_frame(compared),
+        attempts=attempt_frame(compared),
+        tuning=tuning_frame([trial for trial in trials if trial.is_tuning], alone),
+        window_losses=window_loss_frame(compared),
+        records={record.name: read_mapping(record.folder / RECORD_FILE) for record in records},
+        spec=spec,
+        sweep=sweep,
+        configs={record.name: record.config for record in records},
+    )
+
+
+def _experiment_directory(directory: Path) -> Path:
+    """The path of an experiment directory, absolute.
+
+    Raises:
+        UserError: it is missing, is no experiment directory, or its trials are half judged.
+    """
     try:
         directory = directory.expanduser().resolve()
     except (RuntimeError, ValueError):  # no such user, a link to itself, a NUL
@@ -104,54 +122,7 @@ def read_experiment(directory: Path) -> Results:
         raise UserError(
             f"{directory}: its trials were being judged anew when the process ended; finish that with: {judge}"
         )
-    found = _analysed(directory, read_trials(directory))
-    reports = {trial.trial_id: read_reports(Path(trial.path)) for trial in found}
-    configs = {trial.trial_id: _config(trial.config, Path(trial.path), reports[trial.trial_id]) for trial in found}
-    alone = ran_alone({Path(trial.path).name: reports[trial.trial_id] for trial in found})
-    labels = label_arms(config for config in configs.values() if not is_tuning(config))
-    trials, curves, answered, attempts, tuning, window_losses = [], [], [], [], [], []
-    first: dict[str, str] = {}
-    for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not has_finished(reports[t.trial_id]))):
-        config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
-        key = {"trial": path.name, "arm": labels.get(arm_key(config), "unknown config")}
-        outcome, reason = outcome_of(trial.status, trial.get_error(), rows)
-        original = first.setdefault(json.dumps(config, sort_keys=True, default=str), path.name) if config else path.name
-        if original != path.name:  # a search that proposes a config twice gets the same rows again: no replicate
-            outcome, reason, rows = REPEATED, f"the config of {original} once more", []
-        summary = summarize(rows)
-        if outcome == FINISHED and NOT_JUDGED in summary:
-            reason = f"trained, but not judged: {summary[NOT_JUDGED]}"
-        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config, **summary}
-        row |= {RAN_ALONE: alone[path.name]} if path.name in alone else {}
-        if is_tuning(config):
-            del row["arm"]
-            tuning.append(row)
-            continue
-        trials.append(row)
-        seed = config.get(REPLICATE_FIELD)
-        curves += [{**key, "seed": seed, **metrics_of(r)} for r in rows]
-        if outcome != REPEATED:
-            answered.append(({**key, "seed": seed}, read_responses(path / RESPONSES_FILE)))
-            attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in read_attempts(path)]
-            losses = enumerate(read_window_losses(path))
-            window_losses += [{**key, "seed": seed, "window": i, "test_loss": loss} for i, loss in losses]
-    numbered = number_by_prompt([lines for _, lines in answered])
-    responses = [
-        {**key, **one, "index": i} for (key, _), lines in zip(answered, numbered, strict=True) for i, one in lines
-    ]
-    return Results(
-        directory=directory,
-        trials=pd.DataFrame(trials, columns=None if trials else ["trial", "arm", "outcome", "reason"]),
-        curves=pd.DataFrame(curves, columns=None if curves else ["trial", "arm", "seed", "step", *LOSS_COLUMNS]),
-        responses=pd.DataFrame(responses, columns=None if responses else ["trial", "arm", "seed", "index"]),
-        attempts=pd.DataFrame(attempts, columns=None if attempts else ["trial", "arm", "seed", "outcome"]),
-        tuning=pd.DataFrame(tuning, columns=None if tuning else ["trial", "outcome", "reason"]),
-        window_losses=pd.DataFrame(window_losses, columns=["trial", "arm", "seed", "window", "test_loss"]),
-        records={Path(trial.path).name: read_mapping(Path(trial.path) / RECORD_FILE) for trial in found},
-        spec=read_mapping(directory / SPEC_FILE),
-        sweep=read_mapping(directory / SWEEP_FILE),
-        configs={Path(trial.path).name: configs[trial.trial_id] for trial in found},
-    )
+    return directory
 
 
 @dataclass(frozen=True)
@@ -166,13 +137,22 @@ def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
     """The trials of Ray's ExperimentAnalysis, which is handed them: left to read a state itself, it would unpickle."""
     logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it warns of each trial that has not reported
     trials, files = [], pyarrow.fs.LocalFileSystem()
-    for one in recorded:
-        folder = _Folder(str(directory / one.folder), files)
-        trial = Trial("", trial_id=one.trial_id, config=one.config, storage=folder, stub=True)
-        trial.set_status(one.status)
-        trial.run_metadata.error_filename = one.error_file
+    for record in recorded:
+        folder = _Folder(str(directory / record.folder), files)
+        trial = Trial("", trial_id=record.trial_id, config=record.config, storage=folder, stub=True)
+        trial.set_status(record.status)
+        trial.run_metadata.error_filename = record.error_file
         trials.append(trial)
     return ExperimentAnalysis(str(directory), trials=trials).trials if trials else []  # of none it would look itself
+
+
+def _trial_record(trial: Trial) -> TrialRecord:
+    """A trial with the rows and the config that its directory holds."""
+    folder = Path(trial.path)
+    rows = read_reports(folder)
+    return TrialRecord(
+        trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, folder, rows), rows
+    )
 
 
 def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -181,11 +161,3 @@ def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str,
     found = dict((config if isinstance(config, Mapping) else {}) or read_mapping(path / PARAMS_FILE) or reported)
     # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
     return {name: value for name, value in found.items() if "/" not in name and not isinstance(value, Mapping)}
-
-
-def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:
-    """Order of trials in a report: full before LoRA, then rank, optimizer from plain to elaborate, learning rate."""
-    numbers = [config.get(name) for name in ("lr", REPLICATE_FIELD)]
-    optimizer = OPTIMIZERS.index(config["optimizer"]) if config.get("optimizer") in OPTIMIZERS else len(OPTIMIZERS)
-    lr, seed = (float(number or 0) if finite(number) else 0.0 for number in numbers)
-    return config.get("method") != "full", float(config.get("rank") or 0), optimizer, lr, seed

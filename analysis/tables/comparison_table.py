@@ -13,7 +13,7 @@ from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.pair_tests import compare_pairs
-from analysis.results.experiment import OPTIMIZERS
+from analysis.results.arm_labels import OPTIMIZERS
 from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of

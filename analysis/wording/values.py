@@ -45,5 +45,9 @@ def texts_apart(texts_with: Callable[[int], list[str]], digits: Sequence[int] = 
     Returns:
         The texts at the first of these numbers that tells them all apart; at the last one where none does.
     """
-    *fewer, most = digits
-    return next((texts for number in fewer if len(set(texts := texts_with(number))) == len(texts)), texts_with(most))
+    texts: list[str] = []
+    for number in digits:
+        texts = texts_with(number)
+        if len(set(texts)) == len(texts):
+            break
+    return texts

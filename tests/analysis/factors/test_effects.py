@@ -10,7 +10,8 @@ from scipy import stats
 from analysis.comparison.arms import group_arms
 from analysis.comparison.pair_tests import reward_test
 from analysis.comparison.told_apart import CROSSED, PAIRED_SEEDS, PAIRED_WINDOWS
-from analysis.factors.effects import Effect, describe_effects, matched_effects, show_effects
+from analysis.factors.effect_table import describe_effects, show_effects
+from analysis.factors.effects import Effect, matched_effects
 from analysis.results.experiment import Results
 from analysis.statistics.difference_tests import crossed_test
 from analysis.statistics.multiple_tests import holm

@@ -6,7 +6,8 @@ import pytest
 from matplotlib.text import Text
 
 from analysis.comparison.arms import Arm, group_arms
-from analysis.factors.pareto import PRICES, costs, dominated, fronts_of, gained_costs, plane, show_costs
+from analysis.factors.cost_table import show_costs
+from analysis.factors.pareto import PRICES, costs, dominated, fronts_of, gained_costs, plane
 from analysis.page.figures import Drawing, arm_styles, to_svg
 from analysis.page.pareto_figure import GREY, draw_pareto
 from analysis.results.experiment import Results
