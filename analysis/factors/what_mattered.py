@@ -1,19 +1,16 @@
 """What mattered: rank, optimizer or learning rate? The effects, the shares of variance and the costs, in one value."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm, group_arms
-from analysis.comparison.choices import searched_fields
 from analysis.comparison.evidence import Evidence
 from analysis.factors.cost_table import costs_part
 from analysis.factors.dominance import describe_fronts
 from analysis.factors.effect_table import effects_part
 from analysis.factors.pareto import Front
 from analysis.factors.share_table import shares_part
-from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
 
 
@@ -50,8 +47,8 @@ def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered |
     finished = [arm for arm in evidence.finished if arm.values("test_loss")]
     if len(finished) < 2:
         return None
-    tuned = searched_fields(results.spec)
-    tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
+    tuned = evidence.tuned
+    tried = [arm for arm in evidence.tuning_arms if arm.outcome == FINISHED and arm.values("validation_loss")]
     effects = effects_part(finished, tuned, looks)
     shares = shares_part(finished, tried, tuned, results.spec.get("search") == "optuna", looks)
     costs = costs_part(results, finished, fronts)
@@ -65,13 +62,6 @@ def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered |
         notes=notes,
         sentences=[*shares.sentences, *effects.sentences, *describe_fronts(fronts, looks), *costs.sentences],
     )
-
-
-def tuning_arms(results: Results) -> list[Arm]:
-    """The tuning trials as arms of one trial each, so that what works on arms works on them."""
-    if results.tuning.empty:
-        return []
-    return group_arms(replace(results, trials=results.tuning.assign(arm=results.tuning["trial"])))
 
 
 def _tuning_notes(tuned: Collection[str], tried: bool) -> list[str]:

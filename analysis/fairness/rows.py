@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.choices import branch_of, group_of, searched_for
+from analysis.comparison.choices import branch_of
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.learning_rates import RateRange
 from analysis.results.experiment import Results
@@ -121,7 +121,7 @@ def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:
     """The row of an arm; `rates` are those that it is the best of, if it is."""
     tried: dict[str, Tried] = {}
     if arm.tested_once:
-        tried = _tuning(evidence, arm.config)
+        tried = _tuning(evidence, arm)
     elif rates:
         tried = {"lr": Tried(tuple(rates.rates), len(rates.members), on_validation=False)}
     searched = None if arm.tested_once else evidence.searched
@@ -212,13 +212,13 @@ def _range(choice: Mapping[str, Any]) -> str:
     return f"drawn between {show_field(choice.get('low'))} and {show_field(choice.get('high'))} ({scale})"
 
 
-def _tuning(evidence: Evidence, config: Mapping[str, Any]) -> dict[str, Tried]:
+def _tuning(evidence: Evidence, arm: Arm) -> dict[str, Tried]:
     """What was tried of the fields of an arm on validation windows before it was chosen."""
-    spec, configs = evidence.results.spec, evidence.results.configs
-    competed = evidence.competing.get(group_of(spec, config), ())
+    trial, configs = arm.trials["trial"].iloc[0], evidence.results.configs
+    competed = evidence.competing.get(evidence.groups[trial], ())
     tried = {}
-    for name in searched_for(spec, config):
-        values = distinct(value for trial in competed if (value := configs.get(trial, {}).get(name)) is not None)
+    for name in evidence.chosen[trial]:
+        values = distinct(value for other in competed if (value := configs.get(other, {}).get(name)) is not None)
         if values:
             tried[name] = Tried(tuple(sorted(values, key=_size)), len(competed), on_validation=True)
     return tried

@@ -16,8 +16,9 @@ from ray.tune.experiment import Trial
 
 from analysis.results.company import ran_alone
 from analysis.results.files import (
+    TrialFiles,
     read_mapping,
-    read_reports,
+    read_trial_files,
 )
 from analysis.results.frames import (
     attempt_frame,
@@ -29,7 +30,7 @@ from analysis.results.frames import (
 )
 from analysis.results.reported_trials import TrialRecord, reported_trials
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
-from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
+from basis.directory import REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
 
@@ -83,11 +84,10 @@ def read_experiment(directory: Path) -> Results:
         UserError: `directory` is missing or is not an experiment directory.
     """
     directory = _experiment_directory(directory)
-    spec, sweep = read_mapping(directory / SPEC_FILE), read_mapping(directory / SWEEP_FILE)
     records = [_trial_record(trial) for trial in _analysed(directory, read_trials(directory))]
     trials = reported_trials(records)
     compared = [trial for trial in trials if not trial.is_tuning]
-    alone = ran_alone({record.name: record.rows for record in records})
+    alone = ran_alone({record.name: record.files.rows for record in records})
     return Results(
         directory=directory,
         trials=trial_frame(compared, alone),
@@ -96,9 +96,9 @@ def read_experiment(directory: Path) -> Results:
         attempts=attempt_frame(compared),
         tuning=tuning_frame([trial for trial in trials if trial.is_tuning], alone),
         window_losses=window_loss_frame(compared),
-        records={record.name: read_mapping(record.folder / RECORD_FILE) for record in records},
-        spec=spec,
-        sweep=sweep,
+        records={record.name: record.files.record for record in records},
+        spec=read_mapping(directory / SPEC_FILE),
+        sweep=read_mapping(directory / SWEEP_FILE),
         configs={record.name: record.config for record in records},
     )
 
@@ -149,15 +149,15 @@ def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
 def _trial_record(trial: Trial) -> TrialRecord:
     """A trial with the rows and the config that its directory holds."""
     folder = Path(trial.path)
-    rows = read_reports(folder)
-    return TrialRecord(
-        trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, folder, rows), rows
-    )
+    files = read_trial_files(folder)
+    return TrialRecord(trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, files), files)
 
 
-def _config(config: object, path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _config(config: object, files: TrialFiles) -> dict[str, Any]:
     """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
-    reported: Mapping[str, Any] = next((row["config"] for row in rows if isinstance(row.get("config"), Mapping)), {})
-    found = dict((config if isinstance(config, Mapping) else {}) or read_mapping(path / PARAMS_FILE) or reported)
+    reported: Mapping[str, Any] = next(
+        (row["config"] for row in files.rows if isinstance(row.get("config"), Mapping)), {}
+    )
+    kept = (config if isinstance(config, Mapping) else {}) or files.params or reported
     # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
-    return {name: value for name, value in found.items() if "/" not in name and not isinstance(value, Mapping)}
+    return {name: value for name, value in kept.items() if "/" not in name and not isinstance(value, Mapping)}

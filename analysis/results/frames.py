@@ -6,12 +6,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.results.company import RAN_ALONE
-from analysis.results.files import read_attempts, read_responses, read_window_losses
 from analysis.results.outcomes import LOSS_COLUMNS, REPEATED
 from analysis.results.prompt_order import number_by_prompt
 from analysis.results.reported_trials import ReportedTrial
 from analysis.results.trial_numbers import metrics_of
-from basis.directory import RESPONSES_FILE
 
 
 def trial_frame(trials: Sequence[ReportedTrial], alone: Mapping[str, bool]) -> pd.DataFrame:
@@ -42,7 +40,7 @@ def curve_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
 def response_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
     """One row per trial and prompt, see `Results.responses`."""
     answering = [trial for trial in trials if trial.outcome != REPEATED]
-    files = number_by_prompt([read_responses(trial.record.folder / RESPONSES_FILE) for trial in answering])
+    files = number_by_prompt([trial.record.files.responses for trial in answering])
     rows = [
         {**trial.key, **line, "index": number}
         for trial, lines in zip(answering, files, strict=True)
@@ -57,7 +55,7 @@ def attempt_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
         {**attempt, **trial.key, "outcome": trial.outcome}
         for trial in trials
         if trial.outcome != REPEATED
-        for attempt in read_attempts(trial.record.folder)
+        for attempt in trial.record.files.attempts
     ]
     return pd.DataFrame(rows, columns=None if rows else ["trial", "arm", "seed", "outcome"])
 
@@ -68,7 +66,7 @@ def window_loss_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
         {**trial.key, "window": window, "test_loss": loss}
         for trial in trials
         if trial.outcome != REPEATED
-        for window, loss in enumerate(read_window_losses(trial.record.folder))
+        for window, loss in enumerate(trial.record.files.window_losses)
     ]
     return pd.DataFrame(rows, columns=["trial", "arm", "seed", "window", "test_loss"])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.results.arm_labels import OPTIMIZERS, REPLICATE_FIELD, arm_key, is_tuning, label_arms
+from analysis.results.files import TrialFiles
 from analysis.results.outcomes import FINISHED, REPEATED, Rows, finite, has_finished, outcome_of
 from analysis.results.trial_numbers import summarize
 from basis.metrics import NOT_JUDGED
@@ -22,7 +23,7 @@ class TrialRecord:
         status: Ray's status of it.
         error: the text of its last failure, if Ray has one.
         config: its TrialConfig; empty where it is lost.
-        rows: what it reported, one row per step.
+        files: what its directory holds.
     """
 
     trial_id: str
@@ -30,7 +31,7 @@ class TrialRecord:
     status: str
     error: str | None
     config: dict[str, Any]
-    rows: Rows
+    files: TrialFiles
 
     @property
     def name(self) -> str:
@@ -82,18 +83,18 @@ def reported_trials(records: Sequence[TrialRecord]) -> list[ReportedTrial]:
     labels = label_arms(record.config for record in records if not is_tuning(record.config))
     originals: dict[str, str] = {}
     trials = []
-    for record in sorted(records, key=lambda record: (_order(record.config), not has_finished(record.rows))):
+    for record in sorted(records, key=lambda record: (_order(record.config), not has_finished(record.files.rows))):
         arm = labels.get(arm_key(record.config), "unknown config")
         config = json.dumps(record.config, sort_keys=True, default=str)
         original = originals.setdefault(config, record.name) if record.config else record.name
         if original != record.name:
             trials.append(ReportedTrial(record, arm, REPEATED, f"the config of {original} once more", [], {}))
             continue
-        outcome, reason = outcome_of(record.status, record.error, record.rows)
-        numbers = summarize(record.rows)
+        outcome, reason = outcome_of(record.status, record.error, record.files.rows)
+        numbers = summarize(record.files.rows)
         if outcome == FINISHED and NOT_JUDGED in numbers:
             reason = f"trained, but not judged: {numbers[NOT_JUDGED]}"
-        trials.append(ReportedTrial(record, arm, outcome, reason, record.rows, numbers))
+        trials.append(ReportedTrial(record, arm, outcome, reason, record.files.rows, numbers))
     return trials
 
 

@@ -125,7 +125,7 @@ def test_sentences_and_pairs_of_many_arms_say_their_family() -> None:
     table = only_table(results)
     (found,) = [
         finding
-        for finding in findings_of(evidence_of(results), [table], describe_tuning(results))
+        for finding in findings_of(evidence_of(results), [table], describe_tuning(evidence_of(results)))
         if finding.topic == table.title
     ]
     said = " ".join(found.sentences)

@@ -76,7 +76,7 @@ def first_sentence(results: Results) -> str:
     first, *_ = findings_of(
         evidence_of(results),
         build_tables(group_arms(results), results.spec, looks_at(results.spec)),
-        describe_tuning(results),
+        describe_tuning(evidence_of(results)),
     )
     return first.sentences[0]
 
@@ -112,10 +112,10 @@ def test_a_grid_and_a_choice_on_validation_are_not_called_that() -> None:
 
 
 def test_a_choice_on_validation_is_told_with_the_number_of_trials() -> None:
-    first, *_ = findings_of(evidence_of(chosen(4)), [], describe_tuning(chosen(4)))
+    first, *_ = findings_of(evidence_of(chosen(4)), [], describe_tuning(evidence_of(chosen(4))))
     assert "Settings were chosen on validation windows, by 4 trials" in first.sentences[-1]
     assert "chosen" not in " ".join(
-        findings_of(evidence_of(searched("grid")), [], describe_tuning(searched("grid")))[0].sentences
+        findings_of(evidence_of(searched("grid")), [], describe_tuning(evidence_of(searched("grid"))))[0].sentences
     )
 
 
@@ -124,7 +124,9 @@ def test_the_best_of_many_is_called_that_where_a_best_is_named_and_only_there() 
         arms = group_arms(results)
         return " ".join(
             s
-            for finding in findings_of(evidence_of(results), build_tables(arms, {}, looks=1), describe_tuning(results))
+            for finding in findings_of(
+                evidence_of(results), build_tables(arms, {}, looks=1), describe_tuning(evidence_of(results))
+            )
             for s in finding.sentences
         )
 
@@ -152,12 +154,12 @@ def chosen(trials: int, lost: int = 0) -> Results:
 
 
 def test_what_a_search_tried_on_validation_stays_visible_and_many_settings_are_cut_to_the_best() -> None:
-    few = describe_tuning(chosen(5))
+    few = describe_tuning(evidence_of(chosen(5)))
     assert few is not None
     (row,) = few.frame.to_dict("records")
     assert (row["tuning trials"], row["chosen"]) == ("5", "0.001")
     assert row["lr: validation loss"].count(";") == 4
-    many = describe_tuning(chosen(40))
+    many = describe_tuning(evidence_of(chosen(40)))
     assert many is not None
     (row,) = many.frame.to_dict("records")
     assert row["tuning trials"] == "40"
@@ -168,7 +170,7 @@ def test_what_a_search_tried_on_validation_stays_visible_and_many_settings_are_c
 
 
 def test_a_setting_that_was_tested_is_the_choice_though_a_better_one_has_finished_since() -> None:
-    tuning = describe_tuning(chosen(5, lost=1))
+    tuning = describe_tuning(evidence_of(chosen(5, lost=1)))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["0.001"]
 

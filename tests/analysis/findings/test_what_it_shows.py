@@ -27,7 +27,7 @@ def text_of(results: Results, tables: list[dict[str, object]]) -> dict[str, str]
     found = findings_of(
         evidence_of(results),
         build_tables(arms, {"tables": tables}, looks=1),
-        describe_tuning(results),
+        describe_tuning(evidence_of(results)),
     )
     return {finding.topic: " ".join(finding.sentences) for finding in found}
 

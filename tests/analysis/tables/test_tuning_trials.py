@@ -31,7 +31,7 @@ def tuned() -> Results:
 
 
 def test_each_arm_has_what_was_tried_and_what_was_chosen() -> None:
-    tuning = describe_tuning(tuned())
+    tuning = describe_tuning(evidence_of(tuned()))
     assert tuning is not None
     first, second = tuning.frame.to_dict("records")
     assert (first["arm"], first["tuning trials"], first["chosen"]) == ("lora r1 adamw", "3", "0.001")
@@ -42,19 +42,19 @@ def test_each_arm_has_what_was_tried_and_what_was_chosen() -> None:
 
 
 def test_a_sweep_without_tuning_has_no_such_table() -> None:
-    assert describe_tuning(in_memory({"rank": 1})) is None
+    assert describe_tuning(evidence_of(in_memory({"rank": 1}))) is None
 
 
 def test_an_arm_of_which_no_trial_finished_has_nothing_chosen() -> None:
     results = tuned()
     lost = results.tuning.assign(outcome=DIVERGED)
-    tuning = describe_tuning(replace(results, tuning=lost[lost["rank"] == 1]))
+    tuning = describe_tuning(evidence_of(replace(results, tuning=lost[lost["rank"] == 1])))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["– (none finished)"]
 
 
 def basis(results: Results) -> str:
-    first, *_ = findings_of(evidence_of(results), [], describe_tuning(results))
+    first, *_ = findings_of(evidence_of(results), [], describe_tuning(evidence_of(results)))
     return " ".join(first.sentences)
 
 
