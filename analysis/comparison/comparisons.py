@@ -118,6 +118,9 @@ class Comparisons(NamedTuple):
         wins: pairs prompt by prompt.
         contenders: which of many arms may be the best; empty where there are few, of which all pairs are tested.
         looks: see `choices.looks_at`.
+        losses_adjusted: how the p-values of `losses` were adjusted, in words; see `adjustment`.
+        rewards_adjusted: the same of `rewards`.
+        wins_adjusted: the same of `wins`.
     """
 
     losses: list[Comparison]
@@ -125,6 +128,9 @@ class Comparisons(NamedTuple):
     wins: list[WinComparison]
     contenders: list[Contenders]
     looks: int
+    losses_adjusted: str
+    rewards_adjusted: str
+    wins_adjusted: str
 
 
 def adjusted(pairs: Sequence[AnyComparison], looks: int) -> list[AnyComparison]:

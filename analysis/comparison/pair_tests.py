@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted
+from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
 from analysis.comparison.fields import windows
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
 from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
@@ -31,12 +31,18 @@ def compare_pairs(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> C
     Returns:
         The comparisons, p-values adjusted by Holm's method: one family by loss, one by reward, one by wins.
     """
+    losses = adjusted(compare_test_losses(arms, all_pairs), looks)
+    rewards = adjusted(compare_rewards(arms, all_pairs), looks)
+    wins = adjusted(compare_wins(arms, all_pairs), looks)
     return Comparisons(
-        losses=adjusted(compare_test_losses(arms, all_pairs), looks),
-        rewards=adjusted(compare_rewards(arms, all_pairs), looks),
-        wins=adjusted(compare_wins(arms, all_pairs), looks),
+        losses=losses,
+        rewards=rewards,
+        wins=wins,
         contenders=find_contenders(arms, looks),
         looks=looks,
+        losses_adjusted=adjustment(losses, looks),
+        rewards_adjusted=adjustment(rewards, looks),
+        wins_adjusted=adjustment(wins, looks),
     )
 
 

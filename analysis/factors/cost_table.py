@@ -2,24 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.factors.pareto import PRICES, QUALITY_UNIT, TIME, Cost, Front, gained_costs, sources, why_no_times
+from analysis.factors.pareto import (
+    PRICES,
+    QUALITY_UNIT,
+    TIME,
+    Cost,
+    Front,
+    Unit,
+    gained_costs,
+    sources,
+    unit_for,
+    why_no_times,
+)
 from analysis.factors.section_part import SectionPart
 from analysis.results.experiment import Results
-from analysis.wording.numbers import GIB, MIB, MISSING, show_amount, show_interval
+from analysis.wording.numbers import MISSING, show_amount, show_interval
 from analysis.wording.phrases import join
 from basis.metrics import METRIC
-
-
-class Unit(NamedTuple):
-    """A unit to print in: its name and what it is of the metric's own unit."""
-
-    name: str
-    size: float
 
 
 def costs_part(results: Results, arms: list[Arm], fronts: Sequence[Front]) -> SectionPart:
@@ -79,13 +82,6 @@ def units(made: list[Cost]) -> tuple[Unit, Unit, Unit]:
 
 def _largest(values: list[float]) -> float:
     return max((value for value in values if math.isfinite(value)), default=0.0)
-
-
-def unit_for(metric: str, largest: float) -> Unit:
-    """The unit in which costs up to `largest` bytes or seconds are read most easily."""
-    if metric == "peak_bytes":
-        return Unit("GiB", GIB) if largest >= GIB else Unit("MiB", MIB)
-    return next((Unit(name, size) for name, size in (("h", 3600), ("min", 60)) if largest >= 2 * size), Unit("s", 1))
 
 
 def _notes(arms: list[Arm], made: list[Cost], metric: str) -> list[str]:

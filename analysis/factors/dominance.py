@@ -70,7 +70,7 @@ def _of_cost(a: Arm, b: Arm, price: Price) -> float:
 def describe_fronts(fronts: Sequence[Front], looks: int) -> list[str]:
     """Which arms are dominated: those that the tests tell, and how many more are by their means alone."""
     sentences = []
-    for price, points in fronts:
+    for price, points, _ in fronts:
         if not any(point.dominated for point in points):
             continue
         told = dominated_beyond_chance(points, price, looks)

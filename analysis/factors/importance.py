@@ -52,6 +52,33 @@ class Importance(NamedTuple):
     note: str
 
 
+def shares_of_variance(
+    arms: list[Arm], tried: list[Arm], tuned: Collection[str], guided: bool, looks: int
+) -> list[Importance]:
+    """The divisions that a report shows, their p-values adjusted.
+
+    Args:
+        arms: finished arms.
+        tried: finished tuning trials, as arms.
+        tuned: fields that were tuned for each arm.
+        guided: whether a search chose settings by earlier losses.
+        looks: see `choices.looks_at`.
+
+    Returns:
+        That of all arms; where these are no full grid, that of each method whose arms are one; that of tuning trials.
+    """
+    shares = [share_of_variance(arms, "test_loss", tuned, guided)]
+    methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
+    if shares[0].test != "ANOVA" and len(methods) > 1:
+        for method in methods:
+            alone = share_of_variance([arm for arm in arms if arm.config.get("method") == method], "test_loss", tuned)
+            if alone.test == "ANOVA":
+                shares.append(alone._replace(what=f"{alone.what}, {method} alone"))
+    if tried:
+        shares.append(share_of_variance(tried, "validation_loss"))
+    return adjusted_shares(shares, looks)
+
+
 def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (), guided: bool = False) -> Importance:
     """Divide the variance of a metric among the factors.
 

@@ -10,6 +10,7 @@ from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
 from analysis.statistics.intervals import Interval, mean_interval
+from analysis.wording.numbers import GIB, MIB
 from basis.metrics import DEVICE, PEAK_SOURCE
 
 QUALITY_UNIT = 0.1
@@ -31,6 +32,13 @@ EXACT_COSTS = ("peak_bytes",)
 """Costs that are counted and do not vary from run to run."""
 
 
+class Unit(NamedTuple):
+    """A unit to print in: its name and what it is of the metric's own unit."""
+
+    name: str
+    size: float
+
+
 class Point(NamedTuple):
     """An arm in a plot of loss against a cost.
 
@@ -48,10 +56,17 @@ class Point(NamedTuple):
 
 
 class Front(NamedTuple):
-    """The arms of a sweep by one cost and their losses, cheapest first; no points where they do not compare."""
+    """The arms of a sweep by one cost and their losses.
+
+    Attributes:
+        price: the cost.
+        points: the arms, cheapest first; none where they do not compare.
+        unit: in which the costs are read most easily.
+    """
 
     price: Price
     points: list[Point]
+    unit: Unit
 
     @property
     def dominated(self) -> set[str]:
@@ -98,7 +113,11 @@ def dominated(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 def fronts_of(arms: list[Arm]) -> list[Front]:
     """The front of each cost in PRICES; see `plane`."""
-    return [Front(price, plane(arms, price)) for price in PRICES]
+    planes = [(price, plane(arms, price)) for price in PRICES]
+    return [
+        Front(price, points, unit_for(price.metric, max((point.cost for point in points), default=0.0)))
+        for price, points in planes
+    ]
 
 
 def plane(arms: list[Arm], price: Price) -> list[Point]:
@@ -198,3 +217,10 @@ def sources(arms: list[Arm], price: Price) -> set[str]:
     """By what this cost of the arms was measured: the devices, or what counted the memory."""
     names = (set(arm.used[price.comparable].dropna()) for arm in arms if price.comparable in arm.used)
     return set().union(*names)
+
+
+def unit_for(metric: str, largest: float) -> Unit:
+    """The unit in which costs up to `largest` bytes or seconds are read most easily."""
+    if metric == "peak_bytes":
+        return Unit("GiB", GIB) if largest >= GIB else Unit("MiB", MIB)
+    return next((Unit(name, size) for name, size in (("h", 3600), ("min", 60)) if largest >= 2 * size), Unit("s", 1))

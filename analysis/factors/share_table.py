@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.factors.anova import SEEDS
-from analysis.factors.importance import NO_FACTORS, Importance, adjusted_shares, share_of_variance
+from analysis.factors.importance import NO_FACTORS, Importance, shares_of_variance
 from analysis.factors.section_part import NAMED_FACTORS, SectionPart
 from analysis.statistics.multiple_tests import ALPHA
 from analysis.wording.numbers import MISSING, show_p, show_p_value, show_percent
@@ -24,28 +24,9 @@ def shares_part(arms: list[Arm], tried: list[Arm], tuned: Collection[str], guide
         guided: whether a search chose settings by earlier losses.
         looks: see `choices.looks_at`.
     """
-    shares = adjusted_shares(_shares(arms, tried, tuned, guided), looks)
+    shares = shares_of_variance(arms, tried, tuned, guided, looks)
     notes = [*(share.note for share in shares), *_share_notes(shares, looks)]
     return SectionPart(_show_shares(shares), notes, [_sentence(share) for share in shares if share.shares])
-
-
-def _shares(arms: list[Arm], tried: list[Arm], tuned: Collection[str], guided: bool) -> list[Importance]:
-    """The shares of all arms; where these are no full grid, those of each method whose arms are one; those of tuning.
-
-    Args:
-        arms: finished arms.
-        tried: finished tuning trials, as arms.
-        tuned: fields that were tuned for each arm.
-        guided: whether a search chose settings by earlier losses.
-    """
-    shares = [share_of_variance(arms, "test_loss", tuned, guided)]
-    methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
-    if shares[0].test != "ANOVA" and len(methods) > 1:
-        for method in methods:
-            alone = share_of_variance([arm for arm in arms if arm.config.get("method") == method], "test_loss", tuned)
-            if alone.test == "ANOVA":
-                shares.append(alone._replace(what=f"{alone.what}, {method} alone"))
-    return [*shares, *([share_of_variance(tried, "validation_loss")] if tried else [])]
 
 
 def _show_shares(shares: list[Importance]) -> pd.DataFrame:

@@ -10,8 +10,6 @@ from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
     Contenders,
-    WinComparison,
-    adjustment,
     beyond_resamples,
 )
 from analysis.comparison.fields import WINDOW_FIELDS, windows
@@ -94,7 +92,7 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
         sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
         if members[0].label in contenders and any(one.tested for one in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
-    adjusted = adjustment(compared, made.looks)
+    adjusted = made.losses_adjusted
     scopes = (
         (True, "test loss", "beyond uncertainty"),
         (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
@@ -182,7 +180,7 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
     compared = made.rewards
     if not compared:
         return []
-    adjusted = adjustment(compared, made.looks)
+    adjusted = made.rewards_adjusted
     sentences = []
     for over_seeds in (True, False):
         some = [one for one in compared if one.over_seeds == over_seeds]
@@ -194,7 +192,7 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
         sentences.append(OVER_PROMPTS_ALONE)
     if beyond := beyond_resamples(compared, made.looks):
         sentences.append(beyond)
-    sentences.append(_won(made.wins, made.looks))
+    sentences.append(_won(made))
     asked = max(arm.asked for arm in arms)
     numbers = sorted({one.cases for one in compared})
     if numbers[0] < asked:
@@ -203,13 +201,11 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
     return sentences
 
 
-def _won(compared: list[WinComparison], looks: int) -> str:
+def _won(made: Comparisons) -> str:
     """Which arms win against which, prompt by prompt."""
+    compared = made.wins
     differing = sorted((one for one in compared if one.differs), key=lambda one: one.p_value)
-    what = (
-        "Prompt by prompt (exact sign test of these trained models' wins, ties set apart; "
-        f"{adjustment(compared, looks)})"
-    )
+    what = f"Prompt by prompt (exact sign test of these trained models' wins, ties set apart; {made.wins_adjusted})"
     if not differing:
         return f"{what}, no arm wins against another by more than chance."
     named = []

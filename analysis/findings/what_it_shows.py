@@ -52,11 +52,8 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
         Findings in reading order; the first says how many trials the rest stands on.
     """
     results, finished, looks = evidence.results, evidence.finished, evidence.looks
-    rests_on = [
-        *describe_selection(evidence.searched, evidence.arms),
-        *_basis(results, evidence.arms, tuning),
-        *chosen_apart(results),
-    ]
+    chosen_on_test, chosen_on_validation = describe_selection(evidence.searched, evidence.arms), chosen_apart(results)
+    rests_on = [*chosen_on_test, *_basis(results, evidence.arms, tuning), *chosen_on_validation]
     findings = [Finding("What it rests on", [*rests_on, *([FAMILIES] if len(finished) > 1 else [])])]
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -61,6 +62,26 @@ class Content:
     details: dict[str, dict[str, str]]
     spec: str
 
+    @cached_property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The tables of a report by name, which is that of its file where a table is too long for a page."""
+        frames = {f"table-{table.anchor}": table.frame for table in self.tables}
+        frames |= {f"pairs-{anchor}": pairs.frame for anchor, pairs in self.pairs.items()}
+        if self.mattered is not None:
+            mattered = self.mattered
+            frames |= {"effects": mattered.effects, "importance": mattered.importance, "costs": mattered.costs}
+        if self.tuning is not None:
+            frames["tuning"] = self.tuning.frame
+        if self.memory is not None:
+            memory = self.memory
+            frames |= {"memory": memory.peaks, "memory-parts": memory.parts, "memory-attempts": memory.attempts}
+        if self.published is not None:
+            frames["published"] = self.published
+        if self.published_memory is not None:
+            explained = self.published_memory
+            frames |= {"published-memory": explained.explained, "published-memory-ours": explained.ours}
+        return {**frames, "unfinished": self.unfinished}
+
 
 def content_of(results: Results, all_pairs: bool = False) -> Content:
     """Work out all that a report says.
@@ -72,8 +93,12 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     Returns:
         The content of a report, to be written in any format.
     """
+    spec, sweep = results.spec, _with_devices(results)
+    facts = _facts(results, sweep)
+    details = {name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)}
+    unfinished = _unfinished(results.trials)
     evidence = evidence_of(results)
-    arms, spec = evidence.arms, results.spec
+    arms = evidence.arms
     tables = build_tables(arms, spec, evidence.looks, all_pairs)
     pairs = {table.anchor: pairwise_table(table.arms, table.compared, all_pairs) for table in tables}
     tuning = describe_tuning(evidence)
@@ -82,11 +107,10 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     memory = memory_of_arms(arms)
     published = bool(spec.get("published_figures"))
     explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
-    sweep = _with_devices(results)
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
-        facts=_facts(results, sweep),
+        facts=facts,
         findings=_findings(evidence, tables, tuning, mattered),
         tables=tables,
         ledgers=table_ledgers(evidence, tables),
@@ -99,9 +123,9 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY])] if published else [],
         published_ledgers=published_ledgers() if published else {},
         published_memory=explained,
-        unfinished=_unfinished(results.trials),
+        unfinished=unfinished,
         responses=side_by_side(results.responses, arms),
-        details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},
+        details=details,
         spec=yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else "",
     )
 

@@ -124,7 +124,7 @@ def _table(
         place = list(frame.columns).index(TEST_LOSS) + 1
         frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
     notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
-    note = marks_note(compared) if compared.contenders else letters_note(compared.losses, looks)
+    note = marks_note(compared) if compared.contenders else letters_note(compared)
     if note:
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
     if compared.contenders:

@@ -11,7 +11,6 @@ from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
     WinComparison,
-    adjustment,
     beyond_resamples,
 )
 from analysis.comparison.pair_choice import Pair
@@ -118,17 +117,18 @@ def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinCom
 
 
 def _notes(compared: Comparisons) -> list[str]:
-    losses, rewards, wins, looks = compared.losses, compared.rewards, compared.wins, compared.looks
+    losses, rewards, wins = compared.losses, compared.rewards, compared.wins
     notes = []
-    for name, some in (("Test loss", losses), ("Reward", rewards)):
-        tested = [pair for pair in some if pair.tested]
-        if tested:
-            tests = " or ".join(sorted({pair.method for pair in tested}))
-            notes.append(f"{name}: {tests}, {adjustment(some, looks)}.")
-    if beyond := beyond_resamples(rewards, looks):
+    for name, pairs, adjustment in (
+        ("Test loss", losses, compared.losses_adjusted),
+        ("Reward", rewards, compared.rewards_adjusted),
+    ):
+        if methods := sorted({pair.method for pair in pairs if pair.tested}):
+            notes.append(f"{name}: {' or '.join(methods)}, {adjustment}.")
+    if beyond := beyond_resamples(rewards, compared.looks):
         notes.append(beyond)
     if wins:
-        notes.append(f"Wins: exact sign test over prompts, ties set apart, {adjustment(wins, looks)}.")
+        notes.append(f"Wins: exact sign test over prompts, ties set apart, {compared.wins_adjusted}.")
     if losses or rewards:
         notes.append("Intervals are 95 % for each difference by itself; p-values are adjusted, and judged at 5 %.")
     if wins or any(not pair.over_seeds for pair in (*losses, *rewards)):
