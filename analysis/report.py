@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.page.content import Content
+from analysis.results.experiment import Results
+
 if __name__ == "__main__" and sys.path[0] == os.getcwd() != str(Path(__file__).resolve().parent.parent):
     del sys.path[0]  # python -m looks into the working directory first, which may hold a `sweep` of its own
 
@@ -20,21 +23,23 @@ from rich.text import Text
 
 from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.fairness.ledger import Ledger
-from analysis.findings.findings import Finding
-from analysis.page.content import gather
+from analysis.findings.what_it_shows import Finding
+from analysis.page.content import content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.figures import to_png
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
-from analysis.results.load import load
+from analysis.results.experiment import read_experiment
 from analysis.tables.columns import console_columns
-from analysis.tables.tables import ComparisonTable
-from analysis.tables.tuning import TUNING_CSV
+from analysis.tables.comparison_table import ComparisonTable
+from analysis.tables.tuning_trials import TUNING_CSV
 from basis.directory import REPORT_DIR
 from basis.errors import UserError, name_failure
 from basis.scripts import as_called
 from basis.terminal import console_on, flush_streams, open_closed_streams
 
+FIGURES_DIR = "figures"
+"""Folder of the figures, beside the page."""
 PRINTED_ROWS = 40
 """Rows of a table that are printed; the page has more."""
 
@@ -76,24 +81,15 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         UserError: the directory is missing or holds no experiment.
         OSError: a file cannot be read or written, as on a full disk.
     """
-    results = load(experiment_dir)
-    content = gather(results, all_pairs)
+    results = read_experiment(experiment_dir)
+    content = content_of(results, all_pairs)
     target = results.directory / REPORT_DIR
-    for drawing in content.drawings.values():
-        write(target / "figures" / f"{drawing.name}.png", to_png(drawing))
-    for stale in set((target / "figures").glob("*.png")) - {target / "figures" / f"{n}.png" for n in content.drawings}:
-        stale.unlink()  # of an earlier report with other tables
-    frames = long_frames(content)
-    for name, frame in frames.items():
-        write(target / TABLES_DIR / f"{name}.csv", frame.to_csv(index=False).encode())
-    for stale in set((target / TABLES_DIR).glob("*.csv")) - {target / TABLES_DIR / f"{name}.csv" for name in frames}:
-        stale.unlink()
-    write(target / "trials.csv", results.trials.to_csv(index=False).encode())
-    write(target / "curves.csv", results.curves.to_csv(index=False).encode())
-    if len(results.tuning):
-        write(target / TUNING_CSV, results.tuning.to_csv(index=False).encode())
-    write(target / "report.md", to_markdown(content).encode())
-    write(target / "report.html", to_html(content).encode())
+    files = report_files(results, content)
+    for name, file in files.items():
+        write(target / name, file)
+    for stale in {*(target / FIGURES_DIR).glob("*.png"), *(target / TABLES_DIR).glob("*.csv")}:
+        if str(stale.relative_to(target)) not in files:
+            stale.unlink()  # of an earlier report with other tables
     return Report(
         html=target / "report.html",
         markdown=target / "report.md",
@@ -103,6 +99,19 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         ledgers=content.ledgers,
         findings=content.findings,
     )
+
+
+def report_files(results: Results, content: Content) -> dict[str, bytes]:
+    """The files of a report by their path within its directory, the pages last since they name the others."""
+    frames = {f"{TABLES_DIR}/{name}.csv": frame for name, frame in long_frames(content.frames).items()}
+    frames |= {"trials.csv": results.trials, "curves.csv": results.curves}
+    frames |= {TUNING_CSV: results.tuning} if len(results.tuning) else {}
+    return {
+        **{f"{FIGURES_DIR}/{drawing.name}.png": to_png(drawing) for drawing in content.drawings.values()},
+        **{name: frame.to_csv(index=False).encode() for name, frame in frames.items()},
+        "report.md": to_markdown(content).encode(),
+        "report.html": to_html(content).encode(),
+    }
 
 
 def write(path: Path, content: bytes) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.results.arm_labels import arm_key, label_arms
 from analysis.results.company import RAN_ALONE
-from analysis.results.load import Results, arm_key, label_arms
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
 from tests.synthetic_experiment import CONFIG, STEPS, in_memory
 

@@ -19,8 +19,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from analysis.results.load import Results, arm_key, label_arms, summarize
+from analysis.results.arm_labels import arm_key, label_arms
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
+from analysis.results.trial_numbers import summarize
 from basis.packages import ROOT
 
 STEPS = 40
@@ -277,7 +279,7 @@ def directory() -> Path:
 
 
 def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
-    """What `analysis.results.load.load` would return for finished trials of these configs, without a directory.
+    """What `read_experiment` would return for finished trials of these configs, without a directory.
 
     Each change is laid over CONFIG; its key "outcome" says what became of the trial, if it did not finish.
     """

@@ -16,6 +16,7 @@ from sweep.spec.model import GPT2_NAMES
 FLOORS = (
     "basis",
     "model",
+    "analysis/statistics",
     "analysis/wording",
     "analysis/results",
     "analysis/comparison",
@@ -74,7 +75,7 @@ RAY_ALLOWED = {
     "sweep/tune/searchers.py",
     "sweep/tune/shares.py",
     "sweep/tune/tuning.py",
-    "analysis/results/load.py",
+    "analysis/results/experiment.py",
 }
 
 

@@ -17,7 +17,7 @@ import ray.tune
 import torch
 from pyarrow import parquet
 
-from analysis.results import load as results
+from analysis.results import experiment as results
 from analysis.results.outcomes import FINISHED, INTERRUPTED, NOT_STARTED
 from basis.directory import CHECKPOINT_FILE
 from basis.errors import UserError
@@ -118,9 +118,9 @@ def test_a_pickle_in_rays_state_is_passed_over_or_named(
     write_state(experiment, trials, **more)
     if said:
         with pytest.raises(UserError, match=said):
-            results.load(experiment)
+            results.read_experiment(experiment)
     else:
-        assert results.load(experiment).trials["outcome"].tolist() == [FINISHED] * len(trials)
+        assert results.read_experiment(experiment).trials["outcome"].tolist() == [FINISHED] * len(trials)
     assert not mark.exists()
 
 
@@ -128,7 +128,7 @@ def test_a_pickle_in_rays_state_is_passed_over_or_named(
 def test_a_trial_lies_within_its_experiment(experiment: Path, name: str) -> None:
     write_state(experiment, [a_trial("one", relative_logdir=name)])
     with pytest.raises(UserError, match="is no name within the experiment's directory"):
-        results.load(experiment)
+        results.read_experiment(experiment)
 
 
 def test_a_state_that_is_cut_gives_way_to_the_one_before_and_what_only_that_one_knows_is_kept(experiment: Path) -> None:
@@ -136,13 +136,13 @@ def test_a_state_that_is_cut_gives_way_to_the_one_before_and_what_only_that_one_
     two = a_trial("two", status="PENDING", relative_logdir=None, custom_dirname="two")
     two[0]["config"]["seed"] = 1
     newer.write_text(json.dumps({"trial_data": [[json.dumps(part) for part in two]]}))
-    found = results.load(experiment).trials.set_index("trial")["outcome"]
+    found = results.read_experiment(experiment).trials.set_index("trial")["outcome"]
     assert found.to_dict() == {"one": FINISHED, "two": NOT_STARTED}
     newer.write_text(newer.read_text()[:100])
-    assert results.load(experiment).trials["trial"].tolist() == ["one"]
+    assert results.read_experiment(experiment).trials["trial"].tolist() == ["one"]
     next(experiment.glob("*2026-01-01*")).write_text("")
     with pytest.raises(UserError, match=r"experiment_state-2026-01-02_00-00-00.json is not as Ray Tune leaves it"):
-        results.load(experiment)
+        results.read_experiment(experiment)
 
 
 def test_the_newest_word_on_a_trial_counts(experiment: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_newest_word_on_a_trial_counts(experiment: Path) -> None:
     (experiment / "experiment_state-2026-01-02_00-00-00.json").write_text(
         json.dumps({"trial_data": [[json.dumps(part) for part in a_trial("one", status="RUNNING")]]})
     )
-    assert results.load(experiment).trials["outcome"].tolist() == [INTERRUPTED]
+    assert results.read_experiment(experiment).trials["outcome"].tolist() == [INTERRUPTED]
 
 
 # -------------------------------------------------------------------------------------------------------- other files

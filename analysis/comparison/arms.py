@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.statistics import Interval, Values, mean_interval, wilson_interval
-from analysis.results.load import REPLICATE_FIELD, Results
+from analysis.results.arm_labels import REPLICATE_FIELD
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
+from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
 from basis.stages import Stage
 
 
@@ -174,7 +175,7 @@ class Arm:
         return {}
 
 
-def collect(results: Results) -> list[Arm]:
+def group_arms(results: Results) -> list[Arm]:
     """Group the trials of a sweep into arms.
 
     Args:

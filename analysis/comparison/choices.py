@@ -100,3 +100,9 @@ def _may_be(value: Any, choice: Any) -> bool:
     same = list(value) if isinstance(value, tuple) else value
     several = isinstance(choice, (list, tuple))
     return bool(choice is None or same == choice or (several and (same in choice or None in choice)))
+
+
+def looks_at(spec: Mapping[str, Any]) -> int:
+    """How often the pairs may have been tested while seeds were added: once where the spec fixes the seeds."""
+    seeds = spec.get("seeds")
+    return int(seeds["max"]) - int(seeds["min"]) + 1 if isinstance(seeds, Mapping) else 1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from analysis.results.outcomes import NOT_STARTED, REPEATED
 from analysis.wording.phrases import count
 from basis.metrics import REWARD_METRICS
@@ -32,30 +32,31 @@ class Searched(NamedTuple):
     tried: int
 
 
-def tested_while_searching(results: Results, arm: Arm) -> Searched | None:
-    """The search that tried this arm on the very windows and prompts that it is reported on; None without one."""
+def search_on_test(results: Results) -> Searched | None:
+    """The search that tried its configs on the very windows and prompts that they are reported on; None without one."""
     search = results.spec.get("search")
-    if search not in SEARCHES or arm.config.get("evaluate_on") == Stage.FINAL:
+    if results.trials.empty or search not in SEARCHES:
         return None
     begun = results.trials[~results.trials["outcome"].isin((NOT_STARTED, REPEATED))]
     return Searched(SEARCHES[search], str(results.spec.get("metric", "test_loss")), int(begun["arm"].nunique()))
 
 
-def describe_selection(results: Results, arms: Sequence[Arm]) -> list[str]:
+def describe_selection(searched: Searched | None, arms: Sequence[Arm]) -> list[str]:
     """What a report says first of all, where its best was chosen by what it reports.
 
     Args:
-        results: the directory's content.
+        searched: what `search_on_test` returned.
         arms: all arms of the sweep.
     """
-    found = next((one for arm in arms if (one := tested_while_searching(results, arm))), None)
-    return [chosen_by_what_is_reported(found)] if found and found.tried > 1 else []
+    if searched is None or searched.tried < 2 or all(arm.tested_once for arm in arms):
+        return []
+    return [chosen_by_what_is_reported(searched)]
 
 
 def chosen_apart(results: Results) -> list[str]:
     """What is said of arms whose settings were chosen on validation windows; none where nothing was chosen so."""
-    tested = [one for one in map(results.configs.get, results.trials["trial"]) if (one or {}).get("evaluate_on")]
-    if results.tuning.empty or not any(one and one["evaluate_on"] == Stage.FINAL for one in tested):
+    configs = [results.configs.get(trial) or {} for trial in results.trials["trial"]]
+    if results.tuning.empty or not any(config.get("evaluate_on") == Stage.FINAL for config in configs):
         return []
     tried = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
     return [

@@ -10,16 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.comparison.pair_choice import are_many
-from analysis.comparison.statistics import (
-    ALPHA,
-    Test,
-    Values,
-    crossed_test,
-    holm,
-    mean_test,
-    unpaired_crossed_test,
-    welch_test,
-)
+from analysis.statistics.difference_tests import Test, crossed_test, mean_test, unpaired_crossed_test, welch_test
+from analysis.statistics.intervals import Values
+from analysis.statistics.multiple_tests import ALPHA, holm
 
 SeedLosses = Mapping[int, Values]
 """Losses of an arm by seed: (K,) of its test windows in nats/token, or (1,) the mean loss where windows are unknown."""
@@ -104,13 +97,28 @@ def adjusted_differences(
     Returns:
         The differences by pair, p-values adjusted; pairs that nothing permits to test are left out.
     """
-    found = {(a, b): loss_difference(losses[a], losses[b]) for a, b in pairs}
-    tested = {pair: difference for pair, difference in found.items() if difference}
+    tested = loss_differences(losses, pairs)
     adjusted = holm([difference.test.p_value for difference in tested.values()], looks, family)
     return {
         pair: difference._replace(test=difference.test._replace(p_value=p_value))
         for (pair, difference), p_value in zip(tested.items(), adjusted, strict=True)
     }
+
+
+def loss_differences(
+    losses: Mapping[str, SeedLosses], pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], LossDifference]:
+    """Test pairs of arms, their p-values as the tests give them.
+
+    Args:
+        losses: losses of each arm by label and seed.
+        pairs: labels of the arms to compare, both tested on the same windows.
+
+    Returns:
+        The differences by pair; pairs that nothing permits to test are left out.
+    """
+    differences = {(a, b): loss_difference(losses[a], losses[b]) for a, b in pairs}
+    return {pair: difference for pair, difference in differences.items() if difference}
 
 
 def tied_with_leader(losses: Mapping[str, SeedLosses], looks: int) -> set[str]:

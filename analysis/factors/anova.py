@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.comparison.statistics import Values, cochran_test
 from analysis.comparison.told_apart import ROUNDING
+from analysis.statistics.difference_tests import cochran_test
+from analysis.statistics.intervals import Values
 
 SEEDS = "seeds"
 TOGETHER = "interactions of three or more"
@@ -35,7 +36,7 @@ def divide_grid(names: Sequence[str], losses: Values) -> Division | None:
 
     Levels of a factor share seeds and windows in all their cells, so the noise of a source is not that of single
     trials: it is how much the source changes from seed to seed and from window to window. Its mean square is held
-    against these, with both as samples, as `statistics.crossed_test` does for two arms, and with the fewest degrees of
+    against these, with both as samples, as `crossed_test` does for two arms, and with the fewest degrees of
     freedom that any correlation or unequal spread of the levels can leave.
 
     Args:

@@ -6,9 +6,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.statistics import ALPHA, mean_test
 from analysis.comparison.told_apart import loss_difference
-from analysis.factors.pareto import EXACT_COSTS, Point, Price
+from analysis.factors.pareto import EXACT_COSTS, Front, Point, Price
+from analysis.statistics.difference_tests import mean_test
+from analysis.statistics.multiple_tests import ALPHA
+from analysis.wording.phrases import count, join
 
 
 class Dominance(NamedTuple):
@@ -36,7 +38,7 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
     Args:
         points: arms by cost and loss, cheapest first.
         price: the cost.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
     """
     pairs = len(points) * (len(points) - 1) // 2
     losses = {point.arm.label: point.arm.losses_by_seed for point in points}
@@ -63,3 +65,25 @@ def _of_cost(a: Arm, b: Arm, price: Price) -> float:
     mine, others = a.by_seed(price.metric), b.by_seed(price.metric)
     differences = [mine[seed] - others[seed] for seed in mine if seed in others]
     return mean_test(differences).p_value if differences else math.nan
+
+
+def describe_fronts(fronts: Sequence[Front], looks: int) -> list[str]:
+    """Which arms are dominated: those that the tests tell, and how many more are by their means alone."""
+    sentences = []
+    for price, points, _ in fronts:
+        if not any(point.dominated for point in points):
+            continue
+        told = dominated_beyond_chance(points, price, looks)
+        by_means = [point.arm.label for point in points if point.dominated and point.arm.label not in told.labels]
+        named = f"dominated beyond chance: {join(told.labels)}" if told.labels else "told to be dominated"
+        number = f"{len(told.labels)} of {len(points)} arms {'is' if len(told.labels) == 1 else 'are'}"
+        number = number if told.labels else "no arm is"
+        scope = "" if told.over_seeds else ", as far as these trained models go"
+        more = f"; by means alone {len(by_means)} {'more ' if told.labels else ''}would be" if by_means else ""
+        remains = join([point.arm.label for point in points if not point.dominated])
+        how = f"tests of two arms, Bonferroni-adjusted for {count(told.pairs, 'pair')}" if told.pairs else "untested"
+        sentences.append(
+            f"In test loss against {price.name}, {number} {named}{scope}{more} ({how}). "
+            f"The front of the means: {remains}."
+        )
+    return sentences

@@ -2,28 +2,21 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from typing import NamedTuple
-
-import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS
-from analysis.comparison.statistics import ALPHA, Interval, holm
+from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
 from analysis.comparison.told_apart import SeedLosses
 from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
-from analysis.results.load import show_field
-from analysis.tables.columns import MISSING, show_interval
-from analysis.tables.tables import varying_fields
-from analysis.wording.phrases import count, holm_adjusted
-from basis.fields import DEPENDENT_FIELDS, owner_of
-from basis.metrics import METRIC
-
-OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}
-"""Fields that are part of a method or of an optimizer; two methods or optimizers are compared each with its own."""
+from analysis.statistics.intervals import Interval
+from analysis.statistics.multiple_tests import Tested, holm
+from analysis.wording.phrases import count
+from analysis.wording.values import show_field, texts_apart
 
 
-class Effect(NamedTuple):
+@dataclass(frozen=True)
+class Effect(Tested):
     """What changes from one level of a factor to another, as a mean over the contexts in which both were trained.
 
     Attributes:
@@ -58,16 +51,6 @@ class Effect(NamedTuple):
     reward_margin: Interval
 
     @property
-    def differs(self) -> bool:
-        """Whether the test tells the effect from none."""
-        return self.p_value < ALPHA
-
-    @property
-    def tested(self) -> bool:
-        """Whether the test could be made at all."""
-        return self.p_value == self.p_value
-
-    @property
     def over(self) -> str:
         """What the interval takes as a sample, in words."""
         cases = f"{count(self.seeds, 'seed')} and {self.windows} windows" if self.windows else count(self.seeds, "seed")
@@ -86,7 +69,7 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
     Args:
         arms: finished arms.
         ignored: fields that need not agree and are no factor, as those tuned for each arm.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
 
     Returns:
         The effects by factor in the order of the config. Of a factor with numbers, each level is compared with the
@@ -101,89 +84,8 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
             if seeds:
                 effects.append(_effect(factor, (low, high), found, losses, seeds))
     adjusted = holm([effect.p_value for effect in effects], looks)
-    made = [effect._replace(p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
+    made = [replace(effect, p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
     return sorted(made, key=lambda effect: names.index(effect.factor))
-
-
-def show_effects(effects: list[Effect]) -> pd.DataFrame:
-    """The effects as printable strings, one row each; of tests and rewards only columns that say something."""
-    frame = pd.DataFrame(
-        [
-            {
-                "factor": effect.factor,
-                "from": effect.low,
-                "to": effect.high,
-                "contexts": str(effect.contexts),
-                "pairs of trials": str(effect.trial_pairs),
-                f"test loss, {METRIC['test_loss'].unit}": show_interval(effect.test_loss, 4, signed=True),
-                "interval over": effect.over if effect.test_loss.known else MISSING,
-                "p": p_cell(effect.p_value),
-                "win rate": show_interval(effect.win_rate, 2, signed=True),
-                "reward margin": show_interval(effect.reward_margin, 2, signed=True),
-            }
-            for effect in effects
-        ],
-        dtype=str,
-    )
-    return frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
-
-
-def describe_effects(
-    effects: list[Effect], arms: list[Arm], ignored: Collection[str] = (), looks: int = 1
-) -> list[str]:
-    """What the table of effects means, and which factors it cannot speak of.
-
-    Args:
-        effects: what `matched_effects` returned.
-        arms: the finished arms that it was given.
-        ignored: as it was given.
-        looks: as it was given.
-
-    Returns:
-        Sentences.
-    """
-    notes = []
-    if effects:
-        notes.append(
-            "Each row compares pairs of trials that differ in the factor alone and share the seed; a minus means that "
-            "the level under 'to' has the lower value. A context is one setting of all other fields; what "
-            "belongs to a method or an optimizer, such as a rank or betas, may differ where these do, and several such "
-            "pairs are averaged within their context."
-        )
-    if tested := [effect for effect in effects if effect.tested]:
-        tests = " or ".join(sorted({effect.method for effect in tested}))
-        notes.append(
-            "Contexts share their seeds and their test windows, so they are no independent samples: they are averaged "
-            "within every seed and window, and a row speaks of these contexts, averaged, and of no others. Brackets "
-            f"hold plain 95 % intervals; p is of the same test ({tests}), "
-            f"{holm_adjusted(len(tested), 'row', looks)}, all in one family."
-        )
-    if any(not effect.over_seeds for effect in tested):
-        notes.append("A row over windows alone has one seed: it speaks of these trained models and not of the factor.")
-    if any(effect.over_seeds and not effect.windows for effect in tested):
-        notes.append(
-            "A row over seeds alone speaks of these test windows: its losses by window are not known or differ."
-        )
-    if len(tested) < len(effects):
-        notes.append(
-            "Rows without p rest on one seed without losses by window, or on differences that show no spread to judge "
-            "by."
-        )
-    if ignored:
-        notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
-    found = {effect.factor for effect in effects}
-    lacking = [name for name in varying_fields(arms) if name not in (*found, *ignored, *WINDOW_FIELDS)]
-    if lacking:
-        notes.append(
-            f"No matched pairs exist for {', '.join(lacking)}: no two finished arms differ in one of these alone and "
-            "share a seed."
-        )
-    return notes
-
-
-def p_cell(p_value: float) -> str:
-    """A p-value with three decimals, or a dash where there is none."""
-    return MISSING if math.isnan(p_value) else "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]]:
@@ -224,11 +126,10 @@ def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str,
 def _levels(factor: str, arms: list[Arm]) -> tuple[dict[str, str], dict[str, tuple[float, int]]]:
     """The level of each arm as text, by label, and where each level comes: numbers by size, names as they appear."""
     values = {arm.label: arm.config.get(factor) for arm in arms}
-    different = len(set(map(repr, values.values())))
-    for digits in (3, 6, 17):  # no more than it takes to tell the levels apart
-        level = {label: show_field(value, digits) for label, value in values.items()}
-        if len(set(level.values())) == different:
-            break
+    different = {repr(value): value for value in values.values()}
+    texts = texts_apart(lambda digits: [show_field(value, digits) for value in different.values()])
+    shown = dict(zip(different, texts, strict=True))
+    level = {label: shown[repr(value)] for label, value in values.items()}
     order: dict[str, tuple[float, int]] = {}
     for label, value in values.items():
         number = float(value) if isinstance(value, (int, float)) else -math.inf

@@ -11,9 +11,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import FanovaImportanceEvaluator
 from scipy import stats
 
-from analysis.comparison.statistics import Values
 from analysis.factors.anova import Division
 from analysis.results.outcomes import finite
+from analysis.statistics.intervals import Values
 
 LOG_RATIO = 10
 """Numbers that span at least this ratio are taken on a logarithmic scale."""

@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS, windows
-from analysis.comparison.statistics import Values, holm
+from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
 from analysis.factors.anova import SEEDS, TOGETHER, Division, divide_grid
-from analysis.factors.effects import OWNER
 from analysis.factors.forest import REST, SHUFFLES, divide_by_forest
-from analysis.results.load import show_field
 from analysis.results.outcomes import finite
-from analysis.tables.tables import varying_fields
+from analysis.statistics.intervals import Values
+from analysis.statistics.multiple_tests import holm
 from analysis.wording.phrases import count
+from analysis.wording.values import show_field
 from basis.metrics import METRIC
 
 MOST_LEVELS = 24
@@ -53,6 +52,33 @@ class Importance(NamedTuple):
     note: str
 
 
+def shares_of_variance(
+    arms: list[Arm], tried: list[Arm], tuned: Collection[str], guided: bool, looks: int
+) -> list[Importance]:
+    """The divisions that a report shows, their p-values adjusted.
+
+    Args:
+        arms: finished arms.
+        tried: finished tuning trials, as arms.
+        tuned: fields that were tuned for each arm.
+        guided: whether a search chose settings by earlier losses.
+        looks: see `choices.looks_at`.
+
+    Returns:
+        That of all arms; where these are no full grid, that of each method whose arms are one; that of tuning trials.
+    """
+    shares = [share_of_variance(arms, "test_loss", tuned, guided)]
+    methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
+    if shares[0].test != "ANOVA" and len(methods) > 1:
+        for method in methods:
+            alone = share_of_variance([arm for arm in arms if arm.config.get("method") == method], "test_loss", tuned)
+            if alone.test == "ANOVA":
+                shares.append(alone._replace(what=f"{alone.what}, {method} alone"))
+    if tried:
+        shares.append(share_of_variance(tried, "validation_loss"))
+    return adjusted_shares(shares, looks)
+
+
 def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (), guided: bool = False) -> Importance:
     """Divide the variance of a metric among the factors.
 
@@ -87,12 +113,12 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
     return _of_forest(what, divide_by_forest(factors, values, guided), values)
 
 
-def adjusted(shares: list[Importance], looks: int) -> list[Importance]:
+def adjusted_shares(shares: list[Importance], looks: int) -> list[Importance]:
     """The same with p-values adjusted by Holm's method for all sources of all divisions, which are one family.
 
     Args:
         shares: the divisions that a report shows.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
     """
     places = [(number, name) for number, share in enumerate(shares) for name in share.p_values]
     p_values = dict(zip(places, holm([shares[number].p_values[name] for number, name in places], looks), strict=True))

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import reward_test, windows
-from analysis.comparison.statistics import Interval, Values, mean_test
+from analysis.comparison.fields import windows
+from analysis.comparison.pair_tests import reward_test
 from analysis.comparison.told_apart import LossDifference, SeedLosses, loss_difference
+from analysis.statistics.difference_tests import mean_test
+from analysis.statistics.intervals import Interval, Values
 
 Pairs = list[tuple[Arm, Arm]]
 """Pairs of one context: arms that agree in all other fields, the first with the level that a difference starts from."""

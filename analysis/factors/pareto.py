@@ -4,16 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pandas as pd
-
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import windows
-from analysis.comparison.statistics import Interval, mean_interval
+from analysis.comparison.fields import windows
 from analysis.results.company import RAN_ALONE
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import GIB, MIB, MISSING, show_interval, show_number
-from basis.metrics import DEVICE, METRIC, PEAK_SOURCE
+from analysis.statistics.intervals import Interval, mean_interval
+from analysis.wording.numbers import GIB, MIB
+from basis.metrics import DEVICE, PEAK_SOURCE
 
 QUALITY_UNIT = 0.1
 """Nats/token: the gain in loss that a price is for."""
@@ -57,6 +55,25 @@ class Point(NamedTuple):
     dominated: bool
 
 
+class Front(NamedTuple):
+    """The arms of a sweep by one cost and their losses.
+
+    Attributes:
+        price: the cost.
+        points: the arms, cheapest first; none where they do not compare.
+        unit: in which the costs are read most easily.
+    """
+
+    price: Price
+    points: list[Point]
+    unit: Unit
+
+    @property
+    def dominated(self) -> set[str]:
+        """Labels of the arms that another arm dominates."""
+        return {point.arm.label for point in self.points if point.dominated}
+
+
 class Cost(NamedTuple):
     """What an arm took, and what it gained.
 
@@ -92,6 +109,15 @@ def dominated(points: Sequence[tuple[float, float]]) -> list[bool]:
             lost.add(point)
         lowest = min(lowest, point[1])
     return [point in lost for point in points]
+
+
+def fronts_of(arms: list[Arm]) -> list[Front]:
+    """The front of each cost in PRICES; see `plane`."""
+    planes = [(price, plane(arms, price)) for price in PRICES]
+    return [
+        Front(price, points, unit_for(price.metric, max((point.cost for point in points), default=0.0)))
+        for price, points in planes
+    ]
 
 
 def plane(arms: list[Arm], price: Price) -> list[Point]:
@@ -141,17 +167,21 @@ def why_no_times(arms: Sequence[Arm]) -> str:
     return "Training times, and prices in them, are left out: whether trials ran side by side is not on record."
 
 
-def gained_loss(results: Results, arms: list[Arm]) -> str | None:
-    """The loss that gains are told in: the first that some finished arm has at step 0, before training, and after it.
+def gained_costs(results: Results, arms: list[Arm]) -> tuple[str | None, list[Cost]]:
+    """The loss that gains are told in, and what the arms took for it.
 
     Args:
         results: its curves hold the loss of the base model, at step 0.
         arms: all arms.
 
     Returns:
-        "test_loss", or "validation_loss" where test windows are used only after training; None without either.
+        The first loss that some finished arm has at step 0, before training, and after it: "test_loss", or
+        "validation_loss" where test windows are used only after training; None without either. And its `costs`.
     """
-    return next((metric for metric in ("test_loss", "validation_loss") if costs(results, arms, metric)), None)
+    for metric in ("test_loss", "validation_loss"):
+        if gained := costs(results, arms, metric):
+            return metric, gained
+    return None, []
 
 
 def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
@@ -160,7 +190,7 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     Args:
         results: its curves hold the loss of the base model, at step 0.
         arms: all arms.
-        metric: the loss that is gained, see `gained_loss`.
+        metric: the loss that is gained, see `gained_costs`.
 
     Returns:
         One value per finished arm that has this loss at step 0 and after training.
@@ -183,48 +213,10 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     return sorted(found, key=lambda cost: -cost.gain.estimate)
 
 
-def show_costs(made: list[Cost], metric: str) -> pd.DataFrame:
-    """The costs as printable strings, one row per arm; columns without any value are left out.
-
-    Args:
-        made: what `costs` returned.
-        metric: the loss that is gained.
-    """
-    memory, time, priced = units(made)
-    both = f"{memory.name}·{priced.name}"
-    per = f"per {QUALITY_UNIT} {METRIC[metric].unit}"
-    lost = {price.name: {p.arm.label for p in plane([c.arm for c in made], price) if p.dominated} for price in PRICES}
-    rows = []
-    for cost in made:
-        space = cost.peak_bytes / memory.size
-        where = [name for name, labels in lost.items() if cost.arm.label in labels]
-        rows.append(
-            {
-                "arm": cost.arm.label,
-                f"{metric.replace('_', ' ')} gained, {METRIC[metric].unit}": show_interval(cost.gain, 4),
-                f"peak memory, {memory.name}": show_amount(space),
-                f"training time, {time.name}": show_amount(cost.seconds / time.size),
-                f"{memory.name} {per}": show_amount(cost.per_unit(space)),
-                f"{priced.name} {per}": show_amount(cost.per_unit(cost.seconds) / priced.size),
-                f"{both} {per}": show_amount(cost.per_unit(space * cost.seconds) / priced.size),
-                "dominated in": " and ".join(where) or MISSING,
-            }
-        )
-    frame = pd.DataFrame(rows, dtype=str)
-    return frame.loc[:, [name == "dominated in" or (frame[name] != MISSING).any() for name in frame]]
-
-
-def units(made: list[Cost]) -> tuple[Unit, Unit, Unit]:
-    """The units of memory, of training time, and of time per QUALITY_UNIT that suit the largest costs."""
-    return (
-        unit_for("peak_bytes", _largest([cost.peak_bytes for cost in made])),
-        unit_for("train_seconds", _largest([cost.seconds for cost in made])),
-        unit_for("train_seconds", _largest([cost.per_unit(cost.seconds) for cost in made])),
-    )
-
-
-def _largest(values: list[float]) -> float:
-    return max((value for value in values if math.isfinite(value)), default=0.0)
+def sources(arms: list[Arm], price: Price) -> set[str]:
+    """By what this cost of the arms was measured: the devices, or what counted the memory."""
+    names = (set(arm.used[price.comparable].dropna()) for arm in arms if price.comparable in arm.used)
+    return set().union(*names)
 
 
 def unit_for(metric: str, largest: float) -> Unit:
@@ -232,15 +224,3 @@ def unit_for(metric: str, largest: float) -> Unit:
     if metric == "peak_bytes":
         return Unit("GiB", GIB) if largest >= GIB else Unit("MiB", MIB)
     return next((Unit(name, size) for name, size in (("h", 3600), ("min", 60)) if largest >= 2 * size), Unit("s", 1))
-
-
-def show_amount(value: float) -> str:
-    """A positive number with three significant digits and thousands separators, or a dash where there is none."""
-    digits = 2 - math.floor(math.log10(value)) if math.isfinite(value) and value > 0 else 2
-    return show_number(value, max(0, digits))
-
-
-def sources(arms: list[Arm], price: Price) -> set[str]:
-    """By what this cost of the arms was measured: the devices, or what counted the memory."""
-    names = (set(arm.used[price.comparable].dropna()) for arm in arms if price.comparable in arm.used)
-    return set().union(*names)

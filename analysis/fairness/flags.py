@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from analysis.comparison.selection import chosen_by_what_is_reported
 from analysis.fairness.rows import ANEW, APART, LedgerRow
 from analysis.fairness.rows_alike import same_in_every_digit
-from analysis.fairness.tuning import edge_of_range, unequal_tuning
-from analysis.fairness.words import by_value, named, show
+from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
+from analysis.fairness.words import by_value, named
 from analysis.results.outcomes import DIVERGED, FAILURES
+from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
 
 Rows = Sequence[LedgerRow]
@@ -74,7 +75,7 @@ def shared_rate(rows: Rows) -> list[str]:
         if full and lora and len(rates) == 1 and None not in rates:
             first, second = (named(row.label for row in found) for found in (full, lora))
             sentences.append(
-                f"Full fine-tuning ({first}) and LoRA ({second}) share one learning rate, {show(rates.pop())}. "
+                f"Full fine-tuning ({first}) and LoRA ({second}) share one learning rate, {show_fact(rates.pop())}. "
                 f"{RATE_RATIO}."
             )
     return sentences
@@ -90,7 +91,7 @@ def rank_and_scaling(rows: Rows) -> list[str]:
     if len({frozenset(found) for found in scalings.values()}) < 2:
         return []
     each = ", ".join(
-        f"{' and '.join(map(show, sorted(found)))} at rank {rank}" for rank, found in sorted(scalings.items())
+        f"{' and '.join(map(show_fact, sorted(found)))} at rank {rank}" for rank, found in sorted(scalings.items())
     )
     tuned = all("lr" in row.tuned for row in rows if row.adapter_scaling is not None)
     eased = " That each row has its own tuned learning rate makes up for part of it." if tuned else ""
@@ -106,7 +107,7 @@ def more_than_adapters(rows: Rows) -> list[str]:
     also = {row.label: tuple(groups) for row in rows if (groups := row.config.get("also_train"))}
     if also:
         parameters = {
-            row.label: (f"{show(int(trainable))}, of which {show(int(adapters))} in adapters",)
+            row.label: (f"{show_fact(int(trainable))}, of which {show_fact(int(adapters))} in adapters",)
             for row in rows
             if row.label in also
             and (trainable := row.numbers.get("trainable_parameters"))
@@ -199,7 +200,7 @@ def unequal_steps(rows: Rows) -> list[str]:
     steps = Counter(int(row.numbers["step"]) for row in counted)
     equal = "unequal" if len(steps) > 1 else "equal"
     each = by_value({row.label: (int(row.numbers["step"]),) for row in counted})
-    planned = " or ".join(dict.fromkeys(show(row.config["steps"]) for row in short))
+    planned = " or ".join(dict.fromkeys(show_fact(row.config["steps"]) for row in short))
     return [f"Stopped early, at {equal} steps: {each}; planned were {planned}."]
 
 

@@ -7,13 +7,14 @@ row does not know is never taken as equal.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.comparison.evidence import Evidence
 from analysis.fairness.consequences import follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.row_checks import RowChecks, config_values
 from analysis.fairness.rows import LedgerRow, rows_of
 from analysis.fairness.words import by_value, named
-from analysis.results.load import REPLICATE_FIELD, Results
-from analysis.tables.tables import ComparisonTable
+from analysis.results.arm_labels import REPLICATE_FIELD
+from analysis.tables.comparison_table import ComparisonTable
 from basis.fields import COST_FIELDS, LORA_FIELDS
 from basis.input_hashes import INPUT_HASHES
 
@@ -70,17 +71,17 @@ class Ledger:
     verdict: str = ""
 
 
-def table_ledgers(results: Results, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
+def table_ledgers(evidence: Evidence, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
     """The ledger of every table of a sweep.
 
     Args:
-        results: the directory's content.
+        evidence: what the sweep's report stands on.
         tables: its tables.
 
     Returns:
         Ledgers by the tables' anchors.
     """
-    return {table.anchor: make_ledger(rows_of(results, table.arms), table.factor) for table in tables}
+    return {table.anchor: make_ledger(rows_of(evidence, table), table.factor) for table in tables}
 
 
 def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
@@ -98,38 +99,46 @@ def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
     """
     if not rows:
         return Ledger([], [], [], [], [])
-    checks = RowChecks(rows, factor)
+    consequences = follows_from(factor, rows)
+    order_known, order_fields = order_of_data(rows)
+    facts = _facts_to_check(rows, order_known)
     fields = dict.fromkeys((*(name for row in rows for name in row.config), *ALWAYS_ASKED))
-    passed_over = _passed_over(rows, factor)
+    passed_over = consequences | _passed_over(rows, factor)
+    checks = RowChecks(rows, factor)
     for name in (name for name in fields if name not in passed_over):
         checks.make(name, [config_values(row, name) for row in rows], _reach(name))
-    crossed = [name for name in fields if name not in (*passed_over, *COST_FIELDS)]
-    checks.combinations(crossed)
-    facts = _facts_to_check(rows)
+    checks.combinations([name for name in fields if name not in (*passed_over, *COST_FIELDS)])
     for name, words in facts.items():
         if name not in passed_over:
             checks.make(words, [row.facts.get(name) for row in rows], _reach(name))
-    aside = _set_aside(rows, factor, passed_over, facts)
-    remarks = [*remarks_of(rows), *_about_order(rows), *_about_differences(checks, aside, factor)]
-    confounds = checks.differences if factor else []
-    unknown = checks.not_recorded() + _unknown_code(rows)
-    verdict = _verdict(checks, aside, factor)
-    return Ledger(confounds, flags_of(rows, factor), remarks, checks.same, unknown, verdict)
+    aside = _set_aside(rows, consequences, facts)
+    return Ledger(
+        confounds=checks.differences if factor else [],
+        flags=flags_of(rows, factor),
+        remarks=[*remarks_of(rows), *_about_order(order_fields), *_about_differences(checks, aside, factor)],
+        same=checks.same,
+        unknown=checks.not_recorded() + _unknown_code(rows),
+        verdict=_verdict(checks, aside, factor),
+    )
 
 
-def _facts_to_check(rows: Sequence[LedgerRow]) -> dict[str, str]:
-    """Names of the facts that the rows are asked for, with the ledger's words for them."""
+def _facts_to_check(rows: Sequence[LedgerRow], order_known: bool) -> dict[str, str]:
+    """Names of the facts that the rows are asked for, with the ledger's words for them.
+
+    Args:
+        rows: the rows.
+        order_known: whether one seed is known to mean one order of the data in all of them.
+    """
     known = {name for row in rows for name in row.facts}
     versions = {name: name for name in sorted(known) if name.startswith(VERSION)}
     facts = {**FACTS, **{n: w for n, w in FACTS_IF_KNOWN.items() if n in known}, **versions}
-    if order_of_data(rows)[0] or "seeds" not in known:
+    if order_known or "seeds" not in known:
         facts["seeds"] = SEEDS_AND_ORDER
     return facts
 
 
-def _about_order(rows: Sequence[LedgerRow]) -> list[str]:
+def _about_order(differing: Sequence[str]) -> list[str]:
     """What one seed does not give two rows: the same order of the data, where their batches or windows differ."""
-    differing = order_of_data(rows)[1]
     if not differing:
         return []
     return [
@@ -139,18 +148,16 @@ def _about_order(rows: Sequence[LedgerRow]) -> list[str]:
     ]
 
 
-def _set_aside(
-    rows: Sequence[LedgerRow], factor: str | None, passed_over: set[str], facts: dict[str, str]
-) -> dict[str, str]:
+def _set_aside(rows: Sequence[LedgerRow], consequences: set[str], facts: dict[str, str]) -> dict[str, str]:
     """Differences that follow from the factor by themselves, each as an entry of the ledger by its words."""
-    found = {}
-    for name in follows_from(factor, rows) & passed_over:
+    entries = {}
+    for name in consequences:
         values = [row.facts.get(name) if name in facts else config_values(row, name) for row in rows]
         known = {row.label: value for row, value in zip(rows, values, strict=True) if value}
         if len(set(known.values())) > 1:
             words = facts.get(name, name)
-            found[words] = f"{words}: {by_value(known)}{_reach(name)}"
-    return dict(sorted(found.items()))
+            entries[words] = f"{words}: {by_value(known)}{_reach(name)}"
+    return dict(sorted(entries.items()))
 
 
 def _about_differences(checks: RowChecks, aside: dict[str, str], factor: str | None) -> list[str]:
@@ -186,8 +193,8 @@ def _verdict(checks: RowChecks, aside: dict[str, str], factor: str | None) -> st
 
 
 def _passed_over(rows: Sequence[LedgerRow], factor: str | None) -> set[str]:
-    """What is no confound: the factor, what follows from it, and what has a flag or a remark of its own."""
-    names = {REPLICATE_FIELD, factor or "", *follows_from(factor, rows)}
+    """What is no confound besides what follows from the factor: itself, and what has a flag or remark of its own."""
+    names = {REPLICATE_FIELD, factor or ""}
     if factor in LORA_FIELDS:
         names.add("method")
     scalings = {row.adapter_scaling for row in rows} - {None}

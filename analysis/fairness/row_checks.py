@@ -3,9 +3,10 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from analysis.comparison.fields import inapplicable
 from analysis.fairness.rows import LedgerRow, distinct
-from analysis.fairness.words import by_value, named, shown_apart
-from analysis.tables.tables import inapplicable
+from analysis.fairness.words import by_value, named
+from analysis.wording.values import facts_apart
 from basis.fields import applies
 
 Values = tuple[Any, ...] | None
@@ -41,7 +42,7 @@ class RowChecks:
         if len({value for _, value in applicable}) > 1:
             self.crossed[name] = f"{name}: {by_value({row.label: value for row, value in applicable})}{reach}"
         if applicable and not missing:
-            every = shown_apart(list(dict.fromkeys(one for _, value in applicable for one in value)))
+            every = facts_apart(list(dict.fromkeys(one for _, value in applicable for one in value)))
             several = f" at every level of {self.factor}" if len(every) > 1 else ""
             self.same.append(f"{name}: {', '.join(every)}{several}")
 

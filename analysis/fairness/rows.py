@@ -2,22 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm, rows_by_trial
-from analysis.comparison.choices import Group, branch_of, group_of, searched_for
-from analysis.comparison.selection import tested_while_searching
-from analysis.fairness.learning_rates import rate_ranges
-from analysis.results.load import Results, show_field
+from analysis.comparison.arms import Arm
+from analysis.comparison.choices import branch_of
+from analysis.comparison.evidence import Evidence
+from analysis.comparison.learning_rates import RateRange
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from analysis.tables.comparison_table import ComparisonTable
+from analysis.wording.values import show_field
 from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import DEVICE
-from basis.stages import Stage
 
 ONCE, ANEW = "once", "anew at each evaluation"
 """How test windows were drawn: ours are fixed before the first trial."""
@@ -88,36 +89,35 @@ class LedgerRow:
         return {name: tried for name, tried in self.tried.items() if tried.on_validation}
 
 
-def rows_of(results: Results, arms: list[Arm]) -> list[LedgerRow]:
+def rows_of(evidence: Evidence, table: ComparisonTable) -> list[LedgerRow]:
     """Describe the arms of a table for the ledger.
 
     Args:
-        results: the directory's content.
-        arms: the arms of one table.
+        evidence: what the sweep knows.
+        table: one of its tables.
 
     Returns:
         One row per arm, in their order.
     """
-    chosen = {one.best.label: one for one in rate_ranges(arms)}
-    answered = rows_by_trial(results.responses)
-    competing = _competing(results)
-    rows = []
-    for arm in arms:
-        if arm.config.get("evaluate_on") == Stage.FINAL:
-            tried = _tuning(results, arm.config, competing)
-        elif found := chosen.get(arm.label):
-            tried = {"lr": Tried(tuple(found.rates), len(found.members), on_validation=False)}
-        else:
-            tried = {}
-        facts = _facts(results, arm, answered)
-        if searched := tested_while_searching(results, arm):
-            facts["searched_on_test"] = (searched,)
-        ranges = _ranges(results.spec, arm.config) if searched else {}
-        rows.append(LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges))
-    return rows
+    best = {group.best.label: group for group in table.rate_ranges}
+    return [_row(evidence, arm, best.get(arm.label)) for arm in table.arms]
 
 
-def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> dict[str, tuple[Any, ...]]:
+def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:
+    """The row of an arm; `rates` are those that it is the best of, if it is."""
+    tried: dict[str, Tried] = {}
+    if arm.tested_once:
+        tried = _tuning(evidence, arm)
+    elif rates:
+        tried = {"lr": Tried(tuple(rates.rates), len(rates.members), on_validation=False)}
+    searched = None if arm.tested_once else evidence.searched
+    facts = _facts(evidence, arm) | ({"searched_on_test": (searched,)} if searched else {})
+    ranges = _ranges(evidence.results.spec, arm.config) if searched else {}
+    return LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges)
+
+
+def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    results = evidence.results
     facts: dict[str, tuple[Any, ...]] = {
         "outcome": (arm.outcome,),
         "seeds": distinct(arm.seeds),
@@ -127,7 +127,7 @@ def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> 
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
-    facts |= _answered(answered, arm)
+    facts |= _answered(evidence.answers, arm)
     for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {name: values if reached else ()} if values or not reached else {}
@@ -199,23 +199,13 @@ def _range(choice: Mapping[str, Any]) -> str:
     return f"drawn between {show_field(choice.get('low'))} and {show_field(choice.get('high'))} ({scale})"
 
 
-def _competing(results: Results) -> dict[Group, list[str]]:
-    """The tuning trials that have begun, by the group in which they compete."""
-    found: dict[Group, list[str]] = {}
-    started = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
-    for name in started["trial"]:
-        found.setdefault(group_of(results.spec, results.configs.get(name, {})), []).append(name)
-    return found
-
-
-def _tuning(results: Results, config: Mapping[str, Any], competing: Mapping[Group, Sequence[str]]) -> dict[str, Tried]:
+def _tuning(evidence: Evidence, arm: Arm) -> dict[str, Tried]:
     """What was tried of the fields of an arm on validation windows before it was chosen."""
-    competed = competing.get(group_of(results.spec, config), ())
+    trial, configs = arm.trials["trial"].iloc[0], evidence.results.configs
+    competed = evidence.competing.get(evidence.groups[trial], ())
     tried = {}
-    for name in searched_for(results.spec, config):
-        values = distinct(
-            value for trial in competed if (value := results.configs.get(trial, {}).get(name)) is not None
-        )
+    for name in evidence.chosen[trial]:
+        values = distinct(value for other in competed if (value := configs.get(other, {}).get(name)) is not None)
         if values:
             tried[name] = Tried(tuple(sorted(values, key=_size)), len(competed), on_validation=True)
     return tried

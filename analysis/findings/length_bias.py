@@ -6,8 +6,10 @@ from typing import NamedTuple
 import pandas as pd
 from scipy import stats
 
-from analysis.comparison.statistics import ALPHA, LEVEL, Interval
-from analysis.wording.phrases import count, show_p
+from analysis.statistics.intervals import LEVEL, Interval
+from analysis.statistics.multiple_tests import ALPHA
+from analysis.wording.numbers import show_p
+from analysis.wording.phrases import count
 
 ROUNDED_TO = 9
 """Decimals of mean margins: what is equal but for rounding has to share a rank."""

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.statistics import ALPHA, Interval, Test, Values, holm, mean_test
-from analysis.tables.columns import show_best_steps, show_interval, show_number
-from analysis.wording.phrases import count, holm_adjusted, show_p
+from analysis.statistics.difference_tests import Test, mean_test
+from analysis.statistics.intervals import Interval, Values
+from analysis.statistics.multiple_tests import ALPHA, holm
+from analysis.tables.columns import show_best_steps
+from analysis.wording.numbers import show_interval, show_number, show_p
+from analysis.wording.phrases import count, holm_adjusted
 
 
 class Rise(NamedTuple):
@@ -53,7 +56,7 @@ def describe_rises(arms: Sequence[Arm], curves: pd.DataFrame, looks: int) -> lis
     Args:
         arms: finished arms of one table.
         curves: rows of all trials, see `Results.curves`.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
 
     Returns:
         One sentence or two; none where every arm ends at its lowest loss.

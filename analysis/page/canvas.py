@@ -6,11 +6,12 @@ not be readable. None of that is about a report.
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
+
+from basis.packages import ROOT
 
 SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
@@ -36,11 +37,11 @@ def _unconfigured() -> Iterator[None]:
 
 @contextmanager
 def _elsewhere() -> Iterator[None]:
-    """Out of a working directory with a matplotlibrc, which would come first."""
+    """Out of a working directory with a matplotlibrc, which would come first, and into one whose files shadow none."""
     if not Path("matplotlibrc").exists():
         yield
         return
-    with chdir(sys.prefix):  # and not to our own folder, whose modules `python -c` would take for those of Python
+    with chdir(ROOT):
         yield
 
 

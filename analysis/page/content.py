@@ -1,32 +1,34 @@
-"""All that a report says, gathered once, whatever the format it is written in."""
+"""All that a report says, worked out once, whatever the format it is written in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import looks_at
+from analysis.comparison.evidence import Evidence, evidence_of
+from analysis.factors.pareto import Front, fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
-from analysis.findings.findings import Finding, find
+from analysis.findings.what_it_shows import Finding, findings_of
 from analysis.page.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.page.memory_figure import draw_memory
 from analysis.page.pareto_figure import draw_pareto
 from analysis.page.responses import SideBySide, side_by_side
-from analysis.published.memory import PublishedMemory, explain_memory
+from analysis.published.gpu_memory import PublishedMemory, explain_memory
 from analysis.published.runs import published_ledgers
 from analysis.published.study import GPU_MEMORY, comparability, compare_published
 from analysis.results.damage import damaged_files
-from analysis.results.load import Results, show_field
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import MISSING
-from analysis.tables.memory import MemorySection, collect_memory, describe_memory
+from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
-from analysis.tables.tables import ComparisonTable, build_tables
-from analysis.tables.tuning import Tuning, describe_tuning
+from analysis.tables.peak_memory import ArmMemory, MemorySection, describe_memory, memory_of_arms
+from analysis.tables.tuning_trials import TuningTable, describe_tuning
+from analysis.wording.numbers import MISSING
+from analysis.wording.values import show_field
 from basis.metrics import DEVICE
 
 DETAILS = ("versions", "hardware", "data", "identity")
@@ -47,7 +49,7 @@ class Content:
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
     pairs: dict[str, PairwiseTable]
-    tuning: Tuning | None
+    tuning: TuningTable | None
     mattered: WhatMattered | None
     drawings: dict[str, Drawing]
     memory: MemorySection | None
@@ -60,8 +62,28 @@ class Content:
     details: dict[str, dict[str, str]]
     spec: str
 
+    @cached_property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The tables of a report by name, which is that of its file where a table is too long for a page."""
+        frames = {f"table-{table.anchor}": table.frame for table in self.tables}
+        frames |= {f"pairs-{anchor}": pairs.frame for anchor, pairs in self.pairs.items()}
+        if self.mattered is not None:
+            mattered = self.mattered
+            frames |= {"effects": mattered.effects, "importance": mattered.importance, "costs": mattered.costs}
+        if self.tuning is not None:
+            frames["tuning"] = self.tuning.frame
+        if self.memory is not None:
+            memory = self.memory
+            frames |= {"memory": memory.peaks, "memory-parts": memory.parts, "memory-attempts": memory.attempts}
+        if self.published is not None:
+            frames["published"] = self.published
+        if self.published_memory is not None:
+            explained = self.published_memory
+            frames |= {"published-memory": explained.explained, "published-memory-ours": explained.ours}
+        return {**frames, "unfinished": self.unfinished}
 
-def gather(results: Results, all_pairs: bool = False) -> Content:
+
+def content_of(results: Results, all_pairs: bool = False) -> Content:
     """Work out all that a report says.
 
     Args:
@@ -71,55 +93,90 @@ def gather(results: Results, all_pairs: bool = False) -> Content:
     Returns:
         The content of a report, to be written in any format.
     """
-    spec, sweep = results.spec, results.sweep
-    arms = collect(results)
-    tables = build_tables(arms, spec, all_pairs)
-    styles = arm_styles(arms)
-    # Tables of the same arms, such as one of all and one by optimizer, share the drawing of the first.
-    first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
-    drawings = {f"loss-{table.anchor}": draw_losses(table, results.curves, styles) for table in first}
-    memory = collect_memory(arms)
-    drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(arms, styles)}
-    drawings["pareto"] = draw_pareto(arms, styles)
-    looks = looks_at(spec)
-    pairs = {table.anchor: pairwise_table(table.arms, looks, all_pairs, table.compared) for table in tables}
-    mattered = what_mattered(results, arms)
-    damaged = damaged_files(results.directory)
-    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *find(results, arms, tables)]
-    if mattered and mattered.sentences:
-        findings.append(Finding("What mattered", mattered.sentences))
+    spec, sweep = results.spec, _with_devices(results)
+    facts = _facts(results, sweep)
+    details = {name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)}
+    unfinished = _unfinished(results.trials)
+    evidence = evidence_of(results)
+    arms = evidence.arms
+    tables = build_tables(arms, spec, evidence.looks, all_pairs)
+    pairs = {table.anchor: pairwise_table(table.arms, table.compared, all_pairs) for table in tables}
+    tuning = describe_tuning(evidence)
+    fronts = fronts_of(evidence.finished)
+    mattered = what_mattered(evidence, fronts)
+    memory = memory_of_arms(arms)
     published = bool(spec.get("published_figures"))
     explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
-    unfinished = results.trials[(results.trials["outcome"] != FINISHED) | (results.trials["reason"] != "")]
-    shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
-    if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
-        devices = sorted(set(results.trials[DEVICE].dropna()))
-        hardware = sweep.get("hardware")
-        known = hardware if isinstance(hardware, Mapping) else {}
-        sweep = {**sweep, "hardware": {**known, "trials ran on": devices}}
-    variant = {"variant": spec["variant"]} if spec.get("variant") else {}
-    others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
-        facts=flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name}),
-        findings=findings,
+        facts=facts,
+        findings=_findings(evidence, tables, tuning, mattered),
         tables=tables,
-        ledgers=table_ledgers(results, tables),
+        ledgers=table_ledgers(evidence, tables),
         pairs={anchor: table for anchor, table in pairs.items() if table},
-        tuning=describe_tuning(results),
+        tuning=tuning,
         mattered=mattered,
-        drawings={name: drawing for name, drawing in drawings.items() if drawing},
+        drawings=_drawings(evidence, tables, memory, fronts),
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY])] if published else [],
         published_ledgers=published_ledgers() if published else {},
         published_memory=explained,
-        unfinished=unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value)),
+        unfinished=unfinished,
         responses=side_by_side(results.responses, arms),
-        details={name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)},
+        details=details,
         spec=yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else "",
     )
+
+
+def _findings(
+    evidence: Evidence, tables: list[ComparisonTable], tuning: TuningTable | None, mattered: WhatMattered | None
+) -> list[Finding]:
+    """What the sweep shows, after what is damaged of it and before what mattered."""
+    damaged = damaged_files(evidence.results.directory)
+    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *findings_of(evidence, tables, tuning)]
+    if mattered and mattered.sentences:
+        findings.append(Finding("What mattered", mattered.sentences))
+    return findings
+
+
+def _drawings(
+    evidence: Evidence, tables: list[ComparisonTable], memory: list[ArmMemory], fronts: list[Front]
+) -> dict[str, Drawing]:
+    """The figures by name; tables of the same arms, such as one of all and one by optimizer, share the first one's."""
+    styles = arm_styles(evidence.arms)
+    first = {frozenset(arm.label for arm in table.arms): table for table in reversed(tables)}.values()
+    drawings = {f"loss-{table.anchor}": draw_losses(table, evidence.results.curves, styles) for table in first}
+    drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(evidence.arms, styles)}
+    drawings["pareto"] = draw_pareto(fronts, styles)
+    return {name: drawing for name, drawing in drawings.items() if drawing}
+
+
+def _unfinished(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that did not finish or were not judged, as printable strings."""
+    unfinished = trials[(trials["outcome"] != FINISHED) | (trials["reason"] != "")]
+    shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
+    return unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value))
+
+
+def _with_devices(results: Results) -> dict[str, Any]:
+    """The sweep's record with the devices of its trials; its own entry is the driver's machine alone."""
+    if DEVICE not in results.trials:
+        return results.sweep
+    hardware = results.sweep.get("hardware")
+    devices = sorted(set(results.trials[DEVICE].dropna()))
+    return {
+        **results.sweep,
+        "hardware": {**(hardware if isinstance(hardware, Mapping) else {}), "trials ran on": devices},
+    }
+
+
+def _facts(results: Results, sweep: Mapping[str, Any]) -> dict[str, str]:
+    """What stands below the title: the sweep's record but for the details, its variant, seeds and directory."""
+    variant = {"variant": results.spec["variant"]} if results.spec.get("variant") else {}
+    others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
+    return flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name})
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED
-from analysis.tables.tables import ComparisonTable
+from analysis.tables.comparison_table import ComparisonTable
 from basis.metrics import METRIC
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")

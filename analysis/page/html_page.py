@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from analysis.page.content import Content
-from analysis.page.excerpts import MOST_ROWS, excerpt_note, named_frames
+from analysis.page.excerpts import MOST_ROWS, excerpt_note
 from analysis.page.figures import to_svg
 
 
@@ -24,7 +24,7 @@ def to_html(content: Content) -> str:
     figures = {name: to_svg(drawing) for name, drawing in content.drawings.items()}
     return environment.get_template("report.html.j2").render(
         report=content,
-        frames=named_frames(content),
+        frames=content.frames,
         most_rows=MOST_ROWS,
         excerpt_note=excerpt_note,
         figures=figures,

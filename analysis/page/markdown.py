@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.fairness.ledger import Ledger
 from analysis.page.content import Content
-from analysis.page.excerpts import MOST_ROWS, excerpt_note, named_frames
+from analysis.page.excerpts import MOST_ROWS, excerpt_note
 from analysis.page.responses import Answer, SideBySide
 
 PROMPTS = 5
@@ -18,7 +18,7 @@ TRACE = "Numbers come from `result.json`, reward margins and the tests of reward
 
 def to_markdown(content: Content) -> str:
     """The report in Markdown; figures are links into figures/."""
-    grids = {name: _grid(name, frame) for name, frame in named_frames(content).items()}
+    grids = {name: _grid(name, frame) for name, frame in content.frames.items()}
     parts = [f"# {_text(content.title)}", _text(content.about), _definitions(content.facts), "## What this shows"]
     for finding in content.findings:
         parts.append(f"**{finding.topic}.** {_text(' '.join(finding.sentences))}")

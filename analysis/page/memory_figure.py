@@ -6,8 +6,8 @@ from typing import NamedTuple
 from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.page.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
 from analysis.results.outcomes import OUT_OF_MEMORY
-from analysis.tables.columns import GIB, MIB
-from analysis.tables.memory import ArmMemory
+from analysis.tables.peak_memory import ArmMemory
+from analysis.wording.numbers import GIB, MIB
 from basis.fields import arm_label
 from basis.metrics import LASTING_PARTS, MEMORY_PARTS, PEAK_SOURCE
 
@@ -36,7 +36,7 @@ def draw_memory(memory: list[ArmMemory]) -> Drawing | None:
     """Peak memory of each arm, stacked from what is known of its parts, with a tick at the predicted peak.
 
     Args:
-        memory: what `collect_memory` returned; arms of the same short name and the same bytes share one bar.
+        memory: what `memory_of_arms` returned; arms of the same short name and the same bytes share one bar.
 
     Returns:
         The drawing, or None where no peak was measured.

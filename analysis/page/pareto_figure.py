@@ -1,10 +1,9 @@
 """The Pareto plot: last test loss of each arm against its memory and its training time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from analysis.comparison.arms import Arm
-from analysis.factors.pareto import PRICES, TIME, Point, Price, plane, unit_for
+from analysis.factors.pareto import TIME, Front
 from analysis.page.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.page.figures import MUTED, STYLE, WIDTH, Drawing, Style
 from basis.metrics import METRIC
@@ -23,33 +22,33 @@ RADIUS = 7
 """Pixels around a point that no label may cover."""
 
 
-def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
+def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, Style]) -> Drawing | None:
     """Last test loss against peak memory and against training time, the arms that none dominates joined by a line.
 
     Args:
-        arms: all arms of the sweep; those without a finished trial are left out.
+        fronts: the arms by cost and loss, see `pareto.fronts_of`.
         styles: style of each arm.
 
     Returns:
         The drawing, or None where no cost of two arms is known and comparable.
     """
-    planes = [(price, points) for price in PRICES if len(points := plane(arms, price)) > 1]
-    if not planes:
+    shown = [front for front in fronts if len(front.points) > 1]
+    if not shown:
         return None
     with drawn_with(STYLE):
         figure = Figure(
-            figsize=(WIDTH, 4.4 if max(len(points) for _, points in planes) <= 10 else 6), layout="constrained"
+            figsize=(WIDTH, 4.4 if max(len(front.points) for front in shown) <= 10 else 6), layout="constrained"
         )
         FigureCanvasAgg(figure)  # measures labels
-        panels = figure.subplots(1, len(planes), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         panels[0].set_ylabel(f"last test loss, {METRIC['test_loss'].unit}")
-        for axes, (price, points) in zip(panels, planes, strict=True):
-            _draw_points(axes, price, points, styles)
+        for axes, front in zip(panels, shown, strict=True):
+            _draw_points(axes, front, styles)
         figure.draw_without_rendering()  # labels are placed where the final layout has the points
         figure.set_layout_engine("none")
-        unnamed = [_name_points(axes, *plane_, styles) for axes, plane_ in zip(panels, planes, strict=True)]
-    names = " and ".join(price.name for price, _ in planes)
-    timed = any(price.metric == TIME for price, _ in planes)
+        unnamed = [_name_points(axes, front, styles) for axes, front in zip(panels, shown, strict=True)]
+    names = " and ".join(front.price.name for front in shown)
+    timed = any(front.price.metric == TIME for front in shown)
     caption = (
         f"Quality against {names}: lower and further left is better. Small grey arms are dominated: another arm is at "
         "least as good in both and better in one. A line joins the others. "
@@ -62,31 +61,31 @@ def draw_pareto(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
     return Drawing("pareto", caption, figure)
 
 
-def _draw_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[str, Style]) -> None:
-    unit = unit_for(price.metric, max(point.cost for point in points))
-    front = [point for point in points if not point.dominated]
-    x, y = [point.cost / unit.size for point in front], [point.loss for point in front]
+def _draw_points(axes: Axes, front: Front, styles: Mapping[str, Style]) -> None:
+    unit = front.unit
+    best = [point for point in front.points if not point.dominated]
+    x, y = [point.cost / unit.size for point in best], [point.loss for point in best]
     axes.plot(x, y, color=MUTED, linewidth=1.2, drawstyle="steps-post", zorder=1)
-    lost = [point for point in points if point.dominated]
+    lost = [point for point in front.points if point.dominated]
     axes.plot([p.cost / unit.size for p in lost], [p.loss for p in lost], "o", color=GREY, markersize=5, zorder=2)
-    for point in front:
+    for point in best:
         colour = styles[point.arm.label].colour
         axes.plot(point.cost / unit.size, point.loss, "o", color=colour, markersize=9, zorder=3)
-    axes.set(title=f"Against {price.name}", xlabel=f"{price.name}, {unit.name}")
+    axes.set(title=f"Against {front.price.name}", xlabel=f"{front.price.name}, {unit.name}")
     axes.margins(x=0.1, y=0.12)
 
 
-def _name_points(axes: Axes, price: Price, points: list[Point], styles: Mapping[str, Style]) -> bool:
+def _name_points(axes: Axes, front: Front, styles: Mapping[str, Style]) -> bool:
     """Name the arms, those of the front first, where a name covers no point, no other name and not the line.
 
     Returns:
         Whether some arm has no name: a dominated one without room, or any beyond NAMED.
     """
-    unit = unit_for(price.metric, max(point.cost for point in points)).size
+    points, unit = front.points, front.unit.size
     places = [tuple(axes.transData.transform((point.cost / unit, point.loss))) for point in points]
-    front = [place for place, point in zip(places, points, strict=True) if not point.dominated]
+    best = [place for place, point in zip(places, points, strict=True) if not point.dominated]
     taken = [Bbox.from_bounds(x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS) for x, y in places]
-    for (x, y), (next_x, next_y) in pairwise(front):  # the two edges of a step
+    for (x, y), (next_x, next_y) in pairwise(best):  # the two edges of a step
         taken += [Bbox([[x, y - 1], [next_x, y + 1]]), Bbox([[next_x - 1, next_y], [next_x + 1, y]])]
     ordered = sorted(zip(points, places, strict=True), key=lambda both: both[0].dominated)
     unnamed = len(ordered) > NAMED

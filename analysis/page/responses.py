@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm, rows_by_trial
-from analysis.results.load import REPLICATE_FIELD, show_field
+from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.outcomes import FINISHED
+from analysis.wording.values import show_field
 
 MOST_ARMS = 11
 """Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.comparison.fields import matches
 from analysis.fairness.ledger import Ledger, make_ledger
 from analysis.fairness.rows import LedgerRow
 from analysis.published.study import load_published
-from analysis.tables.tables import matches
 from basis.fields import OPTIMIZER_FIELDS, arm_label
 
 SETTINGS_FILE = Path(__file__).parent / "published_settings.yaml"

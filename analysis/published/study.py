@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.results.load import show_field
 from analysis.results.outcomes import FAILURES
-from analysis.tables.columns import MISSING, show_number
+from analysis.wording.numbers import MISSING, show_number
+from analysis.wording.values import show_field
 
 PUBLISHED_FILE = Path(__file__).parent / "published.csv"
 
@@ -29,7 +29,7 @@ GPU_MEMORY = (
     "The study's “GPU memory” is a retained delta: one logits tensor of 8 × 1024 × 50257 × 4 = 1,646,821,376 bytes "
     "that a variable kept alive, two cuBLAS workspaces and the optimizer state. Its processes reserved 42 to 44 GB."
 )
-"""Remark for a report that does not explain that figure at length, as `published_memory` does."""
+"""Remark for a report that does not explain that figure at length, as `gpu_memory` does."""
 
 
 def load_published() -> pd.DataFrame:

@@ -2,15 +2,57 @@
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from analysis.results.outcomes import finite
-from basis.directory import FINISHED_FILE, OUT_OF_MEMORY_FILE, RESULT_FILE, WINDOW_LOSSES_FILE
+from basis.directory import (
+    FINISHED_FILE,
+    OUT_OF_MEMORY_FILE,
+    PARAMS_FILE,
+    RECORD_FILE,
+    RESPONSES_FILE,
+    RESULT_FILE,
+    WINDOW_LOSSES_FILE,
+)
 
 REWARDS = ("reward", "base_reward")
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """What the directory of a trial holds, as far as it can be read.
+
+    Attributes:
+        rows: its reports.
+        params: params.json, the config that it was started with.
+        record: record.json, what its numbers depend on.
+        responses: number and content of each line of responses.jsonl.
+        attempts: the attempts that ran out of memory, oldest first.
+        window_losses: the last loss of each test window, in nats/token.
+    """
+
+    rows: list[dict[str, Any]]
+    params: dict[str, Any]
+    record: dict[str, Any]
+    responses: list[tuple[int, dict[str, Any]]]
+    attempts: list[dict[str, Any]]
+    window_losses: list[float]
+
+
+def read_trial_files(folder: Path) -> TrialFiles:
+    """Read the directory of a trial; what is missing, cut or something else is empty."""
+    return TrialFiles(
+        rows=read_reports(folder),
+        params=read_mapping(folder / PARAMS_FILE),
+        record=read_mapping(folder / RECORD_FILE),
+        responses=read_responses(folder / RESPONSES_FILE),
+        attempts=read_attempts(folder),
+        window_losses=read_window_losses(folder),
+    )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -49,7 +91,7 @@ def finished_rows(path: Path) -> list[dict[str, Any]]:
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """JSON objects of a file, each with the number of its line from 0; lines that hold none are passed over."""
-    found = []
+    objects = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     # splitlines() would also split at the odd separators that responses contain
     for number, line in enumerate(text.split("\n")):
@@ -58,22 +100,22 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         except (ValueError, RecursionError):  # of garbage, of lists within lists
             continue
         if isinstance(row, dict):
-            found.append((number, row))
-    return found
+            objects.append((number, row))
+    return objects
 
 
 def read_responses(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The lines of a responses.jsonl; a reward that is no finite number is NaN, whatever its file has for it."""
     return [
-        (number, {name: math.nan if name in REWARDS and not finite(value) else value for name, value in one.items()})
-        for number, one in _read_lines(path)
+        (number, {name: math.nan if name in REWARDS and not finite(value) else value for name, value in line.items()})
+        for number, line in _read_lines(path)
     ]
 
 
 def read_attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
     content = _parsed(path / OUT_OF_MEMORY_FILE)
-    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+    return [attempt for attempt in content if isinstance(attempt, dict)] if isinstance(content, list) else []
 
 
 def read_window_losses(path: Path) -> list[float]:

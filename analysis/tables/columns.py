@@ -1,25 +1,18 @@
 """The columns of a comparison table: what each cell says of an arm, and how numbers are printed."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.statistics import Interval
-from analysis.results.load import show_field
 from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED
+from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_parameters
+from analysis.wording.values import show_field
 from basis.metrics import METRIC
-from basis.units import show_bytes as in_largest_unit
 
-MISSING = "–"
-GIB = 2**30
-MIB = 2**20
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BEST_LOSS = "best test loss @ step"
-ROUNDING = 1e-9
-"""What additions in another order may leave of a loss or a reward: printed as zero."""
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
@@ -64,36 +57,6 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     return {name: kept[name] for name in frame.columns if name in kept}
 
 
-def show_number(value: float, digits: int = 4) -> str:
-    """A number with thousands separators, or a dash where there is none."""
-    return f"{value:,.{digits}f}" if math.isfinite(value) else MISSING
-
-
-def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
-    """An estimate with its limits, such as "0.71 [0.62, 0.79]", or alone where the data carry no interval.
-
-    Where `digits` decimals would leave no two significant digits of the largest of the numbers, it gets more, unless
-    they are all below ROUNDING.
-    """
-    if not math.isfinite(interval.estimate):
-        return MISSING
-    largest = max(abs(value) for value in interval if math.isfinite(value))
-    if ROUNDING < largest < 10 ** (1 - digits):
-        digits = 1 - math.floor(math.log10(largest))
-    shown = [f"{value:{'+' if signed else ''}z.{digits}f}" for value in interval]  # z: no minus before a zero
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]
-
-
-def show_bytes(value: float) -> str:
-    """Bytes in the largest binary unit of which there is at least one."""
-    return in_largest_unit(value) if math.isfinite(value) else MISSING
-
-
-def show_count(value: float) -> str:
-    """A number of parameters, in millions from a million on."""
-    return f"{value / 1e6:,.2f} M" if value >= 1e6 else show_number(value, 0)
-
-
 def show_seeds(arm: Arm) -> str:
     """The seeds behind a row, and what became of the other trials of the arm."""
     others = arm.trials[~arm.trials["trial"].isin(arm.used["trial"])]
@@ -126,7 +89,9 @@ def _rewards() -> list[Column]:
         Column("win rate", _win_rate, 3),
         Column("wins / ties / losses", _counts, 9),
         Column("reward margin", lambda arm: _measured(arm, show_interval(arm.margin, 2, signed=True)), 10),
-        Column("trainable parameters", lambda arm: _measured(arm, show_count(arm.largest("trainable_parameters"))), 12),
+        Column(
+            "trainable parameters", lambda arm: _measured(arm, show_parameters(arm.largest("trainable_parameters"))), 12
+        ),
         Column("peak memory", lambda arm: _bytes(arm, "peak_bytes"), 4),
     ]
 

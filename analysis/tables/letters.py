@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import windows
-from analysis.comparison.pairs import Compared, Comparison, adjustment
-from analysis.tables.columns import MISSING
+from analysis.comparison.comparisons import Comparison, Comparisons
+from analysis.comparison.fields import windows
+from analysis.wording.numbers import MISSING
 from analysis.wording.phrases import count
 
 LOWEST, MAY_BE = "lowest", "may be"
@@ -50,26 +50,24 @@ def letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:
         Letters by label, from the lowest mean test loss on; arms that no such test compares with another have none.
         Arms tested on different windows share no letter, without being told apart.
     """
-    claims = [one for one in compared if one.over_seeds and one.tested]
+    claims = [pair for pair in compared if pair.over_seeds and pair.tested]
     losses = {arm.label: arm.mean("test_loss").estimate for arm in arms}
-    labels = sorted({label for one in claims for label in (one.a, one.b)}, key=lambda label: (losses[label], label))
+    labels = sorted({label for pair in claims for label in (pair.a, pair.b)}, key=lambda label: (losses[label], label))
     tested_on = {arm.label: windows(arm) for arm in arms}
     unlike = [pair for pair in combinations(labels, 2) if tested_on[pair[0]] != tested_on[pair[1]]]
-    return assign_letters(labels, [*((one.a, one.b) for one in claims if one.differs), *unlike])
+    return assign_letters(labels, [*((pair.a, pair.b) for pair in claims if pair.differs), *unlike])
 
 
-def letters_note(compared: list[Comparison], looks: int) -> str:
+def letters_note(compared: Comparisons) -> str:
     """What the letters of a table mean, or why it has none; empty where nothing was compared."""
-    tested = [one for one in compared if one.tested]
-    claims = [one for one in tested if one.over_seeds]
-    if claims:
-        tests = " or ".join(sorted({one.method for one in claims}))
-        adjusted = adjustment(compared, looks)
-        return f"Arms that share a letter cannot be told apart by last test loss ({tests}; {adjusted}; 5 % level)."
+    tested = [pair for pair in compared.losses if pair.tested]
+    if methods := sorted({pair.method for pair in tested if pair.over_seeds}):
+        how = f"{' or '.join(methods)}; {compared.losses_adjusted}; 5 % level"
+        return f"Arms that share a letter cannot be told apart by last test loss ({how})."
     return "There are no letters: one seed tells these trained models apart, not the arms." if tested else ""
 
 
-def marks_of(arms: list[Arm], compared: Compared) -> dict[str, str]:
+def marks_of(arms: list[Arm], compared: Comparisons) -> dict[str, str]:
     """What is said of each of many arms, of which not all pairs are tested: whether it may be the best.
 
     Args:
@@ -80,23 +78,25 @@ def marks_of(arms: list[Arm], compared: Compared) -> dict[str, str]:
         By label LOWEST, MAY_BE, or a dash where an arm is not among the candidates or has no test loss. Where no test
         could be made the lowest alone is marked.
     """
-    leaders = {one.leader for one in compared.contenders}
-    tested = any(one.tested for one in compared.losses)
-    candidates = {label for one in compared.contenders for label in one.candidates if tested}
+    leaders = {group.leader for group in compared.contenders}
+    tested = any(pair.tested for pair in compared.losses)
+    candidates = {label for group in compared.contenders for label in group.candidates if tested}
     return {
         arm.label: LOWEST if arm.label in leaders else MAY_BE if arm.label in candidates else MISSING for arm in arms
     }
 
 
-def marks_note(compared: Compared) -> str:
+def marks_note(compared: Comparisons) -> str:
     """What the marks of `marks_of` mean."""
-    tested = [one for one in compared.losses if one.tested]
+    tested = [pair for pair in compared.losses if pair.tested]
     lowest = f"“{LOWEST}” is the arm of the lowest mean test loss"
     if not tested:
         return f"{lowest}; with one seed and without losses of windows no test says which others may be the best."
-    methods = " or ".join(sorted({one.method for one in tested}))
-    whom = "" if any(one.over_seeds for one in tested) else " One seed tells of these trained models, not of the arms."
-    rivals = " or ".join(count(one.arms - 1, "arm") for one in compared.contenders)
+    methods = " or ".join(sorted({pair.method for pair in tested}))
+    whom = (
+        "" if any(pair.over_seeds for pair in tested) else " One seed tells of these trained models, not of the arms."
+    )
+    rivals = " or ".join(count(group.arms - 1, "arm") for group in compared.contenders)
     times = f" and by {compared.looks} looks at the data" if compared.looks > 1 else ""
     return (
         f"{lowest}; “{MAY_BE}” are the others that may be the best: the arm of the lowest expected loss is among these "

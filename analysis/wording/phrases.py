@@ -4,11 +4,6 @@ NAMED_ARMS = 8
 """How many arms a sentence names one by one before it only counts them."""
 
 
-def show_p(p_value: float) -> str:
-    """A p-value as reports print it, such as "p = 0.012"."""
-    return f"p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
-
-
 def count(number: int, noun: str) -> str:
     """A number with its noun, such as "2 arms"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

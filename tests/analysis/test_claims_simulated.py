@@ -7,9 +7,9 @@ by loss, reward or wins; the arms against the base model; the rises of a table; 
 its dominated arms by each cost.
 
     sentence                                              where it is held to 5 %
-    lowest test loss, pairs that differ, letters          test_statistics_simulated
+    lowest test loss, pairs that differ, letters          test_difference_tests_simulated
     of many arms: "with 95 % certainty one of", pairs     test_many_arms
-    pairs by reward, by wins; adaptive seeds              test_statistics_simulated
+    pairs by reward, by wins; adaptive seeds              test_difference_tests_simulated
     pairs without common seeds, pairs of one seed         here
     more wins than losses against the base model          here
     test loss rose again after its best                   here
@@ -30,18 +30,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import Arm, collect
-from analysis.comparison.statistics import holm
+from analysis.comparison.arms import Arm, group_arms
 from analysis.comparison.told_apart import adjusted_differences, loss_difference
 from analysis.factors.anova import divide_grid
 from analysis.factors.dominance import dominated_beyond_chance
 from analysis.factors.effects import matched_effects
 from analysis.factors.forest import shuffle_test
 from analysis.factors.pareto import PRICES, Point
-from analysis.findings.comparisons import describe_wins
+from analysis.findings.differences import describe_wins
 from analysis.findings.length_bias import measure_length_bias
 from analysis.findings.overfitting import rise_test
 from analysis.results.outcomes import FINISHED
+from analysis.statistics.multiple_tests import holm
 from tests.planted_sweep import grid, planted
 
 SWEEPS = 250
@@ -86,7 +86,7 @@ def grid_losses(
 def grid_arms(seeds: int) -> list[Arm]:
     """The arms of the grid, to be given losses."""
     configs = grid(optimizer=list(OPTIMIZERS), rank=list(RANKS), seed=list(range(seeds)))
-    return collect(planted(lambda c: 3.0, configs))
+    return group_arms(planted(lambda c: 3.0, configs))
 
 
 def with_losses(arms: list[Arm], losses: Values) -> list[Arm]:

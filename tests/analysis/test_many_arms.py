@@ -12,11 +12,12 @@ import pytest
 
 from analysis import report
 from analysis.comparison import told_apart
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import compare, compare_rewards, compare_test_losses, compare_wins
+from analysis.comparison.arms import group_arms
+from analysis.comparison.choices import looks_at
+from analysis.comparison.comparisons import adjusted, beyond_resamples
+from analysis.comparison.evidence import evidence_of
 from analysis.comparison.pair_choice import MOST_ARMS, choose_pairs
-from analysis.comparison.pairs import beyond_resamples
-from analysis.comparison.statistics import Values, holm
+from analysis.comparison.pair_tests import compare_pairs, compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.told_apart import (
     adjusted_differences,
     candidates,
@@ -24,15 +25,18 @@ from analysis.comparison.told_apart import (
     mean_loss,
     tied_with_leader,
 )
-from analysis.findings.findings import find
+from analysis.findings.what_it_shows import findings_of
 from analysis.page import content as content_module
-from analysis.page.content import gather
+from analysis.page.content import content_of
 from analysis.page.excerpts import MOST_ROWS
 from analysis.page.figures import NAMED_ARMS, arm_styles, draw_losses
-from analysis.results.load import Results
+from analysis.results.experiment import Results
+from analysis.statistics.intervals import Values
+from analysis.statistics.multiple_tests import holm
 from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS
+from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import pairwise_table
-from analysis.tables.tables import ComparisonTable, build_tables
+from analysis.tables.tuning_trials import describe_tuning
 from tests import synthetic_experiment as synthetic
 
 Losses = dict[str, dict[int, Values]]
@@ -50,7 +54,7 @@ def sweep(arms: int, seeds: int = 1, step: float = 0.002, answered: bool = False
 
 
 def only_table(results: Results, all_pairs: bool = False) -> ComparisonTable:
-    (table,) = build_tables(collect(results), results.spec, all_pairs)
+    (table,) = build_tables(group_arms(results), results.spec, looks_at(results.spec), all_pairs)
     return table
 
 
@@ -70,14 +74,14 @@ def test_a_report_of_60_arms_makes_a_few_tests_for_each_and_no_more(monkeypatch:
     test = told_apart.loss_difference
     monkeypatch.setattr(told_apart, "loss_difference", lambda a, b: made.append(None) or test(a, b))
     monkeypatch.setattr(content_module, "what_mattered", lambda *_: None)  # tests of factors, not of arms
-    gather(sweep(60))
+    content_of(sweep(60))
     assert len(made) == 2 * 60 - 3 + 59  # pairs for the table, and each against the lowest for the candidates
 
 
 def test_p_values_of_chosen_pairs_count_every_pair_that_could_have_been_chosen() -> None:
-    arms = collect(sweep(20))
-    found = {frozenset((one.a, one.b)): one for one in compare_test_losses(arms)}
-    every = compare_test_losses(arms, all_pairs=True)
+    arms = group_arms(sweep(20))
+    found = {frozenset((one.a, one.b)): one for one in adjusted(compare_test_losses(arms), looks=1)}
+    every = adjusted(compare_test_losses(arms, all_pairs=True), looks=1)
     assert len(found) == 37
     assert len(every) == 190
     plain = {pair: loss_difference(*(arm.losses_by_seed for arm in arms if arm.label in pair)) for pair in found}
@@ -89,13 +93,15 @@ def test_p_values_of_chosen_pairs_count_every_pair_that_could_have_been_chosen()
 
 
 def test_rewards_and_wins_of_many_arms_are_those_of_chosen_pairs_too() -> None:
-    arms = collect(sweep(14, answered=True))
-    for compared in (compare_rewards(arms), compare_wins(arms)):
+    arms = group_arms(sweep(14, answered=True))
+    for compared in (adjusted(compare_rewards(arms), looks=1), adjusted(compare_wins(arms), looks=1)):
         assert len(compared) <= 2 * 14
         assert {one.family for one in compared} == {91}
-    assert len(compare_wins(arms, all_pairs=True)) == 91
-    assert beyond_resamples(compare_rewards(arms), looks=1) == ""
-    assert "no pair of 91 can be told apart by reward" in beyond_resamples(compare_rewards(arms), looks=6)
+    assert len(adjusted(compare_wins(arms, all_pairs=True), looks=1)) == 91
+    assert beyond_resamples(adjusted(compare_rewards(arms), looks=1), looks=1) == ""
+    assert "no pair of 91 can be told apart by reward" in beyond_resamples(
+        adjusted(compare_rewards(arms), looks=1), looks=6
+    )
 
 
 def test_table_of_many_arms_begins_with_the_lowest_and_marks_what_may_be_best_without_letters() -> None:
@@ -116,20 +122,23 @@ def test_table_of_many_arms_begins_with_the_lowest_and_marks_what_may_be_best_wi
 
 def test_sentences_and_pairs_of_many_arms_say_their_family() -> None:
     results = sweep(30, seeds=3)
-    arms = collect(results)
     table = only_table(results)
-    (found,) = [finding for finding in find(results, arms, [table]) if finding.topic == table.title]
+    (found,) = [
+        finding
+        for finding in findings_of(evidence_of(results), [table], describe_tuning(evidence_of(results)))
+        if finding.topic == table.title
+    ]
     said = " ".join(found.sentences)
     family = "Holm-adjusted for 435 pairs, any of which could have come to be among the 57 tested"
     assert family in said
     assert "letter" not in said
     assert re.search(r"With 95 % certainty (it is )?the arm of the lowest expected test loss of all 30", said)
-    pairs = pairwise_table(table.arms, 1, compared=table.compared)
+    pairs = pairwise_table(table.arms, table.compared)
     assert pairs is not None
     assert len(pairs.frame) == 57
     assert "--all-pairs" in pairs.notes[0]
     assert family in " ".join(pairs.notes)
-    every = pairwise_table(table.arms, 1, all_pairs=True)
+    every = pairwise_table(table.arms, compare_pairs(table.arms, 1, all_pairs=True), all_pairs=True)
     assert every is not None
     assert len(every.frame) == 435
     assert "Holm-adjusted for 435 pairs." in " ".join(every.notes)
@@ -210,9 +219,9 @@ def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = replace(sweep(110, answered=True), directory=tmp_path)
-    content = gather(results)
-    monkeypatch.setattr(report, "load", lambda _: results)
-    monkeypatch.setattr(report, "gather", lambda *_: content)
+    content = content_of(results)
+    monkeypatch.setattr(report, "read_experiment", lambda _: results)
+    monkeypatch.setattr(report, "content_of", lambda *_: content)
     tables = tmp_path / "report" / "tables"
     tables.mkdir(parents=True)
     (tables / "of-an-earlier-report.csv").touch()
@@ -231,7 +240,7 @@ def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
 
 def test_loss_curves_of_many_arms_name_the_leaders_in_colours_of_their_own_and_hold_the_others_in_a_band() -> None:
     results = sweep(100)
-    arms = collect(results)
+    arms = group_arms(results)
     styles = arm_styles(arms)
     drawing = draw_losses(only_table(results), results.curves, styles)
     assert drawing is not None
@@ -261,6 +270,6 @@ def test_command_line_tests_all_pairs_on_demand(tmp_path: Path, monkeypatch: pyt
 
 
 def test_compared_of_few_arms_names_no_contenders() -> None:
-    arms = collect(sweep(12))
-    assert compare(arms).contenders == []
-    assert all(one.family is None for one in compare(arms).losses)
+    arms = group_arms(sweep(12))
+    assert compare_pairs(arms).contenders == []
+    assert all(one.family is None for one in compare_pairs(arms).losses)

@@ -13,10 +13,10 @@ import yaml
 from rich.console import Console
 
 from analysis import report
-from analysis.comparison.arms import collect
+from analysis.comparison.arms import group_arms
 from analysis.page.figures import arm_styles, draw_losses, draw_win_rates
 from analysis.published.study import comparability, compare_published
-from analysis.tables.tables import build_tables
+from analysis.tables.comparison_table import build_tables
 from tests import synthetic_experiment as synthetic
 
 
@@ -159,7 +159,7 @@ def test_published_figures_stand_beside_ours_only_where_the_spec_asks(experiment
 
 
 def test_our_arm_follows_the_published_run_of_the_same_method_rank_and_optimizer() -> None:
-    arms = collect(synthetic.in_memory({"rank": 10}, {"method": "full", "rank": None}, {"optimizer": "sgd"}))
+    arms = group_arms(synthetic.in_memory({"rank": 10}, {"method": "full", "rank": None}, {"optimizer": "sgd"}))
     frame = compare_published(arms)
     assert list(frame["run or arm"])[:5] == ["AdamW", "full adamw", "AdamW_lora1", "AdamW_lora10", "lora r10 adamw"]
     assert list(frame["run or arm"])[6:8] == ["SGD_lora1", "lora r1 sgd"]
@@ -171,18 +171,18 @@ def test_our_arm_follows_the_published_run_of_the_same_method_rank_and_optimizer
 
 def test_our_base_model_is_named_beside_the_published_one() -> None:
     model = {"name": "gpt2-medium", "init": "random", "shape": {"n_layer": 2, "n_embd": None}}
-    said = comparability(collect(synthetic.in_memory({})), {"model": model})
+    said = comparability(group_arms(synthetic.in_memory({})), {"model": model})
     assert "Published: GPT-2-medium" in said
     assert "Ours: gpt2-medium, init random, n_layer 2; steps 40;" in said
 
 
 def test_wins_of_several_seeds_beside_the_published_ones_are_of_prompts_times_seeds() -> None:
-    arms = collect(synthetic.in_memory({"rank": 10, "seed": 1}, {"rank": 10, "seed": 2}))
+    arms = group_arms(synthetic.in_memory({"rank": 10, "seed": 1}, {"rank": 10, "seed": 2}))
     assert "40 of 40 prompts × 2 seeds" in set(compare_published(arms)["wins"])
 
 
 def test_win_rate_figure_marks_where_each_arm_would_be_even() -> None:
-    arms = collect(synthetic.in_memory({"rank": 1}))
+    arms = group_arms(synthetic.in_memory({"rank": 1}))
     drawing = draw_win_rates(arms, arm_styles(arms))
     assert drawing is not None
     (tick,) = [line for line in drawing.figure.axes[0].lines if line.get_label() == "even"]
@@ -217,9 +217,9 @@ def test_long_title_and_empty_hardware_break_no_report(experiment: Path, tmp_pat
 
 def test_arm_is_drawn_in_one_colour_in_every_figure() -> None:
     results = synthetic.in_memory({"rank": 1}, {"rank": 10})
-    arms = collect(results)
+    arms = group_arms(results)
     styles = arm_styles(arms)
-    (table,) = build_tables(arms, {"tables": [{"title": "Ranks"}]})
+    (table,) = build_tables(arms, {"tables": [{"title": "Ranks"}]}, looks=1)
     losses, wins = draw_losses(table, results.curves, styles), draw_win_rates(arms, styles)
     assert losses is not None
     assert wins is not None
@@ -230,8 +230,8 @@ def test_arm_is_drawn_in_one_colour_in_every_figure() -> None:
 
 def test_axes_of_the_loss_curves_have_units() -> None:
     results = synthetic.in_memory({})
-    arms = collect(results)
-    drawing = draw_losses(build_tables(arms, {})[0], results.curves, arm_styles(arms))
+    arms = group_arms(results)
+    drawing = draw_losses(build_tables(arms, {}, looks=1)[0], results.curves, arm_styles(arms))
     assert drawing is not None
     assert [axes.get_ylabel() for axes in drawing.figure.axes] == ["nats/token"] * 2
     assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["optimizer steps"] * 2
@@ -239,10 +239,10 @@ def test_axes_of_the_loss_curves_have_units() -> None:
 
 def test_exploding_arm_is_cut_off_and_the_caption_says_so() -> None:
     results = synthetic.in_memory({"rank": 1}, {"rank": 10})
-    arms = collect(results)
+    arms = group_arms(results)
     exploded = (results.curves["trial"] == "trial-1") & (results.curves["step"] == 40)
     results.curves.loc[exploded, "test_loss"] = 1e6
-    drawing = draw_losses(build_tables(arms, {})[0], results.curves, arm_styles(arms))
+    drawing = draw_losses(build_tables(arms, {}, looks=1)[0], results.curves, arm_styles(arms))
     assert drawing is not None
     assert drawing.figure.axes[1].get_ylim()[1] < 5
     assert "cut off" in drawing.caption

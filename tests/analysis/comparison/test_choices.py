@@ -6,14 +6,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import collect
-from analysis.comparison.choices import chooses_on_validation, group_of, searched_fields, searched_for
+from analysis.comparison.arms import group_arms
+from analysis.comparison.choices import chooses_on_validation, group_of, looks_at, searched_fields, searched_for
+from analysis.comparison.evidence import evidence_of
 from analysis.fairness.ledger import table_ledgers
-from analysis.findings.findings import find
-from analysis.results.load import Results
+from analysis.findings.what_it_shows import findings_of
+from analysis.results.experiment import Results
 from analysis.results.outcomes import FINISHED
-from analysis.tables.tables import build_tables
-from analysis.tables.tuning import LISTED, describe_tuning
+from analysis.tables.comparison_table import build_tables
+from analysis.tables.tuning_trials import LISTED, describe_tuning
 from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory, with_window_losses
 
@@ -73,12 +74,18 @@ def searched(search: str, **changes: Any) -> Results:
 
 
 def first_sentence(results: Results) -> str:
-    first, *_ = find(results, collect(results), build_tables(collect(results), results.spec))
+    first, *_ = findings_of(
+        evidence_of(results),
+        build_tables(group_arms(results), results.spec, looks_at(results.spec)),
+        describe_tuning(evidence_of(results)),
+    )
     return first.sentences[0]
 
 
 def flags(results: Results) -> list[str]:
-    (ledger,) = table_ledgers(results, build_tables(collect(results), results.spec)).values()
+    (ledger,) = table_ledgers(
+        evidence_of(results), build_tables(group_arms(results), results.spec, looks_at(results.spec))
+    ).values()
     return ledger.flags
 
 
@@ -106,15 +113,23 @@ def test_a_grid_and_a_choice_on_validation_are_not_called_that() -> None:
 
 
 def test_a_choice_on_validation_is_told_with_the_number_of_trials() -> None:
-    first, *_ = find(chosen(4), collect(chosen(4)), [])
+    first, *_ = findings_of(evidence_of(chosen(4)), [], describe_tuning(evidence_of(chosen(4))))
     assert "Settings were chosen on validation windows, by 4 trials" in first.sentences[-1]
-    assert "chosen" not in " ".join(find(searched("grid"), collect(searched("grid")), [])[0].sentences)
+    assert "chosen" not in " ".join(
+        findings_of(evidence_of(searched("grid")), [], describe_tuning(evidence_of(searched("grid"))))[0].sentences
+    )
 
 
 def test_the_best_of_many_is_called_that_where_a_best_is_named_and_only_there() -> None:
     def sentences(results: Results) -> str:
-        arms = collect(results)
-        return " ".join(s for finding in find(results, arms, build_tables(arms, {})) for s in finding.sentences)
+        arms = group_arms(results)
+        return " ".join(
+            s
+            for finding in findings_of(
+                evidence_of(results), build_tables(arms, {}, looks=1), describe_tuning(evidence_of(results))
+            )
+            for s in finding.sentences
+        )
 
     apart = with_window_losses(in_memory(*({"rank": r, "seed": s} for r in (1, 10, 100) for s in (1, 2, 3))))
     assert "It is the best of 3 on the windows that it was chosen by" in sentences(apart)
@@ -140,12 +155,12 @@ def chosen(trials: int, lost: int = 0) -> Results:
 
 
 def test_what_a_search_tried_on_validation_stays_visible_and_many_settings_are_cut_to_the_best() -> None:
-    few = describe_tuning(chosen(5))
+    few = describe_tuning(evidence_of(chosen(5)))
     assert few is not None
     (row,) = few.frame.to_dict("records")
     assert (row["tuning trials"], row["chosen"]) == ("5", "0.001")
     assert row["lr: validation loss"].count(";") == 4
-    many = describe_tuning(chosen(40))
+    many = describe_tuning(evidence_of(chosen(40)))
     assert many is not None
     (row,) = many.frame.to_dict("records")
     assert row["tuning trials"] == "40"
@@ -156,7 +171,7 @@ def test_what_a_search_tried_on_validation_stays_visible_and_many_settings_are_c
 
 
 def test_a_setting_that_was_tested_is_the_choice_though_a_better_one_has_finished_since() -> None:
-    tuning = describe_tuning(chosen(5, lost=1))
+    tuning = describe_tuning(evidence_of(chosen(5, lost=1)))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["0.001"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison import statistics
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import compare_test_losses
+from analysis.comparison.arms import group_arms
+from analysis.comparison.comparisons import adjusted
+from analysis.comparison.pair_tests import compare_test_losses
 from analysis.comparison.told_apart import (
     CROSSED,
     PAIRED_SEEDS,
@@ -20,6 +20,8 @@ from analysis.comparison.told_apart import (
     mean_loss,
     tied_with_leader,
 )
+from analysis.statistics.difference_tests import crossed_test, unpaired_crossed_test
+from analysis.statistics.intervals import Values
 from basis.packages import ROOT
 from tests import synthetic_experiment as synthetic
 
@@ -28,7 +30,7 @@ WINDOWS = {seed: RNG.normal(3.0, 0.1, 20) for seed in range(6)}
 """Losses of 20 windows by seed."""
 
 
-def arm(*seeds: int, better_by: float = 0.0) -> dict[int, statistics.Values]:
+def arm(*seeds: int, better_by: float = 0.0) -> dict[int, Values]:
     return {seed: WINDOWS[seed] - better_by + 0.01 * RNG.normal(size=20) for seed in seeds}
 
 
@@ -37,7 +39,7 @@ def test_two_common_seeds_are_crossed_with_the_windows() -> None:
     found = loss_difference(a, b)
     assert found is not None
     assert (found.method, found.seeds, found.windows, found.over_seeds) == (CROSSED, 2, 20, True)
-    assert found.test == statistics.crossed_test(np.array([a[1] - b[1], a[2] - b[2]]))
+    assert found.test == crossed_test(np.array([a[1] - b[1], a[2] - b[2]]))
 
 
 def test_without_window_losses_common_seeds_are_paired() -> None:
@@ -72,7 +74,7 @@ def test_seeds_that_are_not_common_are_samples_of_each_arm_and_the_windows_of_bo
     found = loss_difference(a, b)
     assert found is not None
     assert (found.method, found.over_seeds, found.windows) == (UNPAIRED, True, 20)
-    assert found.test == statistics.unpaired_crossed_test(*(np.array(list(one.values())) for one in (a, b)))
+    assert found.test == unpaired_crossed_test(*(np.array(list(one.values())) for one in (a, b)))
 
 
 def test_seeds_that_are_not_common_are_compared_by_welch_where_windows_are_unknown() -> None:
@@ -110,10 +112,12 @@ def test_adaptive_seeds_and_the_report_decide_alike() -> None:
     ranks = [{"rank": rank, "seed": seed} for rank in (1, 10, 100) for seed in (1, 2, 3)]
     results = synthetic.in_memory(*ranks)
     results.trials["test_loss"] = [2.20, 2.21, 2.22, 1.980, 1.981, 1.995, 1.970, 1.990, 1.985]
-    arms = collect(synthetic.with_window_losses(results))
+    arms = group_arms(synthetic.with_window_losses(results))
     losses = {one.label: one.losses_by_seed for one in arms}
     for looks in (1, 7):
-        differing = {frozenset((one.a, one.b)) for one in compare_test_losses(arms, looks) if one.differs}
+        differing = {
+            frozenset((one.a, one.b)) for one in adjusted(compare_test_losses(arms), looks=looks) if one.differs
+        }
         leader = min(losses, key=lambda label: mean_loss(losses[label]))
         tied = {label for label in losses if frozenset((label, leader)) not in differing}
         assert tied_with_leader(losses, looks) == tied

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import reward_test
-from analysis.comparison.statistics import crossed_test, holm
+from analysis.comparison.arms import group_arms
+from analysis.comparison.pair_tests import reward_test
 from analysis.comparison.told_apart import CROSSED, PAIRED_SEEDS, PAIRED_WINDOWS
-from analysis.factors.effects import Effect, describe_effects, matched_effects, show_effects
-from analysis.results.load import Results
+from analysis.factors.effect_table import describe_effects, show_effects
+from analysis.factors.effects import Effect, matched_effects
+from analysis.results.experiment import Results
+from analysis.statistics.difference_tests import crossed_test
+from analysis.statistics.multiple_tests import holm
 from tests.planted_sweep import grid, planted
 from tests.synthetic_experiment import PROMPTS, in_memory, with_window_losses
 
@@ -21,7 +23,7 @@ SGD = {"optimizer": "sgd", "momentum": None, "betas": None}
 
 
 def effects_of(results: Results, *ignored: str) -> dict[tuple[str, str, str], Effect]:
-    found = matched_effects(collect(results), ignored)
+    found = matched_effects(group_arms(results), ignored)
     return {(effect.factor, effect.low, effect.high): effect for effect in found}
 
 
@@ -47,7 +49,7 @@ def test_contexts_are_no_samples_and_the_seeds_that_they_share_are() -> None:
 def test_with_windows_an_effect_gets_the_test_of_two_arms_on_the_mean_of_its_contexts() -> None:
     configs = grid(rank=[1, 10], lr=[1e-4, 1e-3], seed=[1, 2, 3])
     results = with_window_losses(planted(lambda c: 2 - 0.1 * (c["rank"] == 10) + 0.01 * c["seed"], configs))
-    arms = {(arm.config["rank"], arm.config["lr"]): arm.losses_by_seed for arm in collect(results)}
+    arms = {(arm.config["rank"], arm.config["lr"]): arm.losses_by_seed for arm in group_arms(results)}
     of_context = [[arms[10, lr][seed] - arms[1, lr][seed] for seed in (1, 2, 3)] for lr in (1e-4, 1e-3)]
     expected = crossed_test(np.mean(of_context, axis=0))
     effect = effects_of(results)["rank", "1", "10"]
@@ -60,10 +62,10 @@ def test_with_one_seed_an_effect_is_one_of_these_trained_models() -> None:
     bare = planted(lambda c: 2 - 0.1 * (c["rank"] == 10), configs)
     effect = effects_of(bare)["rank", "1", "10"]
     assert (effect.tested, effect.test_loss.known, effect.contexts) == (False, False, 2)
-    assert "one seed without losses by window" in " ".join(describe_effects([effect], collect(bare)))
+    assert "one seed without losses by window" in " ".join(describe_effects([effect], group_arms(bare)))
     windowed = effects_of(with_window_losses(bare))["rank", "1", "10"]
     assert (windowed.method, windowed.over, windowed.over_seeds) == (PAIRED_WINDOWS, "40 windows", False)
-    assert "not of the factor" in " ".join(describe_effects([windowed], collect(bare)))
+    assert "not of the factor" in " ".join(describe_effects([windowed], group_arms(bare)))
 
 
 def test_each_context_counts_once_on_the_seeds_that_all_share() -> None:
@@ -88,7 +90,7 @@ def test_contexts_on_different_windows_are_tested_over_their_seeds() -> None:
     results = with_window_losses(planted(lambda c: 2 - 0.1 * (c["rank"] == 10) * c["seed"], configs))
     effect = effects_of(results)["rank", "1", "10"]
     assert (effect.method, effect.over, effect.contexts) == (PAIRED_SEEDS, "3 seeds", 2)
-    assert "speaks of these test windows" in " ".join(describe_effects([effect], collect(results)))
+    assert "speaks of these test windows" in " ".join(describe_effects([effect], group_arms(results)))
 
 
 def test_seeds_are_the_unit_in_a_single_context_and_one_pair_has_no_interval() -> None:
@@ -123,7 +125,7 @@ def test_what_was_tuned_per_arm_does_not_stop_a_match() -> None:
     configs = [{"rank": 1, "lr": 1e-3}, {"rank": 10, "lr": 3e-4}]
     results = planted(lambda c: 2.0 - c["rank"] / 100, configs)
     assert effects_of(results) == {}
-    assert "No matched pairs exist for rank, lr" in " ".join(describe_effects([], collect(results)))
+    assert "No matched pairs exist for rank, lr" in " ".join(describe_effects([], group_arms(results)))
     assert effects_of(results, "lr")["rank", "1", "10"].test_loss.estimate == pytest.approx(-0.09)
 
 
@@ -143,22 +145,22 @@ def test_arms_tested_on_different_windows_are_no_pair() -> None:
 def test_p_values_are_of_the_paired_t_test_and_adjusted_for_the_number_of_rows() -> None:
     draw = random.Random(1)
     results = planted(lambda c: 2 - c["rank"] / 500 + draw.gauss(0, 0.05), grid(rank=[1, 10, 100], seed=[1, 2, 3, 4]))
-    losses = {arm.config["rank"]: arm.values("test_loss") for arm in collect(results)}
+    losses = {arm.config["rank"]: arm.values("test_loss") for arm in group_arms(results)}
     raw = [stats.ttest_rel(losses[low], losses[high]).pvalue for low, high in ((1, 10), (1, 100), (10, 100))]
     adjusted = [effect.p_value for effect in effects_of(results).values()]
     assert adjusted == pytest.approx(holm(raw))
     assert adjusted != pytest.approx(raw)
-    looked_at = matched_effects(collect(results), looks=3)  # as seeds were added
+    looked_at = matched_effects(group_arms(results), looks=3)  # as seeds were added
     assert [effect.p_value for effect in looked_at] == pytest.approx(holm(raw, 3))
-    assert "multiplied by 3 looks at the data" in " ".join(describe_effects(looked_at, collect(results), looks=3))
+    assert "multiplied by 3 looks at the data" in " ".join(describe_effects(looked_at, group_arms(results), looks=3))
 
 
 def test_rewards_stand_beside_losses_where_there_are_any() -> None:
     configs = grid(rank=[1, 10], seed=[1, 2])
-    plain = matched_effects(collect(planted(lambda c: 2.0, configs)))
+    plain = matched_effects(group_arms(planted(lambda c: 2.0, configs)))
     assert not {"win rate", "reward margin"} & set(show_effects(plain).columns)
     results = planted(lambda c: 2.0, configs, win_rate=lambda c: 0.5 + (c["rank"] == 10) * 0.1 * c["seed"])
-    frame = show_effects(matched_effects(collect(results)))
+    frame = show_effects(matched_effects(group_arms(results)))
     assert frame["win rate"][0].startswith("+0.15 [")  # mean of 0.1 and 0.2
     assert "reward margin" not in frame
 

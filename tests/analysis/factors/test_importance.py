@@ -8,10 +8,11 @@ import numpy as np
 import optuna
 import pytest
 
-from analysis.comparison.arms import collect
-from analysis.comparison.statistics import crossed_test, holm
+from analysis.comparison.arms import group_arms
 from analysis.factors.anova import SEEDS, TOGETHER
 from analysis.factors.importance import FEWEST_ARMS, Importance, adjusted, factor_levels, share_of_variance
+from analysis.statistics.difference_tests import crossed_test
+from analysis.statistics.multiple_tests import holm
 from tests.analysis.factors.test_effects import FULL, SGD
 from tests.planted_sweep import Config, grid, planted
 from tests.synthetic_experiment import with_window_losses
@@ -20,7 +21,7 @@ SHIFT = {"sgd": 0.3, "momentum": 0.1, "adamw": 0.0}
 
 
 def shared(loss: Callable[[Config], float], configs: list[Config]) -> Importance:
-    return share_of_variance(collect(planted(loss, configs)), "test_loss")
+    return share_of_variance(group_arms(planted(loss, configs)), "test_loss")
 
 
 def test_shares_of_a_full_grid_are_the_planted_ones_and_add_up_to_one() -> None:
@@ -58,7 +59,9 @@ def test_f_test_judges_a_source_by_how_much_it_changes_from_seed_to_seed() -> No
 def test_f_test_of_two_levels_is_the_test_of_two_arms_on_seeds_and_windows() -> None:
     draw = random.Random(1)
     configs = grid(rank=[1, 10], lr=[1e-4, 1e-3], seed=[1, 2, 3])
-    arms = collect(with_window_losses(planted(lambda c: 2 - 0.01 * (c["rank"] == 10) + draw.gauss(0, 0.01), configs)))
+    arms = group_arms(
+        with_window_losses(planted(lambda c: 2 - 0.01 * (c["rank"] == 10) + draw.gauss(0, 0.01), configs))
+    )
     losses = {(arm.config["rank"], arm.config["lr"]): np.array(list(arm.losses_by_seed.values())) for arm in arms}
     between = (losses[1, 1e-4] + losses[1, 1e-3] - losses[10, 1e-4] - losses[10, 1e-3]) / 2
     found = share_of_variance(arms, "test_loss")
@@ -99,12 +102,12 @@ def test_full_fine_tuning_and_the_ranks_are_levels_of_one_factor() -> None:
 
 
 def test_factors_that_always_change_together_are_one() -> None:
-    arms = collect(
+    arms = group_arms(
         planted(lambda c: 2.0, [{"rank": r, "alpha": float(r), "lr": lr} for r in (1, 2) for lr in (1e-3, 1e-2)])
     )
     assert list(factor_levels(arms)) == ["rank and alpha", "lr"]
     momenta = [{"optimizer": "momentum", "momentum": 0.9}, {"optimizer": "muon", "momentum": 0.95}]
-    assert factor_levels(collect(planted(lambda c: 2.0, momenta))) == {"optimizer": ["momentum", "muon"]}
+    assert factor_levels(group_arms(planted(lambda c: 2.0, momenta))) == {"optimizer": ["momentum", "muon"]}
 
 
 @pytest.mark.parametrize("important", ["lr", "optimizer"])
@@ -197,7 +200,7 @@ def test_two_numbers_drawn_at_random_are_two_factors_however_many_arms_there_are
 
 def test_numbers_that_order_the_arms_alike_are_one_factor() -> None:
     configs = [FULL | {"lr": 1e-4 * (n + 1), "weight_decay": 0.1 - 0.01 * n, "seed": 0} for n in range(6)]
-    assert list(factor_levels(collect(planted(lambda c: c["lr"], configs)))) == ["lr and weight_decay"]
+    assert list(factor_levels(group_arms(planted(lambda c: c["lr"], configs)))) == ["lr and weight_decay"]
 
 
 def test_too_many_values_without_an_order_are_divided_by_no_forest() -> None:

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 from matplotlib.text import Text
 
-from analysis.comparison.arms import Arm, collect
-from analysis.factors.pareto import PRICES, costs, dominated, gained_loss, plane, show_costs
+from analysis.comparison.arms import Arm, group_arms
+from analysis.factors.cost_table import show_costs
+from analysis.factors.pareto import PRICES, costs, dominated, fronts_of, gained_costs, plane
 from analysis.page.figures import Drawing, arm_styles, to_svg
 from analysis.page.pareto_figure import GREY, draw_pareto
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from tests.planted_sweep import START, grid, planted
 
 GIB = 2**30
@@ -28,13 +29,13 @@ def sweep(*points: tuple[float, float, float]) -> Results:
 
 
 def drawn(arms: list[Arm]) -> Drawing:
-    drawing = draw_pareto(arms, arm_styles(arms))
+    drawing = draw_pareto(fronts_of(arms), arm_styles(arms))
     assert drawing is not None
     return drawing
 
 
 def test_exactly_the_planted_arms_are_dominated_in_each_cost() -> None:
-    arms = collect(sweep((1, 30, 2.0), (2, 20, 1.9), (3, 10, 1.95), (2, 40, 1.9), (0.5, 50, 2.5)))
+    arms = group_arms(sweep((1, 30, 2.0), (2, 20, 1.9), (3, 10, 1.95), (2, 40, 1.9), (0.5, 50, 2.5)))
     lost = {price.name: {p.arm.config["rank"] for p in plane(arms, price) if p.dominated} for price in PRICES}
     # 3 needs more memory than 2 and is worse; 1, 4 and 5 take longer than 2, and none of them is better.
     assert lost == {"peak memory": {3}, "training time": {1, 4, 5}}
@@ -47,14 +48,14 @@ def test_of_equal_points_none_dominates_and_one_better_coordinate_is_enough() ->
 def test_means_over_seeds_decide_and_unfinished_arms_are_out() -> None:
     configs = [*grid(rank=[1, 10], seed=[1, 2]), {"rank": 100, "outcome": "diverged"}]
     results = planted(lambda c: {1: 2.0, 10: 1.0 + c["seed"], 100: 0.0}[c["rank"]], configs, peak_bytes=lambda c: GIB)
-    points = plane(collect(results), MEMORY)
+    points = plane(group_arms(results), MEMORY)
     assert [(p.arm.config["rank"], p.loss, p.dominated) for p in points] == [(1, 2.0, False), (10, 2.5, True)]
 
 
 def test_costs_that_were_measured_differently_are_not_compared() -> None:
     results = sweep((1, 30, 2.0), (2, 20, 1.9))
     results = replace(results, trials=results.trials.assign(device=["NVIDIA A100", "NVIDIA H100"]))
-    arms = collect(results)
+    arms = group_arms(results)
     assert not plane(arms, TIME)
     assert len(plane(arms, MEMORY)) == 2
     assert len(drawn(arms).figure.axes) == 1
@@ -62,9 +63,9 @@ def test_costs_that_were_measured_differently_are_not_compared() -> None:
 
 def test_cost_of_a_tenth_of_a_nat_is_exact() -> None:
     results = sweep((2, 7200, START - 0.4), (4, 14400, START - 1.0))
-    made = costs(results, collect(results), "test_loss")
+    made = costs(results, group_arms(results), "test_loss")
     assert [cost.gain.estimate for cost in made] == pytest.approx([1.0, 0.4])
-    frame = show_costs(made, "test_loss").set_index("arm")
+    frame = show_costs(made, "test_loss", fronts_of([cost.arm for cost in made])).set_index("arm")
     first = frame.loc["lora r2 adamw"]  # 1 nat for 4 GiB and 4 h: a tenth takes 0.4 GiB, 0.4 h and 4 * 0.4 GiB h
     assert first["GiB per 0.1 nats/token"] == "0.400"
     assert first["training time, h"] == "4.00"
@@ -76,23 +77,23 @@ def test_cost_of_a_tenth_of_a_nat_is_exact() -> None:
 
 def test_an_arm_that_gained_nothing_has_a_dash() -> None:
     results = sweep((1, 30, 2.0), (2, 20, START))
-    made = costs(results, collect(results), "test_loss")
-    frame = show_costs(made, "test_loss").set_index("arm")
+    made = costs(results, group_arms(results), "test_loss")
+    frame = show_costs(made, "test_loss", fronts_of([cost.arm for cost in made])).set_index("arm")
     assert frame.loc["lora r2 adamw", "GiB per 0.1 nats/token"] == "–"
     assert frame.loc["lora r1 adamw", "GiB per 0.1 nats/token"] != "–"
 
 
 def test_gains_are_told_in_validation_loss_where_the_test_loss_comes_only_at_the_end() -> None:
     results = sweep((1, 30, 2.0), (2, 20, 1.5))
-    assert gained_loss(results, collect(results)) == "test_loss"
+    assert gained_costs(results, group_arms(results))[0] == "test_loss"
     renamed = results.curves.rename(columns={"test_loss": "validation_loss"})
     tuned = replace(results, curves=renamed, trials=results.trials.assign(validation_loss=[2.0, 1.5]))
-    assert gained_loss(tuned, collect(tuned)) == "validation_loss"
-    assert gained_loss(replace(results, curves=renamed), collect(results)) is None
+    assert gained_costs(tuned, group_arms(tuned))[0] == "validation_loss"
+    assert gained_costs(replace(results, curves=renamed), group_arms(results))[0] is None
 
 
 def test_dominated_arms_are_grey_and_the_front_is_joined_and_named_in_its_colours() -> None:
-    arms = collect(sweep((1, 30, 2.0), (2, 20, 1.9), (3, 10, 1.95)))
+    arms = group_arms(sweep((1, 30, 2.0), (2, 20, 1.9), (3, 10, 1.95)))
     drawing = drawn(arms)
     memory = drawing.figure.axes[0]
     line, *dots = memory.lines
@@ -107,7 +108,7 @@ def test_dominated_arms_are_grey_and_the_front_is_joined_and_named_in_its_colour
 
 @pytest.mark.parametrize("number", [2, 7, 20])
 def test_names_cover_no_other_name(number: int) -> None:
-    arms = collect(sweep(*((1 + i * i % 7, 10 + i * 5 % 11, 2 - (i * 3 % 8) / 100) for i in range(number))))
+    arms = group_arms(sweep(*((1 + i * i % 7, 10 + i * 5 % 11, 2 - (i * 3 % 8) / 100) for i in range(number))))
     figure = drawn(arms).figure
     figure.draw_without_rendering()
     for axes in figure.axes:
@@ -117,5 +118,5 @@ def test_names_cover_no_other_name(number: int) -> None:
 
 
 def test_nothing_is_drawn_of_a_single_arm() -> None:
-    arms = collect(sweep((1, 30, 2.0)))
-    assert draw_pareto(arms, arm_styles(arms)) is None
+    arms = group_arms(sweep((1, 30, 2.0)))
+    assert draw_pareto(fronts_of(arms), arm_styles(arms)) is None

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.comparison.arms import collect
+from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import searched_fields
+from analysis.comparison.evidence import evidence_of
+from analysis.factors.pareto import fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from basis.stages import Stage
 from tests.analysis.factors.test_effects import FULL
 from tests.planted_sweep import START, grid, planted
@@ -17,7 +19,7 @@ GIB = 2**30
 
 
 def section(results: Results) -> WhatMattered:
-    made = what_mattered(results, collect(results))
+    made = what_mattered(evidence_of(results), fronts_of(group_arms(results)))
     assert made is not None
     return made
 
@@ -101,7 +103,7 @@ def test_arms_that_diverged_are_counted_and_left_out() -> None:
 
 def test_without_two_finished_arms_nothing_can_matter() -> None:
     results = planted(lambda c: 2.0, grid(rank=[1]))
-    assert what_mattered(results, collect(results)) is None
+    assert what_mattered(evidence_of(results), fronts_of(group_arms(results))) is None
 
 
 def tuned() -> Results:

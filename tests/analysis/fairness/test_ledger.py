@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import collect
-from analysis.fairness.learning_rates import rate_ranges
+from analysis.comparison.arms import group_arms
+from analysis.comparison.evidence import evidence_of
+from analysis.comparison.learning_rates import rate_ranges
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.fairness.rows import LedgerRow
 from analysis.fairness.rows_alike import same_in_every_digit
-from analysis.results.load import Results
-from analysis.tables.tables import build_tables
+from analysis.results.experiment import Results
+from analysis.tables.comparison_table import build_tables
 from basis.stages import Stage
 from tests import synthetic_experiment as synthetic
 
@@ -40,7 +41,12 @@ def sweep_of(*arms: Config, seeds: tuple[int, ...] = SEEDS) -> Results:
 
 def ledger_of(results: Results, factor: str | None = "rank") -> Ledger:
     (ledger,) = table_ledgers(
-        results, build_tables(collect(results), {"tables": [{"title": "Table", "factor": factor}]})
+        evidence_of(results),
+        build_tables(
+            group_arms(results),
+            {"tables": [{"title": "Table", "factor": factor}]},
+            looks=1,
+        ),
     ).values()
     return ledger
 
@@ -495,10 +501,10 @@ def test_that_nothing_but_the_factor_differs_is_said_only_of_rows_of_which_it_is
 def test_groups_of_learning_rates_are_told_apart_by_exact_values() -> None:
     """Betas of .95 and .9501 print alike, and are two settings with one learning rate each."""
     close = [{**LOW, "betas": [0.9, beta], "lr": lr} for beta, lr in ((0.95, 1e-3), (0.9501, 1e-2))]
-    assert rate_ranges(collect(sweep_of(*close))) == []
+    assert rate_ranges(group_arms(sweep_of(*close))) == []
     assert not flags_with(sweep_of(*close), "Best at an end", None)
     several = [{**LOW, "betas": [0.9, beta], "lr": lr} for beta in (0.95, 0.9501) for lr in (1e-4, 1e-3, 1e-2)]
-    assert [one.group for one in rate_ranges(collect(sweep_of(*several)))] == ["betas=0.9+0.95", "betas=0.9+0.9501"]
+    assert [one.group for one in rate_ranges(group_arms(sweep_of(*several)))] == ["betas=0.9+0.95", "betas=0.9+0.9501"]
     unequal = flags_with(sweep_of(*several[:4]), "Unequal numbers of learning rates", "weight_decay")
     assert not unequal, "one level of the factor"
     decays = [{**LOW, "weight_decay": decay, "lr": lr} for decay, lr in ((0.1, 1e-3), (0.10001, 1e-3), (0.1, 1e-2))]
@@ -509,9 +515,9 @@ def test_groups_of_learning_rates_are_told_apart_by_exact_values() -> None:
 def test_one_rate_tried_has_no_end() -> None:
     """Arms that differ in what it costs alone have one rate, at which nothing can be said of others."""
     decays = [{**LOW, "weight_decay": decay} for decay in (0.0, 0.1)]
-    assert rate_ranges(collect(sweep_of(*decays))) == []
+    assert rate_ranges(group_arms(sweep_of(*decays))) == []
     twice = [{**LOW, "lr": lr} for lr in (1e-3, 1e-3)]
-    assert rate_ranges(collect(sweep_of(*twice, seeds=(1,)))) == []
+    assert rate_ranges(group_arms(sweep_of(*twice, seeds=(1,)))) == []
 
 
 def test_openings_that_cannot_be_told_are_flagged() -> None:
@@ -567,5 +573,9 @@ def test_lora_that_trains_more_than_its_adapters_is_flagged() -> None:
 
 def test_table_without_rows_has_an_empty_ledger() -> None:
     results = sweep_of(LOW)
-    tables = build_tables(collect(results), {"tables": [{"title": "None", "where": {"rank": 7}}]})
-    assert table_ledgers(results, tables) == {"none": Ledger([], [], [], [], [])}
+    tables = build_tables(
+        group_arms(results),
+        {"tables": [{"title": "None", "where": {"rank": 7}}]},
+        looks=1,
+    )
+    assert table_ledgers(evidence_of(results), tables) == {"none": Ledger([], [], [], [], [])}

@@ -60,7 +60,7 @@ def test_what_a_notebook_has_set_comes_back(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_imported_in_one_file() -> None:
-    for path in (ROOT / "analysis").glob("*.py"):
+    for path in (ROOT / "analysis").rglob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         names = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
         names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]

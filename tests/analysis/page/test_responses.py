@@ -13,19 +13,19 @@ import pandas as pd
 import pytest
 
 from analysis import report
-from analysis.comparison.arms import collect
+from analysis.comparison.arms import group_arms
 from analysis.page import responses
-from analysis.page.content import gather
+from analysis.page.content import content_of
 from analysis.page.markdown import to_markdown
 from analysis.page.responses import SideBySide, side_by_side
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from tests import synthetic_experiment as synthetic
 
 CHROMIUM = shutil.which("chromium")
 
 
 def made(results: Results) -> SideBySide:
-    found = side_by_side(results.responses, collect(results))
+    found = side_by_side(results.responses, group_arms(results))
     assert found is not None
     return found
 
@@ -115,7 +115,7 @@ def test_a_lost_line_loses_one_answer_and_no_prompt() -> None:
     assert sorted(prompt.number for prompt in found.prompts) == list(range(1, synthetic.PROMPTS + 1))
     (prompt,) = [prompt for prompt in found.prompts if prompt.number == 5]
     assert [answer.response for answer in prompt.answers] == ["Answer 4 of rank 1.", None]
-    assert "<i>not kept</i>" in report.to_html(gather(results))
+    assert "<i>not kept</i>" in report.to_html(content_of(results))
 
 
 def test_trials_that_did_not_finish_and_arms_without_responses_are_counted_and_not_shown() -> None:
@@ -139,20 +139,20 @@ def test_a_page_of_long_texts_stays_below_3_mb_and_says_what_it_leaves_out(promp
     one = results.responses[results.responses["index"] == 0]
     many = pd.concat([one.assign(index=place, prompt=f"{place}? " + letter * 300) for place in range(prompts)])
     long = many.assign(response=letter * 200_000 if prompts == 40 else letter * 300)
-    found = side_by_side(long, collect(results))
+    found = side_by_side(long, group_arms(results))
     assert found is not None
     assert 10 < len(found.prompts) < prompts
     said = " ".join(found.notes)
     assert f"Of {prompts:,} prompts the first {len(found.prompts):,} are here, as many as 1.5 MB hold" in said
     assert ("Of longer texts the first 5,000 characters are shown." in said) == (prompts == 40)
-    content = gather(results)
+    content = content_of(results)
     texts = len(report.to_html(dataclasses.replace(content, responses=found)).encode())
     texts -= len(report.to_html(dataclasses.replace(content, responses=None)).encode())
     assert 1.0e6 < texts < responses.MOST_BYTES + 10_000
 
 
 def test_without_responses_the_section_is_left_out() -> None:
-    content = gather(synthetic.in_memory({}, answered=False))
+    content = content_of(synthetic.in_memory({}, answered=False))
     assert content.responses is None
     page = report.to_html(content)
     assert 'id="responses"' not in page
@@ -171,7 +171,7 @@ def test_responses_without_rewards_are_shown_as_asked() -> None:
 
 @pytest.mark.parametrize(("arms", "offered"), [(1, False), (2, True)])
 def test_page_offers_an_order_where_two_arms_can_disagree(arms: int, offered: bool) -> None:
-    page = report.to_html(gather(even(*[{"rank": rank} for rank in (1, 10)[:arms]])))
+    page = report.to_html(content_of(even(*[{"rank": rank} for rank in (1, 10)[:arms]])))
     assert ('<select id="order">' in page) == offered
     assert ('<select id="order" disabled>' in page) == (not offered)
 
@@ -183,7 +183,7 @@ def page() -> str:
     for text, index in planted.items():
         results.responses.loc[results.responses["index"] == index, ["prompt", "response"]] = text
     results.responses.loc[results.responses["index"] == 20, "response"] = "A zebra (c++)."
-    return report.to_html(gather(results))
+    return report.to_html(content_of(results))
 
 
 def test_a_response_cannot_leave_its_place_in_the_page(page: str) -> None:
@@ -207,7 +207,7 @@ def test_without_javascript_every_prompt_is_there_and_the_search_is_not(page: st
 def test_markdown_has_the_first_prompts() -> None:
     results = even({"rank": 1}, {"rank": 10})
     reward(results, 0, 7, 3.0)
-    text = to_markdown(gather(results))
+    text = to_markdown(content_of(results))
     assert "The first 5 of the 40 prompts in `report.html`." in text
     assert "**Question 7?** (spread 3.00)" in text
     assert "\n- base model, -1.00: Base answer 7.\n- lora r1 adamw, +3.00 wins: Answer 7 of rank 1.\n" in text
@@ -254,7 +254,7 @@ def test_search_lists_prompts_with_all_words_in_them_or_in_responses(
 def test_order_can_be_switched_and_a_script_in_the_page_that_is_not_its_own_is_refused(tmp_path: Path) -> None:
     results = even({"rank": 1}, {"rank": 10})
     reward(results, 0, 7, 3.0)
-    page = report.to_html(gather(results)).replace("<main>", "<main><script >document.title = 'broken'</script >")
+    page = report.to_html(content_of(results)).replace("<main>", "<main><script >document.title = 'broken'</script >")
     by_spread = after(page, "", tmp_path / "page.html")
     as_asked = after(page, "order.value = 'asked'; order.dispatchEvent(new Event('change'));", tmp_path / "page.html")
     assert listed(by_spread)[:2] == [8, 1]

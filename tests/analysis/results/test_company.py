@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from analysis.comparison.arms import collect
-from analysis.factors.pareto import PRICES, plane
+from analysis.comparison.arms import group_arms
+from analysis.comparison.evidence import evidence_of
+from analysis.factors.pareto import PRICES, fronts_of, plane
 from analysis.factors.what_mattered import what_mattered
 from analysis.page.figures import arm_styles
 from analysis.page.pareto_figure import draw_pareto
 from analysis.results.company import RAN_ALONE, ran_alone
-from analysis.results.load import Results
+from analysis.results.experiment import Results
 from tests.planted_sweep import planted
 
 GIB = 2**30
@@ -77,7 +78,7 @@ def swept(*alone: bool | None) -> Results:
 
 def test_what_is_said_of_time_stands_where_every_trial_ran_alone() -> None:
     results = swept(True, True)
-    made = what_mattered(results, collect(results))
+    made = what_mattered(evidence_of(results), fronts_of(group_arms(results)))
     assert made is not None
     assert any("s of training with" in sentence for sentence in made.sentences)
     assert any(name.startswith("s per 0.1") for name in made.costs)
@@ -91,8 +92,8 @@ def test_nothing_is_said_of_time_where_trials_had_company_or_nobody_knows(
     alone: tuple[bool | None, ...], why: str
 ) -> None:
     results = swept(*alone)
-    arms = collect(results)
-    made = what_mattered(results, arms)
+    arms = group_arms(results)
+    made = what_mattered(evidence_of(results), fronts_of(arms))
     assert made is not None
     assert not any("training time" in said or "of training with" in said for said in made.sentences)
     assert not any("time" in name or name.startswith(("s ", "min ", "GiB·")) for name in made.costs)
@@ -100,6 +101,6 @@ def test_nothing_is_said_of_time_where_trials_had_company_or_nobody_knows(
     (note,) = [note for note in made.notes if note.startswith("Training times, and prices in them, are left out")]
     assert why in note
     assert [len(plane(arms, price)) for price in PRICES] == [2, 0]
-    drawing = draw_pareto(arms, arm_styles(arms))
+    drawing = draw_pareto(fronts_of(arms), arm_styles(arms))
     assert drawing is not None
     assert "time" not in drawing.caption.partition("means over")[0]

@@ -5,18 +5,20 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import compare_test_losses
-from analysis.results.load import Results
+from analysis.comparison.arms import group_arms
+from analysis.comparison.choices import looks_at
+from analysis.comparison.comparisons import adjusted
+from analysis.comparison.pair_tests import compare_test_losses
+from analysis.results.experiment import Results
+from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.letters import assign_letters, letters_of
-from analysis.tables.tables import ComparisonTable, build_tables
 from tests import synthetic_experiment as synthetic
 
 LETTERS = "letters"
 
 
 def table_of(results: Results, spec: dict[str, object] | None = None) -> ComparisonTable:
-    (table,) = build_tables(collect(results), spec or {})
+    (table,) = build_tables(group_arms(results), spec or {}, looks_at(spec or {}))
     return table
 
 
@@ -81,8 +83,8 @@ def test_adaptive_seeds_are_adjusted_for_every_look() -> None:
     results = three_seeds({"rank": 1}, {"rank": 100})
     table = table_of(results, {"seeds": {"min": 2, "max": 5}})
     assert "each p-value first multiplied by 4 looks at the data" in " ".join(table.notes)
-    arms = collect(results)
-    (once,), (often,) = compare_test_losses(arms), compare_test_losses(arms, looks=4)
+    arms = group_arms(results)
+    (once,), (often,) = adjusted(compare_test_losses(arms), looks=1), adjusted(compare_test_losses(arms), looks=4)
     assert often.p_value == pytest.approx(4 * once.p_value)
 
 
@@ -106,8 +108,8 @@ def test_arms_on_different_windows_share_no_letter() -> None:
     results = three_seeds(
         {"block_size": 32}, {"block_size": 32, "rank": 10}, {"block_size": 64}, {"block_size": 64, "rank": 10}
     )
-    arms = collect(results)
-    letters = letters_of(arms, compare_test_losses(arms))
+    arms = group_arms(results)
+    letters = letters_of(arms, adjusted(compare_test_losses(arms), looks=1))
     unlike = [
         pair for pair in combinations(letters, 2) if pair[0].split("block_size=")[1] != pair[1].split("block_size=")[1]
     ]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from analysis.results import load as results
+from analysis.results import experiment as results
 from basis.directory import (
     BASE_RESPONSES_FILE,
     FINISHED_FILE,
@@ -108,7 +108,7 @@ def test_a_trial_that_was_not_judged_is_judged_as_the_sweep_would_have(experimen
     assert {**after, "reward_seconds": 0} == {**before[trial], "reward_seconds": 0}
     assert (experiment / trial / RESPONSES_FILE).read_text() == answers
     assert content(experiment / other) == untouched
-    read = results.load(experiment).trials.set_index("trial").loc[trial]
+    read = results.read_experiment(experiment).trials.set_index("trial").loc[trial]
     assert read["win_rate"] == after["win_rate"]
     assert read["reason"] == ""
     code, out, _ = judge(experiment)
@@ -145,7 +145,7 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     assert [one["response"] for one in base] == [one["response"] for one in base_before]
     scores = score(another, [r["prompt"] for r in base], [r["response"] for r in base], 1, torch.device("cpu"))
     assert [one["reward"] for one in base] == pytest.approx(scores, abs=1e-5)
-    read = results.load(experiment)
+    read = results.read_experiment(experiment)
     for trial, row in finished(experiment).items():
         assert row["reward_mean"] != before[trial]["reward_mean"]
         assert row["test_loss"] == before[trial]["test_loss"]
@@ -353,14 +353,14 @@ def test_a_process_that_dies_while_files_take_their_places_leaves_them_to_the_ne
         with pytest.raises(SystemExit, match="killed"):
             judge(experiment, "--judge", another)
     with pytest.raises(results.UserError, match=r"being judged anew when the process ended; finish that with: python"):
-        results.load(experiment)
+        results.read_experiment(experiment)
     assert run_main(["--resume", str(experiment)]) == 2
     assert "python -m sweep.reward_metric" in capsys.readouterr().err
     code, out, _ = judge(experiment)
     assert code == 0
     assert "nothing to judge" in out
     rewards = {trial: row["reward_mean"] for trial, row in finished(experiment).items()}
-    shown = results.load(experiment).trials.set_index("trial")["reward_mean"]
+    shown = results.read_experiment(experiment).trials.set_index("trial")["reward_mean"]
     assert {trial: shown[trial] for trial in rewards} == rewards
     assert not (experiment / REPLACEMENT_DIR).exists()
 

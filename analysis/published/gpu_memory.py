@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.fields import varying_fields
 from analysis.published.study import load_published, same_kind
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import show_number
-from analysis.tables.tables import varying_fields
+from analysis.wording.numbers import show_number
 
 BATCH, LENGTH, VOCABULARY = 8, 1024, 50257
 """Windows, tokens per window and token ids of the published runs."""

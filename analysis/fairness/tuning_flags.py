@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.fairness.rows import LedgerRow
-from analysis.fairness.words import DIGITS, by_value, show, shown_apart
+from analysis.fairness.words import by_value
 from analysis.results.outcomes import NOT_STARTED, REPEATED
+from analysis.wording.values import DIGITS, facts_apart, show_fact
 from basis.fields import COST_FIELDS
 
 
@@ -19,8 +20,10 @@ def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
                 continue  # optimizers have no order, and so no end
             if len(tried.values) > 1 and value in (tried.values[0], tried.values[-1]):
                 end = "lowest" if value == tried.values[0] else "highest"
-                between = " to ".join(shown_apart([tried.values[0], tried.values[-1]], DIGITS))
-                edges.append(f"{name} {show(value)} of {row.label}, the {end} of {len(tried.values)} from {between}")
+                between = " to ".join(facts_apart([tried.values[0], tried.values[-1]], DIGITS))
+                edges.append(
+                    f"{name} {show_fact(value)} of {row.label}, the {end} of {len(tried.values)} from {between}"
+                )
     return [f"Best at an end of what was tried, so a better value may lie beyond: {'; '.join(edges)}."] if edges else []
 
 
@@ -65,5 +68,5 @@ def _levels(values: list[Any], factor: str) -> dict[str, str]:
     """What to call the levels of a factor, by their `repr`: levels that print alike are told apart all the same."""
     found = {repr(value): value for value in values}
     named = [value for value in found.values() if value is not None]
-    shown = iter(shown_apart(named, DIGITS))
+    shown = iter(facts_apart(named, DIGITS))
     return {key: f"no {factor}" if value is None else f"{factor} {next(shown)}" for key, value in found.items()}

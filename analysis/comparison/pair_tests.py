@@ -1,87 +1,79 @@
 """Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
+from analysis.comparison.fields import windows
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
-from analysis.comparison.pairs import Compared, Comparison, Contenders, WinComparison
-from analysis.comparison.statistics import (
-    RESAMPLES,
-    Interval,
-    Test,
-    Values,
-    bootstrap_test,
-    crossed_test,
-    holm,
-    sign_test,
-)
-from analysis.comparison.told_apart import SeedLosses, adjusted_differences, candidates, leader_of, mean_loss
+from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
+from analysis.statistics.bootstrap import RESAMPLES, bootstrap_test
+from analysis.statistics.difference_tests import Test, crossed_test, sign_test
+from analysis.statistics.intervals import Interval, Values
 
 BOOTSTRAP = "studentised bootstrap over prompts"
 BOOTSTRAP_AND_SEEDS = (
     "the larger p-value of the studentised bootstrap over prompts and of the t test over common seeds and prompts"
 )
-WINDOW_FIELDS = ("block_size", "test_windows")
-"""Fields that decide which windows an arm is tested on."""
 
 
-def looks_at(spec: Mapping[str, Any]) -> int:
-    """How often the pairs may have been tested while seeds were added: once where the spec fixes the seeds."""
-    seeds = spec.get("seeds")
-    return int(seeds["max"]) - int(seeds["min"]) + 1 if isinstance(seeds, Mapping) else 1
-
-
-def compare(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Compared:
-    """Compare the arms of a table by everything that they are compared by.
+def compare_pairs(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Comparisons:
+    """Compare the arms of a table by loss, by reward and by wins: a table's tests are made here, and made once.
 
     Args:
         arms: its finished arms.
-        looks: see `looks_at`.
+        looks: see `choices.looks_at`.
         all_pairs: compare every pair even of many arms; see `pair_choice`.
+
+    Returns:
+        The comparisons, p-values adjusted by Holm's method: one family by loss, one by reward, one by wins.
     """
-    return Compared(
-        losses=compare_test_losses(arms, looks, all_pairs),
-        rewards=compare_rewards(arms, looks, all_pairs=all_pairs),
-        wins=compare_wins(arms, looks, all_pairs),
+    losses = adjusted(compare_test_losses(arms, all_pairs), looks)
+    rewards = adjusted(compare_rewards(arms, all_pairs), looks)
+    wins = adjusted(compare_wins(arms, all_pairs), looks)
+    return Comparisons(
+        losses=losses,
+        rewards=rewards,
+        wins=wins,
         contenders=find_contenders(arms, looks),
         looks=looks,
+        losses_adjusted=adjustment(losses, looks),
+        rewards_adjusted=adjustment(rewards, looks),
+        wins_adjusted=adjustment(wins, looks),
     )
 
 
-def compare_test_losses(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> list[Comparison]:
+def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Comparison]:
     """Compare pairs of arms by last test loss, over seeds and windows as far as their trials have them.
 
     Args:
         arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over.
-        looks: see `looks_at`.
         all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their losses.
 
     Returns:
-        One comparison per pair, by the test that `told_apart.loss_difference` chooses, adjusted by Holm's method.
+        One comparison per pair, by the test that `told_apart.loss_difference` chooses; p-values are not adjusted.
     """
-    groups = _comparable_losses(arms)
+    groups = _losses_by_windows(arms)
     losses = {label: own for group in groups for label, own in group.items()}
-    places = {arm.label: place for place, arm in enumerate(arms)}
     ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups]
-    pairs, family = _in_order(choose_pairs(ranked, all_pairs), places)
+    pairs, family = _in_order(choose_pairs(ranked, all_pairs), arms)
     return [
         Comparison(
             a=a,
             b=b,
-            a_is_better=found.test.estimate <= 0,
-            difference=Interval(*found.test[:3]),
-            p_value=found.test.p_value,
-            method=found.method,
-            seeds=found.seeds,
-            cases=found.windows,
-            over_seeds=found.over_seeds,
+            a_is_better=difference.test.estimate <= 0,
+            difference=Interval(*difference.test[:3]),
+            p_value=difference.test.p_value,
+            method=difference.method,
+            seeds=difference.seeds,
+            cases=difference.windows,
+            over_seeds=difference.over_seeds,
             family=family,
         )
-        for (a, b), found in adjusted_differences(losses, pairs, looks, family).items()
+        for (a, b), difference in loss_differences(losses, pairs).items()
     ]
 
 
@@ -90,26 +82,24 @@ def find_contenders(arms: list[Arm], looks: int = 1) -> list[Contenders]:
 
     Args:
         arms: finished arms of one table.
-        looks: see `looks_at`.
+        looks: see `choices.looks_at`.
 
     Returns:
         One value per kind of windows that arms are tested on; empty where the arms are so few that all their pairs are
         tested.
     """
-    groups = _comparable_losses(arms)
+    groups = _losses_by_windows(arms)
     if not are_many(sum(map(len, groups))):
         return []
     return [
         Contenders(
-            leader_of(group), sorted(candidates(group, looks), key=lambda one: mean_loss(group[one])), len(group)
+            leader_of(group), sorted(candidates(group, looks), key=lambda label: mean_loss(group[label])), len(group)
         )
         for group in groups
     ]
 
 
-def compare_rewards(
-    arms: list[Arm], looks: int = 1, resamples: int = RESAMPLES, all_pairs: bool = False
-) -> list[Comparison]:
+def compare_rewards(arms: list[Arm], all_pairs: bool = False, resamples: int = RESAMPLES) -> list[Comparison]:
     """Compare pairs of arms by the rewards of their responses to the same prompts.
 
     With two common seeds or more the claim has to hold over prompts and over seeds: the test with the larger p-value
@@ -117,21 +107,20 @@ def compare_rewards(
 
     Args:
         arms: arms of one table; those without responses are passed over.
-        looks: see `looks_at`.
-        resamples: resamples of the bootstrap.
         all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their rewards.
+        resamples: resamples of the bootstrap.
 
     Returns:
-        One comparison per pair, on the seeds that both have, or on all of both where they share none; p-values
-        adjusted by Holm's method.
+        One comparison per pair, on the seeds that both have, or on all of both where they share none; p-values are not
+        adjusted.
     """
-    found = []
+    compared = []
     chosen = _reward_pairs(arms, all_pairs)
     for a, b, seeds, differences in _reward_differences(arms, chosen.pairs):
         if differences.shape[1] < 2:
             continue
         test, method = reward_test(differences, resamples)
-        found.append(
+        compared.append(
             Comparison(
                 a=a,
                 b=b,
@@ -145,8 +134,7 @@ def compare_rewards(
                 family=chosen.family,
             )
         )
-    adjusted = holm([one.p_value for one in found], looks, chosen.family)
-    return [one._replace(p_value=p_value) for one, p_value in zip(found, adjusted, strict=True)]
+    return compared
 
 
 def reward_test(differences: Values, resamples: int = RESAMPLES) -> tuple[Test, str]:
@@ -165,35 +153,28 @@ def reward_test(differences: Values, resamples: int = RESAMPLES) -> tuple[Test, 
     return _stricter(test, crossed_test(differences)), BOOTSTRAP_AND_SEEDS
 
 
-def compare_wins(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> list[WinComparison]:
+def compare_wins(arms: list[Arm], all_pairs: bool = False) -> list[WinComparison]:
     """Compare pairs of arms by the prompts on which the one or the other gets the higher reward.
 
     Args:
         arms: arms of one table; those without responses are passed over.
-        looks: see `looks_at`.
         all_pairs: see `compare_rewards`.
 
     Returns:
         One comparison per pair, on the prompts and seeds of `compare_rewards`; p-values of the exact sign test, ties
-        set apart, adjusted by Holm's method. The test takes in the choice of prompts and not that of seeds.
+        set apart, not adjusted. The test takes in the choice of prompts and not that of seeds.
     """
-    found = []
+    compared = []
     chosen = _reward_pairs(arms, all_pairs)
     for a, b, _, differences in _reward_differences(arms, chosen.pairs):
         surplus = np.sign(differences).sum(axis=0)
         wins, ties, losses = (int(count) for count in ((surplus > 0).sum(), (surplus == 0).sum(), (surplus < 0).sum()))
         if len(surplus):
-            found.append(WinComparison(a, b, wins, ties, losses, sign_test(wins, losses), chosen.family))
-    adjusted = holm([one.p_value for one in found], looks, chosen.family)
-    return [one._replace(p_value=p_value) for one, p_value in zip(found, adjusted, strict=True)]
+            compared.append(WinComparison(a, b, wins, ties, losses, sign_test(wins, losses), chosen.family))
+    return compared
 
 
-def windows(arm: Arm) -> tuple[object, ...]:
-    """What decides which windows an arm is tested on."""
-    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
-
-
-def _comparable_losses(arms: list[Arm]) -> list[dict[str, SeedLosses]]:
+def _losses_by_windows(arms: list[Arm]) -> list[dict[str, SeedLosses]]:
     """Test losses of the arms that have any, apart by the windows that they are tested on."""
     groups: dict[tuple[object, ...], dict[str, SeedLosses]] = {}
     for arm in arms:
@@ -202,8 +183,9 @@ def _comparable_losses(arms: list[Arm]) -> list[dict[str, SeedLosses]]:
     return list(groups.values())
 
 
-def _in_order(chosen: Pairs, places: Mapping[str, int]) -> Pairs:
+def _in_order(chosen: Pairs, arms: list[Arm]) -> Pairs:
     """The same pairs, each in the order of the arms, and so among themselves."""
+    places = {arm.label: place for place, arm in enumerate(arms)}
     pairs = [(a, b) if places[a] < places[b] else (b, a) for a, b in chosen.pairs]
     return chosen._replace(pairs=sorted(pairs, key=lambda pair: (places[pair[0]], places[pair[1]])))
 
@@ -216,7 +198,7 @@ def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
         if arm.seed_margins.notna().any(axis=None)
     }
     ranked = sorted(answering, key=lambda label: -answering[label])
-    return _in_order(choose_pairs([ranked], all_pairs), {arm.label: place for place, arm in enumerate(arms)})
+    return _in_order(choose_pairs([ranked], all_pairs), arms)
 
 
 def _reward_differences(arms: list[Arm], pairs: Sequence[Pair]) -> Iterator[tuple[str, str, int, Values]]:

@@ -1,4 +1,4 @@
-"""analysis.tables.tables: one row per arm, printable, with its uncertainty and its trace."""
+"""analysis.tables.comparison_table: one row per arm, printable, with its uncertainty and its trace."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import Arm, collect
-from analysis.comparison.statistics import Interval
-from analysis.results.load import load
-from analysis.tables.columns import console_columns, show_bytes, show_interval
-from analysis.tables.tables import ComparisonTable, build_tables, matches, varying_fields
+from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.choices import looks_at
+from analysis.comparison.fields import matches, varying_fields
+from analysis.results.experiment import read_experiment
+from analysis.statistics.intervals import Interval
+from analysis.tables.columns import console_columns
+from analysis.tables.comparison_table import ComparisonTable, build_tables
+from analysis.wording.numbers import show_bytes, show_interval
 from tests import synthetic_experiment as synthetic
 
 TEST = "test loss, nats/token"
@@ -19,12 +22,12 @@ TEST = "test loss, nats/token"
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, ComparisonTable]:
-    results = load(synthetic.directory())
-    return {table.title: table for table in build_tables(collect(results), results.spec)}
+    results = read_experiment(synthetic.directory())
+    return {table.title: table for table in build_tables(group_arms(results), results.spec, looks_at(results.spec))}
 
 
 def arms_of(*changes: dict[str, object], answered: bool = True) -> list[Arm]:
-    return collect(synthetic.in_memory(*changes, answered=answered))
+    return group_arms(synthetic.in_memory(*changes, answered=answered))
 
 
 def cells(table: ComparisonTable, arm: str) -> dict[str, str]:
@@ -73,7 +76,7 @@ def test_failed_and_diverged_arms_stay_in_the_table_without_a_loss(tables: dict[
 
 
 def test_arm_that_ran_out_of_memory_stays_in_the_table_without_its_numbers() -> None:
-    (table,) = build_tables(arms_of({"rank": 10}, {"outcome": "out of memory"}), {})
+    (table,) = build_tables(arms_of({"rank": 10}, {"outcome": "out of memory"}), {}, looks=1)
     row = cells(table, "lora r1 adamw")
     assert (row["state"], row[TEST], row["win rate"], row["peak memory"]) == ("out of memory", "–", "–", "–")
     assert cells(table, "lora r10 adamw")["peak memory"] == "1.20 GiB"
@@ -95,7 +98,11 @@ def test_notes_name_how_the_peak_was_measured_and_the_one_seed(
 
 def test_one_seed_has_no_interval_and_several_have_that_of_student() -> None:
     arms = arms_of({"seed": 1}, {"seed": 2}, {"seed": 3}, {"rank": 10, "seed": 1})
-    (table,) = build_tables(arms, {"tables": [{"title": "Ranks", "factor": "rank"}]})
+    (table,) = build_tables(
+        arms,
+        {"tables": [{"title": "Ranks", "factor": "rank"}]},
+        looks=1,
+    )
     low, high = stats.t.interval(0.95, 2, 2.01, stats.sem([2.00, 2.01, 2.02]))
     assert cells(table, "lora r1 adamw")[TEST] == f"2.0100 [{low:.4f}, {high:.4f}]"
     assert cells(table, "lora r1 adamw")["seeds"] == "1, 2, 3"
@@ -104,7 +111,7 @@ def test_one_seed_has_no_interval_and_several_have_that_of_student() -> None:
 
 def test_seeds_that_were_lost_are_counted_beside_those_shown() -> None:
     arms = arms_of({"seed": 1}, {"seed": 2, "outcome": "failed"}, {"seed": 3, "outcome": "diverged"})
-    (table,) = build_tables(arms, {"tables": [{"title": "All"}]})
+    (table,) = build_tables(arms, {"tables": [{"title": "All"}]}, looks=1)
     assert cells(table, "lora r1 adamw")["seeds"] == "1 (1 failed, 1 diverged)"
     assert "Each arm has one finished seed (1): one run cannot show" in " ".join(table.notes)
     assert cells(table, "lora r1 adamw")[TEST] == "2.0000"
@@ -115,7 +122,7 @@ def test_seeds_that_answered_the_same_prompts_do_not_narrow_the_win_rate() -> No
     assert one is not None
     assert three is not None
     assert three.wins == 3 * one.wins  # and so says the note
-    (table,) = build_tables(arms_of({"seed": 1}, {"seed": 2}), {})
+    (table,) = build_tables(arms_of({"seed": 1}, {"seed": 2}), {}, looks=1)
     assert "Wins / ties / losses are summed over the seeds." in table.notes
     assert three.rate == one.rate
 
@@ -123,14 +130,14 @@ def test_seeds_that_answered_the_same_prompts_do_not_narrow_the_win_rate() -> No
 def test_columns_without_a_value_are_left_out() -> None:
     arms = arms_of({})
     bare = [replace(arm, used=arm.used.drop(columns="wins"), seed_margins=arm.seed_margins[:0]) for arm in arms]
-    (table,) = build_tables(bare, {"tables": [{"title": "All"}]})
+    (table,) = build_tables(bare, {"tables": [{"title": "All"}]}, looks=1)
     assert TEST in table.frame
     assert "win rate" not in table.frame
 
 
 def test_without_tables_in_the_spec_there_is_one_of_all_arms() -> None:
     arms = arms_of({"rank": 1}, {"rank": 10}, {"rank": 10, "lr": 1e-2})
-    (table,) = build_tables(arms, {})
+    (table,) = build_tables(arms, {}, looks=1)
     assert table.title == "All arms"
     assert len(table.frame) == 3
 
@@ -139,7 +146,7 @@ def test_rows_of_a_factor_follow_its_levels() -> None:
     arms = arms_of({"lr": 1e-2}, {"rank": 100, "lr": 1e-4}, {"method": "full", "rank": None, "lr": 1e-3})
     order = {}
     for factor in ("rank", "lr"):
-        (table,) = build_tables(arms, {"tables": [{"factor": factor}]})
+        (table,) = build_tables(arms, {"tables": [{"factor": factor}]}, looks=1)
         order[factor] = list(table.frame["arm"])
     assert order["rank"] == ["full adamw", "lora r1 adamw", "lora r100 adamw"]
     assert order["lr"] == ["lora r100 adamw", "full adamw", "lora r1 adamw"]
@@ -152,25 +159,36 @@ def test_field_that_does_not_apply_to_an_arm_is_no_difference() -> None:
 
 
 def test_table_that_no_trial_matches_says_so() -> None:
-    (table,) = build_tables(arms_of({}), {"tables": [{"title": "Full", "where": {"method": "full"}}]})
+    (table,) = build_tables(
+        arms_of({}),
+        {"tables": [{"title": "Full", "where": {"method": "full"}}]},
+        looks=1,
+    )
     assert table.frame.empty
     assert table.notes == ["No trial of this sweep matches this table."]
 
 
 def test_tables_of_the_same_title_have_anchors_of_their_own() -> None:
-    anchors = [table.anchor for table in build_tables(arms_of({}), {"tables": [{"title": "A b"}, {"title": "A b"}]})]
+    anchors = [
+        table.anchor
+        for table in build_tables(
+            arms_of({}),
+            {"tables": [{"title": "A b"}, {"title": "A b"}]},
+            looks=1,
+        )
+    ]
     assert anchors == ["a-b", "a-b-2"]
 
 
 def test_anchor_is_short_and_free_whatever_the_titles_are() -> None:
     listed = [{"title": title} for title in ("A b", "A b 2", "A b", "x" * 300, "x" * 299)]
-    anchors = [table.anchor for table in build_tables(arms_of({}), {"tables": listed})]
+    anchors = [table.anchor for table in build_tables(arms_of({}), {"tables": listed}, looks=1)]
     assert anchors == ["a-b", "a-b-2", "a-b-3", "x" * 60, "x" * 60 + "-2"]
 
 
 @pytest.mark.parametrize("tables", ["all", {"title": "One"}, [3], None])
 def test_tables_that_are_no_list_of_tables_are_passed_over(tables: object) -> None:
-    assert [table.title for table in build_tables(arms_of({}), {"tables": tables})] == ["All arms"]
+    assert [table.title for table in build_tables(arms_of({}), {"tables": tables}, looks=1)] == ["All arms"]
 
 
 def test_small_intervals_keep_significant_digits() -> None:

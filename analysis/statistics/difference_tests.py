@@ -1,41 +1,16 @@
-"""Intervals and tests behind the numbers of a report: small functions of plain numbers, each with its source."""
+"""Tests of whether two arms differ: small functions of plain numbers, each with its source."""
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-Values = NDArray[np.float64]
-
-LEVEL = 0.95
-"""Confidence level of every interval; tests are judged at ALPHA."""
-
-ALPHA = 0.05
-"""Chance of a false claim that tests are held to."""
+from analysis.statistics.intervals import LEVEL, Values
 
 SMALLEST_P = 1e-15
 """Where the search for the p-value of a crossed test ends."""
-
-RESAMPLES = 9_999
-"""Resamples of a bootstrap: its smallest p-value, times the pairs and the looks at the data, stays below 0.05 up to 500
-of them."""
-
-
-class Interval(NamedTuple):
-    """An estimate and the limits of its confidence interval; the limits are NaN where the data carry none."""
-
-    estimate: float
-    low: float
-    high: float
-
-    @property
-    def known(self) -> bool:
-        """Whether the data carry an interval at all."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 class Test(NamedTuple):
@@ -49,48 +24,6 @@ class Test(NamedTuple):
     low: float
     high: float
     p_value: float
-
-
-def wilson_interval(successes: float, n: int) -> Interval:
-    """Score interval of a share, which stays within [0, 1] and works for shares of 0 and 1.
-
-    Args:
-        successes: number of successes; a fraction where several seeds answered the same prompts.
-        n: number of independent observations.
-
-    Returns:
-        The share with its 95 % interval; all NaN when `n` is 0.
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), as in
-    statsmodels.
-    """
-    from statsmodels.stats.proportion import proportion_confint  # here, since it loads pandas
-
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    low, high = proportion_confint(successes, n, alpha=1 - LEVEL, method="wilson")
-    return Interval(successes / n, float(low), float(high))
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Mean of independent values with Student's t interval.
-
-    Args:
-        values: one value per seed, or one per prompt.
-
-    Returns:
-        Mean and 95 % interval; the limits are NaN for fewer than two values, the mean too for none.
-
-    Source: Student, "The probable error of a mean", Biometrika 6 (1908).
-    """
-    n = len(values)
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    mean = float(np.mean(values))
-    if n == 1 or not math.isfinite(mean):
-        return Interval(mean, math.nan, math.nan)
-    half = -float(special.stdtrit(n - 1, (1 - LEVEL) / 2) * np.std(values, ddof=1)) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half)
 
 
 def sign_test(wins: int, losses: int) -> float:
@@ -125,8 +58,8 @@ def mean_test(differences: Sequence[float] | Values) -> Test:
     if len(values) == 1:
         return Test(float(values[0]), math.nan, math.nan, math.nan)
     mean = float(values.mean())
-    if _constant(values):
-        return _without_spread(mean)
+    if is_constant(values):
+        return without_spread(mean)
     # By hand, since SciPy's function takes half a millisecond, and a report of many arms asks thousands of times.
     freedom, error = len(values) - 1, float(values.std(ddof=1)) / math.sqrt(len(values))
     half = -float(special.stdtrit(freedom, (1 - LEVEL) / 2)) * error
@@ -148,8 +81,8 @@ def welch_test(a: Sequence[float] | Values, b: Sequence[float] | Values) -> Test
     """
     left, right = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     difference = float(left.mean() - right.mean())
-    if _constant(left) and _constant(right):
-        return _without_spread(difference)
+    if is_constant(left) and is_constant(right):
+        return without_spread(difference)
     result = stats.ttest_ind(left, right, equal_var=False)
     low, high = result.confidence_interval(LEVEL)
     return Test(difference, float(low), float(high), float(result.pvalue))
@@ -163,7 +96,7 @@ def crossed_test(differences: Values) -> Test:
     max(MS_case - MS_rest, 0)) / (J K), as Hillis does. The critical value is Cochran's: the mean of Student's for J - 1
     and for K - 1 degrees of freedom, each weighted by its share of that variance. Hillis's single number of degrees of
     freedom follows the estimate of MS_seed, which two or three seeds can make small by chance: false alarms are then
-    several times as frequent as said (tests/test_statistics_simulated.py), where Cochran's value errs to the safe side.
+    several times as frequent as said (`test_difference_tests_simulated.py`). Cochran's value errs to the safe side.
 
     Args:
         differences: (J, K) differences of two arms, J >= 2 common seeds by K >= 1 cases.
@@ -186,8 +119,8 @@ def crossed_test(differences: Values) -> Test:
     ms_rest = float((rest**2).sum()) / ((seeds - 1) * (cases - 1))
     of_cases = max(ms_case - ms_rest, 0.0)
     noise = ms_seed + of_cases
-    if _constant(table) or noise == 0.0:
-        return _without_spread(mean)
+    if is_constant(table) or noise == 0.0:
+        return without_spread(mean)
     return cochran_test(mean, [(ms_seed / table.size, seeds - 1), (of_cases / table.size, cases - 1)])
 
 
@@ -213,7 +146,7 @@ def unpaired_crossed_test(a: Values, b: Values) -> Test:
         parts.append((float(by_seed.var(ddof=1)) / len(table), len(table) - 1))
     parts.append((max(float(by_case.var(ddof=1)) - explained, 0.0) / cases, cases - 1))
     if sum(variance for variance, _ in parts) <= 1e-24 * float(np.abs(a).max()) ** 2:
-        return _without_spread(difference)
+        return without_spread(difference)
     return cochran_test(difference, parts)
 
 
@@ -242,74 +175,10 @@ def cochran_test(estimate: float, variances: Sequence[tuple[float, float]]) -> T
     return Test(estimate, estimate - half, estimate + half, math.exp(log_p))
 
 
-def bootstrap_test(differences: Sequence[float] | Values, resamples: int = RESAMPLES) -> Test:
-    """Studentised bootstrap of a mean, for differences that need not be normal.
-
-    Each resample draws the differences with replacement and gives a t value about their own mean; the symmetric
-    interval and the p-value take the distribution of |t| from them instead of from Student. Resamples are the same in
-    every call of a length, so that a report can be made again.
-
-    Args:
-        differences: independent values, one per prompt, at least two.
-        resamples: number of resamples.
-
-    Returns:
-        The mean, its interval and p-value, which is at least 1 / (resamples + 1).
-
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), sections 12.5 and 16.4; the symmetric
-    interval is that of Hall, "On symmetric bootstrap confidence intervals", JRSS B 50 (1988).
-    """
-    values = np.asarray(differences, dtype=float)
-    n, mean = len(values), float(values.mean())
-    if _constant(values):
-        return _without_spread(mean)
-    error = float(values.std(ddof=1)) / math.sqrt(n)
-    counts = _resample_counts(n, resamples)
-    centred = values - mean
-    shift = counts @ centred / n
-    spread = np.sqrt(np.maximum(counts @ centred**2 / n - shift**2, 0.0) / (n - 1))
-    # A resample of equal values has no spread: it counts as further out than any other, which errs on the safe side.
-    t = np.divide(np.abs(shift), spread, out=np.full(resamples, np.inf), where=spread > 1e-9 * error)
-    reached = int((t >= abs(mean) / error * (1 - 1e-12)).sum())
-    half = float(np.quantile(t, LEVEL, method="higher")) * error
-    return Test(mean, mean - half, mean + half, (1 + reached) / (1 + resamples))
-
-
-@lru_cache(maxsize=2)
-def _resample_counts(n: int, resamples: int) -> Values:
-    """(resamples, n) how often each resample draws each of n values."""
-    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
-
-
-def _without_spread(difference: float) -> Test:
+def without_spread(difference: float) -> Test:
     return Test(difference, math.nan, math.nan, math.nan if difference else 1.0)
 
 
-def _constant(values: Values) -> bool:
+def is_constant(values: Values) -> bool:
     """Whether values vary by rounding at most."""
     return bool(np.ptp(values) <= 1e-12 * np.max(np.abs(values)))
-
-
-def holm(p_values: Sequence[float], looks: int = 1, family: int | None = None) -> list[float]:
-    """Adjust p-values for the number of tests made, keeping the chance of any false claim at most 5 %.
-
-    Args:
-        p_values: one per test of the family; NaN for a test that could not be made, which counts as none.
-        looks: how often the family may have been tested while data came in, as adaptive seeds do; each p-value is
-            multiplied by it first (Bonferroni).
-        family: number of tests that these were chosen among by looking at the data; the tests that were not made count
-            as if their p-values were 1, which only raises those of the others. None where these are all.
-
-    Returns:
-        Adjusted p-values in the given order, to be compared with 0.05 directly; NaN stays NaN.
-
-    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979). That of
-    statsmodels, to which the tests hold this one, collects garbage at every call: seconds in a report of many tables.
-    """
-    adjusted = np.array(p_values, dtype=float)
-    made = np.flatnonzero(np.isfinite(adjusted))
-    ascending = made[np.argsort(adjusted[made])]
-    counted = len(made) if family is None else family
-    stepped = adjusted[ascending] * looks * (counted - np.arange(len(made)))
-    adjusted[ascending] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return [float(value) for value in adjusted]

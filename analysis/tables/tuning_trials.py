@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.comparison.choices import Group, chosen_by, group_of, searched_for
-from analysis.results.load import REPLICATE_FIELD, Results, arm_key, label_arms, show_field
+from analysis.comparison.choices import Group, chosen_by
+from analysis.comparison.evidence import Evidence
+from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, label_arms
 from analysis.results.outcomes import FINISHED, finite
-from analysis.tables.columns import MISSING, show_number
+from analysis.wording.numbers import MISSING, show_number
+from analysis.wording.values import show_field
 from basis.fields import OPTIMIZER_FIELDS
 from basis.stages import Stage
 
@@ -24,7 +26,7 @@ TUNING_CSV = "tuning.csv"
 
 
 @dataclass(frozen=True)
-class Tuning:
+class TuningTable:
     """The tuning of a sweep.
 
     Attributes:
@@ -38,29 +40,30 @@ class Tuning:
     without_choice: list[str]
 
 
-def describe_tuning(results: Results) -> Tuning | None:
+def describe_tuning(evidence: Evidence) -> TuningTable | None:
     """Make the table of tuning trials.
 
     Args:
-        results: the directory's content.
+        evidence: what the sweep's report stands on.
 
     Returns:
         The table; None for a sweep without tuning trials.
     """
+    results = evidence.results
     if results.tuning.empty:
         return None
-    configs = {name: results.configs.get(name, {}) for name in results.tuning["trial"]}
-    fields = {name: searched_for(results.spec, config) for name, config in configs.items()}
-    arms = {name: _named(config, fields[name]) for name, config in configs.items()}
+    configs = {trial: results.configs.get(trial, {}) for trial in results.tuning["trial"]}
+    fields = {trial: evidence.chosen[trial] for trial in configs}
+    arms = {trial: _named(config, fields[trial]) for trial, config in configs.items()}
     labels = label_arms(arms.values())
-    groups = results.tuning.groupby(results.tuning["trial"].map(lambda name: arm_key(arms[name])), sort=False)
+    groups = results.tuning.groupby(results.tuning["trial"].map(lambda trial: arm_key(arms[trial])), sort=False)
     alike = len({tuple(found) for found in fields.values()}) == 1
     metric = chosen_by(results.spec)
-    tested = _tested(results)
+    tested = _tested(evidence)
     rows = []
     for key, trials in groups:
         first = trials["trial"].iloc[0]
-        label, final = labels.get(str(key), "unknown config"), tested.get(group_of(results.spec, configs[first]), [])
+        label, final = labels.get(str(key), "unknown config"), tested.get(evidence.groups[first], [])
         rows.append(_row(label, trials, fields[first], alike, metric, final))
     seeds = sorted({str(config[REPLICATE_FIELD]) for config in configs.values() if REPLICATE_FIELD in config})
     frame = pd.DataFrame(rows, dtype=str)
@@ -68,7 +71,7 @@ def describe_tuning(results: Results) -> Tuning | None:
     if metric == "train_loss":
         loss = "Chosen was by train loss, the mean since the report before the last step"
     cut = f" Of more than {LISTED} settings the best are listed; {TUNING_CSV} has all." if _cut(groups) else ""
-    return Tuning(
+    return TuningTable(
         frame,
         [
             "Every trial of this table was evaluated on validation windows, which are held out from train: neither "
@@ -83,14 +86,14 @@ def _cut(groups: Any) -> bool:
     return any(len(trials) > LISTED for _, trials in groups)
 
 
-def _tested(results: Results) -> dict[Group, list[Mapping[str, Any]]]:
+def _tested(evidence: Evidence) -> dict[Group, list[Mapping[str, Any]]]:
     """Configs of the arms that tuning trials decided on, by their groups; once tested, a setting is kept."""
-    found: dict[Group, list[Mapping[str, Any]]] = {}
-    for name in results.trials["trial"]:
-        config = results.configs.get(name, {})
+    tested: dict[Group, list[Mapping[str, Any]]] = {}
+    for trial in evidence.results.trials["trial"]:
+        config = evidence.results.configs.get(trial, {})
         if config.get("evaluate_on") == Stage.FINAL:
-            found.setdefault(group_of(results.spec, config), []).append(config)
-    return found
+            tested.setdefault(evidence.groups[trial], []).append(config)
+    return tested
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""analysis.results.load: an experiment directory that Ray Tune wrote becomes tidy DataFrames."""
+"""analysis.results.experiment: an experiment directory that Ray Tune wrote becomes tidy DataFrames."""
 
 import json
 import math
@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import collect
+from analysis.comparison.arms import group_arms
 from analysis.findings.length_bias import measure_length_bias
-from analysis.page.content import gather
+from analysis.page.content import content_of
 from analysis.page.markdown import to_markdown
-from analysis.results import load as results
+from analysis.results import experiment as results
 from analysis.results import outcomes
 from analysis.results.files import read_mapping, read_rows
 from basis.checksums import SEALS_FILE, folder_flaw
@@ -25,7 +25,7 @@ from tests import synthetic_experiment as synthetic
 
 @pytest.fixture(scope="module")
 def loaded() -> results.Results:
-    return results.load(synthetic.directory())
+    return results.read_experiment(synthetic.directory())
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def trial_of(loaded: results.Results, arm: str) -> pd.Series:
 
 
 def result_file(directory: Path, arm: str) -> Path:
-    return directory / str(trial_of(results.load(directory), arm)["trial"]) / "result.json"
+    return directory / str(trial_of(results.read_experiment(directory), arm)["trial"]) / "result.json"
 
 
 def append(path: Path, *rows: dict[str, Any]) -> None:
@@ -142,7 +142,7 @@ def test_attempts_come_oldest_first_whatever_became_of_the_trial(loaded: results
 @pytest.mark.parametrize("content", ["", "[{", "{}", "[3]", '"text"'])
 def test_damaged_list_of_attempts_costs_no_more_than_its_attempts(copy: Path, content: str) -> None:
     result_file(copy, "lora r100 adamw").with_name("out_of_memory.json").write_text(content)
-    read = results.load(copy)
+    read = results.read_experiment(copy)
     assert trial_of(read, "lora r100 adamw")["outcome"] == outcomes.FINISHED
     assert set(read.attempts["arm"]) == {"lora r100 momentum"}
 
@@ -155,7 +155,7 @@ def test_objective_that_is_not_known_before_the_first_step_is_no_divergence(copy
     path = result_file(copy, "lora r1 adamw")
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text(json.dumps({**json.loads(first), "train_loss": float("nan")}) + "\n" + "".join(rest))
-    assert trial_of(results.load(copy), "lora r1 adamw")["outcome"] == outcomes.FINISHED
+    assert trial_of(results.read_experiment(copy), "lora r1 adamw")["outcome"] == outcomes.FINISHED
 
 
 def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Results) -> None:
@@ -166,27 +166,27 @@ def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Result
 
 def test_what_a_lost_attempt_reported_is_dropped(copy: Path) -> None:
     append(result_file(copy, "lora r1 adamw"), {"step": 10, "test_loss": 7.0})
-    trial = trial_of(results.load(copy), "lora r1 adamw")
+    trial = trial_of(results.read_experiment(copy), "lora r1 adamw")
     assert (trial["step"], trial["test_loss"], trial["outcome"]) == (10, 7.0, outcomes.STOPPED)
 
 
 def test_row_with_rewards_alone_keeps_the_losses_of_its_step(copy: Path) -> None:
     append(result_file(copy, "lora r1 adamw"), {"step": 40, "wins": 3})
-    trial = trial_of(results.load(copy), "lora r1 adamw")
+    trial = trial_of(results.read_experiment(copy), "lora r1 adamw")
     assert (trial["test_loss"], trial["wins"]) == (pytest.approx(2.0), 3)
 
 
 def test_half_a_line_left_by_a_killed_process_costs_that_line_only(copy: Path) -> None:
     path = result_file(copy, "lora r1 adamw")
     path.write_text(path.read_text() + '{"step": 50, "test_lo')
-    assert trial_of(results.load(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
+    assert trial_of(results.read_experiment(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
 
 
 def test_byte_that_is_no_utf8_costs_no_more_than_its_line(copy: Path) -> None:
     for name, damaged in (("result.json", b'{"step": \xff}\n'), ("responses.jsonl", b'{"prompt": "\xff"}\n')):
         path = result_file(copy, "lora r1 adamw").with_name(name)
         path.write_bytes(path.read_bytes() + damaged)
-    read = results.load(copy)
+    read = results.read_experiment(copy)
     assert trial_of(read, "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
     assert (read.responses["arm"] == "lora r1 adamw").sum() == synthetic.PROMPTS + 1
 
@@ -195,7 +195,7 @@ def test_cut_line_of_responses_moves_no_other_prompt(copy: Path) -> None:
     path = result_file(copy, "lora r1 adamw").with_name("responses.jsonl")
     lines = path.read_text().split("\n")
     path.write_text("\n".join([*lines[:3], lines[3][:20], *lines[4:]]))
-    answers = results.load(copy).responses
+    answers = results.read_experiment(copy).responses
     mine = answers[answers["arm"] == "lora r1 adamw"]
     assert mine["index"].tolist() == [i for i in range(synthetic.PROMPTS) if i != 3]
     assert all(prompt == f"Question {i}?" for i, prompt in zip(mine["index"], mine["prompt"], strict=True))
@@ -206,7 +206,7 @@ def test_removed_line_of_responses_moves_no_other_prompt(copy: Path, left: str) 
     path = result_file(copy, "lora r1 adamw").with_name("responses.jsonl")
     lines = path.read_text(encoding="utf-8").split("\n")
     path.write_text(left + "\n".join([*lines[:3], *lines[4:]]), encoding="utf-8")
-    answers = results.load(copy).responses
+    answers = results.read_experiment(copy).responses
     mine = answers[answers["arm"] == "lora r1 adamw"]
     assert [f"Question {i}?" for i in mine["index"]] == mine["prompt"].tolist()
     assert len(mine) == synthetic.PROMPTS - 1
@@ -214,7 +214,7 @@ def test_removed_line_of_responses_moves_no_other_prompt(copy: Path, left: str) 
 
 def test_row_without_a_step_to_stand_at_is_passed_over(copy: Path) -> None:
     append(result_file(copy, "lora r1 adamw"), {"step": None, "test_loss": 7.0}, {"step": "last", "test_loss": 8.0})
-    assert trial_of(results.load(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
+    assert trial_of(results.read_experiment(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("reports", "mean"), [(10, 5.5), (12, 7.5), (9, float("nan"))])
@@ -232,13 +232,13 @@ def test_config_that_ray_lost_is_read_from_params_json(copy: Path) -> None:
         [json.dumps({**json.loads(trial), "config": None}), run] for trial, run in content["trial_data"]
     ]
     state.write_text(json.dumps(content))
-    assert trial_of(results.load(copy), "lora r10 adamw")["lr"] == 1e-05
+    assert trial_of(results.read_experiment(copy), "lora r10 adamw")["lr"] == 1e-05
 
 
 def test_trials_that_are_younger_than_rays_list_are_read_from_their_directories(copy: Path) -> None:
     (state,) = copy.glob("experiment_state-*.json")
     content = json.loads(state.read_text())
-    whole = results.load(copy)
+    whole = results.read_experiment(copy)
     gone = {str(trial_of(whole, arm)["trial"]) for arm in ("full adamw", "lora r1 sgd", "lora r100 adamw")}
     content["trial_data"] = [
         pair for pair in content["trial_data"] if json.loads(pair[0])["relative_logdir"] not in gone
@@ -249,7 +249,7 @@ def test_trials_that_are_younger_than_rays_list_are_read_from_their_directories(
     cut.write_text("".join(cut.read_text().splitlines(keepends=True)[:2]))
     (copy / "notes").mkdir()
     (copy / "notes" / "params.json").write_text("{}")  # of no trial: nothing was ever reported there
-    found = results.load(copy)
+    found = results.read_experiment(copy)
     assert set(found.trials["trial"]) == set(whole.trials["trial"])
     assert trial_of(found, "full adamw")["outcome"] == outcomes.FINISHED
     assert trial_of(found, "full adamw")["test_loss"] == trial_of(whole, "full adamw")["test_loss"]
@@ -278,23 +278,23 @@ def test_numbers_of_a_label_have_no_more_digits_than_it_takes_to_tell_arms_apart
 
 def test_relative_path_of_a_moved_directory_is_accepted(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(copy.parent)
-    assert len(results.load(Path("moved")).trials) == len(synthetic.ARMS)
+    assert len(results.read_experiment(Path("moved")).trials) == len(synthetic.ARMS)
 
 
 def test_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing-here is not a directory"):
-        results.load(tmp_path / "nothing-here")
+        results.read_experiment(tmp_path / "nothing-here")
 
 
 def test_directory_without_an_experiment_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not an experiment"):
-        results.load(tmp_path)
+        results.read_experiment(tmp_path)
 
 
 def test_unreadable_experiment_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "experiment_state-2026.json").write_text("{")
     with pytest.raises(UserError, match="is not as Ray Tune leaves it"):
-        results.load(tmp_path)
+        results.read_experiment(tmp_path)
 
 
 def test_rewards_that_are_no_numbers_are_missing_and_never_infinite_or_lost(copy: Path) -> None:
@@ -304,8 +304,8 @@ def test_rewards_that_are_no_numbers_are_missing_and_never_infinite_or_lost(copy
         line["reward"] = reward
     lines[4]["base_reward"] = float("inf")
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = results.load(copy)
-    [arm] = [arm for arm in collect(found) if arm.label == "full adamw"]
+    found = results.read_experiment(copy)
+    [arm] = [arm for arm in group_arms(found) if arm.label == "full adamw"]
     assert arm.seed_margins.isna().sum().item() == 5
     assert len(arm.margins) == len(lines) - 5
     assert math.isfinite(arm.margin.estimate)
@@ -322,25 +322,25 @@ def test_a_trial_that_could_not_be_judged_keeps_its_losses_and_says_how_to_judge
     kept = {name: v for name, v in kept.items() if not name.startswith("reward")}
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**kept, NOT_JUDGED: "JudgingError: all NaN"}]))
     path.with_name("responses.jsonl").unlink()
-    page = to_markdown(gather(results.load(copy)))
+    page = to_markdown(content_of(results.read_experiment(copy)))
     assert "trained, but not judged: JudgingError: all NaN" in page
     judge = f"python -m sweep.reward_metric {copy}".replace("_", "\\_")
     assert f"full adamw (JudgingError: all NaN); judge with: {judge}" in page
-    trial = trial_of(results.load(copy), "full adamw")
+    trial = trial_of(results.read_experiment(copy), "full adamw")
     assert trial["outcome"] == outcomes.FINISHED
     assert trial["test_loss"] == last["test_loss"]
     append(path, {"step": last["step"], "win_rate": 0.5, "finished": True})  # as a continued sweep reports it
-    trials = results.load(copy).trials
+    trials = results.read_experiment(copy).trials
     assert NOT_JUDGED not in trials or trials[NOT_JUDGED].isna().all()
 
 
 def test_a_finished_trial_whose_rows_ray_died_with_has_those_that_it_kept_itself(copy: Path) -> None:
     reported = result_file(copy, "full adamw")
-    before = trial_of(results.load(copy), "full adamw")
+    before = trial_of(results.read_experiment(copy), "full adamw")
     rows = [json.loads(line) for line in reported.read_text().splitlines()]
     (reported.parent / "finished.json").write_text(json.dumps({"rows": rows}))
     reported.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
-    after = trial_of(results.load(copy), "full adamw")
+    after = trial_of(results.read_experiment(copy), "full adamw")
     assert (after["outcome"], after["test_loss"]) == (outcomes.FINISHED, before["test_loss"])
 
 

@@ -1,4 +1,4 @@
-"""analysis.comparison.compare and findings: what is claimed follows from the numbers, and no more than that."""
+"""analysis.comparison.pair_tests and findings: what is claimed follows from the numbers, and no more than that."""
 
 import re
 from dataclasses import replace
@@ -8,24 +8,32 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import collect
-from analysis.comparison.compare import compare_rewards, compare_test_losses, compare_wins
-from analysis.comparison.statistics import bootstrap_test, holm
-from analysis.findings.findings import find
-from analysis.results.load import Results, load
-from analysis.tables.tables import build_tables
+from analysis.comparison.arms import group_arms
+from analysis.comparison.comparisons import adjusted
+from analysis.comparison.evidence import evidence_of
+from analysis.comparison.pair_tests import compare_rewards, compare_test_losses, compare_wins
+from analysis.findings.what_it_shows import findings_of
+from analysis.results.experiment import Results, read_experiment
+from analysis.statistics.bootstrap import bootstrap_test
+from analysis.statistics.multiple_tests import holm
+from analysis.tables.comparison_table import build_tables
+from analysis.tables.tuning_trials import describe_tuning
 from tests import synthetic_experiment as synthetic
 
 
 def text_of(results: Results, tables: list[dict[str, object]]) -> dict[str, str]:
     """The sentences of each finding by its topic."""
-    arms = collect(results)
-    found = find(results, arms, build_tables(arms, {"tables": tables}))
+    arms = group_arms(results)
+    found = findings_of(
+        evidence_of(results),
+        build_tables(arms, {"tables": tables}, looks=1),
+        describe_tuning(evidence_of(results)),
+    )
     return {finding.topic: " ".join(finding.sentences) for finding in found}
 
 
 def test_arm_that_wins_beyond_chance_is_named_and_one_that_does_not_is_too() -> None:
-    results = load(synthetic.directory())
+    results = read_experiment(synthetic.directory())
     said = text_of(results, [])["Against the base model"]
     assert "Wins exceed losses, and by more than chance, in full adamw (34 to 4, p < 0.001)." in said
     p_value = 6 * stats.binomtest(26, 38).pvalue  # the second smallest of seven: six hypotheses are left
@@ -33,10 +41,10 @@ def test_arm_that_wins_beyond_chance_is_named_and_one_that_does_not_is_too() -> 
 
 
 def test_rewards_are_compared_on_the_same_prompts_and_adjusted_for_all_pairs() -> None:
-    arms = collect(synthetic.in_memory({"rank": 1}, {"rank": 10}, {"rank": 100}))
+    arms = group_arms(synthetic.in_memory({"rank": 1}, {"rank": 10}, {"rank": 100}))
     margins = [np.array(synthetic.margins({**synthetic.CONFIG, "rank": rank})) for rank in (1, 10, 100)]
     expected = [bootstrap_test(a - b) for a, b in combinations(margins, 2)]
-    found = compare_rewards(arms)
+    found = adjusted(compare_rewards(arms), looks=1)
     assert [one.difference for one in found] == [pytest.approx(one[:3]) for one in expected]
     assert [one.p_value for one in found] == pytest.approx(holm([one.p_value for one in expected]))
     assert found[0].gap.estimate == pytest.approx(0.30)  # four prompts by 1 and four by 2, of 40
@@ -50,8 +58,8 @@ def test_reward_has_to_differ_over_seeds_too() -> None:
     noise = np.random.default_rng(1).normal(size=len(rows))
     rows["reward"] = rows["base_reward"] + 0.1 * noise
     rows.loc[(rows["trial"] == "trial-0"), "reward"] += 2.0  # one seed of rank 1 is far better, the other is not
-    (both,) = compare_rewards(collect(results))
-    (one,) = compare_rewards(collect(synthetic_subset(results, ["trial-0", "trial-2"])))
+    (both,) = adjusted(compare_rewards(group_arms(results)), looks=1)
+    (one,) = adjusted(compare_rewards(group_arms(synthetic_subset(results, ["trial-0", "trial-2"]))), looks=1)
     assert one.differs
     assert (both.over_seeds, both.differs) == (True, False)
 
@@ -63,8 +71,8 @@ def synthetic_subset(results: Results, trials: list[str]) -> Results:
 
 
 def test_wins_of_two_arms_are_counted_prompt_by_prompt() -> None:
-    arms = collect(synthetic.in_memory({"rank": 1}, {"rank": 10}))
-    (pair,) = compare_wins(arms)
+    arms = group_arms(synthetic.in_memory({"rank": 1}, {"rank": 10}))
+    (pair,) = adjusted(compare_wins(arms), looks=1)
     assert (pair.wins, pair.ties, pair.losses) == (8, 32, 0)
     assert pair.p_value == pytest.approx(2 / 2**8)
 
@@ -123,7 +131,9 @@ def test_with_common_seeds_test_losses_are_compared_by_pairs_and_adjusted() -> N
     plain = sorted(stats.ttest_rel(LOSSES[a], LOSSES[b]).pvalue for a, b in ((1, 10), (1, 100), (10, 100)))
     expected = [3 * plain[0], max(3 * plain[0], 2 * plain[1]), max(3 * plain[0], 2 * plain[1], plain[2])]
     assert len({round(value, 12) for value in plain}) == 3
-    assert sorted(one.p_value for one in compare_test_losses(collect(results))) == pytest.approx(expected)
+    assert sorted(one.p_value for one in adjusted(compare_test_losses(group_arms(results)), looks=1)) == pytest.approx(
+        expected
+    )
     said = text_of(results, [{"title": "R"}])["R"]
     assert (
         "In test loss (paired t test over common seeds, for these test windows; Holm-adjusted for 3 pairs; in brackets"
@@ -164,7 +174,7 @@ def test_with_one_seed_windows_tell_trained_models_apart_and_no_arms() -> None:
 
 def test_without_common_seeds_test_losses_are_compared_by_welch() -> None:
     results = synthetic.in_memory(*[{"rank": r, "seed": s} for r, s in ((1, 1), (1, 2), (10, 3), (10, 4))])
-    (pair,) = compare_test_losses(collect(results))
+    (pair,) = adjusted(compare_test_losses(group_arms(results)), looks=1)
     expected = stats.ttest_ind([2.00, 2.01], [2.00, 2.01], equal_var=False).pvalue
     assert (pair.method[:5], pair.p_value) == ("Welch", pytest.approx(expected))
 
@@ -175,8 +185,8 @@ def test_seeds_that_were_lost_are_named_where_losses_are_ranked() -> None:
     said = text_of(results, [{"title": "Ranks"}])["Ranks"]
     assert "lora r10 adamw, 1 of 2 seeds finished (1.9800), 0.0200 below lora r1 adamw on 1 common seed" in said
     assert "which may flatter: lora r10 adamw, 1 of 2 seeds finished." in said
-    (pair,) = compare_rewards(collect(results))
-    (alone,) = compare_rewards(collect(synthetic.in_memory(trials[0], trials[2])))
+    (pair,) = adjusted(compare_rewards(group_arms(results)), looks=1)
+    (alone,) = adjusted(compare_rewards(group_arms(synthetic.in_memory(trials[0], trials[2]))), looks=1)
     assert pair == alone  # on the seed that both have
     one = text_of(synthetic.in_memory({"seed": 1}, {"seed": 2, "outcome": "failed"}), [])
     assert "Every arm has one finished seed." in one["What it rests on"]
@@ -185,12 +195,12 @@ def test_seeds_that_were_lost_are_named_where_losses_are_ranked() -> None:
 def test_test_losses_on_different_windows_are_not_ranked() -> None:
     sizes = [{"block_size": size, "seed": seed} for size in (32, 64) for seed in (1, 2)]
     results = synthetic.in_memory(*sizes)
-    assert compare_test_losses(collect(results)) == []
+    assert adjusted(compare_test_losses(group_arms(results)), looks=1) == []
     said = text_of(results, [{"title": "Sizes"}])
     assert "tested on different windows (block_size differs)" in said["What it rests on"]
     assert "Lowest last test loss with block_size=32, test_windows=4: lora r1 adamw block_size=32" in said["Sizes"]
     assert "below" not in said["Sizes"]
-    (table,) = build_tables(collect(results), {})
+    (table,) = build_tables(group_arms(results), {}, looks=1)
     assert "The rows are tested on different windows" in " ".join(table.notes)
 
 

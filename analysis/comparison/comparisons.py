@@ -1,13 +1,17 @@
 """What the comparison of two arms has found, by a number or prompt by prompt, and what that of a whole table has."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
-from analysis.comparison.statistics import ALPHA, RESAMPLES, Interval
+from analysis.statistics.bootstrap import RESAMPLES
+from analysis.statistics.intervals import Interval
+from analysis.statistics.multiple_tests import ALPHA, Tested, holm
 from analysis.wording.phrases import holm_adjusted
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison(Tested):
     """Two arms compared by a number.
 
     Attributes:
@@ -52,24 +56,15 @@ class Comparison(NamedTuple):
         return self.difference if estimate >= 0 else Interval(-estimate, -high, -low)
 
     @property
-    def differs(self) -> bool:
-        """Whether the test tells the two apart."""
-        return self.p_value < ALPHA
-
-    @property
-    def tested(self) -> bool:
-        """Whether the test could be made at all."""
-        return self.p_value == self.p_value
-
-    @property
     def flipped(self) -> "Comparison":
         """The same, told from the other arm."""
         estimate, low, high = self.difference
         turned = Interval(-estimate, -high, -low)
-        return self._replace(a=self.b, b=self.a, a_is_better=not self.a_is_better, difference=turned)
+        return replace(self, a=self.b, b=self.a, a_is_better=not self.a_is_better, difference=turned)
 
 
-class WinComparison(NamedTuple):
+@dataclass(frozen=True)
+class WinComparison(Tested):
     """Two arms compared prompt by prompt.
 
     Attributes:
@@ -91,14 +86,12 @@ class WinComparison(NamedTuple):
     family: int | None = None
 
     @property
-    def differs(self) -> bool:
-        """Whether the test tells the two apart."""
-        return self.p_value < ALPHA
-
-    @property
     def flipped(self) -> "WinComparison":
         """The same, told from the other arm."""
-        return self._replace(a=self.b, b=self.a, wins=self.losses, losses=self.wins)
+        return replace(self, a=self.b, b=self.a, wins=self.losses, losses=self.wins)
+
+
+AnyComparison = TypeVar("AnyComparison", Comparison, WinComparison)
 
 
 class Contenders(NamedTuple):
@@ -116,7 +109,7 @@ class Contenders(NamedTuple):
     arms: int
 
 
-class Compared(NamedTuple):
+class Comparisons(NamedTuple):
     """The comparisons of a table's finished arms.
 
     Attributes:
@@ -124,7 +117,10 @@ class Compared(NamedTuple):
         rewards: pairs by reward.
         wins: pairs prompt by prompt.
         contenders: which of many arms may be the best; empty where there are few, of which all pairs are tested.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
+        losses_adjusted: how the p-values of `losses` were adjusted, in words; see `adjustment`.
+        rewards_adjusted: the same of `rewards`.
+        wins_adjusted: the same of `wins`.
     """
 
     losses: list[Comparison]
@@ -132,11 +128,29 @@ class Compared(NamedTuple):
     wins: list[WinComparison]
     contenders: list[Contenders]
     looks: int
+    losses_adjusted: str
+    rewards_adjusted: str
+    wins_adjusted: str
+
+
+def adjusted(pairs: Sequence[AnyComparison], looks: int) -> list[AnyComparison]:
+    """Adjust the p-values of a table's pairs by Holm's method.
+
+    Args:
+        pairs: comparisons with plain p-values; their `family` counts the pairs that these were chosen among.
+        looks: see `choices.looks_at`.
+
+    Returns:
+        The same comparisons with adjusted p-values.
+    """
+    family = pairs[0].family if pairs else None
+    p_values = holm([pair.p_value for pair in pairs], looks, family)
+    return [replace(pair, p_value=p_value) for pair, p_value in zip(pairs, p_values, strict=True)]
 
 
 def adjustment(compared: Sequence[Comparison] | Sequence[WinComparison], looks: int) -> str:
     """How the p-values of a table's pairs were adjusted, such as "Holm-adjusted for 6 pairs", and for which family."""
-    tested = sum(one.p_value == one.p_value for one in compared)
+    tested = sum(pair.tested for pair in compared)
     family = compared[0].family if compared else None
     if family is None:
         return holm_adjusted(tested, "pair", looks)
@@ -148,7 +162,7 @@ def adjustment(compared: Sequence[Comparison] | Sequence[WinComparison], looks: 
 
 def beyond_resamples(rewards: Sequence[Comparison], looks: int) -> str:
     """A sentence where pairs are so many that no bootstrap of as many resamples can tell one apart; empty otherwise."""
-    family = max((one.family or len(rewards) for one in rewards), default=0)
+    family = max((pair.family or len(rewards) for pair in rewards), default=0)
     smallest = 1 / (RESAMPLES + 1)
     if smallest * family * looks < ALPHA:
         return ""

@@ -6,13 +6,19 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 from collections import Counter
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS, windows
-from analysis.comparison.pairs import Compared, Comparison, Contenders, WinComparison, adjustment, beyond_resamples
+from analysis.comparison.comparisons import (
+    Comparison,
+    Comparisons,
+    Contenders,
+    beyond_resamples,
+)
+from analysis.comparison.fields import WINDOW_FIELDS, windows
 from analysis.comparison.selection import best_of_many
-from analysis.comparison.statistics import ALPHA, holm, sign_test
-from analysis.results.load import show_field
-from analysis.tables.columns import show_interval, show_number
-from analysis.wording.phrases import count, holm_adjusted, join, show_p
+from analysis.statistics.difference_tests import sign_test
+from analysis.statistics.multiple_tests import ALPHA, holm
+from analysis.wording.numbers import show_interval, show_number, show_p
+from analysis.wording.phrases import count, holm_adjusted, join
+from analysis.wording.values import show_field
 
 NAMED_PAIRS = 6
 """How many pairs a sentence names one by one before it only counts them."""
@@ -28,7 +34,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
 
     Args:
         arms: finished arms.
-        looks: see `comparisons.looks_at`.
+        looks: see `choices.looks_at`.
 
     Returns:
         Sentences; none without wins and losses.
@@ -64,7 +70,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     ]
 
 
-def describe_test_losses(arms: list[Arm], made: Compared) -> list[str]:
+def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     """Which arm has the lowest test loss, which cannot be told apart from it, and which pairs differ.
 
     Args:
@@ -86,7 +92,7 @@ def describe_test_losses(arms: list[Arm], made: Compared) -> list[str]:
         sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
         if members[0].label in contenders and any(one.tested for one in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
-    adjusted = adjustment(compared, made.looks)
+    adjusted = made.losses_adjusted
     scopes = (
         (True, "test loss", "beyond uncertainty"),
         (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
@@ -161,7 +167,7 @@ def _untested_gap(best: Arm, second: Arm) -> str:
     )
 
 
-def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
+def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
     """Which pairs of arms differ in reward, and in wins prompt by prompt.
 
     Args:
@@ -174,7 +180,7 @@ def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
     compared = made.rewards
     if not compared:
         return []
-    adjusted = adjustment(compared, made.looks)
+    adjusted = made.rewards_adjusted
     sentences = []
     for over_seeds in (True, False):
         some = [one for one in compared if one.over_seeds == over_seeds]
@@ -186,7 +192,7 @@ def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
         sentences.append(OVER_PROMPTS_ALONE)
     if beyond := beyond_resamples(compared, made.looks):
         sentences.append(beyond)
-    sentences.append(_won(made.wins, made.looks))
+    sentences.append(_won(made))
     asked = max(arm.asked for arm in arms)
     numbers = sorted({one.cases for one in compared})
     if numbers[0] < asked:
@@ -195,13 +201,11 @@ def describe_rewards(arms: list[Arm], made: Compared) -> list[str]:
     return sentences
 
 
-def _won(compared: list[WinComparison], looks: int) -> str:
+def _won(made: Comparisons) -> str:
     """Which arms win against which, prompt by prompt."""
+    compared = made.wins
     differing = sorted((one for one in compared if one.differs), key=lambda one: one.p_value)
-    what = (
-        "Prompt by prompt (exact sign test of these trained models' wins, ties set apart; "
-        f"{adjustment(compared, looks)})"
-    )
+    what = f"Prompt by prompt (exact sign test of these trained models' wins, ties set apart; {made.wins_adjusted})"
     if not differing:
         return f"{what}, no arm wins against another by more than chance."
     named = []

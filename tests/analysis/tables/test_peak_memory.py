@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from analysis import report
-from analysis.comparison.arms import collect
+from analysis.comparison.arms import group_arms
 from analysis.page.memory_figure import PREDICTED, REST, draw_memory
-from analysis.results.load import Results, load
-from analysis.tables.memory import MemorySection, collect_memory, describe_memory
+from analysis.results.experiment import Results, read_experiment
+from analysis.tables.peak_memory import MemorySection, describe_memory, memory_of_arms
 from basis.metrics import METRIC
 from tests import synthetic_experiment as synthetic
 
@@ -21,7 +21,7 @@ NEW += ["windows_per_pass", "blocks_recomputed"]
 
 
 def section(results: Results) -> MemorySection:
-    made = describe_memory(collect_memory(collect(results)), results.attempts, results.trials)
+    made = describe_memory(memory_of_arms(group_arms(results)), results.attempts, results.trials)
     assert made is not None
     return made
 
@@ -37,7 +37,7 @@ def older(results: Results) -> Results:
 
 @pytest.fixture(scope="module")
 def shown() -> MemorySection:
-    return section(load(synthetic.directory()))
+    return section(read_experiment(synthetic.directory()))
 
 
 def row_of(frame: pd.DataFrame, arm: str) -> dict[str, str]:
@@ -160,7 +160,7 @@ def test_all_attempts_that_ran_out_are_listed_with_how_the_trial_ended(shown: Me
 def test_sweep_that_knows_nothing_of_memory_has_no_section() -> None:
     results = synthetic.in_memory({}, {"rank": 10, "outcome": "failed"})
     results = older(replace(results, trials=results.trials.drop(columns="peak_bytes")))
-    memory = collect_memory(collect(results))
+    memory = memory_of_arms(group_arms(results))
     assert memory == []
     assert describe_memory(memory, results.attempts, results.trials) is None
     assert draw_memory(memory) is None
@@ -168,7 +168,7 @@ def test_sweep_that_knows_nothing_of_memory_has_no_section() -> None:
 
 def bars_of(results: Results) -> tuple[dict[str, float], list[float], str]:
     """Widths by label, places of the ticks, and the caption of the figure of a single arm."""
-    drawing = draw_memory(collect_memory(collect(results)))
+    drawing = draw_memory(memory_of_arms(group_arms(results)))
     assert drawing is not None
     (axes,) = drawing.figure.axes
     handles, labels = axes.get_legend_handles_labels()

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.comparison.arms import collect
-from analysis.findings.findings import find
-from analysis.results.load import Results
+from analysis.comparison.evidence import evidence_of
+from analysis.findings.what_it_shows import findings_of
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FINISHED
-from analysis.tables.tuning import describe_tuning
+from analysis.tables.tuning_trials import describe_tuning
 from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory
 
@@ -32,7 +32,7 @@ def tuned() -> Results:
 
 
 def test_each_arm_has_what_was_tried_and_what_was_chosen() -> None:
-    tuning = describe_tuning(tuned())
+    tuning = describe_tuning(evidence_of(tuned()))
     assert tuning is not None
     first, second = tuning.frame.to_dict("records")
     assert (first["arm"], first["tuning trials"], first["chosen"]) == ("lora r1 adamw", "3", "0.001")
@@ -43,19 +43,19 @@ def test_each_arm_has_what_was_tried_and_what_was_chosen() -> None:
 
 
 def test_a_sweep_without_tuning_has_no_such_table() -> None:
-    assert describe_tuning(in_memory({"rank": 1})) is None
+    assert describe_tuning(evidence_of(in_memory({"rank": 1}))) is None
 
 
 def test_an_arm_of_which_no_trial_finished_has_nothing_chosen() -> None:
     results = tuned()
     lost = results.tuning.assign(outcome=DIVERGED)
-    tuning = describe_tuning(replace(results, tuning=lost[lost["rank"] == 1]))
+    tuning = describe_tuning(evidence_of(replace(results, tuning=lost[lost["rank"] == 1])))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["– (none finished)"]
 
 
 def basis(results: Results) -> str:
-    first, *_ = find(results, collect(results), [])
+    first, *_ = findings_of(evidence_of(results), [], describe_tuning(evidence_of(results)))
     return " ".join(first.sentences)
 
 

@@ -9,13 +9,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import compare, looks_at, windows
-from analysis.comparison.pairs import Compared
-from analysis.results.load import show_field
+from analysis.comparison.comparisons import Comparisons
+from analysis.comparison.fields import matches, windows
+from analysis.comparison.learning_rates import RateRange, rate_ranges
+from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.outcomes import FINISHED
-from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MISSING, TEST_LOSS, columns_for
+from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
-from basis.fields import DEPENDENT_FIELDS, optimizer_order
+from analysis.wording.numbers import MISSING
+from analysis.wording.values import show_field
+from basis.fields import optimizer_order
 from basis.metrics import PEAK_SOURCE
 
 LOSS_NOTE = (
@@ -39,6 +42,7 @@ class ComparisonTable:
         notes: what its numbers mean, one sentence or two each.
         trace: the arms with the trial directories that their numbers come from.
         compared: the comparisons of its finished arms.
+        rate_ranges: its arms that differ in their learning rate alone.
     """
 
     title: str
@@ -48,20 +52,29 @@ class ComparisonTable:
     frame: pd.DataFrame
     notes: list[str]
     trace: list[tuple[str, list[str]]]
-    compared: Compared
+    compared: Comparisons
+    rate_ranges: list[RateRange]
+
+    @property
+    def finished(self) -> list[Arm]:
+        """The arms that finished, which alone are compared."""
+        return [arm for arm in self.arms if arm.outcome == FINISHED]
 
     @property
     def leaders(self) -> set[str]:
         """Of many arms those of the lowest test loss, one for each kind of windows that arms are tested on."""
-        return {one.leader for one in self.compared.contenders}
+        return {group.leader for group in self.compared.contenders}
 
 
-def build_tables(arms: list[Arm], spec: Mapping[str, Any], all_pairs: bool = False) -> list[ComparisonTable]:
+def build_tables(
+    arms: list[Arm], spec: Mapping[str, Any], looks: int, all_pairs: bool = False
+) -> list[ComparisonTable]:
     """Make the tables that a spec asks for.
 
     Args:
         arms: all arms of the sweep.
         spec: its key `tables` lists title, `where` and `factor` of each; without it there is one table of all arms.
+        looks: see `choices.looks_at`.
         all_pairs: compare every pair even of many arms; see `pair_choice`.
 
     Returns:
@@ -69,14 +82,14 @@ def build_tables(arms: list[Arm], spec: Mapping[str, Any], all_pairs: bool = Fal
     """
     tables: list[ComparisonTable] = []
     asked = spec.get("tables")
-    listed = [one for one in asked if isinstance(one, Mapping)] if isinstance(asked, list) else []
-    for one in listed or [{"title": "All arms"}]:
-        title = str(one.get("title") or one.get("factor") or "All arms")
+    listed = [entry for entry in asked if isinstance(entry, Mapping)] if isinstance(asked, list) else []
+    for entry in listed or [{"title": "All arms"}]:
+        title = str(entry.get("title") or entry.get("factor") or "All arms")
         anchor = _anchor(title, {table.anchor for table in tables})
-        factor = str(one["factor"]) if one.get("factor") else None
-        where = one.get("where")
+        factor = str(entry["factor"]) if entry.get("factor") else None
+        where = entry.get("where")
         shown = [arm for arm in arms if matches(arm.config, where if isinstance(where, Mapping) else {})]
-        tables.append(_table(title, anchor, factor, shown, looks_at(spec), all_pairs))
+        tables.append(_table(title, anchor, factor, shown, looks, all_pairs))
     return tables
 
 
@@ -89,31 +102,11 @@ def _anchor(title: str, taken: set[str]) -> str:
     return anchor
 
 
-def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
-    """Whether a config has the wanted value, or one of the wanted values, in every field of `where`."""
-    return all(
-        name in config and (config[name] == wanted or (isinstance(wanted, list) and config[name] in wanted))
-        for name, wanted in where.items()
-    )
-
-
-def varying_fields(arms: list[Arm]) -> list[str]:
-    """Config fields in which some of the arms differ, in the order of the config.
-
-    An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
-    """
-    names = dict.fromkeys(name for arm in arms for name in arm.config)
-    values = {
-        name: {repr(arm.config.get(name)) for arm in arms if not inapplicable(arm.config, name)} for name in names
-    }
-    return [name for name in names if len(values[name]) > 1]
-
-
 def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
     arms = _by_level(arms, factor)
-    compared = compare([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
+    compared = compare_pairs([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
@@ -131,7 +124,7 @@ def _table(
         place = list(frame.columns).index(TEST_LOSS) + 1
         frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
     notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
-    note = marks_note(compared) if compared.contenders else letters_note(compared.losses, looks)
+    note = marks_note(compared) if compared.contenders else letters_note(compared)
     if note:
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
     if compared.contenders:
@@ -145,6 +138,7 @@ def _table(
         notes=notes,
         trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
         compared=compared,
+        rate_ranges=rate_ranges(arms),
     )
 
 
@@ -174,11 +168,6 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
     if factor == "optimizer":
         return float(optimizer_order(value)), ""
     return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
-
-
-def inapplicable(config: Mapping[str, Any], name: str) -> bool:
-    """Whether a field is None because the config's method or optimizer has no such thing."""
-    return name in DEPENDENT_FIELDS and config.get(name) is None
 
 
 def _notes(arms: list[Arm], headings: list[str]) -> list[str]:

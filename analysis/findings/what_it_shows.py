@@ -8,18 +8,20 @@ carry.
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import WINDOW_FIELDS, looks_at
+from analysis.comparison.evidence import Evidence
+from analysis.comparison.fields import WINDOW_FIELDS
+from analysis.comparison.learning_rates import RateRange
 from analysis.comparison.selection import chosen_apart, describe_selection
-from analysis.fairness.learning_rates import rate_ranges
-from analysis.findings.comparisons import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
-from analysis.results.load import Results, show_field
+from analysis.results.experiment import Results
 from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
-from analysis.tables.columns import show_bytes, show_number
-from analysis.tables.tables import ComparisonTable
-from analysis.tables.tuning import describe_tuning
+from analysis.tables.comparison_table import ComparisonTable
+from analysis.tables.tuning_trials import TuningTable
+from analysis.wording.numbers import show_bytes, show_number
 from analysis.wording.phrases import join
+from analysis.wording.values import show_field
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
 from basis.scripts import as_called
 
@@ -38,40 +40,34 @@ class Finding(NamedTuple):
     sentences: list[str]
 
 
-def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> list[Finding]:
+def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: TuningTable | None) -> list[Finding]:
     """Write what the numbers of a sweep show.
 
     Args:
-        results: the directory's content.
-        arms: all arms of the sweep.
+        evidence: what the sweep's report stands on.
         tables: its tables.
+        tuning: the table of its tuning trials; None without any.
 
     Returns:
         Findings in reading order; the first says how many trials the rest stands on.
     """
-    findings = [
-        Finding(
-            "What it rests on", [*describe_selection(results, arms), *_basis(results, arms), *chosen_apart(results)]
-        )
-    ]
-    finished = [arm for arm in arms if arm.outcome == FINISHED]
-    if len(finished) > 1:
-        findings[0].sentences.append(FAMILIES)
-    looks = looks_at(results.spec)
+    results, finished, looks = evidence.results, evidence.finished, evidence.looks
+    chosen_on_test, chosen_on_validation = describe_selection(evidence.searched, evidence.arms), chosen_apart(results)
+    rests_on = [*chosen_on_test, *_basis(results, evidence.arms, tuning), *chosen_on_validation]
+    findings = [Finding("What it rests on", [*rests_on, *([FAMILIES] if len(finished) > 1 else [])])]
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]
         lengths = describe_length_bias(results.responses[results.responses["trial"].isin(used)])
         findings.append(Finding("Against the base model", [*wins, *lengths]))
     told: list[set[str]] = []
     for table in tables:
-        shown = [arm for arm in table.arms if arm.outcome == FINISHED]
-        labels = {arm.label for arm in shown}
+        labels = {arm.label for arm in table.finished}
         sentences = [
-            *describe_test_losses(shown, table.compared),
-            *describe_rises(shown, results.curves, looks),
-            *describe_rewards(shown, table.compared),
-            *_memory(shown, table.arms),
-            *_learning_rates(table.arms),
+            *describe_test_losses(table.finished, table.compared),
+            *describe_rises(table.finished, results.curves, looks),
+            *describe_rewards(table.finished, table.compared),
+            *_memory(table),
+            *_learning_rates(table.rate_ranges),
         ]
         if sentences and labels not in told:  # the same arms in another order show the same
             findings.append(Finding(table.title, sentences))
@@ -79,8 +75,8 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
     return findings
 
 
-def _basis(results: Results, arms: list[Arm]) -> list[str]:
-    tuning = describe_tuning(results)
+def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> list[str]:
+    """How many trials finished, what of them is missing, and what the tests can take in."""
     if results.trials.empty and tuning:
         tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == FINISHED).sum())
         return [f"No arm has a final trial yet: {chosen_by} of {tried} tuning trials finished."]
@@ -142,10 +138,10 @@ def _not_judged(results: Results) -> str:
     )
 
 
-def _memory(finished: list[Arm], arms: list[Arm]) -> list[str]:
+def _memory(table: ComparisonTable) -> list[str]:
     """How the peaks of the finished arms of a table compare, and which of its arms have run out of memory."""
-    lost = [arm.label for arm in arms if arm.outcome == OUT_OF_MEMORY]
-    return [*_peaks(finished), *([f"Ran out of memory for good: {join(lost)}."] if lost else [])]
+    lost = [arm.label for arm in table.arms if arm.outcome == OUT_OF_MEMORY]
+    return [*_peaks(table.finished), *([f"Ran out of memory for good: {join(lost)}."] if lost else [])]
 
 
 def _peaks(arms: list[Arm]) -> list[str]:
@@ -163,14 +159,14 @@ def _peaks(arms: list[Arm]) -> list[str]:
     ]
 
 
-def _learning_rates(arms: list[Arm]) -> list[str]:
+def _learning_rates(ranges: list[RateRange]) -> list[str]:
     """The best learning rate of each group that tried several, and whether it lies at the edge of those tried.
 
     Args:
-        arms: all arms of a table, since the range tried is that of arms that diverged or failed too.
+        ranges: of all arms of a table, since the range tried is that of arms that diverged or failed too.
     """
     named, edge, numbers = [], False, set()
-    for tried in rate_ranges(arms):
+    for tried in ranges:
         edge = edge or tried.at_edge
         numbers.add(len(tried.rates))
         asides = ["an end of the range tried"] if tried.at_edge else []

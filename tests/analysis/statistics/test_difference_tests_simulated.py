@@ -13,10 +13,13 @@ import pytest
 from scipy import stats
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.compare import compare_rewards, compare_test_losses, compare_wins
-from analysis.comparison.statistics import Interval, bootstrap_test, crossed_test, mean_interval, wilson_interval
+from analysis.comparison.comparisons import adjusted
+from analysis.comparison.pair_tests import compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.told_apart import adjusted_differences, tied_with_leader
 from analysis.results.outcomes import FINISHED
+from analysis.statistics.bootstrap import bootstrap_test
+from analysis.statistics.difference_tests import crossed_test
+from analysis.statistics.intervals import Interval, mean_interval, wilson_interval
 from analysis.tables.letters import letters_of
 
 DRAWS = 1_000
@@ -198,7 +201,7 @@ def test_better_arm_is_found_and_equal_ones_share_a_letter() -> None:
     for _ in range(draws):
         # Better by about ten standard errors of a difference: of sqrt(2 (0.03^2 / 40 windows + 0.01^2 / 5 seeds))
         arms = arms_of(draw_losses(rng, 5, means=(2.91, 3.0, 3.0, 3.0)))
-        letters = letters_of(arms, compare_test_losses(arms))
+        letters = letters_of(arms, adjusted(compare_test_losses(arms), looks=1))
         alone = letters["a"] == "a" and not any("a" in letters[label] for label in "bcd")
         found += alone
         shared += alone and letters["b"] == letters["c"] == letters["d"] == "b"
@@ -226,13 +229,18 @@ def answering_arms(rng: np.random.Generator, of_seed: float, better: float = 0.0
 
 def test_equal_arms_are_rarely_told_apart_by_reward() -> None:
     def any_differs(rng: np.random.Generator) -> bool:
-        return any(one.differs for one in compare_rewards(answering_arms(rng, 0.2), resamples=RESAMPLES))
+        return any(
+            one.differs for one in adjusted(compare_rewards(answering_arms(rng, 0.2), resamples=RESAMPLES), looks=1)
+        )
 
     assert false_alarms(any_differs) <= 0.05
 
 
 def test_trained_models_that_are_equally_good_are_rarely_told_apart_by_wins() -> None:
-    assert false_alarms(lambda rng: any(one.differs for one in compare_wins(answering_arms(rng, 0.0)))) <= 0.05
+    assert (
+        false_alarms(lambda rng: any(one.differs for one in adjusted(compare_wins(answering_arms(rng, 0.0)), looks=1)))
+        <= 0.05
+    )
 
 
 def test_arm_of_higher_rewards_is_found() -> None:
@@ -240,7 +248,11 @@ def test_arm_of_higher_rewards_is_found() -> None:
     found = []
     for _ in range(50):
         arms = answering_arms(rng, 0.05, better=2.0)
-        told = {(one.better, one.worse) for one in compare_rewards(arms, resamples=RESAMPLES) if one.differs}
-        won = {(one.a, one.b) for one in compare_wins(arms) if one.differs and one.wins > one.losses}
+        told = {
+            (one.better, one.worse)
+            for one in adjusted(compare_rewards(arms, resamples=RESAMPLES), looks=1)
+            if one.differs
+        }
+        won = {(one.a, one.b) for one in adjusted(compare_wins(arms), looks=1) if one.differs and one.wins > one.losses}
         found.append({("a", "b"), ("a", "c"), ("a", "d")} <= told & won)
     assert np.mean(found) >= 0.8

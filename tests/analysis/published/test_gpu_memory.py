@@ -1,4 +1,4 @@
-"""analysis.published.memory: the published "GPU memory" taken apart to the byte, and ours beside it."""
+"""analysis.published.gpu_memory: the published "GPU memory" taken apart to the byte, and ours beside it."""
 
 import shutil
 from dataclasses import replace
@@ -8,16 +8,16 @@ import pytest
 import yaml
 
 from analysis import report
-from analysis.comparison.arms import collect
-from analysis.published import memory as published_memory
-from analysis.published.memory import PublishedMemory, explain_memory
+from analysis.comparison.arms import group_arms
+from analysis.published import gpu_memory as published_memory
+from analysis.published.gpu_memory import PublishedMemory, explain_memory
 from tests import synthetic_experiment as synthetic
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adamw")
 
 
 def explained(*changes: dict[str, object]) -> PublishedMemory:
-    return explain_memory(collect(synthetic.in_memory(*changes)))
+    return explain_memory(group_arms(synthetic.in_memory(*changes)))
 
 
 def number(cell: str) -> int:
@@ -67,7 +67,7 @@ def test_our_optimizers_differ_by_their_states_beside_the_published_ones() -> No
 def test_how_far_our_retained_delta_is_the_optimizer_state_alone_is_computed(beyond: list[int], said: str) -> None:
     results = synthetic.in_memory({"optimizer": "sgd"}, {})
     results.trials["retained_delta_bytes"] = results.trials["optimizer_state_bytes"] + beyond
-    (note,) = explain_memory(collect(results)).ours_notes
+    (note,) = explain_memory(group_arms(results)).ours_notes
     assert said in note
 
 
@@ -111,4 +111,4 @@ def test_section_stands_in_reports_of_the_published_variant_alone(tmp_path: Path
 def test_trials_of_an_older_sweep_have_no_predicted_state() -> None:
     results = synthetic.in_memory({"optimizer": "sgd"}, {"optimizer": "momentum"})
     older = replace(results, trials=results.trials.drop(columns="predicted_optimizer_state_bytes"))
-    assert explain_memory(collect(older)).ours["as predicted"].tolist() == ["–"] * 3
+    assert explain_memory(group_arms(older)).ours["as predicted"].tolist() == ["–"] * 3

@@ -17,7 +17,7 @@ import pytest
 from analysis.fairness import flags as fairness_flags
 from analysis.fairness import ledger as fairness
 from analysis.fairness import rows as ledger_rows
-from analysis.fairness import tuning as fairness_tuning
+from analysis.fairness import tuning_flags as fairness_tuning
 from analysis.fairness import words as ledger_words
 from analysis.fairness.ledger import Ledger
 from analysis.fairness.rows import LedgerRow

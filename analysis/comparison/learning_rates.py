@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.fairness.words import DIGITS
-from analysis.results.load import show_field
+from analysis.comparison.fields import varying_fields
 from analysis.results.outcomes import FINISHED, NOT_STARTED, REPEATED
-from analysis.tables.tables import varying_fields
+from analysis.wording.values import show_field, texts_apart
 
 
 class RateRange(NamedTuple):
@@ -62,9 +61,8 @@ def rate_ranges(arms: list[Arm]) -> list[RateRange]:
 
 def _names(firsts: list[Arm], fields: list[str]) -> list[str]:
     """What to call groups by the fields in which they differ, with the digits that it takes to tell them apart."""
-    names: list[str] = []
-    for digits in DIGITS:
-        names = [" ".join(f"{name}={show_field(arm.config.get(name), digits)}" for name in fields) for arm in firsts]
-        if len(set(names)) == len(names):
-            break
-    return names
+
+    def names(digits: int) -> list[str]:
+        return [" ".join(f"{name}={show_field(arm.config.get(name), digits)}" for name in fields) for arm in firsts]
+
+    return texts_apart(names)

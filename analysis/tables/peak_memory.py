@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.results.outcomes import FINISHED, OUT_OF_MEMORY
-from analysis.tables.columns import MIB, MISSING, show_number
+from analysis.wording.numbers import MIB, MISSING, show_number
 from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
 
 SOURCES = {
@@ -19,7 +19,7 @@ SOURCES = {
 }
 """How a peak was measured, by what `peak_source` calls it."""
 
-DIGITS = 2
+DECIMALS = 2
 """Decimals of the MiB in which all bytes of the section are printed, so that they can be added up."""
 
 
@@ -70,7 +70,7 @@ class MemorySection:
     attempts: pd.DataFrame
 
 
-def collect_memory(arms: list[Arm]) -> list[ArmMemory]:
+def memory_of_arms(arms: list[Arm]) -> list[ArmMemory]:
     """Choose for each arm the peaks that the report shows.
 
     Args:
@@ -93,7 +93,7 @@ def describe_memory(memory: list[ArmMemory], attempts: pd.DataFrame, trials: pd.
     """The tables and notes of the section.
 
     Args:
-        memory: what `collect_memory` returned.
+        memory: what `memory_of_arms` returned.
         attempts: see `Results.attempts`.
         trials: see `Results.trials`.
 
@@ -157,11 +157,11 @@ def _parts(memory: list[ArmMemory]) -> pd.DataFrame:
 
 def _adding_up(peak: Peak) -> dict[str, str]:
     """Parts and sum in MiB. Activations are the rest by definition, so they take up what rounding leaves."""
-    total = round(peak.total / MIB, DIGITS)
-    named = {name: round(value / MIB, DIGITS) for name, value in peak.parts.items() if name != "activation"}
+    total = round(peak.total / MIB, DECIMALS)
+    named = {name: round(value / MIB, DECIMALS) for name, value in peak.parts.items() if name != "activation"}
     named["activation"] = total - sum(named.values())
-    cells = {f"{MEMORY_PARTS[name]}, MiB": f"{value:z,.{DIGITS}f}" for name, value in named.items()}
-    return {**cells, "sum, MiB": f"{total:,.{DIGITS}f}"}
+    cells = {f"{MEMORY_PARTS[name]}, MiB": f"{value:z,.{DECIMALS}f}" for name, value in named.items()}
+    return {**cells, "sum, MiB": f"{total:,.{DECIMALS}f}"}
 
 
 def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -241,7 +241,7 @@ def _number(row: pd.Series, name: str) -> float:
 
 
 def _mib(value: float) -> str:
-    return show_number(value / MIB, DIGITS)
+    return show_number(value / MIB, DECIMALS)
 
 
 def _yes(value: float) -> str:

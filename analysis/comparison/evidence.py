@@ -1,0 +1,77 @@
+"""What all sections of a report stand on, derived from the directory's content once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pandas as pd
+
+from analysis.comparison.arms import Arm, group_arms, rows_by_trial
+from analysis.comparison.choices import Group, group_of, looks_at, searched_fields, searched_for
+from analysis.comparison.selection import Searched, search_on_test
+from analysis.results.experiment import Results
+from analysis.results.outcomes import FINISHED, NOT_STARTED, REPEATED
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The arms of a sweep and how they came about.
+
+    Attributes:
+        results: the directory's content.
+        arms: all arms, in the order in which their trials come.
+        tuning_arms: the tuning trials as arms of one trial each, so that what works on arms works on them.
+        looks: how often arms may have been tested while seeds were added, see `choices.looks_at`.
+        answers: the responses of each trial, by its directory's name.
+        searched: the search that chose its best on what is reported; None without one.
+        tuned: fields whose values were chosen on validation windows, in any branch of the space.
+        chosen: the same in the branch that a trial comes from, by its directory's name.
+        groups: the group in which a trial competes, by its directory's name.
+    """
+
+    results: Results
+    arms: list[Arm]
+    tuning_arms: list[Arm]
+    looks: int
+    answers: Mapping[str, pd.DataFrame]
+    searched: Searched | None
+    tuned: list[str]
+    chosen: Mapping[str, list[str]]
+    groups: Mapping[str, Group]
+
+    @property
+    def finished(self) -> list[Arm]:
+        """The arms that finished, which alone are compared."""
+        return [arm for arm in self.arms if arm.outcome == FINISHED]
+
+    @cached_property
+    def competing(self) -> dict[Group, list[str]]:
+        """The tuning trials that have begun, by the group in which they compete."""
+        tuning = self.results.tuning
+        competing: dict[Group, list[str]] = {}
+        for trial in tuning.loc[~tuning["outcome"].isin((NOT_STARTED, REPEATED)), "trial"]:
+            competing.setdefault(self.groups[trial], []).append(trial)
+        return competing
+
+
+def evidence_of(results: Results) -> Evidence:
+    """Derive what the sections of a report stand on.
+
+    Args:
+        results: the directory's content.
+    """
+    spec, tuning = results.spec, results.tuning
+    trials = [*results.trials["trial"], *tuning["trial"]]
+    configs = {trial: results.configs.get(trial, {}) for trial in trials}
+    as_arms = replace(results, trials=tuning.assign(arm=tuning["trial"]))
+    return Evidence(
+        results=results,
+        arms=group_arms(results),
+        tuning_arms=[] if tuning.empty else group_arms(as_arms),
+        answers=rows_by_trial(results.responses),
+        looks=looks_at(spec),
+        tuned=searched_fields(spec),
+        chosen={trial: searched_for(spec, config) for trial, config in configs.items()},
+        groups={trial: group_of(spec, config) for trial, config in configs.items()},
+        searched=search_on_test(results),
+    )

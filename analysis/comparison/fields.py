@@ -1,0 +1,45 @@
+"""Which fields of their configs tell the arms of a table apart, and which apply to an arm at all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.comparison.arms import Arm
+from basis.fields import DEPENDENT_FIELDS, owner_of
+
+
+def inapplicable(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a field is None because the config's method or optimizer has no such thing."""
+    return name in DEPENDENT_FIELDS and config.get(name) is None
+
+
+def varying_fields(arms: list[Arm]) -> list[str]:
+    """Config fields in which some of the arms differ, in the order of the config.
+
+    An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
+    """
+    names = dict.fromkeys(name for arm in arms for name in arm.config)
+    values = {
+        name: {repr(arm.config.get(name)) for arm in arms if not inapplicable(arm.config, name)} for name in names
+    }
+    return [name for name in names if len(values[name]) > 1]
+
+
+def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """Whether a config has the wanted value, or one of the wanted values, in every field of `where`."""
+    return all(
+        name in config and (config[name] == wanted or (isinstance(wanted, list) and config[name] in wanted))
+        for name, wanted in where.items()
+    )
+
+
+WINDOW_FIELDS = ("block_size", "test_windows")
+"""Fields that decide which windows an arm is tested on."""
+
+
+def windows(arm: Arm) -> tuple[object, ...]:
+    """What decides which windows an arm is tested on."""
+    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
+
+
+OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}
+"""Fields that are part of a method or of an optimizer; two methods or optimizers are compared each with its own."""

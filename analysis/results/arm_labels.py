@@ -1,0 +1,52 @@
+"""Which trials are replicates of one arm, and what a report calls the arms."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from analysis.wording.values import show_field, texts_apart
+from basis.fields import arm_label
+from basis.stages import Stage
+
+REPLICATE_FIELD = "seed"
+"""The one field in which the replicates of an arm differ."""
+
+
+def is_tuning(config: Mapping[str, Any]) -> bool:
+    """Whether a trial only served to choose settings: such a one never sees test windows or prompts."""
+    return config.get("evaluate_on") == Stage.TUNING
+
+
+def arm_key(config: Mapping[str, Any]) -> str:
+    """The identity of an arm: its config without the seed, as text."""
+    return json.dumps({k: v for k, v in config.items() if k != REPLICATE_FIELD}, sort_keys=True, default=str)
+
+
+def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Name every arm, with the fields in which arms of the same short name differ.
+
+    Args:
+        configs: the configs of all trials; empty ones are passed over.
+
+    Returns:
+        Label of each arm by its key (see `arm_key`), such as "lora r1 adamw lr=0.001".
+    """
+    arms = {arm_key(config): config for config in configs if config}
+    groups: dict[str, list[str]] = {}
+    for key, config in arms.items():
+        groups.setdefault(arm_label(dict(config)), []).append(key)
+    labels: dict[str, str] = {}
+    for short, keys in groups.items():
+        names = dict.fromkeys(name for key in keys for name in arms[key] if name != REPLICATE_FIELD)
+        differing = [name for name in names if len({repr(arms[key].get(name)) for key in keys}) > 1]
+        configs_alike = [arms[key] for key in keys]
+        labels |= dict(zip(keys, texts_apart(partial(_labels, short, configs_alike, differing)), strict=True))
+    return labels
+
+
+def _labels(short: str, configs: list[Mapping[str, Any]], fields: list[str], digits: int) -> list[str]:
+    """The short name of each config with these fields, their numbers with so many digits."""
+    return [
+        " ".join([short, *(f"{name}={show_field(config.get(name), digits)}" for name in fields)]) for config in configs
+    ]

@@ -1,0 +1,163 @@
+"""Reads an experiment directory into tidy DataFrames: one row per trial, per report and per response.
+
+The only file of `analysis` that imports Ray; what it reads of files is in `files`.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.fs  # type: ignore[import-untyped]
+from ray.tune import ExperimentAnalysis
+from ray.tune.experiment import Trial
+
+from analysis.results.company import ran_alone
+from analysis.results.files import (
+    TrialFiles,
+    read_mapping,
+    read_trial_files,
+)
+from analysis.results.frames import (
+    attempt_frame,
+    curve_frame,
+    response_frame,
+    trial_frame,
+    tuning_frame,
+    window_loss_frame,
+)
+from analysis.results.reported_trials import TrialRecord, reported_trials
+from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
+from basis.directory import REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
+from basis.errors import UserError
+from basis.scripts import as_called
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an experiment directory holds.
+
+    Attributes:
+        directory: the experiment directory, absolute.
+        trials: one row per trial: `trial` (directory name), `arm`, `outcome`, `reason`, the fields of its config,
+            the last value of each metric, `test_loss_best`, `test_loss_best_step`, `test_loss_last10_mean`.
+        curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
+        responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl;
+            `index` is the number of the prompt from 0, which a lost line does not move.
+        attempts: one row per attempt at a trial that ran out of memory, oldest first, whatever became of the trial:
+            `trial`, `arm`, `seed`, `outcome` and the keys of out_of_memory.json.
+        tuning: one row per trial that only served to choose settings, on validation windows: columns as in `trials`,
+            without `arm`. Such trials are in none of the frames above.
+        window_losses: one row per trial and fixed test window: `trial`, `arm`, `seed`, `window` (from 0), `test_loss`
+            after the last step in nats/token; no rows for a trial that kept none.
+        records: what each trial kept in record.json, by directory name; empty where it kept none.
+        spec: the resolved spec.
+        sweep: versions, hardware, data and times.
+        configs: the TrialConfig of each trial, by directory name; empty where it is lost.
+    """
+
+    directory: Path
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    responses: pd.DataFrame
+    attempts: pd.DataFrame
+    tuning: pd.DataFrame
+    window_losses: pd.DataFrame
+    records: dict[str, dict[str, Any]]
+    spec: dict[str, Any]
+    sweep: dict[str, Any]
+    configs: dict[str, dict[str, Any]]
+
+
+def read_experiment(directory: Path) -> Results:
+    """Read an experiment directory.
+
+    Args:
+        directory: the experiment directory; a relative path is resolved.
+
+    Returns:
+        The directory's content; trials that failed or never reported have a row too.
+
+    Raises:
+        UserError: `directory` is missing or is not an experiment directory.
+    """
+    directory = _experiment_directory(directory)
+    records = [_trial_record(trial) for trial in _analysed(directory, read_trials(directory))]
+    trials = reported_trials(records)
+    compared = [trial for trial in trials if not trial.is_tuning]
+    alone = ran_alone({record.name: record.files.rows for record in records})
+    return Results(
+        directory=directory,
+        trials=trial_frame(compared, alone),
+        curves=curve_frame(compared),
+        responses=response_frame(compared),
+        attempts=attempt_frame(compared),
+        tuning=tuning_frame([trial for trial in trials if trial.is_tuning], alone),
+        window_losses=window_loss_frame(compared),
+        records={record.name: record.files.record for record in records},
+        spec=read_mapping(directory / SPEC_FILE),
+        sweep=read_mapping(directory / SWEEP_FILE),
+        configs={record.name: record.config for record in records},
+    )
+
+
+def _experiment_directory(directory: Path) -> Path:
+    """The path of an experiment directory, absolute.
+
+    Raises:
+        UserError: it is missing, is no experiment directory, or its trials are half judged.
+    """
+    try:
+        directory = directory.expanduser().resolve()
+    except (RuntimeError, ValueError):  # no such user, a link to itself, a NUL
+        raise UserError(f"{str(directory)!r} names no directory of this machine; give that of an experiment") from None
+    if not directory.is_dir():
+        raise UserError(f"{directory} is not a directory; give the directory of an experiment")
+    if not any(directory.glob(STATE_FILES)):
+        raise UserError(f"{directory} is not an experiment: it has no {STATE_FILES} of Ray Tune")
+    if (directory / REPLACEMENT_DIR).exists():
+        judge = as_called("sweep.reward_metric", str(directory))
+        raise UserError(
+            f"{directory}: its trials were being judged anew when the process ended; finish that with: {judge}"
+        )
+    return directory
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Where a trial's files lie, under the names by which ExperimentAnalysis asks for it."""
+
+    trial_fs_path: str
+    storage_filesystem: pyarrow.fs.FileSystem
+
+
+def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
+    """The trials of Ray's ExperimentAnalysis, which is handed them: left to read a state itself, it would unpickle."""
+    logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it warns of each trial that has not reported
+    trials, files = [], pyarrow.fs.LocalFileSystem()
+    for record in recorded:
+        folder = _Folder(str(directory / record.folder), files)
+        trial = Trial("", trial_id=record.trial_id, config=record.config, storage=folder, stub=True)
+        trial.set_status(record.status)
+        trial.run_metadata.error_filename = record.error_file
+        trials.append(trial)
+    return ExperimentAnalysis(str(directory), trials=trials).trials if trials else []  # of none it would look itself
+
+
+def _trial_record(trial: Trial) -> TrialRecord:
+    """A trial with the rows and the config that its directory holds."""
+    folder = Path(trial.path)
+    files = read_trial_files(folder)
+    return TrialRecord(trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, files), files)
+
+
+def _config(config: object, files: TrialFiles) -> dict[str, Any]:
+    """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
+    reported: Mapping[str, Any] = next(
+        (row["config"] for row in files.rows if isinstance(row.get("config"), Mapping)), {}
+    )
+    kept = (config if isinstance(config, Mapping) else {}) or files.params or reported
+    # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
+    return {name: value for name, value in kept.items() if "/" not in name and not isinstance(value, Mapping)}
