@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__" and sys.path[0] == os.getcwd() != str(Path(__file__).resolve().parent.parent):
-    del sys.path[0]  # python -m looks into the working directory first, which may hold a `sweep` of its own
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+    del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
 
 from rich.console import Console
 from rich.table import Table
