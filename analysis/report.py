@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.page.content import Content
-from analysis.results.experiment import Results
-
-if __name__ == "__main__" and sys.path[0] == os.getcwd() != str(Path(__file__).resolve().parent.parent):
-    del sys.path[0]  # python -m looks into the working directory first, which may hold a `sweep` of its own
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+    del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
 
 from rich.console import Console
 from rich.table import Table
@@ -24,12 +21,12 @@ from rich.text import Text
 from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.fairness.ledger import Ledger
 from analysis.findings.what_it_shows import Finding
-from analysis.page.content import content_of
+from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.figures import to_png
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
-from analysis.results.experiment import read_experiment
+from analysis.results.experiment import Results, read_experiment
 from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TUNING_CSV

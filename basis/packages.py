@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 from basis.errors import UserError
-from basis.scripts import SCRIPTS, is_script
 
 PACKAGES = ("basis", "model", "sweep", "analysis")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def check_packages() -> None:
-    """Refuse to run where Python finds somebody else's package under a name of ours.
+    """Refuse to run where Python finds somebody else's package under a name of ours: trials would, too.
+
+    Commands take the working directory off Python's path. What is left is mostly a folder in PYTHONPATH.
 
     Raises:
         UserError: naming the file, and what to do.
@@ -21,12 +22,10 @@ def check_packages() -> None:
         found = importlib.util.find_spec(name)
         files = [] if found is None else [found.origin, *(found.submodule_search_locations or [])]
         place = Path(next((file for file in files if file), "nowhere")).resolve()
-        if place.is_relative_to(ROOT / name):
-            continue
-        what = f"{place}: Python finds this {name!r} before sft-sweep's own"
-        if is_script():
-            raise UserError(f"{what}; take its folder out of PYTHONPATH")
-        raise UserError(f"{what}, for python -m looks into the working directory first; run {SCRIPTS['sweep.run']}")
+        if not place.is_relative_to(ROOT / name):
+            raise UserError(
+                f"{place}: Python finds this {name!r} before sft-sweep's own; take its folder out of PYTHONPATH"
+            )
 
 
 def exit_if_hidden() -> None:

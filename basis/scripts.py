@@ -1,26 +1,46 @@
-"""The commands of this project, and what they are called where they were typed."""
+"""The commands of this project: each a module that `python -m` runs and a subcommand of `sft-sweep`, alike."""
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Module = Literal["sweep.run", "analysis.report", "sweep.reward_metric"]
 
-SCRIPTS: dict[Module, str] = {
-    "sweep.run": "sft-sweep",
-    "analysis.report": "sft-sweep-report",
-    "sweep.reward_metric": "sft-sweep-judge",
+SCRIPT = "sft-sweep"
+"""The command that pip installs."""
+
+
+class Subcommand(NamedTuple):
+    """A command of ours.
+
+    Attributes:
+        module: what `python -m` runs.
+        home: the module whose function `script` is the command; it may need torch, which `sft-sweep --help` does not.
+        about: what it does, in a line.
+    """
+
+    module: Module
+    home: str
+    about: str
+
+
+SUBCOMMANDS = {
+    "run": Subcommand("sweep.run", "sweep.run", "run a sweep and build its report"),
+    "report": Subcommand("analysis.report", "analysis.report", "rebuild the report of an experiment directory"),
+    "judge": Subcommand(
+        "sweep.reward_metric", "sweep.driver.rejudge", "judge kept models later, or all of them by another judge"
+    ),
 }
-"""What pip installs for each module that is a command."""
+"""By the word behind `sft-sweep`."""
 
 
 def as_called(module: Module, *words: str) -> str:
     """A command line of ours for the user to type: one that works where the one that runs was typed."""
-    name = [SCRIPTS[module]] if is_script() else ["python", "-m", module]
-    return shlex.join([*name, *words])
+    [name] = (name for name, subcommand in SUBCOMMANDS.items() if subcommand.module == module)
+    return shlex.join([*([SCRIPT, name] if is_script() else ["python", "-m", module]), *words])
 
 
 def is_script() -> bool:
-    """Whether this process is a command that pip has installed, and not `python -m`."""
-    return Path(sys.argv[0]).name in SCRIPTS.values()
+    """Whether this process is the command that pip has installed, and not `python -m`."""
+    return Path(sys.argv[0]).name == SCRIPT

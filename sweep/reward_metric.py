@@ -11,10 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-if __name__ == "__main__":
-    from basis.packages import exit_if_hidden
-
-    exit_if_hidden()  # somebody else's `model` would be imported next
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+    del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
 
 import torch
 from filelock import FileLock

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-if __name__ == "__main__":
-    from basis.packages import exit_if_hidden
-
-    exit_if_hidden()  # somebody else's `analysis` would be imported next
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+    del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
 
 from rich.console import Console
 from rich.text import Text

@@ -19,9 +19,16 @@ Type = tuple[Any, tuple[Any, ...]]
 
 
 def accepted(model: type[BaseModel], location: Location) -> str:
-    """What can be typed at a location, such as "a whole number of 1 or more"; "" where nobody knows."""
-    found = _types_at(model, location)
-    words = list(dict.fromkeys(_words(one) for one in found))
+    """What can be typed at a location.
+
+    Args:
+        model: a spec, or a part of one.
+        location: keys and indices that lead to the value.
+
+    Returns:
+        Words such as "a whole number of 1 or more, or null"; "" for a type that has none.
+    """
+    words = list(dict.fromkeys(map(_words, _types_at(model, location))))
     if not all(words):
         return ""
     null = words.pop(words.index("null")) if "null" in words[:-1] or (len(words) > 1 and words[-1] == "null") else ""
@@ -40,22 +47,32 @@ def accepted_keys(model: type[BaseModel], location: Location) -> list[str]:
     return list(part.model_fields) if part else []
 
 
+def listed(keys: Sequence[str], letters: int = 150) -> str:
+    """Keys joined by commas, as many as there are `letters` for, and the number of the others."""
+    text = ", ".join(keys)
+    if len(text) <= letters:
+        return text
+    fitting = [key for count, key in enumerate(keys, 1) if len(", ".join(keys[:count])) <= letters]
+    return f"{', '.join(fitting)} and {len(keys) - len(fitting)} more"
+
+
 def choices(model: type[BaseModel], location: Location) -> list[str]:
-    """The names that can be chosen from at a location, or in the list there; none where it is no choice."""
-    found = _types_at(model, location)
-    found += [inner for one in found for inner in _within(one, 0)]
-    return [str(name) for kind, _ in found if _origin(kind) is Literal for name in get_args(kind)]
+    """The names to choose from at a location, or in the list there; none where any value may stand."""
+    types = _types_at(model, location)
+    types += [inner for outer in types for inner in _within(outer, 0)]
+    return [str(name) for kind, _ in types if _origin(kind) is Literal for name in get_args(kind)]
 
 
 def _types_at(model: type[BaseModel], location: Location) -> list[Type]:
     types: list[Type] = [(model, ())]
     for part in location:
-        types = [inner for one in types for inner in _within(one, part)]
+        types = [inner for outer in types for inner in _within(outer, part)]
     return types
 
 
-def _within(one: Type, part: int | str) -> Iterator[Type]:
-    kind, _ = one
+def _within(outer: Type, part: int | str) -> Iterator[Type]:
+    """The types of what stands at a key or an index of a type."""
+    kind, _ = outer
     arguments = get_args(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
         yield from _plain(kind.model_fields[str(part)])
@@ -66,13 +83,13 @@ def _within(one: Type, part: int | str) -> Iterator[Type]:
 
 
 def _plain(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[Type]:
-    """The alternatives of an annotation, each with its metadata."""
+    """The plain types of an annotation, one for each alternative of a union, with their metadata."""
     if isinstance(annotation, FieldInfo):
         yield from _plain(annotation.annotation, (*annotation.metadata, *metadata))
     elif _origin(annotation) is Annotated:
-        inner, *more = get_args(annotation)
-        found = [part for one in more for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
-        yield from _plain(inner, (*found, *metadata))
+        inner, *notes = get_args(annotation)
+        flat = [part for note in notes for part in (note.metadata if isinstance(note, FieldInfo) else [note])]
+        yield from _plain(inner, (*flat, *metadata))
     elif _origin(annotation) in (Union, UnionType):
         for option in get_args(annotation):
             yield from _plain(option, metadata)
@@ -80,12 +97,12 @@ def _plain(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[Type]:
         yield annotation, metadata
 
 
-def _words(one: Type) -> str:
-    kind, metadata = one
+def _words(plain: Type) -> str:
+    kind, metadata = plain
     arguments = get_args(kind)
     if kind is NoneType:
         return "null"
-    if told := next((one.words for one in metadata if isinstance(one, AcceptedWords)), ""):
+    if told := next((note.words for note in metadata if isinstance(note, AcceptedWords)), ""):
         return told
     if _origin(kind) is Literal:
         return _either([repr(choice) for choice in arguments])
@@ -111,15 +128,16 @@ def _words(one: Type) -> str:
 
 
 def _number(noun: str, metadata: tuple[Any, ...], *, whole: bool) -> str:
+    """A number with its bounds, such as "a whole number from 1 to 10"."""
     low = high = ""
     least, most = -math.inf, math.inf
-    for one in metadata:
-        if isinstance(one, Gt | Ge):
-            bound = float(str(one.gt if isinstance(one, Gt) else one.ge))
-            least, low = max((least, low), (bound, "above" if isinstance(one, Gt) else "from"))
-        elif isinstance(one, Lt | Le):
-            bound = float(str(one.lt if isinstance(one, Lt) else one.le))
-            most, high = min((most, high), (bound, "below" if isinstance(one, Lt) else "to"))
+    for note in metadata:
+        if isinstance(note, Gt | Ge):
+            bound = float(str(note.gt if isinstance(note, Gt) else note.ge))
+            least, low = max((least, low), (bound, "above" if isinstance(note, Gt) else "from"))
+        elif isinstance(note, Lt | Le):
+            bound = float(str(note.lt if isinstance(note, Lt) else note.le))
+            most, high = min((most, high), (bound, "below" if isinstance(note, Lt) else "to"))
     if whole:  # whole numbers have a first and a last one
         least, low = (least + 1, "from") if low == "above" else (least, low)
         most, high = (most - 1, "to") if high == "below" else (most, high)

@@ -2,83 +2,92 @@
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from basis.errors import PROBLEM, REFUSED, shortened, shown
 from basis.fields import LORA_FIELDS
-from sweep.mistakes.accepted import accepted, accepted_keys, choices
+from sweep.mistakes.accepted import Location, accepted, accepted_keys, choices, listed
 from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, mistake
 from sweep.mistakes.hints import key_hint, value_hint
-from sweep.spec.schema import SweepSpec
+from sweep.spec.schema import KEYS_OF_A_FILE, SET_BY_THE_SWEEP, SweepSpec
 from sweep.spec.seeds import ADAPTIVE_TAG, LISTED_TAG
 from sweep.trial.config import TrialConfig
 
 _KEY = "[key]"
-"""Ends pydantic's location of a mapping's key that is wrong itself."""
+"""Ends the location that pydantic gives for a wrong key of a mapping."""
 
 
 def mistakes(error: ValidationError, model: type[BaseModel], prefix: str | Callable[[str], str] = "") -> list[Mistake]:
-    """Every problem of a ValidationError in one line each: the key, the value, and what would be accepted.
+    """Every problem of a ValidationError as one line: the key, its value, and what would be accepted.
 
-    A missing key is left out where an unknown one beside it is told to be written so.
+    A missing key is left out where an unknown key beside it was meant for it. A list that is too short is left out
+    where one of its items is wrong.
 
     Args:
         error: what pydantic found.
         model: what was validated.
-        prefix: where that stands in the spec; or what tells it of a field.
+        prefix: where the model stands in the spec, such as "trial."; or a function that tells it of a field.
+
+    Returns:
+        The mistakes; unknown keys first, missing ones last.
     """
+    prefix_of = prefix if callable(prefix) else lambda _field: prefix
+    problems = error.errors(include_url=False)
+    inner = {problem["loc"][:length] for problem in problems for length in range(len(problem["loc"]))}
+    wrong_lists = {problem["loc"][:-1] for problem in problems if problem["type"] != "missing"}
     found: list[Mistake] = []
     meant: set[tuple[int | str, ...]] = set()
-    problems = error.errors(include_url=False)
-    inner = {one["loc"][:length] for one in problems for length in range(len(one["loc"]))}
-    wrong_lists = {one["loc"][:-1] for one in problems if one["type"] != "missing"}
-    for one in sorted(problems, key=_order):
-        short = one["type"] == "missing" and isinstance(one["loc"][-1], int)
-        if (one["type"] == "too_short" and one["loc"] in inner) or (short and one["loc"][:-1] in wrong_lists):
-            continue  # since what is wrong within doesn't count
-        location = tuple(part for part in one["loc"] if part not in (LISTED_TAG, ADAPTIVE_TAG))
-        if _order(one) == MISSING and location in meant:
+    for problem in sorted(problems, key=_order):
+        item_is_missing = problem["type"] == "missing" and isinstance(problem["loc"][-1], int)
+        too_short = problem["type"] == "too_short" and problem["loc"] in inner
+        if too_short or (item_is_missing and problem["loc"][:-1] in wrong_lists):
             continue
-        if one["type"] == PROBLEM:  # found by looking at a whole part; each has a key inside it
-            for key, message in one["ctx"]["found"]:
-                at = prefix(key) if callable(prefix) else prefix
-                text = f"{_place(at, location)}.{key}: {message}" if location else f"{at}{key}: {message}"
-                found.append(mistake(text))
+        location = tuple(part for part in problem["loc"] if part not in (LISTED_TAG, ADAPTIVE_TAG))
+        if _order(problem) == MISSING and location in meant:
             continue
-        first = location[0] if location else one.get("ctx", {}).get("key", "")
-        at = prefix(str(first)) if callable(prefix) else prefix
-        text, instead = _told(one, location, model, at)
+        if problem["type"] == PROBLEM:
+            found += _of_a_part(problem, location, prefix_of)
+            continue
+        field = location[0] if location else problem.get("ctx", {}).get("key", "")
+        text, instead = _told(problem, location, model, prefix_of(str(field)))
         if instead:
             meant.add((*location[:-1], instead))
-        found.append(Mistake(_order(one), text))
+        found.append(Mistake(_order(problem), text))
     return found
 
 
-def _order(one: ErrorDetails) -> int:
-    return {"extra_forbidden": UNKNOWN, "missing": MISSING}.get(one["type"], WRONG)
+def _order(problem: ErrorDetails) -> int:
+    return {"extra_forbidden": UNKNOWN, "missing": MISSING}.get(problem["type"], WRONG)
 
 
-def _told(one: ErrorDetails, location: tuple[int | str, ...], model: type[BaseModel], prefix: str) -> tuple[str, str]:
-    """A problem in one line, and the key that an unknown one was meant for."""
-    value = one["input"]
-    if one["type"] == REFUSED:
-        location, value = (*location, one["ctx"]["key"]), one["ctx"]["value"]
+def _of_a_part(problem: ErrorDetails, location: Location, prefix_of: Callable[[str], str]) -> Iterator[Mistake]:
+    """What a validator of a whole part has found: a mistake for each key that it names."""
+    for key, message in problem["ctx"]["found"]:
+        prefix = prefix_of(key)
+        yield mistake(f"{_place(prefix, location)}.{key}: {message}" if location else f"{prefix}{key}: {message}")
+
+
+def _told(problem: ErrorDetails, location: Location, model: type[BaseModel], prefix: str) -> tuple[str, str]:
+    """A problem in one line; and the key that an unknown key was meant for, or ""."""
+    value = problem["input"]
+    if problem["type"] == REFUSED:
+        location, value = (*location, problem["ctx"]["key"]), problem["ctx"]["value"]
     if location and location[-1] == _KEY:
         return f"{_place(prefix, location[:-2])}: the key {shown(value)} is not accepted; accepted: names", ""
-    if one["type"] == "extra_forbidden":
+    if problem["type"] == "extra_forbidden":
         return _unknown_key(prefix, location, model)
-    if one["type"] == "missing" and location and isinstance(location[-1], str):
+    if problem["type"] == "missing" and location and isinstance(location[-1], str):
         words = accepted(model, location)
         stands = f"; {location[-1]} {_stands(location[-1])}" if model is TrialConfig else ""
         return f"{_place(prefix, location)}: missing{stands}{f'; accepted: {words}' if words else ''}", ""
-    if one["type"] == "missing":  # a list that is too short
+    if problem["type"] == "missing":  # a list that is too short
         location = location[:-1]
     key = _place(prefix, location)
-    message = one["msg"].removeprefix("Value error, ")
-    if one["type"] == "value_error":
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
         named = message.startswith((str(value), repr(value)))
         return f"{key}: {message}" if named else f"{key}: {shown(value)}: {message}", ""
     name = next((part for part in reversed(location) if isinstance(part, str)), "")
@@ -91,17 +100,17 @@ def _told(one: ErrorDetails, location: tuple[int | str, ...], model: type[BaseMo
     return f"{key}: {shown(value)} is not accepted; accepted: {words}{hint and f'; {hint}'}", ""
 
 
-def _place(prefix: str, location: Sequence[int | str]) -> str:
+def _place(prefix: str, location: Location) -> str:
     parts = "".join(f"[{part}]" if isinstance(part, int) else f".{shortened(part, 60)}" for part in location)
     return prefix + parts.lstrip(".") if location else prefix.rstrip(".")
 
 
-def _unknown_key(prefix: str, location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, str]:
-    """What an unknown key is answered with, and the key that it was meant for, where one may guess it."""
+def _unknown_key(prefix: str, location: Location, model: type[BaseModel]) -> tuple[str, str]:
+    """An unknown key in one line; and the key that it was meant for, or "" where nobody can tell."""
     key, word = _place(prefix, location), str(location[-1])
     keys = accepted_keys(model, location[:-1])
     if not location[:-1] and model is SweepSpec:
-        keys += ["extends", "variants"]
+        keys += KEYS_OF_A_FILE
     known = key_hint(word)
     if known:
         own = re.split(r"[,;: ]", known)[0]
@@ -114,18 +123,9 @@ def _unknown_key(prefix: str, location: Sequence[int | str], model: type[BaseMod
     return f"{key}: unknown key{hint}; accepted: {listed(keys)}", near[0] if near else ""
 
 
-def listed(keys: Sequence[str], letters: int = 150) -> str:
-    """Keys joined by commas, as many as there are `letters` for, and the number of the others."""
-    text = ", ".join(keys)
-    if len(text) <= letters:
-        return text
-    room = [one for number, one in enumerate(keys) if len(", ".join(keys[: number + 1])) <= letters]
-    return f"{', '.join(room)} and {len(keys) - len(room)} more"
-
-
 def _stands(word: str) -> str:
     """Where a key of a spec stands; "" for a word that is none."""
-    if word == "evaluate_on":  # which follows from the search
+    if word in SET_BY_THE_SWEEP:
         return ""
     if word in TrialConfig.model_fields:
         return f"stands in a branch of space, or under {'lora' if word in LORA_FIELDS else 'trial'}"

@@ -1,4 +1,4 @@
-"""The usual words of PEFT, Hugging Face and others, and what they are called in a spec."""
+"""Words of PEFT, Hugging Face and others for keys and values, and the words of a spec for the same."""
 
 import difflib
 from collections.abc import Sequence
@@ -134,21 +134,21 @@ _VALUES: dict[str, dict[str, str]] = {
     "search": {**dict.fromkeys(("bayes", "bayesian", "tpe"), "optuna")},
     "metric": {**dict.fromkeys(("loss", "eval_loss", "val_loss"), "test_loss"), "reward": "reward_mean"},
 }
-"""By the key: what others call a value of it."""
+"""By key, and by the word of others for a value: the word of a spec."""
 
 
 def key_hint(word: str) -> str:
-    """What a key that a spec doesn't have is called in it, with an example; "" where nobody knows."""
+    """The key of a spec that stands for a word of others, with an example; "" for a word that is not known."""
     return _KEYS.get(word.lower().replace("-", "_"), "")
 
 
 def value_hint(key: str, value: object, choices: Sequence[str]) -> str:
-    """What a value that a key doesn't take is called in a spec; "" where nobody knows.
+    """What to type instead of a value that a key does not take; "" where nobody can tell.
 
     Args:
-        key: the last part of its place.
-        value: what was given.
-        choices: what is accepted, if that is a choice of names.
+        key: the last part of the dotted key.
+        value: the value that was given.
+        choices: the names that are accepted; none if any value may stand there.
     """
     if not isinstance(value, str):
         return ""

@@ -1,4 +1,4 @@
-"""The files that a pattern such as parts/**/*.jsonl matches, found without walking through a whole disk."""
+"""The files that a pattern such as parts/**/*.jsonl matches, with a limit on what is looked through."""
 
 import fnmatch
 import glob
@@ -9,11 +9,11 @@ from pathlib import Path
 from basis.errors import UserError
 
 MOST_ENTRIES = 100_000
-"""Of folders that are looked through for one pattern: about a second."""
+"""Most entries of folders that are looked through for one pattern: about a second."""
 
 
 class _Walk:
-    """One search, which counts what it looks at."""
+    """One search. It counts the entries that it looks at."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -21,7 +21,7 @@ class _Walk:
         self._walked: set[tuple[int, int]] = set()
 
     def matches(self, folders: Iterable[str], parts: Sequence[str]) -> Iterator[str]:
-        """The paths within folders that the parts of a pattern lead to."""
+        """The paths in `folders` that match the `parts` of a pattern."""
         for folder in folders:
             if not parts:
                 yield folder
@@ -30,20 +30,20 @@ class _Walk:
             if first == "**":
                 yield from self.matches(self._with_all_within(folder), rest)
             elif glob.has_magic(first):
-                found = (entry.path for entry in self._entries(folder) if _matches(entry.name, first))
-                yield from self.matches(found, rest)
+                matching = (entry.path for entry in self._entries(folder) if _matches(entry.name, first))
+                yield from self.matches(matching, rest)
             elif os.path.lexists(os.path.join(folder, first)):
                 yield from self.matches([os.path.join(folder, first)], rest)
 
     def _with_all_within(self, folder: str) -> Iterator[str]:
-        """A folder and those within it, hidden ones left out; each once, though links lead around in circles."""
+        """A folder and all folders within it but hidden ones; each once, even where links form a circle."""
         try:
-            found = os.stat(folder)
+            status = os.stat(folder)
         except OSError:
             return
-        if (found.st_dev, found.st_ino) in self._walked:
+        if (status.st_dev, status.st_ino) in self._walked:
             return
-        self._walked.add((found.st_dev, found.st_ino))
+        self._walked.add((status.st_dev, status.st_ino))
         yield folder
         for entry in self._entries(folder):
             if not entry.name.startswith(".") and _is_folder(entry):
@@ -61,7 +61,7 @@ class _Walk:
                         )
                     yield entry
         except OSError:
-            return  # no folder, or one that may not be looked into, has nothing that matches
+            return  # not a folder, or one without permission to look into it
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -72,15 +72,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """As shells do: hidden files match only where the pattern begins with a dot, too."""
+    """As in a shell: a hidden file matches only a pattern that begins with a dot."""
     return fnmatch.fnmatchcase(name, pattern) and (pattern.startswith(".") or not name.startswith("."))
 
 
 def matching_files(path: Path) -> list[Path]:
-    """The file at a path, or those that it matches as a pattern; none where there is nothing.
+    """The file at a path, or the files that the path matches as a pattern; none if there are none.
 
     Raises:
-        UserError: so many files lie there that looking through them would take long.
+        UserError: more than MOST_ENTRIES files would have to be looked through.
     """
     if os.path.exists(path):  # unlike Path.exists, no exception for a folder that may not be looked into
         return [path]

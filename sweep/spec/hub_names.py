@@ -16,12 +16,12 @@ _DATASET = re.compile(rf"(?P<name>[\w-][\w.-]*/[\w.-]+)({_REVISION})?(:(?P<split
 
 
 class HubName(NamedTuple):
-    """A repository on the hub, and what of it is meant.
+    """A repository on the hub, perhaps at a revision, perhaps one of its splits.
 
     Attributes:
-        name: "owner/name", or a name alone as the oldest models have.
-        revision: a branch, tag or commit; None: the branch `main`.
-        split: of a data set; None where none is named.
+        name: "owner/name"; of the oldest models the name alone.
+        revision: a branch, tag or commit; None means the branch `main`.
+        split: one split of a data set; None if none is named.
     """
 
     name: str
@@ -38,13 +38,13 @@ class HubName(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """As messages name it: of a commit the first seven digits."""
+        """The name in messages, which have the first seven digits of a commit."""
         commit = _COMMIT.fullmatch(self.revision or "")
         return str(self.at(commit[0][:7]) if commit else self)
 
 
 def shown(text: str) -> str:
-    """What a spec names, a model or a data set on the hub or a folder, as messages name it: see `HubName.shown`."""
+    """A name of a spec as messages have it, see `HubName.shown`; a folder as it is."""
     on_hub = dataset_name(text) or model_name(text)
     return on_hub.shown if on_hub else text
 

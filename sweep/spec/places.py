@@ -1,5 +1,8 @@
-"""Where a name in a spec lies: a path is relative to the file that names it or else to the working directory, and a
-name without a path's marks is one on the Hugging Face hub."""
+"""Where a name in a spec leads: to a path, or to the Hugging Face hub.
+
+A relative path leads from the file that names it, or else from the working directory. A name without the marks of a
+path is one on the hub.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,7 +23,7 @@ STUDY = "study"
 """Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
 
 Beside = dict[str, list[Path]]
-"""By the text of a path that was found beside no spec file: the folders of the files that name it, for messages."""
+"""By a relative path that leads nowhere from the files that name it: the folders of these files, for messages."""
 
 
 def beside_of(name: str, info: ValidationInfo) -> Sequence[Path]:
@@ -64,7 +67,7 @@ def expand(text: str) -> Path:
 
 
 def looked_from(text: str, beside: Sequence[Path]) -> str:
-    """For messages: the directories that a relative path was looked for from; "" for an absolute one."""
+    """The directories from which a relative path was looked for, in words for messages; "" for an absolute path."""
     if expand(text).is_absolute():
         return ""
     folders = dict.fromkeys([*map(str, beside), os.getcwd()])
@@ -72,15 +75,15 @@ def looked_from(text: str, beside: Sequence[Path]) -> str:
 
 
 def model_place(name: str, beside: Sequence[Path], *, ambiguous: bool) -> str:
-    """What a model's, tokenizer's or reward model's name stands for.
+    """The folder or the hub name that a model's, tokenizer's or reward model's name stands for.
 
-    A name such as gpt2 or owner/name is one on the hub; what begins with ".", "/" or "~", or goes deeper than
-    owner/name, is a folder's path.
+    A name such as gpt2 or owner/name is one on the hub. A name that begins with ".", "/" or "~", or is deeper than
+    owner/name, is the path of a folder.
 
     Args:
         name: as the spec has it.
-        beside: folders of the spec files that name it, tried already; for messages.
-        ambiguous: whether to refuse "owner/name" where a folder lies there, which may be meant.
+        beside: folders of the spec files that name it, where it was not found; for messages.
+        ambiguous: whether "owner/name" may also mean a folder: it is refused where such a folder lies.
 
     Returns:
         The absolute path of a folder, or the hub name.
@@ -107,5 +110,5 @@ def model_place(name: str, beside: Sequence[Path], *, ambiguous: bool) -> str:
 
 
 def folder_hint(name: str) -> str:
-    """What to add where the hub has no such model: that a folder of its name is here; "" where there is none."""
+    """An addition to "no such model": how to name the folder of that name that lies here; "" if none does."""
     return f"; for the folder {name} here write ./{name}" if model_name(name) and os.path.isdir(name) else ""

@@ -21,6 +21,9 @@ from sweep.trial.part import AcceptedWords, Count, Part
 MOST_TRIALS = 10_000
 """Of a sweep; each is validated before the first one starts."""
 
+KEYS_OF_A_FILE = ("extends", "variants")
+"""Keys of a spec file that are gone once it is merged."""
+
 SET_BY_THE_SWEEP = {"seed": "replicates are listed under 'seeds'", "evaluate_on": "it follows from 'search'"}
 """Fields of a trial that no spec sets, and why."""
 

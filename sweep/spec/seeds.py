@@ -1,4 +1,4 @@
-"""The seeds of a sweep: how many replicates each arm gets, all alike or more where arms are tied."""
+"""The part `seeds` of a spec: the replicates of each arm, as many for all or more where arms are tied."""
 
 from typing import Annotated, Any
 
@@ -8,11 +8,11 @@ from basis.errors import problem
 from sweep.trial.part import AcceptedWords, Part
 
 MOST_SEEDS = 1000
-"""As a number; a larger one is rather meant as the seed itself."""
+"""Most seeds that a number stands for; a larger number is likely meant as a seed."""
 
 ACCEPTED = f"how many seeds (1 to {MOST_SEEDS}), a list of seeds, or {{min, max}}"
 LISTED_TAG, ADAPTIVE_TAG = "<listed>", "<adaptive>"
-"""Stand in the location of a validation error for the form that the seeds have."""
+"""Steps in the location of a validation error: which form the seeds have."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -34,7 +34,7 @@ class AdaptiveSeeds(Part):
 
 
 def _listed(value: Any) -> Any:
-    """A number of seeds as the list of them."""
+    """The seeds, where a number of them is given."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
         return tuple(range(value))
     if not isinstance(value, list | tuple | dict | AdaptiveSeeds) or value in ([], ()):

@@ -1,7 +1,7 @@
 """What a data source is: files on this machine, or a data set on the Hugging Face hub.
 
-A source is a string. If it ends in one of SUFFIXES it is a local file or a glob of files; otherwise it is a dataset on
-the Hugging Face hub, "owner/name", "owner/name:split" or "owner/name@revision:split". Without a split, train sources
+A source is a string. One that ends in one of SUFFIXES is a local file or a pattern of files. Any other is a dataset on
+the Hugging Face hub: "owner/name", "owner/name:split" or "owner/name@revision:split". Without a split, train sources
 read the split "train", test sources "test", and exclude sources every split.
 """
 
@@ -25,21 +25,21 @@ _OTHER_SUFFIX = re.compile(
 
 Role = Literal["train", "test", "exclude"]
 DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
-"""Of a dataset on the hub that is named without one."""
+"""The split of a dataset on the hub that is named without one; None means all splits."""
 LOCAL_FILES = f"local files ({', '.join(SUFFIXES)})"
 
 
 def suffix_of(source: str) -> str:
-    """The longest of SUFFIXES that the source ends in, or "" for a source that names no file."""
+    """The longest of SUFFIXES in which a source ends; "" for a source that names no file."""
     return max((suffix for suffix in SUFFIXES if source.lower().endswith(suffix)), key=len, default="")
 
 
 def source_files(source: str, beside: Sequence[Path] = ()) -> list[Path] | None:
-    """The files that a source names, or None when it names a hub dataset.
+    """The files that a source names; None if it names a dataset on the hub.
 
     Args:
         source: as the spec has it, or absolute.
-        beside: folders from which it was looked for already, for messages.
+        beside: folders in which it was not found, for messages.
 
     Raises:
         UserError: no such file, or neither a file nor a hub dataset.
@@ -64,7 +64,7 @@ def source_files(source: str, beside: Sequence[Path] = ()) -> list[Path] | None:
 
 
 def hub_dataset(source: str, role: Role) -> HubName:
-    """The hub dataset that a source names, with the split that is read of it (None: every split)."""
+    """The dataset on the hub that a source names, with the split to read (None: every split)."""
     name = dataset_name(source)
     assert name is not None, "source_files has checked the source"
     return name if name.split else name._replace(split=DEFAULT_SPLIT[role])

@@ -1,7 +1,7 @@
-"""What a spec says of itself, as far as it still holds once another file or --set has changed it.
+"""What a spec hands down of its words: `about` and `tables` describe its own trials, and not those of an heir.
 
-A title of a table and the line `about` are an author's words for an author's trials. Whoever gives a `space` of their
-own has other trials: they say what is compared, or nobody does.
+An heir is a file that extends the spec, or the same spec after --set. An heir with a `space` of its own has other
+trials. It says itself what they compare, or has no tables.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,18 +11,20 @@ OF_NO_TRIAL = (
     *("name", "about", "tables", "variant", "variants", "extends", "published_figures"),
     *("resources", "memory", "max_failures", "checkpoint_seconds"),
 )
-"""Keys that change no trial, or only how it is run."""
+"""Keys that change no trial, or only how a trial is run."""
 NAMED_KEYS = 6
-"""How many keys are named before they are merely counted."""
+"""Changed keys that `about` names; it counts the others."""
 
 
 def what_passes_on(below: Mapping[str, Any], above: Mapping[str, Any], parent: str) -> dict[str, Any]:
-    """What a spec file hands down to one that extends it: not its tables to another space, not its words at all.
+    """What a spec hands down to a file that extends it: all but its tables, if the file has a space of its own.
+
+    Where the file changes the trials, `about` becomes a line that names what it changes.
 
     Args:
-        below: the file that is extended, merged.
+        below: the spec that is extended, merged.
         above: the file that extends it.
-        parent: what that calls the first.
+        parent: the name by which the file extends it.
     """
     passed = {key: value for key, value in below.items() if not (key == "tables" and "space" in above)}
     if changed := [str(key) for key in above if key not in OF_NO_TRIAL]:
@@ -31,7 +33,7 @@ def what_passes_on(below: Mapping[str, Any], above: Mapping[str, Any], parent: s
 
 
 def after_settings(merged: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The spec after --set: with what was changed in its line `about`, and no tables made for another space.
+    """The spec after --set: its `about` names what was changed, and a new space leaves its tables out.
 
     Args:
         merged: the spec, with the settings in it.

@@ -1,4 +1,4 @@
-"""Where each value of a merged spec was given, so that a mistake is told with its line or its --set."""
+"""Where each value of a merged spec was given: a mistake is told with its line, or its --set."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,24 +9,24 @@ from basis.errors import MOST_LETTERS, SpecError, one_line, shortened
 from sweep.spec_file.read_yaml import Location
 
 Origins = dict[Location, str]
-"""By keys and indices that lead to a value: "mine.yaml, line 3", or "--set trial.steps"."""
+"""By the location of a value: "mine.yaml, line 3", or "--set trial.steps"."""
 
 
 def locations(value: Any, location: Location) -> Iterator[Location]:
     """The location of a value, and of all values within it."""
     yield location
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inside:
-        yield from locations(one, (*location, key))
+    for key, inner in inside:
+        yield from locations(inner, (*location, key))
 
 
 def overridden(below: Origins, above: Origins) -> Origins:
-    """The origins of values that are merged: what `above` has for a list or a plain value replaces all within it."""
+    """The origins of merged values: those of `above`, and those of `below` that no list or plain value replaces."""
     mappings = {location[:-1] for location in above if location and isinstance(location[-1], str)}
     replaced = above.keys() - mappings
 
     def is_replaced(location: Location) -> bool:
-        """Whether it lies within what `above` has instead; a mapping replaces a list, too."""
+        """Whether a value lies within one that `above` replaces; a mapping replaces a list, too."""
         return any(
             location[:length] in replaced or (location[:length] in above and isinstance(location[length], int))
             for length in range(1, len(location))
@@ -37,12 +37,15 @@ def overridden(below: Origins, above: Origins) -> Origins:
 
 @contextmanager
 def placed(origins: Mapping[Location, str] | None) -> Iterator[None]:
-    """Within, mistakes that are raised get the place behind them at which their key was given.
+    """Within, a SpecError gets behind each mistake the place where its key was given.
 
-    A missing key has none: it is told with the place of the mapping that lacks it.
+    A missing key has no place. It gets that of the mapping which lacks it.
+
+    Args:
+        origins: the places; None where nobody knows them.
 
     Raises:
-        SpecError: those that were raised.
+        SpecError: the same mistakes, with their places.
     """
     try:
         yield
@@ -51,7 +54,7 @@ def placed(origins: Mapping[Location, str] | None) -> Iterator[None]:
 
 
 def _with_place(message: str, origins: Mapping[Location, str]) -> str:
-    """A message begins with its key, such as "space[0].lr: missing"."""
+    """A mistake with its place. Its text begins with its key, such as "space[0].lr: missing"."""
     parts = re.findall(r"\[([0-9]+)\]|([^.\[\]]+)", message.partition(": ")[0])
     location: Location = tuple(int(index) if index else name for index, name in parts)
     alone = tuple(part for part in location if part != 0)  # one value may stand for a list of one

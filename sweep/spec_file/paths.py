@@ -1,4 +1,4 @@
-"""Paths of a spec file, made absolute where they lie beside it, so that specs merge whatever folders they come from."""
+"""Relative paths of a spec file, made absolute: so specs from several folders can be merged."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from sweep.spec.sources import suffix_of
 def _is_data(path: Path) -> bool:
     try:
         return bool(suffix_of(path.name)) and bool(matching_files(path))
-    except UserError:  # too many files: said when the merged spec is validated
+    except UserError:  # too many files; validation of the merged spec tells it
         return True
 
 
@@ -28,19 +28,18 @@ _LIES_THERE: Mapping[tuple[str, str], Callable[[Path], bool]] = {
     ("reward", "model"): os.path.isdir,
     ("reward", "prompts"): os.path.isfile,
 }
-"""The keys of a spec that may hold paths, and what tells that such a path lies there."""
+"""The keys of a spec that may hold paths; and for each whether something of its kind lies at a path."""
 
 
 def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict[str, Any]:
-    """The content of a spec file with each relative path that leads somewhere from `folder` made absolute.
+    """The content of a spec file, with each relative path made absolute under which something lies in `folder`.
 
-    Paths that lead nowhere stay as they are: they are looked for from the working directory when the merged spec is
-    validated.
+    The other paths stay as they are. When the merged spec is validated, they lead from the working directory.
 
     Args:
-        content: the file's mapping; variants are looked into as well.
-        folder: where the file lies.
-        beside: told which paths lead nowhere from `folder`.
+        content: the file's mapping; its variants hold paths, too.
+        folder: the folder of the file.
+        beside: gets the paths that stay as they are, each with `folder`.
     """
     resolved = dict(content)
     for (part, key), lies_there in _LIES_THERE.items():
@@ -49,10 +48,10 @@ def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict
             continue
         value = values[key]
         if isinstance(value, list):
-            found: Any = [_resolve(one, folder, lies_there, beside) for one in value]
+            paths: Any = [_resolve(path, folder, lies_there, beside) for path in value]
         else:
-            found = _resolve(value, folder, lies_there, beside)
-        resolved[part] = {**values, key: found}
+            paths = _resolve(value, folder, lies_there, beside)
+        resolved[part] = {**values, key: paths}
     variants = resolved.get("variants")
     if isinstance(variants, dict):
         resolved["variants"] = {

@@ -1,4 +1,4 @@
-"""Reads YAML as a person means it: 1e-3 is a number, a key stands once, and what is wrong is said in one line."""
+"""YAML as a person means it: 1e-3 is a number, a key stands once, and a mistake is told in one line."""
 
 import math
 import re
@@ -12,13 +12,13 @@ from basis.errors import UserError
 from sweep.trial.part import LARGEST
 
 MOST_BYTES = 128 * 2**10
-"""Of a file that a person wrote: more takes the reader seconds."""
+"""Largest file of a person; a larger one takes seconds to read."""
 MOST_KEPT_BYTES = 2**20
-"""Of a file that a sweep wrote, which has a line for each value."""
+"""Largest file of a sweep, which has a line for each value."""
 MOST_VALUES = 100_000
-"""That a text may hold, those that it repeats by aliases counted each time."""
+"""Most values of a text. A value that aliases repeat counts each time."""
 MOST_LEVELS = 40
-"""Of lists and mappings within each other."""
+"""Deepest nesting of lists and mappings."""
 Location = tuple[int | str, ...]
 """Keys and indices that lead to a value."""
 
@@ -28,14 +28,14 @@ _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,19}|0b[01]{1,64}|0x[0-9a-fA-F]{1,16})
 
 
 class Read(NamedTuple):
-    """What a file holds, and in which line of it each value begins."""
+    """The mapping in a file, and the line in which each of its values begins."""
 
     content: dict[str, Any]
     lines: dict[Location, int]
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """Valid YAML that a spec has no use for."""
+    """Valid YAML that no spec can hold."""
 
 
 def _refused(node: yaml.Node, problem: str) -> _Refused:
@@ -43,24 +43,24 @@ def _refused(node: yaml.Node, problem: str) -> _Refused:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as text, since its floats need a dot; here it is the number everybody means."""
+    """A SafeLoader that reads 1e-3 as a number. In YAML 1.1 a float needs a dot, and 1e-3 is text."""
 
     level = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """As YAML has it, but to a depth that is no danger to whoever walks through the values."""
+        """As YAML has it, and count the level."""
         self.level += 1
         node: yaml.Node | None = super().compose_node(parent, index)
         self.level -= 1
         return node
 
     def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:
-        """As YAML has it, to that depth."""
+        """As YAML has it, down to MOST_LEVELS."""
         self._check_level()
         return super().compose_sequence_node(anchor)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """As YAML has it, but a key that stands twice is refused; by itself YAML lets the last one win."""
+        """As YAML has it, down to MOST_LEVELS, and without a key that stands twice. YAML lets the last one win."""
         self._check_level()
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -86,7 +86,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, place: str) -> Any:
-    """The value of a YAML text: plain values alone.
+    """The value of a YAML text. Only plain values are accepted, no tags.
 
     Args:
         text: the YAML.
@@ -108,7 +108,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> Read:
-    """The mapping in a YAML file, and where in it each value stands.
+    """The mapping in a YAML file, and the line of each value.
 
     Raises:
         UserError: the file is missing, too long, not UTF-8 or not YAML, or does not hold a mapping.
@@ -156,11 +156,14 @@ def _parse(text: str, place: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _check(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """How many values a node holds, aliases counted as what they stand for; what no spec can hold is refused.
+    """Count the values of a node, those behind aliases too, and refuse what no spec can hold.
 
     Args:
         node: the node.
-        known: this number for nodes that have been counted, None for those that are being counted.
+        known: by node, its count; None while it is being counted, so that an alias within itself is seen.
+
+    Returns:
+        The number of values.
 
     Raises:
         _Refused: at the node concerned.
@@ -230,7 +233,7 @@ def _is_finite(text: str) -> bool:
 
 
 def _lines(node: yaml.Node | None, location: Location) -> Iterator[tuple[Location, int]]:
-    """Where each value within a node begins; of a mapping's value, where its key stands."""
+    """The line of each value within a node; for a value of a mapping the line of its key."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             within = (*location, key.value)

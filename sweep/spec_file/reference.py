@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from basis.errors import UserError, shown
-from sweep.mistakes.explain import listed
+from sweep.mistakes.accepted import listed
 from sweep.mistakes.hints import key_hint
 from sweep.spec.schema import SET_BY_THE_SWEEP, SweepSpec
 from sweep.spec_file.keys import Key, all_keys, sections

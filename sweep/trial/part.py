@@ -1,4 +1,4 @@
-"""What all parts of a spec have in common."""
+"""What parts of a spec have in common: strictness, and types for their fields."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ LARGEST = 2**63
 """No number of a spec is as large."""
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
-"""A whole number of 1 or more. What nobody means, such as 1e30 windows, is refused and not waited for."""
+"""A whole number of 1 or more; one such as 1e30 windows, which nobody means, is refused."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class AcceptedWords:
 
 
 class Part(BaseModel):
-    """A part of a spec: unknown keys are refused, values do not change, and files and folders become absolute paths."""
+    """A part of a spec. Unknown keys are refused, values do not change, and paths become absolute."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,8 +32,8 @@ class Part(BaseModel):
         if isinstance(values, dict):
             for key, value in values.items():
                 field = cls.model_fields.get(key)
-                if field is None or any(isinstance(one, BeforeValidator) for one in field.metadata):
-                    continue  # which looks for itself
+                if field is None or any(isinstance(note, BeforeValidator) for note in field.metadata):
+                    continue  # its own validator looks at the value
                 if isinstance(value, bool) and field.annotation is not bool:
                     raise refused(key, value)  # pydantic would take 1
         return values

@@ -1,5 +1,6 @@
-"""The commands under the names that pip gives them, and Python finding somebody else's packages."""
+"""The commands under the names that messages use, and Python finding somebody else's packages."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -8,44 +9,47 @@ from pathlib import Path
 
 import pytest
 
-from basis import scripts
+from basis import packages
 from basis.errors import UserError
 from basis.packages import check_packages
-from basis.scripts import SCRIPTS, as_called
+from basis.scripts import SCRIPT, SUBCOMMANDS, as_called
 from tests.conftest import ROOT
 
 
-def test_pip_installs_the_commands_by_the_names_that_messages_use() -> None:
+def test_pip_installs_one_command_by_the_name_that_messages_use() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {name: f"{module}:script" for module, name in SCRIPTS.items()}
+    assert project["scripts"] == {SCRIPT: "sweep.main:script"}
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_each_subcommand_is_a_function_script_of_its_module(name: str) -> None:
+    home = ROOT.joinpath(*SUBCOMMANDS[name].home.split(".")).with_suffix(".py")
+    functions = {node.name for node in ast.parse(home.read_text(encoding="utf-8")).body if hasattr(node, "name")}
+    assert "script" in functions
 
 
 def test_a_command_is_told_as_it_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
     assert as_called("sweep.run", "--resume", "my dir") == "python -m sweep.run --resume 'my dir'"
     monkeypatch.setattr(sys, "argv", ["/opt/bin/sft-sweep", "demo"])
-    assert as_called("sweep.run", "--resume", "my dir") == "sft-sweep --resume 'my dir'"
-    assert as_called("analysis.report", "x") == "sft-sweep-report x"
+    assert as_called("sweep.run", "--resume", "my dir") == "sft-sweep run --resume 'my dir'"
+    assert as_called("analysis.report", "x") == "sft-sweep report x"
+    assert as_called("sweep.reward_metric", "x") == "sft-sweep judge x"
 
 
 def test_no_message_spells_a_command_by_itself() -> None:
     for path in (*(ROOT / "sweep").rglob("*.py"), *(ROOT / "analysis").rglob("*.py")):
-        if path.name != "scripts.py":
-            assert not re.search(r'"python", "-m"', path.read_text(encoding="utf-8")), path
+        assert not re.search(r'"python", "-m"', path.read_text(encoding="utf-8")), path
 
 
-@pytest.mark.parametrize("name", ["model", "analysis"])
 @pytest.mark.parametrize("kind", ["package", "module"])
-@pytest.mark.parametrize("module", ["sweep.run", "sweep.reward_metric"])
-def test_somebody_elses_package_is_named(tmp_path: Path, name: str, kind: str, module: str) -> None:
-    place = tmp_path / name / "__init__.py" if kind == "package" else tmp_path / f"{name}.py"
-    place.parent.mkdir(exist_ok=True)
-    place.write_text("raise SystemExit('the wrong one')\n")
-    ran = python(tmp_path, "-m", module, "--help" if module == "sweep.reward_metric" else "--list")
-    assert (ran.returncode, ran.stdout) == (2, "")
-    [line] = ran.stderr.splitlines()
-    assert line.startswith(f"error: {place.resolve()}: Python finds this {name!r} before sft-sweep's own")
-    assert line.endswith("looks into the working directory first; run sft-sweep")
-    assert len(line) < 300
+def test_somebody_elses_packages_in_the_working_directory_are_left_alone(tmp_path: Path, kind: str) -> None:
+    for name in ("basis", "model", "analysis", "yaml"):
+        place = tmp_path / name / "__init__.py" if kind == "package" else tmp_path / f"{name}.py"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("raise SystemExit('the wrong one')\n")
+    ran = python(tmp_path, "-m", "sweep.run", "--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("usage: python -m sweep.run")
 
 
 def test_a_folder_without_code_hides_nothing(tmp_path: Path) -> None:
@@ -55,7 +59,7 @@ def test_a_folder_without_code_hides_nothing(tmp_path: Path) -> None:
 
 
 def test_a_report_is_built_wherever_one_is(tmp_path: Path) -> None:
-    for name in ("sweep", "model"):
+    for name in ("sweep", "model", "basis"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
     ran = python(tmp_path, "-m", "analysis.report", "nowhere")
@@ -65,12 +69,19 @@ def test_a_report_is_built_wherever_one_is(tmp_path: Path) -> None:
     )
 
 
-def test_a_script_whose_packages_are_hidden_names_what_hides_them(
+def test_a_package_that_pythonpath_puts_before_ours_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("raise SystemExit('the wrong one')\n")
+    ran = python(tmp_path, "-m", "sweep.run", "--list", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    what = f"{tmp_path.resolve()}/model.py: Python finds this 'model' before sft-sweep's own"
+    assert ran.stderr == f"error: {what}; take its folder out of PYTHONPATH\n"
+
+
+def test_packages_that_are_hidden_are_named_with_what_hides_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "ROOT", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["/opt/bin/sft-sweep"])
-    with pytest.raises(UserError, match=r"__init__\.py: Python finds this 'model' .*take its folder out of PYTHONPATH"):
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"__init__\.py: Python finds this 'basis' .*take its folder out of PYTHONPATH"):
         check_packages()
 
 
@@ -89,9 +100,9 @@ def test_children_take_no_modules_from_the_working_directory(tmp_path: Path) -> 
     assert (ran.returncode, ran.stderr) == (4, "")
 
 
-def python(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def python(folder: Path, *words: str, PYTHONPATH: str = str(ROOT)) -> "subprocess.CompletedProcess[str]":
     """Python in a folder, with this project installed but for pip: on the path behind the working directory."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": PYTHONPATH}
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=120
     )

@@ -146,7 +146,7 @@ def as_console_script(folder: Path) -> Path:
     """The command as pip installs it: a script whose folder, and not the working directory, is on Python's path."""
     (folder / "bin").mkdir()
     script = folder / "bin" / "sft-sweep"
-    script.write_text(f"import sys\nsys.path.append({str(ROOT)!r})\nfrom sweep.run import main\nsys.exit(main())\n")
+    script.write_text(f"import sys\nsys.path.append({str(ROOT)!r})\nfrom sweep.main import script\nscript()\n")
     return script
 
 
@@ -181,7 +181,7 @@ def test_a_sweep_beside_strangers(parts: Parts, strangers_experiment: Path, shor
     given = {"HOME": str(home), "RAY_TMPDIR": str(short), "SFT_SWEEP_CACHE": str(tmp_path / "cache")}
     with umask(0o027):
         sweep = subprocess.Popen(
-            [sys.executable, str(as_console_script(tmp_path)), "--resume", str(strangers_experiment)],
+            [sys.executable, str(as_console_script(tmp_path)), "run", "--resume", str(strangers_experiment)],
             cwd=a_folder_with_packages_of_those_names(tmp_path),
             env={**kept, **given, **SECRETS},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -11,7 +11,7 @@ from sweep.mistakes.accepted import part_at
 from sweep.search_space import candidate_trials
 from sweep.spec.schema import SET_BY_THE_SWEEP, SweepSpec
 from sweep.spec_file.keys import all_keys, sections
-from sweep.spec_file.load import load_plan, parse_spec
+from sweep.spec_file.load import load_spec, parse_spec
 from sweep.spec_file.read_yaml import parse_yaml
 from sweep.spec_file.reference import EXAMPLE, SEARCHES, SEED_FORMS, SPACE_FORMS, Form, explain_key, reference
 from sweep.trial.config import TrialConfig
@@ -56,8 +56,7 @@ def test_every_key_has_a_sentence_what_it_takes_and_a_default() -> None:
 def test_the_example_at_the_top_is_a_spec(tmp_path: Path) -> None:
     (tmp_path / "dialogues.jsonl").write_text('{"chosen": "x"}\n', encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(EXAMPLE, encoding="utf-8")
-    trials = load_plan(str(tmp_path / "mine.yaml")).candidates
-    assert len(trials) == 5 * 3
+    assert len(candidate_trials(load_spec(str(tmp_path / "mine.yaml")))) == 5 * 3
 
 
 @pytest.mark.parametrize("form", [*SPACE_FORMS, *SEARCHES, *SEED_FORMS], ids=lambda form: form.example)
