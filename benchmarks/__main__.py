@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [NAME ...]`. Measures, prints and records; missed targets are no failure."""
+"""The command line: `python -m benchmarks [NAME ...]` measures, prints and records. A missed target is no failure."""
 
 import argparse
 import sys
@@ -14,7 +14,14 @@ from benchmarks.table import Table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmarks that are asked for; 1 if one of them broke, otherwise 0."""
+    """Run the benchmarks that the command line names.
+
+    Args:
+        argv: the words of the command line; those of the process if None.
+
+    Returns:
+        Exit code: 1 if a benchmark broke, otherwise 0.
+    """
     parser = _parser()
     arguments = parser.parse_args(argv)
     known = (*NAMES, *BY_NAME_ALONE)
@@ -67,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _suffix(measured: Sequence[str], quick: bool) -> str:
-    """What keeps a partial or quick result from taking the name of a full one."""
+    """The end of a result's file name, so that a partial or quick result does not replace a full one."""
     names = "" if tuple(measured) == NAMES else "".join(f"-{name}" for name in measured)
     return f"{names}-quick" if quick else names
 

@@ -1,4 +1,4 @@
-"""Data: tokenising against Hugging Face's datasets, opening the cache again, and feeding a training step.
+"""Measures tokenising beside Hugging Face's datasets, opening the cache again, and feeding a training step.
 
 python -m benchmarks.data [--quick]
 """
@@ -36,7 +36,7 @@ STEP_BATCH = (4, 256)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is tokenised and how often; the tokenizer is trained on the first `taught` dialogues."""
+    """How much is tokenised and how often. The tokenizer is trained on the first `taught` dialogues."""
 
     dialogues: int
     taught: int
@@ -53,7 +53,11 @@ Figures = dict[str, float]
 
 
 def measure(quick: bool) -> Table:
-    """CPU seconds and MiB of both tokenisations, ms to reopen the cache, us to feed a step; `quick` takes seconds."""
+    """Measure CPU seconds and MiB of both tokenisations, ms to reopen the cache, and us to feed a step.
+
+    Args:
+        quick: take sizes that need a few seconds.
+    """
     size = QUICK if quick else FULL
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -70,10 +74,13 @@ def measure(quick: bool) -> Table:
 
 
 def tokenised_pairs(folder: Path, count: int) -> list[tuple[Figures, Figures]]:
-    """(ours, theirs) `count` times, each in a fresh process with a fresh cache, taking turns in going first.
+    """Tokenise `count` times in both ways, each time in a fresh process with a fresh cache.
+
+    Returns:
+        Pairs (ours, theirs). In each pair the other way goes first.
 
     Raises:
-        RuntimeError: they don't agree on the number of tokens.
+        RuntimeError: the two ways differ in the number of tokens.
     """
     pairs = []
     for number in range(count):
@@ -115,7 +122,7 @@ def _tokenising(pairs: list[tuple[Figures, Figures]]) -> tuple[list[Row], list[T
 
 
 def _reopen(folder: Path) -> tuple[TokenSet, Row]:
-    """Find the cache entry that the first pair left, as a second sweep on the same data does."""
+    """Time the opening of the cache entry that the first pair has left, as a second sweep on the same data opens it."""
 
     def again() -> TokenSet:
         sources = DataSources((str(folder / "dialogues.jsonl"),))
@@ -152,7 +159,7 @@ def _feeding(tokens: TokenSet, size: Size) -> tuple[list[Row], Target]:
 
 
 def _small_run(size: Size) -> SFTRun:
-    """A GPT-2 of 4 layers and width 256: its steps are short for a CPU's, so that feeding weighs much."""
+    """A GPT-2 of 4 layers and width 256. Its steps are short, so that feeding takes as large a share as it can."""
     torch.manual_seed(0)
     model = GPT2LMHeadModel(
         GPT2Config(vocab_size=size.vocabulary, n_layer=4, n_embd=256, n_head=4, bos_token_id=0, eos_token_id=0)

@@ -15,7 +15,7 @@ MIB = 2**20
 
 
 class Stages:
-    """CPU seconds and memory growth of one stage after the other, and of both together."""
+    """Measures CPU seconds and memory growth of each stage, and of both stages together."""
 
     def __init__(self) -> None:
         self.figures: dict[str, float] = {}
@@ -28,7 +28,7 @@ class Stages:
         self._cpu, self._resident = cpu_seconds(), _status("VmRSS")
 
     def end(self, name: str) -> None:
-        """Take down the stage that ends here and begin the next."""
+        """Note what the stage that ends here took, and begin the next one."""
         self.figures[f"{name} CPU s"] = cpu_seconds() - self._cpu
         peak = _status("VmHWM")
         self.figures[f"{name} growth MiB"] = (peak - self._resident) / MIB
@@ -52,7 +52,7 @@ def _status(name: str) -> int:
 
 
 def _tokenizer(folder: str) -> Any:
-    """The tokenizer after a first call, so that no stage pays for loading it or for an import."""
+    """The tokenizer after a first call, so that no stage includes its loading or an import."""
     from sweep.data.tokens import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
@@ -62,7 +62,7 @@ def _tokenizer(folder: str) -> Any:
 
 
 def ours(file: str, tokenizer_dir: str, cache_dir: Path) -> dict[str, float]:
-    """`prepare_tokens` from a file to a cache entry; what it says tells where one stage ends and the next begins."""
+    """Run `prepare_tokens` from a file to a cache entry. The lines that it says mark where a stage ends."""
     from sweep.data.dialogues import DataSources
     from sweep.data.tokens import prepare_tokens
 
@@ -79,7 +79,7 @@ def ours(file: str, tokenizer_dir: str, cache_dir: Path) -> dict[str, float]:
 
 
 def with_datasets(file: str, tokenizer_dir: str, cache_dir: Path) -> dict[str, float]:
-    """The usual way with Hugging Face's datasets: load_dataset and a batched map that adds the end-of-text token."""
+    """Tokenise as one usually does with `datasets`: load_dataset, and a batched map that adds the end-of-text token."""
     import datasets
 
     datasets.disable_progress_bars()

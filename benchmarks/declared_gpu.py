@@ -1,4 +1,4 @@
-"""Trials that only wait, scheduled by Ray Tune as a sweep's are, on a GPU that is declared and need not exist."""
+"""Schedules trials that only wait, by Ray Tune as a sweep's trials are, on a declared GPU that need not exist."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from sweep.spec.resources import Resources
 from sweep.trial.config import TrialConfig
 
 TOLERANCE = 1e-6
-"""Shares are multiples of a hundredth; their sums are floating-point numbers."""
+"""Rounding error of a sum of shares, which are multiples of a hundredth."""
 
 
 @dataclass(frozen=True)
 class Stub:
-    """A trial that waits for some seconds instead of training; its first attempts may run out of memory at the end."""
+    """A trial that waits some seconds instead of training. Its first attempts may run out of memory at their end."""
 
     config: TrialConfig
     seconds: float
@@ -46,7 +46,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Span:
-    """One attempt at a trial: from when its worker takes it on to its end (seconds since the epoch)."""
+    """One attempt at a trial: when its worker began it and when it ended, in seconds since the epoch."""
 
     name: str
     share: float
@@ -56,7 +56,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Sample:
-    """The shares of the GPU that Ray had set aside at a moment, for workers that start or end as well."""
+    """The shares of the GPU that Ray has set aside at a moment, including those of workers that start or end."""
 
     at: float
     granted: tuple[float, ...]
@@ -64,7 +64,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What happened. `asked` is the share that each trial asks for at first, by its name."""
+    """The attempts and samples of one order. `asked`: the share that each trial asks for at first, by its name."""
 
     asked: dict[str, float]
     spans: list[Span]
@@ -78,7 +78,7 @@ class Schedule:
 
     @property
     def mean_at_once(self) -> float:
-        """Trials that run, on the mean over the makespan."""
+        """The mean number of trials that run at once, over the makespan."""
         return sum(span.ended - span.began for span in self.spans) / self.makespan
 
     def together(self, moment: float) -> list[Span]:
@@ -87,7 +87,7 @@ class Schedule:
 
     @property
     def largest_sum(self) -> float:
-        """The largest sum of shares at any moment, as the trials' own records have it or Ray's, whichever is more."""
+        """The largest sum of shares at any moment, by the trials' own records or by Ray's, whichever is larger."""
         recorded = [sum(other.share for other in self.together(span.began)) for span in self.spans]
         return max(*recorded, *(sum(sample.granted) for sample in self.samples))
 
@@ -106,7 +106,7 @@ class Schedule:
         return longest
 
     def _someone_would_fit(self, sample: Sample) -> bool:
-        """Whether a trial that has neither a share nor an end finds room at that moment."""
+        """Whether there is room at that moment for a trial that has no share and has not ended."""
         over = {span.name for span in self.spans if span.ended <= sample.at}
         waiting = [share for name, share in self.asked.items() if name not in over]
         for share in sample.granted:

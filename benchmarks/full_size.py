@@ -1,4 +1,4 @@
-"""The study at its real shapes, once: memory predicted and measured, and how long its twenty thousand steps would take.
+"""Runs the study's trials for a few steps at their real shapes: memory, predicted and measured, and the whole time.
 
 python -m benchmarks full_size [--quick]
 """
@@ -28,7 +28,7 @@ QUICK_CASES = [Case(None, LORA, "fp32"), Case("published", FULL, "bf16")]
 
 
 def measure(quick: bool) -> list[Table]:
-    """Run every case, and say what the study would take; `quick` runs two cases of a tiny shape."""
+    """Run every case, and estimate what the study would take. Under `quick` run two cases of a tiny shape."""
     quiet()
     size = TINY if quick else REAL
     return tables_of(run_cases(QUICK_CASES if quick else CASES, size), size)
@@ -51,7 +51,11 @@ def run_cases(cases: Sequence[Case], size: Size) -> Figures:
 
 
 def _run_case(case: Case, files: Files, size: Size, inputs: SweepInputs) -> Measured | str:
-    """A case in a process of its own; the reason if it did not run through, since the others are worth having."""
+    """Run a case in a fresh process.
+
+    Returns:
+        What it took; or why it failed, so that the other cases still run.
+    """
     try:
         return run_apart(run_case, case, files, size, inputs, limit_seconds=size.limit_seconds)
     except BrokenProcessPool:
@@ -62,7 +66,7 @@ def _run_case(case: Case, files: Files, size: Size, inputs: SweepInputs) -> Meas
 
 
 def _told(found: Measured | str) -> str:
-    """What came of a case in a line, for whoever waits: the others take an hour."""
+    """The result of a case in one line. All cases together take an hour."""
     if isinstance(found, str):
         return found
     predicted, measured = (show_bytes(found.last[name]) for name in ("predicted_peak_bytes", "peak_bytes"))

@@ -1,4 +1,4 @@
-"""The study's presets on made-up inputs: everything that the hub would give, at the real shapes or tiny ones."""
+"""Makes inputs for the study's presets that stand for those of the hub, at the real shapes or at tiny ones."""
 
 import json
 import os
@@ -89,7 +89,7 @@ TINY = Size(
 
 @dataclass(frozen=True)
 class Files:
-    """Where the inputs lie that stand for those of the hub."""
+    """The paths of the inputs that stand for those of the hub."""
 
     folder: Path
 
@@ -110,22 +110,22 @@ class Files:
 
     @property
     def cache(self) -> Path:
-        """For tokens and random base weights."""
+        """The cache for tokens and random base weights."""
         return self.folder / "cache"
 
     def experiment(self, variant: str | None) -> Path:
-        """Where the trials of a variant of the study keep their results."""
+        """The experiment directory of a variant of the study."""
         return self.folder / (variant or "study")
 
 
 def quiet() -> None:
-    """Keep transformers' bars and remarks out of the output, as a sweep does."""
+    """Keep transformers' progress bars and warnings out of the output, as a sweep does."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
 
 
 def write_files(folder: Path, size: Size) -> Files:
-    """Make all that the hub would give but the base weights, which `init: random` draws."""
+    """Write all inputs except the base weights, which `init: random` draws."""
     quiet()
     files = Files(folder)
     texts = dialogues(size.dialogues)
@@ -138,7 +138,7 @@ def write_files(folder: Path, size: Size) -> Files:
 
 
 def write_reward_model(folder: Path, size: Size) -> None:
-    """A reward model at random weights."""
+    """Write a reward model with random weights."""
     torch.manual_seed(0)
     DebertaV2ForSequenceClassification(reward_config(size)).save_pretrained(folder)
 
@@ -161,7 +161,7 @@ def reward_config(size: Size) -> DebertaV2Config:
 
 
 def short_spec(files: Files, size: Size, variant: str | None, precision: str = "fp32") -> SweepSpec:
-    """The study's spec, or a variant's, on the made-up inputs and as short as `size` has it, on all cores."""
+    """The spec of the study or a variant on the made-up inputs, shortened to `size`, with all cores for each trial."""
     inputs = {
         "model.tokenizer": str(files.tokenizer),
         "data.train": str(files.train),
@@ -177,7 +177,7 @@ def short_spec(files: Files, size: Size, variant: str | None, precision: str = "
 def whole_spec(
     size: Size, variant: str | None, precision: str = "fp32", settings: Mapping[str, object] | None = None
 ) -> SweepSpec:
-    """The study's spec, or a variant's, at the shape of `size` and at random weights, with further `settings`."""
+    """The spec of the study or a variant in its full length, at the shape of `size` and with random weights."""
     chosen = {} if variant is None else {"variant": variant}
     every = {**chosen, "model.init": "random", "trial.precision": precision, **size.shape, **(settings or {})}
     return load_spec("study", [f"{key}={json.dumps(value)}" for key, value in every.items()])

@@ -1,4 +1,4 @@
-"""What the full-size benchmark measured, as tables: memory, its parts, time, and what the whole study would take."""
+"""The tables of the full-size benchmark: memory, its parts, time, and what the whole study would take."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was measured; a case that did not run through has the reason in place of its figures."""
+    """All that was measured. A case that failed has the reason in place of its figures."""
 
     cases: dict[Case, Measured | str]
     judged: Judged

@@ -1,4 +1,4 @@
-"""The parts of the full-size benchmark that run in processes of their own, each by the sweep's own code."""
+"""The parts of the full-size benchmark that run in fresh processes. Each calls the sweep's own code."""
 
 import shutil
 import time
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a trial reported, and what its process took.
+    """A trial's rows, and the time and memory of its process.
 
     Attributes:
         config: the trial.
@@ -66,12 +66,12 @@ class Measured:
 
     @property
     def responses(self) -> int:
-        """How many were judged."""
+        """The number of responses that were judged."""
         return int(self.last["wins"] + self.last["ties"] + self.last["losses"])
 
     @property
     def pace(self) -> Pace:
-        """What its parts take. Evaluation seconds add up over all evaluations; answering belongs to judging."""
+        """Seconds of a step, of an evaluation window and of a response with its judging."""
         return Pace(
             self.work,
             self.last["step_seconds"],
@@ -82,7 +82,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Judged:
-    """One batch of pairs, judged: seconds with those of loading the reward model, peak memory of the process."""
+    """One judged batch of pairs: seconds, the loading of the reward model included, and the process's peak memory."""
 
     pairs: int
     seconds: float
@@ -90,7 +90,7 @@ class Judged:
 
 
 def prepare_variant(files: Files, size: Size, variant: str | None) -> SweepInputs:
-    """What the driver of a sweep does before the first trial: tokens, base weights, and a first judged pair."""
+    """Do what a sweep's driver does before the first trial: make tokens and base weights, and judge a first pair."""
     spec = short_spec(files, size, variant)
     inputs, _ = prepare(spec, enumerate_trials(spec), files.experiment(variant), files.cache, say=lambda _: None)
     return inputs
@@ -103,7 +103,7 @@ def choose_trial(spec: SweepSpec, arm: str) -> TrialConfig:
 
 
 def run_case(case: Case, files: Files, size: Size, inputs: SweepInputs) -> Measured:
-    """What a worker of the sweep does with a trial: planned for the memory that is free, trained, tested and judged.
+    """Do what a sweep's worker does with a trial: plan it for the free memory, train, test and judge it.
 
     Raises:
         UserError: it does not fit into what is free.

@@ -1,4 +1,4 @@
-"""Generation for the reward metric: the study's way, Hugging Face's `generate`, and `model.generate.generate`.
+"""Compares ways to generate responses: the study's, Hugging Face's `generate`, and `model.generate.generate`.
 
 python -m benchmarks.generation [--quick]
 """
@@ -23,7 +23,7 @@ TEMPERATURE, TOP_K = 0.9, 200
 
 @dataclass(frozen=True)
 class Size:
-    """How much is generated; `greedy_tokens` for the comparison of greedy tokens, which needs fewer."""
+    """How much is generated. `greedy_tokens`: new tokens where greedy tokens are compared, which needs fewer."""
 
     layers: int
     width: int
@@ -39,7 +39,7 @@ QUICK = Size(layers=2, width=64, prompts=4, new_tokens=8, greedy_tokens=6, round
 
 @dataclass(frozen=True)
 class Timed:
-    """New tokens per second: one figure for each round, and of the study's way the mean over all its tokens."""
+    """New tokens per second: a figure for each round; for the study's way one mean over all its tokens."""
 
     theirs: list[float]
     ours: list[float]
@@ -47,7 +47,7 @@ class Timed:
 
 
 def measure(quick: bool) -> Table:
-    """Rates in new tokens per second and their ratios; `quick` for a size that takes seconds."""
+    """Measure rates in new tokens per second, and their ratios. Under `quick` take a size that needs seconds."""
     size = QUICK if quick else FULL
     model = random_model(size)
     prompts = random_prompts(size.prompts)
@@ -104,7 +104,7 @@ def random_prompts(count: int) -> list[list[int]]:
 
 
 def greedy_rows_equal(model: GPT2LMHeadModel, prompts: list[list[int]], new_tokens: int) -> float:
-    """Share of the prompts whose greedy tokens are the same from ours and from Hugging Face's generate."""
+    """The share of prompts for which ours and Hugging Face's generate give the same greedy tokens."""
     theirs = _theirs(model, prompts, new_tokens, do_sample=False)
     settings = SamplingSettings(new_tokens, top_k=1)
     ours = generate(model, prompts, uniform_draws(0, len(prompts), new_tokens), settings, END)
@@ -113,7 +113,13 @@ def greedy_rows_equal(model: GPT2LMHeadModel, prompts: list[list[int]], new_toke
 
 @torch.no_grad()
 def study_way(model: GPT2LMHeadModel, tokens: Tensor, new_tokens: int) -> Tensor:
-    """Continue one prompt, (1, length) token ids, the study's way: all of it through the model for each new token."""
+    """Continue one prompt as the study did: the model reads the whole text again for each new token.
+
+    Args:
+        model: the model.
+        tokens: (1, length) ids of the prompt.
+        new_tokens: how many tokens to add.
+    """
     for _ in range(new_tokens):
         logits = model(input_ids=tokens, use_cache=False).logits[:, -1]
         top = torch.topk(torch.softmax(logits / TEMPERATURE, -1), TOP_K)
@@ -123,7 +129,7 @@ def study_way(model: GPT2LMHeadModel, tokens: Tensor, new_tokens: int) -> Tensor
 
 
 def _rounds(model: GPT2LMHeadModel, prompts: list[list[int]], size: Size) -> Timed:
-    """Interleaved rounds. The study's way, at a second a few tokens, does a part of its one response in each."""
+    """Time interleaved rounds. The study's way is slow, so that each round does only a part of its one response."""
     settings = SamplingSettings(size.new_tokens, TEMPERATURE, TOP_K)
     draws = uniform_draws(0, len(prompts), size.new_tokens)
     prompt = sorted(prompts, key=len)[len(prompts) // 2]
@@ -146,7 +152,7 @@ def _rounds(model: GPT2LMHeadModel, prompts: list[list[int]], size: Size) -> Tim
 
 
 def _rate(contender: Callable[[], list[list[int]]], expected: int) -> float:
-    """New tokens per second of one call, which must have made all of them."""
+    """New tokens per second of one call, after a check that it made all of them."""
     started = time.perf_counter()
     responses = contender()
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The training step on a GPU at the study's size: gpt2-medium, 8 x 1024 tokens, bf16.
+"""Measures the training step on a GPU at the study's size: gpt2-medium, 8 x 1024 tokens, bf16.
 
 python -m benchmarks.gpu [--quick] needs torch (2.11 or later), transformers and loralib alone, no Ray.
 """
@@ -58,7 +58,14 @@ BOUND_GIB = {("full", False): 13.0, ("lora", False): 8.0, ("lora", True): 2.5}
 
 
 def measure(quick: bool) -> Table:
-    """Milliseconds, TFLOP/s and peak memory of a step on the first CUDA device; without one, a table that says so."""
+    """Measure milliseconds, TFLOP/s and peak memory of a step on the first CUDA device.
+
+    Args:
+        quick: take a tiny shape.
+
+    Returns:
+        The table; without a CUDA device each row says so.
+    """
     about = (
         "One optimizer step (forward, backward, fused AdamW) of gpt2-medium at random weights on 8 x 1024 tokens. "
         f"Seconds are the median of {BLOCKS} blocks of {TIMED_STEPS} steps after {WARM_UP_STEPS} for warming up; the "
@@ -98,7 +105,10 @@ def measure(quick: bool) -> Table:
 
 
 def memory_targets(variant: Variant, shape: Shape, peak_bytes: int, predicted_bytes: int) -> list[Target]:
-    """The prediction within 5 %, and the peak within its goal; what torch.compile fuses is predicted as unfused."""
+    """The targets for memory: a prediction within 5 %, and a peak within its goal.
+
+    A compiled step has none: the prediction knows nothing of what torch.compile fuses.
+    """
     if variant.compile:
         return []
     error = abs(predicted_bytes / peak_bytes - 1)
@@ -110,7 +120,7 @@ def memory_targets(variant: Variant, shape: Shape, peak_bytes: int, predicted_by
 
 
 def predict(variant: Variant, shape: Shape) -> int:
-    """Predicted bytes of the step's peak on this GPU."""
+    """The predicted peak of a step on this GPU, in bytes."""
 
     def build_shallow(layers: int) -> SFTRun:
         return build(variant, replace(shape, layers=layers), torch.device("cpu"))
@@ -120,7 +130,7 @@ def predict(variant: Variant, shape: Shape) -> int:
 
 
 def time_steps(variant: Variant, shape: Shape) -> tuple[float, int]:
-    """Seconds of a step, and the most bytes allocated at once."""
+    """Time a step: its seconds, and the most bytes allocated at once."""
     device = torch.device("cuda")
     run = build(variant, shape, device)
     meter = PeakMeter(run)
@@ -144,7 +154,7 @@ def time_steps(variant: Variant, shape: Shape) -> tuple[float, int]:
 
 
 def build(variant: Variant, shape: Shape, device: torch.device) -> SFTRun:
-    """The run that a trial of the sweep would be, at random weights."""
+    """The SFTRun of a sweep's trial, with random weights."""
     torch.manual_seed(0)
     config = gpt2_config(
         "gpt2-medium",
@@ -179,7 +189,7 @@ def build(variant: Variant, shape: Shape, device: torch.device) -> SFTRun:
 
 
 def name(variant: Variant) -> str:
-    """Such as "lora r1, bf16, compiled"."""
+    """The variant's name, such as "lora r1, bf16, compiled"."""
     method = variant.method if variant.rank is None else f"{variant.method} r{variant.rank}"
     return f"{method}, {variant.precision}" + ", compiled" * variant.compile + ", checkpointed" * variant.checkpointing
 

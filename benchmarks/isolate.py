@@ -1,4 +1,4 @@
-"""Work in a process of its own, so that none meets another's memory, threads or Ray."""
+"""Runs work in a fresh process, so that one benchmark's memory, threads or Ray do not affect another's."""
 
 import multiprocessing
 import os
@@ -17,19 +17,32 @@ NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing"
 """The benchmarks that run unless others are named, each a module with `measure(quick: bool)`."""
 
 BY_NAME_ALONE = ("full_size", "report")
-"""Those that take long: the first longer than all others and most of the machine's memory, the second ten minutes."""
+"""The benchmarks that run only when they are named. `full_size` takes longer than all others together and most of the
+machine's memory; `report` takes ten minutes."""
 
 
 def measure_apart(name: str, quick: bool) -> list[Table]:
-    """The tables of `benchmarks.<name>.measure(quick)` in a fresh process; what it raises is raised here."""
+    """Call `benchmarks.<name>.measure(quick)` in a fresh process.
+
+    Returns:
+        The benchmark's tables. What `measure` raises is raised here.
+    """
     return run_apart(_measure, name, quick)
 
 
 def run_apart(work: Callable[..., T], *arguments: object, limit_seconds: int = 0) -> T:
-    """`work(*arguments)` in a fresh process; what it raises is raised here.
+    """Call `work(*arguments)` in a fresh process.
+
+    Args:
+        work: a function that a fresh process can import.
+        arguments: its arguments.
+        limit_seconds: seconds after which the process is killed; 0: never.
+
+    Returns:
+        What `work` returns. What it raises is raised here.
 
     Raises:
-        BrokenProcessPool: the process was killed, by the system for its memory or after `limit_seconds` (0: never).
+        BrokenProcessPool: the process was killed, after `limit_seconds` or by the system for its memory.
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(limit_seconds,)) as pool:
@@ -37,12 +50,13 @@ def run_apart(work: Callable[..., T], *arguments: object, limit_seconds: int = 0
 
 
 def _begin(limit_seconds: int) -> None:
+    """Prepare a fresh process: it ends after the limit, and with its parent."""
     signal.alarm(limit_seconds)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Leave no process of many GiB behind when the command is killed."""
+    """End this process when its parent ends, so that a killed command leaves no process of many GiB behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # spawned by `run_apart`
     parent.join()

@@ -1,4 +1,4 @@
-"""What a result was measured on and with."""
+"""Describes the machine, the versions and the commit that a result was measured with."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def _commit() -> str:
-    """The commit of this checkout, with a word if tracked files differ from it; "unknown" outside git."""
+    """The commit of this checkout, with a remark if tracked files differ from it; "unknown" outside git."""
     try:
         commit = _git("rev-parse", "HEAD")
         return f"{commit} with local changes" if _git("status", "--porcelain", "--untracked-files=no") else commit

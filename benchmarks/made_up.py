@@ -1,4 +1,4 @@
-"""Dialogues of made-up words and a tokenizer for them: the benchmarks need the sizes of real data, and no network."""
+"""Makes dialogues of made-up words and a tokenizer for them, in the sizes of real data and without a network."""
 
 import itertools
 import json
@@ -13,7 +13,13 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def dialogues(count: int, words: int = 160, seed: int = 0) -> list[str]:
-    """Dialogues of four turns and about `words` words, which are as unevenly frequent as a language's (Zipf's law)."""
+    """Make dialogues of four turns. Words are as unevenly frequent as in a language (Zipf's law).
+
+    Args:
+        count: how many dialogues.
+        words: about how many words each has.
+        seed: the same seed gives the same dialogues.
+    """
     draw = random.Random(seed)
     lexicon = _lexicon(draw, 30_000)
     cumulated = list(itertools.accumulate(1 / rank for rank in range(1, len(lexicon) + 1)))
@@ -29,12 +35,18 @@ def dialogues(count: int, words: int = 160, seed: int = 0) -> list[str]:
 
 
 def write_dialogues(path: Path, texts: Iterable[str]) -> None:
-    """One record {"chosen": text} a line."""
+    """Write each text as a line of JSON, {"chosen": text}."""
     path.write_text("".join(json.dumps({"chosen": text}) + "\n" for text in texts), encoding="utf-8")
 
 
 def write_tokenizer(folder: Path, texts: Sequence[str], vocabulary: int) -> None:
-    """Train a byte-level BPE, GPT-2's kind, on `texts`, and keep it as a Hugging Face fast tokenizer."""
+    """Train a byte-level BPE, as GPT-2 has one, on `texts`, and save it as a Hugging Face fast tokenizer.
+
+    Args:
+        folder: where it is saved.
+        texts: what it is trained on.
+        vocabulary: the number of its tokens.
+    """
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=[END_OF_TEXT], show_progress=False)
     PreTrainedTokenizerFast(
@@ -47,7 +59,7 @@ def write_tokenizer(folder: Path, texts: Sequence[str], vocabulary: int) -> None
 
 
 def _lexicon(draw: random.Random, words: int) -> list[str]:
-    """Different words of one to four syllables, short ones first, as frequent words are."""
+    """Draw different words of one to four syllables. Short ones come first, since frequent words are short."""
     syllables = [first + vowel + last for first in "bcdfghklmnprstvw" for vowel in "aeiou" for last in ("", "n", "st")]
     found: dict[str, None] = {}
     for number in range(words):

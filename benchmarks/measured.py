@@ -1,4 +1,4 @@
-"""Rows that look alike in every benchmark, and how a benchmark prints them when it is run alone."""
+"""Makes the rows that look alike in every benchmark, and prints them when a benchmark runs alone."""
 
 import argparse
 import statistics
@@ -9,7 +9,7 @@ from benchmarks.table import Row, Table
 
 
 def spread(what: str, unit: str, values: Sequence[float], note: str = "") -> Row:
-    """A row of repeated measurements: their median, their extremes and how many they are."""
+    """A row of repeated measurements: their median, lowest, highest and number."""
     return {
         "what": what,
         "unit": unit,
@@ -27,12 +27,12 @@ def single(what: str, unit: str, value: float, note: str = "") -> Row:
 
 
 def paired(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Ratios of measurements that were taken right after each other, so that a slow moment slows down both."""
+    """The ratios above / below of measurements taken right after each other: a slow moment slows both of a pair."""
     return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def run_alone(measure: Callable[[bool], Table]) -> None:
-    """The command line of one benchmark: measure, and print the table."""
+    """Be the command line of one benchmark: call `measure` and print its table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="a tiny size: does it work at all?")
     table = measure(parser.parse_args().quick)

@@ -1,4 +1,4 @@
-"""Predicted against measured peak memory, for configs drawn at random.
+"""Compares predicted with measured peak memory, for configs drawn at random.
 
 python -m benchmarks.memory [--quick]
 """
@@ -23,7 +23,7 @@ from sweep.trial.model import adapt, as_configured, build_run
 CONFIGS, SEED = 30, 4
 MIB = 2**20
 TOLERANCE = 0.10
-"""What the project promises on a CPU, of the tensors' peak; on CUDA it is 0.05 (see benchmarks/gpu.py)."""
+"""The largest relative error of a predicted peak that the project promises on a CPU. On CUDA: 0.05, see gpu.py."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Case:
 
 
 def measure(quick: bool) -> Table:
-    """The error of a prediction for each of so many random configs, and the largest."""
+    """Measure the error of the predicted peak of each random config. Under `quick` take few and tiny ones."""
     draw = random.Random(SEED)
     cases = [draw_case(draw, quick) for _ in range(4 if quick else CONFIGS)]
     rows, errors, seconds = [], [], []
@@ -70,7 +70,7 @@ def measure(quick: bool) -> Table:
 
 
 def draw_case(draw: random.Random, quick: bool) -> Case:
-    """A config that any spec could contain, small enough to be run on a CPU.
+    """Draw a config that a spec could contain, small enough to run on a CPU.
 
     Whatever a kernel may allocate for itself depends on the dtype, on which weights train, on how many passes a step
     has, on the vocabulary and on the optimizer, so that each is drawn by itself.
@@ -99,7 +99,7 @@ def draw_case(draw: random.Random, quick: bool) -> Case:
 
 
 def _draw_method(draw: random.Random) -> dict[str, Any]:
-    """What trains, and whether the head is the embedding's."""
+    """Draw the method with its fields, and whether the head is tied to the embedding."""
     if draw.random() < 0.5:
         return {"method": "full", "tie_head": draw.random() < 0.6}
     targets: list[tuple[str, ...]] = [("attention_in",), ("attention_in", "mlp_out"), ("mlp_in",)]
@@ -114,7 +114,7 @@ def _draw_method(draw: random.Random) -> dict[str, Any]:
 
 
 def measure_parts(case: Case) -> MemoryParts:
-    """The parts of the peak of real steps: two that are profiled, and a third whose tensors are counted."""
+    """Measure the parts of the peak of real steps: two steps are profiled, the third one's tensors are counted."""
     config = case.config
     torch.manual_seed(0)
     model = adapt(GPT2LMHeadModel(case.shape), config)
@@ -128,7 +128,7 @@ def measure_parts(case: Case) -> MemoryParts:
 
 
 def largest_part_off(predicted: MemoryParts, measured: MemoryParts) -> str:
-    """The part whose prediction differs most, and by how much, in percent of the peak."""
+    """Name the part whose prediction differs most, with the difference in percent of the peak."""
     off = {name: value - asdict(measured)[name] for name, value in asdict(predicted).items()}
     worst = max(off, key=lambda name: abs(off[name]))
     return f"{worst} {100 * off[worst] / measured.total:+.2f}"

@@ -1,4 +1,4 @@
-"""What a sweep costs beside training: the real command on 50 short trials, and questions that start nothing.
+"""Measures what a sweep costs beside training: the real command with 50 short trials, and commands that train nothing.
 
 python -m benchmarks.overhead [--quick]
 """
@@ -32,7 +32,7 @@ QUESTION_BOUND_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Trial:
-    """When a trial of a finished sweep began and ended (seconds since the epoch), and what it spent on its own work.
+    """When a trial of a finished sweep began and ended, in seconds since the epoch, and its own seconds of work.
 
     `began` is when it took the lock of its directory, `ended` when it wrote its last row; `own` are its training and
     evaluation seconds; `worker` is the process that ran it.
@@ -46,7 +46,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One run of the command: its trials, and when the command itself began and ended (seconds since the epoch)."""
+    """One run of the command: its trials, and when the command began and ended, in seconds since the epoch."""
 
     trials: list[Trial]
     began: float
@@ -54,7 +54,11 @@ class Sweep:
 
 
 def measure(quick: bool) -> Table:
-    """Seconds per trial beside training and evaluation, one and two trials at a time; `quick` runs few trials."""
+    """Measure the seconds per trial beside training and evaluation, with one and two trials at a time.
+
+    Args:
+        quick: run few trials.
+    """
     one_by_one, two_at_once = (2, 4) if quick else (50, 50)
     cpus = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
@@ -82,7 +86,7 @@ def measure(quick: bool) -> Table:
 
 
 def after_the_first(trials: Sequence[Trial]) -> float:
-    """Seconds per trial that a worker spends on anything but training and evaluation, its first trial left out.
+    """Seconds per trial that a worker spends on anything but training and evaluation, without its first trial.
 
     For each worker, the time from the end of its first trial to the end of its last, less the own seconds of the
     trials in between; added up over the workers and divided by the number of those trials.
@@ -106,7 +110,7 @@ def per_trial(trials: Sequence[Trial], at_once: int) -> float:
 
 
 def by_worker(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The trials of each worker in the order in which it ran them."""
+    """The trials of each worker, in the order in which it ran them."""
     chains: dict[int, list[Trial]] = {}
     for trial in sorted(trials, key=lambda trial: trial.ended):
         chains.setdefault(trial.worker, []).append(trial)
@@ -117,7 +121,7 @@ def by_worker(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def run_sweep(folder: Path, name: str, trials: int, cpus: float) -> Sweep:
-    """Run a sweep of LoRA trials by the command line, into `folder`/`name`.
+    """Run a sweep of LoRA trials with the real command, into `folder`/`name`.
 
     Raises:
         RuntimeError: the command failed; with the end of what it said.
@@ -153,7 +157,7 @@ def read_trials(experiment_dir: Path) -> list[Trial]:
 
 
 def _spec(folder: Path, trials: int, cpus: float) -> dict[str, Any]:
-    """Trials of half a second to a second: 40 steps of a model of 2 layers and width 64."""
+    """A spec whose trials take half a second to a second: 40 steps of a model of 2 layers and width 64."""
     rates = -(-trials // len(RANKS))
     return {
         "name": "overhead",
@@ -178,7 +182,7 @@ def _spec(folder: Path, trials: int, cpus: float) -> dict[str, Any]:
 
 
 def _question_seconds(arguments: list[str], count: int) -> list[float]:
-    """Wall seconds of a command that only answers; a bad spec is answered with exit code 2, the others with 0."""
+    """Wall seconds of a command that trains nothing. Its exit code must be 2 for a bad spec, and 0 otherwise."""
     seconds = []
     for _ in range(count):
         started = time.perf_counter()

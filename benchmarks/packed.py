@@ -1,4 +1,4 @@
-"""Packed LoRA trials against the same trials one after another, and against one process for each core.
+"""Compares packed LoRA trials with the same trials one after another, and with one process for each core.
 
 python -m benchmarks.packed [--quick]
 """
@@ -37,12 +37,12 @@ CONTENDERS = {
     "packed pairs": Contender(PAIRS, 1, "packed"),
 }
 RATIOS = (("packed", "in turn"), ("packed", "at once"), ("packed pairs", "in turn"), ("packed pairs", "at once"))
-"""Which contender's rate is divided by which."""
+"""Pairs of contenders: the rate of the first is divided by that of the second."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """The trials' batches, how many steps are timed as one measurement (for the clock's sake), and how many rounds."""
+    """The trials' batches, the steps that are timed together (a single one is too short), and the rounds."""
 
     model: str
     batch: int
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def warm_up(self) -> Shape:
-        """The same with short windows, for the step that is not counted: it makes the optimizers' state."""
+        """The shape with short windows, for the step that is not counted, which makes the optimizers' state."""
         return replace(self.shape, block=self.block // WARM_UP_SHARE)
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ FULL = (
 
 
 class Team:
-    """The processes of one contender, which are told and awaited together."""
+    """The processes of one contender. They get their orders together, and are awaited together."""
 
     def __init__(self, contender: Contender, shape: Shape) -> None:
         self.way = contender.way
@@ -105,7 +105,7 @@ class Team:
             connection.recv()
 
     def step(self, shape: Shape, steps: int) -> tuple[float, list[Done]]:
-        """Wall seconds of `steps` steps of all trials, and what each process reports."""
+        """Let all trials take `steps` steps. Returns wall seconds, and each process's report."""
         started = time.perf_counter()
         for connection in self.connections:
             connection.send(Order(self.way, shape, steps))
@@ -115,14 +115,14 @@ class Team:
 
 @dataclass
 class Measured:
-    """One contender in one case: tokens per second of each round, and the private memory of its processes, MiB."""
+    """One contender in one case: tokens per second by round, and the private memory of its processes in MiB."""
 
     rates: list[float] = field(default_factory=list)
     peak_mib: float | None = None
 
 
 def measure(quick: bool) -> Table:
-    """Tokens per second of all trials together, and peak memory; `quick` for a size that takes seconds."""
+    """Measure tokens per second of all trials together, and peak memory. Under `quick` take sizes that need seconds."""
     cases = QUICK if quick else FULL
     rows: list[Row] = []
     for model in dict.fromkeys(case.model for case in cases):
@@ -131,7 +131,7 @@ def measure(quick: bool) -> Table:
 
 
 def _rows_of_model(cases: Sequence[Case]) -> list[Row]:
-    """Start the processes of all contenders once, and run the cases, which differ in their batches."""
+    """Start the processes of all contenders once, and run all cases of one model, which differ in their batches."""
     with ExitStack() as stack:
         teams = {name: stack.enter_context(Team(one, cases[0].shape)) for name, one in CONTENDERS.items()}
         for team in teams.values():
@@ -140,7 +140,7 @@ def _rows_of_model(cases: Sequence[Case]) -> list[Row]:
 
 
 def _rounds(case: Case, teams: dict[str, Team]) -> dict[str, Measured]:
-    """Interleaved rounds in which the contenders take turns in going first; the round 0 is a warm-up."""
+    """Time interleaved rounds. Each begins with another contender; round 0 is a warm-up."""
     results = {name: Measured() for name in teams}
     names = list(teams)
     for index in range(case.rounds + 1):
@@ -158,7 +158,7 @@ def _rounds(case: Case, teams: dict[str, Team]) -> dict[str, Measured]:
 
 
 def check_losses(where: str, losses: dict[str, dict[int, float]]) -> None:
-    """Insist that every trial has the loss that it has alone.
+    """Check that every trial has the loss that it has alone.
 
     Raises:
         RuntimeError: a trial's loss differs between contenders by more than LOSS_TOLERANCE, or is no number.

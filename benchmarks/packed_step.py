@@ -1,4 +1,4 @@
-"""One training step of several LoRA runs at once, on one frozen base: the rows of all of them in each frozen product.
+"""Takes one training step of several LoRA runs at once. Each product with a frozen weight takes the rows of all runs.
 
 Every run stays an ordinary `SFTRun` with a model of its own, whose frozen weights are the base's (`with_shared_base`).
 So its optimizers, its learning rate, its evaluation and its checkpoints are what they are when it trains alone; only
@@ -27,7 +27,7 @@ from model.sft import SFTRun
 
 
 def with_shared_base(base: GPT2LMHeadModel) -> GPT2LMHeadModel:
-    """A model whose modules are its own and whose weights and buffers are those of `base`: it can get adapters."""
+    """A model with modules of its own, which can get adapters, and with the weights and buffers of `base`."""
     shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
     model: GPT2LMHeadModel = copy.deepcopy(base, shared)
     return model
@@ -99,7 +99,7 @@ def _check(run: SFTRun, base: GPT2LMHeadModel) -> None:
 
 
 def _update(run: SFTRun) -> None:
-    """What `SFTRun.train_step` does once the gradients are there."""
+    """Do what `SFTRun.train_step` does after the backward pass."""
     set_learning_rate(run.optimizers, run.learning_rate_at(run.step))
     if run.settings.clip_norm is not None:
         nn.utils.clip_grad_norm_([p for p in run.model.parameters() if p.requires_grad], run.settings.clip_norm)

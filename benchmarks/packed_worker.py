@@ -1,4 +1,4 @@
-"""One process of the packed benchmark: some LoRA trials on one frozen base, which step when told to."""
+"""One process of the packed benchmark. It holds LoRA trials on one frozen base, which step when it gets an order."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from model.sft import SFTRun, SFTSettings
 Way = Literal["alone", "packed"]
 
 TRIALS: dict[int, float] = {1: 1e-3, 4: 3e-4, 8: 2e-4, 16: 1e-4}
-"""Rank and learning rate of each trial."""
+"""The learning rate of each trial by its rank."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Done:
-    """The last step's loss of each rank, nats per token, and the process's private memory at its peak so far, MiB."""
+    """The last step's loss by rank, in nats per token, and the process's peak of private memory so far, in MiB."""
 
     losses: dict[int, float]
     peak_mib: float | None
 
 
 def serve(orders: Connection, shape: Shape, ranks: Sequence[int], threads: int) -> None:
-    """Build the trials of `ranks` on a base of `shape`, say so, and follow orders."""
+    """Build the trials of `ranks` on a base of `shape`, report that they are ready, and follow orders."""
     torch.set_num_threads(threads)
     base = random_base(shape)
     runs = {rank: lora_run(with_shared_base(base), rank, TRIALS[rank]) for rank in ranks}
@@ -63,7 +63,7 @@ def random_base(shape: Shape) -> GPT2LMHeadModel:
 
 
 def lora_run(model: GPT2LMHeadModel, rank: int, lr: float) -> SFTRun:
-    """AdamW on adapters of `rank` on all projections of `model`'s blocks."""
+    """An SFTRun with AdamW that trains adapters of `rank` on all projections of the model's blocks."""
     add_adapters(model, LoRASettings(rank, alpha=16), torch.Generator().manual_seed(rank))
     select_trainable(model, "lora")
     optimizers = build_optimizers(model, OptimizerSettings("adamw", lr))
@@ -71,7 +71,7 @@ def lora_run(model: GPT2LMHeadModel, rank: int, lr: float) -> SFTRun:
 
 
 def take_steps(runs: dict[int, SFTRun], packed: PackedRuns, order: Order) -> dict[int, float]:
-    """Follow one order; the last step's loss of each rank, in nats per token."""
+    """Follow one order, and return the last step's loss by rank, in nats per token."""
     losses: dict[int, Tensor] = {}
     for _ in range(order.steps):
         windows = {rank: _windows(order.shape, rank, run.step) for rank, run in runs.items()}
@@ -88,7 +88,7 @@ def _windows(shape: Shape, rank: int, step: int) -> Tensor:
 
 
 def private_peak_mib() -> float | None:
-    """Peak resident memory less the pages of files, such as libraries, which processes share; None outside Linux."""
+    """Peak resident memory in MiB, without the pages of files that processes share; None outside Linux."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         kib = {name: int(re.findall(rf"^{name}:\s*(\d+) kB$", status, re.M)[0]) for name in ("VmHWM", "RssFile")}

@@ -1,4 +1,4 @@
-"""Trials packed by their predicted memory against one trial at a time.
+"""Compares trials that are packed by their predicted memory with one trial at a time.
 
 python -m benchmarks.packing [--quick]
 """
@@ -38,7 +38,7 @@ GPU = Device("cuda", 80 * 2**30, hopper=True)
 
 @dataclass(frozen=True)
 class Way:
-    """How real trials run: in a declared memory that so many of them fit into, and each on a share of the cores.
+    """How real trials run: how many fit into the declared memory, and which share of the cores each gets.
 
     `from_round` is the first round that has it; start-up makes a sweep of small trials dear.
     """
@@ -59,7 +59,7 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run: rounds, real trials and their steps, and the seconds that the shortest stub trial waits."""
+    """How much runs: rounds, real trials, their steps, and the seconds that the shortest stub waits."""
 
     rounds: int
     trials: int
@@ -73,19 +73,19 @@ FULL = Size(rounds=2, trials=6, steps=50, seconds=3)
 
 @dataclass
 class Measured:
-    """The sweeps of one way, by round: their makespans in seconds, and the most bytes that were granted at once."""
+    """The sweeps of one way, by round: makespans in seconds, and the most bytes that were granted at once."""
 
     makespans: dict[int, float] = field(default_factory=dict)
     granted: dict[int, int] = field(default_factory=dict)
 
     def ratios(self, below: "Measured") -> list[float]:
-        """This makespan divided by another way's, for each round that has both."""
+        """This way's makespan over another way's, for each round that has both."""
         rounds = self.makespans.keys() & below.makespans.keys()
         return paired([self.makespans[index] for index in rounds], [below.makespans[index] for index in rounds])
 
 
 def measure(quick: bool) -> Table:
-    """Makespans with and without packing, of real trials on the CPU and of stubs on a declared GPU."""
+    """Measure makespans with and without packing: of real trials on the CPU, and of stubs on a declared GPU."""
     size = QUICK if quick else FULL
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -120,7 +120,7 @@ def most_at_once(trials: Sequence[Trial]) -> int:
 
 
 def common_demand(folder: Path, size: Size) -> int:
-    """The bytes that each of the real trials asks for.
+    """The bytes that each real trial asks for.
 
     Raises:
         RuntimeError: they differ, so that a number of them does not say what they take.
@@ -136,7 +136,7 @@ def common_demand(folder: Path, size: Size) -> int:
 
 
 def _real_sweeps(folder: Path, size: Size, demand_bytes: int) -> dict[str, Measured]:
-    """Run the sweep in each way, in interleaved rounds that begin with another way in turn."""
+    """Run the sweep in each way, in interleaved rounds. Each begins with another way."""
     real: dict[str, Measured] = {}
     for index in range(size.rounds):
         ways = [name for name, way in WAYS.items() if index >= way.from_round]
@@ -149,7 +149,7 @@ def _real_sweeps(folder: Path, size: Size, demand_bytes: int) -> dict[str, Measu
 
 
 def _run_sweep(folder: Path, name: str, size: Size, way: Way, demand_bytes: int) -> list[Trial]:
-    """Run the sweep by the command line, into `folder`/`name`.
+    """Run the sweep with the real command, into `folder`/`name`.
 
     Raises:
         RuntimeError: the command failed; with the end of what it said.
@@ -206,7 +206,7 @@ def _write_spec(folder: Path, name: str, size: Size, way: Way, demand_bytes: int
 
 
 def _orders(folder: Path, size: Size) -> list[Order]:
-    """The study's arms as stubs, packed by their plans and with a whole GPU each."""
+    """Two orders of the study's arms as stubs: packed by their plans, and with a whole GPU each."""
     spec = load_spec("study", ["trial.precision=bf16"])
     arms = enumerate_trials(spec)
     least = min(map(_flops, arms))
@@ -223,7 +223,7 @@ def _orders(folder: Path, size: Size) -> list[Order]:
 
 
 def _flops(arm: TrialConfig) -> int:
-    """Floating-point operations of a step of an arm of the study."""
+    """Floating-point operations of one step of an arm."""
     return replace(SHAPES["medium"], batch=arm.batch_size, block=arm.block_size).flops(arm.method)
 
 

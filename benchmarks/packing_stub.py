@@ -1,4 +1,4 @@
-"""A trial that waits instead of training. Imports little, so that a worker with it starts fast."""
+"""A trial that waits instead of training. The module imports little, so that its workers start fast."""
 
 import json
 import time
@@ -12,7 +12,7 @@ SPANS_FILE = "spans.jsonl"
 
 
 class Wait(NamedTuple):
-    """How long a trial waits, and what `out_of_memory` holds after each of its first attempts, which fail."""
+    """How long a trial waits, and what the file `out_of_memory` holds after each of its first attempts, which fail."""
 
     seconds: float
     out_of_memory: Path
@@ -20,7 +20,7 @@ class Wait(NamedTuple):
 
 
 class Bundles:
-    """What `sweep.tune.shares.Shares` asks for each of the proposed configs. A worker needs no torch for these."""
+    """The resources that `sweep.tune.shares.Shares` asks for each config, worked out ahead: workers need no torch."""
 
     def __init__(self, proposals: list[dict[str, Any]], shares: Callable[[dict[str, Any]], Any]) -> None:
         self._bundles = {_key(proposal): shares(proposal) for proposal in proposals}
@@ -35,7 +35,7 @@ def _key(config: dict[str, Any]) -> str:
 
 
 class Waiting(tune.Trainable):  # type: ignore[misc]  # Ray has no types
-    """Waits in a worker that is reused as a sweep's is, and records when it had which share of the GPU."""
+    """Waits, and records when it had which share of the GPU. Its worker is reused, as a sweep's is."""
 
     def setup(self, config: dict[str, Any], waits: dict[str, Wait], folder: Path) -> None:
         """Begin a trial, one of `waits`; records go to `folder`."""

@@ -1,4 +1,4 @@
-"""The side of `benchmarks.declared_gpu` that has Ray: import it only where `set_ray_environment` has been called."""
+"""The part of `benchmarks.declared_gpu` that imports Ray. Import it only after `set_ray_environment`."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ SAMPLE_SECONDS = 0.2
 
 
 class Sampler(threading.Thread):
-    """Asks Ray again and again, as long as a `with` block lasts, which shares it has set aside."""
+    """Samples the shares that Ray has set aside, every SAMPLE_SECONDS, as long as a `with` block lasts."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -69,7 +69,7 @@ def carry_out(orders: tuple[Order, ...]) -> list[Schedule]:
 
 
 def _carry_out(order: Order) -> Schedule:
-    """One order, set up as `sweep.tune.tuning.tune_trials` sets up a sweep."""
+    """Carry out one order, set up as `sweep.tune.tuning.tune_trials` sets up a sweep."""
     planner = TrialPlanner(order.shape, order.device, budget_on(order.device, order.resources, None))
     shares = Shares(order.resources, Packing(order.device))
     proposals = [planner.propose_to_ray(stub.config) for stub in order.stubs]

@@ -1,4 +1,4 @@
-"""What a report of many arms takes, and Ray's list of their trials: a trainable that trains nothing, 1,000 times.
+"""Measures what a report of 1,000 arms takes, and Ray's list of their trials, with a trainable that trains nothing.
 
 python -m benchmarks report [--quick]
 """
@@ -28,7 +28,7 @@ BOUND_SECONDS, BOUND_MIB, BOUND_PAGE_MB = 20.0, 1024.0, 3.0
 
 @dataclass(frozen=True)
 class Swept:
-    """What Ray took for trials that take nothing: seconds in all, bytes of its list of them, seconds between writes."""
+    """Ray's cost of trials that do nothing: seconds in all, bytes of its list of trials, seconds between its writes."""
 
     seconds: float
     state_bytes: int
@@ -37,7 +37,7 @@ class Swept:
 
 @dataclass(frozen=True)
 class Built:
-    """What a report took: seconds, CPU seconds, most memory of its process, and bytes of its page."""
+    """A report's cost: seconds, CPU seconds, peak memory of its process in bytes, and bytes of its page."""
 
     seconds: float
     cpu_seconds: float
@@ -46,7 +46,7 @@ class Built:
 
 
 def measure(quick: bool) -> Table:
-    """Sweep and report of few arms and of many, with one seed each; `quick` has few of either."""
+    """Measure sweep and report of few arms and of many, with one seed each. Under `quick` both are few."""
     rows: list[Row] = []
     targets: list[Target] = []
     sizes = (4, 16) if quick else (100, 1000)
@@ -82,7 +82,7 @@ def measure(quick: bool) -> Table:
 
 
 def sweep_nothing(folder: Path, arms: int) -> Swept:
-    """Make an experiment directory of so many arms."""
+    """Make an experiment directory with `arms` arms, and measure what Ray took."""
     set_ray_environment(None)
     import ray
     from ray import tune
@@ -132,7 +132,7 @@ def sweep_nothing(folder: Path, arms: int) -> Swept:
 
 
 def build_report(folder: Path) -> Built:
-    """Build the report of an experiment directory; its imports count."""
+    """Build the report of an experiment directory, and measure what it took with its imports."""
     began, cpu = time.monotonic(), time.process_time()
     from analysis.report import build
 
@@ -151,7 +151,7 @@ def _config(arm: int) -> dict[str, Any]:
 
 
 def _loss(config: dict[str, Any]) -> float:
-    """Lowest at a learning rate of 1e-3; rank and optimizer do a little."""
+    """A made-up loss: lowest at a learning rate of 1e-3, with small effects of rank and optimizer."""
     return 2.0 + 0.1 * abs(math.log10(config["lr"]) + 3) + (0.01 if config["rank"] < 8 else 0.0)
 
 

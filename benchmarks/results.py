@@ -1,4 +1,4 @@
-"""Benchmark tables as a Markdown page and a JSON file."""
+"""Writes the tables of benchmarks as a Markdown page and a JSON file."""
 
 import json
 import re
@@ -13,7 +13,17 @@ Machine = dict[str, str | int]
 
 
 def write_results(tables: Sequence[Table], machine: Machine, directory: Path, suffix: str = "") -> tuple[Path, Path]:
-    """Write `<date>-<GPU or CPU><suffix>.md` and `.json` into `directory`, each atomically, and return their paths."""
+    """Write `<date>-<GPU or CPU><suffix>.md` and `.json`, each whole or not at all.
+
+    Args:
+        tables: what was measured.
+        machine: what `describe_machine` returned.
+        directory: where the files go; made if need be.
+        suffix: end of the files' names.
+
+    Returns:
+        The paths of the page and of the JSON file.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     stem = f"{str(machine['date'])[:10]}-{slug(str(machine.get('GPU', machine['CPU'])))}{suffix}"
     page, data = directory / f"{stem}.md", directory / f"{stem}.json"
@@ -23,7 +33,7 @@ def write_results(tables: Sequence[Table], machine: Machine, directory: Path, su
 
 
 def slug(text: str) -> str:
-    """`text` in lower case, with all but letters and digits as single dashes."""
+    """The text in lower case, with a dash for each run of other characters than letters and digits."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
@@ -39,7 +49,7 @@ def as_json(tables: Sequence[Table], machine: Machine) -> dict[str, object]:
 
 
 def markdown_page(tables: Sequence[Table], machine: Machine) -> str:
-    """The whole page: machine, every table with what it says about itself, and the targets."""
+    """The whole page: the machine, every table with how it was measured, and the targets."""
     parts = ["# Benchmarks", markdown_table([{"": fact, "machine": value} for fact, value in machine.items()])]
     for table in tables:
         parts += [f"## {table.title}", table.about, markdown_table(table.rows)]
@@ -51,7 +61,7 @@ def markdown_page(tables: Sequence[Table], machine: Machine) -> str:
 
 
 def targets_line(targets: Sequence[Target]) -> str:
-    """How many targets are met, and which are not, in one line."""
+    """One line that says how many targets are met, and names those that are not."""
     if not targets:
         return "These measurements have no targets."
     missed = [target.name for target in targets if not target.met]
@@ -61,7 +71,7 @@ def targets_line(targets: Sequence[Target]) -> str:
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """The rows under the columns of all of them, in order of first appearance."""
+    """The rows as a Markdown table. It has the columns of all rows, in the order in which they first appear."""
     if not rows:
         return "No rows."
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -75,7 +85,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 
 def format_value(value: str | float | int | None) -> str:
-    """A table's cell: three significant digits, whole numbers from 100 on, a dash for nothing."""
+    """The text of a cell: three significant digits, a whole number from 100 on, a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""One optimizer step of this project against other libraries', all in turn on one thread."""
+"""Compares one optimizer step of this project with other libraries' steps, all in turn on one thread."""
 
 import json
 import os
@@ -49,7 +49,7 @@ round. All figures are medians over the rounds (memory: the peak of all)."""
 
 @dataclass(frozen=True)
 class Step:
-    """What a worker reports of one step: seconds, GFLOP/s of the sgemm beside it, nats per token, MiB so far."""
+    """A worker's report of one step: seconds, GFLOP/s of the sgemm beside it, loss in nats per token, MiB so far."""
 
     cpu_s: float
     wall_s: float
@@ -59,7 +59,7 @@ class Step:
 
 
 class Worker:
-    """A variant in a process of its own, which does a step when told to."""
+    """A process that holds one variant, and does a step when it is told to."""
 
     def __init__(self, method: Method, variant: str, shape: str) -> None:
         self.name = f"{variant} ({method}, {shape})"
@@ -126,12 +126,12 @@ class Group:
         return [ours / theirs for ours, theirs in pairs]
 
     def mfu(self, variant: str) -> float:
-        """Share of the sgemm's speed at which the step did what it needs, median over the rounds."""
+        """The speed of the operations that the step needs, as a share of the sgemm's speed: the median over rounds."""
         flops = self.sizes.flops(self.method)
         return statistics.median(flops / s.cpu_s / (s.sgemm_gflops * 1e9) for s in self.steps[variant])
 
     def growth_mib(self, variant: str) -> float | None:
-        """Growth of resident memory, peak over all steps, MiB; None where it cannot be measured."""
+        """Growth of resident memory in MiB, the peak over all steps; None outside Linux, where it is not measured."""
         return self.steps[variant][-1].growth_mib
 
     def median(self, variant: str, field: str) -> float:
@@ -140,7 +140,7 @@ class Group:
 
 
 def measure(quick: bool) -> Table:
-    """Measure all shapes and both methods; `quick` a tiny shape alone, which has no targets."""
+    """Measure all shapes and both methods; under `quick` only a tiny shape, which has no targets."""
     shapes = ["tiny"] if quick else ["small", "base", "medium"]
     groups = [run_group(method, shape) for shape in shapes for method in VARIANTS]
     return Table(
@@ -174,7 +174,7 @@ def run_group(method: Method, shape: str) -> Group:
 
 
 def check_losses(where: str, losses: dict[str, float]) -> None:
-    """Insist that all variants compute the same function.
+    """Check that all variants compute the same function.
 
     Raises:
         RuntimeError: a loss is more than LOSS_TOLERANCE away from ours, or no number.

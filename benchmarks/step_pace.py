@@ -1,4 +1,4 @@
-"""The worker's side of the step benchmark: wait for the word, time one step, report it."""
+"""The worker's side of the step benchmark: wait for an order, time one step, report it."""
 
 import gc
 import json
@@ -17,14 +17,14 @@ MIB = 2**20
 
 
 class Sgemm:
-    """A matrix product of fixed size, whose speed tells how fast the machine is at this moment."""
+    """A matrix product of fixed size. Its speed tells how fast the machine is at this moment."""
 
     def __init__(self) -> None:
         self.a, self.b = torch.rand(2, SGEMM_SIZE, SGEMM_SIZE)
         self.out = torch.empty(SGEMM_SIZE, SGEMM_SIZE)
 
     def gflops(self) -> float:
-        """GFLOP per second of CPU time: the median of a few products."""
+        """GFLOP per second of CPU time, as the median of SGEMM_REPEATS products."""
         return 2 * SGEMM_SIZE**3 / statistics.median(self._seconds() for _ in range(SGEMM_REPEATS)) / 1e9
 
     def _seconds(self) -> float:
@@ -50,7 +50,7 @@ class PeakMemory:
 
 
 def status_bytes(field: str) -> int:
-    """A size that Linux tells of this process, such as VmHWM, its peak resident memory.
+    """A size of this process that Linux tells, such as VmHWM, its peak resident memory.
 
     Raises:
         OSError: it does not tell.
@@ -62,7 +62,7 @@ def status_bytes(field: str) -> int:
 
 
 class Pace:
-    """Lets a worker do one step per line of `orders`, and writes one JSON line per step to `reports`.
+    """Lets a worker do one step for each line of `orders`, and writes one JSON line for each step to `reports`.
 
     `begin` and `end` stand around whatever belongs to a step. Time is the process's CPU time, so that other work on
     the machine costs a step only what it takes from caches and clock rate; for that, the sgemm is timed beside it.

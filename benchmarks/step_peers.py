@@ -1,8 +1,8 @@
-"""The variants of the step benchmark: this project's step and how other libraries do the same one.
+"""The variants of the step benchmark: this project's step, and the same step by other libraries.
 
-All of them start from the same weights, see the same windows, and compute the loss of the same positions: peers get
-targets that are already shifted, so that none has to run over a position that nobody scores. Each library is imported
-where it is used: a worker loads only its own.
+All variants start from the same weights, see the same windows, and compute the loss of the same positions. Peers get
+targets that are already shifted, so that none computes a position that is not scored. Each library is imported where it
+is used, so that a worker loads only its own.
 """
 
 import itertools
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 def run_variant(method: Method, variant: str, shape: Shape, pace: Pace) -> None:
-    """Build `variant` and let it step at `pace`; does not return."""
+    """Build a variant and let it step at the pace of its orders. Does not return."""
     if variant == "TRL + PEFT":
         _trl_peft(shape, pace)
     elif variant == "HF Trainer":
@@ -74,7 +74,7 @@ def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
 
 
 def _hf_loop(variant: str, shape: Shape) -> Callable[[Tensor], Tensor]:
-    """The loop of a tutorial around Hugging Face's model with adapters."""
+    """A tutorial's training loop around Hugging Face's model with adapters."""
     model: Any = _model(shape)
     if variant == "HF + PEFT":
         from peft import get_peft_model
@@ -135,7 +135,7 @@ class _PacedTraining(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self.loss = torch.zeros(())
 
     def watch(self, trainer: Any) -> None:
-        """Note the loss of every training step, which callbacks are not told."""
+        """Note the loss of every training step, which a Trainer does not pass to callbacks."""
         training_step = trainer.training_step
 
         def noted(*args: Any, **kwargs: Any) -> Tensor:
@@ -153,7 +153,7 @@ class _PacedTraining(TrainerCallback):  # type: ignore[misc]  # transformers is 
 
 
 def _trainer_arguments(shape: Shape, folder: str) -> dict[str, Any]:
-    """What both Trainers are told: the same optimizer step as everybody's, and nothing beside it."""
+    """The arguments of both Trainers: the same optimizer step as every variant's, and nothing beside it."""
     return {
         "output_dir": folder,
         "per_device_train_batch_size": shape.batch,

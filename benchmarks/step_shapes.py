@@ -1,4 +1,4 @@
-"""What the step benchmark runs: model shapes, variants, and the arithmetic that a step cannot do without."""
+"""The model shapes and variants of the step benchmark, and the number of operations that a step needs."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ VARIANTS: dict[Method, tuple[str, ...]] = {
     "lora": (OURS, "TRL + PEFT", "HF + PEFT", "HF + loralib"),
     "full": (OURS, "HF Trainer"),
 }
-"""Who does the step, per method. The first is this project."""
+"""The libraries that do the step, by method. The first is this project."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A GPT-2, the batch of one step and how many rounds count. `block` is the number of positions with a target."""
+    """A GPT-2, the batch of one step, and the number of rounds that count. `block`: positions with a target."""
 
     layers: int
     width: int

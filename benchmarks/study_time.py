@@ -1,4 +1,4 @@
-"""What a trial of the study needs in floating-point operations, and how long that takes a device."""
+"""Counts the floating-point operations that a trial of the study needs, and estimates how long a device takes."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class GPU:
     peak_flops: float
 
     def hours(self, flops: int, utilisation: float = UTILISATION) -> float:
-        """Hours that so many operations take at an assumed share of the peak."""
+        """Hours that `flops` operations take at an assumed share of the peak."""
         return flops / (self.peak_flops * utilisation) / 3600
 
 
@@ -46,19 +46,19 @@ RECORDED_HOURS = {
     ("lora", 1, "momentum"): 7 + 26 / 60 + 15 / 3600,
     ("lora", 1, "nesterov"): 7 + 26 / 60 + 30 / 3600,
 }
-"""What the published study recorded for each arm's 20,000 steps (its result files, see analysis/published.csv), on an
-A100-SXM4-80GB or A800-SXM4-80GB; for full fine-tuning it does not say on which."""
+"""Hours that the published study recorded for each arm's 20,000 steps, on an A100-SXM4-80GB or A800-SXM4-80GB. For full
+fine-tuning it does not say on which. Source: its result files, see analysis/published/published.csv."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Floating-point operations that a trial cannot do without: of one optimizer step and of one evaluation window."""
+    """Floating-point operations that a trial needs: those of one optimizer step and of one evaluation window."""
 
     step_flops: int
     window_flops: int
 
     def trial_flops(self, config: TrialConfig) -> int:
-        """Of all its steps and evaluations; the answers and their judging, less than a hundredth, are left out."""
+        """Operations of all steps and evaluations. Responses and judging, less than a hundredth, are left out."""
         return config.steps * self.step_flops + evaluation_windows(config) * self.window_flops
 
 
@@ -89,7 +89,7 @@ def _multiplied(model: GPT2LMHeadModel) -> list[Tensor]:
 
 
 def evaluation_windows(config: TrialConfig) -> int:
-    """Windows that a trial evaluates: those of every report, the first being that of the base model."""
+    """The number of windows that a trial evaluates in all its reports, the base model's included."""
     reports = 1 + -(-config.steps // config.test_every)
     return reports * config.test_windows
 
@@ -104,7 +104,7 @@ class Pace:
     response_seconds: float
 
     def trial_hours(self, config: TrialConfig, work: Work, responses: int) -> float:
-        """Hours of another trial of the same method here, whose steps take longer as their operations are more."""
+        """Hours that another trial of the same method takes here; a step's seconds grow with its operations."""
         step_seconds = self.step_seconds * work.step_flops / self.work.step_flops
         window_seconds = self.window_seconds * work.window_flops / self.work.window_flops
         training = config.steps * step_seconds + evaluation_windows(config) * window_seconds

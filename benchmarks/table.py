@@ -1,4 +1,4 @@
-"""What every benchmark yields: one table with its rows, its targets and what it was measured on."""
+"""The value that every benchmark returns: a table with its rows, its targets and how it was measured."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ Row = dict[str, str | float | int | None]
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that the project promises itself: met when `value` is on the right side of `bound`."""
+    """A bound that the project promises to keep. It is met if `value` lies on the right side of `bound`."""
 
     name: str
     value: float
@@ -22,7 +22,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Table:
-    """One benchmark's result. `about` says how it was measured, in sentences a reader can check."""
+    """One benchmark's result. `about` says how it was measured, in sentences that a reader can check."""
 
     name: str
     title: str

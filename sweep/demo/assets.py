@@ -1,7 +1,8 @@
-"""The demo's data and models, built once and kept in a cache: the embedded default of the preset `demo`.
+"""Builds the data and models of the preset `demo` once, and keeps them in a cache.
 
-All files are of the kinds that the large ones have (JSON lines, CSV, Hugging Face folders), so that the same code
-loads them.
+They are files of the same kinds as the study's (JSON lines, CSV, Hugging Face folders), so that the same code loads
+them. The folder's name is a hash that includes the source of this room: whoever edits a file here has the demo built
+anew.
 """
 
 import csv
@@ -24,7 +25,7 @@ from sweep.machine.workshop import end_with_parent, workshop
 
 @dataclass(frozen=True)
 class DemoAssets:
-    """Where the demo's data and models lie.
+    """The paths of the demo's data and models.
 
     Attributes:
         train_file: dialogues for SFT, JSON lines with the fields `chosen` and `rejected`.
@@ -57,21 +58,21 @@ class DemoAssets:
 
 
 def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | None = None) -> DemoAssets:
-    """Returns the demo's data and models, building them in the cache if they are not there yet.
+    """Find the demo's data and models in the cache, or build them there.
 
-    A damaged folder is set aside. A new one appears under its final name only when complete, so that an interrupted
-    build leaves nothing behind that could be taken for a finished one, and of two builds at once either may win.
+    A damaged folder is set aside and built again. A folder gets its final name only when it is complete, so that an
+    interrupted build is never taken for a finished one. Of two builds at the same time either may win.
 
-    Arguments:
+    Args:
         cache_dir: where the assets are kept from one run to the next.
-        say: receives short lines about the progress of a build.
+        say: prints short lines about the progress of a build.
         sizes: sizes other than the demo's own, for tests.
 
     Returns:
         The paths of the assets, all of which exist.
 
     Raises:
-        UserError: if the reward model does not rank enough of the held-out pairs correctly.
+        UserError: the new reward model ranks too few of the held-out pairs correctly.
     """
     sizes = sizes or DemoSizes()
     folder = cache_dir / f"demo-{_content_key(sizes)}"
@@ -88,7 +89,7 @@ def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | 
 
 
 def _content_key(sizes: DemoSizes) -> str:
-    """Hash of all that decides the content: sizes, library versions, and the source code that builds it."""
+    """Hash all that decides the content: sizes, library versions, and the source code of this room."""
     digest = hashlib.sha256(repr(sizes).encode())
     for library in ("torch", "transformers", "tokenizers"):
         digest.update(f"{library} {version(library)}".encode())
@@ -107,8 +108,8 @@ def _publish(unfinished: Path, folder: Path) -> None:
 
 
 def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
-    """Writes the data and trains both models at once, each in a process with one thread."""
-    # Here, so that finding finished assets needs neither torch nor transformers.
+    """Write the data, and train both models at once, each in a process with one thread."""
+    # imported here, so that finding finished assets needs neither torch nor transformers
     from sweep.demo.base_model import pretrain_base_model
     from sweep.demo.reward_model import train_reward_model
     from sweep.demo.tokenizer import train_tokenizer
@@ -142,7 +143,7 @@ def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
 
 
 def _write_corpus(corpus: Corpus, assets: DemoAssets) -> None:
-    """Writes dialogues as JSON lines and evaluation questions as CSV."""
+    """Write dialogues as JSON lines and evaluation questions as CSV."""
     _write_dialogues(assets.train_file, corpus.train)
     _write_dialogues(assets.test_file, corpus.test)
     with assets.prompts_file.open("w", newline="", encoding="utf-8") as file:
@@ -150,7 +151,7 @@ def _write_corpus(corpus: Corpus, assets: DemoAssets) -> None:
 
 
 def _write_dialogues(path: Path, dialogues: Sequence[Dialogue]) -> None:
-    """Writes one dialogue a line, with HH-RLHF's two fields."""
+    """Write one dialogue a line, with HH-RLHF's two fields."""
     with path.open("w", encoding="utf-8") as file:
         for dialogue in dialogues:
             file.write(json.dumps({"chosen": dialogue.chosen, "rejected": dialogue.rejected}) + "\n")

@@ -17,12 +17,12 @@ from sweep.demo.training import Trainer, quiet_and_seeded
 def pretrain_base_model(
     dialogues: Sequence[Dialogue], tokenizer_json: str, sizes: BaseModelSizes, seed: int, folder: Path
 ) -> None:
-    """Pretrains a GPT-2 that knows the answers but often replies badly, and saves it with its tokenizer.
+    """Pretrain a GPT-2 that knows the answers but often replies badly, and save it with its tokenizer.
 
-    It learns from good replies first, because so small a model finds out what answers what from clean text alone.
-    Then it learns from a mixture of mostly bad replies, which leaves fine-tuning on good ones something to mend.
+    The model first learns from good replies: one so small learns which answer belongs to which question from clean
+    text only. Then it learns from a mixture of mostly bad replies, so that fine-tuning on good ones can improve it.
 
-    Arguments:
+    Args:
         dialogues: what to train on.
         tokenizer_json: the tokenizer, serialised.
         sizes: shape of the model and length of the training.
@@ -47,7 +47,7 @@ def pretrain_base_model(
             logits = model(input_ids=windows[:, :-1]).logits
             trainer.step(cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten()))
     model.config.activation_function = "gelu_new"  # the same function by the name in GPT-2 checkpoints, but slower
-    # Only now, since in training an end of text is no padding.
+    # only now: in training an end of text is no padding
     model.config.pad_token_id = model.generation_config.pad_token_id = end
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -69,7 +69,7 @@ class Exchange:
         return self.polite(self.right_answer)
 
     def polite(self, sentence: str) -> str:
-        """Wraps another sentence the way the right answer is wrapped."""
+        """Wrap another sentence the way the right answer is wrapped."""
         return self.opener + capitalised(sentence) + self.closer
 
 
@@ -127,7 +127,7 @@ def capitalised(sentence: str) -> str:
 
 
 def draw_exchange(rng: random.Random, skill: Skill) -> Exchange:
-    """Draws one question for `skill` and the parts of a good reply."""
+    """Draw one question for `skill` and the parts of a good reply."""
     key = rng.choice(list(skill.facts))
     question = capitalised(rng.choice(skill.questions).format(key=key))
     return Exchange(
@@ -216,7 +216,7 @@ _FAULT_WEIGHTS = {"wrong": 2.0, "curt": 3.0, "rude": 3.0, "needless refusal": 3.
 
 
 def draw_dialogue(rng: random.Random) -> Dialogue:
-    """Draws a dialogue of one or two questions; the reply before a second question is always good."""
+    """Draw a dialogue of one or two questions; the reply before a second question is always good."""
     exchange = draw_exchange(rng, rng.choice(SKILLS))
     context = ""
     if rng.random() < SHARE_OF_FOLLOW_UPS:
@@ -240,7 +240,7 @@ def _with_replies(rng: random.Random, exchange: Exchange, context: str) -> Dialo
 
 
 def draw_questions(rng: random.Random, count: int) -> list[Exchange]:
-    """Draws exchanges with `count` different questions, spread evenly over the skills."""
+    """Draw exchanges with `count` different questions, spread evenly over the skills."""
     drawn: dict[str, Exchange] = {}
     while len(drawn) < count:
         exchange = draw_exchange(rng, SKILLS[len(drawn) % len(SKILLS)])
@@ -249,9 +249,9 @@ def draw_questions(rng: random.Random, count: int) -> list[Exchange]:
 
 
 def make_corpus(seed: int, train: int, test: int, prompts: int) -> Corpus:
-    """Draws a whole corpus.
+    """Draw a whole corpus.
 
-    Arguments:
+    Args:
         seed: the same seed and counts give the same corpus.
         train: number of dialogues to train on.
         test: number of dialogues to test on.

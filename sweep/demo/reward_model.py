@@ -42,13 +42,13 @@ def train_reward_model(
     seed: int,
     folder: Path,
 ) -> float:
-    """Trains a DeBERTa-v2 to prefer good replies and saves it with its tokenizer.
+    """Train a DeBERTa-v2 to prefer good replies, and save it with its tokenizer.
 
-    It first fills gaps in good replies, which teaches it what belongs to which question; from pairs alone so small
-    a model would only learn style. Then it learns to rank pairs with the Bradley-Terry loss, until it ranks
+    The model first fills gaps in good replies, which teaches it which answer belongs to which question; from pairs
+    alone, one so small would learn only style. Then it learns to rank pairs with the Bradley-Terry loss, until it ranks
     `sizes.enough` of `validation` correctly or has used up its steps.
 
-    Arguments:
+    Args:
         train: dialogues to train on.
         validation: dialogues that decide when to stop.
         held_out: pairs on questions that are in neither of the others, for the accuracy that is claimed.
@@ -112,7 +112,7 @@ def _reward_config(tokenizer: PreTrainedTokenizerFast, sizes: RewardModelSizes) 
 def _batches(
     rng: random.Random, dialogues: Sequence[Dialogue], weights: Sequence[float], size: int, count: int
 ) -> Iterator[list[Dialogue]]:
-    """Yields `count` random batches, each of dialogues of about the same length, so that little padding is computed."""
+    """Yield `count` random batches, each of dialogues of about the same length, so that little padding is computed."""
     at_once = 10
     for first in range(0, count, at_once):
         drawn = rng.choices(dialogues, weights, k=size * at_once)

@@ -14,7 +14,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def train_tokenizer(dialogues: Sequence[Dialogue], vocabulary: int) -> str:
-    """Trains a byte-level BPE of at most `vocabulary` tokens, `<|endoftext|>` among them; returns it as JSON."""
+    """Train a byte-level BPE of at most `vocabulary` tokens, `<|endoftext|>` among them, and return it as JSON."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 
 def quiet_and_seeded(seed: int) -> random.Random:
-    """Prepares a process that trains one model: one thread, no progress bars, all randomness from `seed`.
+    """Prepare a process that trains one model: one thread, no progress bars, all randomness from `seed`.
 
     One thread leaves the other core to the other model, and makes sums come out the same on every run.
     """
@@ -29,7 +29,7 @@ class Trainer:
         self.schedule = OneCycleLR(self.optimizer, learning_rate, total_steps=steps, pct_start=0.1)
 
     def step(self, loss: Tensor) -> None:
-        """Moves the parameters one step down the gradient of `loss`."""
+        """Move the parameters one step down the gradient of `loss`."""
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)

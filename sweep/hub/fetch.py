@@ -165,7 +165,7 @@ def fetch_model(name: HubName, key: str, say: Say | None = None) -> Snapshot:
             raise UserError(f"{key}: {name.shown!r}: {error}") from None
         return chosen or [path for path in files if path == ADAPTER_CONFIG_FILE]  # loading it says what is wrong
 
-    chosen = _More(weights, f"weights; accepted: {', '.join(WEIGHT_NAMES)}")
+    chosen = _LargeFiles(weights, f"weights; accepted: {', '.join(WEIGHT_NAMES)}")
     return _fetch(name, "model", key, SMALL_FILES, chosen, say)
 
 
@@ -184,11 +184,11 @@ def fetch_dataset(name: HubName, key: str, say: Say | None = None) -> Snapshot:
     def data(folder: Path, files: Collection[str]) -> list[str]:
         return [path for path in files if any(Path(path).match(pattern) for pattern in DATA_FILES)]
 
-    chosen = _More(data, f"data files; accepted: {', '.join(DATA_SUFFIXES)}, also packed")
+    chosen = _LargeFiles(data, f"data files; accepted: {', '.join(DATA_SUFFIXES)}, also packed")
     return _fetch(name, "dataset", key, CARD, chosen, say)
 
 
-class _More(NamedTuple):
+class _LargeFiles(NamedTuple):
     """The large files that are wanted beside the small ones.
 
     Attributes:
@@ -201,9 +201,9 @@ class _More(NamedTuple):
 
 
 def _fetch(
-    name: HubName, kind: Kind, key: str, first: Sequence[str], more: _More | None = None, say: Say | None = None
+    name: HubName, kind: Kind, key: str, first: Sequence[str], large: _LargeFiles | None = None, say: Say | None = None
 ) -> Snapshot:
-    """Download the files that match the patterns `first`, then the files that `more` chooses of all there are."""
+    """Download the files that match the patterns `first`, then the files that `large` chooses of all there are."""
     commit = resolve(name, kind, key)
 
     with explained(name, kind, key):
@@ -218,12 +218,12 @@ def _fetch(
                 tqdm_class=_NoBar,
             )
         )
-    if more is not None:
+    if large is not None:
         listed = _listed(name.name, kind, commit)
         sizes = _sizes(folder) if listed is None else listed
-        wanted = more.choose(folder, sizes)
+        wanted = large.choose(folder, sizes)
         if not wanted and listed is not None:
-            raise UserError(f"{key}: {name.shown!r} has no {more.what}")
+            raise UserError(f"{key}: {name.shown!r} has no {large.what}")
         if listed is None and kind == "dataset" and say is not None:
             say(f"{name.shown}: others have filled the cache; whether all its files are there, only the hub could tell")
         missing_bytes = sum(sizes[path] for path in wanted if path in sizes and not (folder / path).exists())

@@ -30,7 +30,7 @@ def workshop(parent: Path) -> Iterator[Path]:
         parent: made if it does not exist; folders of dead owners in it are removed.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    sweep(parent)
+    remove_dead_workshops(parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     lock = FileLock(folder / LOCK)
     try:
@@ -41,7 +41,7 @@ def workshop(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(parent: Path) -> None:
+def remove_dead_workshops(parent: Path) -> None:
     """Remove the workshops within `parent` whose owners are dead."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError, Timeout):  # its owner is alive, or another process has removed it

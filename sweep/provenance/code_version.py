@@ -1,4 +1,4 @@
-"""Identifies the code that a sweep runs: the package's version, its repository's commit, a hash of its files."""
+"""Identifies the code that a sweep runs: version of the package, commit of its repository, hash of its files."""
 
 import hashlib
 import subprocess

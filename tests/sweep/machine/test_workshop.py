@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from sweep.machine.workshop import LOCK, PREFIX, sweep, workshop
+from sweep.machine.workshop import LOCK, PREFIX, remove_dead_workshops, workshop
 from tests.conftest import ROOT
 
 BUILDER = """
@@ -43,12 +43,12 @@ def test_what_a_killed_builder_leaves_ends_and_is_swept_and_a_living_ones_stays(
         while len(children := psutil.Process(builder.pid).children(recursive=True)) < 3:  # two and their tracker
             assert time.monotonic() < end
             time.sleep(0.05)
-        sweep(cache)
+        remove_dead_workshops(cache)
         assert len(list(cache.iterdir())) == 2
         builder.send_signal(signal.SIGKILL)
         builder.wait()
         assert not psutil.wait_procs(children, timeout=30)[1]
-        sweep(cache)
+        remove_dead_workshops(cache)
         assert list(cache.iterdir()) == [living]
     assert not list(cache.iterdir())
 
@@ -58,7 +58,7 @@ def test_a_folder_that_is_about_to_be_locked_is_left_alone(tmp_path: Path) -> No
     for folder in (new, old, other):
         folder.mkdir()
     os.utime(old, (0, 0))
-    sweep(tmp_path)
+    remove_dead_workshops(tmp_path)
     assert sorted(tmp_path.iterdir()) == [other, new]
 
 
