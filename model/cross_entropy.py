@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from model.ledger import tag
+from model.ledger import NO_LEDGER, StepLedger
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ again on an AMD EPYC."""
 
 
 def chunked_cross_entropy(
-    targets: Tensor, *terms: tuple[Tensor, Tensor], divisor: int | None = None, chunking: Chunking | None = None
+    targets: Tensor,
+    *terms: tuple[Tensor, Tensor],
+    divisor: int | None = None,
+    chunking: Chunking | None = None,
+    ledger: StepLedger = NO_LEDGER,
 ) -> Tensor:
     """Sum over positions of the cross-entropy of `logits = sum of x @ w.T over terms` against `targets`, divided.
 
@@ -52,14 +56,16 @@ def chunked_cross_entropy(
             fp32 then.
         divisor: what the sum is divided by; the number of rows (so that the result is the mean) if None.
         chunking: that of the targets' device if None.
+        ledger: told which tensors are logits.
 
     Returns:
         A scalar in nats, fp32 (fp64 for fp64 terms).
     """
     device = targets.device.type
     flat = [tensor for x, w in terms for tensor in (_autocast(x), w)]
+    divisor, chunking = divisor or len(targets), chunking or CHUNKING[device]
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor or len(targets), chunking or CHUNKING[device], *flat)
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, chunking, ledger, *flat)
     return loss
 
 
@@ -97,21 +103,21 @@ def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, *flat: Tensor
+        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, ledger: StepLedger, *flat: Tensor
     ) -> Tensor:
         xs, vocabulary = flat[::2], flat[1].shape[0]
         chunk_rows = min(chunking.rows, len(targets))
-        needed = ctx.needs_input_grad[3:]
+        needed = ctx.needs_input_grad[4:]
         new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
         gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
         ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
-        tag("logits", buffer)
+        ledger.tag("logits", [buffer])
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
         for start in range(0, len(targets), chunk_rows)[: chunking.most]:
             rows = slice(start, min(start + chunk_rows, len(targets)))
             logits = buffer[: rows.stop - start]
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
-            total += _loss_and_gradient_(logits, targets[rows, None])
+            total += _loss_and_gradient_(logits, targets[rows, None], ledger)
             for x, w, dx, dw in zip(xs, ws, gradients[::2], gradients[1::2], strict=True):
                 if dx is not None:
                     torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=1 / divisor, out=dx[rows])
@@ -124,7 +130,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
+        return (None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
 
 
 def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
@@ -157,10 +163,10 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
             part.add_((rows @ b).to(part.dtype), alpha=alpha)
 
 
-def _loss_and_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
+def _loss_and_gradient_(logits: Tensor, targets: Tensor, ledger: StepLedger) -> Tensor:
     """The summed cross-entropy of `logits` (rows, columns), which become its gradient: softmax minus one-hot."""
     p = _at_least_fp32(logits)
-    tag("logits", p)
+    ledger.tag("logits", [p])
     loss = _losses_and_softmax_(p, targets).sum()
     p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
     if p is not logits:

@@ -51,12 +51,18 @@ class WindowDropout(nn.Dropout):
         return F.dropout(x, self.p, self.training)
 
 
-def draw_by_window(model: nn.Module, draws: Draws) -> bool:
-    """Have every dropout of `model` that drops something draw by window, in place; returns whether there is any."""
+def draw_by_window(model: nn.Module, draws: Draws, layer: type[WindowDropout] = WindowDropout) -> bool:
+    """Have every dropout of `model` that drops something draw by window, in place; returns whether there is any.
+
+    Args:
+        model: whose dropouts are replaced by a `layer` each.
+        draws: what the draws follow from.
+        layer: the kind of layer that drops.
+    """
     dropouts = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Dropout)]
     for place, (name, module) in enumerate(dropouts):
         if module.p > 0:
-            model.set_submodule(name, WindowDropout(module.p, draws, place))
+            model.set_submodule(name, layer(module.p, draws, place))
     return any(module.p > 0 for _, module in dropouts)
 
 
