@@ -147,7 +147,10 @@ class _AnyValue(torch.utils._python_dispatch.TorchDispatchMode):
 
 
 class _FusedDropout(WindowDropout):
-    """Keeps a mask of one byte an element, as CUDA's kernel does; PyTorch's CPU code keeps one in the input's dtype."""
+    """Keeps a mask of one byte an element, as CUDA's kernel does; PyTorch's CPU code keeps one in the input's dtype.
+
+    The kernel is native_dropout_cuda of aten/src/ATen/native/cuda/Dropout.cu, PyTorch 2.13.
+    """
 
     def drop(self, x: Tensor) -> Tensor:
         return torch.native_dropout(x, self.p, self.training)[0]
@@ -158,29 +161,30 @@ def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Allocates what FlashAttention-2 does in PyTorch (mha_fwd and mha_bwd of flash_api.cpp), and computes nothing.
+    """Allocates what FlashAttention-2 does in PyTorch, and computes nothing.
 
-    The memory-efficient kernel, which PyTorch takes in fp32, keeps the same tensors.
+    That is mha_fwd and mha_bwd of aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, PyTorch 2.13. The
+    memory-efficient kernel, which PyTorch takes in fp32, keeps the same tensors.
     """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
-        mixed = _like_projected(q)
-        logsumexp = q.new_empty(q.shape[:3], dtype=torch.float32)
+        mixed = _like_projected(q)  # (B, H, T, D)
+        logsumexp = q.new_empty(q.shape[:3], dtype=torch.float32)  # (B, H, T)
         ctx.save_for_backward(q, k, v, mixed, logsumexp)
         return mixed
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         q, k, v, _, logsumexp = ctx.saved_tensors
-        accumulated = q.new_empty(q.shape, dtype=torch.float32)
-        row_sums = torch.empty_like(logsumexp)
+        accumulated = q.new_empty(q.shape, dtype=torch.float32)  # (B, H, T, D)
+        row_sums = torch.empty_like(logsumexp)  # (B, H, T)
         gradients = _like_projected(q), _like_projected(k), _like_projected(v)
         del accumulated, row_sums  # the kernel's own, freed when it is done
         return gradients
 
 
 def _like_projected(x: Tensor) -> Tensor:
-    """An empty (batch, heads, length, width) that lies in memory as (batch, length, heads, width)."""
+    """An empty (B, H, T, D) that lies in memory as (B, T, H, D)."""
     batch, heads, length, width = x.shape
     return x.new_empty(batch, length, heads, width).transpose(1, 2)

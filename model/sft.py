@@ -148,19 +148,19 @@ class SFTRun:
 
     @torch.no_grad()
     def evaluate(self, windows: Tensor) -> list[float]:
-        """Mean loss in nats per token of each of `windows` (count, block + 1), without dropout."""
+        """Mean loss in nats per token of each of `windows` (W, block + 1), without dropout: W numbers."""
         self.model.eval()
         losses = []
         for micro in self._to_device(windows).split(self.settings.micro_batch):
             with self._precision():
                 targets, terms = micro[:, 1:].flatten(), self._terms(micro)
                 by_position = position_losses(targets, *terms, chunking=self.kernels.chunking)
-            losses.append(by_position.view(len(micro), -1).double().mean(1))
-        by_window: list[float] = torch.cat(losses).tolist()
+            losses.append(by_position.view(len(micro), -1).double().mean(1))  # (B T,) -> (B, T) -> (B,)
+        by_window: list[float] = torch.cat(losses).tolist()  # W numbers
         return by_window
 
     def _loss(self, windows: Tensor, divisor: int, ledger: StepLedger) -> Tensor:
-        """The summed loss over all positions of `windows` (count, block + 1), divided by `divisor`."""
+        """The summed loss over all positions of `windows` (B, T + 1), divided by `divisor`: a scalar."""
         with self._precision():
             targets, terms = windows[:, 1:].flatten(), self._terms(windows)
             chunking = self.kernels.chunking
@@ -169,8 +169,9 @@ class SFTRun:
     def _terms(self, windows: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What the logits of all positions of `windows` are made of, see `chunked_cross_entropy`."""
         kernels = self.kernels
-        hidden = hidden_states(self.model, windows[:, :-1], attend=kernels.attend, block=kernels.block)
-        return head_terms(self.model, hidden.flatten(0, 1))
+        inputs = windows[:, :-1]  # (B, T)
+        hidden = hidden_states(self.model, inputs, attend=kernels.attend, block=kernels.block)  # (B, T, C)
+        return head_terms(self.model, hidden.flatten(0, 1))  # of (B T, C)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
