@@ -53,7 +53,7 @@ def _status(name: str) -> int:
 
 def _tokenizer(folder: str) -> Any:
     """The tokenizer after a first call, so that no stage pays for loading it or for an import."""
-    from sweep.data.tokens import load_tokenizer
+    from sweep.data.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     tokenizer("a first call", add_special_tokens=False)

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from model.ledger import NO_LEDGER, MemoryParts, Part, StepLedger, TensorLedger
-from model.memory import state_tensors, weight_bytes
 from model.sft import UPDATE, SFTRun, pass_name
+from model.tensor_bytes import state_tensors, weight_bytes
 
 
 class PeakMeter:

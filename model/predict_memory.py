@@ -24,8 +24,8 @@ from model.cross_entropy import CHUNKING
 from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
 from model.ledger import MemoryParts, Part, StepLedger, TensorLedger
-from model.memory import state_tensors
 from model.sft import Kernels, KernelsFor, SFTRun, SFTSettings, training_kernels
+from model.tensor_bytes import state_tensors
 
 DeviceType = Literal["cpu", "cuda"]
 

@@ -25,7 +25,7 @@ from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from sweep.data.prompts import read_prompts as read_prompts
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.judge.reward_model import Reading, load_judge
 from sweep.spec.schema import RewardPart

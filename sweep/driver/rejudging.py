@@ -25,7 +25,7 @@ from basis.errors import UserError, first_line, name_failure
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
 from model.memory_limit import ran_out_of_memory
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.preparation.models import FoundModels
 from sweep.preparation.prepare import reward_identity
 from sweep.provenance.sweep_record import read_sweep, spec_text

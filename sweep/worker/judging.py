@@ -14,7 +14,7 @@ from basis.directory import TRAINED_FILE
 from basis.files import write_atomically
 from model.gpt2_lora import load_trained, save_trained, trained_parameters
 from model.memory_limit import ran_out_of_memory
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import base_records, evaluate_reward
 from sweep.spec.schema import RewardPart

@@ -10,10 +10,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks.memory import draw_case, measure_parts
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
-from model.memory import optimizer_state_bytes, weight_bytes
 from model.peak_meter import AllocationRecord, PeakMeter
 from model.predict_memory import CUBLAS_WORKSPACE_BYTES, Build, _trace, predict_parts
 from model.sft import KernelsFor, SFTRun
+from model.tensor_bytes import optimizer_state_bytes, weight_bytes
 from sweep.memory.plan import Device, predict
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec

@@ -18,7 +18,7 @@ from basis.errors import UserError
 from model.gpt2_lora import add_adapters, load_base
 from model.lora_linear import LoRASettings
 from sweep import reward_metric
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import base_records, evaluate_reward, read_prompts, respond, score, summarise
 from tests.conftest import Parts

@@ -8,14 +8,14 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from model.gpt2_lora import add_adapters, select_trainable
 from model.lora_linear import LoRASettings
-from model.memory import (
+from model.optimizers import OptimizerSettings, build_optimizers
+from model.peak_meter import AllocationRecord, PeakMeter
+from model.sft import SFTRun, SFTSettings
+from model.tensor_bytes import (
     gradient_bytes,
     optimizer_state_bytes,
     weight_bytes,
 )
-from model.optimizers import OptimizerSettings, build_optimizers
-from model.peak_meter import AllocationRecord, PeakMeter
-from model.sft import SFTRun, SFTSettings
 
 CPU = torch.device("cpu")
 
