@@ -11,7 +11,7 @@ from typing import Any
 
 from basis.errors import UserError, first_line
 from sweep.data.records import Text, dialogue_text
-from sweep.hub.data import Record, hub_records, hub_tables
+from sweep.hub.data import PlacedRecord, hub_records, hub_tables
 from sweep.spec.hub_names import shown
 from sweep.spec.sources import Role, hub_dataset, source_files, suffix_of
 
@@ -38,7 +38,7 @@ def file_texts(path: Path, field: str) -> Iterator[Text]:
     yield from _texts(str(path), _file_records(path, field), field)
 
 
-def _texts(name: str, records: Iterable[Record], field: str) -> Iterator[Text]:
+def _texts(name: str, records: Iterable[PlacedRecord], field: str) -> Iterator[Text]:
     place = ""
     for place, record in records:
         yield dialogue_text(f"{name}, {place}", record, field)
@@ -51,7 +51,7 @@ def unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})")
 
 
-def _file_records(path: Path, field: str) -> Iterator[Record]:
+def _file_records(path: Path, field: str) -> Iterator[PlacedRecord]:
     """The records of one file, read as its suffix says."""
     suffix = suffix_of(path.name)
     try:
@@ -77,7 +77,7 @@ def _file_records(path: Path, field: str) -> Iterator[Record]:
         raise UserError(f"{path}: takes more memory than there is; write it as JSON lines, in several files") from None
 
 
-def _json_lines(path: Path, lines: io.BufferedIOBase) -> Iterator[Record]:
+def _json_lines(path: Path, lines: io.BufferedIOBase) -> Iterator[PlacedRecord]:
     for number, raw in enumerate(iter(lambda: lines.readline(LONGEST_LINE + 1), b""), 1):
         if len(raw) > LONGEST_LINE:
             raise UserError(f"{path}, line {number}: is longer than {LONGEST_LINE // 2**20} MiB; a line is one record")
@@ -114,7 +114,7 @@ def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> UserError:
     return UserError(f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; convert it to UTF-8")
 
 
-def _json_records(path: Path, content: bytes, field: str) -> Iterator[Record]:
+def _json_records(path: Path, content: bytes, field: str) -> Iterator[PlacedRecord]:
     """The records of a .json file: a list of records, a mapping of columns, or JSON lines."""
     if not content.strip():
         return
@@ -136,7 +136,7 @@ def _json_records(path: Path, content: bytes, field: str) -> Iterator[Record]:
         yield "record 1", value
 
 
-def _column_records(path: Path, columns: dict[str, Any], field: str) -> Iterator[Record]:
+def _column_records(path: Path, columns: dict[str, Any], field: str) -> Iterator[PlacedRecord]:
     """The records of a mapping of columns; pandas writes a column as a mapping from index to value."""
     names = [name for name in dict.fromkeys(("prompt", field)) if isinstance(columns.get(name), list | dict)]
     chosen = [columns[name] for name in names]
@@ -165,7 +165,7 @@ def _refuse_python_types(path: Path, columns: Sequence[Any]) -> None:
             held += [kind.value_type] if pyarrow.types.is_dictionary(kind) else []
 
 
-def _parquet_records(path: Path, field: str) -> Iterator[Record]:
+def _parquet_records(path: Path, field: str) -> Iterator[PlacedRecord]:
     import pyarrow
     from pyarrow import parquet
 

@@ -29,7 +29,7 @@ from sweep.memory.plan import Device, MemoryPlan, predict
 from sweep.memory.shape import read_shape
 from sweep.preparation.prepare import prepare
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
-from sweep.provenance.trial_record import Record, config_hash, make_record, read_record
+from sweep.provenance.trial_record import TrialRecord, config_hash, make_record, read_record
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
@@ -54,7 +54,7 @@ class RecordedTrial:
 
     spec: SweepSpec
     config: TrialConfig
-    record: Record
+    record: TrialRecord
     rows: list[dict[str, Any]]
 
 
@@ -154,7 +154,7 @@ def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
         raise UserError(f"changed since the trial ran: {', '.join(changed)}; its losses could not match")
 
 
-def differences(then: Record, now: Record) -> list[Difference]:
+def differences(then: TrialRecord, now: TrialRecord) -> list[Difference]:
     """How the circumstances of a record differ from those of now. What is unknown, then or now, is never the same."""
     found = _code_differences(then["code"], now["code"])
     for name in {**then["versions"], **now["versions"]}:

@@ -8,7 +8,7 @@ from typing import Any
 from basis.errors import UserError
 from sweep.spec.hub_names import HubName
 
-Record = tuple[str, object]
+PlacedRecord = tuple[str, object]
 """Where a record stands, as a message names it ("FILE, line 3"), and the record."""
 
 
@@ -39,7 +39,7 @@ def hub_tables(name: HubName, key: str) -> list[tuple[str, Any]]:
     return [(name.split, loaded)] if name.split else sorted(loaded.items())
 
 
-def hub_records(table: Any, field: str) -> Iterator[Record]:
+def hub_records(table: Any, field: str) -> Iterator[PlacedRecord]:
     """The records of a split: `field` and, where there is one, the prompt; all fields of a split without `field`."""
     names = table.column_names
     if field in names:

@@ -22,7 +22,7 @@ STATES: dict[Optimizer, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw":
 """How often an optimizer's state is as large as what it trains, at most."""
 
 
-def check_room(
+def check_experiment_room(
     shape: GPT2Config, trials: Sequence[TrialConfig], most: int, experiment_dir: Path, say: Callable[[str], None]
 ) -> None:
     """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.

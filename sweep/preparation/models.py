@@ -18,7 +18,8 @@ from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.data.tokenizer import load_tokenizer
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.hub.fetch import Snapshot
-from sweep.judge.reward_model import Reading, check_judge
+from sweep.judge.reading import check_judge
+from sweep.judge.reward_model import Reading
 from sweep.machine.hardware import free_memory_bytes
 from sweep.machine.workshop import workshop
 from sweep.memory.packing import judging_bytes

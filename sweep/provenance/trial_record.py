@@ -47,12 +47,12 @@ _WITHIN = {
 CIRCUMSTANCES = ("code", "versions", "hardware", "execution")
 """Parts of a record that can differ between the processes that a trial ran in."""
 
-Record = dict[str, Any]
+TrialRecord = dict[str, Any]
 
 
 def make_record(
     config: TrialConfig, provenance: Provenance, execution: Execution, device: torch.device, threads: int
-) -> Record:
+) -> TrialRecord:
     """The record of a trial in this process, before it is judged.
 
     Args:
@@ -87,7 +87,7 @@ def config_hash(values: Mapping[str, Any]) -> str:
     return hash_values(dict(values))
 
 
-def begin_record(folder: Path, record: Record, goes_on: bool) -> None:
+def begin_record(folder: Path, record: TrialRecord, goes_on: bool) -> None:
     """Write a trial's record when a process begins it.
 
     Args:
@@ -109,7 +109,7 @@ def begin_record(folder: Path, record: Record, goes_on: bool) -> None:
     write_text(path, json.dumps(record, indent=2))
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> TrialRecord:
     """Read a record.json.
 
     Raises:
