@@ -52,8 +52,8 @@ def _status(name: str) -> int:
 
 
 def _tokenizer(folder: str) -> Any:
-    """The tokenizer after a first call, so that no stage includes its loading or an import."""
-    from sweep.data.tokens import load_tokenizer
+    """The tokenizer after a first call, so that no stage pays for loading it or for an import."""
+    from sweep.data.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     tokenizer("a first call", add_special_tokens=False)

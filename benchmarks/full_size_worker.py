@@ -11,7 +11,7 @@ from benchmarks.full_size_inputs import Files, Size, quiet, short_spec
 from benchmarks.made_up import dialogues
 from benchmarks.step_pace import status_bytes
 from benchmarks.study_time import Pace, Work, count_work, evaluation_windows
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.driver.dry_run import planned_device
 from sweep.inputs import SweepInputs
 from sweep.memory.packing import budget_on

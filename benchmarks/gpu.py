@@ -7,7 +7,6 @@ import gc
 import statistics
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from transformers import GPT2LMHeadModel
@@ -21,7 +20,7 @@ from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
 from model.peak_meter import PeakMeter
 from model.predict_memory import predict_parts
-from model.sft import SFTRun, SFTSettings
+from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 
 MEDIUM = Shape(layers=24, width=1024, heads=16, batch=8, block=1024)
 WARM_UP_STEPS, TIMED_STEPS, BLOCKS = 5, 10, 5
@@ -122,8 +121,8 @@ def memory_targets(variant: Variant, shape: Shape, peak_bytes: int, predicted_by
 def predict(variant: Variant, shape: Shape) -> int:
     """The predicted peak of a step on this GPU, in bytes."""
 
-    def build_shallow(layers: int) -> SFTRun:
-        return build(variant, replace(shape, layers=layers), torch.device("cpu"))
+    def build_shallow(layers: int, kernels: KernelsFor) -> SFTRun:
+        return build(variant, replace(shape, layers=layers), torch.device("cpu"), kernels)
 
     hopper = torch.cuda.get_device_capability()[0] >= 9
     return predict_parts(build_shallow, shape.layers, shape.batch, shape.block, "cuda", hopper).total
@@ -136,7 +135,7 @@ def time_steps(variant: Variant, shape: Shape) -> tuple[float, int]:
     meter = PeakMeter(run)
     windows = torch.randint(0, shape.vocabulary, (shape.batch, shape.block + 1))
     for _ in range(WARM_UP_STEPS):
-        meter.measure(partial(run.train_step, windows))
+        meter.train_step(windows)
     blocks = []
     for _ in range(BLOCKS):
         torch.cuda.synchronize()
@@ -153,8 +152,8 @@ def time_steps(variant: Variant, shape: Shape) -> tuple[float, int]:
     return statistics.median(blocks), peak_bytes
 
 
-def build(variant: Variant, shape: Shape, device: torch.device) -> SFTRun:
-    """The SFTRun of a sweep's trial, with random weights."""
+def build(variant: Variant, shape: Shape, device: torch.device, kernels: KernelsFor = training_kernels) -> SFTRun:
+    """The run that a trial of the sweep would be, at random weights."""
     torch.manual_seed(0)
     config = gpt2_config(
         "gpt2-medium",
@@ -173,19 +172,16 @@ def build(variant: Variant, shape: Shape, device: torch.device) -> SFTRun:
     if variant.rank is not None:
         add_adapters(model, LoRASettings(variant.rank, alpha=32.0), torch.Generator().manual_seed(0))
     select_trainable(model, variant.method)
-    return SFTRun(
-        model,
-        build_optimizers(model, OptimizerSettings("adamw", lr=1e-4)),
-        SFTSettings(
-            steps=1000,
-            lr=1e-4,
-            micro_batch=shape.batch,
-            precision="bf16" if variant.precision == "bf16" else "fp32",
-            compile=variant.compile,
-            activation_checkpointing=variant.checkpointing,
-        ),
-        device,
+    settings = SFTSettings(
+        steps=1000,
+        lr=1e-4,
+        micro_batch=shape.batch,
+        precision="bf16" if variant.precision == "bf16" else "fp32",
+        compile=variant.compile,
+        activation_checkpointing=variant.checkpointing,
     )
+    optimizers = build_optimizers(model, OptimizerSettings("adamw", lr=1e-4))
+    return SFTRun(model, optimizers, settings, device, kernels(settings, device))
 
 
 def name(variant: Variant) -> str:

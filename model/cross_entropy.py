@@ -4,6 +4,9 @@ At GPT-2's vocabulary the logits of a batch are its largest tensor by far: 8 x 1
 autograd keeps them with their softmax and their gradient. Here they come and go in chunks of rows, and since the
 gradient of a mean of losses is known as soon as a chunk's logits are, it is computed at once, in the forward pass
 (as in Liger Kernel's fused linear cross-entropy, arXiv:2410.10989). A frozen head costs two products, not three.
+
+Shapes: N positions, R of them in a chunk; V tokens of the vocabulary, P that number rounded up to a multiple of
+PAD_COLUMNS; K the width of a term, which is the model's width or an adapter's rank.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from model.ledger import tag
+from model.ledger import NO_LEDGER, StepLedger
 
 
 @dataclass(frozen=True)
@@ -41,31 +44,37 @@ again on an AMD EPYC."""
 
 
 def chunked_cross_entropy(
-    targets: Tensor, *terms: tuple[Tensor, Tensor], divisor: int | None = None, chunking: Chunking | None = None
+    targets: Tensor,
+    *terms: tuple[Tensor, Tensor],
+    divisor: int | None = None,
+    chunking: Chunking | None = None,
+    ledger: StepLedger = NO_LEDGER,
 ) -> Tensor:
     """Sum over positions of the cross-entropy of `logits = sum of x @ w.T over terms` against `targets`, divided.
 
     Args:
-        targets: (rows,) token ids.
-        terms: pairs of x (rows, width) and w (vocabulary, width): hidden states and the head's weight, and for a head
-            with an adapter the low-rank rows and B. Under autocast the products are of its dtype; the softmax is in
-            fp32 then.
-        divisor: what the sum is divided by; the number of rows (so that the result is the mean) if None.
+        targets: (N,) token ids.
+        terms: pairs of x (N, K) and w (V, K): hidden states and the head's weight, and for a head with an adapter the
+            low-rank rows and B, see `model.forward.head_terms`. Under autocast the products are of its dtype; the
+            softmax is in fp32 then.
+        divisor: what the sum is divided by; N (so that the result is the mean) if None.
         chunking: that of the targets' device if None.
+        ledger: told which tensors are logits.
 
     Returns:
         A scalar in nats, fp32 (fp64 for fp64 terms).
     """
     device = targets.device.type
     flat = [tensor for x, w in terms for tensor in (_autocast(x), w)]
+    divisor, chunking = divisor or len(targets), chunking or CHUNKING[device]
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor or len(targets), chunking or CHUNKING[device], *flat)
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, chunking, ledger, *flat)
     return loss
 
 
 @torch.no_grad()
 def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Chunking | None = None) -> Tensor:
-    """The cross-entropy of each position by itself, (rows,) in nats; arguments as for `chunked_cross_entropy`."""
+    """The cross-entropy of each position by itself, (N,) in nats; arguments as for `chunked_cross_entropy`."""
     device = targets.device.type
     chunking = chunking or CHUNKING[device]
     xs, vocabulary = [_autocast(x) for x, _ in terms], len(terms[0][1])
@@ -73,11 +82,11 @@ def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Ch
     with torch.autocast(device, enabled=False):
         ws, buffer = _laid_out(xs, [w for _, w in terms], min(chunking.rows, len(targets)), chunking.pad_weights)
         for start in range(0, len(targets), chunking.rows):
-            of_chunk = targets[start : start + chunking.rows]
-            logits = buffer[: len(of_chunk)]
+            of_chunk = targets[start : start + chunking.rows]  # (R,)
+            logits = buffer[: len(of_chunk)]  # (R, P)
             _logits_into(logits, [x[start : start + chunking.rows] for x in xs], ws, vocabulary)
-            losses.append(_losses_and_softmax_(_at_least_fp32(logits), of_chunk[:, None]))
-    return torch.cat(losses)
+            losses.append(_losses_and_softmax_(_at_least_fp32(logits), of_chunk[:, None]))  # (R,)
+    return torch.cat(losses)  # (N,)
 
 
 def _autocast(x: Tensor) -> Tensor:
@@ -87,7 +96,7 @@ def _autocast(x: Tensor) -> Tensor:
 
 
 def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights: bool) -> tuple[list[Tensor], Tensor]:
-    """The weights as the products take them, and room for the logits of `rows` positions."""
+    """The weights as the products take them, (V, K) or (P, K), and room for the logits of `rows` positions, (R, P)."""
     vocabulary = ws[0].shape[0]
     padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
     height = padded if pad_weights else vocabulary
@@ -97,25 +106,25 @@ def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, *flat: Tensor
+        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, ledger: StepLedger, *flat: Tensor
     ) -> Tensor:
         xs, vocabulary = flat[::2], flat[1].shape[0]
         chunk_rows = min(chunking.rows, len(targets))
-        needed = ctx.needs_input_grad[3:]
+        needed = ctx.needs_input_grad[4:]
         new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
         gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
         ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
-        tag("logits", buffer)
+        ledger.tag("logits", [buffer])
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
         for start in range(0, len(targets), chunk_rows)[: chunking.most]:
             rows = slice(start, min(start + chunk_rows, len(targets)))
-            logits = buffer[: rows.stop - start]
+            logits = buffer[: rows.stop - start]  # (R, P)
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
-            total += _loss_and_gradient_(logits, targets[rows, None])
+            total += _loss_and_gradient_(logits, targets[rows, None], ledger)
             for x, w, dx, dw in zip(xs, ws, gradients[::2], gradients[1::2], strict=True):
-                if dx is not None:
+                if dx is not None:  # (R, V) @ (V, K) -> (R, K)
                     torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=1 / divisor, out=dx[rows])
-                if dw is not None:
+                if dw is not None:  # (V, R) @ (R, K) -> (V, K)
                     _add_product(dw, logits[:, :vocabulary].T, x[rows], 1 / divisor)
         ctx.gradients = gradients
         return total / divisor
@@ -124,7 +133,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
+        return (None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
 
 
 def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
@@ -137,8 +146,8 @@ def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
 
 
 def _logits_into(logits: Tensor, xs: list[Tensor], ws: list[Tensor], vocabulary: int) -> None:
-    """Fill `logits` (rows, padded vocabulary); columns that stand for no token get -inf."""
-    torch.mm(xs[0], ws[0].T, out=logits[:, : len(ws[0])])
+    """Fill `logits` (R, P); columns that stand for no token get -inf."""
+    torch.mm(xs[0], ws[0].T, out=logits[:, : len(ws[0])])  # (R, K) @ (K, V) -> (R, V)
     for x, w in zip(xs[1:], ws[1:], strict=True):
         logits[:, : len(w)].addmm_(x, w.T)
     logits[:, vocabulary:] = -torch.inf
@@ -157,10 +166,13 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
             part.add_((rows @ b).to(part.dtype), alpha=alpha)
 
 
-def _loss_and_gradient_(logits: Tensor, targets: Tensor) -> Tensor:
-    """The summed cross-entropy of `logits` (rows, columns), which become its gradient: softmax minus one-hot."""
+def _loss_and_gradient_(logits: Tensor, targets: Tensor, ledger: StepLedger) -> Tensor:
+    """The summed cross-entropy of `logits` (R, P) for `targets` (R, 1); the logits become its gradient.
+
+    The gradient by the logits is softmax minus one-hot.
+    """
     p = _at_least_fp32(logits)
-    tag("logits", p)
+    ledger.tag("logits", [p])
     loss = _losses_and_softmax_(p, targets).sum()
     p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
     if p is not logits:
@@ -173,13 +185,13 @@ def _at_least_fp32(logits: Tensor) -> Tensor:
 
 
 def _losses_and_softmax_(z: Tensor, targets: Tensor) -> Tensor:
-    """The cross-entropy of each row of logits z (rows, columns), which become their softmax.
+    """The cross-entropy (R,) of each row of logits z (R, P), which become their softmax; `targets` is (R, 1).
 
     With p = softmax(z), any column j has logsumexp(z) = z_j - log p_j. It is taken where z is largest: there p is at
-    least 1 / columns, so the loss is exact however small the target's own p. Unlike `torch.logsumexp` this takes no
+    least 1 / P, so the loss is exact however small the target's own p. Unlike `torch.logsumexp` this takes no
     memory beside z.
     """
-    largest = z.amax(1)
-    at_target = z.gather(1, targets)[:, 0]
-    torch.softmax(z, 1, out=z)
+    largest = z.amax(1)  # (R,)
+    at_target = z.gather(1, targets)[:, 0]  # (R,)
+    torch.softmax(z, 1, out=z)  # (R, P)
     return largest - z.amax(1).log() - at_target

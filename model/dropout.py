@@ -36,7 +36,7 @@ class Draws:
 
 
 class WindowDropout(nn.Dropout):
-    """Dropout of (windows, ...), each window with draws of its own. `place` tells this layer from the others."""
+    """Dropout of (B, ...), each of the B windows with draws of its own. `place` tells this layer from the others."""
 
     def __init__(self, p: float, draws: Draws, place: int) -> None:
         super().__init__(p)
@@ -47,16 +47,22 @@ class WindowDropout(nn.Dropout):
         return by_window(self, self.drop, input)
 
     def drop(self, x: Tensor) -> Tensor:
-        """One window with elements dropped."""
+        """One window (1, ...) with elements dropped."""
         return F.dropout(x, self.p, self.training)
 
 
-def draw_by_window(model: nn.Module, draws: Draws) -> bool:
-    """Have every dropout of `model` that drops something draw by window, in place; returns whether there is any."""
+def draw_by_window(model: nn.Module, draws: Draws, layer: type[WindowDropout] = WindowDropout) -> bool:
+    """Have every dropout of `model` that drops something draw by window, in place; returns whether there is any.
+
+    Args:
+        model: whose dropouts are replaced by a `layer` each.
+        draws: what the draws follow from.
+        layer: the kind of layer that drops.
+    """
     dropouts = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Dropout)]
     for place, (name, module) in enumerate(dropouts):
         if module.p > 0:
-            model.set_submodule(name, WindowDropout(module.p, draws, place))
+            model.set_submodule(name, layer(module.p, draws, place))
     return any(module.p > 0 for _, module in dropouts)
 
 
@@ -65,7 +71,11 @@ def by_window(dropout: nn.Module, function: Callable[..., Tensor], *tensors: Ten
 
     Args:
         dropout: a layer whose draws `function` makes from PyTorch's own generators.
-        tensors: (windows, ...) each.
+        function: called once for each window with tensors (1, ...), or once for all.
+        tensors: (B, ...) each.
+
+    Returns:
+        (B, ...).
     """
     if not (isinstance(dropout, WindowDropout) and dropout.training):
         return function(*tensors)
@@ -73,15 +83,14 @@ def by_window(dropout: nn.Module, function: Callable[..., Tensor], *tensors: Ten
 
 
 def _each_window(dropout: WindowDropout, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    one = len(tensors[0]) == 1
+    alone = len(tensors[0]) == 1
     parts = []
-    for window, of_window in enumerate(
-        [tensors] if one else zip(*(tensor.split(1) for tensor in tensors), strict=True)
-    ):
+    windows = [tensors] if alone else zip(*(tensor.split(1) for tensor in tensors), strict=True)  # (1, ...) each
+    for window, of_window in enumerate(windows):
         seed = dropout.draws.seed(dropout.place, window)
         if tensors[0].is_cuda:
             torch.cuda.manual_seed(seed)
         else:
             torch.default_generator.manual_seed(seed)  # torch.manual_seed, for all devices, takes longer than to drop
-        parts.append(function(*of_window))
-    return parts[0] if one else torch.cat(parts)
+        parts.append(function(*of_window))  # (1, ...)
+    return parts[0] if alone else torch.cat(parts)  # (B, ...)

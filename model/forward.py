@@ -1,9 +1,15 @@
 """GPT-2's forward pass over the modules of a Hugging Face model, without its masks, logits and Python arithmetic.
 
-The function is that of `GPT2LMHeadModel` (transformers 5.23), whose modules and weights it reads; the tests hold the
-two together. It differs in what it costs: attention is causal by flag, not by a mask tensor; `gelu_new`, which Hugging
-Face spells out in seven operations, is PyTorch's fused tanh GELU; and the head is left to the caller, who seldom
-needs the logits of all positions at once.
+The function is that of `GPT2LMHeadModel` (transformers 5.23.0, `models/gpt2/modeling_gpt2.py`), whose modules and
+weights it reads; `tests/model/test_forward.py` holds the two together. It differs in what it costs. Attention is causal
+by flag, not by a mask tensor. `gelu_new`, which Hugging Face spells out in seven operations (`activations.py`), is
+PyTorch's fused tanh GELU. The head is left to the caller, who seldom needs the logits of all positions at once.
+
+Shapes, here and in the other files of `model/`:
+
+    B  windows of a pass        H  heads                  V  tokens of the vocabulary
+    T  positions of a window    D  width of a head        N  rows of a product, such as B T
+    C  width, H D               r  rank of an adapter
 """
 
 from typing import Protocol
@@ -24,21 +30,33 @@ TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
 
 
 class Attend(Protocol):
-    """What stands between queries, keys and values (batch, heads, length, width of a head) and the mixed values."""
+    """How positions see each other: `GPT2Attention` without its projections."""
 
     def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Mixed values in the shape of `q`."""
+        """Mix the values.
+
+        Args:
+            layer: whose scale and dropout apply.
+            q, k, v: queries, keys and values, (B, H, T, D).
+
+        Returns:
+            The mixed values, (B, H, T, D).
+        """
 
 
 class Block(Protocol):
     """One transformer block, as `transformer_block` takes it and however it is computed."""
 
     def __call__(self, layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
-        """The residual stream behind the block, in the shape of `x`."""
+        """The residual stream behind the block, (B, T, C) like `x`."""
 
 
 def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Every position sees itself and those before it."""
+    """Every position sees itself and those before it: softmax(scale q k^T, causal) v.
+
+    It is PyTorch's `scaled_dot_product_attention`, which takes a fused kernel where there is one (FlashAttention-2,
+    arXiv:2307.08691, for bf16 on a GPU). Arguments and result are those of `Attend`.
+    """
     dropout = layer.attn_dropout.p if layer.training else 0.0
 
     def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -48,15 +66,18 @@ def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Te
 
 
 def attention_scale(layer: GPT2Attention) -> float:
-    """What scores are multiplied by: 1 / sqrt(width of a head), unless the configuration says otherwise."""
+    """What scores are multiplied by: 1 / sqrt(D), unless the configuration says otherwise.
+
+    As in `GPT2Attention` (transformers 5.23.0, `models/gpt2/modeling_gpt2.py`).
+    """
     scale = layer.head_dim**-0.5 if layer.scale_attn_weights else 1.0
     return scale / (layer.layer_idx + 1) if layer.scale_attn_by_inverse_layer_idx else scale
 
 
 def transformer_block(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool) -> Tensor:
-    """One block on the residual stream x (batch, length, width); `tanh_gelu` is false for other activations."""
-    x = x + _attention(layer.attn, layer.ln_1(x), attend)
-    return x + _mlp(layer.mlp, layer.ln_2(x), tanh_gelu)
+    """One block on the residual stream x (B, T, C); `tanh_gelu` is false for other activations."""
+    x = x + _attention(layer.attn, layer.ln_1(x), attend)  # (B, T, C)
+    return x + _mlp(layer.mlp, layer.ln_2(x), tanh_gelu)  # (B, T, C)
 
 
 def hidden_states(
@@ -66,55 +87,68 @@ def hidden_states(
     attend: Attend = attend_causally,
     block: Block = transformer_block,
 ) -> Tensor:
-    """The last LayerNorm's output, (batch, length, width), for token ids (batch, length).
+    """All of the model but its head.
 
     Args:
-        positions: (batch, length), or 0, 1, 2 and so on in every row if None.
+        model: the model.
+        tokens: token ids, (B, T).
+        positions: (B, T), or 0, 1, 2 and so on in every row if None.
         attend: how positions see each other.
         block: `transformer_block`, as it is, compiled or checkpointed.
+
+    Returns:
+        The last LayerNorm's output, (B, T, C).
     """
     body = model.transformer
-    where = body.wpe.weight[: tokens.shape[1]] if positions is None else body.wpe(positions)
-    x = body.drop(body.wte(tokens) + where)
+    at = body.wpe.weight[: tokens.shape[1]] if positions is None else body.wpe(positions)  # (T, C) or (B, T, C)
+    x = body.drop(body.wte(tokens) + at)  # (B, T, C)
     tanh_gelu = model.config.activation_function in TANH_GELU
     for layer in body.h:
-        x = block(layer, x, attend, tanh_gelu)
-    normed: Tensor = body.ln_f(x)
+        x = block(layer, x, attend, tanh_gelu)  # (B, T, C)
+    normed: Tensor = body.ln_f(x)  # (B, T, C)
     return normed
 
 
 def head_terms(model: GPT2LMHeadModel, hidden: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of x (rows, ...) and w (vocabulary, ...) with logits = sum of x @ w.T, for `hidden` (rows, width).
+    """What the logits are the sum of: pairs of x and w with logits (N, V) = sum of x @ w.T.
 
-    One pair for a plain head; with an adapter a second one, so that neither W + s B A nor its product is formed.
+    A plain head is one pair. An adapter is a second one, so that neither W + s B A nor its product is formed.
+
+    Args:
+        model: whose head it is.
+        hidden: the last LayerNorm's output at N positions, (N, C).
+
+    Returns:
+        (N, C) with (V, C), and for an adapter (N, r) with (V, r).
     """
     head = model.lm_head
-    terms = [(hidden, head.weight)]
+    terms = [(hidden, head.weight)]  # (N, C), (V, C)
     if isinstance(head, LoRALinear):
-        terms.append((F.linear(hidden, head.lora_A) * head.scaling, head.lora_B))
+        terms.append((F.linear(hidden, head.lora_A) * head.scaling, head.lora_B))  # (N, r), (V, r)
     return terms
 
 
 def last_logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
-    """Logits (rows, vocabulary) of `hidden` (rows, width), for decoding: no autograd."""
+    """Logits (N, V) of `hidden` (N, C), for decoding: no autograd."""
     (x, w), *adapter = head_terms(model, hidden)
-    logits = linear(x, w)
+    logits = linear(x, w)  # (N, C) @ (C, V) -> (N, V)
     for low, B in adapter:
-        logits.addmm_(low, B.T)
+        logits.addmm_(low, B.T)  # (N, r) @ (r, V) -> (N, V)
     return logits
 
 
 def _attention(layer: GPT2Attention, x: Tensor, attend: Attend) -> Tensor:
-    heads = (*x.shape[:2], layer.num_heads, layer.head_dim)
-    q, k, v = (part.view(heads).transpose(1, 2) for part in _project(x, layer.c_attn).split(layer.embed_dim, dim=2))
-    mixed = attend(layer, q, k, v).transpose(1, 2).reshape(x.shape)
-    output: Tensor = layer.resid_dropout(_project(mixed, layer.c_proj))
+    heads = (*x.shape[:2], layer.num_heads, layer.head_dim)  # B, T, H, D
+    q, k, v = _project(x, layer.c_attn).split(layer.embed_dim, dim=2)  # (B, T, 3 C) -> three of (B, T, C)
+    q, k, v = (part.view(heads).transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
+    mixed = attend(layer, q, k, v).transpose(1, 2).reshape(x.shape)  # (B, H, T, D) -> (B, T, C)
+    output: Tensor = layer.resid_dropout(_project(mixed, layer.c_proj))  # (B, T, C)
     return output
 
 
 def _mlp(layer: GPT2MLP, x: Tensor, tanh_gelu: bool) -> Tensor:
-    inner = _project(x, layer.c_fc)
-    output = _project(inner if tanh_gelu else layer.act(inner), layer.c_proj, after_gelu=tanh_gelu)
+    inner = _project(x, layer.c_fc)  # (B, T, 4 C)
+    output = _project(inner if tanh_gelu else layer.act(inner), layer.c_proj, after_gelu=tanh_gelu)  # (B, T, C)
     dropped: Tensor = layer.dropout(output)
     return dropped
 

@@ -6,10 +6,9 @@ allocates for itself and frees before it returns, only an allocator sees.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -40,6 +39,29 @@ class MemoryParts:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[misc]
 
 
+class StepLedger(Protocol):
+    """Who a training step tells what its tensors are, and which stretch of it begins."""
+
+    def tag(self, part: Part, tensors: Iterable[Tensor]) -> None:
+        """These tensors are of that part."""
+
+    def moment(self, name: str) -> None:
+        """A stretch of the step begins."""
+
+
+class NoLedger:
+    """The ledger of a step that nobody keeps account of."""
+
+    def tag(self, part: Part, tensors: Iterable[Tensor]) -> None:
+        """Nothing; the tensors are not even asked for."""
+
+    def moment(self, name: str) -> None:
+        """Nothing."""
+
+
+NO_LEDGER = NoLedger()
+
+
 @dataclass
 class _Storage:
     """Memory that one or more tensor storages stand for; more where autograd would have added in place."""
@@ -57,23 +79,12 @@ class TensorLedger(TorchDispatchMode):
         round_to: what a storage's size is rounded up to; CUDA's caching allocator hands out multiples of 512.
     """
 
-    _open: ClassVar[list["TensorLedger"]] = []
-
     def __init__(self, device_type: str = "cpu", round_to: int = 1) -> None:
         super().__init__()
         self._device_type = device_type
         self._round_to = round_to
         self._storages: dict[int, tuple[_Storage, weakref.ref[Any]]] = {}
         self._events: list[tuple[_Storage, int] | str] = []
-
-    def __enter__(self) -> Self:
-        TensorLedger._open.append(self)
-        super().__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        super().__exit__(*exception)
-        TensorLedger._open.remove(self)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and take note of the tensors it returns."""
@@ -146,32 +157,5 @@ def _sums_gradients(func: Any, args: Any, kwargs: Any) -> bool:
         return False
     if torch._C._current_autograd_node() is None or not all(isinstance(arg, Tensor) for arg in args):
         return False
-    one, other = args
-    return bool(one.shape == other.shape and one.dtype == other.dtype)
-
-
-def tag(part: Part, *tensors: Tensor) -> None:
-    """Tell the ledgers that are counting, if there are any, what these tensors are."""
-    for ledger in TensorLedger._open:
-        ledger.tag(part, tensors)
-
-
-def moment(name: str) -> None:
-    """Tell the ledgers that are counting, and who else listens, that a stretch of the step begins."""
-    for ledger in TensorLedger._open:
-        ledger.moment(name)
-    for listener in _listeners:
-        listener(name)
-
-
-_listeners: list[Callable[[str], None]] = []
-
-
-@contextmanager
-def at_moments(listener: Callable[[str], None]) -> Iterator[None]:
-    """Have `listener` called with the name of every stretch of a step that begins inside the `with` block."""
-    _listeners.append(listener)
-    try:
-        yield
-    finally:
-        _listeners.remove(listener)
+    first, second = args
+    return bool(first.shape == second.shape and first.dtype == second.dtype)

@@ -1,17 +1,15 @@
 """Measures a trial's peak memory while it trains, and what the peak was made of."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from model.ledger import MemoryParts, TensorLedger, at_moments
-from model.memory import state_tensors, weight_bytes
+from model.ledger import NO_LEDGER, MemoryParts, Part, StepLedger, TensorLedger
 from model.sft import UPDATE, SFTRun, pass_name
-
-T = TypeVar("T")
+from model.tensor_bytes import state_tensors, weight_bytes
 
 
 class PeakMeter:
@@ -70,35 +68,38 @@ class PeakMeter:
         known = {**self._counted.as_dict(), "activations": 0}
         return MemoryParts(**{**known, "activations": self.peak_bytes - sum(known.values())})
 
-    def measure(self, step: Callable[[], T]) -> T:
-        """Run one training step and take account of what it allocates, also if it fails."""
+    def train_step(self, windows: Tensor) -> Tensor:
+        """Have the run take one training step, and take account of what it allocates, also if it fails.
+
+        Arguments and result are those of `SFTRun.train_step`.
+        """
         try:
             if self._profiling:
-                return self._profile(step)
-            return self._count(step) if self._counting else step()
+                return self._profile(windows)
+            return self._count(windows) if self._counting else self._run.train_step(windows)
         finally:
             self._steps += 1
 
-    def _profile(self, step: Callable[[], T]) -> T:
+    def _profile(self, windows: Tensor) -> Tensor:
         record = AllocationRecord()
         try:
-            with in_first_passes(record.start, record.stop):
-                return step()
+            with FirstPasses(record.start, record.stop) as passes:
+                return self._run.train_step(windows, passes)
         finally:
             self.peak_bytes = max(self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes + record.highest)
             self.retained_delta_bytes += record.net
 
-    def _count(self, step: Callable[[], T]) -> T:
+    def _count(self, windows: Tensor) -> Tensor:
         ledger = TensorLedger(self._device.type)
         ledger.tag("weights", [*self._run.model.parameters(), *self._run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(self._run.optimizers))
         self.read()
-        with in_first_passes(ledger.__enter__, lambda: ledger.__exit__(None, None, None)):
-            result = step()
+        with FirstPasses(ledger.__enter__, lambda: ledger.__exit__(None, None, None), ledger) as passes:
+            loss = self._run.train_step(windows, passes)
         self._counted = max(ledger.peaks().values(), key=lambda parts: parts.total)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)  # that of this step is no training step's
-        return result
+        return loss
 
     def read(self) -> None:
         """Bring the figures up to date (they already are on the CPU)."""
@@ -190,27 +191,45 @@ PASSES = 2
 """Passes of a step that are accounted for; those after find what the second found."""
 
 
-@contextmanager
-def in_first_passes(start: Callable[[], object], stop: Callable[[], object]) -> Iterator[None]:
-    """Have an account of a step go on while it takes its first PASSES passes, and while it updates.
+class FirstPasses:
+    """Has an account of a step go on while the step takes its first PASSES passes, and while it updates.
 
-    So what an account takes does not grow with the number of passes.
+    So what an account takes does not grow with the number of passes. The step is given this ledger within a `with`
+    block.
+
+    Args:
+        start: begins the account, or goes on with it.
+        stop: ends it for now.
+        ledger: told of tensors and moments while the account goes on.
     """
-    going_on = True
 
-    def at(moment: str) -> None:
-        nonlocal going_on
-        if moment == pass_name(PASSES):
-            going_on = False
-            stop()
-        elif moment == UPDATE and not going_on:
-            going_on = True
-            start()
+    def __init__(self, start: Callable[[], object], stop: Callable[[], object], ledger: StepLedger = NO_LEDGER) -> None:
+        self._start = start
+        self._stop = stop
+        self._ledger = ledger
+        self._going_on = False
 
-    start()
-    try:
-        with at_moments(at):
-            yield
-    finally:
-        if going_on:
-            stop()
+    def __enter__(self) -> Self:
+        self._start()
+        self._going_on = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._going_on:
+            self._stop()
+
+    def tag(self, part: Part, tensors: Iterable[Tensor]) -> None:
+        """See `StepLedger`."""
+        if self._going_on:
+            self._ledger.tag(part, tensors)
+
+    def moment(self, name: str) -> None:
+        """See `StepLedger`."""
+        if self._going_on:
+            self._ledger.moment(name)
+        if name == pass_name(PASSES):
+            self._going_on = False
+            self._stop()
+        elif name == UPDATE and not self._going_on:
+            self._going_on = True
+            self._start()

@@ -23,11 +23,14 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
 from model.cross_entropy import CHUNKING
 from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
-from model.ledger import MemoryParts, Part, TensorLedger, moment
-from model.memory import state_tensors
-from model.sft import SFTRun
+from model.ledger import MemoryParts, Part, StepLedger, TensorLedger
+from model.sft import Kernels, KernelsFor, SFTRun, SFTSettings, training_kernels
+from model.tensor_bytes import state_tensors
 
 DeviceType = Literal["cpu", "cuda"]
+
+Build = Callable[[int, KernelsFor], SFTRun]
+"""Makes a run with so many blocks and those kernels, on the CPU; it makes the model anew and loads nothing."""
 
 SHALLOW, DEEPER = 3, 4
 """Depths that are traced: the first, second and last block are told apart, since a first block may need no gradient."""
@@ -41,7 +44,7 @@ CUBLAS_WORKSPACE_BYTES = {True: 32 * 2**20, False: 8_519_680}
 
 
 def predict_parts(
-    build: Callable[[int], SFTRun],
+    build: Build,
     layers: int,
     batch: int,
     block_size: int,
@@ -51,8 +54,7 @@ def predict_parts(
     """The parts of the peak of a run's training steps; their sum is the predicted peak.
 
     Args:
-        build: makes the run with a given number of blocks. Called under FakeTensorMode; must make the model anew, on
-            the CPU, and load nothing.
+        build: makes the run; called under FakeTensorMode.
         layers: number of blocks that the real run has.
         batch: windows of an optimizer step.
         block_size: tokens of a window.
@@ -77,24 +79,27 @@ def _extrapolate(low: MemoryParts, high: MemoryParts, layers: int) -> MemoryPart
     return MemoryParts(**{name: value + beyond * slope[name] for name, value in high.as_dict().items()})
 
 
-def _trace(
-    build: Callable[[int], SFTRun], layers: int, batch: int, block_size: int, device: DeviceType
-) -> dict[str, MemoryParts]:
+def _trace(build: Build, layers: int, batch: int, block_size: int, device: DeviceType) -> dict[str, MemoryParts]:
     """The peak of each stretch of a step of the run with so many blocks; those of inner blocks are left out."""
     ledger = TensorLedger(round_to=ALLOCATION_BYTES[device])
+
+    def kernels(settings: SFTSettings, cpu: torch.device) -> Kernels:
+        usual = training_kernels(settings, cpu)
+        return replace(
+            usual if device == "cpu" else replace(usual, attend=_attend_as_on_a_gpu, dropout=_FusedDropout),
+            block=_marked(usual.block, layers, ledger),
+            chunking=replace(CHUNKING[device], most=2),  # those after the second find what the second found
+        )
+
     with FakeTensorMode(), _AnyValue():
-        run = build(layers)
-        run.chunking = replace(CHUNKING[device], most=2)  # those after the second find what the second found
-        if device == "cuda":
-            _compute_as_on_a_gpu(run)
-        run.block = _marked(run.block, layers)
+        run = build(layers, kernels)
         _make_optimizer_state(run)
         ledger.tag("weights", [*run.model.parameters(), *run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(run.optimizers))
         # Micro-batches after the second find what the second found.
         windows = torch.zeros(min(batch, 2 * run.settings.micro_batch), block_size + 1, dtype=torch.long)
         with ledger:
-            run.train_step(windows)
+            run.train_step(windows, ledger)
     return {name: parts for name, parts in ledger.peaks().items() if name not in ("", INNER)}
 
 
@@ -111,7 +116,7 @@ def _make_optimizer_state(run: SFTRun) -> None:
 INNER = "inner block"
 
 
-def _marked(block: Block, layers: int) -> Block:
+def _marked(block: Block, layers: int, ledger: StepLedger) -> Block:
     """`block`, with a mark in the ledger where the backward pass of each begins."""
     places = {0: "first", 1: "second", layers - 1: "last"}
     passes = 0
@@ -123,7 +128,7 @@ def _marked(block: Block, layers: int) -> Block:
         name = f"backward {passes}, {places[index]} block" if index in places else INNER
         y = block(layer, x, attend, tanh_gelu)
         if y.requires_grad:
-            y.register_hook(lambda _: moment(name))
+            y.register_hook(lambda _: ledger.moment(name))
         return y
 
     return run
@@ -141,15 +146,11 @@ class _AnyValue(torch.utils._python_dispatch.TorchDispatchMode):
 # ------------------------------------------------------------------------------------------------- a GPU's kernels
 
 
-def _compute_as_on_a_gpu(run: SFTRun) -> None:
-    run.attend = _attend_as_on_a_gpu
-    for name, module in list(run.model.named_modules()):
-        if isinstance(module, WindowDropout):
-            run.model.set_submodule(name, _FusedDropout(module.p, module.draws, module.place))
-
-
 class _FusedDropout(WindowDropout):
-    """Keeps a mask of one byte an element, as CUDA's kernel does; PyTorch's CPU code keeps one in the input's dtype."""
+    """Keeps a mask of one byte an element, as CUDA's kernel does; PyTorch's CPU code keeps one in the input's dtype.
+
+    The kernel is native_dropout_cuda of aten/src/ATen/native/cuda/Dropout.cu, PyTorch 2.13.
+    """
 
     def drop(self, x: Tensor) -> Tensor:
         return torch.native_dropout(x, self.p, self.training)[0]
@@ -160,29 +161,30 @@ def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Allocates what FlashAttention-2 does in PyTorch (mha_fwd and mha_bwd of flash_api.cpp), and computes nothing.
+    """Allocates what FlashAttention-2 does in PyTorch, and computes nothing.
 
-    The memory-efficient kernel, which PyTorch takes in fp32, keeps the same tensors.
+    That is mha_fwd and mha_bwd of aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, PyTorch 2.13. The
+    memory-efficient kernel, which PyTorch takes in fp32, keeps the same tensors.
     """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
-        mixed = _like_projected(q)
-        logsumexp = q.new_empty(q.shape[:3], dtype=torch.float32)
+        mixed = _like_projected(q)  # (B, H, T, D)
+        logsumexp = q.new_empty(q.shape[:3], dtype=torch.float32)  # (B, H, T)
         ctx.save_for_backward(q, k, v, mixed, logsumexp)
         return mixed
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         q, k, v, _, logsumexp = ctx.saved_tensors
-        accumulated = q.new_empty(q.shape, dtype=torch.float32)
-        row_sums = torch.empty_like(logsumexp)
+        accumulated = q.new_empty(q.shape, dtype=torch.float32)  # (B, H, T, D)
+        row_sums = torch.empty_like(logsumexp)  # (B, H, T)
         gradients = _like_projected(q), _like_projected(k), _like_projected(v)
         del accumulated, row_sums  # the kernel's own, freed when it is done
         return gradients
 
 
 def _like_projected(x: Tensor) -> Tensor:
-    """An empty (batch, heads, length, width) that lies in memory as (batch, length, heads, width)."""
+    """An empty (B, H, T, D) that lies in memory as (B, T, H, D)."""
     batch, heads, length, width = x.shape
     return x.new_empty(batch, length, heads, width).transpose(1, 2)

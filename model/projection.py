@@ -3,6 +3,9 @@
 Autograd's own graph keeps the GELU's input and its output, keeps x once more for the adapter, and makes three tensors
 of the output's size to add the adapter's product. Here the GELU is computed again in the backward pass, the adapter's
 product is accumulated into the frozen one's, and W + s A^T B^T and gradients nobody asked for never exist.
+
+The formula is that of `loralib.Linear.forward` (loralib 0.1.2, `loralib/layers.py`); the kernel (in, out) lies as in
+`Conv1D` (transformers 5.23.0, `pytorch_utils.py`). N stands for rows, r for the adapter's rank.
 """
 
 from typing import Any
@@ -24,8 +27,10 @@ def project(
 
     Args:
         x: (..., in).
-        kernel: (in, out).
+        kernel: the weight, (in, out).
         bias: (out,), or None.
+        adapter: A (r, in), B (out, r) and s, or None.
+        after_gelu: whether h is x's GELU.
 
     Returns:
         (..., out); under autocast in its dtype.
@@ -51,13 +56,13 @@ class _Projection(torch.autograd.Function):
         scaling: float,
         after_gelu: bool,
     ) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        h = F.gelu(rows, approximate="tanh") if after_gelu else rows
-        y = linear(h, kernel.T, bias)
+        rows = x.reshape(-1, x.shape[-1])  # (N, in)
+        h = F.gelu(rows, approximate="tanh") if after_gelu else rows  # (N, in)
+        y = linear(h, kernel.T, bias)  # (N, in) @ (in, out) -> (N, out)
         low = None
         if A is not None and B is not None:
-            low = h @ A.T
-            y.addmm_(low, B.T, alpha=scaling)
+            low = h @ A.T  # (N, in) @ (in, r) -> (N, r)
+            y.addmm_(low, B.T, alpha=scaling)  # (N, r) @ (r, out) -> (N, out)
         ctx.save_for_backward(rows, kernel, A, B, low)
         ctx.scaling, ctx.after_gelu, ctx.shape = scaling, after_gelu, x.shape
         return y.view(*x.shape[:-1], -1)
@@ -66,22 +71,22 @@ class _Projection(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         rows, kernel, A, B, low = ctx.saved_tensors
         needs_x, needs_kernel, needs_bias, needs_A, needs_B, _, _ = ctx.needs_input_grad
-        dy = dy.reshape(-1, dy.shape[-1])
+        dy = dy.reshape(-1, dy.shape[-1])  # (N, out)
         dx = dA = dB = None
         if needs_x:
-            dx = linear(dy, kernel)
+            dx = linear(dy, kernel)  # (N, out) @ (out, in) -> (N, in)
         if A is not None:
-            dlow = dy @ B
-            dB = (dy.T @ low).mul_(ctx.scaling) if needs_B else None
+            dlow = dy @ B  # (N, out) @ (out, r) -> (N, r)
+            dB = (dy.T @ low).mul_(ctx.scaling) if needs_B else None  # (out, N) @ (N, r) -> (out, r)
             if dx is not None:
-                dx.addmm_(dlow, A, alpha=ctx.scaling)
+                dx.addmm_(dlow, A, alpha=ctx.scaling)  # (N, r) @ (r, in) -> (N, in)
         if dx is not None and ctx.after_gelu:
             dx = torch.ops.aten.gelu_backward(dx, rows, approximate="tanh")
         h = rows
         if ctx.after_gelu and (needs_kernel or needs_A):
             h = F.gelu(rows, approximate="tanh")
         if needs_A:
-            dA = (dlow.T @ h).mul_(ctx.scaling)
-        dkernel = h.T @ dy if needs_kernel else None
-        dbias = dy.sum(0) if needs_bias else None
+            dA = (dlow.T @ h).mul_(ctx.scaling)  # (r, N) @ (N, in) -> (r, in)
+        dkernel = h.T @ dy if needs_kernel else None  # (in, N) @ (N, out) -> (in, out)
+        dbias = dy.sum(0) if needs_bias else None  # (out,)
         return dx if dx is None else dx.view(ctx.shape), dkernel, dbias, dA, dB, None, None

@@ -1,6 +1,6 @@
 """The SFT run: the training step, evaluation on fixed windows, and the state by which a stopped run continues."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ from transformers import GPT2LMHeadModel
 
 from basis.fields import Precision, Schedule
 from model.checkpointing import checkpointed
-from model.cross_entropy import CHUNKING, chunked_cross_entropy, position_losses
-from model.dropout import Draws, draw_by_window
-from model.forward import Block, attend_causally, head_terms, hidden_states, transformer_block
+from model.cross_entropy import CHUNKING, Chunking, chunked_cross_entropy, position_losses
+from model.dropout import Draws, WindowDropout, draw_by_window
+from model.forward import Attend, Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
-from model.ledger import moment, tag
+from model.ledger import NO_LEDGER, StepLedger
 from model.optimizers import learning_rate, set_learning_rate
 
 UPDATE = "update"
@@ -49,11 +49,43 @@ class SFTSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Kernels:
+    """How a step computes. What a device has kernels of its own for, a prediction of memory replaces by a stand-in.
+
+    Attributes:
+        block: a transformer block, as it is, compiled or checkpointed.
+        attend: how positions see each other.
+        dropout: the layer that drops.
+        chunking: how many positions have logits at once.
+    """
+
+    block: Block
+    attend: Attend
+    dropout: type[WindowDropout]
+    chunking: Chunking
+
+
+KernelsFor = Callable[[SFTSettings, torch.device], Kernels]
+
+
+def training_kernels(settings: SFTSettings, device: torch.device) -> Kernels:
+    """The kernels that a run with those settings trains by on a device."""
+    block: Block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
+    if settings.activation_checkpointing:
+        block = checkpointed(block)
+    return Kernels(block, attend_causally, WindowDropout, CHUNKING[device.type])
+
+
 class SFTRun:
     """A model in training. The caller brings the windows; the run knows its step, which is also its data position.
 
-    `block`, `attend` and `chunking` are how the step computes; a prediction of memory replaces them by another
-    device's.
+    Args:
+        model: moved to `device`; its dropouts are replaced, and bf16 rounds its frozen projections.
+        optimizers: over what trains of it.
+        settings: how it trains.
+        device: where it trains.
+        kernels: how its steps compute; None: by `training_kernels`.
     """
 
     def __init__(
@@ -62,19 +94,16 @@ class SFTRun:
         optimizers: Sequence[torch.optim.Optimizer],
         settings: SFTSettings,
         device: torch.device,
+        kernels: Kernels | None = None,
     ) -> None:
         self.model = model
         self.optimizers = optimizers
         self.settings = settings
         self.device = device
         self.step = 0
-        self.block: Block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
-        if settings.activation_checkpointing:
-            self.block = checkpointed(self.block)
-        self.attend = attend_causally
-        self.chunking = CHUNKING[device.type]
+        self.kernels = kernels or training_kernels(settings, device)
         self._draws = Draws(settings.seed, settings.compile)
-        self._drops = draw_by_window(model, self._draws)
+        self._drops = draw_by_window(model, self._draws, self.kernels.dropout)
         if settings.precision == "bf16":
             cast_frozen_projections(model, torch.bfloat16)
         if model.device != device:
@@ -85,11 +114,12 @@ class SFTRun:
         s = self.settings
         return learning_rate(s.lr, s.schedule, s.warmup_steps, s.steps, step)
 
-    def train_step(self, windows: Tensor) -> Tensor:
+    def train_step(self, windows: Tensor, ledger: StepLedger = NO_LEDGER) -> Tensor:
         """One optimizer step on `windows`, in micro-batches whose gradients add up to the whole batch's.
 
         Args:
             windows: (batch, block + 1) token ids on any device; inputs and targets are its first and last `block`.
+            ledger: told what the step's tensors are, and when its passes and its update begin.
 
         Returns:
             Mean loss in nats per token, a scalar on the run's device (not yet read back, so nothing waits for it).
@@ -101,13 +131,13 @@ class SFTRun:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices, enabled=self._drops):  # dropout seeds it anew
             for index, micro in enumerate(windows.split(self.settings.micro_batch)):
-                moment(pass_name(index))
+                ledger.moment(pass_name(index))
                 self._draws.begin(self.step, index * self.settings.micro_batch)
-                loss = self._loss(micro, divisor=windows[:, 1:].numel())
+                loss = self._loss(micro, windows[:, 1:].numel(), ledger)
                 loss.backward()
                 losses.append(loss.detach())
-        moment(UPDATE)
-        tag("gradients", *(p.grad for p in self.model.parameters() if p.grad is not None))
+        ledger.moment(UPDATE)
+        ledger.tag("gradients", (p.grad for p in self.model.parameters() if p.grad is not None))
         if self.settings.clip_norm is not None:
             parameters = [p for p in self.model.parameters() if p.requires_grad]
             torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
@@ -119,26 +149,30 @@ class SFTRun:
 
     @torch.no_grad()
     def evaluate(self, windows: Tensor) -> list[float]:
-        """Mean loss in nats per token of each of `windows` (count, block + 1), without dropout."""
+        """Mean loss in nats per token of each of `windows` (W, block + 1), without dropout: W numbers."""
         self.model.eval()
         losses = []
         for micro in self._to_device(windows).split(self.settings.micro_batch):
             with self._precision():
-                by_position = position_losses(micro[:, 1:].flatten(), *self._terms(micro), chunking=self.chunking)
-            losses.append(by_position.view(len(micro), -1).double().mean(1))
-        by_window: list[float] = torch.cat(losses).tolist()
+                targets, terms = micro[:, 1:].flatten(), self._terms(micro)
+                by_position = position_losses(targets, *terms, chunking=self.kernels.chunking)
+            losses.append(by_position.view(len(micro), -1).double().mean(1))  # (B T,) -> (B, T) -> (B,)
+        by_window: list[float] = torch.cat(losses).tolist()  # W numbers
         return by_window
 
-    def _loss(self, windows: Tensor, divisor: int) -> Tensor:
-        """The summed loss over all positions of `windows` (count, block + 1), divided by `divisor`."""
+    def _loss(self, windows: Tensor, divisor: int, ledger: StepLedger) -> Tensor:
+        """The summed loss over all positions of `windows` (B, T + 1), divided by `divisor`: a scalar."""
         with self._precision():
             targets, terms = windows[:, 1:].flatten(), self._terms(windows)
-            return chunked_cross_entropy(targets, *terms, divisor=divisor, chunking=self.chunking)
+            chunking = self.kernels.chunking
+            return chunked_cross_entropy(targets, *terms, divisor=divisor, chunking=chunking, ledger=ledger)
 
     def _terms(self, windows: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What the logits of all positions of `windows` are made of, see `chunked_cross_entropy`."""
-        hidden = hidden_states(self.model, windows[:, :-1], attend=self.attend, block=self.block)
-        return head_terms(self.model, hidden.flatten(0, 1))
+        kernels = self.kernels
+        inputs = windows[:, :-1]  # (B, T)
+        hidden = hidden_states(self.model, inputs, attend=kernels.attend, block=kernels.block)  # (B, T, C)
+        return head_terms(self.model, hidden.flatten(0, 1))  # of (B T, C)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")

@@ -23,11 +23,12 @@ from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from sweep.data.prompts import read_prompts as read_prompts
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
-from sweep.judge.reward_model import Reading, load_judge
+from sweep.judge.reading import load_judge
+from sweep.judge.reward_model import Reading
 from sweep.spec.reward import RewardPart
-from sweep.storage.responses import Record, read_records, set_records_aside, write_records, write_sealed
+from sweep.storage.responses import Answer, read_answers, set_answers_aside, write_answers, write_sealed_answers
 
 
 class JudgingError(Exception):
@@ -97,7 +98,7 @@ def score(
     return judge.score(list(zip(prompts, responses, strict=True)), batch_size)
 
 
-def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) -> list[Record]:
+def shared_base_answers(inputs: SweepInputs, reward: RewardPart, device: torch.device) -> list[Answer]:
     """The base model's response and reward for each prompt: read from the experiment, or made and written there.
 
     `reward` is the sweep's own, but for the size of its batches.
@@ -107,11 +108,11 @@ def base_records(inputs: SweepInputs, reward: RewardPart, device: torch.device) 
     path = inputs.experiment_dir / BASE_RESPONSES_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if remark := set_records_aside(path, inputs.prompts):
+        if remark := set_answers_aside(path, inputs.prompts):
             print(remark, file=sys.stderr)
         if not path.exists():
             answer_as_base(path, inputs.base_model, inputs.tokenizer, inputs.prompts, reward, inputs.reading, device)
-        return read_records(path)
+        return read_answers(path)
 
 
 def answer_as_base(
@@ -125,8 +126,8 @@ def answer_as_base(
 ) -> None:
     """Write the base model's response and reward for each prompt to `path`."""
     model = load_base(base_model).to(device)
-    records = _answer(model, load_tokenizer(tokenizer), prompts, reward, {}, reading)
-    write_sealed(path, records)
+    answers = _answer(model, load_tokenizer(tokenizer), prompts, reward, {}, reading)
+    write_sealed_answers(path, answers)
 
 
 def evaluate_reward(
@@ -134,7 +135,7 @@ def evaluate_reward(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     reward: RewardPart,
-    base: Sequence[Record],
+    base: Sequence[Answer],
     folder: Path,
     reading: Reading | None = None,
 ) -> dict[str, float | int]:
@@ -147,14 +148,14 @@ def evaluate_reward(
         JudgingError: no prompt has two rewards to compare; the responses are kept all the same.
     """
     known = {(str(r["prompt"]), str(r["response"])): _score_of(r["reward"]) for r in base}
-    records = _answer(model, tokenizer, prompts, reward, known, reading)
-    for record, reference in zip(records, base, strict=True):
-        record |= {"base_response": reference["response"], "base_reward": reference["reward"]}
-    write_records(folder / RESPONSES_FILE, records)
-    return summarise(records)
+    answers = _answer(model, tokenizer, prompts, reward, known, reading)
+    for answer, reference in zip(answers, base, strict=True):
+        answer |= {"base_response": reference["response"], "base_reward": reference["reward"]}
+    write_answers(folder / RESPONSES_FILE, answers)
+    return summarise(answers)
 
 
-def summarise(records: Sequence[Record]) -> dict[str, float | int]:
+def summarise(answers: Sequence[Answer]) -> dict[str, float | int]:
     """Means over prompts, and how often the response's reward is above, equal to or below the base model's.
 
     A prompt for which one of the two rewards is no finite number is neither won nor lost: it is counted as unscored,
@@ -163,14 +164,14 @@ def summarise(records: Sequence[Record]) -> dict[str, float | int]:
     Raises:
         JudgingError: that is so for every prompt.
     """
-    pairs = [(_score_of(r["reward"]), _score_of(r["base_reward"])) for r in records]
+    pairs = [(_score_of(r["reward"]), _score_of(r["base_reward"])) for r in answers]
     compared = [(ours, theirs) for ours, theirs in pairs if math.isfinite(ours) and math.isfinite(theirs)]
     count = len(compared)
     if not compared:
-        raise JudgingError(f"for none of {len(records)} prompts both rewards are finite numbers")
+        raise JudgingError(f"for none of {len(answers)} prompts both rewards are finite numbers")
     ours, theirs = (sum(rewards) for rewards in zip(*compared, strict=True))
-    wins = sum(one > other for one, other in compared)
-    ties = sum(one == other for one, other in compared)
+    wins = sum(reward > reference for reward, reference in compared)
+    ties = sum(reward == reference for reward, reference in compared)
     return {
         "reward_mean": ours / count,
         "reward_base_mean": theirs / count,
@@ -178,9 +179,9 @@ def summarise(records: Sequence[Record]) -> dict[str, float | int]:
         "wins": wins,
         "ties": ties,
         "losses": count - wins - ties,
-        "unscored": len(records) - count,
+        "unscored": len(answers) - count,
         "win_rate": wins / count,
-        "response_tokens_mean": sum(int(r["response_tokens"] or 0) for r in records) / len(records),
+        "response_tokens_mean": sum(int(r["response_tokens"] or 0) for r in answers) / len(answers),
     }
 
 
@@ -196,7 +197,7 @@ def _answer(
     reward: RewardPart,
     known: Mapping[tuple[str, str], float],
     reading: Reading | None,
-) -> list[Record]:
+) -> list[Answer]:
     """Responses with their rewards; a response that is `known` keeps its reward.
 
     A batch's padding moves a score in its last digits, so the same text scored twice would seldom tie with itself.

@@ -25,7 +25,7 @@ from sweep.machine.apart import Work
 from sweep.machine.caches import OURS
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
-from sweep.preparation.first_look import check_room, look_at_files
+from sweep.preparation.first_look import check_cache, look_at_files
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.spec_file.presets import preset_about, preset_names
@@ -117,7 +117,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
         check_writable("--write-data", folder)
         look_at_files(spec)
         cache_dir = set_up(console)
-        check_room(spec, cache_dir, OURS)
+        check_cache(spec, cache_dir, OURS)
         from sweep.driver.execute import write_data  # imports torch and Ray
 
         for path in write_data(spec, cache_dir, folder, console):
@@ -131,7 +131,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
         look_for_gpus(spec)
     look_at_files(spec)
     cache_dir = set_up(console, set_ray_environment(arguments.address))
-    check_room(spec, cache_dir, OURS)
+    check_cache(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
     if arguments.address is not None:
         await_resources(ask_cluster(arguments.address), spec.resources)  # refused now and not after preparing

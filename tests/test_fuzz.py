@@ -27,7 +27,8 @@ from analysis import report
 from analysis.page import html_page
 from basis.errors import MOST_LETTERS, UserError
 from sweep.command import run_command
-from sweep.data.dialogues import DataSources, load_sft, overlap
+from sweep.data.dialogues import DataSources, load_sft
+from sweep.data.overlap import overlap
 from sweep.provenance.sweep_record import spec_text
 from sweep.run import main
 from sweep.spec.places import PRESETS

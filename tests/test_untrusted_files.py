@@ -26,7 +26,7 @@ from model.weight_files import WeightsError
 from sweep.data.dialogues import DataSources, load_sft
 from sweep.data.windows import open_tokens
 from sweep.inputs import SweepInputs
-from sweep.judge.reward_model import check_judge
+from sweep.judge.reading import check_judge
 from sweep.trial.config import TrialConfig
 from sweep.worker.opening import open_trial
 from tests.conftest import ROOT, Here, Parts

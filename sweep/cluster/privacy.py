@@ -4,24 +4,23 @@ Ray's processes write much of their environment into logs, and Ray Tune sends cl
 needs neither: what has to be fetched has been, when Ray starts.
 """
 
-import fcntl
 import functools
 import os
 import re
 import secrets
-import shutil
 import site
-import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from basis.packages import ROOT
 from sweep.cluster.environment import TMPDIR
 from sweep.machine.environment import variables_restored
+from sweep.machine.owned_folders import OwnedFolders
 
-PREFIX, LOCK = "sft-", "sft-sweep.lock"
+PRIVATE_FOLDERS = OwnedFolders(prefix="sft-", lock="sft-sweep.lock", kept_when_named=True)
+"""Ray's own folder, for its owner alone. It stays when an error names it, for whoever looks into its logs."""
+
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
 NEEDED = (
@@ -77,7 +76,7 @@ def kept_private(address: str | None) -> Iterator[None]:
             _forget(name for name, value in os.environ.items() if is_secret(name, value) and name[:4] != "RAY_")
             yield
             return
-        with _private_folder(Path(os.environ.get(TMPDIR, "/tmp"))) as folder:
+        with PRIVATE_FOLDERS.new(Path(os.environ.get(TMPDIR, "/tmp"))) as folder:
             _forget(name for name, value in os.environ.items() if not is_needed(name, value))
             os.environ[TMPDIR] = str(folder)
             os.environ[TOKEN_PATH] = str(folder / "token")
@@ -133,37 +132,3 @@ def _token() -> str:
 def _forget(names: Iterator[str]) -> None:
     for name in list(names):
         del os.environ[name]
-
-
-@contextmanager
-def _private_folder(parent: Path) -> Iterator[Path]:
-    """A folder for its owner alone; it stays when an error names it, for whoever looks into its logs."""
-    _remove_stale(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    lock, named = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600), False
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
-    except BaseException as error:
-        named = str(folder) in str(error)
-        raise
-    finally:
-        if not named:
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove folders of ours whose process has ended without doing so."""
-    for folder in parent.glob(f"{PREFIX}????????"):
-        with suppress(OSError):
-            found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-                continue
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)

@@ -1,4 +1,4 @@
-"""The SFT set: where its dialogues are read from, what is subtracted, and how train and test overlap.
+"""The SFT set: where its dialogues are read from, what is subtracted, and what is held out.
 
 The study's set is HH-RLHF `chosen` minus every dialogue that is also in rm-static:
 
@@ -14,15 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from basis.errors import UserError
-from sweep.data.openings import opening_or_text, opening_turn
+from sweep.data.openings import opening_or_text
 from sweep.data.records import Made
-from sweep.data.sources import texts, unreadable
-from sweep.spec.hub_names import HubName
-from sweep.spec.sources import LOCAL_FILES, Role, hub_dataset, source_files, suffix_of
+from sweep.data.sources import texts
+from sweep.spec.sources import LOCAL_FILES, Role, hub_dataset, source_files
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,6 @@ class DataSources:
         return ("train", self.train), ("test", self.test), ("exclude", self.exclude)
 
 
-class SourceDigest(NamedTuple):
-    """What one file, or one split of a hub dataset, holds.
-
-    Attributes:
-        role: what it is for.
-        name: the file's name without its folder, or "owner/name:split".
-        format: the file's `suffix_of`; empty for hub data.
-        digest: SHA-256 of the file's bytes, or the commit of the hub dataset.
-    """
-
-    role: Role
-    name: str
-    format: str
-    digest: str
-
-
 @dataclass(frozen=True)
 class Dialogues:
     """The SFT set.
@@ -75,34 +57,6 @@ class Dialogues:
     excluded: int = 0
     validation: list[str] = field(default_factory=list)
     made: dict[Made, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """How far the test set is not new. Line ends and surrounding whitespace make no difference between dialogues.
-
-    Attributes:
-        exact: test dialogues that also occur in train.
-        opening: test dialogues whose opening human turn also opens a train dialogue; includes the exact ones. None
-            where the openings of most test or most train dialogues can't be told.
-        test_dialogues: all test dialogues.
-        test_openings_unknown: test dialogues without a recognised opening human turn.
-        train_openings_unknown: such train dialogues.
-        train_duplicates: train dialogues that repeat another one (copies beyond the first).
-        test_duplicates: such test dialogues.
-        validation_duplicates: such validation dialogues.
-        validation_in_test: validation dialogues whose opening human turn also opens a test dialogue.
-    """
-
-    exact: int
-    opening: int | None
-    test_dialogues: int
-    test_openings_unknown: int
-    train_openings_unknown: int
-    train_duplicates: int
-    test_duplicates: int
-    validation_duplicates: int
-    validation_in_test: int
 
 
 def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
@@ -143,7 +97,7 @@ def load_sft(data: DataSources) -> Dialogues:
         fraction = getattr(data, name)
         if fraction is not None and not 0 < fraction < 1:
             raise UserError(f"{name} is {fraction}; a number between 0 and 1 is needed")
-    excluded = {_identity(text) for source in data.exclude for text, _ in texts(source, "exclude", data.field)}
+    excluded = {identity(text) for source in data.exclude for text, _ in texts(source, "exclude", data.field)}
     made: Counter[Made] = Counter()
     train, removed = _subtract(data.train, "train", data.field, excluded, made)
     if data.test:
@@ -154,38 +108,9 @@ def load_sft(data: DataSources) -> Dialogues:
     validation: list[str] = []
     if data.validation_fraction is not None:
         train, validation = _hold_out(train, "validation_fraction", data.validation_fraction)
-        tested = {_identity(text) for text in test}
-        validation = [text for text in validation if _identity(text) not in tested]
+        tested = {identity(text) for text in test}
+        validation = [text for text in validation if identity(text) not in tested]
     return Dialogues(train, test, removed, validation, {how: n for how, n in made.items() if how != "whole"})
-
-
-def overlap(dialogues: Dialogues) -> Overlap:
-    """Count how many test dialogues also occur in train, exactly and by their opening human turn; see Overlap."""
-    train, test = ([_identity(text) for text in side] for side in (dialogues.train, dialogues.test))
-    validation = {_identity(text) for text in dialogues.validation}
-    texts = set(train)
-    train_openings, test_openings = (
-        [opening_turn(text) for text in side] for side in (dialogues.train, dialogues.test)
-    )
-    unknown_in_train, unknown_in_test = train_openings.count(None), test_openings.count(None)
-    openings = {_digest(opening) for opening in train_openings if opening is not None}
-    asked = {opening for opening in test_openings if opening is not None}
-    alike = sum(
-        text in texts or (opening is not None and _digest(opening) in openings)
-        for text, opening in zip(test, test_openings, strict=True)
-    )
-    told = 2 * unknown_in_train <= len(train) and 2 * unknown_in_test <= len(test)
-    return Overlap(
-        exact=sum(text in texts for text in test),
-        opening=alike if told else None,
-        test_dialogues=len(test),
-        test_openings_unknown=unknown_in_test,
-        train_openings_unknown=unknown_in_train,
-        train_duplicates=len(train) - len(texts),
-        test_duplicates=len(test) - len(set(test)),
-        validation_duplicates=len(dialogues.validation) - len(validation),
-        validation_in_test=sum(opening_turn(text) in asked for text in dialogues.validation),
-    )
 
 
 def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
@@ -222,48 +147,7 @@ def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
     return paths
 
 
-def fingerprint(sources: Sequence[SourceDigest]) -> str:
-    """Identify the content of all sources by their digests.
-
-    Local files count by their bytes and suffix_of, wherever they lie; hub data by name, split and commit.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    parts = [(source.role, source.format or source.name, source.digest) for source in sources]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def source_digests(data: DataSources) -> list[SourceDigest]:
-    """The content of each source without parsing it, in the order in which they are read.
-
-    Raises:
-        UserError: a source that doesn't exist or can't be read.
-    """
-    found: list[SourceDigest] = []
-    for role, sources in data.by_role:
-        for source in sources:
-            files = source_files(source)
-            if files is None:
-                found.append(_hub_digest(hub_dataset(source, role), role))
-            for path in files or ():
-                try:
-                    with path.open("rb") as file:
-                        digest = hashlib.file_digest(file, "sha256").hexdigest()
-                except OSError as error:
-                    raise unreadable(path, error) from error
-                found.append(SourceDigest(role, path.name, suffix_of(str(path)), digest))
-    return found
-
-
-def _hub_digest(dataset: HubName, role: Role) -> SourceDigest:
-    from sweep.hub.fetch import resolve
-
-    commit = resolve(dataset, "dataset", f"data.{role}")
-    return SourceDigest(role, f"{dataset.name}:{dataset.split or 'all'}", "", commit)
-
-
-def _digest(text: str) -> bytes:
+def text_digest(text: str) -> bytes:
     """What two dialogues share when they count as the same.
 
     Whitespace around the text is ignored because rm-static was made by cutting HH-RLHF dialogues into prompt and answer
@@ -273,9 +157,9 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
 
 
-def _identity(text: str) -> bytes:
+def identity(text: str) -> bytes:
     """The digest of a whole dialogue, whatever its line ends."""
-    return _digest(text.replace("\r\n", "\n"))
+    return text_digest(text.replace("\r\n", "\n"))
 
 
 def _subtract(
@@ -287,7 +171,7 @@ def _subtract(
     for source in sources:
         for text, how in texts(source, role, field):
             made[how] += 1
-            if excluded and _identity(text) in excluded:
+            if excluded and identity(text) in excluded:
                 removed += 1
             else:
                 kept.append(text)
@@ -302,7 +186,7 @@ def _hold_out(dialogues: list[str], name: str, fraction: float) -> tuple[list[st
     The hash of a second split is another one: all that the first has left would lie above its fraction.
     """
     salt = "" if name == "test_fraction" else name
-    positions = [int.from_bytes(_digest(salt + opening_or_text(text))) / 2**128 for text in dialogues]
+    positions = [int.from_bytes(text_digest(salt + opening_or_text(text))) / 2**128 for text in dialogues]
     limit = max(fraction, min(positions))
     if max(positions) <= limit:
         raise UserError(

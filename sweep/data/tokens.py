@@ -24,18 +24,12 @@ import numpy as np
 
 from basis.checksums import folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
-from basis.errors import UserError, first_line, said_by_transformers
+from basis.errors import UserError
 from basis.read_json import DamagedError
-from sweep.data.dialogues import (
-    DataSources,
-    Dialogues,
-    SourceDigest,
-    bring_hub_data,
-    fingerprint,
-    load_sft,
-    overlap,
-    source_digests,
-)
+from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
+from sweep.data.digests import SourceDigest, fingerprint, source_digests
+from sweep.data.overlap import overlap
+from sweep.data.tokenizer import load_tokenizer, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
 from sweep.machine.workshop import workshop
 
@@ -45,12 +39,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 """Part of the cache key: raise it when the content of an entry changes meaning."""
 
-END_OF_TEXT = "<|endoftext|>"
 BATCH_DIALOGUES = 256
 _STATISTICS = "statistics.json"
-
-# Everything in a tokenizer's folder that tokens depend on; other files (weights, README) don't touch the cache.
-_TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json", "*.model")
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class TokenSet:
     """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.data.windows` opens them.
 
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
-    where it can't be told), openings unknown and duplicates, explained at `dialogues.Overlap`; validation_dialogues,
+    where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
     where some are, see `records.Made`. `sources` are the digests of what the tokens were made from.
     """
@@ -102,7 +92,7 @@ def prepare_tokens(
             window in train or test.
     """
     sources = source_digests(data)
-    key = _cache_key(data, sources, tokenizer_pinned or _tokenizer_digests(tokenizer_dir))
+    key = _cache_key(data, sources, tokenizer_pinned or tokenizer_digests(tokenizer_dir))
     entry = cache_dir / key[:32]
     try:
         tokens = _read_entry(entry)
@@ -110,24 +100,46 @@ def prepare_tokens(
         say(f"{entry}: {damage}{set_aside(entry)}; made again")
         tokens = None
     if tokens is None:
-        started = time.perf_counter()
-        say(f"reading the SFT set: {describe_sources(data)}")
-        bring_hub_data(data, say)
-        dialogues = load_sft(data)
-        held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
-        say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
-        try:
-            tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
-        except OSError as error:
-            number = disk_failure(error)
-            why = disk_error(entry, number).strerror if number else f"can't be written ({error.strerror})"
-            raise UserError(f"{cache_dir}: the token cache {why}") from error
-        say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")
+        tokens = _make_entry(entry, data, tokenizer_dir, tokenizer, say)
     else:
         say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {entry}")
     for line in describe_dialogues(tokens.statistics, data.field):
         say(line)
+    _check_windows(tokens, data, block_size)
+    return replace(tokens, sources=tuple(sources))
+
+
+def _make_entry(
+    entry: Path,
+    data: DataSources,
+    tokenizer_dir: Path | str,
+    tokenizer: "PreTrainedTokenizerBase | None",
+    say: Callable[[str], None],
+) -> TokenSet:
+    """Read and tokenise the SFT set into a new cache entry; arguments and errors are those of `prepare_tokens`."""
+    started = time.perf_counter()
+    say(f"reading the SFT set: {describe_sources(data)}")
+    bring_hub_data(data, say)
+    dialogues = load_sft(data)
+    held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
+    say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
+    try:
+        tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
+    except OSError as error:
+        number = disk_failure(error)
+        why = disk_error(entry, number).strerror if number else f"can't be written ({error.strerror})"
+        raise UserError(f"{entry.parent}: the token cache {why}") from error
+    say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")
+    return tokens
+
+
+def _check_windows(tokens: TokenSet, data: DataSources, block_size: int) -> None:
+    """Refuse sets with fewer tokens than one window.
+
+    Raises:
+        UserError: naming the set.
+    """
     counted = {"train": tokens.train_tokens, "test": tokens.test_tokens}
     if data.validation_fraction is not None:
         counted["validation"] = tokens.validation_tokens
@@ -137,75 +149,11 @@ def prepare_tokens(
                 f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
                 f"{block_size:,} + 1); give more {name} dialogues or a smaller block_size"
             )
-    return replace(tokens, sources=tuple(sources))
-
-
-def load_tokenizer(folder: Path | str, name: str | None = None) -> "PreTrainedTokenizerBase":
-    """Load any Hugging Face tokenizer that has an end-of-text token.
-
-    Args:
-        folder: a folder with tokenizer files. Without tokenizer_config.json, tokenizer.json is loaded as it stands, or
-            vocab.json and merges.txt as GPT-2's.
-        name: what the user calls it, for messages; None: by its folder.
-
-    Returns:
-        The tokenizer; its `eos_token_id` is not None. Where its files name no end-of-text token, "<|endoftext|>" is
-        taken if the vocabulary has it.
-
-    Raises:
-        UserError: no such folder, no tokenizer in it, no end-of-text token.
-    """
-    import transformers
-
-    tokenizer: PreTrainedTokenizerBase
-    try:
-        files = {path.name: str(path) for path in _checked_files(folder, name)}
-        if "tokenizer_config.json" not in files and "tokenizer.json" in files:
-            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=files["tokenizer.json"])
-        elif "tokenizer_config.json" not in files and files.keys() >= {"vocab.json", "merges.txt"}:
-            tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder))
-        else:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except UserError:
-        raise
-    except Exception as error:  # a broken file raises whatever its parser raises
-        said = said_by_transformers(error)
-        why = f"{said} (its files are damaged or incomplete)" if said == first_line(error) else said
-        raise UserError(f"tokenizer {name or str(folder)!r} can't be loaded: {why}") from error
-    if tokenizer.eos_token_id is None and END_OF_TEXT in tokenizer.get_vocab():
-        tokenizer.eos_token = END_OF_TEXT
-    if tokenizer.eos_token_id is None:
-        raise UserError(
-            f"tokenizer {name or str(folder)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
-        )
-    return tokenizer
 
 
 def _counts(tokens: TokenSet) -> str:
     held_out = f", {tokens.validation_tokens:,} validation" if tokens.validation_tokens else ""
     return f"{tokens.train_tokens:,} train{held_out} and {tokens.test_tokens:,} test tokens"
-
-
-def _checked_files(folder: Path | str, name: str | None = None) -> list[Path]:
-    """The files of a tokenizer's folder, of which there is one at least."""
-    if not Path(folder).is_dir():
-        raise UserError(f"tokenizer {name or str(folder)!r}: no such folder")
-    found = tokenizer_files(Path(folder))
-    if not found:
-        raise UserError(
-            f"tokenizer {name or str(folder)!r}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, "
-            "are needed"
-        )
-    return found
-
-
-def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a tokenizer's folder that tokens depend on, sorted."""
-    return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
-
-
-def _tokenizer_digests(folder: Path | str) -> list[tuple[str, str]]:
-    return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _checked_files(folder)]
 
 
 def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: str | list[tuple[str, str]]) -> str:
@@ -224,8 +172,8 @@ def _read_entry(entry: Path) -> TokenSet | None:
     if not entry.exists():
         return None
     try:
-        if found := folder_flaw(entry):
-            raise DamagedError(found)
+        if flaw := folder_flaw(entry):
+            raise DamagedError(flaw)
         content = json.loads((entry / _STATISTICS).read_bytes())
     except OSError as error:
         raise UserError(f"{entry}: can't be read ({error.strerror})") from None

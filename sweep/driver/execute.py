@@ -24,7 +24,7 @@ from sweep.machine.hardware import allowed_cpus, compiler_found, cpu_has_bf16
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.packing import budget_on
 from sweep.memory.shape import planned_shape, read_shape
-from sweep.preparation.disk_room import check_room
+from sweep.preparation.disk_room import check_experiment_room
 from sweep.preparation.models import demo_assets_if_needed
 from sweep.preparation.prepare import data_sources, identity, prepare
 from sweep.proposal import TrialPlanner
@@ -85,7 +85,7 @@ def execute(
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
     quiet_libraries()
     spec = pin(spec, say)
-    check_room(planned_shape(spec.model), plan, experiment_dir, say)
+    check_experiment_room(planned_shape(spec.model), plan, experiment_dir, say)
     inputs, tokens = prepare(spec, candidates, experiment_dir, where.cache_dir, say)
     identified = identity(inputs, tokens)
     check_identity(experiment_dir, identified)

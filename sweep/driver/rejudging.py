@@ -25,7 +25,7 @@ from basis.errors import UserError, first_line, name_failure
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
 from model.memory_limit import ran_out_of_memory
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.preparation.models import FoundModels
 from sweep.preparation.prepare import reward_identity
 from sweep.provenance.sweep_record import read_sweep_record, spec_text
@@ -35,7 +35,7 @@ from sweep.spec.schema import SweepSpec
 from sweep.storage.finished import SEALED, finished_text
 from sweep.storage.kept_trials import KeptTrial
 from sweep.storage.replacement import Replacement
-from sweep.storage.responses import Record, read_records, set_records_aside
+from sweep.storage.responses import Answer, read_answers, set_answers_aside
 from sweep.worker.judging import in_batches_that_fit, kept_model, release_memory
 
 BASE_DEVICE_TYPE = "base_answers_device_type"
@@ -93,7 +93,7 @@ class Rejudging:
     def judge_one_by_one(self, trials: Sequence[KeptTrial]) -> int:
         """Have the sweep's own judge judge trials that it had not judged; each is kept at once. Returns as above."""
         path = self._experiment_dir / BASE_RESPONSES_FILE
-        if remark := set_records_aside(path, self._found.prompts):
+        if remark := set_answers_aside(path, self._found.prompts):
             self._say(remark)
         if path.exists():
             self._check_device(trials)
@@ -102,7 +102,7 @@ class Rejudging:
                 self._answer_as_base(replacement)
                 self._write_sweep(0, replacement)
                 replacement.commit()
-        base = read_records(path)
+        base = read_answers(path)
         failed = 0
         for number, trial in enumerate(trials, 1):
             with Replacement(self._experiment_dir) as replacement:
@@ -140,7 +140,7 @@ class Rejudging:
                     "another judge"
                 )
 
-    def _answer_as_base(self, replacement: Replacement) -> list[Record]:
+    def _answer_as_base(self, replacement: Replacement) -> list[Answer]:
         """The base model's answers, made anew."""
         path, found = replacement.path(BASE_RESPONSES_FILE), self._found
 
@@ -157,9 +157,9 @@ class Rejudging:
                 f"({first_line(error)})"
             ) from None
         self._sweep[BASE_DEVICE_TYPE] = self._device.type
-        return read_records(path)
+        return read_answers(path)
 
-    def _judged(self, trial: KeptTrial, base: list[Record], replacement: Replacement) -> Row:
+    def _judged(self, trial: KeptTrial, base: list[Answer], replacement: Replacement) -> Row:
         """The trial's last row with what the judge says, or why it says nothing; its responses are kept aside.
 
         Raises:

@@ -15,7 +15,7 @@ from basis.stages import Stage
 from basis.units import as_setting, show_bytes
 from model.ledger import MemoryParts
 from model.predict_memory import DeviceType, predict_parts
-from model.sft import SFTRun
+from model.sft import KernelsFor, SFTRun
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution, adapt, as_configured, build_run
 
@@ -158,9 +158,9 @@ class _Shape:
 
 @lru_cache(maxsize=4096)
 def _predict(config: TrialConfig, shape: _Shape, device: DeviceType, hopper: bool, execution: Execution) -> MemoryParts:
-    def build(layers: int) -> SFTRun:
+    def build(layers: int, kernels: KernelsFor) -> SFTRun:
         smaller = GPT2Config(**{**shape.config.to_dict(), "n_layer": layers})
         model = adapt(GPT2LMHeadModel(smaller), config)
-        return build_run(model, config, execution, torch.device("cpu"))
+        return build_run(model, config, execution, torch.device("cpu"), kernels)
 
     return predict_parts(build, shape.config.n_layer, config.batch_size, config.block_size, device, hopper)

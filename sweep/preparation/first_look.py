@@ -10,7 +10,7 @@ from sweep.data.openings import opening_or_text
 from sweep.data.prompts import read_prompts
 from sweep.data.sources import file_texts
 from sweep.machine.output_folders import check_length, check_writable
-from sweep.machine.workshop import remove_dead_workshops
+from sweep.machine.workshop import WORKSHOPS
 from sweep.spec.places import DEMO, STUDY
 from sweep.spec.schema import SweepSpec
 from sweep.spec.sources import Role, source_files
@@ -81,7 +81,7 @@ def _look(role: Role, path: Path, field: str, whole: bool) -> str:
     return f"{path.name}: {records}the first opens with {shortened(opening_or_text(text), 60)!r}{how}"
 
 
-def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
+def check_cache(spec: SweepSpec, cache_dir: Path, key: str) -> None:
     """Refuse a cache in which this sweep's data and models could not be kept; what the dead left in it is swept.
 
     Args:
@@ -96,7 +96,7 @@ def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
     for name in ("tokens", "demo", "random"):
         if os.path.lexists(cache_dir / name):
             check_writable(key, cache_dir / name)
-            remove_dead_workshops(cache_dir / name)
+            WORKSHOPS.remove_abandoned(cache_dir / name)
     needs_demo = DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, spec.reward.model)
     made = needs_demo and any((cache_dir / "demo").glob("demo-*"))
     needed = DEMO_BYTES if needs_demo and not made else LEAST_BYTES

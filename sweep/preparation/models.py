@@ -15,10 +15,11 @@ from basis.errors import UserError, first_line, said_by_transformers
 from basis.units import show_bytes
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.hub.fetch import Snapshot
-from sweep.judge.reward_model import Reading, check_judge
+from sweep.judge.reading import check_judge
+from sweep.judge.reward_model import Reading
 from sweep.machine.hardware import free_memory_bytes
 from sweep.machine.workshop import workshop
 from sweep.memory.packing import judging_bytes

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sweep.data.dialogues import DataSources
-from sweep.data.tokens import TokenSet, load_tokenizer, prepare_tokens
+from sweep.data.tokenizer import load_tokenizer
+from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.demo.assets import DemoAssets
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.weight_files import CONFIG_FILE, weight_files
-from sweep.data.dialogues import SourceDigest
-from sweep.data.tokens import tokenizer_files
+from sweep.data.digests import SourceDigest
+from sweep.data.tokenizer import tokenizer_files
 from sweep.provenance.code_version import CodeVersion
 from sweep.spec.reward import RewardPart
 

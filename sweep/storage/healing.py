@@ -26,7 +26,7 @@ from sweep.memory.attempts import read_attempts
 from sweep.provenance.sweep_record import parse_sweep_record
 from sweep.provenance.trial_record import read_trial_record
 from sweep.storage.finished import Finished, read_finished, write_finished
-from sweep.storage.responses import set_records_aside
+from sweep.storage.responses import set_answers_aside
 
 SUPERSEDED = ".superseded"
 OURS = (
@@ -54,7 +54,7 @@ def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
     """
     lost = "written anew; when the sweep began, and with which versions, can't be told any more"
     said = _heal_one(experiment_dir / SWEEP_FILE, parse_sweep_record, lost)
-    if prompts and (line := set_records_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
+    if prompts and (line := set_answers_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
         said.append(line)
     for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
         said += heal_trial(folder)

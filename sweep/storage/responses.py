@@ -9,23 +9,21 @@ from basis.checksums import Seal, flaw, seal, set_aside
 from basis.files import write_text
 from basis.read_json import DamagedError, parse_json, read_object, read_text
 
-Record = dict[str, str | float | int | None]
+Answer = dict[str, str | float | int | None]
+"""A prompt with its `response`, its `reward` and `response_tokens`; a trial's also with what the base model's were."""
 
 SEAL_SUFFIX = ".seal.json"
 """How the name of the file ends that lies beside the base model's answers, with their seal (see `basis.checksums`)."""
 
 
-def write_records(path: Path, records: Sequence[Record]) -> None:
+def write_answers(path: Path, answers: Sequence[Answer]) -> None:
     """Write JSON lines, atomically; a reward that is no finite number as null, which every reader of JSON knows."""
-    known = [
-        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in one.items()}
-        for one in records
-    ]
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in known))
+    finite = [{name: _finite(value) for name, value in answer.items()} for answer in answers]
+    write_text(path, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in finite))
 
 
-def read_records(path: Path) -> list[Record]:
-    """Read what `write_records` wrote.
+def read_answers(path: Path) -> list[Answer]:
+    """Read what `write_answers` wrote.
 
     Raises:
         DamagedError: it is not as it was written.
@@ -33,43 +31,47 @@ def read_records(path: Path) -> list[Record]:
     text = read_text(path)
     if not text.endswith("\n"):
         raise DamagedError("is cut short")
-    records = [parse_json(line) for line in text[:-1].split("\n")]
-    for number, record in enumerate(records, 1):
-        if not isinstance(record, dict) or not {"prompt", "response", "reward"} <= record.keys():
+    answers = [parse_json(line) for line in text[:-1].split("\n")]
+    for number, answer in enumerate(answers, 1):
+        if not isinstance(answer, dict) or not {"prompt", "response", "reward"} <= answer.keys():
             raise DamagedError(f"has no answer in line {number}")
-    return records
+    return answers
 
 
-def write_sealed(path: Path, records: Sequence[Record]) -> None:
-    """Write records as `write_records` does, with their seal beside them."""
+def write_sealed_answers(path: Path, answers: Sequence[Answer]) -> None:
+    """Write answers as `write_answers` does, with their seal beside them."""
     sealed = path.with_suffix(SEAL_SUFFIX)
     sealed.unlink(missing_ok=True)  # between the two writes there is no seal, and not a wrong one
-    write_records(path, records)
+    write_answers(path, answers)
     write_text(sealed, json.dumps(seal(path)))
 
 
-def records_flaw(path: Path, prompts: Sequence[str]) -> str | None:
-    """In which way sealed records are not as they were written; None if they are.
+def answers_flaw(path: Path, prompts: Sequence[str]) -> str | None:
+    """In which way sealed answers are not as they were written; None if they are.
 
     Args:
         path: their file, beside which lies its seal.
         prompts: what has been asked.
     """
     try:
-        found = [str(record["prompt"]) for record in read_records(path)]
-        if found != list(prompts):
-            return f"answers {len(found)} prompts instead of {len(prompts)}, or others"
+        answered = [str(answer["prompt"]) for answer in read_answers(path)]
+        if answered != list(prompts):
+            return f"answers {len(answered)} prompts instead of {len(prompts)}, or others"
         sealed = path.with_suffix(SEAL_SUFFIX)
         return flaw(path, _read_seal(sealed)) if sealed.exists() else None
     except DamagedError as damage:
         return str(damage)
 
 
-def set_records_aside(path: Path, prompts: Sequence[str]) -> str | None:
+def set_answers_aside(path: Path, prompts: Sequence[str]) -> str | None:
     """Set the base model's answers aside if they are damaged; returns a line about it. For arguments see above."""
-    if not path.exists() or (found := records_flaw(path, prompts)) is None:
+    if not path.exists() or (damage := answers_flaw(path, prompts)) is None:
         return None
-    return f"{path}: {found}{set_aside(path)}; the base model answers again"
+    return f"{path}: {damage}{set_aside(path)}; the base model answers again"
+
+
+def _finite(value: str | float | int | None) -> str | float | int | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_seal(path: Path) -> Seal:

@@ -7,9 +7,9 @@ import torch
 
 from basis.metrics import DEVICE, PEAK_SOURCE, PLACE
 from model.ledger import MemoryParts
-from model.memory import gradient_bytes, optimizer_state_bytes, weight_bytes
 from model.peak_meter import PeakMeter
 from model.sft import SFTRun
+from model.tensor_bytes import gradient_bytes, optimizer_state_bytes, weight_bytes
 from sweep.machine.hardware import cpu_name
 
 

@@ -8,7 +8,7 @@ from transformers import GPT2LMHeadModel
 from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trainable, trained_parameters, untie_head
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
-from model.sft import SFTRun, SFTSettings
+from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 from sweep.trial.config import TrialConfig
 
 
@@ -48,8 +48,14 @@ def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
     return base
 
 
-def build_run(model: GPT2LMHeadModel, config: TrialConfig, execution: Execution, device: torch.device) -> SFTRun:
-    """The SFT run of a trial over its model, which is moved to the device."""
+def build_run(
+    model: GPT2LMHeadModel,
+    config: TrialConfig,
+    execution: Execution,
+    device: torch.device,
+    kernels: KernelsFor = training_kernels,
+) -> SFTRun:
+    """The SFT run of a trial over its model, which is moved to the device; `kernels` chooses how its steps compute."""
     optimizer = OptimizerSettings(
         config.optimizer,
         config.lr,
@@ -70,7 +76,7 @@ def build_run(model: GPT2LMHeadModel, config: TrialConfig, execution: Execution,
         activation_checkpointing=execution.activation_checkpointing,
         seed=config.seed,
     )
-    return SFTRun(model, build_optimizers(model, optimizer), settings, device)
+    return SFTRun(model, build_optimizers(model, optimizer), settings, device, kernels(settings, device))
 
 
 def in_fp32(model: GPT2LMHeadModel, config: TrialConfig, base_model: str) -> GPT2LMHeadModel:

@@ -14,12 +14,12 @@ from basis.directory import TRAINED_FILE
 from basis.files import write_atomically
 from model.gpt2_lora import load_trained, save_trained, trained_parameters
 from model.memory_limit import ran_out_of_memory
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
-from sweep.reward_metric import base_records, evaluate_reward
+from sweep.reward_metric import evaluate_reward, shared_base_answers
 from sweep.spec.reward import RewardPart
 from sweep.storage.checkpoint import tensor_bytes
-from sweep.storage.responses import Record
+from sweep.storage.responses import Answer
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import build_model, in_fp32
 
@@ -48,9 +48,9 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
     return {**row, "reward_seconds": time.perf_counter() - started, "judged_clock_seconds": time.time()}
 
 
-def base_answers(inputs: SweepInputs, device: torch.device) -> list[Record]:
+def base_answers(inputs: SweepInputs, device: torch.device) -> list[Answer]:
     """The base model's answers and their rewards, made on `device` if no trial has made them yet."""
-    return in_batches_that_fit(lambda reward: base_records(inputs, reward, device), inputs.reward)
+    return in_batches_that_fit(lambda reward: shared_base_answers(inputs, reward, device), inputs.reward)
 
 
 def keep_model(model: GPT2LMHeadModel, folder: Path) -> None:

@@ -27,7 +27,7 @@ from sweep.memory.attempts import MOST_ATTEMPTS, TRAINING, Attempt, OutOfMemoryE
 from sweep.memory.plan import MemoryPlan
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_trial
-from sweep.storage.responses import records_flaw
+from sweep.storage.responses import answers_flaw
 from sweep.trial.config import TrialConfig
 from sweep.worker.training import Row
 from sweep.worker.trial_run import TrialRun
@@ -126,7 +126,7 @@ def recorded_state(folder: Path, inputs: SweepInputs) -> Finished | Unjudged | D
         if inputs.reward.model is not None and NOT_JUDGED in last:
             return Unjudged(rows, {name: v for name, v in last.items() if name not in (NOT_JUDGED, "finished")})
         base = inputs.experiment_dir / BASE_RESPONSES_FILE
-        return Finished([*rows, last], "win_rate" in last and records_flaw(base, inputs.prompts) is not None)
+        return Finished([*rows, last], "win_rate" in last and answers_flaw(base, inputs.prompts) is not None)
     if diverged.exists():
         return Diverged(diverged.read_text(encoding="utf-8"))
     if len(attempts) >= MOST_ATTEMPTS:

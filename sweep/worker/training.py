@@ -80,7 +80,7 @@ class Training:
         timed_steps = 0
         while run.step < until:
             untimed = meter.accounting or run.step == self._first_step
-            losses.append(meter.measure(lambda: run.train_step(self._batch(run.step))))
+            losses.append(meter.train_step(self._batch(run.step)))
             timed_steps += 1
             if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others
                 losses[-1].item()  # reads back: a GPU must have done this step before the clock starts

@@ -1,5 +1,6 @@
 """Activation checkpointing: the same losses and weights to the bit, for a fraction of the activations."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,18 @@ from model.gpt2_lora import add_adapters, select_trainable
 from model.ledger import TensorLedger
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
-from model.sft import SFTRun, SFTSettings
+from model.sft import Kernels, KernelsFor, SFTRun, SFTSettings, training_kernels
 
 CPU = torch.device("cpu")
 
 
-def small_run(checkpointing: bool, method: Any = "full", dropout: float = 0.0, **settings: Any) -> SFTRun:
+def small_run(
+    checkpointing: bool,
+    method: Any = "full",
+    dropout: float = 0.0,
+    kernels: KernelsFor = training_kernels,
+    **settings: Any,
+) -> SFTRun:
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=500, n_positions=64, n_embd=64, n_layer=6, n_head=2, bos_token_id=0, eos_token_id=0,
@@ -26,8 +33,9 @@ def small_run(checkpointing: bool, method: Any = "full", dropout: float = 0.0, *
         add_adapters(model, LoRASettings(4, 8.0), torch.Generator().manual_seed(0))
     select_trainable(model, method)
     optimizers = build_optimizers(model, OptimizerSettings("adamw", lr=1e-2))
-    chosen = {"steps": 4, "lr": 1e-2, "micro_batch": 3, **settings, "activation_checkpointing": checkpointing}
-    return SFTRun(model, optimizers, SFTSettings(**chosen), CPU)
+    values = {"steps": 4, "lr": 1e-2, "micro_batch": 3, **settings, "activation_checkpointing": checkpointing}
+    chosen = SFTSettings(**values)
+    return SFTRun(model, optimizers, chosen, CPU, kernels(chosen, CPU))
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -54,20 +62,23 @@ def test_evaluation_is_the_same() -> None:
 def test_of_a_block_its_input_alone_is_kept(method: str) -> None:
     def kept(checkpointing: bool) -> int:
         """Bytes that are there when the last block has been computed."""
-        run = small_run(checkpointing, method, micro_batch=4)
-        block, bytes_kept = run.block, []
+        ledger, bytes_kept = TensorLedger(), []
 
-        def watched(layer: Any, *arguments: Any) -> torch.Tensor:
-            y = block(layer, *arguments)
-            if layer.attn.layer_idx == 5:
-                bytes_kept.append(ledger.peaks())
-            return y
+        def watched(settings: SFTSettings, device: torch.device) -> Kernels:
+            usual = training_kernels(settings, device)
 
-        run.block = watched
-        ledger = TensorLedger()
+            def block(layer: Any, *arguments: Any) -> torch.Tensor:
+                y = usual.block(layer, *arguments)
+                if layer.attn.layer_idx == 5:
+                    bytes_kept.append(ledger.peaks())
+                return y
+
+            return replace(usual, block=block)
+
+        run = small_run(checkpointing, method, kernels=watched, micro_batch=4)
         ledger.tag("weights", run.model.parameters())
         with ledger:
-            run.train_step(torch.randint(0, 500, (4, 65)))
+            run.train_step(torch.randint(0, 500, (4, 65)), ledger)
         return max(parts.activations for parts in bytes_kept[0].values())
 
     stream = 4 * 64 * 64 * 4  # the residual stream: batch x length x width x fp32

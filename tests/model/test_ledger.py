@@ -1,9 +1,10 @@
 """The ledger of tensors: what it counts, when, and as what."""
 
+import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from model.ledger import MemoryParts, TensorLedger, moment, tag
+from model.ledger import NO_LEDGER, MemoryParts, TensorLedger
 
 KIB = 1024
 
@@ -31,34 +32,35 @@ def test_a_tag_holds_from_when_the_tensor_was_made() -> None:
     ledger.tag("weights", [held])
     with ledger:
         logits = kibibyte()
-        tag("logits", logits)
+        ledger.tag("logits", [logits])
         gradient = kibibyte()
         temporary = kibibyte()
         del temporary
-        tag("gradients", gradient[1:])  # after the peak
+        ledger.tag("gradients", [gradient[1:]])  # after the peak
     assert ledger.peaks()[""] == MemoryParts(weights=KIB, logits=KIB, gradients=KIB, activations=KIB)
     assert ledger.peaks()[""].total == 4 * KIB
 
 
 def test_each_stretch_of_a_step_has_its_own_peak() -> None:
     with TensorLedger() as ledger:
-        moment("forward")
+        ledger.moment("forward")
         kept = kibibyte()
         passing = kibibyte()
         del passing
-        moment("backward")
+        ledger.moment("backward")
         del kept
-        moment("update")
+        ledger.moment("update")
     totals = {name: parts.total for name, parts in ledger.peaks().items()}
     assert totals == {"forward": 2 * KIB, "backward": KIB, "update": 0}
 
 
-def test_outside_a_ledger_a_tag_and_a_moment_mean_nothing() -> None:
-    tag("logits", kibibyte())
-    moment("forward")
+def test_a_step_that_nobody_keeps_account_of_does_not_even_look_for_what_it_would_tell() -> None:
+    tensors = (pytest.fail("looked for") for _ in range(1))
+    NO_LEDGER.tag("logits", tensors)
+    NO_LEDGER.moment("forward")
     with TensorLedger() as ledger:
         pass
-    tag("logits", kibibyte())
+    kibibyte()
     assert ledger.peaks() == {}
 
 

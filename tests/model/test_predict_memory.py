@@ -1,8 +1,6 @@
 """Predicted memory: against real steps, against a trace of the whole depth, and at the shapes that matter."""
 
 import random
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -12,10 +10,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks.memory import draw_case, measure_parts
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
-from model.memory import optimizer_state_bytes, weight_bytes
 from model.peak_meter import AllocationRecord, PeakMeter
-from model.predict_memory import CUBLAS_WORKSPACE_BYTES, _trace, predict_parts
-from model.sft import SFTRun
+from model.predict_memory import CUBLAS_WORKSPACE_BYTES, Build, _trace, predict_parts
+from model.sft import KernelsFor, SFTRun
+from model.tensor_bytes import optimizer_state_bytes, weight_bytes
 from sweep.memory.plan import Device, predict
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
@@ -55,12 +53,12 @@ def test_a_prediction_is_what_a_real_step_takes_whatever_the_config(seed: int) -
     assert predicted.logits == measured.logits
 
 
-def shallow_or_deep(trial: TrialConfig) -> Callable[[int], SFTRun]:
-    def build(layers: int) -> SFTRun:
+def shallow_or_deep(trial: TrialConfig) -> Build:
+    def build(layers: int, kernels: KernelsFor) -> SFTRun:
         shape = GPT2Config(
             n_layer=layers, n_embd=64, n_head=2, vocab_size=500, n_positions=256, bos_token_id=0, eos_token_id=0
         )
-        return build_run(adapt(GPT2LMHeadModel(shape), trial), trial, as_configured(trial), CPU)
+        return build_run(adapt(GPT2LMHeadModel(shape), trial), trial, as_configured(trial), CPU, kernels)
 
     return build
 
@@ -201,7 +199,7 @@ def test_the_parts_of_a_measured_peak_add_up_and_counting_them_changes_no_loss(m
     plain, counted = (small_run(False, method, micro_batch=2) for _ in range(2))
     losses = [float(plain.train_step(windows)) for _ in range(4)]
     meter = PeakMeter(counted)
-    assert [float(meter.measure(partial(counted.train_step, windows))) for _ in range(4)] == losses
+    assert [float(meter.train_step(windows)) for _ in range(4)] == losses
     assert meter.parts is not None
     assert meter.parts.total == meter.peak_bytes
     assert meter.parts.activations > 0

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 from types import MethodType
 from typing import Any
 
@@ -17,7 +18,7 @@ from model.cross_entropy import CHUNKING
 from model.gpt2_lora import add_adapters, select_trainable
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
-from model.sft import SFTRun, SFTSettings
+from model.sft import SFTRun, SFTSettings, training_kernels
 
 CPU = torch.device("cpu")
 
@@ -167,8 +168,8 @@ def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have
             add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
         select_trainable(model, method)
         settings = SFTSettings(steps=3, lr=0.1, micro_batch=2, clip_norm=1.0, precision=precision)
-        run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU)
-        run.chunking = CHUNKING["cuda"]
+        on_gpu = replace(training_kernels(settings, CPU), chunking=CHUNKING["cuda"])
+        run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU, on_gpu)
         loss = run.train_step(torch.zeros(4, 17, dtype=torch.long))
         with pytest.raises(DataDependentOutputException):
             float(run.train_step(torch.zeros(4, 17, dtype=torch.long)))

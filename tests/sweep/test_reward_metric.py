@@ -18,9 +18,9 @@ from basis.errors import UserError
 from model.gpt2_lora import add_adapters, load_base
 from model.lora_linear import LoRASettings
 from sweep import reward_metric
-from sweep.data.tokens import load_tokenizer
+from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
-from sweep.reward_metric import base_records, evaluate_reward, read_prompts, respond, score, summarise
+from sweep.reward_metric import evaluate_reward, read_prompts, respond, score, shared_base_answers, summarise
 from tests.conftest import Parts
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def adapted(inputs: SweepInputs, strength: float):  # type: ignore[no-untyped-de
 
 
 def test_a_planted_adapter_changes_answers_and_score_and_a_zero_one_ties_throughout(inputs: SweepInputs) -> None:
-    base = base_records(inputs, inputs.reward, CPU)
+    base = shared_base_answers(inputs, inputs.reward, CPU)
     tokenizer = load_tokenizer(inputs.tokenizer)
 
     def judged(strength: float) -> dict[str, float | int]:
@@ -71,9 +71,9 @@ def test_scores_are_the_reward_models_own_logits_whatever_the_batch(parts: Parts
 
 
 def test_base_answers_are_made_once_and_shared(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = base_records(inputs, inputs.reward, CPU)
+    first = shared_base_answers(inputs, inputs.reward, CPU)
     monkeypatch.setattr(reward_metric, "load_base", lambda *_: pytest.fail("the base model was asked again"))
-    assert base_records(inputs, inputs.reward, CPU) == first
+    assert shared_base_answers(inputs, inputs.reward, CPU) == first
 
 
 def test_responses_do_not_depend_on_how_prompts_are_batched(inputs: SweepInputs) -> None:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, SPEC_FILE, SWEEP_FILE
-from sweep.cluster.privacy import LOCK, is_needed, kept_private, own_umask, umask, without_secrets
+from sweep.cluster.privacy import PRIVATE_FOLDERS, is_needed, kept_private, own_umask, umask, without_secrets
 from sweep.search_space import candidate_trials
 from sweep.spec_file.load import load_spec
 from tests.conftest import ROOT, Parts
@@ -79,7 +79,7 @@ def test_a_folder_of_ones_own_ends_with_its_session_or_with_the_next(
     stale, foreign = short / "sft-stale000", short / "sft-foreign0"
     for folder in (stale, foreign):
         folder.mkdir()
-    (stale / LOCK).touch()
+    (stale / PRIVATE_FOLDERS.lock).touch()
     monkeypatch.setenv("RAY_TMPDIR", str(short))
     monkeypatch.setenv("HF_TOKEN", "planted-hf")
     with kept_private(None):

@@ -14,8 +14,10 @@ from pyarrow import parquet
 from basis.errors import UserError
 from basis.packages import ROOT
 from sweep.data import dialogues
-from sweep.data.dialogues import DataSources, Dialogues, fingerprint, overlap, source_digests, write_sft
+from sweep.data.dialogues import DataSources, Dialogues, write_sft
+from sweep.data.digests import fingerprint, source_digests
 from sweep.data.openings import opening_turn
+from sweep.data.overlap import overlap
 
 SAMPLE = ROOT.parent / "shared" / "data" / "hh_harmless_sample.jsonl.gz"
 

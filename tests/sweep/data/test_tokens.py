@@ -17,13 +17,10 @@ import transformers
 import sweep.data.tokens
 from basis.errors import UserError
 from basis.packages import ROOT
-from sweep.data.dialogues import DataSources, source_digests
-from sweep.data.tokens import (
-    END_OF_TEXT,
-    TokenSet,
-    load_tokenizer,
-    prepare_tokens,
-)
+from sweep.data.dialogues import DataSources
+from sweep.data.digests import source_digests
+from sweep.data.tokenizer import END_OF_TEXT, load_tokenizer
+from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.data.windows import open_tokens, train_window_starts, windows
 from sweep.data.windows import test_window_starts as fixed_window_starts  # by its own name, pytest would run it
 

@@ -15,7 +15,8 @@ from transformers import AutoTokenizer
 
 from basis.errors import UserError
 from model.gpt2_lora import load_base
-from sweep.data.dialogues import DataSources, load_sft, source_digests
+from sweep.data.dialogues import DataSources, load_sft
+from sweep.data.digests import source_digests
 from sweep.hub.fetch import Snapshot, fetch_config, fetch_dataset, fetch_model, fetch_tokenizer, resolve
 from sweep.hub.pin import pin
 from sweep.inputs import SweepInputs, on_this_node

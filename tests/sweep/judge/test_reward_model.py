@@ -32,7 +32,8 @@ from transformers import (
 )
 
 from sweep.judge import reward_model as judge_module
-from sweep.judge.reward_model import JudgeError, check_judge, load_judge
+from sweep.judge.reading import check_judge, load_judge
+from sweep.judge.reward_model import JudgeError
 from tests.conftest import Here, Parts, dialogues
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from sweep.machine.workshop import LOCK, PREFIX, remove_dead_workshops, workshop
+from sweep.machine.workshop import WORKSHOPS, workshop
 from tests.conftest import ROOT
 
 BUILDER = """
@@ -43,27 +43,27 @@ def test_what_a_killed_builder_leaves_ends_and_is_swept_and_a_living_ones_stays(
         while len(children := psutil.Process(builder.pid).children(recursive=True)) < 3:  # two and their tracker
             assert time.monotonic() < end
             time.sleep(0.05)
-        remove_dead_workshops(cache)
+        WORKSHOPS.remove_abandoned(cache)
         assert len(list(cache.iterdir())) == 2
         builder.send_signal(signal.SIGKILL)
         builder.wait()
         assert not psutil.wait_procs(children, timeout=30)[1]
-        remove_dead_workshops(cache)
+        WORKSHOPS.remove_abandoned(cache)
         assert list(cache.iterdir()) == [living]
     assert not list(cache.iterdir())
 
 
 def test_a_folder_that_is_about_to_be_locked_is_left_alone(tmp_path: Path) -> None:
-    new, old, other = tmp_path / f"{PREFIX}new", tmp_path / f"{PREFIX}old", tmp_path / ".mine"
+    new, old, other = tmp_path / f"{WORKSHOPS.prefix}new", tmp_path / f"{WORKSHOPS.prefix}old", tmp_path / ".mine"
     for folder in (new, old, other):
         folder.mkdir()
     os.utime(old, (0, 0))
-    remove_dead_workshops(tmp_path)
+    WORKSHOPS.remove_abandoned(tmp_path)
     assert sorted(tmp_path.iterdir()) == [other, new]
 
 
 def test_a_workshop_goes_with_what_failed_in_it(tmp_path: Path) -> None:
     with contextlib.suppress(KeyError), workshop(tmp_path / "cache") as folder:
-        assert (folder / LOCK).exists()
+        assert (folder / WORKSHOPS.lock).exists()
         raise KeyError
     assert not list((tmp_path / "cache").iterdir())

@@ -12,6 +12,7 @@ import torch
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUT_OF_MEMORY_FILE, RESPONSES_FILE
 from basis.metrics import NOT_JUDGED
+from model.ledger import NO_LEDGER, StepLedger
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import Attempt, OutOfMemoryError, add_attempt, read_attempts
@@ -31,10 +32,10 @@ def failing_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that takes four windows at once run out of memory at this step."""
     real = SFTRun.train_step
 
-    def train_step(run: SFTRun, windows: torch.Tensor) -> torch.Tensor:
+    def train_step(run: SFTRun, windows: torch.Tensor, ledger: StepLedger = NO_LEDGER) -> torch.Tensor:
         if run.step == step and run.settings.micro_batch == 4:
             raise torch.OutOfMemoryError(NO_MEMORY)
-        return real(run, windows)
+        return real(run, windows, ledger)
 
     monkeypatch.setattr(SFTRun, "train_step", train_step)
 

@@ -14,7 +14,7 @@ import yaml
 from basis.errors import UserError
 from sweep.cluster.resources import check_cpus
 from sweep.machine.hardware import allowed_cpus
-from sweep.preparation.first_look import check_room, look_at_files
+from sweep.preparation.first_look import check_cache, look_at_files
 from sweep.spec.file_patterns import matching_files
 from sweep.spec_file.load import load_spec
 from tests.conftest import ROOT, Here, Parts
@@ -118,17 +118,17 @@ def test_a_cache_without_room_or_with_a_part_that_cant_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = load_spec("demo")
-    check_room(spec, tmp_path, "CACHE")
+    check_cache(spec, tmp_path, "CACHE")
     (tmp_path / "tokens").touch()
     with pytest.raises(UserError, match=r"CACHE .*/tokens: can't be written to \(Not a directory\)"):
-        check_room(spec, tmp_path, "CACHE")
+        check_cache(spec, tmp_path, "CACHE")
     (tmp_path / "tokens").unlink()
     usage = shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"its disk has 5\.0 MiB left, and 16 MiB are needed"):
-        check_room(spec, tmp_path, "CACHE")
+        check_cache(spec, tmp_path, "CACHE")
     (tmp_path / "demo" / "demo-made").mkdir(parents=True)
-    check_room(spec, tmp_path, "CACHE")
+    check_cache(spec, tmp_path, "CACHE")
 
 
 def test_cpus_that_are_not_there_are_refused_and_auto_takes_what_there_are(here: Here, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from tokenizers import __version__ as tokenizers_version
 
 from basis.directory import FINISHED_FILE, RECORD_FILE
-from sweep.data.dialogues import SourceDigest
+from sweep.data.digests import SourceDigest
 from sweep.inputs import SweepInputs
 from sweep.provenance.code_version import code_version
 from sweep.provenance.hashes import input_hashes, name_sources

@@ -1,6 +1,5 @@
 """Peaks counted on real steps."""
 
-from functools import partial
 from typing import Literal
 
 import pytest
@@ -9,19 +8,21 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from model.gpt2_lora import add_adapters, select_trainable
 from model.lora_linear import LoRASettings
-from model.memory import (
+from model.optimizers import OptimizerSettings, build_optimizers
+from model.peak_meter import AllocationRecord, PeakMeter
+from model.sft import SFTRun, SFTSettings
+from model.tensor_bytes import (
     gradient_bytes,
     optimizer_state_bytes,
     weight_bytes,
 )
-from model.optimizers import OptimizerSettings, build_optimizers
-from model.peak_meter import AllocationRecord, PeakMeter
-from model.sft import SFTRun, SFTSettings
 
 CPU = torch.device("cpu")
 
 
-def small_run(optimizer: Literal["sgd", "momentum", "nesterov", "adamw"], rank: int | None = None) -> SFTRun:
+def small_run(
+    optimizer: Literal["sgd", "momentum", "nesterov", "adamw"], rank: int | None = None, micro_batch: int = 4
+) -> SFTRun:
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=500, n_positions=64, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
@@ -32,7 +33,7 @@ def small_run(optimizer: Literal["sgd", "momentum", "nesterov", "adamw"], rank: 
         add_adapters(model, LoRASettings(rank, 1.0), torch.Generator().manual_seed(0))
     select_trainable(model, "lora" if rank else "full")
     settings = OptimizerSettings(optimizer, lr=1e-3)
-    return SFTRun(model, build_optimizers(model, settings), SFTSettings(steps=4, lr=1e-3, micro_batch=4), CPU)
+    return SFTRun(model, build_optimizers(model, settings), SFTSettings(steps=4, lr=1e-3, micro_batch=micro_batch), CPU)
 
 
 def test_the_peak_lies_between_the_parts_that_must_coexist_and_a_generous_bound() -> None:
@@ -40,7 +41,7 @@ def test_the_peak_lies_between_the_parts_that_must_coexist_and_a_generous_bound(
     meter = PeakMeter(run)
     windows = torch.randint(0, 500, (4, 65))
     for _ in range(3):
-        meter.measure(lambda: run.train_step(windows))
+        meter.train_step(windows)
     logits_bytes = 4 * 64 * 500 * 4
     weights, state = weight_bytes(run.model), optimizer_state_bytes(run.optimizers)
     assert meter.source == "cpu tensors"
@@ -51,11 +52,10 @@ def test_the_peak_lies_between_the_parts_that_must_coexist_and_a_generous_bound(
 
 def test_the_peak_follows_the_batch_and_the_optimizer() -> None:
     def peak(optimizer: Literal["sgd", "adamw"], batch: int) -> int:
-        run = small_run(optimizer)
-        run.settings = SFTSettings(steps=4, lr=1e-3, micro_batch=batch)
+        run = small_run(optimizer, micro_batch=batch)
         meter = PeakMeter(run)
         for _ in range(2):
-            meter.measure(lambda: run.train_step(torch.randint(0, 500, (batch, 65))))
+            meter.train_step(torch.randint(0, 500, (batch, 65)))
         return meter.peak_bytes
 
     assert peak("sgd", 8) > 1.5 * peak("sgd", 2)
@@ -75,18 +75,16 @@ def test_what_measuring_takes_does_not_grow_with_the_number_of_passes(monkeypatc
     monkeypatch.setattr(AllocationRecord, "stop", stop)
     windows = torch.randint(0, 500, (6, 17))
     for micro_batch in (6, 3, 2, 1):
-        run = small_run("adamw")
-        run.settings = SFTSettings(steps=4, lr=1e-3, micro_batch=micro_batch)
+        run = small_run("adamw", micro_batch=micro_batch)
         meter = PeakMeter(run)
         recorded.clear()
         for _ in range(3):
-            meter.measure(partial(run.train_step, windows))
+            meter.train_step(windows)
         assert len(recorded) == 2 * (1 if micro_batch >= 3 else 2)  # first passes and update, where others lie between
         assert meter.retained_delta_bytes == pytest.approx(optimizer_state_bytes(run.optimizers), abs=4096)
         assert meter.parts is not None
         assert meter.parts.total == meter.peak_bytes
-        whole, again = AllocationRecord(), small_run("adamw")
-        again.settings = run.settings
+        whole, again = AllocationRecord(), small_run("adamw", micro_batch=micro_batch)
         whole.start()
         for _ in range(2):
             again.train_step(windows)
@@ -99,4 +97,4 @@ def test_measuring_does_not_change_what_is_computed() -> None:
     plain, measured = small_run("adamw"), small_run("adamw")
     meter = PeakMeter(measured)
     for _ in range(4):
-        assert torch.equal(plain.train_step(windows), meter.measure(lambda: measured.train_step(windows)))
+        assert torch.equal(plain.train_step(windows), meter.train_step(windows))
