@@ -10,13 +10,16 @@ import ray
 from ray import tune
 
 from basis.directory import CHECKPOINT_FILE
-from basis.metrics import REMARKS
+from basis.metrics import NOT_JUDGED, REMARKS
+from basis.outcome_file import forget_outcome, keep_outcome
+from basis.outcomes import ending_of_finished
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
 from sweep.memory.plan import PLAN, MemoryPlan
 from sweep.search_space import SUGGESTED
 from sweep.trial.config import TrialConfig
 from sweep.worker.death import Worker, worker_noted
+from sweep.worker.failure import failure_kept
 from sweep.worker.trial_run import TrialRun
 
 OBJECTIVE_MISSING = float("nan")
@@ -55,6 +58,11 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._noted = ExitStack()
 
     @property
+    def _folder(self) -> Path:
+        """The trial's directory."""
+        return self.inputs.experiment_dir / _trial_config(self._config).name
+
+    @property
     def trial_run(self) -> TrialRun:
         """The trial, which begins when it is first asked for."""
         if self._trial_run is None:
@@ -71,12 +79,14 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
 
     def step(self) -> dict[str, Any]:
         """Train up to the next row of metrics and report it."""
-        row = self.trial_run.advance()
+        with failure_kept(self._folder):
+            row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
         if self.trial_run.remarks:
             row[REMARKS] = self.trial_run.remarks
             self.trial_run.remarks = []
         if row["done"]:
+            keep_outcome(self._folder, ending_of_finished(row.get(NOT_JUDGED)))
             self._noted.close()  # Ray does without cleanup where it ends a worker for good
         if self.objective is not None:
             row.setdefault(self.objective, OBJECTIVE_MISSING)
@@ -97,12 +107,18 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._noted.close()
 
     def _begin(self, config: dict[str, Any]) -> TrialRun:
-        trial = TrialConfig.model_validate({k: value for k, value in config.items() if k in TrialConfig.model_fields})
+        trial = _trial_config(config)
+        forget_outcome(self._folder)  # of an earlier try
         if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
             node_id = ray.get_runtime_context().get_node_id()
             worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)
-            self._noted.enter_context(worker_noted(self.inputs.experiment_dir / trial.name, worker))
+            self._noted.enter_context(worker_noted(self._folder, worker))
         plan = MemoryPlan.from_mapping(config[PLAN]) if PLAN in config else None
         granted = self.trial_resources.required_resources if self.trial_resources else {}
         cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
         return TrialRun(trial, self.inputs, config.get(SUGGESTED), plan, cap_bytes)
+
+
+def _trial_config(config: dict[str, Any]) -> TrialConfig:
+    """The TrialConfig inside a Ray trial's config."""
+    return TrialConfig.model_validate({k: value for k, value in config.items() if k in TrialConfig.model_fields})

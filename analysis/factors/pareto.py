@@ -11,9 +11,9 @@ from analysis.comparison.compare import windows
 from analysis.comparison.statistics import Interval, mean_interval
 from analysis.results.company import RAN_ALONE
 from analysis.results.load import Results
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import GIB, MIB, MISSING, show_interval, show_number
 from basis.metrics import DEVICE, METRIC, PEAK_SOURCE
+from basis.outcomes import Outcome
 
 QUALITY_UNIT = 0.1
 """Nats/token: the gain in loss that a price is for."""
@@ -108,7 +108,7 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
     shown = [
         arm
         for arm in arms
-        if arm.outcome == FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
+        if arm.outcome == Outcome.FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
     ]
     if len({windows(arm) for arm in shown}) > 1 or len(sources(shown, price)) > 1:
         return []
@@ -167,12 +167,12 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     """
     if not {"step", metric} <= set(results.curves.columns):
         return []
-    no_times = why_no_times([arm for arm in arms if arm.outcome == FINISHED])
+    no_times = why_no_times([arm for arm in arms if arm.outcome == Outcome.FINISHED])
     begun = results.curves[results.curves["step"] == 0].dropna(subset=[metric])
     starts = dict(zip(begun["trial"], begun[metric], strict=True))
     found = []
     for arm in arms:
-        if arm.outcome != FINISHED or metric not in arm.used:
+        if arm.outcome != Outcome.FINISHED or metric not in arm.used:
             continue
         ends = zip(arm.used["trial"], arm.used[metric], strict=True)
         gains = [float(starts[trial] - end) for trial, end in ends if trial in starts and end == end]

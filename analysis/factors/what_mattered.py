@@ -29,10 +29,10 @@ from analysis.factors.pareto import (
     why_no_times,
 )
 from analysis.results.load import Results
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import MISSING, show_interval
 from analysis.wording.phrases import count, holm_adjusted, join, show_p
 from basis.metrics import METRIC
+from basis.outcomes import Outcome
 
 NAMED_FACTORS = 3
 """Factors that the sentences name; the tables have them all."""
@@ -67,14 +67,14 @@ def what_mattered(results: Results, arms: list[Arm]) -> WhatMattered | None:
     Returns:
         The content of the section; None with fewer than two finished arms, between which nothing can matter.
     """
-    finished = [arm for arm in arms if arm.outcome == FINISHED and arm.values("test_loss")]
+    finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED and arm.values("test_loss")]
     if len(finished) < 2:
         return None
     tuned = searched_fields(results.spec)
     looks = looks_at(results.spec)
     effects = matched_effects(finished, tuned, looks)
     shares = _shares(finished, tuned, results.spec.get("search") == "optuna")
-    tried = [arm for arm in tuning_arms(results) if arm.outcome == FINISHED and arm.values("validation_loss")]
+    tried = [arm for arm in tuning_arms(results) if arm.outcome == Outcome.FINISHED and arm.values("validation_loss")]
     if tried:
         shares.append(share_of_variance(tried, "validation_loss"))
     shares = adjusted(shares, looks)

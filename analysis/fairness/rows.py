@@ -13,10 +13,11 @@ from analysis.comparison.choices import Group, branch_of, group_of, searched_for
 from analysis.comparison.selection import tested_while_searching
 from analysis.fairness.learning_rates import rate_ranges
 from analysis.results.load import Results, show_field
-from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from analysis.results.outcomes import finite
 from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import DEVICE
+from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
 
 ONCE, ANEW = "once", "anew at each evaluation"
@@ -126,7 +127,7 @@ def _facts(results: Results, arm: Arm, answered: Mapping[str, pd.DataFrame]) -> 
         "ties": (APART,) if arm.wins else (),
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
-    reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
+    reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *FAILURES)
     facts |= _answered(answered, arm)
     for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
         values = distinct(kind(value) for value in arm.values(name))
@@ -202,7 +203,7 @@ def _range(choice: Mapping[str, Any]) -> str:
 def _competing(results: Results) -> dict[Group, list[str]]:
     """The tuning trials that have begun, by the group in which they compete."""
     found: dict[Group, list[str]] = {}
-    started = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
+    started = results.tuning[~results.tuning["outcome"].isin((Outcome.NOT_STARTED, Outcome.REPEATED))]
     for name in started["trial"]:
         found.setdefault(group_of(results.spec, results.configs.get(name, {})), []).append(name)
     return found

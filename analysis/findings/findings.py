@@ -15,12 +15,12 @@ from analysis.findings.comparisons import describe_rewards, describe_test_losses
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
 from analysis.results.load import Results, show_field
-from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
 from analysis.tables.columns import show_bytes, show_number
 from analysis.tables.tables import ComparisonTable
 from analysis.tables.tuning import describe_tuning
 from analysis.wording.phrases import join
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
+from basis.outcomes import FAILURES, Outcome
 from basis.scripts import as_called
 
 FAMILIES = (
@@ -54,7 +54,7 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
             "What it rests on", [*describe_selection(results, arms), *_basis(results, arms), *chosen_apart(results)]
         )
     ]
-    finished = [arm for arm in arms if arm.outcome == FINISHED]
+    finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     if len(finished) > 1:
         findings[0].sentences.append(FAMILIES)
     looks = looks_at(results.spec)
@@ -64,7 +64,7 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
         findings.append(Finding("Against the base model", [*wins, *lengths]))
     told: list[set[str]] = []
     for table in tables:
-        shown = [arm for arm in table.arms if arm.outcome == FINISHED]
+        shown = [arm for arm in table.arms if arm.outcome == Outcome.FINISHED]
         labels = {arm.label for arm in shown}
         sentences = [
             *describe_test_losses(shown, table.compared),
@@ -82,20 +82,20 @@ def find(results: Results, arms: list[Arm], tables: list[ComparisonTable]) -> li
 def _basis(results: Results, arms: list[Arm]) -> list[str]:
     tuning = describe_tuning(results)
     if results.trials.empty and tuning:
-        tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == FINISHED).sum())
+        tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == Outcome.FINISHED).sum())
         return [f"No arm has a final trial yet: {chosen_by} of {tried} tuning trials finished."]
     if results.trials.empty:
         return ["The sweep has no trials, so it shows nothing."]
     counts = results.trials["outcome"].value_counts()
-    finished = int(counts.get(FINISHED, 0))
-    others = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != FINISHED)
+    finished = int(counts.get(Outcome.FINISHED, 0))
+    others = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != Outcome.FINISHED)
     first = f"{finished} of {len(results.trials)} trials finished" + (f" ({others})." if others else ".")
     if tuning and tuning.without_choice:
         whose = "its" if len(tuning.without_choice) == 1 else "their"
         first += f" In no table, since none of {whose} tuning trials has finished: {join(tuning.without_choice)}."
     if not finished:
         return [first, "Without a finished trial there is nothing to compare."]
-    done = [arm for arm in arms if arm.outcome == FINISHED]
+    done = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     first += _disagreements(arms) + _not_judged(results)
     differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
     tested = "All arms are tested on the same sample of windows."
@@ -131,7 +131,7 @@ def _not_judged(results: Results) -> str:
     """Trials whose losses stand and whose rewards are missing, and how to judge them."""
     if NOT_JUDGED not in results.trials:
         return ""
-    lost = results.trials[(results.trials["outcome"] == FINISHED) & results.trials[NOT_JUDGED].notna()]
+    lost = results.trials[(results.trials["outcome"] == Outcome.FINISHED) & results.trials[NOT_JUDGED].notna()]
     if lost.empty:
         return ""
     reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
@@ -144,7 +144,7 @@ def _not_judged(results: Results) -> str:
 
 def _memory(finished: list[Arm], arms: list[Arm]) -> list[str]:
     """How the peaks of the finished arms of a table compare, and which of its arms have run out of memory."""
-    lost = [arm.label for arm in arms if arm.outcome == OUT_OF_MEMORY]
+    lost = [arm.label for arm in arms if arm.outcome == Outcome.OUT_OF_MEMORY]
     return [*_peaks(finished), *([f"Ran out of memory for good: {join(lost)}."] if lost else [])]
 
 
@@ -175,7 +175,7 @@ def _learning_rates(arms: list[Arm]) -> list[str]:
         numbers.add(len(tried.rates))
         asides = ["an end of the range tried"] if tried.at_edge else []
         asides += [tried.best.shortfall] if tried.best.shortfall else []
-        for outcome in (DIVERGED, *FAILURES):
+        for outcome in (Outcome.DIVERGED, *FAILURES):
             lost = [show_field(arm.config["lr"]) for arm in tried.members if arm.outcome == outcome]
             asides += [f"{join(lost)} {outcome}"] if lost else []
         aside = f" ({'; '.join(asides)})" if asides else ""

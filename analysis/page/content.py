@@ -21,13 +21,13 @@ from analysis.published.runs import published_ledgers
 from analysis.published.study import GPU_MEMORY, comparability, compare_published
 from analysis.results.damage import damaged_files
 from analysis.results.load import Results, show_field
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import MISSING
 from analysis.tables.memory import MemorySection, collect_memory, describe_memory
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
 from analysis.tables.tables import ComparisonTable, build_tables
 from analysis.tables.tuning import Tuning, describe_tuning
 from basis.metrics import DEVICE
+from basis.outcomes import Outcome
 
 DETAILS = ("versions", "hardware", "data", "identity")
 """Keys of sweep.json that have a section of their own."""
@@ -90,7 +90,7 @@ def gather(results: Results, all_pairs: bool = False) -> Content:
         findings.append(Finding("What mattered", mattered.sentences))
     published = bool(spec.get("published_figures"))
     explained = explain_memory(arms) if published and spec.get("variant") == "published" else None
-    unfinished = results.trials[(results.trials["outcome"] != FINISHED) | (results.trials["reason"] != "")]
+    unfinished = results.trials[(results.trials["outcome"] != Outcome.FINISHED) | (results.trials["reason"] != "")]
     shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
     if DEVICE in results.trials:  # the sweep's own entry is the driver's machine; trials may have run elsewhere
         devices = sorted(set(results.trials[DEVICE].dropna()))

@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.results.load import show_field
-from analysis.results.outcomes import FAILURES
 from analysis.tables.columns import MISSING, show_number
+from basis.outcomes import FAILURES
 
 PUBLISHED_FILE = Path(__file__).parent / "published.csv"
 

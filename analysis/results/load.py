@@ -24,21 +24,15 @@ from analysis.results.files import (
     read_responses,
     read_window_losses,
 )
-from analysis.results.outcomes import (
-    FINISHED,
-    LOSS_COLUMNS,
-    REPEATED,
-    finite,
-    first_divergence,
-    has_finished,
-    outcome_of,
-)
+from analysis.results.outcomes import LOSS_COLUMNS, finite, first_divergence, has_finished, outcome_of
 from analysis.results.prompt_order import number_by_prompt
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
 from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.fields import arm_label, optimizer_order
 from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PEAK_SOURCE
+from basis.outcome_file import read_outcome
+from basis.outcomes import Ending, Outcome, ending_in_traceback, ending_of_finished
 from basis.scripts import as_called
 from basis.stages import Stage
 
@@ -117,14 +111,14 @@ def load(directory: Path) -> Results:
     for trial in sorted(found, key=lambda t: (_order(configs[t.trial_id]), not has_finished(reports[t.trial_id]))):
         config, rows, path = configs[trial.trial_id], reports[trial.trial_id], Path(trial.path)
         key = {"trial": path.name, "arm": labels.get(arm_key(config), "unknown config")}
-        outcome, reason = outcome_of(trial.status, trial.get_error(), rows)
+        outcome, reason = outcome_of(trial.status, _failure(trial, path), rows)
         original = first.setdefault(json.dumps(config, sort_keys=True, default=str), path.name) if config else path.name
         if original != path.name:  # a search that proposes a config twice gets the same rows again: no replicate
-            outcome, reason, rows = REPEATED, f"the config of {original} once more", []
+            outcome, reason, rows = Outcome.REPEATED, f"the config of {original} once more", []
         summary = summarize(rows)
-        if outcome == FINISHED and NOT_JUDGED in summary:
-            reason = f"trained, but not judged: {summary[NOT_JUDGED]}"
-        row = {**key, "trial_id": trial.trial_id, "outcome": outcome, "reason": reason, **config, **summary}
+        if outcome == Outcome.FINISHED:
+            reason = ending_of_finished(summary.get(NOT_JUDGED)).reason
+        row = {**key, "trial_id": trial.trial_id, "outcome": outcome.value, "reason": reason, **config, **summary}
         row |= {RAN_ALONE: alone[path.name]} if path.name in alone else {}
         if is_tuning(config):
             del row["arm"]
@@ -133,9 +127,9 @@ def load(directory: Path) -> Results:
         trials.append(row)
         seed = config.get(REPLICATE_FIELD)
         curves += [{**key, "seed": seed, **_metrics(r)} for r in rows]
-        if outcome != REPEATED:
+        if outcome != Outcome.REPEATED:
             answered.append(({**key, "seed": seed}, read_responses(path / RESPONSES_FILE)))
-            attempts += [{**one, **key, "seed": seed, "outcome": outcome} for one in read_attempts(path)]
+            attempts += [{**one, **key, "seed": seed, "outcome": outcome.value} for one in read_attempts(path)]
             losses = enumerate(read_window_losses(path))
             window_losses += [{**key, "seed": seed, "window": i, "test_loss": loss} for i, loss in losses]
     numbered = number_by_prompt([lines for _, lines in answered])
@@ -176,6 +170,13 @@ def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
         trial.run_metadata.error_filename = one.error_file
         trials.append(trial)
     return ExperimentAnalysis(str(directory), trials=trials).trials if trials else []  # of none it would look itself
+
+
+def _failure(trial: Trial, path: Path) -> Ending | None:
+    """How a trial failed last, if it did: as it has kept it, or by its traceback where it was made before that."""
+    if trial.status != "ERROR":
+        return None
+    return read_outcome(path) or ending_in_traceback(trial.get_error())
 
 
 def is_tuning(config: Mapping[str, Any]) -> bool:

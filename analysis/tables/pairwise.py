@@ -9,9 +9,9 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.compare import compare
 from analysis.comparison.pair_choice import Pair
 from analysis.comparison.pairs import Compared, Comparison, WinComparison, adjustment, beyond_resamples
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import MISSING, TEST_LOSS, show_interval
 from analysis.wording.phrases import show_p
+from basis.outcomes import Outcome
 
 MOST_PAIRS = 28
 """Pairs that a table shows, those of eight arms; of more it shows the pairs with the leader alone, unless all pairs are
@@ -53,7 +53,7 @@ def pairwise_table(
         The table, with pairs ordered by mean test loss; None where no pair can be compared. All pairs count in the
         adjustment of p-values, whether shown or not.
     """
-    finished = [arm for arm in arms if arm.outcome == FINISHED]
+    finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     finished.sort(key=lambda arm: (not arm.values("test_loss"), arm.mean("test_loss").estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     made = compared or compare(finished, looks, all_pairs)

@@ -12,11 +12,11 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.compare import compare, looks_at, windows
 from analysis.comparison.pairs import Compared
 from analysis.results.load import show_field
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MISSING, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
 from basis.fields import DEPENDENT_FIELDS, optimizer_order
 from basis.metrics import PEAK_SOURCE
+from basis.outcomes import Outcome
 
 LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
@@ -113,7 +113,7 @@ def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
     arms = _by_level(arms, factor)
-    compared = compare([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
+    compared = compare([arm for arm in arms if arm.outcome == Outcome.FINISHED], looks, all_pairs)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
@@ -121,7 +121,7 @@ def _table(
     )
     if arms:
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
-        if all(arm.outcome == FINISHED for arm in arms):
+        if all(arm.outcome == Outcome.FINISHED for arm in arms):
             frame = frame.drop(columns="state")
         if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
             frame = frame.drop(columns="seeds")  # a note says it once
@@ -156,7 +156,7 @@ def _by_loss(arms: list[Arm]) -> list[Arm]:
 
     def place(arm: Arm) -> tuple[bool, int, float]:
         loss = arm.mean("test_loss").estimate
-        finished = arm.outcome == FINISHED and math.isfinite(loss)
+        finished = arm.outcome == Outcome.FINISHED and math.isfinite(loss)
         return (False, order[windows(arm)], loss) if finished else (True, 0, 0.0)
 
     return sorted(arms, key=place)

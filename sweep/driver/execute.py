@@ -36,7 +36,7 @@ from sweep.storage.claim import claimed
 from sweep.storage.healing import heal_experiment
 from sweep.storage.replacement import check_settled
 from sweep.trial.config import TrialConfig
-from sweep.tune.outcome import Outcome
+from sweep.tune.counts import SweepCounts
 from sweep.tune.tuning import Proposals, Shares, tune_trials
 
 
@@ -57,7 +57,7 @@ def execute(
     command: str,
     console: Console,
     work: Work | None = None,
-) -> Outcome:
+) -> SweepCounts:
     """Run every trial of `spec` that is not finished yet; results lie in the experiment directory afterwards.
 
     Args:

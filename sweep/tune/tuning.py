@@ -15,23 +15,24 @@ from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 from transformers import GPT2Config
 
-from basis.directory import DIVERGED_FILE, FINISHED_FILE, WINDOW_LOSSES_FILE
+from basis.directory import FINISHED_FILE, WINDOW_LOSSES_FILE
 from basis.disks import trouble
 from basis.errors import RayDiedError, first_line
 from basis.metrics import NOT_JUDGED
+from basis.outcome_file import read_outcome
+from basis.outcomes import Outcome
 from basis.stages import Stage
 from sweep.cluster.environment import ray_folder
 from sweep.inputs import SweepInputs
-from sweep.memory.attempts import read_attempts
 from sweep.memory.packing import Packing
 from sweep.memory.plan import PLAN, Device, MemoryPlan, plan_trial
 from sweep.search_space import OptunaSpace, candidate_trials, least_trials
 from sweep.spec.schema import Resources, SweepSpec
 from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
+from sweep.tune.counts import SweepCounts
 from sweep.tune.hang import HangWatch
 from sweep.tune.live import LiveTable, trial_config
-from sweep.tune.outcome import Outcome
 from sweep.tune.rounds import Losses, best_of, further_seeds, lanes
 from sweep.tune.searchers import Proposal, ReplicatedSearch, RoundsSearch, SearchThenRounds, optuna_search
 
@@ -94,7 +95,10 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Ray calls this when a trial has failed, before it is started again and also when it is not."""
         # One that has failed for good still counts as running, and Ray refuses to change what it holds.
-        if trial.status != trial.RUNNING and read_attempts(Path(trial.path), self._began):
+        if trial.status == trial.RUNNING:
+            return
+        ending = read_outcome(Path(trial.path))
+        if ending is not None and ending.outcome == Outcome.OUT_OF_MEMORY and ending.at >= self._began:
             trial.update_resources(self._alone)
 
 
@@ -113,16 +117,17 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
         tuned = (trial.config or {}).get("evaluate_on") == Stage.TUNING
-        self.failed[trial.trial_id] = tuned and (Path(trial.path) / DIVERGED_FILE).exists()
+        ending = read_outcome(Path(trial.path))
+        self.failed[trial.trial_id] = tuned and ending is not None and ending.outcome == Outcome.DIVERGED
 
-    def outcome(self, begun: int, is_exhausted: bool, disk: str | None) -> Outcome:
+    def counts(self, begun: int, is_exhausted: bool, disk: str | None) -> SweepCounts:
         """Args: how many trials were asked for, whether those are all, and what is wrong with a disk."""
         last = [row for trial, row in self.rows.items() if trial not in self.failed]
         finished = sum(bool(row.get("finished")) for row in last)
         unjudged = sum(bool(row.get("finished") and row.get(NOT_JUDGED)) for row in last)
         failed = sum(not diverged for diverged in self.failed.values())
         lost = begun - finished - len(self.failed)
-        return Outcome(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk)
+        return SweepCounts(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk)
 
 
 def tune_trials(
@@ -132,7 +137,7 @@ def tune_trials(
     propose: Proposals,
     suggested: list[dict[str, Any]],
     console: Console,
-) -> Outcome:
+) -> SweepCounts:
     """Run the trials under Ray, which must be running; trials that an earlier run finished replay their rows.
 
     Args:
@@ -176,7 +181,7 @@ def tune_trials(
     is_exhausted = isinstance(search, ReplicatedSearch) or search.exhausted
     asked_for = samples if isinstance(search, ReplicatedSearch) else search.proposed
     begun = asked_for if is_exhausted else max(asked_for, least_trials(spec))  # some have not even been proposed
-    return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
+    return endings.counts(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
 
 
 @contextmanager

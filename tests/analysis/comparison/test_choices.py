@@ -11,9 +11,9 @@ from analysis.comparison.choices import chooses_on_validation, group_of, searche
 from analysis.fairness.ledger import table_ledgers
 from analysis.findings.findings import find
 from analysis.results.load import Results
-from analysis.results.outcomes import FINISHED
 from analysis.tables.tables import build_tables
 from analysis.tables.tuning import LISTED, describe_tuning
+from basis.outcomes import Outcome
 from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory, with_window_losses
 
@@ -133,7 +133,7 @@ def chosen(trials: int, lost: int = 0) -> Results:
         name = f"tuning-{number}"
         configs[name] = {**CONFIG, "lr": lr, "seed": 7, "evaluate_on": Stage.TUNING}
         loss = 2 + abs(number - trials // 2 - lost)
-        rows.append({"trial": name, **configs[name], "outcome": FINISHED, "validation_loss": loss})
+        rows.append({"trial": name, **configs[name], "outcome": Outcome.FINISHED, "validation_loss": loss})
     branch = {"method": "lora", "rank": 1, "optimizer": "adamw", "lr": RATE}
     kept = {"search": "random", "choose_on": None, "space": [branch], "metric": "test_loss"}
     return replace(final, tuning=pd.DataFrame(rows), configs={**final.configs, **configs}, spec=kept)

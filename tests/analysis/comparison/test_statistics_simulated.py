@@ -16,8 +16,8 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.compare import compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.statistics import Interval, bootstrap_test, crossed_test, mean_interval, wilson_interval
 from analysis.comparison.told_apart import adjusted_differences, tied_with_leader
-from analysis.results.outcomes import FINISHED
 from analysis.tables.letters import letters_of
+from basis.outcomes import Outcome
 
 DRAWS = 1_000
 RESAMPLES = 399
@@ -127,7 +127,7 @@ def arms_of(losses: Losses) -> list[Arm]:
         used = pd.DataFrame(
             {
                 "trial": label,
-                "outcome": FINISHED,
+                "outcome": Outcome.FINISHED,
                 "seed": list(by_seed),
                 "test_loss": [v.mean() for v in by_seed.values()],
             }

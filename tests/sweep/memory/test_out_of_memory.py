@@ -14,11 +14,10 @@ from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUT_OF_MEMORY_FILE, 
 from basis.metrics import NOT_JUDGED
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
-from sweep.judge import judging
 from sweep.memory.attempts import Attempt, OutOfMemoryError, add_attempt, read_attempts
 from sweep.memory.plan import Device, MemoryPlan, plan_trial
 from sweep.memory.shape import read_shape
-from sweep.worker import trial_run
+from sweep.worker import judging, trial_run
 from sweep.worker.trial_run import TrialRun
 from tests.conftest import Parts, run
 from tests.sweep.test_trainable import steps, worker
