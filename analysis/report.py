@@ -4,9 +4,7 @@ python -m analysis.report EXPERIMENT_DIR    rebuilds all of it from the director
 """
 
 import argparse
-import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TUNING_CSV
 from basis.directory import REPORT_DIR
 from basis.errors import UserError, name_failure
+from basis.files import whole_file
 from basis.scripts import as_called
 from basis.terminal import console_on, flush_streams, open_closed_streams
 
@@ -119,23 +118,12 @@ def write(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
+        with whole_file(path, shared=True, permissions=0o644) as partial:
+            partial.write_bytes(content)
     except OSError as error:  # of a write that fails, it does not say itself which file that was for
         if error.strerror is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp gives a file to its owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def print_tables(report: Report, console: Console) -> None:

@@ -10,7 +10,8 @@ EXPERIMENT_DIR/
   TRIAL/                   one directory per trial, written by Ray and by the trial itself
     params.json            the trial's resolved TrialConfig
     result.json            one JSON row per report, keyed by the metric names below
-    error.txt              traceback of a failed trial
+    outcome.json           how the trial ended last, and why; none while it runs (see basis/outcome_file.py)
+    error.txt              traceback of a failed trial, as Ray writes it
     worker.txt             the process that runs an unfinished trial, and its trace if it crashed
     checkpoint.pt          where an unfinished trial continues from
     suggested.json         what a search algorithm chose the trial's config by
@@ -41,6 +42,7 @@ RESULT_FILE = "result.json"
 SUGGESTED_FILE = "suggested.json"
 DIVERGED_FILE = "diverged.txt"
 OUT_OF_MEMORY_FILE = "out_of_memory.json"
+OUTCOME_FILE = "outcome.json"
 WORKER_FILE = "worker.txt"
 TRAINED_FILE = "trained.safetensors"
 RESPONSES_FILE = "responses.jsonl"

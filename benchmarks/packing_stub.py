@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from ray import tune
 
+from basis.outcome_file import keep_outcome
+from basis.outcomes import Ending, Outcome
+
 SPANS_FILE = "spans.jsonl"
 
 
@@ -58,5 +61,6 @@ class Waiting(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         failed = len(json.loads(wait.out_of_memory.read_text("utf-8"))) if wait.out_of_memory.exists() else 0
         if failed < len(wait.attempts):
             wait.out_of_memory.write_text(wait.attempts[failed], encoding="utf-8")
+            keep_outcome(wait.out_of_memory.parent, Ending(Outcome.OUT_OF_MEMORY, "MemoryError"))
             raise MemoryError
         return {"done": True, "finished": True}

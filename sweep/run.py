@@ -31,7 +31,7 @@ from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.spec_file.presets import preset_about, preset_names
 from sweep.storage.kept_trials import check_finished
 from sweep.storage.replacement import check_settled
-from sweep.tune.outcome import Outcome
+from sweep.tune.counts import SweepCounts
 
 WHAT_TO_RUN_ELSE = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
 
@@ -137,7 +137,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], apart: bool, conso
         await_resources(ask_cluster(arguments.address), spec.resources)  # refused now and not after preparing
     command = as_called("sweep.run", *words)
 
-    def start(work: Work | None) -> Outcome:
+    def start(work: Work | None) -> SweepCounts:
         from sweep.driver.execute import Where, execute  # imports torch and Ray
 
         kept = experiment_dir / SPEC_FILE  # where this is another start of the same sweep

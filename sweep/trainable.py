@@ -10,11 +10,14 @@ import ray
 from ray import tune
 
 from basis.directory import CHECKPOINT_FILE
-from basis.metrics import REMARKS
+from basis.metrics import NOT_JUDGED, REMARKS
+from basis.outcome_file import forget_outcome, keep_outcome
+from basis.outcomes import ending_of_finished
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
 from sweep.proposal import Proposal
 from sweep.worker.death import Worker, worker_noted
+from sweep.worker.failure import failure_kept
 from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
 
@@ -49,15 +52,20 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
                     f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE "
                     "must lie on shared storage"
                 )
-        self._config = config
+        self._proposal = Proposal.from_ray(config)
         self._trial_run: TrialRun | None = None
         self._noted = ExitStack()
+
+    @property
+    def _folder(self) -> Path:
+        """The trial's directory."""
+        return self.inputs.experiment_dir / self._proposal.config.name
 
     @property
     def trial_run(self) -> TrialRun:
         """The trial, which is opened when it is first asked for."""
         if self._trial_run is None:
-            self._trial_run = self._begin(self._config)
+            self._trial_run = self._open()
         return self._trial_run
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -65,17 +73,19 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self.cleanup()
         # Not opened here: Ray gives a trial that fails in here no second try, and goes on keeping a worker with its
         # share for it, for which trials with other shares then wait for ever.
-        self._config, self._trial_run = new_config, None
+        self._proposal, self._trial_run = Proposal.from_ray(new_config), None
         return True
 
     def step(self) -> dict[str, Any]:
         """Train up to the next row of metrics and report it."""
-        row = self.trial_run.advance()
+        with failure_kept(self._folder):
+            row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
         if self.trial_run.remarks:
             row[REMARKS] = self.trial_run.remarks
             self.trial_run.remarks = []
         if row["done"]:
+            keep_outcome(self._folder, ending_of_finished(row.get(NOT_JUDGED)))
             self._noted.close()  # Ray does without cleanup where it ends a worker for good
         if self.objective is not None:
             row.setdefault(self.objective, OBJECTIVE_MISSING)
@@ -95,12 +105,13 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
             self._trial_run.close()
         self._noted.close()
 
-    def _begin(self, config: dict[str, Any]) -> TrialRun:
-        proposal = Proposal.from_ray(config)
+    def _open(self) -> TrialRun:
+        forget_outcome(self._folder)  # of an earlier try
         if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
             node_id = ray.get_runtime_context().get_node_id()
             worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)
-            self._noted.enter_context(worker_noted(self.inputs.experiment_dir / proposal.config.name, worker))
+            self._noted.enter_context(worker_noted(self._folder, worker))
         granted = self.trial_resources.required_resources if self.trial_resources else {}
         cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
+        proposal = self._proposal
         return open_trial(proposal.config, self.inputs, proposal.suggestion, proposal.plan, cap_bytes)

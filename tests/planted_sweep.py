@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.results.arm_labels import arm_key, label_arms
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
-from analysis.results.outcomes import FINISHED
+from basis.outcomes import Outcome
 from tests.synthetic_experiment import CONFIG, STEPS, in_memory
 
 START = 4.0
@@ -32,7 +32,7 @@ def planted(loss: Callable[[Config], float], configs: list[Config], **metrics: C
         trials.append(
             {
                 **key,
-                "outcome": given.get("outcome", FINISHED),
+                "outcome": given.get("outcome", Outcome.FINISHED),
                 "reason": "",
                 **config,
                 "step": STEPS,

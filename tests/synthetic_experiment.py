@@ -21,8 +21,8 @@ import yaml
 
 from analysis.results.arm_labels import arm_key, label_arms
 from analysis.results.experiment import Results
-from analysis.results.outcomes import FINISHED
 from analysis.results.trial_numbers import summarize
+from basis.outcomes import Outcome
 from basis.packages import ROOT
 
 STEPS = 40
@@ -288,7 +288,7 @@ def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
     labels = label_arms(made)
     for number, (config, change) in enumerate(zip(made, changes, strict=True)):
         key = {"trial": f"trial-{number}", "arm": labels[arm_key(config)]}
-        outcome = change.get("outcome", FINISHED)
+        outcome = change.get("outcome", Outcome.FINISHED)
         trials.append({**key, "outcome": outcome, "reason": "", **config, **summarize(rows(config))})
         curves += [{**key, "seed": config["seed"], **row} for row in rows(config)]
         answers += [{**key, "seed": config["seed"], "index": i, **r} for i, r in enumerate(responses(config))]

@@ -18,9 +18,9 @@ import torch
 from pyarrow import parquet
 
 from analysis.results import experiment as results
-from analysis.results.outcomes import FINISHED, INTERRUPTED, NOT_STARTED
 from basis.directory import CHECKPOINT_FILE
 from basis.errors import UserError
+from basis.outcomes import Outcome
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError
 from sweep.data.dialogues import DataSources, load_sft
@@ -120,7 +120,7 @@ def test_a_pickle_in_rays_state_is_passed_over_or_named(
         with pytest.raises(UserError, match=said):
             results.read_experiment(experiment)
     else:
-        assert results.read_experiment(experiment).trials["outcome"].tolist() == [FINISHED] * len(trials)
+        assert results.read_experiment(experiment).trials["outcome"].tolist() == [Outcome.FINISHED] * len(trials)
     assert not mark.exists()
 
 
@@ -137,7 +137,7 @@ def test_a_state_that_is_cut_gives_way_to_the_one_before_and_what_only_that_one_
     two[0]["config"]["seed"] = 1
     newer.write_text(json.dumps({"trial_data": [[json.dumps(part) for part in two]]}))
     found = results.read_experiment(experiment).trials.set_index("trial")["outcome"]
-    assert found.to_dict() == {"one": FINISHED, "two": NOT_STARTED}
+    assert found.to_dict() == {"one": Outcome.FINISHED, "two": Outcome.NOT_STARTED}
     newer.write_text(newer.read_text()[:100])
     assert results.read_experiment(experiment).trials["trial"].tolist() == ["one"]
     next(experiment.glob("*2026-01-01*")).write_text("")
@@ -150,7 +150,7 @@ def test_the_newest_word_on_a_trial_counts(experiment: Path) -> None:
     (experiment / "experiment_state-2026-01-02_00-00-00.json").write_text(
         json.dumps({"trial_data": [[json.dumps(part) for part in a_trial("one", status="RUNNING")]]})
     )
-    assert results.read_experiment(experiment).trials["outcome"].tolist() == [INTERRUPTED]
+    assert results.read_experiment(experiment).trials["outcome"].tolist() == [Outcome.INTERRUPTED]
 
 
 # -------------------------------------------------------------------------------------------------------- other files

@@ -11,8 +11,8 @@ import pandas as pd
 
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
-from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, INTERRUPTED, NOT_STARTED, REPEATED, STOPPED
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
+from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
 
 
@@ -72,9 +72,9 @@ class Arm:
     @cached_property
     def shortfall(self) -> str:
         """How many of the planned seeds finished, where some but not all did; empty otherwise."""
-        tried = self.trials[self.trials["outcome"] != REPEATED]
+        tried = self.trials[self.trials["outcome"] != Outcome.REPEATED]
         planned = tried[REPLICATE_FIELD].nunique() if REPLICATE_FIELD in tried else len(tried)
-        lost = self.outcome == FINISHED and len(self.used) < planned
+        lost = self.outcome == Outcome.FINISHED and len(self.used) < planned
         return f"{len(self.used)} of {planned} seeds finished" if lost else ""
 
     def mean(self, name: str) -> Interval:
@@ -206,9 +206,16 @@ def _rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.Da
 
 
 def _used(trials: pd.DataFrame) -> pd.DataFrame:
-    for outcome in (FINISHED, DIVERGED, STOPPED, INTERRUPTED, *FAILURES, NOT_STARTED):
+    for outcome in (
+        Outcome.FINISHED,
+        Outcome.DIVERGED,
+        Outcome.STOPPED,
+        Outcome.INTERRUPTED,
+        *FAILURES,
+        Outcome.NOT_STARTED,
+    ):
         found = trials[trials["outcome"] == outcome]
-        if len(found) and outcome in (STOPPED, INTERRUPTED) and "step" in found:
+        if len(found) and outcome in (Outcome.STOPPED, Outcome.INTERRUPTED) and "step" in found:
             found = found[found["step"] == found["step"].max()]  # a mean over different lengths would mean nothing
         if len(found):
             return found

@@ -10,7 +10,7 @@ from analysis.comparison.arms import Arm, group_arms, rows_by_trial
 from analysis.comparison.choices import Group, group_of, looks_at, searched_fields, searched_for
 from analysis.comparison.selection import Searched, search_on_test
 from analysis.results.experiment import Results
-from analysis.results.outcomes import FINISHED, NOT_STARTED, REPEATED
+from basis.outcomes import Outcome
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Evidence:
     @property
     def finished(self) -> list[Arm]:
         """The arms that finished, which alone are compared."""
-        return [arm for arm in self.arms if arm.outcome == FINISHED]
+        return [arm for arm in self.arms if arm.outcome == Outcome.FINISHED]
 
     @cached_property
     def competing(self) -> dict[Group, list[str]]:
         """The tuning trials that have begun, by the group in which they compete."""
         tuning = self.results.tuning
         competing: dict[Group, list[str]] = {}
-        for trial in tuning.loc[~tuning["outcome"].isin((NOT_STARTED, REPEATED)), "trial"]:
+        for trial in tuning.loc[~tuning["outcome"].isin((Outcome.NOT_STARTED, Outcome.REPEATED)), "trial"]:
             competing.setdefault(self.groups[trial], []).append(trial)
         return competing
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import varying_fields
-from analysis.results.outcomes import FINISHED, NOT_STARTED, REPEATED
 from analysis.wording.values import show_field, texts_apart
+from basis.outcomes import Outcome
 
 
 class RateRange(NamedTuple):
@@ -45,7 +45,7 @@ def rate_ranges(arms: list[Arm]) -> list[RateRange]:
     tried = [
         arm
         for arm in arms
-        if isinstance(arm.config.get("lr"), (int, float)) and arm.outcome not in (NOT_STARTED, REPEATED)
+        if isinstance(arm.config.get("lr"), (int, float)) and arm.outcome not in (Outcome.NOT_STARTED, Outcome.REPEATED)
     ]
     groups: dict[str, list[Arm]] = {}  # by exact values: two that print alike are two
     for arm in tried:
@@ -53,7 +53,7 @@ def rate_ranges(arms: list[Arm]) -> list[RateRange]:
     names = _names([members[0] for members in groups.values()], others)
     ranges = []
     for name, members in zip(names, groups.values(), strict=True):
-        done = [arm for arm in members if arm.outcome == FINISHED and arm.values("test_loss")]
+        done = [arm for arm in members if arm.outcome == Outcome.FINISHED and arm.values("test_loss")]
         if len({float(arm.config["lr"]) for arm in members}) > 1 and done:
             ranges.append(RateRange(name, members, min(done, key=lambda arm: arm.mean("test_loss").estimate)))
     return ranges

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
 from analysis.results.experiment import Results
-from analysis.results.outcomes import NOT_STARTED, REPEATED
 from analysis.wording.phrases import count
 from basis.metrics import REWARD_METRICS
+from basis.outcomes import Outcome
 from basis.stages import Stage
 
 SEARCHES = {"random": "a random search", "optuna": "Optuna"}
@@ -37,7 +37,7 @@ def search_on_test(results: Results) -> Searched | None:
     search = results.spec.get("search")
     if results.trials.empty or search not in SEARCHES:
         return None
-    begun = results.trials[~results.trials["outcome"].isin((NOT_STARTED, REPEATED))]
+    begun = results.trials[~results.trials["outcome"].isin((Outcome.NOT_STARTED, Outcome.REPEATED))]
     return Searched(SEARCHES[search], str(results.spec.get("metric", "test_loss")), int(begun["arm"].nunique()))
 
 
@@ -58,7 +58,7 @@ def chosen_apart(results: Results) -> list[str]:
     configs = [results.configs.get(trial) or {} for trial in results.trials["trial"]]
     if results.tuning.empty or not any(config.get("evaluate_on") == Stage.FINAL for config in configs):
         return []
-    tried = results.tuning[~results.tuning["outcome"].isin((NOT_STARTED, REPEATED))]
+    tried = results.tuning[~results.tuning["outcome"].isin((Outcome.NOT_STARTED, Outcome.REPEATED))]
     return [
         f"Settings were chosen on validation windows, by {count(len(tried), 'trial')} on which no test window or "
         "prompt was used; see Tuning."

@@ -8,10 +8,10 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.fields import windows
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
-from analysis.results.outcomes import FINISHED
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.wording.numbers import GIB, MIB
 from basis.metrics import DEVICE, PEAK_SOURCE
+from basis.outcomes import Outcome
 
 QUALITY_UNIT = 0.1
 """Nats/token: the gain in loss that a price is for."""
@@ -134,7 +134,7 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
     shown = [
         arm
         for arm in arms
-        if arm.outcome == FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
+        if arm.outcome == Outcome.FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
     ]
     if len({windows(arm) for arm in shown}) > 1 or len(sources(shown, price)) > 1:
         return []
@@ -197,12 +197,12 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     """
     if not {"step", metric} <= set(results.curves.columns):
         return []
-    no_times = why_no_times([arm for arm in arms if arm.outcome == FINISHED])
+    no_times = why_no_times([arm for arm in arms if arm.outcome == Outcome.FINISHED])
     begun = results.curves[results.curves["step"] == 0].dropna(subset=[metric])
     starts = dict(zip(begun["trial"], begun[metric], strict=True))
     found = []
     for arm in arms:
-        if arm.outcome != FINISHED or metric not in arm.used:
+        if arm.outcome != Outcome.FINISHED or metric not in arm.used:
             continue
         ends = zip(arm.used["trial"], arm.used[metric], strict=True)
         gains = [float(starts[trial] - end) for trial, end in ends if trial in starts and end == end]

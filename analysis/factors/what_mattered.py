@@ -11,7 +11,7 @@ from analysis.factors.dominance import describe_fronts
 from analysis.factors.effect_table import effects_part
 from analysis.factors.pareto import Front
 from analysis.factors.share_table import shares_part
-from analysis.results.outcomes import FINISHED
+from basis.outcomes import Outcome
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered |
     if len(finished) < 2:
         return None
     tuned = evidence.tuned
-    tried = [arm for arm in evidence.tuning_arms if arm.outcome == FINISHED and arm.values("validation_loss")]
+    tried = [arm for arm in evidence.tuning_arms if arm.outcome == Outcome.FINISHED and arm.values("validation_loss")]
     effects = effects_part(finished, tuned, looks)
     shares = shares_part(finished, tried, tuned, results.spec.get("search") == "optuna", looks)
     costs = costs_part(results, finished, fronts)

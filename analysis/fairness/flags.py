@@ -12,9 +12,9 @@ from analysis.fairness.rows import ANEW, APART, LedgerRow
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named
-from analysis.results.outcomes import DIVERGED, FAILURES
 from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
+from basis.outcomes import FAILURES, Outcome
 
 Rows = Sequence[LedgerRow]
 
@@ -192,7 +192,9 @@ def delta_for_peak(rows: Rows) -> list[str]:
 def unequal_steps(rows: Rows) -> list[str]:
     """Rows that ended before their last step, other than by diverging or failing."""
     counted = [
-        row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES) and row.numbers.get("step", 0) > 0
+        row
+        for row in rows
+        if row.fact("outcome") not in (Outcome.DIVERGED, *FAILURES) and row.numbers.get("step", 0) > 0
     ]
     short = [row for row in counted if row.numbers["step"] < (row.config.get("steps") or 0)]
     if not short:

@@ -13,12 +13,13 @@ from analysis.comparison.choices import branch_of
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.learning_rates import RateRange
 from analysis.results.experiment import Results
-from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED, REPEATED, finite
+from analysis.results.outcomes import finite
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.wording.values import show_field
 from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import DEVICE
+from basis.outcomes import FAILURES, Outcome
 
 ONCE, ANEW = "once", "anew at each evaluation"
 """How test windows were drawn: ours are fixed before the first trial."""
@@ -126,7 +127,7 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
         "ties": (APART,) if arm.wins else (),
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
-    reached = arm.outcome not in (DIVERGED, NOT_STARTED, REPEATED, *FAILURES)
+    reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *FAILURES)
     facts |= _answered(evidence.answers, arm)
     for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
         values = distinct(kind(value) for value in arm.values(name))

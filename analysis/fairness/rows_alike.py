@@ -5,8 +5,8 @@ from itertools import combinations, islice
 
 from analysis.fairness.rows import LOSSES, LedgerRow
 from analysis.fairness.words import NAMED_ROWS
-from analysis.results.outcomes import DIVERGED, FAILURES
 from basis.fields import COST_FIELDS
+from basis.outcomes import FAILURES, Outcome
 
 Rows = Sequence[LedgerRow]
 MOST_PAIRS = 1000
@@ -18,7 +18,7 @@ def same_in_every_digit(rows: Rows) -> list[str]:
 
     Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
     """
-    trained = [row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES)]
+    trained = [row for row in rows if row.fact("outcome") not in (Outcome.DIVERGED, *FAILURES)]
     places = sorted(islice(_alike(trained), MOST_PAIRS))
     if not places:
         return []

@@ -5,9 +5,9 @@ from typing import Any
 
 from analysis.fairness.rows import LedgerRow
 from analysis.fairness.words import by_value
-from analysis.results.outcomes import NOT_STARTED, REPEATED
 from analysis.wording.values import DIGITS, facts_apart, show_fact
 from basis.fields import COST_FIELDS
+from basis.outcomes import Outcome
 
 
 def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
@@ -43,7 +43,10 @@ def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
     rates: dict[str, set[float]] = {}
     members: dict[str, list[LedgerRow]] = {}
     for row in rows:
-        if isinstance(row.config.get("lr"), (int, float)) and row.fact("outcome") not in (NOT_STARTED, REPEATED):
+        if isinstance(row.config.get("lr"), (int, float)) and row.fact("outcome") not in (
+            Outcome.NOT_STARTED,
+            Outcome.REPEATED,
+        ):
             setting = _setting(row)
             rates.setdefault(setting, set()).add(row.config["lr"])
             members.setdefault(setting, []).append(row)

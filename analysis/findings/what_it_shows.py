@@ -16,13 +16,13 @@ from analysis.findings.differences import describe_rewards, describe_test_losses
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
 from analysis.results.experiment import Results
-from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED, OUT_OF_MEMORY
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TuningTable
 from analysis.wording.numbers import show_bytes, show_number
 from analysis.wording.phrases import join
 from analysis.wording.values import show_field
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
+from basis.outcomes import FAILURES, Outcome
 from basis.scripts import as_called
 
 FAMILIES = (
@@ -78,20 +78,20 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
 def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> list[str]:
     """How many trials finished, what of them is missing, and what the tests can take in."""
     if results.trials.empty and tuning:
-        tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == FINISHED).sum())
+        tried, chosen_by = len(results.tuning), int((results.tuning["outcome"] == Outcome.FINISHED).sum())
         return [f"No arm has a final trial yet: {chosen_by} of {tried} tuning trials finished."]
     if results.trials.empty:
         return ["The sweep has no trials, so it shows nothing."]
     counts = results.trials["outcome"].value_counts()
-    finished = int(counts.get(FINISHED, 0))
-    others = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != FINISHED)
+    finished = int(counts.get(Outcome.FINISHED, 0))
+    others = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != Outcome.FINISHED)
     first = f"{finished} of {len(results.trials)} trials finished" + (f" ({others})." if others else ".")
     if tuning and tuning.without_choice:
         whose = "its" if len(tuning.without_choice) == 1 else "their"
         first += f" In no table, since none of {whose} tuning trials has finished: {join(tuning.without_choice)}."
     if not finished:
         return [first, "Without a finished trial there is nothing to compare."]
-    done = [arm for arm in arms if arm.outcome == FINISHED]
+    done = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     first += _disagreements(arms) + _not_judged(results)
     differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
     tested = "All arms are tested on the same sample of windows."
@@ -127,7 +127,7 @@ def _not_judged(results: Results) -> str:
     """Trials whose losses stand and whose rewards are missing, and how to judge them."""
     if NOT_JUDGED not in results.trials:
         return ""
-    lost = results.trials[(results.trials["outcome"] == FINISHED) & results.trials[NOT_JUDGED].notna()]
+    lost = results.trials[(results.trials["outcome"] == Outcome.FINISHED) & results.trials[NOT_JUDGED].notna()]
     if lost.empty:
         return ""
     reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
@@ -140,7 +140,7 @@ def _not_judged(results: Results) -> str:
 
 def _memory(table: ComparisonTable) -> list[str]:
     """How the peaks of the finished arms of a table compare, and which of its arms have run out of memory."""
-    lost = [arm.label for arm in table.arms if arm.outcome == OUT_OF_MEMORY]
+    lost = [arm.label for arm in table.arms if arm.outcome == Outcome.OUT_OF_MEMORY]
     return [*_peaks(table.finished), *([f"Ran out of memory for good: {join(lost)}."] if lost else [])]
 
 
@@ -171,7 +171,7 @@ def _learning_rates(ranges: list[RateRange]) -> list[str]:
         numbers.add(len(tried.rates))
         asides = ["an end of the range tried"] if tried.at_edge else []
         asides += [tried.best.shortfall] if tried.best.shortfall else []
-        for outcome in (DIVERGED, *FAILURES):
+        for outcome in (Outcome.DIVERGED, *FAILURES):
             lost = [show_field(arm.config["lr"]) for arm in tried.members if arm.outcome == outcome]
             asides += [f"{join(lost)} {outcome}"] if lost else []
         aside = f" ({'; '.join(asides)})" if asides else ""

@@ -22,7 +22,6 @@ from analysis.published.runs import published_ledgers
 from analysis.published.study import GPU_MEMORY, comparability, compare_published
 from analysis.results.damage import damaged_files
 from analysis.results.experiment import Results
-from analysis.results.outcomes import FINISHED
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
 from analysis.tables.peak_memory import ArmMemory, MemorySection, describe_memory, memory_of_arms
@@ -30,6 +29,7 @@ from analysis.tables.tuning_trials import TuningTable, describe_tuning
 from analysis.wording.numbers import MISSING
 from analysis.wording.values import show_field
 from basis.metrics import DEVICE
+from basis.outcomes import Outcome
 
 DETAILS = ("versions", "hardware", "data", "identity")
 """Keys of sweep.json that have a section of their own."""
@@ -155,7 +155,7 @@ def _drawings(
 
 def _unfinished(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials that did not finish or were not judged, as printable strings."""
-    unfinished = trials[(trials["outcome"] != FINISHED) | (trials["reason"] != "")]
+    unfinished = trials[(trials["outcome"] != Outcome.FINISHED) | (trials["reason"] != "")]
     shown = [name for name in ("arm", "seed", "outcome", "reason", "trial") if name in unfinished]
     return unfinished[shown].map(lambda value: MISSING if pd.isna(value) else show_field(value))
 

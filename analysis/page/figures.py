@@ -11,9 +11,9 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.page.canvas import Axes, Figure, drawn_with
-from analysis.results.outcomes import DIVERGED, FAILURES, NOT_STARTED
 from analysis.tables.comparison_table import ComparisonTable
 from basis.metrics import METRIC
+from basis.outcomes import FAILURES, Outcome
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 """Colours told apart with any colour vision: Okabe and Ito, "Color Universal Design" (2008), and one violet."""
@@ -81,7 +81,9 @@ def arm_styles(arms: list[Arm]) -> dict[str, Style]:
     Returns:
         Style by label; the dash changes when the colours have all been used.
     """
-    drawn = sorted(arms, key=lambda arm: arm.outcome in (*FAILURES, NOT_STARTED))  # these need no colour of their own
+    drawn = sorted(
+        arms, key=lambda arm: arm.outcome in (*FAILURES, Outcome.NOT_STARTED)
+    )  # these need no colour of their own
     if len(drawn) > len(PALETTE) * len(DASHES):  # those that figures name shall differ
         drawn.sort(key=_best_loss)
     return {
@@ -138,7 +140,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
         caption += f" In colour are the {NAMED_ARMS} arms whose lowest {name} is lowest, in grey the others."
     if banded:
         caption += f" Of these {len(banded):,} the middle 90 % lie in the band at each step."
-    if any(arm.outcome == DIVERGED for arm in arms):
+    if any(arm.outcome == Outcome.DIVERGED for arm in arms):
         caption += " A cross marks the last finite loss of an arm that diverged."
     if cut:
         caption += " Losses far above all starting values are cut off."
@@ -238,7 +240,7 @@ def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: 
     steps, losses = steps[finite], mean.to_numpy()[finite]
     if metric != "train_loss" and style and len(losses):
         axes.plot(steps[losses.argmin()], losses.min(), "o", color=colour, markersize=5, zorder=4)
-    if arm.outcome == DIVERGED and style and len(losses):
+    if arm.outcome == Outcome.DIVERGED and style and len(losses):
         axes.plot(steps[-1], losses[-1], "X", color=colour, markersize=8, zorder=5)
 
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.page.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
-from analysis.results.outcomes import OUT_OF_MEMORY
 from analysis.tables.peak_memory import ArmMemory
 from analysis.wording.numbers import GIB, MIB
 from basis.fields import arm_label
 from basis.metrics import LASTING_PARTS, MEMORY_PARTS, PEAK_SOURCE
+from basis.outcomes import Outcome
 
 REST = "rest up to the peak"
 COLOURS = {
@@ -43,7 +43,7 @@ def draw_memory(memory: list[ArmMemory]) -> Drawing | None:
     """
     bars: dict[tuple[str, Bar], str] = {}
     for one in memory:
-        if one.measured or (one.predicted and one.arm.outcome == OUT_OF_MEMORY):
+        if one.measured or (one.predicted and one.arm.outcome == Outcome.OUT_OF_MEMORY):
             config = one.arm.config
             short = arm_label(config) if {"method", "rank", "optimizer"} <= set(config) else one.arm.label
             key = (short, _bar(one))
@@ -108,7 +108,9 @@ def _draw_bar(axes: Axes, row: int, bar: Bar, size: int) -> None:
     if math.isfinite(bar.predicted):
         axes.plot(bar.predicted / size, row, "|", color=INK, markersize=19, markeredgewidth=1.6, label=PREDICTED)
     known = [value / size for value in (bar.measured, bar.predicted) if math.isfinite(value)]
-    text, colour = (f"{bar.measured / size:,.2f}", INK) if math.isfinite(bar.measured) else (OUT_OF_MEMORY, MUTED)
+    text, colour = (
+        (f"{bar.measured / size:,.2f}", INK) if math.isfinite(bar.measured) else (Outcome.OUT_OF_MEMORY, MUTED)
+    )
     end = (max([left, *known]), row)
     axes.annotate(text, end, xytext=(5, 0), textcoords="offset points", va="center", color=colour)
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm, rows_by_trial
 from analysis.results.arm_labels import REPLICATE_FIELD
-from analysis.results.outcomes import FINISHED
 from analysis.wording.values import show_field
+from basis.outcomes import Outcome
 
 MOST_ARMS = 11
 """Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
@@ -96,7 +96,7 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
     rows = _clean(responses)
     by_trial = rows_by_trial(rows)
     answering = [
-        arm for arm in arms if arm.outcome == FINISHED and any(trial in by_trial for trial in arm.used["trial"])
+        arm for arm in arms if arm.outcome == Outcome.FINISHED and any(trial in by_trial for trial in arm.used["trial"])
     ]
     if not answering:
         return None

@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import varying_fields
 from analysis.published.study import load_published, same_kind
-from analysis.results.outcomes import FINISHED
 from analysis.wording.numbers import show_number
+from basis.outcomes import Outcome
 
 BATCH, LENGTH, VOCABULARY = 8, 1024, 50257
 """Windows, tokens per window and token ids of the published runs."""
@@ -136,7 +136,7 @@ def _row(name: str, published: int, numbers: list[float]) -> tuple[str, ...]:
 
 def _finished_like(run: str, arms: list[Arm]) -> list[Arm]:
     published = load_published().set_index("run").loc[run]
-    return [arm for arm in arms if arm.outcome == FINISHED and same_kind(arm, published.to_dict())]
+    return [arm for arm in arms if arm.outcome == Outcome.FINISHED and same_kind(arm, published.to_dict())]
 
 
 def _twin(arm: Arm, arms: list[Arm], fields: tuple[str, ...]) -> Arm | None:

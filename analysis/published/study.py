@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.results.outcomes import FAILURES
 from analysis.wording.numbers import MISSING, show_number
 from analysis.wording.values import show_field
+from basis.outcomes import FAILURES
 
 PUBLISHED_FILE = Path(__file__).parent / "published.csv"
 

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.results.company import RAN_ALONE
-from analysis.results.outcomes import LOSS_COLUMNS, REPEATED
+from analysis.results.outcomes import LOSS_COLUMNS
 from analysis.results.prompt_order import number_by_prompt
 from analysis.results.reported_trials import ReportedTrial
 from analysis.results.trial_numbers import metrics_of
+from basis.outcomes import Outcome
 
 
 def trial_frame(trials: Sequence[ReportedTrial], alone: Mapping[str, bool]) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def curve_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
 
 def response_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
     """One row per trial and prompt, see `Results.responses`."""
-    answering = [trial for trial in trials if trial.outcome != REPEATED]
+    answering = [trial for trial in trials if trial.outcome != Outcome.REPEATED]
     files = number_by_prompt([trial.record.files.responses for trial in answering])
     rows = [
         {**trial.key, **line, "index": number}
@@ -52,9 +53,9 @@ def response_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
 def attempt_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
     """One row per attempt that ran out of memory, see `Results.attempts`."""
     rows = [
-        {**attempt, **trial.key, "outcome": trial.outcome}
+        {**attempt, **trial.key, "outcome": trial.outcome.value}
         for trial in trials
-        if trial.outcome != REPEATED
+        if trial.outcome != Outcome.REPEATED
         for attempt in trial.record.files.attempts
     ]
     return pd.DataFrame(rows, columns=None if rows else ["trial", "arm", "seed", "outcome"])
@@ -65,7 +66,7 @@ def window_loss_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
     rows = [
         {**trial.key, "window": window, "test_loss": loss}
         for trial in trials
-        if trial.outcome != REPEATED
+        if trial.outcome != Outcome.REPEATED
         for window, loss in enumerate(trial.record.files.window_losses)
     ]
     return pd.DataFrame(rows, columns=["trial", "arm", "seed", "window", "test_loss"])
@@ -74,6 +75,6 @@ def window_loss_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
 def _trial_row(trial: ReportedTrial, alone: Mapping[str, bool]) -> dict[str, Any]:
     """A trial's config, what became of it and the numbers that its rows condense to."""
     record = trial.record
-    row = {"trial": record.name, "arm": trial.arm, "trial_id": record.trial_id, "outcome": trial.outcome}
+    row = {"trial": record.name, "arm": trial.arm, "trial_id": record.trial_id, "outcome": trial.outcome.value}
     row |= {"reason": trial.reason, **record.config, **trial.numbers}
     return row | ({RAN_ALONE: alone[record.name]} if record.name in alone else {})

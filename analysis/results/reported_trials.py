@@ -8,10 +8,12 @@ from typing import Any
 
 from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, is_tuning, label_arms
 from analysis.results.files import TrialFiles
-from analysis.results.outcomes import FINISHED, REPEATED, Rows, finite, has_finished, outcome_of
+from analysis.results.outcomes import Rows, finite, has_finished, outcome_of
 from analysis.results.trial_numbers import summarize
 from basis.fields import optimizer_order
 from basis.metrics import NOT_JUDGED
+from basis.outcome_file import read_outcome
+from basis.outcomes import Ending, Outcome, ending_in_traceback, ending_of_finished
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class ReportedTrial:
 
     record: TrialRecord
     arm: str
-    outcome: str
+    outcome: Outcome
     reason: str
     rows: Rows
     numbers: dict[str, Any]
@@ -89,14 +91,21 @@ def reported_trials(records: Sequence[TrialRecord]) -> list[ReportedTrial]:
         config = json.dumps(record.config, sort_keys=True, default=str)
         original = originals.setdefault(config, record.name) if record.config else record.name
         if original != record.name:
-            trials.append(ReportedTrial(record, arm, REPEATED, f"the config of {original} once more", [], {}))
+            trials.append(ReportedTrial(record, arm, Outcome.REPEATED, f"the config of {original} once more", [], {}))
             continue
-        outcome, reason = outcome_of(record.status, record.error, record.files.rows)
+        outcome, reason = outcome_of(record.status, _failure(record), record.files.rows)
         numbers = summarize(record.files.rows)
-        if outcome == FINISHED and NOT_JUDGED in numbers:
-            reason = f"trained, but not judged: {numbers[NOT_JUDGED]}"
+        if outcome == Outcome.FINISHED:
+            reason = ending_of_finished(numbers.get(NOT_JUDGED)).reason
         trials.append(ReportedTrial(record, arm, outcome, reason, record.files.rows, numbers))
     return trials
+
+
+def _failure(record: TrialRecord) -> Ending | None:
+    """How a trial failed last, if it did: as it has kept it, or by its traceback where it was made before that."""
+    if record.status != "ERROR":
+        return None
+    return read_outcome(record.folder) or ending_in_traceback(record.error)
 
 
 def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.results.outcomes import DIVERGED, FAILURES, FINISHED
 from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_parameters
 from analysis.wording.values import show_field
 from basis.metrics import METRIC
+from basis.outcomes import FAILURES, Outcome
 
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BEST_LOSS = "best test loss @ step"
@@ -110,25 +110,29 @@ def _speed() -> list[Column]:
 
 
 def _state(arm: Arm) -> str:
-    if arm.outcome in (FINISHED, *FAILURES) or "step" not in arm.used:
+    if arm.outcome in (Outcome.FINISHED, *FAILURES) or "step" not in arm.used:
         return arm.outcome
-    if arm.outcome == DIVERGED and (steps := arm.values("diverged_step")):
-        return f"{DIVERGED} at step {show_number(min(steps), 0)}"
-    if arm.outcome == DIVERGED:
-        return f"{DIVERGED} after step {show_number(arm.largest('step'), 0)}"
+    if arm.outcome == Outcome.DIVERGED and (steps := arm.values("diverged_step")):
+        return f"{Outcome.DIVERGED} at step {show_number(min(steps), 0)}"
+    if arm.outcome == Outcome.DIVERGED:
+        return f"{Outcome.DIVERGED} after step {show_number(arm.largest('step'), 0)}"
     last, planned = arm.largest("step"), arm.config.get("steps")
     return f"{arm.outcome}, step {show_number(last, 0)}" + (f" of {planned:,}" if isinstance(planned, int) else "")
 
 
 def _loss(arm: Arm, name: str) -> str:
-    if arm.outcome == DIVERGED:
-        return DIVERGED
+    if arm.outcome == Outcome.DIVERGED:
+        return Outcome.DIVERGED
     return _measured(arm, show_interval(arm.mean(name), 4))
 
 
 def _perplexity(arm: Arm) -> str:
     """Mean perplexity; its interval would repeat that of the test loss."""
-    return DIVERGED if arm.outcome == DIVERGED else _measured(arm, show_number(arm.mean("test_perplexity").estimate, 2))
+    return (
+        Outcome.DIVERGED
+        if arm.outcome == Outcome.DIVERGED
+        else _measured(arm, show_number(arm.mean("test_perplexity").estimate, 2))
+    )
 
 
 def _best(arm: Arm) -> str:

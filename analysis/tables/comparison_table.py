@@ -13,13 +13,13 @@ from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.pair_tests import compare_pairs
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING
 from analysis.wording.values import show_field
 from basis.fields import optimizer_order
 from basis.metrics import PEAK_SOURCE
+from basis.outcomes import Outcome
 
 LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
@@ -58,7 +58,7 @@ class ComparisonTable:
     @property
     def finished(self) -> list[Arm]:
         """The arms that finished, which alone are compared."""
-        return [arm for arm in self.arms if arm.outcome == FINISHED]
+        return [arm for arm in self.arms if arm.outcome == Outcome.FINISHED]
 
     @property
     def leaders(self) -> set[str]:
@@ -106,7 +106,7 @@ def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
     arms = _by_level(arms, factor)
-    compared = compare_pairs([arm for arm in arms if arm.outcome == FINISHED], looks, all_pairs)
+    compared = compare_pairs([arm for arm in arms if arm.outcome == Outcome.FINISHED], looks, all_pairs)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
@@ -114,7 +114,7 @@ def _table(
     )
     if arms:
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
-        if all(arm.outcome == FINISHED for arm in arms):
+        if all(arm.outcome == Outcome.FINISHED for arm in arms):
             frame = frame.drop(columns="state")
         if len(arms[0].seeds) == 1 and set(frame["seeds"]) == {str(arms[0].seeds[0])}:
             frame = frame.drop(columns="seeds")  # a note says it once
@@ -150,7 +150,7 @@ def _by_loss(arms: list[Arm]) -> list[Arm]:
 
     def place(arm: Arm) -> tuple[bool, int, float]:
         loss = arm.mean("test_loss").estimate
-        finished = arm.outcome == FINISHED and math.isfinite(loss)
+        finished = arm.outcome == Outcome.FINISHED and math.isfinite(loss)
         return (False, order[windows(arm)], loss) if finished else (True, 0, 0.0)
 
     return sorted(arms, key=place)

@@ -14,9 +14,9 @@ from analysis.comparison.comparisons import (
     beyond_resamples,
 )
 from analysis.comparison.pair_choice import Pair
-from analysis.results.outcomes import FINISHED
 from analysis.tables.columns import TEST_LOSS
 from analysis.wording.numbers import MISSING, show_interval, show_p
+from basis.outcomes import Outcome
 from basis.scripts import as_called
 
 MOST_PAIRS = 28
@@ -54,7 +54,7 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
         The table, with pairs ordered by mean test loss; None where no pair can be compared. All pairs count in the
         adjustment of p-values, whether shown or not.
     """
-    finished = [arm for arm in arms if arm.outcome == FINISHED]
+    finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     finished.sort(key=lambda arm: (not arm.values("test_loss"), arm.mean("test_loss").estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     losses, rewards = (_facing(some, places) for some in (compared.losses, compared.rewards))

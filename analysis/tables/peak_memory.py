@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.results.outcomes import FINISHED, OUT_OF_MEMORY
 from analysis.wording.numbers import MIB, MISSING, show_number
 from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
+from basis.outcomes import Outcome
 
 SOURCES = {
     "cuda allocator": "the most that CUDA's allocator had handed out at once, over the whole of training",
@@ -84,7 +84,7 @@ def memory_of_arms(arms: list[Arm]) -> list[ArmMemory]:
         row = _highest(arm)
         measured = _peak(row, "peak") if arm.trained else None
         predicted = _peak(row, "predicted")
-        if measured or predicted or arm.outcome == OUT_OF_MEMORY:
+        if measured or predicted or arm.outcome == Outcome.OUT_OF_MEMORY:
             memory.append(ArmMemory(arm, measured, predicted))
     return memory
 
@@ -141,7 +141,7 @@ def _peaks(memory: list[ArmMemory]) -> pd.DataFrame:
 def _measured(one: ArmMemory) -> str:
     if one.measured:
         return _mib(one.measured.total)
-    return OUT_OF_MEMORY if one.arm.outcome == OUT_OF_MEMORY else MISSING
+    return Outcome.OUT_OF_MEMORY if one.arm.outcome == Outcome.OUT_OF_MEMORY else MISSING
 
 
 def _parts(memory: list[ArmMemory]) -> pd.DataFrame:
@@ -188,10 +188,10 @@ def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 def _ending(trial: pd.Series) -> str:
     """How a trial ended that had run out of memory, and how it was executed if it finished all the same."""
     windows = _number(trial, "windows_per_pass")
-    if trial["outcome"] != FINISHED or not math.isfinite(windows):
+    if trial["outcome"] != Outcome.FINISHED or not math.isfinite(windows):
         return str(trial["outcome"])
     again = ", blocks recomputed" if _number(trial, "blocks_recomputed") == 1 else ""
-    return f"{FINISHED} with {windows:.0f} window{'' if windows == 1 else 's'} per pass{again}"
+    return f"{Outcome.FINISHED} with {windows:.0f} window{'' if windows == 1 else 's'} per pass{again}"
 
 
 def _notes(memory: list[ArmMemory], attempts: pd.DataFrame) -> list[str]:

@@ -12,10 +12,11 @@ import pandas as pd
 from analysis.comparison.choices import Group, chosen_by
 from analysis.comparison.evidence import Evidence
 from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, label_arms
-from analysis.results.outcomes import FINISHED, finite
+from analysis.results.outcomes import finite
 from analysis.wording.numbers import MISSING, show_number
 from analysis.wording.values import show_field
 from basis.fields import OPTIMIZER_FIELDS
+from basis.outcomes import Outcome
 from basis.stages import Stage
 
 NOTHING_CHOSEN = f"{MISSING} (none finished)"
@@ -101,7 +102,7 @@ def _row(
 ) -> dict[str, str]:
     """One arm: what was tried in the order of the first tuned field, and the trial of the lowest loss."""
     tried: list[dict[Any, Any]] = (trials.sort_values(fields, key=_sortable) if fields else trials).to_dict("records")
-    finished = [row for row in tried if row["outcome"] == FINISHED and finite(row.get(metric))]
+    finished = [row for row in tried if row["outcome"] == Outcome.FINISHED and finite(row.get(metric))]
     best = sorted(finished, key=lambda row: float(row[metric]))
     chosen = next((row for row in best if _is_tested(row, fields, tested)), best[0] if best else None)
     listed = tried if len(tried) <= LISTED else [row for row in tried if row in best[:LISTED]]

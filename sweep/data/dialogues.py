@@ -9,14 +9,13 @@ What a source may be is told in `sweep.data.sources`.
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 from basis.errors import UserError
+from basis.files import whole_file
 from sweep.data.openings import opening_or_text
 from sweep.data.records import Made
 from sweep.data.sources import texts
@@ -131,19 +130,15 @@ def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
             continue
         path = folder / f"sft_{name}.json"
         paths.append(path)
-        unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("w", encoding="utf-8") as file:
+            with whole_file(path, shared=True) as partial, partial.open("w", encoding="utf-8") as file:
                 for number, text in enumerate(written):
                     file.write(",\n" if number else "[\n")
                     file.write(json.dumps({"chosen": text}, ensure_ascii=False))
                 file.write("\n]\n" if written else "[]\n")
-            os.replace(unfinished, path)
         except OSError as error:
             raise UserError(f"{path}: can't be written ({error.strerror})") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
     return paths
 
 

@@ -12,7 +12,6 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ import numpy as np
 from basis.checksums import folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
 from basis.errors import UserError
+from basis.files import publish_folder
 from basis.read_json import DamagedError
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
@@ -204,11 +204,7 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
         seal_folder(unfinished)
-        try:
-            os.rename(unfinished, entry)
-        except OSError:  # another process was faster
-            if _read_entry(entry) is None:
-                raise
+        publish_folder(unfinished, entry)
     tokens = _read_entry(entry)
     assert tokens is not None, "the entry was just written"
     return tokens

@@ -8,7 +8,6 @@ anew.
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from basis.checksums import folder_flaw, seal_folder, set_aside
 from basis.errors import UserError
+from basis.files import publish_folder
 from sweep.demo.corpus import Corpus, Dialogue, make_corpus
 from sweep.demo.sizes import DemoSizes
 from sweep.machine.workshop import end_with_parent, workshop
@@ -84,7 +84,7 @@ def demo_assets(cache_dir: Path, say: Callable[[str], None], sizes: DemoSizes | 
             unfinished.mkdir()
             _build(unfinished, sizes, say)
             seal_folder(unfinished)
-            _publish(unfinished, folder)
+            publish_folder(unfinished, folder)
     return DemoAssets.inside(folder)
 
 
@@ -96,15 +96,6 @@ def _content_key(sizes: DemoSizes) -> str:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _publish(unfinished: Path, folder: Path) -> None:
-    """Moves a complete folder to its final name, unless another process was faster; then its equal stays."""
-    try:
-        os.rename(unfinished, folder)
-    except OSError:
-        if not folder.exists():
-            raise
 
 
 def _build(folder: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:

@@ -16,12 +16,12 @@ from basis.scripts import as_called
 from sweep.command import EXIT_BAD_SPEC, EXIT_FAILED, exit_interrupted, say_error
 from sweep.machine.apart import Ended, Work, run_apart
 from sweep.machine.environment import Interrupted, ignore_endings
-from sweep.tune.outcome import Outcome
+from sweep.tune.counts import SweepCounts
 
 MOST_RESTARTS = 2
 """How often a Ray of our own that has died is started again by itself."""
 
-RAY_DIED, OUTCOME = "ray_died", "outcome"
+RAY_DIED, COUNTS = "ray_died", "counts"
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -60,7 +60,7 @@ class Place:
         self.say(f"continue with: {self.resume}" if self.has_begun else f"start again with: {self.began}")
 
 
-def sweep_and_report(start: Callable[[Work | None], Outcome], place: Place, apart: bool, restarts: int) -> int:
+def sweep_and_report(start: Callable[[Work | None], SweepCounts], place: Place, apart: bool, restarts: int) -> int:
     """Run a sweep, build its report, and say how it ended.
 
     Args:
@@ -83,19 +83,19 @@ def sweep_and_report(start: Callable[[Work | None], Outcome], place: Place, apar
         return exit_interrupted(interrupt)
 
 
-def _run_here(start: Callable[[Work | None], Outcome]) -> Ended:
+def _run_here(start: Callable[[Work | None], SweepCounts]) -> Ended:
     try:
-        return Ended(0, {OUTCOME: asdict(start(None))}, None, "")
+        return Ended(0, {COUNTS: asdict(start(None))}, None, "")
     except RayDiedError as death:
         return Ended(0, {RAY_DIED: str(death)}, None, "")
 
 
-def _run(start: Callable[[Work | None], Outcome], place: Place, restarts: int) -> Ended:
+def _run(start: Callable[[Work | None], SweepCounts], place: Place, restarts: int) -> Ended:
     """Run the sweep in a process of its own, and after a death of Ray in another one, which keeps what is finished."""
 
     def work(work: Work) -> dict[str, object]:
         try:
-            return {OUTCOME: asdict(start(work))}
+            return {COUNTS: asdict(start(work))}
         except RayDiedError as death:
             return {RAY_DIED: str(death)}
         except KeyboardInterrupt:
@@ -133,13 +133,13 @@ def _keep_words(words: str, place: Place) -> None:
 def _end(ended: Ended, place: Place) -> int:
     if ended.asked_by is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes has its say more than once
-    death, outcome = _death(ended), ended.told.get(OUTCOME)
-    if death is None and outcome is None and ended.asked_by is None and ended.code != INTERRUPTED:
+    death, counts = _death(ended), ended.told.get(COUNTS)
+    if death is None and counts is None and ended.asked_by is None and ended.code != INTERRUPTED:
         if ended.code != EXIT_BAD_SPEC:  # a fault of the program, which has left its traceback
             place.say_how_to_go_on()
         return ended.code
-    if outcome is not None:
-        return _end_of_trials(Outcome(**outcome), ended.asked_by, place)
+    if counts is not None:
+        return _end_of_trials(SweepCounts(**counts), ended.asked_by, place)
     if place.has_begun:
         has_trials = any(place.experiment_dir.glob("experiment_state-*.json"))
         failure = _report(place) if has_trials else None
@@ -157,25 +157,25 @@ def _end(ended: Ended, place: Place) -> int:
     return EXIT_FAILED
 
 
-def _end_of_trials(outcome: Outcome, asked_by: int | None, place: Place) -> int:
+def _end_of_trials(counts: SweepCounts, asked_by: int | None, place: Place) -> int:
     """The end that Ray Tune has come to by itself."""
     failure = _report(place)
-    place.say(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.interrupted} interrupted")
+    place.say(f"{counts.finished} finished, {counts.failed} failed, {counts.interrupted} interrupted")
     if failure is not None:
         _say_no_report(failure, place)
-    if outcome.disk is not None:
-        say_error(outcome.disk)
-    if outcome.interrupted or outcome.disk is not None:
+    if counts.disk is not None:
+        say_error(counts.disk)
+    if counts.interrupted or counts.disk is not None:
         place.say_how_to_go_on()
-    if outcome.disk is not None:
+    if counts.disk is not None:
         return EXIT_FAILED
-    if outcome.interrupted or isinstance(failure, KeyboardInterrupt):
+    if counts.interrupted or isinstance(failure, KeyboardInterrupt):
         return exit_interrupted(failure if isinstance(failure, KeyboardInterrupt) else Interrupted(asked_by or 2))
-    if outcome.unjudged:
-        one = "1 trial was" if outcome.unjudged == 1 else f"{outcome.unjudged} trials were"
+    if counts.unjudged:
+        one = "1 trial was" if counts.unjudged == 1 else f"{counts.unjudged} trials were"
         judge = as_called("sweep.reward_metric", str(place.experiment_dir))
         place.say(f"{one} trained but not judged; judge with: {judge}")
-    return EXIT_FAILED if outcome.failed or outcome.unjudged or failure is not None else 0
+    return EXIT_FAILED if counts.failed or counts.unjudged or failure is not None else 0
 
 
 def _report(place: Place) -> BaseException | None:

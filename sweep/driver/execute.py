@@ -40,7 +40,7 @@ from sweep.spec.schema import SweepSpec
 from sweep.storage.claim import claimed
 from sweep.storage.healing import heal_experiment
 from sweep.storage.replacement import check_settled
-from sweep.tune.outcome import Outcome
+from sweep.tune.counts import SweepCounts
 from sweep.tune.shares import Shares
 from sweep.tune.tuning import tune_trials
 
@@ -61,7 +61,7 @@ def execute(
     command: str,
     console: Console,
     work: Work | None = None,
-) -> Outcome:
+) -> SweepCounts:
     """Run every trial of `spec` that is not finished yet; results lie in the experiment directory afterwards.
 
     Args:

@@ -15,6 +15,7 @@ from basis.checksums import flaw
 from basis.directory import (
     BASE_RESPONSES_FILE,
     FINISHED_FILE,
+    OUTCOME_FILE,
     RECORD_FILE,
     RESULT_FILE,
     SPEC_FILE,
@@ -24,6 +25,8 @@ from basis.directory import (
 from basis.errors import UserError, first_line, name_failure
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
+from basis.outcome_file import outcome_text
+from basis.outcomes import ending_of_finished
 from model.memory_limit import ran_out_of_memory
 from sweep.data.tokenizer import load_tokenizer
 from sweep.preparation.models import FoundModels
@@ -200,7 +203,7 @@ class Rejudging:
             raise UserError(f"{path}: can't be loaded: {first_line(error)}") from None
 
     def _write_trial(self, trial: KeptTrial, row: Row, replacement: Replacement) -> None:
-        """New versions of a trial's finished.json, result.json and record.json."""
+        """New versions of a trial's finished.json, result.json, record.json and outcome.json."""
 
         def write(name: str, text: str) -> None:
             write_text(replacement.path(f"{trial.folder.name}/{name}"), text)
@@ -212,6 +215,8 @@ class Rejudging:
             "judged_as_trained": NOT_JUDGED not in row,
         }
         write(RECORD_FILE, json.dumps(record, indent=2))
+        if (trial.folder / OUTCOME_FILE).exists():
+            write(OUTCOME_FILE, outcome_text(ending_of_finished(row.get(NOT_JUDGED))))
         here = replacement.path(f"{trial.folder.name}/{FINISHED_FILE}").parent
         files = {name: here / name if (here / name).exists() else trial.folder / name for name in SEALED}
         known = {name: noted for name, noted in trial.kept.items() if files[name].parent == trial.folder}

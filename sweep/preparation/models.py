@@ -12,6 +12,7 @@ from transformers import GPT2LMHeadModel, PretrainedConfig
 from basis.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
 from basis.errors import UserError, first_line, said_by_transformers
+from basis.files import publish_folder
 from basis.units import show_bytes
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
@@ -138,7 +139,7 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
             with workshop(folder.parent) as place:
                 GPT2LMHeadModel(config).save_pretrained(place / folder.name)
                 seal_folder(place / folder.name)
-                (place / folder.name).rename(folder)
+                publish_folder(place / folder.name, folder)
         except Exception as error:  # safetensors says what the disk says in an error of its own
             number = disk_failure(error)
             if number is None and not isinstance(error, OSError):

@@ -21,6 +21,7 @@ from basis.directory import (
 )
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
+from basis.outcome_file import forget_outcome
 from basis.read_json import DamagedError, read_object, read_text
 from sweep.memory.attempts import read_attempts
 from sweep.provenance.sweep_record import parse_sweep_record
@@ -81,6 +82,8 @@ def heal_trial(folder: Path) -> list[str]:
     else:
         lost = "what the trial ran with before can't be told any more"
         said += _heal_one(folder / RECORD_FILE, read_trial_record, lost)
+    if said:
+        forget_outcome(folder)  # the trial keeps a new one when it has run again
     return [*said, *_heal_one(folder / SUGGESTED_FILE, read_object, "a search can't be told it again")]
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import ray
 from ray import tune
 
-from basis.directory import DIVERGED_FILE
 from basis.errors import RayDiedError, first_line
 from basis.metrics import NOT_JUDGED
+from basis.outcome_file import read_outcome
+from basis.outcomes import Outcome
 from basis.stages import Stage
-from sweep.tune.outcome import Outcome
+from sweep.tune.counts import SweepCounts
 
 
 class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
@@ -30,9 +31,10 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
         tuned = (trial.config or {}).get("evaluate_on") == Stage.TUNING
-        self.failed[trial.trial_id] = tuned and (Path(trial.path) / DIVERGED_FILE).exists()
+        ending = read_outcome(Path(trial.path))
+        self.failed[trial.trial_id] = tuned and ending is not None and ending.outcome == Outcome.DIVERGED
 
-    def outcome(self, begun: int, is_exhausted: bool, disk: str | None) -> Outcome:
+    def counts(self, begun: int, is_exhausted: bool, disk: str | None) -> SweepCounts:
         """What becomes of the sweep.
 
         Args:
@@ -45,7 +47,7 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         unjudged = sum(bool(row.get("finished") and row.get(NOT_JUDGED)) for row in last_rows)
         failed = sum(not diverged for diverged in self.failed.values())
         lost = begun - finished - len(self.failed)
-        return Outcome(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk)
+        return SweepCounts(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,38 @@ from rich.table import Table
 from rich.text import Text
 
 from basis.metrics import NOT_JUDGED, REMARKS
+from basis.outcome_file import forget_outcome, keep_outcome, read_outcome
+from basis.outcomes import Ending
 from sweep.proposal import Proposal
 from sweep.trial.config import TrialConfig
-from sweep.worker.death import KernelKills, note_death
+from sweep.worker.death import KernelKills
+from sweep.worker.failure import failure_of
 
-STYLES = {"waiting": "dim", "running": "cyan", "finished": "green", "failed": "red", "stopped": "yellow"}
+
+class State(StrEnum):
+    """How far a trial of the live table is, in the word that the table shows."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+STYLES = {
+    State.WAITING: "dim",
+    State.RUNNING: "cyan",
+    State.FINISHED: "green",
+    State.FAILED: "red",
+    State.STOPPED: "yellow",
+}
 
 LEAST_WANTED = ("tokens/s", "peak MiB", "train loss", "win rate", "left")
 """Columns that a narrow terminal does without, the first one first."""
 TOGETHER_SECONDS = 2
 """What dies with one node is heard of within so long."""
 OF_A_NODE = ("NodeDiedError: ", "UnreachableError: ")
-TELLING = ("running", "failed", "stopped", "finished", "waiting")
+TELLING = (State.RUNNING, State.FAILED, State.STOPPED, State.FINISHED, State.WAITING)
 """States of trials, those first that are shown where there is no room for all."""
 AROUND = 3
 """Lines of a terminal that the table's titles, its last line and the prompt take."""
@@ -39,14 +60,14 @@ class Line:
 
     label: str
     steps: int
-    state: str = "waiting"
+    state: State = State.WAITING
     row: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float | None:
         """Time that the remaining steps will take at the mean pace so far, evaluation included."""
         done = self.row.get("step", 0)
-        if self.state != "running" or not done:
+        if self.state != State.RUNNING or not done:
             return None
         spent = self.row["train_seconds"] + self.row["evaluation_seconds"]
         return float(spent / done * (self.steps - done))
@@ -94,13 +115,14 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial starts, or starts again after a failure."""
-        self._line(trial).state = "running"
+        self._line(trial).state = State.RUNNING
         self._say(f"{trial} starts")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed and will be started again."""
-        self._line(trial).state = "waiting"
-        self._say_failure(trial, "will be tried once more")
+        self._line(trial).state = State.WAITING
+        self._say_failure(trial, self._failure(trial), "will be tried once more")
+        forget_outcome(Path(trial.path))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
@@ -112,7 +134,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has ended: finished, or stopped before its last step."""
         line = self._line(trial)
-        line.state = "finished" if line.row.get("finished") else "stopped"
+        line.state = State.FINISHED if line.row.get("finished") else State.STOPPED
         losses = [name for name in ("validation_loss", "test_loss") if name in line.row]
         told = [f", {name.replace('_', ' ')} {line.row[name]:.4f}" for name in losses]
         if why := line.row.get(NOT_JUDGED):
@@ -121,8 +143,11 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
-        self._line(trial).state = "failed"
-        self._say_failure(trial, "failed")
+        self._line(trial).state = State.FAILED
+        failure = self._failure(trial)
+        if failure is not None and read_outcome(Path(trial.path)) != failure:  # the trial could not keep it itself
+            keep_outcome(Path(trial.path), failure)
+        self._say_failure(trial, failure, "failed")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Ray's loop has gone round: what died with one node has been heard of by now."""
@@ -144,7 +169,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def _summary(self, left_out: int = 0) -> str:
         states = Counter(line.state for line in list(self.lines.values()))
-        ended = [f"{states[state]} {state}" for state in ("finished", "failed", "stopped") if states[state]]
+        ended = [f"{states[state]} {state}" for state in (State.FINISHED, State.FAILED, State.STOPPED) if states[state]]
         parts = [*ended, f"{clock(time.monotonic() - self._started)} so far"]
         parts += [f"{left_out} not shown"] if left_out else []
         return f"{max(self.total, states.total())} trials: {', '.join(parts)}"
@@ -154,13 +179,18 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self.lines[str(trial)] = _line(Proposal.from_ray(trial.config).config)
         return self.lines[str(trial)]
 
-    def _say_failure(self, trial: Any, outcome: str) -> None:
-        reason = _reason(trial, self._kernel_kills)
+    def _failure(self, trial: Any) -> Ending | None:
+        return failure_of(Path(trial.path), Path(trial.error_file or ""), self._kernel_kills.rose())
+
+    def _say_failure(self, trial: Any, failure: Ending | None, then: str) -> None:
+        """Say why a trial failed last, and what becomes of it."""
+        reason = failure.reason if failure else "for no reason on record"
+        reason = re.sub(r"^(\w+\.)+(?=\w+: )", "", reason)  # the type without its module
         if reason.startswith(OF_A_NODE):  # and all that ran on it
             death = self._dead_nodes.setdefault(reason.partition(": ")[2], _Death(time.monotonic()))
-            death.trials.setdefault(outcome, []).append(str(trial))
+            death.trials.setdefault(then, []).append(str(trial))
         else:
-            self.tell(f"{trial} {outcome}: {reason}")
+            self.tell(f"{trial} {then}: {reason}")
 
     def _say_dead_nodes(self, heard_before: float) -> None:
         for node, death in list(self._dead_nodes.items()):
@@ -228,19 +258,6 @@ class _Death:
             f"{len(names)} trial{'s' * (len(names) > 1)} {outcome} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
             for outcome, names in self.trials.items()
         )
-
-
-def _reason(trial: Any, kernel_kills: KernelKills) -> str:
-    """Why a trial failed last, in one line: type, without its module, and message."""
-    errors = Path(trial.error_file or "")
-    if errors.is_file() and (death := note_death(errors, Path(trial.path), kernel_kills.rose())):
-        return death
-    try:
-        lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:  # on a full disk there is none
-        lines = []
-    last = (lines or ["for no reason on record"])[-1]
-    return re.sub(r"^(\w+\.)+(?=\w+: )", "", last)
 
 
 def _line(config: TrialConfig) -> Line:

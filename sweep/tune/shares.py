@@ -7,7 +7,8 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
-from sweep.memory.attempts import read_attempts
+from basis.outcome_file import read_outcome
+from basis.outcomes import Outcome
 from sweep.memory.packing import Packing
 from sweep.proposal import Proposal
 from sweep.spec.resources import Resources
@@ -61,5 +62,8 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Ray calls this when a trial has failed, before it starts the trial again and also when it does not."""
         # A trial that has failed for good still counts as running, and Ray refuses to change what it holds.
-        if trial.status != trial.RUNNING and read_attempts(Path(trial.path), self._began):
+        if trial.status == trial.RUNNING:
+            return
+        ending = read_outcome(Path(trial.path))
+        if ending is not None and ending.outcome == Outcome.OUT_OF_MEMORY and ending.at >= self._began:
             trial.update_resources(self._alone)

@@ -19,10 +19,10 @@ from sweep.proposal import Proposal, TrialPlanner
 from sweep.search_space import OptunaSpace, SweepPlan
 from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
+from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
 from sweep.tune.hang import HangWatch
 from sweep.tune.live import LiveTable
-from sweep.tune.outcome import Outcome
 from sweep.tune.rounds import Losses, ReadLosses, best_of, further_seeds, lanes
 from sweep.tune.searchers import RayConfig, ReplicatedSearch, RoundsSearch, SearchThenRounds, optuna_search
 from sweep.tune.shares import RetryAlone, Shares
@@ -56,7 +56,7 @@ class TrialSource:
 
 def tune_trials(
     plan: SweepPlan, inputs: SweepInputs, planner: TrialPlanner, shares: Shares, console: Console
-) -> Outcome:
+) -> SweepCounts:
     """Run the trials under Ray, which must be running; trials that an earlier run finished replay their rows.
 
     Args:
@@ -99,7 +99,7 @@ def tune_trials(
             if (disk := trouble(error, folders)) is None:
                 raise
     begun, is_exhausted = source.asked_for(plan.least_trials)
-    return endings.outcome(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
+    return endings.counts(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
 
 
 def snapshot_seconds(trials: int) -> float:

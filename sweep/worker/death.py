@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from basis.directory import WORKER_FILE
-from basis.outcomes import OUT_OF_MEMORY
+from basis.outcomes import OUT_OF_MEMORY_ERROR
 
 CRASHES = {
     "Segmentation fault": "SIGSEGV",
@@ -112,7 +112,7 @@ def cause_of_death(text: str, trace: str, kernel_killed: bool) -> str | None:
     if not says.startswith(OF_RAY) or "raised in its creation task" in says:
         return None
     if _OF_MEMORY.search(text):
-        return f"{OUT_OF_MEMORY}: {_who(text)} was ended by Ray, since its node ran low on memory"
+        return f"{OUT_OF_MEMORY_ERROR}: {_who(text)} was ended by Ray, since its node ran low on memory"
     if "node has died" in text:
         return f"NodeDiedError: {node_of(text)} has died"
     who, worker = _who(text), Worker.parse(trace)
@@ -127,7 +127,7 @@ def cause_of_death(text: str, trace: str, kernel_killed: bool) -> str | None:
     if code := re.search(r"exits with an exit code (\d+)", text):
         return f"WorkerDiedError: {who} ended with exit code {code[1]}"
     if kernel_killed:
-        return f"{OUT_OF_MEMORY}: {who} was ended by SIGKILL of the kernel, since memory ran out"
+        return f"{OUT_OF_MEMORY_ERROR}: {who} was ended by SIGKILL of the kernel, since memory ran out"
     if "End of file" in text:
         return f"WorkerDiedError: {who} was ended by SIGKILL, since it left no trace"
     return f"WorkerDiedError: {who} died"

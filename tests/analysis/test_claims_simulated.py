@@ -40,8 +40,8 @@ from analysis.factors.pareto import PRICES, Point
 from analysis.findings.differences import describe_wins
 from analysis.findings.length_bias import measure_length_bias
 from analysis.findings.overfitting import rise_test
-from analysis.results.outcomes import FINISHED
 from analysis.statistics.multiple_tests import holm
+from basis.outcomes import Outcome
 from tests.planted_sweep import grid, planted
 
 SWEEPS = 250
@@ -204,7 +204,7 @@ def test_models_of_one_seed_that_windows_alone_tell_apart_are_rarely_said_to_dif
 
 def test_models_as_good_as_the_base_model_are_rarely_said_to_win_or_lose() -> None:
     """On each prompt a trained model is as likely to be better as to be worse; its seeds agree on most prompts."""
-    used = pd.DataFrame({"trial": range(3), "outcome": FINISHED, "seed": range(3)})
+    used = pd.DataFrame({"trial": range(3), "outcome": Outcome.FINISHED, "seed": range(3)})
 
     def claims(rng: np.random.Generator) -> bool:
         prompts = rng.normal(size=(40, 1))  # what the base model's answer does to all arms

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -255,7 +256,7 @@ def test_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytes
     def full(source: str, destination: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(report.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="disk full"):
         report.write(target, b"new")
     assert target.read_bytes() == b"old"

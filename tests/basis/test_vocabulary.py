@@ -14,6 +14,7 @@ from analysis.page.memory_figure import COLOURS
 from basis import fields
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import MEMORY_PARTS, METRIC, METRICS, REWARD_METRICS, Objective
+from basis.outcomes import Outcome
 from basis.packages import PACKAGES, ROOT
 from basis.stages import Stage
 from model.ledger import MemoryParts
@@ -36,6 +37,7 @@ VOCABULARIES = {
     "memory parts": (MEMORY_PARTS, 3),
     "input hashes": (INPUT_HASHES, 3),
     "stages": ((Stage.FINAL.value,), 1),
+    "outcomes": ([outcome.value for outcome in Outcome], 2),
 }
 """Names of a kind, and how many of them in one list make it a copy."""
 

@@ -12,9 +12,9 @@ from analysis.comparison.evidence import evidence_of
 from analysis.fairness.ledger import table_ledgers
 from analysis.findings.what_it_shows import findings_of
 from analysis.results.experiment import Results
-from analysis.results.outcomes import FINISHED
 from analysis.tables.comparison_table import build_tables
 from analysis.tables.tuning_trials import LISTED, describe_tuning
+from basis.outcomes import Outcome
 from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory, with_window_losses
 
@@ -148,7 +148,7 @@ def chosen(trials: int, lost: int = 0) -> Results:
         name = f"tuning-{number}"
         configs[name] = {**CONFIG, "lr": lr, "seed": 7, "evaluate_on": Stage.TUNING}
         loss = 2 + abs(number - trials // 2 - lost)
-        rows.append({"trial": name, **configs[name], "outcome": FINISHED, "validation_loss": loss})
+        rows.append({"trial": name, **configs[name], "outcome": Outcome.FINISHED, "validation_loss": loss})
     branch = {"method": "lora", "rank": 1, "optimizer": "adamw", "lr": RATE}
     kept = {"search": "random", "choose_on": None, "space": [branch], "metric": "test_loss"}
     return replace(final, tuning=pd.DataFrame(rows), configs={**final.configs, **configs}, spec=kept)

@@ -15,10 +15,15 @@ from analysis.page.content import content_of
 from analysis.page.markdown import to_markdown
 from analysis.results import experiment as results
 from analysis.results import outcomes
+from analysis.results.arm_labels import label_arms
 from analysis.results.files import read_mapping, read_rows
+from analysis.results.trial_numbers import summarize
 from basis.checksums import SEALS_FILE, folder_flaw
+from basis.directory import OUTCOME_FILE
 from basis.errors import UserError
 from basis.metrics import NOT_JUDGED
+from basis.outcome_file import keep_outcome
+from basis.outcomes import Ending, Outcome, ending_in_traceback, exception_in_traceback
 from sweep.worker.death import Worker
 from tests import synthetic_experiment as synthetic
 
@@ -50,7 +55,7 @@ def append(path: Path, *rows: dict[str, Any]) -> None:
 def test_numbers_of_a_finished_trial_are_those_of_the_last_line_of_its_result_json(loaded: results.Results) -> None:
     trial = trial_of(loaded, "lora r100 adamw")
     last = json.loads((loaded.directory / trial["trial"] / "result.json").read_text().splitlines()[-1])
-    assert trial["outcome"] == outcomes.FINISHED
+    assert trial["outcome"] == Outcome.FINISHED
     for name in ("test_loss", "train_loss", "peak_bytes", "optimizer_state_bytes", "wins", "win_rate"):
         assert trial[name] == last[name]
 
@@ -87,12 +92,12 @@ def test_reason_of_a_failure_is_the_exception_and_not_rays_wrapper(loaded: resul
     ],
 )
 def test_reason_is_found_in_the_texts_that_ray_leaves(error: str | None, reason: str) -> None:
-    assert reason in outcomes.failure_reason(error)
+    assert reason in exception_in_traceback(error)
 
 
 def test_diverged_trial_says_from_which_step_on(loaded: results.Results) -> None:
     trial = trial_of(loaded, "lora r1 muon lr=1")
-    assert trial["outcome"] == outcomes.DIVERGED
+    assert trial["outcome"] == Outcome.DIVERGED
     assert trial["reason"] == "the loss was no finite number from step 20 on"
 
 
@@ -100,13 +105,13 @@ def test_trial_that_was_ended_because_its_loss_was_no_number_has_diverged_and_no
     loaded: results.Results,
 ) -> None:
     trial = trial_of(loaded, "lora r1 muon lr=0.1")
-    assert trial["outcome"] == outcomes.DIVERGED
+    assert trial["outcome"] == Outcome.DIVERGED
     assert trial["reason"] == "FloatingPointError: test loss became nan by step 10"
 
 
 def test_trial_that_ran_out_of_memory_for_good_has_an_outcome_of_its_own(loaded: results.Results) -> None:
     trial = trial_of(loaded, "lora r100 momentum")
-    assert trial["outcome"] == outcomes.OUT_OF_MEMORY
+    assert trial["outcome"] == Outcome.OUT_OF_MEMORY
     assert trial["reason"] == "OutOfMemoryError: in training with 4 windows per pass: reached 1.23 GiB"
 
 
@@ -114,6 +119,7 @@ def test_trial_that_ran_out_of_memory_for_good_has_an_outcome_of_its_own(loaded:
     ("error", "outcome"),
     [
         ("sweep.memory.attempts.OutOfMemoryError: in judging\n", "out of memory"),
+        ("sweep.out_of_memory.OutOfMemoryError: in judging\n", "out of memory"),  # of directories made before
         ("torch.OutOfMemoryError: CUDA out of memory.\n", "out of memory"),
         ("OutOfMemoryError: out\n", "out of memory"),
         ("ValueError: not the OutOfMemoryError: you think\n", "failed"),
@@ -121,29 +127,39 @@ def test_trial_that_ran_out_of_memory_for_good_has_an_outcome_of_its_own(loaded:
     ],
 )
 def test_memory_ran_out_where_the_last_exception_says_so(error: str, outcome: str) -> None:
-    found, reason = outcomes.outcome_of("ERROR", error, [])
+    found, reason = outcomes.outcome_of("ERROR", ending_in_traceback(error), [])
     assert found == outcome
     assert not reason.startswith(("sweep.", "torch."))
 
 
+def test_a_failed_trial_is_believed_what_it_kept_and_a_damaged_outcome_leaves_its_traceback(copy: Path) -> None:
+    folder = result_file(copy, "lora r1 adafactor").parent
+    keep_outcome(folder, Ending(Outcome.OUT_OF_MEMORY, "OutOfMemoryError: in judging"))
+    trial = trial_of(results.read_experiment(copy), "lora r1 adafactor")
+    assert (trial["outcome"], trial["reason"]) == (Outcome.OUT_OF_MEMORY, "OutOfMemoryError: in judging")
+    (folder / OUTCOME_FILE).write_text("{")
+    trial = trial_of(results.read_experiment(copy), "lora r1 adafactor")
+    assert (trial["outcome"], trial["reason"]) == (Outcome.FAILED, "ValueError: no factor to adapt <at all>")
+
+
 def test_trial_that_ran_out_of_memory_once_and_then_finished_has_finished(loaded: results.Results) -> None:
-    assert trial_of(loaded, "lora r100 adamw")["outcome"] == outcomes.FINISHED
+    assert trial_of(loaded, "lora r100 adamw")["outcome"] == Outcome.FINISHED
     (attempt,) = loaded.attempts[loaded.attempts["arm"] == "lora r100 adamw"].to_dict("records")
-    assert (attempt["outcome"], attempt["seed"], attempt["during"]) == (outcomes.FINISHED, 1, "training")
+    assert (attempt["outcome"], attempt["seed"], attempt["during"]) == (Outcome.FINISHED, 1, "training")
     assert (attempt["windows_per_pass"], attempt["reached_bytes"]) == (8, 1500 * synthetic.MIB)
 
 
 def test_attempts_come_oldest_first_whatever_became_of_the_trial(loaded: results.Results) -> None:
     mine = loaded.attempts[loaded.attempts["arm"] == "lora r100 momentum"]
     assert mine["windows_per_pass"].tolist() == [8, 4]
-    assert set(mine["outcome"]) == {outcomes.OUT_OF_MEMORY}
+    assert set(mine["outcome"]) == {Outcome.OUT_OF_MEMORY}
 
 
 @pytest.mark.parametrize("content", ["", "[{", "{}", "[3]", '"text"'])
 def test_damaged_list_of_attempts_costs_no_more_than_its_attempts(copy: Path, content: str) -> None:
     result_file(copy, "lora r100 adamw").with_name("out_of_memory.json").write_text(content)
     read = results.read_experiment(copy)
-    assert trial_of(read, "lora r100 adamw")["outcome"] == outcomes.FINISHED
+    assert trial_of(read, "lora r100 adamw")["outcome"] == Outcome.FINISHED
     assert set(read.attempts["arm"]) == {"lora r100 momentum"}
 
 
@@ -155,7 +171,7 @@ def test_objective_that_is_not_known_before_the_first_step_is_no_divergence(copy
     path = result_file(copy, "lora r1 adamw")
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text(json.dumps({**json.loads(first), "train_loss": float("nan")}) + "\n" + "".join(rest))
-    assert trial_of(results.read_experiment(copy), "lora r1 adamw")["outcome"] == outcomes.FINISHED
+    assert trial_of(results.read_experiment(copy), "lora r1 adamw")["outcome"] == Outcome.FINISHED
 
 
 def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Results) -> None:
@@ -167,7 +183,7 @@ def test_row_that_repeats_a_step_replaces_the_earlier_one(loaded: results.Result
 def test_what_a_lost_attempt_reported_is_dropped(copy: Path) -> None:
     append(result_file(copy, "lora r1 adamw"), {"step": 10, "test_loss": 7.0})
     trial = trial_of(results.read_experiment(copy), "lora r1 adamw")
-    assert (trial["step"], trial["test_loss"], trial["outcome"]) == (10, 7.0, outcomes.STOPPED)
+    assert (trial["step"], trial["test_loss"], trial["outcome"]) == (10, 7.0, Outcome.STOPPED)
 
 
 def test_row_with_rewards_alone_keeps_the_losses_of_its_step(copy: Path) -> None:
@@ -220,7 +236,7 @@ def test_row_without_a_step_to_stand_at_is_passed_over(copy: Path) -> None:
 @pytest.mark.parametrize(("reports", "mean"), [(10, 5.5), (12, 7.5), (9, float("nan"))])
 def test_mean_of_the_last_ten_test_losses_takes_ten_and_not_step_0(reports: int, mean: float) -> None:
     rows = [{"step": step, "test_loss": 99.0 if step == 0 else float(step)} for step in range(reports + 1)]
-    assert results.summarize(rows)["test_loss_last10_mean"] == pytest.approx(mean, nan_ok=True)
+    assert summarize(rows)["test_loss_last10_mean"] == pytest.approx(mean, nan_ok=True)
 
 
 def test_config_that_ray_lost_is_read_from_params_json(copy: Path) -> None:
@@ -251,7 +267,7 @@ def test_trials_that_are_younger_than_rays_list_are_read_from_their_directories(
     (copy / "notes" / "params.json").write_text("{}")  # of no trial: nothing was ever reported there
     found = results.read_experiment(copy)
     assert set(found.trials["trial"]) == set(whole.trials["trial"])
-    assert trial_of(found, "full adamw")["outcome"] == outcomes.FINISHED
+    assert trial_of(found, "full adamw")["outcome"] == Outcome.FINISHED
     assert trial_of(found, "full adamw")["test_loss"] == trial_of(whole, "full adamw")["test_loss"]
     assert trial_of(found, "lora r1 sgd")["reason"] == "interrupted after step 10"
 
@@ -265,13 +281,13 @@ def test_responses_come_with_trial_and_prompt(loaded: results.Results) -> None:
 def test_arms_of_the_same_short_name_are_told_apart_by_the_fields_that_differ() -> None:
     configs = [{**synthetic.CONFIG, "lr": lr, "seed": seed} for lr in (1e-3, 3e-4) for seed in (1, 2)]
     other = {**synthetic.CONFIG, "rank": 10}
-    labels = results.label_arms([*configs, other])
+    labels = label_arms([*configs, other])
     assert list(labels.values()) == ["lora r1 adamw lr=0.001", "lora r1 adamw lr=0.0003", "lora r10 adamw"]
 
 
 def test_numbers_of_a_label_have_no_more_digits_than_it_takes_to_tell_arms_apart() -> None:
-    close = results.label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.00123499))
-    apart = results.label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.0056789))
+    close = label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.00123499))
+    apart = label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.0056789))
     assert list(close.values()) == ["lora r1 adamw lr=0.00123456", "lora r1 adamw lr=0.00123499"]
     assert list(apart.values()) == ["lora r1 adamw lr=0.00123", "lora r1 adamw lr=0.00568"]
 
@@ -327,7 +343,7 @@ def test_a_trial_that_could_not_be_judged_keeps_its_losses_and_says_how_to_judge
     judge = f"python -m sweep.reward_metric {copy}".replace("_", "\\_")
     assert f"full adamw (JudgingError: all NaN); judge with: {judge}" in page
     trial = trial_of(results.read_experiment(copy), "full adamw")
-    assert trial["outcome"] == outcomes.FINISHED
+    assert trial["outcome"] == Outcome.FINISHED
     assert trial["test_loss"] == last["test_loss"]
     append(path, {"step": last["step"], "win_rate": 0.5, "finished": True})  # as a continued sweep reports it
     trials = results.read_experiment(copy).trials
@@ -341,7 +357,7 @@ def test_a_finished_trial_whose_rows_ray_died_with_has_those_that_it_kept_itself
     (reported.parent / "finished.json").write_text(json.dumps({"rows": rows}))
     reported.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
     after = trial_of(results.read_experiment(copy), "full adamw")
-    assert (after["outcome"], after["test_loss"]) == (outcomes.FINISHED, before["test_loss"])
+    assert (after["outcome"], after["test_loss"]) == (Outcome.FINISHED, before["test_loss"])
 
 
 @pytest.mark.parametrize("text", ["[" * 20_000, '{"a": ' * 20_000, "9" * 5_000, "{"])

@@ -16,11 +16,11 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import adjusted
 from analysis.comparison.pair_tests import compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.told_apart import adjusted_differences, tied_with_leader
-from analysis.results.outcomes import FINISHED
 from analysis.statistics.bootstrap import bootstrap_test
 from analysis.statistics.difference_tests import crossed_test
 from analysis.statistics.intervals import Interval, mean_interval, wilson_interval
 from analysis.tables.letters import letters_of
+from basis.outcomes import Outcome
 
 DRAWS = 1_000
 RESAMPLES = 399
@@ -130,7 +130,7 @@ def arms_of(losses: Losses) -> list[Arm]:
         used = pd.DataFrame(
             {
                 "trial": label,
-                "outcome": FINISHED,
+                "outcome": Outcome.FINISHED,
                 "seed": list(by_seed),
                 "test_loss": [v.mean() for v in by_seed.values()],
             }

@@ -7,8 +7,8 @@ import pandas as pd
 from analysis.comparison.evidence import evidence_of
 from analysis.findings.what_it_shows import findings_of
 from analysis.results.experiment import Results
-from analysis.results.outcomes import DIVERGED, FINISHED
 from analysis.tables.tuning_trials import describe_tuning
+from basis.outcomes import Outcome
 from basis.stages import Stage
 from tests.synthetic_experiment import CONFIG, in_memory
 
@@ -23,7 +23,7 @@ def tuned() -> Results:
         for lr, loss in zip(RATES, losses, strict=True):
             name = f"r{rank}-{lr:g}"
             configs[name] = {**CONFIG, "rank": rank, "lr": lr, "seed": 7, "evaluate_on": Stage.TUNING}
-            outcome = {"outcome": FINISHED, "validation_loss": loss} if loss else {"outcome": DIVERGED}
+            outcome = {"outcome": Outcome.FINISHED, "validation_loss": loss} if loss else {"outcome": Outcome.DIVERGED}
             rows.append({"trial": name, **configs[name], **outcome})
     made = in_memory({"rank": 1}, {"rank": 10})
     branch = {"method": "lora", "rank": [1, 10], "lr": {"low": 1e-4, "high": 1e-2, "log": True}}
@@ -48,7 +48,7 @@ def test_a_sweep_without_tuning_has_no_such_table() -> None:
 
 def test_an_arm_of_which_no_trial_finished_has_nothing_chosen() -> None:
     results = tuned()
-    lost = results.tuning.assign(outcome=DIVERGED)
+    lost = results.tuning.assign(outcome=Outcome.DIVERGED)
     tuning = describe_tuning(evidence_of(replace(results, tuning=lost[lost["rank"] == 1])))
     assert tuning is not None
     assert list(tuning.frame["chosen"]) == ["– (none finished)"]
@@ -62,7 +62,7 @@ def basis(results: Results) -> str:
 def test_an_arm_that_tuning_left_without_a_setting_does_not_vanish_unnoticed() -> None:
     results = tuned()
     assert "in no table" not in basis(results)
-    lost = results.tuning.assign(outcome=results.tuning["outcome"].where(results.tuning["rank"] == 1, DIVERGED))
+    lost = results.tuning.assign(outcome=results.tuning["outcome"].where(results.tuning["rank"] == 1, Outcome.DIVERGED))
     missing = "In no table, since none of its tuning trials has finished: lora r10 adamw."
     assert missing in basis(replace(results, tuning=lost))
 

@@ -12,7 +12,7 @@ import analysis.report
 import sweep.driver.execute
 from basis.directory import FINISHED_FILE
 from basis.errors import UserError
-from sweep.tune.outcome import Outcome
+from sweep.tune.counts import SweepCounts
 from tests.conftest import ROOT, Here, Parts, command
 
 RC = "backend: TkAgg\ntext.usetex: true\nfont.family: Comic Sans MS\n"
@@ -90,7 +90,7 @@ def test_a_report_that_cant_be_built_hides_no_trial_that_succeeded(
     def build(experiment_dir: Path) -> None:
         raise failure
 
-    monkeypatch.setattr(sweep.driver.execute, "execute", lambda *_: Outcome(finished=7, failed=0, interrupted=0))
+    monkeypatch.setattr(sweep.driver.execute, "execute", lambda *_: SweepCounts(finished=7, failed=0, interrupted=0))
     monkeypatch.setattr(analysis.report, "build", build)
     experiment = tmp_path / "my sweep"
     found, output, errors = here(parts.write_spec(tmp_path), "--output", experiment)

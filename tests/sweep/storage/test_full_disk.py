@@ -27,8 +27,8 @@ from sweep.preparation.disk_room import check_experiment_room
 from sweep.search_space import candidate_trials, plan_sweep
 from sweep.spec_file.load import load_spec
 from sweep.storage.checkpoint import write_checkpoint
+from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings
-from sweep.tune.outcome import Outcome
 from sweep.worker import judging
 from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
@@ -156,8 +156,8 @@ def test_how_trials_ended_is_known_without_a_file() -> None:
         endings.on_trial_result(0, [], trial_of(identity), row)
     endings.on_trial_error(0, [], trial_of("c"))
     endings.on_trial_error(0, [], trial_of("d"))
-    assert endings.outcome(6, True, "/x: the disk is full") == Outcome(2, 2, 2, 1, "/x: the disk is full")
-    assert endings.outcome(4, False, None) == Outcome(2, 2, 1, 1)
+    assert endings.counts(6, True, "/x: the disk is full") == SweepCounts(2, 2, 2, 1, "/x: the disk is full")
+    assert endings.counts(4, False, None) == SweepCounts(2, 2, 1, 1)
 
 
 def test_a_full_disk_is_named_whatever_it_made_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from analysis.results.outcomes import FAILED, OUT_OF_MEMORY, outcome_of
+from analysis.results.outcomes import outcome_of
 from basis.directory import WORKER_FILE
+from basis.outcomes import Outcome, ending_in_traceback
 from sweep.tune.live import LiveTable
 from sweep.worker.death import Worker, cause_of_death, note_end, worker_noted
 from tests.conftest import ROOT
@@ -132,10 +133,10 @@ def test_a_killed_worker_is_one_line_of_the_log_and_one_of_the_report(fail: Any)
     [line] = said.splitlines()
     why = f"WorkerDiedError: {WHO} was ended by SIGKILL, since it left no trace"
     assert line.endswith(f"one will be tried once more: {why}")
-    outcome, reason = outcome_of("ERROR", files["one"].read_text(), [])
-    assert (outcome, reason) == (FAILED, why)
+    outcome, reason = outcome_of("ERROR", ending_in_traceback(files["one"].read_text()), [])
+    assert (outcome, reason) == (Outcome.FAILED, why)
     said, files = fail({"low": LOW})
-    assert outcome_of("ERROR", files["low"].read_text(), [])[0] == OUT_OF_MEMORY
+    assert outcome_of("ERROR", ending_in_traceback(files["low"].read_text()), [])[0] == Outcome.OUT_OF_MEMORY
 
 
 def test_a_killed_node_is_one_line_however_many_trials_ran_on_it(fail: Any) -> None:
@@ -144,7 +145,7 @@ def test_a_killed_node_is_one_line_however_many_trials_ran_on_it(fail: Any) -> N
     assert line.endswith(
         "node 6fa1e148 at 10.0.0.7 has died: 44 trials will be tried once more (trial-0, trial-1, trial-2, ...)"
     )
-    _, reason = outcome_of("ERROR", files["trial-7"].read_text(), [])
+    _, reason = outcome_of("ERROR", ending_in_traceback(files["trial-7"].read_text()), [])
     assert reason == "NodeDiedError: node 6fa1e148 at 10.0.0.7 has died"
 
 

@@ -1,11 +1,11 @@
-"""How the trials of a sweep ended."""
+"""How many trials of a sweep ended in which way."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How the trials of a sweep ended; `interrupted` ones were stopped or never started.
+class SweepCounts:
+    """How many trials of a sweep ended in which way; `interrupted` ones were stopped or never started.
 
     A tuning trial that diverged is none of these: that some settings do is what a sweep tunes to find out.
     """

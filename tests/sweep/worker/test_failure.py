@@ -1,0 +1,191 @@
+"""How trials fail, whoever is left to keep it: in the worker that fails, in the driver where the worker is dead."""
+
+import io
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from basis.directory import DIVERGED_FILE, FINISHED_FILE, OUTCOME_FILE
+from basis.metrics import NOT_JUDGED
+from basis.outcome_file import keep_outcome, read_outcome
+from basis.outcomes import Ending, Outcome, ending_of_exception
+from basis.stages import Stage
+from model.sft import SFTRun
+from sweep.inputs import SweepInputs
+from sweep.tune.live import LiveTable
+from sweep.tune.tuning import Endings, RetryAlone
+from sweep.worker import judging
+from sweep.worker.failure import failure_of
+from tests.conftest import ROOT
+from tests.sweep.test_trainable import steps, worker
+from tests.sweep.worker.test_death import ERROR, LOW, UNEXPECTED, Trial
+from tests.sweep.worker.test_trial_run import config
+
+
+def attempt(inputs: SweepInputs) -> Path:
+    """Run a trial as Ray does; its directory."""
+    trial = worker(inputs, config().model_dump(mode="json"))
+    try:
+        steps(trial)
+    finally:
+        trial.cleanup()
+    return inputs.experiment_dir / config().name
+
+
+def raises(error: Exception) -> Any:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    return broken
+
+
+def test_a_trial_that_runs_has_no_outcome_and_at_its_end_one(inputs: SweepInputs) -> None:
+    trial = worker(inputs, config().model_dump(mode="json"))
+    folder = inputs.experiment_dir / config().name
+    folder.mkdir()
+    keep_outcome(folder, ending_of_exception("ValueError: of an earlier try"))
+    trial.step()
+    assert not (folder / OUTCOME_FILE).exists()
+    steps(trial)
+    trial.cleanup()
+    ending = read_outcome(folder)
+    assert ending is not None
+    assert (ending.outcome, ending.reason) == (Outcome.FINISHED, "")
+    assert ending.at > inputs.began
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "reason"),
+    [
+        (ValueError("no such thing\nand more of it"), Outcome.FAILED, "ValueError: no such thing"),
+        (torch.OutOfMemoryError("CUDA out of memory"), Outcome.OUT_OF_MEMORY, "OutOfMemoryError: in training with "),
+        (FloatingPointError("train loss became nan"), Outcome.DIVERGED, "FloatingPointError: train loss became nan"),
+    ],
+)
+def test_a_failure_is_kept_and_gone_when_a_retry_ends_well(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: Outcome, reason: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(SFTRun, "train_step", raises(error))
+        with pytest.raises(Exception, match=reason.partition(": ")[2]):
+            attempt(inputs)
+    folder = inputs.experiment_dir / config().name
+    ending = read_outcome(folder)
+    assert ending is not None
+    assert ending.outcome == outcome
+    assert ending.reason.startswith(reason)
+    assert "\n" not in ending.reason
+    (folder / DIVERGED_FILE).unlink(missing_ok=True)  # which would diverge again
+    attempt(inputs)
+    again = read_outcome(folder)
+    assert again is not None
+    assert again.outcome == Outcome.FINISHED
+
+
+def test_a_trial_that_diverged_diverges_again_without_training(inputs: SweepInputs) -> None:
+    folder = inputs.experiment_dir / config().name
+    folder.mkdir()
+    (folder / DIVERGED_FILE).write_text("train loss became nan by step 3 (lr 1)")  # an experiment of an older version
+    with pytest.raises(FloatingPointError, match="became nan by step 3"):
+        attempt(inputs)
+    ending = read_outcome(folder)
+    assert ending is not None
+    assert ending.outcome == Outcome.DIVERGED
+
+
+def test_a_trial_that_could_not_be_judged_has_finished_and_says_so_until_it_is(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "evaluate_reward", raises(RuntimeError("the judge is odd")))
+        folder = attempt(inputs)
+    ending = read_outcome(folder)
+    assert ending is not None
+    assert ending.outcome == Outcome.FINISHED
+    assert ending.reason.startswith("trained, but not judged: ")
+    assert NOT_JUDGED in (folder / FINISHED_FILE).read_text()
+    attempt(inputs)
+    judged = read_outcome(folder)
+    assert judged is not None
+    assert judged.reason == ""
+
+
+def test_a_process_that_is_killed_leaves_no_outcome(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+from pathlib import Path
+from sweep.worker.failure import failure_kept
+with failure_kept(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ran = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
+    assert ran.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"), [(UNEXPECTED, Outcome.FAILED), (LOW, Outcome.OUT_OF_MEMORY), (ERROR, Outcome.FAILED)]
+)
+def test_the_driver_keeps_what_a_dead_worker_could_not_where_it_is_not_tried_again(
+    tmp_path: Path, text: str, outcome: Outcome
+) -> None:
+    (tmp_path / "error.txt").write_text(f"Failure # {text}\n")
+    trial = Trial(name="t", path=str(tmp_path), error_file=str(tmp_path / "error.txt"), config=config().model_dump())
+    with LiveTable([], 1, Console(file=io.StringIO())) as live:
+        live.on_trial_error(iteration=1, trials=[], trial=trial)
+        ending = read_outcome(tmp_path)
+        assert ending is not None
+        assert ending.outcome == outcome
+        live.on_trial_recover(iteration=1, trials=[], trial=trial)
+        assert read_outcome(tmp_path) is None, "it waits to be tried once more"
+
+
+def test_a_trial_says_itself_how_it_failed_unless_its_process_died(tmp_path: Path) -> None:
+    errors = tmp_path / "error.txt"
+    assert failure_of(tmp_path, errors, False) is None
+    kept = Ending(Outcome.DIVERGED, "FloatingPointError: x", 3.0)
+    keep_outcome(tmp_path, kept)
+    errors.write_text(f"Failure # {ERROR}\n")
+    assert failure_of(tmp_path, errors, False) == kept
+    errors.write_text(f"Failure # {UNEXPECTED}\n")
+    died = failure_of(tmp_path, errors, False)
+    assert died is not None
+    assert died.reason.startswith("WorkerDiedError: process 13353")
+
+
+def test_only_a_trial_that_ran_out_of_memory_in_this_run_gets_the_device_to_itself(tmp_path: Path) -> None:
+    given: list[object] = []
+    trial = SimpleNamespace(path=str(tmp_path), status="PENDING", RUNNING="RUNNING", update_resources=given.append)
+    alone: Any = "the whole device"
+    scheduler = RetryAlone(alone, began=100.0)
+    scheduler.on_trial_error(None, trial)
+    keep_outcome(tmp_path, Ending(Outcome.OUT_OF_MEMORY, "OutOfMemoryError: x", 99.0))
+    scheduler.on_trial_error(None, trial)
+    keep_outcome(tmp_path, Ending(Outcome.FAILED, "ValueError: x", 101.0))
+    scheduler.on_trial_error(None, trial)
+    assert given == []
+    keep_outcome(tmp_path, Ending(Outcome.OUT_OF_MEMORY, "OutOfMemoryError: x", 101.0))
+    scheduler.on_trial_error(None, trial)
+    assert given == [alone]
+
+
+def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path) -> None:
+    endings = Endings()
+    for stage, outcome in (
+        (Stage.TUNING, Outcome.DIVERGED),
+        (Stage.TUNING, Outcome.FAILED),
+        (Stage.PLAIN, Outcome.DIVERGED),
+    ):
+        name = f"{stage.name} {outcome.name}"
+        (tmp_path / name).mkdir()
+        keep_outcome(tmp_path / name, Ending(outcome, "why"))
+        trial = SimpleNamespace(trial_id=name, path=str(tmp_path / name), config={"evaluate_on": stage.value})
+        endings.on_trial_error(0, [], trial)
+    assert endings.counts(3, True, None).failed == 2
