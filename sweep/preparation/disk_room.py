@@ -23,7 +23,7 @@ STATES: dict[Optimizer, int] = {"sgd": 0, "momentum": 1, "nesterov": 1, "adamw":
 """How often an optimizer's state is as large as what it trains, at most."""
 
 
-def check_room(shape: GPT2Config, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]) -> None:
+def check_output_room(shape: GPT2Config, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]) -> None:
     """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.
 
     Checkpoints are not counted: a trial goes on without. They are what is lacked room for.

@@ -80,7 +80,13 @@ def _look(role: Role, path: Path, field: str, whole: bool) -> str:
     return f"{path.name}: {records}the first opens with {shortened(opening_or_text(text), 60)!r}{how}"
 
 
-def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
+def needs_demo(spec: SweepSpec) -> bool:
+    """Whether a spec names the demo's data, models or prompts where they are used."""
+    judging = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
+    return DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *judging)
+
+
+def check_cache_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
     """Refuse a cache in which this sweep's data and models could not be kept; what the dead left in it is swept.
 
     Args:
@@ -96,9 +102,8 @@ def check_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
         if os.path.lexists(cache_dir / name):
             check_writable(key, cache_dir / name)
             sweep(cache_dir / name)
-    needs_demo = DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, spec.reward.model)
-    made = needs_demo and any((cache_dir / "demo").glob("demo-*"))
-    needed = DEMO_BYTES if needs_demo and not made else LEAST_BYTES
+    made = any((cache_dir / "demo").glob("demo-*"))
+    needed = DEMO_BYTES if needs_demo(spec) and not made else LEAST_BYTES
     there = next(folder for folder in (cache_dir, *cache_dir.parents) if os.path.isdir(folder))
     free = shutil.disk_usage(there).free
     if free < needed:
