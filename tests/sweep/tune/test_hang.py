@@ -51,7 +51,7 @@ def test_a_silent_trial_is_said_once_with_its_process(tmp_path: Path, monkeypatc
     assert sweep.wait(60) == ["slow hangs? no report for 5.5 min (process 123 on 10.0.0.7)"]
     sweep.report()
     assert len(sweep.wait(60)) == 2
-    sweep.trial.config.status = "PENDING"  # waits for resources, as it may
+    sweep.trial.status = "PENDING"  # waits for resources, as it may
     sweep.report()
     assert len(sweep.wait(60)) == 2
 
