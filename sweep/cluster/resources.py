@@ -1,4 +1,4 @@
-"""Whether this machine has the CPUs and GPUs that each trial asks for, without torch."""
+"""Checks that this machine has the CPUs and GPUs that each trial asks for. Needs no torch."""
 
 import os
 from pathlib import Path
@@ -8,11 +8,11 @@ from sweep.machine.hardware import allowed_cpus
 from sweep.spec.schema import MOST_AUTO_CPUS, Resources
 
 GPU_FOLDERS = (Path("/proc/driver/nvidia/gpus"), Path("/sys/class/kfd"), Path("/dev/dxg"), Path("/sys/module/nvidia"))
-"""Where Linux tells of a GPU that torch can use."""
+"""Folders that Linux has if there is a GPU that torch can use."""
 
 
 def check_cpus(wanted: Resources) -> None:
-    """Refuse more CPUs for a trial than this machine lets us use, which are those that Ray is started with.
+    """Refuse more CPUs for a trial than this process may use. A Ray of our own gets exactly those.
 
     Raises:
         UserError: naming what would be accepted.
@@ -26,7 +26,7 @@ def check_cpus(wanted: Resources) -> None:
 
 
 def look_for_gpus(wanted: Resources) -> None:
-    """Refuse a number of GPUs where Linux knows of none; where it knows of some, torch counts them later.
+    """Refuse a number of GPUs if Linux knows of none. If it knows of some, torch counts them later.
 
     Raises:
         UserError: naming what would be accepted.
@@ -36,7 +36,11 @@ def look_for_gpus(wanted: Resources) -> None:
 
 
 def check_gpus(gpus: float | str, there: int) -> None:
-    """Refuse more GPUs for a trial than this machine has; `auto` does without.
+    """Refuse more GPUs for a trial than this machine has. `auto` runs without one.
+
+    Args:
+        gpus: of a trial: a number, or "auto".
+        there: how many this machine has.
 
     Raises:
         UserError: naming what would be accepted.

@@ -158,18 +158,18 @@ def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
 
 def differences(then: Record, now: Record) -> list[Difference]:
     """How the circumstances of a record differ from those of now. What is unknown, then or now, is never the same."""
-    found = _code_differences(then["code"], now["code"])
+    differing = _code_differences(then["code"], now["code"])
     for name in {**then["versions"], **now["versions"]}:
         before, after = (record["versions"].get(name, "none") for record in (then, now))
         if before != after:
-            found.append(Difference(f"versions {name}", before, after, name in ARITHMETIC))
+            differing.append(Difference(f"versions {name}", before, after, name in ARITHMETIC))
     for name in {**then["hardware"], **now["hardware"]}:
         before, after = (_known_hardware(record["hardware"], name) for record in (then, now))
         if before != after or before is None:
-            found.append(Difference(f"hardware {name}", before, after, True))
+            differing.append(Difference(f"hardware {name}", before, after, True))
     if "earlier" in then:
-        found.append(Difference("circumstances", "changed while the trial ran", "one process", True))
-    return found
+        differing.append(Difference("circumstances", "changed while the trial ran", "one process", True))
+    return differing
 
 
 def _code_differences(then: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
