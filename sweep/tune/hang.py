@@ -40,7 +40,7 @@ class Silence:
     said: bool = False
 
     def heard(self, now: float, row: Mapping[str, Any]) -> None:
-        """The trial has reported a row. The row says how long training took, for a row that is replayed comes at once."""
+        """The trial has reported a row. A replayed row comes at once, but says how long its training took."""
         spent = row.get("train_seconds", 0.0) + row.get("evaluation_seconds", 0.0)
         self.longest = max(self.longest, now - self.since, spent - self.spent)
         self.since, self.spent, self.said = now, spent, False
