@@ -16,7 +16,7 @@ from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
 from sweep.machine.hardware import cpu_has_bf16
 from sweep.memory.shape import planned_shape
-from sweep.preparation.models import STUDY_PROMPTS
+from sweep.preparation.sources import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts
 from sweep.search_space import enumerate_trials
 from sweep.spec.schema import SweepSpec

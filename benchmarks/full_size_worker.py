@@ -14,12 +14,13 @@ from benchmarks.study_time import Pace, Work, count_work, evaluation_windows
 from sweep.data.tokenizer import load_tokenizer
 from sweep.driver.dry_run import planned_device
 from sweep.inputs import SweepInputs
+from sweep.machine.hardware import allowed_cpus
 from sweep.memory.packing import budget_on
-from sweep.memory.plan import plan_trial
+from sweep.memory.plan import Device, plan_trial
 from sweep.memory.shape import read_shape
 from sweep.preparation.prepare import prepare
 from sweep.reward_metric import score
-from sweep.search_space import enumerate_trials
+from sweep.search_space import enumerate_trials, plan_sweep
 from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
 from sweep.worker.opening import open_trial
@@ -92,8 +93,12 @@ class Judged:
 def prepare_variant(files: Files, size: Size, variant: str | None) -> SweepInputs:
     """Do what a sweep's driver does before the first trial: make tokens and base weights, and judge a first pair."""
     spec = short_spec(files, size, variant)
-    inputs, _ = prepare(spec, enumerate_trials(spec), files.experiment(variant), files.cache, say=lambda _: None)
-    return inputs
+    prepared = prepare(plan_sweep(spec), files.cache, say=lambda _: None)
+    return prepared.inputs(
+        files.experiment(variant),
+        Device("cpu"),  # each case has its own
+        cpus=float(spec.resources.with_cpus(allowed_cpus()).cpu),
+    )
 
 
 def choose_trial(spec: SweepSpec, arm: str) -> TrialConfig:

@@ -64,10 +64,20 @@ def say_error(text: str) -> None:
         console.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
+def remarks_on(console: Console) -> Callable[[str], None]:
+    """What prints a line that is no result on a console, dim and as it stands."""
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+    return say
+
+
 def set_up(console: Console, remarks: Sequence[str] = ()) -> Path:
-    """Prepare the process for what libraries want of it, tell what is out of the ordinary, and return our cache."""
+    """Prepare the process for libraries, tell what is out of the ordinary, and return our cache."""
     pass_proxies_by()
     cache_dir, of_caches = set_up_caches()
+    say = remarks_on(console)
     for remark in (*remarks, *of_caches):
-        console.print(remark, style="dim", highlight=False, markup=False, soft_wrap=True)
+        say(remark)
     return cache_dir

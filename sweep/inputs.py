@@ -1,4 +1,4 @@
-"""What every trial of a sweep shares, as paths and small values: cheap to send to a worker, mapped from disk there."""
+"""What every trial of a sweep shares, as paths and small values. They are cheap to send; a worker maps the files."""
 
 import os
 from collections.abc import Mapping

@@ -53,6 +53,26 @@ class SweepPlan:
     groups: list[list[TrialConfig]]
     least_trials: int
 
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        """The seeds with which each config that Optuna proposes runs."""
+        return _search_seeds(self.spec)
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether some trial computes in bf16."""
+        return any(trial.precision == "bf16" for trial in self.candidates)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether some trial is compiled."""
+        return any(trial.compile for trial in self.candidates)
+
+    @property
+    def longest_window(self) -> int:
+        """Most tokens of a window."""
+        return max(trial.block_size for trial in self.candidates)
+
 
 def plan_sweep(spec: SweepSpec) -> SweepPlan:
     """Enumerate the trials of a sweep.
@@ -157,7 +177,7 @@ def _corners(spec: SweepSpec) -> list[TrialConfig]:
     refuse_many([count_configs(branch) for branch in branches.values()], 1, mistakes, noun="corners")
     refuse_many([spec.trials or 1], len(spec.first_seeds), mistakes)
     points = (Point(index, values) for index, branch in branches.items() for values in product(branch))
-    trials = trials_at(spec, points, search_seeds(spec)[:1], mistakes, _searched_on(spec))
+    trials = trials_at(spec, points, _search_seeds(spec)[:1], mistakes, _searched_on(spec))
     mistakes.refuse()
     return trials
 
@@ -184,8 +204,7 @@ def _possible_seeds(spec: SweepSpec) -> Collection[int]:
     return range(spec.seeds.max) if isinstance(spec.seeds, AdaptiveSeeds) else spec.seeds
 
 
-def search_seeds(spec: SweepSpec) -> tuple[int, ...]:
-    """The seeds with which each config that Optuna proposes runs."""
+def _search_seeds(spec: SweepSpec) -> tuple[int, ...]:
     return (tuning_seed(spec),) if spec.chooses_on_validation else spec.first_seeds
 
 
@@ -228,5 +247,5 @@ class OptunaSpace:
                 values[field] = choice[position]
             else:
                 values[field] = choice[0]
-        seed, *_ = search_seeds(self.spec)
+        seed, *_ = _search_seeds(self.spec)
         return self.propose(trial_at(self.spec, Point(index, values), seed, _searched_on(self.spec)))

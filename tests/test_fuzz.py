@@ -90,7 +90,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def print_trials(*_: object) -> None:
         return None
 
-    monkeypatch.setattr("sweep.run.set_up", set_up)
+    monkeypatch.setattr("sweep.driver.commands.set_up", set_up)
     monkeypatch.setattr("sweep.driver.dry_run.print_trials", print_trials)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -500,7 +500,7 @@ def test_any_damaged_experiment_is_reported_or_refused_in_clear_lines(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(report, "to_png", lambda drawing: b"")  # which takes most of the time and reads no files
         patched.setattr(html_page, "to_svg", lambda drawing: "")
-        patched.setattr("sweep.run.set_up", passed)
+        patched.setattr("sweep.driver.commands.set_up", passed)
         ends_clearly(lambda: report.main([str(folder)]))
         ends_clearly(lambda: main(["--resume", str(folder)]))
 

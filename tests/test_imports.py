@@ -49,6 +49,7 @@ FLOORS = (
     "sweep/cluster",
     "sweep/trainable.py",
     "sweep/tune",
+    "sweep/requests.py",
     "sweep/command.py",
     "sweep/driver",
     "sweep/run.py",

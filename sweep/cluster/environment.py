@@ -1,4 +1,4 @@
-"""Ray's switches. Ray reads them from the environment when it is imported, so they are set before that."""
+"""Ray's switches. Ray reads them from the environment when it is imported, so set them before."""
 
 import os
 import tempfile
@@ -31,19 +31,22 @@ OF_ANOTHER_RAY = (
     "RAY_RUNTIME_ENV",
     "RAY_RUNTIME_ENV_HOOK",
 )
-"""Where another Ray is, and how it runs what it is given. A Ray of our own would obey some of them."""
+"""Variables that say where another Ray is, or how it runs a job. A Ray of our own would obey some of them."""
 
 TMPDIR = "RAY_TMPDIR"
 LONGEST_SOCKET = 107
-"""Bytes of a socket's path, by Linux."""
+"""Most bytes of a socket's path under Linux (`sun_path` in unix(7))."""
 SOCKET = "sft-12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
 
 
 def set_ray_environment(address: str | None) -> list[str]:
-    """Make Ray quiet and, unless it is to attach to the cluster at `address`, keep it on this machine's loopback.
+    """Set the variables that make Ray quiet. A Ray of our own also stays on this machine's loopback.
+
+    Args:
+        address: of the cluster to attach to; None: a Ray of our own will start.
 
     Returns:
-        What to tell the user of it.
+        Lines to tell the user: variables that are ignored, and a folder that is not the usual one.
 
     Raises:
         UserError: a Ray of our own has no folder for its files.
@@ -56,20 +59,20 @@ def set_ray_environment(address: str | None) -> list[str]:
     if ignored:
         attach = "; --address auto attaches to the Ray that runs here" if "RAY_ADDRESS" in ignored else ""
         remarks.append(f"ignored by a Ray of our own: {', '.join(ignored)}{attach}")
-    return [*remarks, *_find_folder()]
+    return [*remarks, *_set_folder()]
 
 
 def ray_folder() -> Path:
-    """Where a Ray of our own keeps its files."""
+    """The folder in which a Ray of our own keeps its files."""
     return Path(os.environ.get(TMPDIR) or tempfile.gettempdir())
 
 
-def _find_folder() -> list[str]:
-    """Set RAY_TMPDIR to the first folder that will do; a remark if that is not the one that Ray would take."""
+def _set_folder() -> list[str]:
+    """Set RAY_TMPDIR to the first folder that suits Ray. Returns a remark if Ray would have taken another one."""
     names = [name for name in (TMPDIR, "TMPDIR") if os.environ.get(name)]
     usual = Path(os.environ[names[0]] if names else "/tmp")
     for folder in dict.fromkeys([usual, Path("/tmp"), Path("/var/tmp"), Path(tempfile.gettempdir())]):
-        if _will_do(folder):
+        if _suits_ray(folder):
             os.environ[TMPDIR] = str(folder)
             return [] if folder == usual else [f"{names[0]} can't hold Ray's sockets: its files lie in {folder}"]
     raise UserError(
@@ -78,7 +81,7 @@ def _find_folder() -> list[str]:
     )
 
 
-def _will_do(folder: Path) -> bool:
-    """Whether a folder for Ray can be made in `folder`, and a socket's path there is not too long."""
+def _suits_ray(folder: Path) -> bool:
+    """Whether Ray can make its folder in `folder`, and the paths of its sockets there are short enough."""
     short = len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET
     return folder.is_absolute() and os.path.isdir(folder) and short and os.access(folder, os.W_OK | os.X_OK)

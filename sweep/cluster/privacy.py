@@ -1,7 +1,7 @@
-"""What a Ray of our own leaves to nobody else: a folder that its owner alone can look into, and no secrets in it.
+"""Keeps a Ray of our own private: only its owner can read its folder, and its processes know no secrets.
 
-Ray's processes write much of their environment into logs, and Ray Tune sends cloud keys along with every trial. A trial
-needs neither: what has to be fetched has been, when Ray starts.
+Ray's processes write much of their environment into logs, and Ray Tune sends cloud keys along with every trial. No
+trial needs either, because everything has been fetched before Ray starts.
 """
 
 import functools
@@ -30,7 +30,7 @@ NEEDED = (
     *("LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX"),
     *("CC", "CXX", "SDKROOT", "DEVELOPER_DIR", "LRU_CACHE_CAPACITY"),
 )
-"""What the system, a compiler and oneDNN read, by its name."""
+"""Names of variables that the system, a compiler or oneDNN reads."""
 
 NEEDED_FAMILIES = (
     *("LC_", "LD_", "DYLD_", "PYTHON", "CONDA_", "MALLOC_", "GLIBC_", "COVERAGE_", "COV_CORE_", "MPL", "NIX_"),
@@ -39,24 +39,24 @@ NEEDED_FAMILIES = (
     *("TORCH", "PYTORCH_", "TRITON_", "KINETO_", "TRANSFORMERS_", "TOKENIZERS_", "HF_", "HUGGINGFACE_"),
     *("RAY_", "TUNE_", "GRPC_", "SFT_SWEEP_", "SSL_CERT_"),
 )
-"""What Python, Ray, torch and the libraries under them read, by the beginning of its name."""
+"""Beginnings of names of variables that Python, Ray, torch or a library under them reads."""
 
 _SECRET_WORD = re.compile(r"(^|_)((API)?KEYS?|[A-Z]*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?|PASS|PAT)(_|$)")
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a variable is a secret by its name, or has a login in its value, as a URL may."""
+    """Whether a variable is secret: its name says so, or its value has a login in it, as a URL may."""
     return bool(_SECRET_WORD.search(name.upper()) or _LOGIN.search(value))
 
 
 def is_needed(name: str, value: str) -> bool:
-    """Whether the processes of a Ray of our own need a variable, and may know it."""
+    """Whether the processes of a Ray of our own need a variable and may know its value."""
     return (name in NEEDED or name.startswith(NEEDED_FAMILIES)) and not is_secret(name, value)
 
 
 def without_secrets(text: str) -> str:
-    """A text for a file, without the logins of its URLs and without what the environment holds as secret."""
+    """A text with *** for the logins of its URLs and for the values of secret variables; it may go into a file."""
     values = {value for name, value in os.environ.items() if len(value) >= 8 and _SECRET_WORD.search(name.upper())}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "***")
@@ -65,11 +65,10 @@ def without_secrets(text: str) -> str:
 
 @contextmanager
 def kept_private(address: str | None) -> Iterator[None]:
-    """Within, this process has no secrets in its environment, and a Ray of our own has a folder and a token of its own.
+    """Within, this process has no secrets in its environment, and a Ray of our own has a private folder and a token.
 
     Args:
-        address: of a cluster to attach to, which has folders of its own and may want Ray's variables; None for a Ray
-            of our own.
+        address: of a cluster to attach to; it has its own folders and may need Ray's variables. None: a Ray of our own.
     """
     with variables_restored():
         if address is not None:
@@ -88,7 +87,7 @@ def kept_private(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """Within, files that this process makes, and those of processes that it starts, lack the permissions of `mask`."""
+    """Within, this process and those that it starts make files without the permissions in `mask`."""
     before = os.umask(mask)
     try:
         yield
@@ -97,7 +96,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def own_umask() -> int:
-    """The umask of this process, which can only be read by setting it."""
+    """The umask of this process. It can only be read by setting it."""
     before = os.umask(0o077)
     os.umask(before)
     return before
@@ -105,27 +104,30 @@ def own_umask() -> int:
 
 @contextmanager
 def started_privately() -> Iterator[None]:
-    """Within, a Ray of our own may start. Its processes inherit what holds here: files are for their owner alone, and
-    modules are looked for in Ray's own folder and not in the user's, which may have some of the same names."""
+    """Within, a Ray of our own may start. Its processes inherit the umask and the working directory.
+
+    So only their owner can read their files, and Python looks for modules in Ray's folder. The user's folder may hold
+    modules with the same names.
+    """
     with umask(0o077), chdir(os.environ[TMPDIR]):
         yield
 
 
 def _module_folders(given: str) -> list[str]:
-    """PYTHONPATH for processes that start elsewhere: what was given, absolute, and where this project's code lies."""
+    """PYTHONPATH for processes that start in another folder: the given folders, absolute, and this project's."""
     ours = str(ROOT)
     kept = [os.path.abspath(folder) for folder in given.split(os.pathsep) if folder]
     return kept if ours in _site_folders() else list(dict.fromkeys([ours, *kept]))
 
 
 def _site_folders() -> list[str]:
-    """Where packages are installed, in which every Python of this environment looks by itself."""
+    """The folders of installed packages. Every Python of this environment looks there by itself."""
     return [*site.getsitepackages(), site.getusersitepackages()]
 
 
 @functools.cache
 def _token() -> str:
-    """By which Ray's processes know each other. Ray reads it once in the life of a process."""
+    """The token by which Ray's processes know each other. Ray reads it once in the life of a process."""
     return secrets.token_hex(32)
 
 

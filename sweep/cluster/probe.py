@@ -1,7 +1,7 @@
-"""What is asked of a running Ray cluster before anything is prepared for it.
+"""Asks a running Ray cluster for its nodes, before anything is prepared for it.
 
-Ray itself would wait: for minutes where something else answers, or a head that only loopback reaches; for ever for
-resources that no node has. So another process asks, and is not waited for longer than `ANSWER_SECONDS`.
+Ray itself would wait for minutes if something else than Ray answers, or if only loopback reaches the head; and for ever
+for resources that no node has. So another process asks, and we wait for it no longer than `ANSWER_SECONDS`.
 """
 
 import json
@@ -18,9 +18,9 @@ from sweep.spec.resources import MOST_AUTO_CPUS, Resources
 ANSWER_SECONDS = 25
 CONNECT_SECONDS = 5
 LONGEST_WORDS = 150
-"""Letters of what Ray has to say."""
+"""Most letters of Ray's own words in a message."""
 NODE_GROUP = "ray.io/node-group"
-"""Ray's label of nodes that an autoscaler has started, be it `ray up`'s or KubeRay's."""
+"""Ray's label of a node that an autoscaler has started: that of `ray up`, or KubeRay."""
 
 Node = Mapping[str, Any]
 """A node as `ray.nodes` describes it."""
@@ -84,17 +84,21 @@ def _if_loopback(address: str) -> str:
 
 
 def settled(nodes: Sequence[Node], wanted: Resources) -> Resources:
-    """`wanted` with a number of CPUs: for `auto` no more than the largest node has of those with enough GPUs."""
+    """The wanted resources with a number of CPUs.
+
+    `auto` becomes what the largest node with enough GPUs has, MOST_AUTO_CPUS at most. A cluster without such nodes, as
+    a head alone, will start some: then it becomes MOST_AUTO_CPUS.
+    """
     least = 0 if wanted.gpu == "auto" else wanted.gpu
     there = [node["Resources"].get("CPU", 0) for node in nodes if node["Resources"].get("GPU", 0) >= least]
-    return wanted.with_cpus(max(there, default=0) or MOST_AUTO_CPUS)  # a head without any: those that will be started
+    return wanted.with_cpus(max(there, default=0) or MOST_AUTO_CPUS)
 
 
 def await_resources(nodes: Sequence[Node], wanted: Resources) -> str | None:
-    """What trials will have to wait for on a cluster, if they will.
+    """A remark if trials must wait until the cluster has grown; None if a node has what a trial asks for.
 
     Raises:
-        UserError: no node has what one trial asks for, and nobody will start one.
+        UserError: no node has what a trial asks for, and no autoscaler will start one.
     """
     wanted = settled(nodes, wanted)
     cpus = float(wanted.cpu)

@@ -1,4 +1,4 @@
-"""Ray started for one sweep: alone on this machine, on loopback, or attached to a running cluster."""
+"""Runs Ray for one sweep: a Ray of our own on this machine's loopback, or attached to a running cluster."""
 
 import logging
 import os
@@ -25,10 +25,10 @@ from sweep.spec.places import PRESETS
 from sweep.spec.resources import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
-"""Enough for configs and small values; tokens and weights are mapped from disk instead."""
+"""Size of Ray's object store. Configs and small values need no more; tokens and weights are mapped from disk."""
 
 LOOK_SECONDS = 90
-"""How long a GPU is waited for to be asked for its memory: a worker with torch needs up to half a minute to start."""
+"""How long we wait for a GPU to tell its memory. A worker with torch needs up to half a minute to start."""
 
 
 @contextmanager
@@ -38,13 +38,13 @@ def ray_session(
     """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
 
     Args:
-        address: None for a Ray of our own on this machine; otherwise a cluster's, such as "auto" or "host:6379",
-            to whose nodes this project's code is sent.
-        dashboard: start Ray's own dashboard.
-        memory_bytes: memory of this machine that trials may share, for a Ray of our own; at most, and if None, what it
-            has free.
-        work: the process that this is the work of, if it is one of its own: Ray's words are kept from the terminal,
-            and its death ends the process.
+        address: of a cluster, such as "auto" or "host:6379"; its nodes get this project's code. None: a Ray of our own
+            on this machine.
+        dashboard: whether Ray's dashboard is started.
+        memory_bytes: how much of this machine's memory the trials of a Ray of our own may share. What is free is the
+            most, and is taken for None.
+        work: the process that runs only this sweep, if there is one. Ray's words are then kept from the terminal, and
+            the death of Ray ends that process.
 
     Raises:
         UserError: the cluster can't be reached.
@@ -100,13 +100,20 @@ def _attach(address: str) -> Any:
 
 
 def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, str | None]:
-    """What one trial asks of the Ray that is running, and a remark if it is to wait or to do without.
+    """What one trial asks of the Ray that is running.
 
-    On this machine alone `auto` does without a GPU where there is none, so that a spec written for a GPU machine runs
-    on CPU as well. A cluster is asked for what is wanted: it may yet grow. Of CPUs it is always a number.
+    On this machine alone `auto` means no GPU if there is none, so a spec that was written for a GPU machine runs on CPU
+    as well. A cluster is asked for what is wanted, because it may grow.
+
+    Args:
+        wanted: the spec's.
+        address: of the cluster; None: a Ray of our own.
+
+    Returns:
+        The resources, with a number of CPUs; and a remark if trials must wait for them, or run without a GPU.
 
     Raises:
-        UserError: this machine has fewer GPUs than wanted; or no node of a cluster has what is wanted.
+        UserError: this machine has fewer GPUs than wanted, or no node of a cluster has what is wanted.
     """
     if address is not None:
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -120,25 +127,28 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
 
 
 def find_device(resources: Resources, declared_bytes: int | None) -> Device:
-    """What a trial trains on: a GPU if it asks for one, else the memory of the largest node.
+    """What a trial trains on: a GPU if it asks for one, or else the memory of the largest node.
 
     Args:
         resources: what `fit_resources` returned.
-        declared_bytes: memory to reckon with, if that is less than what the device has free or nobody knows.
+        declared_bytes: the memory that the spec says a device has. What the device has free is the most.
+
+    Returns:
+        The device with its memory in bytes; None where nobody knows that.
 
     Raises:
-        UserError: trials are to share a GPU by their memory, and nobody says how much it has.
+        UserError: trials shall share a GPU by their memory, and nobody says how much it has.
     """
     if not resources.gpu:
         largest = int(max(node.get("memory", 0) for node in _nodes()))
         return Device("cpu", min(declared_bytes or largest, largest))
-    found = None
+    memory_and_hopper = None
     if any(node.get("GPU", 0) for node in _nodes()):
         try:
-            found = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
+            memory_and_hopper = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
         except ray.exceptions.GetTimeoutError:
-            found = None  # all GPUs are taken by others
-    capacity_bytes, hopper = found or (None, False)
+            memory_and_hopper = None  # all GPUs are taken by others
+    capacity_bytes, hopper = memory_and_hopper or (None, False)
     if resources.gpu == "auto" and declared_bytes is None and capacity_bytes is None:
         raise UserError(
             "resources.gpu: auto needs to know the memory of a GPU, and none can be asked; accepted: memory.device "
@@ -150,7 +160,7 @@ def find_device(resources: Resources, declared_bytes: int | None) -> Device:
 
 @ray.remote(num_cpus=0, num_gpus=1, max_calls=1)  # type: ignore[untyped-decorator]  # its process and CUDA context end
 def _look_at_gpu() -> tuple[int, bool] | None:
-    """Free bytes of a GPU, and whether it is a Hopper or later; None where torch finds none."""
+    """Free bytes of a GPU, and whether it is a Hopper or later; None if torch finds no GPU."""
     import torch
 
     if not torch.cuda.is_available():

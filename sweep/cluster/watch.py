@@ -1,4 +1,4 @@
-"""Watches the processes of a Ray of our own, whose death leaves the process that drives it waiting for a minute."""
+"""Watches the processes of a Ray of our own. Without that, the driver would wait a minute after they have died."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from basis.errors import RayDiedError
 from sweep.machine.apart import Work, thread_aside
 
 VITAL = ("gcs_server", "raylet")
-"""The processes without which nothing goes on; this one has started them."""
+"""Names of Ray's processes without which nothing goes on. This process starts them."""
 LOOK_SECONDS = 0.3
 
 
 @contextmanager
 def ray_watched(work: Work) -> Iterator[None]:
-    """Within, while Ray starts and runs, the death of a vital process of it is told at once, and ends this process.
+    """Within, while Ray starts and runs, the death of one of its vital processes is told at once and ends this process.
 
-    Ray itself would try to reach it again for up to a minute, and then abort.
+    Ray itself would try to reach the dead process for up to a minute, and then abort.
     """
     vital: dict[int, str] = {}
     ended, looking = threading.Event(), threading.Lock()
@@ -28,7 +28,9 @@ def ray_watched(work: Work) -> Iterator[None]:
     def look() -> None:
         with looking:
             if len(vital) < len(VITAL):  # Ray is still starting
-                vital.update({one.pid: one.name() for one in psutil.Process().children() if one.name() in VITAL})
+                vital.update(
+                    {child.pid: child.name() for child in psutil.Process().children() if child.name() in VITAL}
+                )
             deaths = [f"{name} {how}" for pid, name in vital.items() if (how := _end(pid))]
             if deaths and not ended.is_set():
                 work.tell({"ray_died": " and ".join(deaths)})
@@ -53,7 +55,7 @@ def ray_watched(work: Work) -> Iterator[None]:
 
 
 def _end(pid: int) -> str:
-    """How a child of this process ended; empty while it lives. It is left to Ray to be waited for."""
+    """How a child of this process ended; empty while it lives. Ray still can wait for the child."""
     try:
         end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:  # Ray has noticed

@@ -13,7 +13,7 @@ from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import Device, MemoryPlan, plan_trial
-from sweep.memory.shape import check_trials, planned_shape
+from sweep.memory.shape import check_trials_fit, planned_shape
 from sweep.search_space import SweepPlan
 from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
@@ -39,7 +39,7 @@ def print_trials(plan: SweepPlan, first_records: list[str], console: Console) ->
     device = planned_device(spec)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     shape = planned_shape(spec.model)
-    check_trials(shape, trials, spec.model.name)
+    check_trials_fit(shape, trials, spec.model.name)
     with console.status("predicting memory"):
         memory_plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
     _print_memory(trials, memory_plans, device, budget_bytes, console)

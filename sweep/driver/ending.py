@@ -1,4 +1,4 @@
-"""Runs a sweep to its end, whatever end that is, and says it: report, sums, and how to go on."""
+"""Runs a sweep to its end and says how it ended: the report, how many trials finished or failed, how to go on."""
 
 import logging
 import os
@@ -26,18 +26,18 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a sweep lies, how it was begun and how it goes on.
+class SweepFolder:
+    """The folder of a sweep, with the commands that begin and continue it.
 
     Attributes:
-        experiment_dir: where it keeps its files.
-        began: the command line that it was begun with.
+        experiment_dir: where the sweep keeps its files.
+        begin: the command line that begins it.
         resume: the command line that continues it.
         console: where all is said.
     """
 
     experiment_dir: Path
-    began: str
+    begin: str
     resume: str
     console: Console
 
@@ -57,15 +57,17 @@ class Place:
 
     def say_how_to_go_on(self) -> None:
         """Print the command that continues the sweep, or the one that begins it where nothing has begun."""
-        self.say(f"continue with: {self.resume}" if self.has_begun else f"start again with: {self.began}")
+        self.say(f"continue with: {self.resume}" if self.has_begun else f"start again with: {self.begin}")
 
 
-def sweep_and_report(start: Callable[[Work | None], SweepCounts], place: Place, apart: bool, restarts: int) -> int:
+def sweep_and_report(
+    run_trials: Callable[[Work | None], SweepCounts], folder: SweepFolder, apart: bool, restarts: int
+) -> int:
     """Run a sweep, build its report, and say how it ended.
 
     Args:
-        start: runs the trials that are not finished yet.
-        place: where the sweep lies.
+        run_trials: runs the trials that are not finished yet.
+        folder: the sweep's.
         apart: run it in a process of its own, as the command does. In this one, which may be a notebook's, nothing
             can be said of a death of Ray that takes the process with it.
         restarts: how often it is started again by itself after such a death.
@@ -74,41 +76,41 @@ def sweep_and_report(start: Callable[[Work | None], SweepCounts], place: Place, 
         The exit code.
     """
     try:
-        return _end(_run(start, place, restarts) if apart else _run_here(start), place)
+        return _end(_run_apart(run_trials, folder, restarts) if apart else _run_here(run_trials), folder)
     except KeyboardInterrupt as interrupt:  # a second time, for one that comes first is an end as others are
         ignore_endings()
-        place.console.show_cursor()
-        place.say("interrupted")
-        place.say_how_to_go_on()
+        folder.console.show_cursor()
+        folder.say("interrupted")
+        folder.say_how_to_go_on()
         return exit_interrupted(interrupt)
 
 
-def _run_here(start: Callable[[Work | None], SweepCounts]) -> Ended:
+def _run_here(run_trials: Callable[[Work | None], SweepCounts]) -> Ended:
     try:
-        return Ended(0, {COUNTS: asdict(start(None))}, None, "")
+        return Ended(0, {COUNTS: asdict(run_trials(None))}, None, "")
     except RayDiedError as death:
         return Ended(0, {RAY_DIED: str(death)}, None, "")
 
 
-def _run(start: Callable[[Work | None], SweepCounts], place: Place, restarts: int) -> Ended:
+def _run_apart(run_trials: Callable[[Work | None], SweepCounts], folder: SweepFolder, restarts: int) -> Ended:
     """Run the sweep in a process of its own, and after a death of Ray in another one, which keeps what is finished."""
 
-    def work(work: Work) -> dict[str, object]:
+    def tell_ending(work: Work) -> dict[str, object]:
         try:
-            return {COUNTS: asdict(start(work))}
+            return {COUNTS: asdict(run_trials(work))}
         except RayDiedError as death:
             return {RAY_DIED: str(death)}
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None  # the process that waits has the last word
 
     for restart in range(1, restarts + 2):
-        ended = run_apart(work)
-        place.console.show_cursor()
-        _keep_words(ended.words, place)
+        ended = run_apart(tell_ending)
+        folder.console.show_cursor()
+        _keep_words(ended.words, folder)
         death = _death(ended)
         if death is None or restart > restarts:
             break
-        place.say(f"Ray has died ({death}) and is started again, {restart} of {restarts} times; finished trials stand")
+        folder.say(f"Ray has died ({death}) and is started again, {restart} of {restarts} times; finished trials stand")
     return ended
 
 
@@ -119,79 +121,79 @@ def _death(ended: Ended) -> str | None:
     return ended.told.get(RAY_DIED) or (None if ended.told else ended.cause)
 
 
-def _keep_words(words: str, place: Place) -> None:
+def _keep_words(words: str, folder: SweepFolder) -> None:
     """Keep what libraries printed; a disk that has no room for it is no reason to say no more."""
-    if not words or not place.experiment_dir.is_dir():
+    if not words or not folder.experiment_dir.is_dir():
         return
     try:
-        with (place.experiment_dir / RAY_LOG_FILE).open("a", encoding="utf-8") as log:
+        with (folder.experiment_dir / RAY_LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(words)
     except OSError as error:
-        place.say(f"what Ray said is not kept ({name_failure(error)})")
+        folder.say(f"what Ray said is not kept ({name_failure(error)})")
 
 
-def _end(ended: Ended, place: Place) -> int:
+def _end(ended: Ended, folder: SweepFolder) -> int:
     if ended.asked_by is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes has its say more than once
     death, counts = _death(ended), ended.told.get(COUNTS)
     if death is None and counts is None and ended.asked_by is None and ended.code != INTERRUPTED:
         if ended.code != EXIT_BAD_SPEC:  # a fault of the program, which has left its traceback
-            place.say_how_to_go_on()
+            folder.say_how_to_go_on()
         return ended.code
     if counts is not None:
-        return _end_of_trials(SweepCounts(**counts), ended.asked_by, place)
-    if place.has_begun:
-        has_trials = any(place.experiment_dir.glob("experiment_state-*.json"))
-        failure = _report(place) if has_trials else None
-        place.say(f"{place.finished} finished, the others were cut short")
+        return _end_of_trials(SweepCounts(**counts), ended.asked_by, folder)
+    if folder.has_begun:
+        has_trials = any(folder.experiment_dir.glob("experiment_state-*.json"))
+        failure = _report(folder) if has_trials else None
+        folder.say(f"{folder.finished} finished, the others were cut short")
         if failure is not None:
-            _say_no_report(failure, place)
+            _say_no_report(failure, folder)
     if death is None:
-        if not place.has_begun:
-            place.say("interrupted")
-        place.say_how_to_go_on()
+        if not folder.has_begun:
+            folder.say("interrupted")
+        folder.say_how_to_go_on()
         return exit_interrupted(Interrupted(ended.asked_by or signal.SIGINT))
-    log = place.experiment_dir / RAY_LOG_FILE
+    log = folder.experiment_dir / RAY_LOG_FILE
     say_error(f"Ray has died: {death}{f'; what it said: {log}' if log.is_file() else ''}")
-    place.say_how_to_go_on()
+    folder.say_how_to_go_on()
     return EXIT_FAILED
 
 
-def _end_of_trials(counts: SweepCounts, asked_by: int | None, place: Place) -> int:
+def _end_of_trials(counts: SweepCounts, asked_by: int | None, folder: SweepFolder) -> int:
     """The end that Ray Tune has come to by itself."""
-    failure = _report(place)
-    place.say(f"{counts.finished} finished, {counts.failed} failed, {counts.interrupted} interrupted")
+    failure = _report(folder)
+    folder.say(f"{counts.finished} finished, {counts.failed} failed, {counts.interrupted} interrupted")
     if failure is not None:
-        _say_no_report(failure, place)
+        _say_no_report(failure, folder)
     if counts.disk is not None:
         say_error(counts.disk)
     if counts.interrupted or counts.disk is not None:
-        place.say_how_to_go_on()
+        folder.say_how_to_go_on()
     if counts.disk is not None:
         return EXIT_FAILED
     if counts.interrupted or isinstance(failure, KeyboardInterrupt):
         return exit_interrupted(failure if isinstance(failure, KeyboardInterrupt) else Interrupted(asked_by or 2))
     if counts.unjudged:
-        one = "1 trial was" if counts.unjudged == 1 else f"{counts.unjudged} trials were"
-        judge = as_called("sweep.reward_metric", str(place.experiment_dir))
-        place.say(f"{one} trained but not judged; judge with: {judge}")
+        trials = "1 trial was" if counts.unjudged == 1 else f"{counts.unjudged} trials were"
+        judge = as_called("sweep.reward_metric", str(folder.experiment_dir))
+        folder.say(f"{trials} trained but not judged; judge with: {judge}")
     return EXIT_FAILED if counts.failed or counts.unjudged or failure is not None else 0
 
 
-def _report(place: Place) -> BaseException | None:
+def _report(folder: SweepFolder) -> BaseException | None:
     """Build the report and print its tables; what kept that from succeeding, for the trials have ended already."""
     try:
         from analysis.report import build, print_tables
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # what is missing of a trial, the report tells
-        print_tables(build(place.experiment_dir), place.console)
+        print_tables(build(folder.experiment_dir), folder.console)
     except (Exception, KeyboardInterrupt) as failure:
         return failure
     return None
 
 
-def _say_no_report(failure: BaseException, place: Place) -> None:
-    rebuild = as_called("analysis.report", str(place.experiment_dir))
+def _say_no_report(failure: BaseException, folder: SweepFolder) -> None:
+    rebuild = as_called("analysis.report", str(folder.experiment_dir))
     say_error(
         f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
         f"build it with: {rebuild}"

@@ -20,14 +20,14 @@ from rich.text import Text
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
-from sweep.command import EXIT_FAILED, run_command, set_up
+from sweep.command import EXIT_FAILED, remarks_on, run_command, set_up
 from sweep.driver.rejudging import Rejudging
 from sweep.hub.pin import pin
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
 from sweep.machine.quiet import quiet_libraries
 from sweep.preparation.models import find_models
-from sweep.provenance.hashes import input_hashes
+from sweep.preparation.sources import resolve_sources
 from sweep.spec.places import model_place
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
@@ -54,9 +54,7 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
         UserError: nothing is there to be judged, or not as it was trained; or the judge can't judge.
     """
 
-    def say(text: str) -> None:
-        console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
-
+    say = remarks_on(console)
     experiment_dir, only = find_experiment(directory)
     with claimed(experiment_dir, "DIR"), _named_as_given(judge, prompts):
         settle(experiment_dir)
@@ -71,10 +69,11 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
             raise UserError(
                 f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge{why}"
             )
-        found = find_models(spec, [trial.config for trial in trials], cache_dir, say)
-        hashes = input_hashes(found.base_model, found.tokenizer, {}, found.prompts, found.reward, found.pinned)
+        sources = resolve_sources(spec, cache_dir, say)
+        models = find_models(sources, [trial.config for trial in trials], cache_dir, say)
+        hashes = models.hashes({})
         check_unchanged(trials, hashes)
-        rejudging = Rejudging(experiment_dir, spec, found, hashes, say)
+        rejudging = Rejudging(experiment_dir, spec, models, hashes, say)
         if rejudging.asked_anew:
             if only is not None:
                 raise UserError(

@@ -30,7 +30,6 @@ from basis.outcomes import ending_of_finished
 from model.memory_limit import ran_out_of_memory
 from sweep.data.tokenizer import load_tokenizer
 from sweep.preparation.models import FoundModels
-from sweep.preparation.prepare import reward_identity
 from sweep.provenance.sweep_record import read_sweep_record, spec_text
 from sweep.reward_metric import JudgingError, answer_as_base, evaluate_reward
 from sweep.spec.reward import RewardPart
@@ -54,17 +53,17 @@ class Rejudging:
         self,
         experiment_dir: Path,
         spec: SweepSpec,
-        found: FoundModels,
+        models: FoundModels,
         hashes: dict[str, str],
         say: Callable[[str], None],
     ) -> None:
         self._experiment_dir = experiment_dir
         self._spec = spec
-        self._found = found
+        self._models = models
         self._hashes = hashes
         self._say = say
         self._sweep = read_sweep_record(experiment_dir)
-        self._identity = reward_identity(found, hashes)
+        self._identity = models.reward_identity(hashes)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.asked_anew = self._sweep["identity"].get("reward") != self._identity
         """Whether the judge or the prompts are others than the sweep's, so that every trial is to be judged."""
@@ -96,7 +95,7 @@ class Rejudging:
     def judge_one_by_one(self, trials: Sequence[KeptTrial]) -> int:
         """Have the sweep's own judge judge trials that it had not judged; each is kept at once. Returns as above."""
         path = self._experiment_dir / BASE_RESPONSES_FILE
-        if remark := set_answers_aside(path, self._found.prompts):
+        if remark := set_answers_aside(path, self._models.prompts):
             self._say(remark)
         if path.exists():
             self._check_device(trials)
@@ -145,18 +144,20 @@ class Rejudging:
 
     def _answer_as_base(self, replacement: Replacement) -> list[Answer]:
         """The base model's answers, made anew."""
-        path, found = replacement.path(BASE_RESPONSES_FILE), self._found
+        path, models = replacement.path(BASE_RESPONSES_FILE), self._models
 
         def answer(reward: RewardPart) -> None:
-            answer_as_base(path, found.base_model, found.tokenizer, found.prompts, reward, found.reading, self._device)
+            answer_as_base(
+                path, models.base_model, models.tokenizer, models.prompts, reward, models.reading, self._device
+            )
 
         try:
-            in_batches_that_fit(answer, found.reward)
+            in_batches_that_fit(answer, models.reward)
         except Exception as error:
             if not ran_out_of_memory(error):
                 raise
             raise UserError(
-                f"{found.reward.model}: memory runs out on the base model's answers, one prompt at a time "
+                f"{models.reward.model}: memory runs out on the base model's answers, one prompt at a time "
                 f"({first_line(error)})"
             ) from None
         self._sweep[BASE_DEVICE_TYPE] = self._device.type
@@ -175,13 +176,13 @@ class Rejudging:
             return {**row, NOT_JUDGED: f"no {TRAINED_FILE} in it"}
         folder = replacement.path(f"{trial.folder.name}/{FINISHED_FILE}").parent
         try:
-            model, tokenizer = self._load(trial).to(self._device), load_tokenizer(self._found.tokenizer)
+            model, tokenizer = self._load(trial).to(self._device), load_tokenizer(self._models.tokenizer)
 
             def evaluate(reward: RewardPart) -> Row:
-                found = self._found
-                return dict(evaluate_reward(model, tokenizer, found.prompts, reward, base, folder, found.reading))
+                models = self._models
+                return dict(evaluate_reward(model, tokenizer, models.prompts, reward, base, folder, models.reading))
 
-            metrics = in_batches_that_fit(evaluate, self._found.reward)
+            metrics = in_batches_that_fit(evaluate, self._models.reward)
         except Exception as error:
             if not isinstance(error, JudgingError) and not ran_out_of_memory(error):
                 raise
@@ -196,7 +197,7 @@ class Rejudging:
         if found := flaw(path, trial.kept[TRAINED_FILE]) if TRAINED_FILE in trial.kept else None:
             raise UserError(f"{path}: can't be loaded: it {found}; --resume trains it again")
         try:
-            return kept_model(trial.config, self._found.base_model, trial.folder)
+            return kept_model(trial.config, self._models.base_model, trial.folder)
         except Exception as error:  # safetensors and the model's own checks raise unrelated types
             if ran_out_of_memory(error):
                 raise

@@ -7,7 +7,7 @@ packages for arithmetic the losses must then be equal to the bit; elsewhere they
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,21 +16,23 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import GPT2Config
 
 from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.input_hashes import INPUT_HASHES
 from basis.read_json import DamagedError
 from basis.scripts import as_called
+from sweep.command import remarks_on
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import compiler_found
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.attempts import OutOfMemoryError
 from sweep.memory.plan import Device, MemoryPlan, predict
-from sweep.memory.shape import read_shape
 from sweep.preparation.prepare import prepare
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
 from sweep.provenance.trial_record import TrialRecord, config_hash, make_trial_record, read_trial_record
+from sweep.search_space import SweepPlan
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
@@ -87,15 +89,16 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
         UserError: no finished trial with a record is there, or data, tokenizer or base weights are not what they were.
     """
     quiet_libraries()
+    say = remarks_on(console)
     trial = read_trial(trial_dir)
     unjudged = trial.spec.model_copy(update={"reward": trial.spec.reward.model_copy(update={"model": None})})
     with TemporaryDirectory(prefix="sft-sweep-") as folder:
-        inputs, _ = prepare(unjudged, [trial.config], Path(folder), cache_dir, lambda text: _say(console, text))
+        prepared = prepare(SweepPlan(unjudged, [trial.config], groups=[], least_trials=1), cache_dir, say)
         on_cuda = trial.record["hardware"]["device_type"] == "cuda" and torch.cuda.is_available()
-        inputs = replace(
-            inputs,
+        inputs = prepared.inputs(
+            Path(folder),
+            Device("cuda" if on_cuda else "cpu"),
             cpus=trial.record["hardware"]["threads"],
-            packing=replace(inputs.packing, device=Device("cuda" if on_cuda else "cpu")),
             checkpoint_seconds=math.inf,
         )
         execution = Execution(**trial.record["execution"])
@@ -106,9 +109,9 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
         to_the_bit = not on_cuda and not any(difference.matters for difference in differing)
         tolerance = 0.0 if to_the_bit else RELATIVE_TOLERANCE
         for difference in differing:
-            _say(console, str(difference))
-        _say(console, _expectation(tolerance, on_cuda))
-        again = _run_again(trial, inputs, execution, console)
+            say(str(difference))
+        say(_expectation(tolerance, on_cuda))
+        again = _run_again(trial, inputs, prepared.models.shape, execution, console)
     pairs = pair_losses(trial.rows, again)
     console.print(loss_table(pairs))
     matches, verdict = judge_losses(pairs, tolerance)
@@ -157,18 +160,18 @@ def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
 
 def differences(then: TrialRecord, now: TrialRecord) -> list[Difference]:
     """How the circumstances of a record differ from those of now. What is unknown, then or now, is never the same."""
-    found = _code_differences(then["code"], now["code"])
+    differing = _code_differences(then["code"], now["code"])
     for name in {**then["versions"], **now["versions"]}:
         before, after = (record["versions"].get(name, "none") for record in (then, now))
         if before != after:
-            found.append(Difference(f"versions {name}", before, after, name in ARITHMETIC))
+            differing.append(Difference(f"versions {name}", before, after, name in ARITHMETIC))
     for name in {**then["hardware"], **now["hardware"]}:
         before, after = (_known_hardware(record["hardware"], name) for record in (then, now))
         if before != after or before is None:
-            found.append(Difference(f"hardware {name}", before, after, True))
+            differing.append(Difference(f"hardware {name}", before, after, True))
     if "earlier" in then:
-        found.append(Difference("circumstances", "changed while the trial ran", "one process", True))
-    return found
+        differing.append(Difference("circumstances", "changed while the trial ran", "one process", True))
+    return differing
 
 
 def _code_differences(then: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
@@ -187,12 +190,11 @@ def _known_hardware(hardware: dict[str, Any], name: str) -> object:
 
 
 def _run_again(
-    trial: RecordedTrial, inputs: SweepInputs, execution: Execution, console: Console
+    trial: RecordedTrial, inputs: SweepInputs, shape: GPT2Config, execution: Execution, console: Console
 ) -> list[dict[str, Any]]:
     """The rows of a new run; fewer where it diverges."""
     if trial.config.compile and not compiler_found():
         raise UserError("the trial was compiled, which needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH")
-    shape = read_shape(inputs.base_model, "model.name")
     plan = MemoryPlan(execution, predict(trial.config, shape, inputs.packing.device, execution))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
     rows: list[dict[str, Any]] = []
@@ -225,7 +227,3 @@ def _show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "unknown" if value is None else str(value)[:SHOWN]
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)

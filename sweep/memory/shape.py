@@ -82,7 +82,7 @@ def read_config(folder: str, key: str, name: str | None = None) -> PretrainedCon
         raise UserError(f"{key}: {name or folder!r} can't be read as a model: {said_by_transformers(error)}") from None
 
 
-def check_trials(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:
+def check_trials_fit(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:
     """Refuse trials that no model of that shape can be trained by.
 
     Raises:

@@ -22,7 +22,7 @@ TRIAL_BYTES = 64 * 2**10
 """What a trial's small files take at least: rows three times over, its record, Ray's list."""
 
 
-def check_experiment_room(shape: GPT2Config, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]) -> None:
+def check_output_room(shape: GPT2Config, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]) -> None:
     """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.
 
     Checkpoints are not counted: a trial goes on without. They are what is lacked room for.

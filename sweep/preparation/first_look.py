@@ -1,4 +1,4 @@
-"""A look at what a sweep needs, without torch and before anything is prepared: its files and the disk."""
+"""Looks at the files and the disk that a sweep needs, without torch and before anything is prepared."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ from sweep.spec.schema import SweepSpec
 from sweep.spec.sources import Role, source_files
 
 MOST_FILES = 50
-"""Of one source that are opened: a look takes no longer, however many there are."""
+"""Files of one source that are opened. So a look takes no longer, however many there are."""
 SMALL_BYTES = 2 * 2**20
-"""Data sets up to this size are read whole, in less than a second; of larger ones the first record of each file."""
+"""Data sets up to this size are read whole, in less than a second. Of larger ones the first records are read."""
 
 DEMO_BYTES = 16 * 2**20
 """What the demo's data and models take while they are made: twice their size, and a little more."""
@@ -32,16 +32,16 @@ def look_at_files(spec: SweepSpec) -> list[str]:
     Raises:
         SpecError: each file that holds no dialogue, or no prompt, that can be read.
     """
-    found: list[str] = []
+    lines: list[str] = []
     mistakes: list[str] = []
     local = list(_local_files(spec))
     whole = sum(os.path.getsize(path) for _, path in local if os.path.isfile(path)) <= SMALL_BYTES
     for role, path in local:
         try:
-            found.append(f"data.{role}: {_look(role, path, spec.data.field, whole)}")
+            lines.append(f"data.{role}: {_look(role, path, spec.data.field, whole)}")
         except UserError as error:
             lacking = "no field" in str(error)  # which is a mistake of data.field, and told once
-            if not (lacking and any("no field" in one for one in mistakes)):
+            if not (lacking and any("no field" in mistake for mistake in mistakes)):
                 mistakes.append(f"data.{role}: {error}")
     prompts = spec.reward.prompts
     if spec.reward.model is not None and prompts not in (DEMO, STUDY):
@@ -51,7 +51,7 @@ def look_at_files(spec: SweepSpec) -> list[str]:
             mistakes.append(f"reward.prompts: {error}")
     if mistakes:
         raise SpecError(mistakes)
-    return found
+    return lines
 
 
 def _local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
@@ -81,7 +81,13 @@ def _look(role: Role, path: Path, field: str, whole: bool) -> str:
     return f"{path.name}: {records}the first opens with {shortened(opening_or_text(text), 60)!r}{how}"
 
 
-def check_cache(spec: SweepSpec, cache_dir: Path, key: str) -> None:
+def needs_demo(spec: SweepSpec) -> bool:
+    """Whether a spec names the demo's data, models or prompts where they are used."""
+    judging = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
+    return DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *judging)
+
+
+def check_cache_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
     """Refuse a cache in which this sweep's data and models could not be kept; what the dead left in it is swept.
 
     Args:
@@ -97,9 +103,8 @@ def check_cache(spec: SweepSpec, cache_dir: Path, key: str) -> None:
         if os.path.lexists(cache_dir / name):
             check_writable(key, cache_dir / name)
             WORKSHOPS.remove_abandoned(cache_dir / name)
-    needs_demo = DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, spec.reward.model)
-    made = needs_demo and any((cache_dir / "demo").glob("demo-*"))
-    needed = DEMO_BYTES if needs_demo and not made else LEAST_BYTES
+    made = any((cache_dir / "demo").glob("demo-*"))
+    needed = DEMO_BYTES if needs_demo(spec) and not made else LEAST_BYTES
     there = next(folder for folder in (cache_dir, *cache_dir.parents) if os.path.isdir(folder))
     free = shutil.disk_usage(there).free
     if free < needed:

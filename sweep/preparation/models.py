@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import GPT2LMHeadModel, PretrainedConfig
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
@@ -17,26 +17,21 @@ from basis.units import show_bytes
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.data.tokenizer import load_tokenizer
-from sweep.demo.assets import DemoAssets, demo_assets
-from sweep.hub.fetch import Snapshot
+from sweep.hub.fetch import Say, Snapshot
 from sweep.judge.reading import check_judge
 from sweep.judge.reward_model import Reading
 from sweep.machine.hardware import free_memory_bytes
 from sweep.machine.workshop import workshop
 from sweep.memory.packing import judging_bytes
-from sweep.memory.shape import check_trials, planned_shape, read_shape, refuse_broken
+from sweep.memory.shape import check_trials_fit, planned_shape, read_shape, refuse_broken
 from sweep.preparation.disk_room import refuse_without_room
-from sweep.preparation.model_folders import ModelFolders
+from sweep.preparation.sources import SweepSources
+from sweep.provenance.hashes import hash_values, input_hashes
 from sweep.reward_metric import encode_prompts, read_prompts
 from sweep.spec.hub_names import shown
 from sweep.spec.model import ModelPart
-from sweep.spec.places import DEMO, PRESETS, STUDY
 from sweep.spec.reward import RewardPart
-from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
-
-Say = Callable[[str], None]
-STUDY_PROMPTS = PRESETS / "prompts.csv"
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,7 @@ class FoundModels:
     Attributes:
         base_model: folder of the base model.
         tokenizer: folder of its tokenizer.
+        shape: the base model's configuration.
         reward: the spec's, with the folder of its reward model.
         prompts: what is asked; none without a reward model.
         reading: how the judge reads.
@@ -55,6 +51,7 @@ class FoundModels:
 
     base_model: str
     tokenizer: str
+    shape: GPT2Config
     reward: RewardPart
     prompts: tuple[str, ...] = ()
     reading: Reading | None = None
@@ -66,55 +63,58 @@ class FoundModels:
         """name@commit of each folder that comes from the hub, by the folder."""
         return {folder: snapshot.pinned for folder, snapshot in self.snapshots.items()}
 
+    def hashes(self, token_files: Mapping[str, Path]) -> dict[str, str]:
+        """The hashes of these models and of files of tokens, see `input_hashes`."""
+        return input_hashes(self.base_model, self.tokenizer, token_files, self.prompts, self.reward, self.pinned)
 
-def find_models(spec: SweepSpec, candidates: Sequence[TrialConfig], cache_dir: Path, say: Say) -> FoundModels:
+    def reward_identity(self, hashes: Mapping[str, str]) -> str:
+        """A digest of what is asked, how it is answered and who judges; `hashes` are those of the models."""
+        reward = self.reward.model_dump(mode="json", exclude={"model", "batch_size", "prompts", "max_prompts"})
+        return hash_values([reward, list(self.prompts), hashes.get("reward_model")])
+
+
+def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir: Path, say: Say) -> FoundModels:
     """Find the base model, its tokenizer and the judge, and have each show that it can do what it is there for.
 
+    Args:
+        sources: where they lie.
+        trials: that the models must fit.
+        cache_dir: where random base weights are kept.
+        say: told what happens, one line at a time.
+
     Raises:
-        UserError: see `prepare`.
+        UserError: a model, tokenizer or prompt that is missing, broken or does not fit.
     """
-    assets = demo_assets_if_needed(spec, cache_dir, say)
-    folders = ModelFolders(assets, say)
-    pretrained = spec.model.init == "pretrained"
+    base, pretrained = sources.base_model, sources.model.init == "pretrained"
+    snapshots: dict[str, Snapshot] = {}
+
+    def folder_of(fetched: Path | Snapshot) -> str:
+        if isinstance(fetched, Path):
+            return str(fetched)
+        snapshots[str(fetched.folder)] = fetched
+        return str(fetched.folder)
+
     if pretrained:
-        base_model = folders.model(spec.model.name, "model.name", assets.base_model if assets else None)
-        refuse_broken(base_model, f"model.name: {shown(spec.model.name)!r}", check_folder)
-    tokenizer_folder = folders.tokenizer(spec.model)
-    tokenizer_name = shown(spec.model.tokenizer or spec.model.name)
-    refuse_broken(tokenizer_folder, f"tokenizer {tokenizer_name!r}", refuse_pointers_in)
-    tokenizer = load_tokenizer(tokenizer_folder, tokenizer_name)
+        base_model = folder_of(base.fetch(say))
+        refuse_broken(base_model, f"{base.key}: {base.name!r}", check_folder)
+    tokenizer_folder = folder_of(sources.tokenizer.fetch_tokenizer())
+    refuse_broken(tokenizer_folder, f"tokenizer {sources.tokenizer.name!r}", refuse_pointers_in)
+    tokenizer = load_tokenizer(tokenizer_folder, sources.tokenizer.name)
     if not pretrained:
-        base_model = _random_weights(spec.model, len(tokenizer), cache_dir, say)
-    config = read_shape(base_model, "model.name", shown(spec.model.name))
-    _check_model(config, candidates, len(tokenizer), shown(spec.model.name))
-    _check_weights(base_model, shown(spec.model.name))
-    if spec.reward.model is None:
-        return FoundModels(base_model, tokenizer_folder, spec.reward, snapshots=folders.snapshots)
-    judge = folders.model(spec.reward.model, "reward.model", assets.reward_model if assets else None)
-    reward = spec.reward.model_copy(update={"model": judge})
-    prompts = read_prompts(prompts_file(spec, assets), reward.max_prompts)
-    reading, judge_bytes = _check_judge(judge, shown(spec.reward.model), prompts, reward)
+        base_model = _random_weights(sources.model, len(tokenizer), cache_dir, say)
+    shape = read_shape(base_model, base.key, base.name)
+    _check_shape(shape, trials, len(tokenizer), base.name)
+    _check_weights(base_model, base.name)
+    if sources.judge is None:
+        return FoundModels(base_model, tokenizer_folder, shape, sources.reward, snapshots=snapshots)
+    judge = folder_of(sources.judge.fetch(say))
+    reward = sources.reward.model_copy(update={"model": judge})
+    prompts = read_prompts(sources.prompts_file, reward.max_prompts)
+    reading, judge_bytes = _check_judge(judge, sources.judge.name, prompts, reward)
     say("checked the base model and the reward model")
-    encoded = encode_prompts(prompts, tokenizer, reward, config.n_positions)
-    judging = judging_bytes(config, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
-    return FoundModels(
-        base_model, tokenizer_folder, reward, tuple(prompts), reading, judging, snapshots=folders.snapshots
-    )
-
-
-def demo_assets_if_needed(spec: SweepSpec, cache_dir: Path, say: Say) -> DemoAssets | None:
-    """The demo's corpus and models, if the spec names 'demo' anywhere."""
-    reward = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
-    if DEMO not in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *reward):
-        return None
-    return demo_assets(cache_dir / "demo", say)
-
-
-def prompts_file(spec: SweepSpec, assets: DemoAssets | None) -> Path:
-    """The CSV file of evaluation prompts."""
-    if spec.reward.prompts == DEMO and assets is not None:
-        return assets.prompts_file
-    return STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(spec.reward.prompts)
+    encoded = encode_prompts(prompts, tokenizer, reward, shape.n_positions)
+    judging = judging_bytes(shape, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
+    return FoundModels(base_model, tokenizer_folder, shape, reward, tuple(prompts), reading, judging, snapshots)
 
 
 def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:
@@ -150,10 +150,10 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     return str(folder)
 
 
-def _check_model(config: PretrainedConfig, candidates: Sequence[TrialConfig], tokens: int, name: str) -> None:
-    if config.vocab_size < tokens:
-        raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {config.vocab_size}")
-    check_trials(config, candidates, name)
+def _check_shape(shape: GPT2Config, trials: Sequence[TrialConfig], tokens: int, name: str) -> None:
+    if shape.vocab_size < tokens:
+        raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {shape.vocab_size}")
+    check_trials_fit(shape, trials, name)
 
 
 def _check_weights(folder: str, name: str) -> None:

@@ -1,103 +1,129 @@
 """What happens once, before any trial: data, base model and prompts are found or made, and checked."""
 
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.data.dialogues import DataSources
 from sweep.data.tokenizer import load_tokenizer
 from sweep.data.tokens import TokenSet, prepare_tokens
-from sweep.demo.assets import DemoAssets
-from sweep.inputs import SweepInputs
-from sweep.machine.hardware import allowed_cpus
+from sweep.hub.fetch import Say
+from sweep.inputs import Process, SweepInputs
 from sweep.memory.packing import Packing
 from sweep.memory.plan import Device
-from sweep.preparation.models import FoundModels, Say, demo_assets_if_needed, find_models
+from sweep.preparation.models import FoundModels, find_models
+from sweep.preparation.sources import resolve_sources
+from sweep.proposal import TrialPlanner
 from sweep.provenance.code_version import code_version
-from sweep.provenance.hashes import Provenance, hash_values, input_hashes, name_sources
-from sweep.spec.places import DEMO
+from sweep.provenance.hashes import Provenance, name_sources
+from sweep.search_space import SweepPlan
 from sweep.spec.schema import SweepSpec
-from sweep.trial.config import TrialConfig
 
 
-def prepare(
-    spec: SweepSpec, candidates: Sequence[TrialConfig], experiment_dir: Path, cache_dir: Path, say: Say
-) -> tuple[SweepInputs, TokenSet]:
-    """Find or make everything that trials share. Writes into the cache only.
+@dataclass(frozen=True)
+class PreparedSweep:
+    """A sweep and what its trials share, whatever machine they run on.
+
+    Attributes:
+        plan: the sweep and its trials.
+        models: base model, tokenizer and judge.
+        tokens: of the SFT set.
+        provenance: what the trials' results come from.
+    """
+
+    plan: SweepPlan
+    models: FoundModels
+    tokens: TokenSet
+    provenance: Provenance
+
+    @property
+    def spec(self) -> SweepSpec:
+        """The sweep as its experiment keeps it."""
+        return self.plan.spec
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
+        hashes = self.provenance.hashes
+        return {
+            "data": self.tokens.train_path.parent.name,
+            "base model": hashes["base_weights"],
+            "reward": self.models.reward_identity(hashes),
+        }
+
+    def planner(self, device: Device, budget_bytes: int | None) -> TrialPlanner:
+        """Plans the memory of the sweep's trials on a device, each within a budget.
+
+        Raises:
+            UserError: a trial that does not fit. It is refused now and not after hours.
+        """
+        planner = TrialPlanner(self.models.shape, device, budget_bytes)
+        for trial in self.plan.candidates:
+            planner.propose(trial)
+        return planner
+
+    def inputs(
+        self,
+        experiment_dir: Path,
+        device: Device,
+        *,
+        cpus: float,
+        checkpoint_seconds: float | None = None,
+        process: Process | None = None,
+    ) -> SweepInputs:
+        """What every trial is given.
+
+        Args:
+            experiment_dir: where the trials keep their results.
+            device: what each of them trains on.
+            cpus: how many CPUs each of them has.
+            checkpoint_seconds: the least time between two checkpoints of a trial; None: the spec's.
+            process: what trials take over from the driver's process; None: they run as they are started.
+        """
+        models, tokens, spec = self.models, self.tokens, self.spec
+        return SweepInputs(
+            experiment_dir=experiment_dir,
+            base_model=models.base_model,
+            tokenizer=models.tokenizer,
+            snapshots=models.snapshots,
+            train_tokens=tokens.train_path,
+            test_tokens=tokens.test_path,
+            validation_tokens=tokens.validation_path,
+            prompts=models.prompts,
+            reward=models.reward,
+            reading=models.reading,
+            cpus=cpus,
+            packing=Packing(device, models.judging_bytes, spec.memory.limit),
+            checkpoint_seconds=spec.checkpoint_seconds if checkpoint_seconds is None else checkpoint_seconds,
+            provenance=self.provenance,
+            began=time.time(),
+            process=process,
+        )
+
+
+def prepare(plan: SweepPlan, cache_dir: Path, say: Say) -> PreparedSweep:
+    """Find or make everything that the trials of a sweep share. Writes into the cache only.
 
     Args:
-        spec: the sweep.
-        candidates: trials that the sweep will or may run; models and data must fit all of them.
-        experiment_dir: where the trials will keep their results.
+        plan: the sweep and its trials; models and data must fit all of them.
         cache_dir: where tokens, random base weights and the demo's assets are kept between sweeps.
         say: told what happens, one line at a time.
 
     Raises:
         UserError: a model, file or prompt that is missing, broken or does not fit, in one line.
     """
-    assets = demo_assets_if_needed(spec, cache_dir, say)
-    found = find_models(spec, candidates, cache_dir, say)
+    sources = resolve_sources(plan.spec, cache_dir, say)
+    models = find_models(sources, plan.candidates, cache_dir, say)
     tokens = prepare_tokens(
-        data_sources(spec, assets),
-        found.tokenizer,
+        sources.data,
+        models.tokenizer,
         cache_dir / "tokens",
         say,
-        block_size=max(c.block_size for c in candidates),
-        tokenizer=load_tokenizer(found.tokenizer),
-        tokenizer_pinned=found.pinned.get(found.tokenizer),
+        block_size=plan.longest_window,
+        tokenizer=load_tokenizer(models.tokenizer),
+        tokenizer_pinned=models.pinned.get(models.tokenizer),
     )
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path
-    hashes = input_hashes(found.base_model, found.tokenizer, token_files, found.prompts, found.reward, found.pinned)
-    inputs = SweepInputs(
-        experiment_dir=experiment_dir,
-        base_model=found.base_model,
-        tokenizer=found.tokenizer,
-        snapshots=found.snapshots,
-        train_tokens=tokens.train_path,
-        test_tokens=tokens.test_path,
-        validation_tokens=tokens.validation_path,
-        prompts=found.prompts,
-        reward=found.reward,
-        cpus=float(spec.resources.with_cpus(allowed_cpus()).cpu),  # of a cluster they are known later
-        packing=Packing(Device("cpu"), found.judging_bytes, spec.memory.limit),
-        checkpoint_seconds=spec.checkpoint_seconds,
-        provenance=Provenance(code_version(), hashes, name_sources(tokens.sources)),
-        began=time.time(),
-        reading=found.reading,
-    )
-    return inputs, tokens
-
-
-def data_sources(spec: SweepSpec, assets: DemoAssets | None) -> DataSources:
-    """The spec's data with 'demo' replaced by the demo's files."""
-
-    def resolve(sources: Sequence[str], demo: Path | None) -> tuple[str, ...]:
-        return tuple(str(demo) if source == DEMO else source for source in sources)
-
-    data = spec.data
-    return DataSources(
-        train=resolve(data.train, assets.train_file if assets else None),
-        test=resolve(data.test, assets.test_file if assets else None),
-        exclude=resolve(data.exclude, None),
-        field=data.field,
-        test_fraction=data.test_fraction,
-        validation_fraction=data.validation_fraction if spec.chooses_on_validation else None,
-    )
-
-
-def identity(inputs: SweepInputs, tokens: TokenSet) -> dict[str, str]:
-    """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
-    hashes = inputs.provenance.hashes
-    return {
-        "data": tokens.train_path.parent.name,
-        "base model": hashes["base_weights"],
-        "reward": reward_identity(inputs, hashes),
-    }
-
-
-def reward_identity(asked: SweepInputs | FoundModels, hashes: Mapping[str, str]) -> str:
-    """A digest of what is asked, how it is answered and who judges."""
-    reward = asked.reward.model_dump(mode="json", exclude={"model", "batch_size", "prompts", "max_prompts"})
-    return hash_values([reward, list(asked.prompts), hashes.get("reward_model")])
+    provenance = Provenance(code_version(), models.hashes(token_files), name_sources(tokens.sources))
+    return PreparedSweep(plan, models, tokens, provenance)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from basis.directory import FINISHED_FILE, RECORD_FILE, SWEEP_FILE
+from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.files import write_text
 from basis.read_json import DamagedError, read_object
@@ -112,27 +112,25 @@ def _refuse_changed(experiment_dir: Path, changed: list[str]) -> None:
 
 
 def begin_sweep_record(
-    experiment_dir: Path, name: str, command: str, tokens: TokenSet, identity: dict[str, str]
+    experiment_dir: Path, spec: SweepSpec, command: str, tokens: TokenSet, identity: dict[str, str]
 ) -> None:
-    """Write sweep.json when a sweep begins. When it continues, add the time and the versions to the one that is there.
+    """Write spec.yaml and sweep.json at the start of a sweep.
+
+    A sweep that is continued keeps its sweep.json and notes in it when it was continued and by which versions.
 
     Args:
-        experiment_dir: the experiment directory.
-        name: the sweep's name.
-        command: the command line that began it.
-        tokens: the SFT set.
-        identity: what identifies the inputs, for `check_identity`.
+        experiment_dir: where to.
+        spec: the sweep, resolved.
+        command: the command line that began it, without secrets.
+        tokens: of the SFT set.
+        identity: what must stay the same, see `check_identity`.
     """
     if (experiment_dir / SWEEP_FILE).exists():
-        record = read_sweep_record(experiment_dir)
-        used = ", ".join(f"{library} {number}" for library, number in versions().items())
-        _write(experiment_dir, {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]})
-        return
-    begun = any(experiment_dir.glob(f"*/{FINISHED_FILE}"))  # by a sweep whose sweep.json is lost
-    _write(
-        experiment_dir,
-        {
-            "name": name,
+        record = _continued(read_sweep_record(experiment_dir))
+    else:
+        begun = any(experiment_dir.glob(f"*/{FINISHED_FILE}"))  # and sweep.json is lost
+        record = {
+            "name": spec.name,
             "command": command,
             "started_at": None if begun else _now(),
             "finished_at": None,
@@ -145,13 +143,21 @@ def begin_sweep_record(
             },
             FORMAT: FORMAT_VERSION,
             "identity": identity,
-        },
-    )
+        }
+    write_text(experiment_dir / SPEC_FILE, spec_text(spec))
+    write_text(experiment_dir / SWEEP_FILE, json.dumps(record, indent=2))
+
+
+def _continued(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a sweep with a note that it is continued."""
+    used = ", ".join(f"{package} {found}" for package, found in versions().items())
+    return {**record, "continued": [*record.get("continued", []), f"{_now()} with {used}"]}
 
 
 def end_sweep_record(experiment_dir: Path) -> None:
-    """Add the time at which the sweep ended to sweep.json."""
-    _write(experiment_dir, {**read_sweep_record(experiment_dir), "finished_at": _now()})
+    """Note in sweep.json when the sweep ended."""
+    record = {**read_sweep_record(experiment_dir), "finished_at": _now()}
+    write_text(experiment_dir / SWEEP_FILE, json.dumps(record, indent=2))
 
 
 def read_sweep_record(experiment_dir: Path) -> dict[str, Any]:
@@ -184,10 +190,6 @@ def parse_sweep_record(path: Path) -> dict[str, Any]:
 def spec_text(spec: SweepSpec) -> str:
     """The resolved spec as YAML, for spec.yaml."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _write(experiment_dir: Path, record: dict[str, Any]) -> None:
-    write_text(experiment_dir / SWEEP_FILE, json.dumps(record, indent=2))
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""From a preset's name or a YAML path to a SweepSpec: inheritance, variants, --set, and errors in one clear line."""
+"""From a preset's name or a YAML path to a validated SweepSpec and its trials, with each mistake in one clear line."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -72,9 +72,10 @@ def parse_spec(values: dict[str, Any], beside: Beside | None = None, origins: Or
         try:
             return SweepSpec.model_validate(values, context=beside)
         except ValidationError as error:
-            found = Mistakes(mistakes(error, SweepSpec))
-            found.add_all(_mistakes_of_trials(values, {one["loc"][0] for one in error.errors() if one["loc"]}))
-            found.refuse()
+            all_mistakes = Mistakes(mistakes(error, SweepSpec))
+            wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+            all_mistakes.add_all(_mistakes_of_trials(values, wrong))
+            all_mistakes.refuse()
             raise
 
 

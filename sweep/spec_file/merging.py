@@ -91,14 +91,15 @@ def _locate(name_or_path: str, folder: Path | None) -> Path:
     if name_or_path in preset_names():
         return PRESETS / f"{name_or_path}.yaml"
     path = expand(name_or_path)
-    found = next((one for one in ([folder / path] if folder else []) + [path] if os.path.isfile(one)), None)
-    if found is None:
+    places = [folder / path, path] if folder else [path]
+    file = next((place for place in places if os.path.isfile(place)), None)
+    if file is None:
         near = difflib.get_close_matches(name_or_path, preset_names(), 1)
         hint = f" (did you mean {near[0]!r}?)" if near else looked_from(name_or_path, [folder] if folder else [])
         raise UserError(
             f"{shown(name_or_path)} is neither a preset nor a YAML file{hint}; presets: {', '.join(preset_names())}"
         )
-    return found
+    return file
 
 
 def _inherit(

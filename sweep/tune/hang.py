@@ -1,6 +1,6 @@
-"""Tells of trials that have not reported for long, and ends and retries them where the spec says so.
+"""Tells of trials that have not reported for long, and ends and retries them if the spec says so.
 
-A process that is stopped, or waits for a disk, a lock or a GPU that does not answer, looks to Ray like one that works.
+To Ray, a process that is stopped looks like one that works. So does one that waits for a disk, a lock or a GPU.
 """
 
 import os
@@ -25,7 +25,14 @@ LEAST_MINUTES = 10.0
 
 @dataclass
 class Silence:
-    """How long a trial has been silent: since when, in seconds of a clock, and how long it was at most before."""
+    """How long a trial has been silent.
+
+    Attributes:
+        since: when it was heard of last, in seconds of `time.monotonic`.
+        longest: its longest silence so far, in seconds.
+        spent: seconds of training and evaluation until its last row.
+        said: whether the user has been told of this silence.
+    """
 
     since: float
     longest: float = 0.0
@@ -33,14 +40,14 @@ class Silence:
     said: bool = False
 
     def heard(self, now: float, row: Mapping[str, Any]) -> None:
-        """It has reported a row, which says what its training took: one that is replayed comes at once."""
+        """The trial has reported a row. A replayed row comes at once, but says how long its training took."""
         spent = row.get("train_seconds", 0.0) + row.get("evaluation_seconds", 0.0)
         self.longest = max(self.longest, now - self.since, spent - self.spent)
         self.since, self.spent, self.said = now, spent, False
 
 
 class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
-    """Says once of each silence that it takes too long, and ends the process if it is to be tried again."""
+    """Tells of each silence that lasts too long, once. It ends the trial's process if the spec wants it tried again."""
 
     def __init__(self, hang: HangPart, tell: Callable[[str], None]) -> None:
         """`tell` prints a line above the live table."""
@@ -53,10 +60,13 @@ class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
         return {}
 
     def limit_minutes(self, silence: Silence) -> float:
-        """How long a trial may be silent: as the spec says, or by its own pace, before its first report by others'."""
+        """How long a trial may be silent: what the spec says, or several times its longest silence so far.
+
+        Before its first report, the longest silence of the other trials counts.
+        """
         if self._hang.minutes is not None:
             return self._hang.minutes
-        longest = silence.longest or max((one.longest for one in self._silences.values()), default=0.0)
+        longest = silence.longest or max((other.longest for other in self._silences.values()), default=0.0)
         return max(LEAST_MINUTES, TIMES_ITS_PACE * longest / 60)
 
     # Ray calls these, with keyword arguments of these names.

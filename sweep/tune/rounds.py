@@ -16,6 +16,7 @@ its setting, even if a tuning trial that had failed finishes now: test windows a
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,6 @@ import numpy.typing as npt
 from analysis.comparison.told_apart import tied_with_leader
 from basis.stages import Stage
 from sweep.search_space import SweepPlan, groups_of
-from sweep.spec.schema import SweepSpec
 from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
 
@@ -32,87 +32,92 @@ ReadLosses = Callable[[TrialConfig], Losses | None]
 """The loss of each held-out window after the last step of a trial; None if it did not finish."""
 
 
-def lanes(plan: SweepPlan, read_losses: ReadLosses) -> list[Iterator[list[TrialConfig]]]:
-    """The lanes of a sweep, which run side by side.
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of one sweep.
 
-    A lane works out its next round when it is asked for it, so ask when its previous round has ended.
-
-    Args:
-        plan: a sweep of any search but 'optuna'.
+    Attributes:
+        plan: the sweep and its trials.
         read_losses: what decides which trials follow.
     """
-    if not plan.spec.chooses_on_validation:
-        return [iter([plan.candidates])]
-    return [_tuned(group, plan.spec.first_seeds, read_losses) for group in plan.groups]
 
+    plan: SweepPlan
+    read_losses: ReadLosses
 
-def best_of(spec: SweepSpec, tried: Sequence[TrialConfig], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
-    """The one round that follows when Optuna's search has ended: the best trial of each group, with every seed.
+    def lanes(self) -> list[Iterator[list[TrialConfig]]]:
+        """The lanes of a sweep of any search but 'optuna'; they run side by side.
 
-    Args:
-        spec: the sweep.
-        tried: what the search has tried, on validation windows.
-        read_losses: what decides which of them are best.
-    """
-    best = [_best(group, spec.first_seeds, read_losses) for group in groups_of(spec, tried)]
-    yield [_final(trial, seed) for trial in best if trial for seed in spec.first_seeds]
+        A lane works out its next round when it is asked for it, so ask when its previous round has ended.
+        """
+        if not self.plan.spec.chooses_on_validation:
+            return [iter([self.plan.candidates])]
+        return [self._tuning_then_best(group) for group in self.plan.groups]
 
+    def best_of(self, tried: Sequence[TrialConfig]) -> Iterator[list[TrialConfig]]:
+        """The one round that follows when Optuna's search has ended: the best trial of each group, with every seed.
 
-def further_seeds(plan: SweepPlan, read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
-    """The rounds that follow when all lanes have ended: one more seed at a time for arms tied with the leader.
+        Args:
+            tried: what the search has tried, on validation windows.
+        """
+        best = [self._best(group) for group in groups_of(self.plan.spec, tried)]
+        yield [_final(trial, seed) for trial in best if trial for seed in self._seeds]
 
-    The test is the report's own (`analysis.comparison.told_apart`). Arms that are tested on different windows do not
-    compare, so each such group has a leader of its own. An arm that was told apart once gets no more seeds, whoever
-    leads later.
-    """
-    seeds = plan.spec.seeds
-    if not isinstance(seeds, AdaptiveSeeds):
-        return
-    groups: dict[tuple[int, int], list[TrialConfig]] = {}
-    for arm in _arms(plan, read_losses):
-        groups.setdefault((arm.block_size, arm.test_windows), []).append(arm)
-    tied = groups
-    for seed in range(seeds.min, seeds.max):
-        tied = {key: _still_tied(group, tied[key], seed, seeds, read_losses) for key, group in groups.items()}
-        following = [_with_seed(arm, seed) for group in tied.values() if len(group) > 1 for arm in group]
-        if not following:
+    def further_seeds(self) -> Iterator[list[TrialConfig]]:
+        """The rounds that follow when all lanes have ended: one more seed at a time for arms tied with the leader.
+
+        The test is the report's own (`analysis.comparison.told_apart`). Arms that are tested on different windows do
+        not compare, so each such group has a leader of its own. An arm that was told apart once gets no more seeds,
+        whoever leads later.
+        """
+        seeds = self.plan.spec.seeds
+        if not isinstance(seeds, AdaptiveSeeds):
             return
-        yield following
+        groups: dict[tuple[int, int], list[TrialConfig]] = {}
+        for arm in self._arms():
+            groups.setdefault((arm.block_size, arm.test_windows), []).append(arm)
+        tied = groups
+        for seed in range(seeds.min, seeds.max):
+            tied = {key: self._still_tied(group, tied[key], seed, seeds) for key, group in groups.items()}
+            following = [_with_seed(arm, seed) for group in tied.values() if len(group) > 1 for arm in group]
+            if not following:
+                return
+            yield following
 
+    @property
+    def _seeds(self) -> Sequence[int]:
+        return self.plan.spec.first_seeds
 
-def _tuned(group: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> Iterator[list[TrialConfig]]:
-    yield group
-    if best := _best(group, seeds, read_losses):
-        yield [_final(best, seed) for seed in seeds]
+    def _tuning_then_best(self, group: list[TrialConfig]) -> Iterator[list[TrialConfig]]:
+        yield group
+        if best := self._best(group):
+            yield [_final(best, seed) for seed in self._seeds]
 
+    def _arms(self) -> list[TrialConfig]:
+        """The arms of the sweep, each by its trial with seed 0."""
+        if self.plan.spec.chooses_on_validation:
+            return [_final(best, 0) for group in self.plan.groups if (best := self._best(group))]
+        return list(dict.fromkeys(_with_seed(trial, 0) for trial in self.plan.candidates))
 
-def _arms(plan: SweepPlan, read_losses: ReadLosses) -> list[TrialConfig]:
-    """The arms of the sweep, each by its trial with seed 0."""
-    if plan.spec.chooses_on_validation:
-        chosen = (_best(group, plan.spec.first_seeds, read_losses) for group in plan.groups)
-        return [_final(best, 0) for best in chosen if best]
-    return list(dict.fromkeys(_with_seed(trial, 0) for trial in plan.candidates))
+    def _best(self, group: list[TrialConfig]) -> TrialConfig | None:
+        """The tuning trial with the lowest mean loss; None if none has finished.
 
+        If the settings of some trials have been tested already, only those are compared.
+        """
+        read = self.read_losses
+        tested = [trial for trial in group if any(read(_final(trial, seed)) is not None for seed in self._seeds)]
+        means = {trial: float(losses.mean()) for trial in tested or group if (losses := read(trial)) is not None}
+        return min(means, key=means.__getitem__, default=None)
 
-def _best(group: list[TrialConfig], seeds: Sequence[int], read_losses: ReadLosses) -> TrialConfig | None:
-    """The tuning trial with the lowest mean loss; None if none has finished.
-
-    If the settings of some trials have been tested already, only those are compared.
-    """
-    tested = [trial for trial in group if any(read_losses(_final(trial, seed)) is not None for seed in seeds)]
-    means = {trial: float(losses.mean()) for trial in tested or group if (losses := read_losses(trial)) is not None}
-    return min(means, key=means.__getitem__, default=None)
-
-
-def _still_tied(
-    group: list[TrialConfig], tied: list[TrialConfig], seed: int, seeds: AdaptiveSeeds, read: ReadLosses
-) -> list[TrialConfig]:
-    """Those of `tied` that are still tied with the leader of their group after all seeds below `seed`."""
-    losses = {
-        arm.name: {s: kept for s in range(seed) if (kept := read(_with_seed(arm, s))) is not None} for arm in group
-    }
-    names = tied_with_leader({arm: kept for arm, kept in losses.items() if kept}, looks=seeds.max - seeds.min + 1)
-    return [arm for arm in tied if arm.name in names]
+    def _still_tied(
+        self, group: list[TrialConfig], tied: list[TrialConfig], seed: int, seeds: AdaptiveSeeds
+    ) -> list[TrialConfig]:
+        """Those of `tied` that are still tied with the leader of their group after all seeds below `seed`."""
+        losses = {
+            arm.name: {s: kept for s in range(seed) if (kept := self.read_losses(_with_seed(arm, s))) is not None}
+            for arm in group
+        }
+        names = tied_with_leader({arm: kept for arm, kept in losses.items() if kept}, looks=seeds.max - seeds.min + 1)
+        return [arm for arm in tied if arm.name in names]
 
 
 def _final(tuned: TrialConfig, seed: int) -> TrialConfig:

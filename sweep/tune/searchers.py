@@ -12,8 +12,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from basis.directory import SUGGESTED_FILE
 from basis.metrics import METRIC
-from sweep.search_space import SUGGESTED, OptunaSpace, search_seeds
-from sweep.spec.schema import SweepSpec
+from sweep.search_space import SUGGESTED, OptunaSpace, SweepPlan
 
 RayConfig = dict[str, Any]
 """A trial as Ray has it, see `sweep.proposal.Proposal`."""
@@ -216,15 +215,15 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
         return {}
 
 
-def optuna_search(spec: SweepSpec, space: OptunaSpace, experiment_dir: Path) -> ReplicatedSearch:
+def optuna_search(plan: SweepPlan, space: OptunaSpace, experiment_dir: Path) -> ReplicatedSearch:
     """Optuna over the spec's space.
 
     Args:
-        spec: the sweep.
+        plan: the sweep.
         space: what Optuna draws from.
         experiment_dir: holds what Optuna suggested for trials that have begun; those are proposed first.
     """
-    suggested = known_suggestions(experiment_dir)
+    spec, suggested = plan.spec, known_suggestions(experiment_dir)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Configs that are proposed again take no random draws, so an unchanged seed would propose the first ones twice.
     sampler = optuna.samplers.TPESampler(seed=spec.search_seed + len(suggested))
@@ -235,7 +234,7 @@ def optuna_search(spec: SweepSpec, space: OptunaSpace, experiment_dir: Path) -> 
         sampler=sampler,
         points_to_evaluate=suggested or None,
     )
-    return ReplicatedSearch(search, spec.chosen_by, search_seeds(spec))
+    return ReplicatedSearch(search, spec.chosen_by, plan.search_seeds)
 
 
 def known_suggestions(experiment_dir: Path) -> list[RayConfig]:

@@ -23,7 +23,7 @@ from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
 from sweep.tune.hang import HangWatch
 from sweep.tune.live import LiveTable
-from sweep.tune.rounds import Losses, ReadLosses, best_of, further_seeds, lanes
+from sweep.tune.rounds import Losses, ReadLosses, Rounds
 from sweep.tune.searchers import RayConfig, ReplicatedSearch, RoundsSearch, SearchThenRounds, optuna_search
 from sweep.tune.shares import RetryAlone, Shares
 
@@ -39,19 +39,30 @@ class TrialSource:
 
     Attributes:
         search: which trial comes next.
-        samples: how many Ray may ask for; -1: until the search says that there are no more.
+        least_trials: how many trials the sweep takes at least.
     """
 
     search: ReplicatedSearch | RoundsSearch | SearchThenRounds
-    samples: int
+    least_trials: int
 
-    def asked_for(self, least_trials: int) -> tuple[int, bool]:
-        """How many trials have been asked for, and whether those are all; of a sweep that takes so many at least."""
+    @property
+    def samples(self) -> int:
+        """How many trials Ray may ask for; -1: until the search says that there are no more."""
+        return self.least_trials if isinstance(self.search, ReplicatedSearch) else -1
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all trials of the sweep have been asked for."""
+        return isinstance(self.search, ReplicatedSearch) or self.search.exhausted
+
+    @property
+    def begun(self) -> int:
+        """How many trials have been asked for, or should have been."""
         if isinstance(self.search, ReplicatedSearch):
-            return self.samples, True
+            return self.least_trials
         if self.search.exhausted:
-            return self.search.proposed, True
-        return max(self.search.proposed, least_trials), False  # some have not even been proposed
+            return self.search.proposed
+        return max(self.search.proposed, self.least_trials)  # some have not even been proposed
 
 
 def tune_trials(
@@ -67,8 +78,8 @@ def tune_trials(
         console: where the live table is drawn.
     """
     spec = plan.spec
-    source = _source(plan, inputs.experiment_dir, planner)
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(plan.least_trials))
+    source = _source(plan, inputs.experiment_dir, planner)
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     endings, folders, disk = Endings(), [inputs.experiment_dir, ray_folder()], None
@@ -98,8 +109,8 @@ def tune_trials(
         except Exception as error:
             if (disk := trouble(error, folders)) is None:
                 raise
-    begun, is_exhausted = source.asked_for(plan.least_trials)
-    return endings.counts(begun, is_exhausted, disk or (trouble(None, folders) if endings.failed else None))
+    disk = disk or (trouble(None, folders) if endings.failed else None)
+    return endings.counts(source.begun, source.is_exhausted, disk)
 
 
 def snapshot_seconds(trials: int) -> float:
@@ -115,23 +126,24 @@ def snapshot_seconds(trials: int) -> float:
 def _source(plan: SweepPlan, experiment_dir: Path, planner: TrialPlanner) -> TrialSource:
     """The search of a sweep: Optuna's, or rounds of listed trials."""
     spec = plan.spec
-    read_losses = _losses_in(experiment_dir, spec.chosen_by if spec.chooses_on_validation else "test_loss")
+    metric = spec.chosen_by if spec.chooses_on_validation else "test_loss"
+    rounds = Rounds(plan, _losses_in(experiment_dir, metric))
 
-    def proposed(rounds: Iterator[list[TrialConfig]]) -> Iterator[list[RayConfig]]:
-        return ([planner.propose_to_ray(trial) for trial in trials] for trials in rounds)
+    def proposed(lane: Iterator[list[TrialConfig]]) -> Iterator[list[RayConfig]]:
+        return ([planner.propose_to_ray(trial) for trial in trials] for trials in lane)
 
     if spec.search == "optuna":
-        search = optuna_search(spec, OptunaSpace(spec, planner.propose_to_ray), experiment_dir)
+        search = optuna_search(plan, OptunaSpace(spec, planner.propose_to_ray), experiment_dir)
         if not spec.chooses_on_validation:
             return TrialSource(search, plan.least_trials)
 
         def best(tried: list[RayConfig]) -> Iterator[list[RayConfig]]:
-            return proposed(best_of(spec, [Proposal.from_ray(config).config for config in tried], read_losses))
+            return proposed(rounds.best_of([Proposal.from_ray(config).config for config in tried]))
 
-        return TrialSource(SearchThenRounds(search, spec.trials or 1, best), -1)
+        return TrialSource(SearchThenRounds(search, spec.trials or 1, best), plan.least_trials)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(plan.candidates), MOST_PENDING))
-    side_by_side = [proposed(lane) for lane in lanes(plan, read_losses)]
-    return TrialSource(RoundsSearch(side_by_side, proposed(further_seeds(plan, read_losses))), -1)
+    rounds_search = RoundsSearch([proposed(lane) for lane in rounds.lanes()], proposed(rounds.further_seeds()))
+    return TrialSource(rounds_search, plan.least_trials)
 
 
 def _losses_in(experiment_dir: Path, metric: str) -> ReadLosses:

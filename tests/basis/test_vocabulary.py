@@ -46,7 +46,7 @@ ELSEWHERE = {
     "basis/metrics.py": "states the metrics",
     "basis/stages.py": "states the stages",
     "basis/input_hashes.py": "states the inputs",
-    "analysis/published/memory.py": "fields of the published study",
+    "analysis/published/gpu_memory.py": "fields of the published study",
     "sweep/provenance/hashes.py": "makes the hashes, held below",
     "model/gpt2_lora.py": "targets with the checkpoint's names, held below",
     "sweep/reward_metric.py": "makes the rewards, held by test_reward_metric.py",

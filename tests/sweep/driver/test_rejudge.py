@@ -26,11 +26,11 @@ from basis.metrics import NOT_JUDGED, REWARD_METRICS
 from sweep.driver import execute, rejudging
 from sweep.driver.rejudge import main
 from sweep.memory.plan import Device
-from sweep.preparation.prepare import identity, prepare
+from sweep.preparation.prepare import prepare
 from sweep.provenance.sweep_record import check_identity
 from sweep.reward_metric import score
 from sweep.run import main as run_main
-from sweep.search_space import candidate_trials
+from sweep.search_space import candidate_trials, plan_sweep
 from sweep.spec_file.load import parse_spec
 from sweep.spec_file.read_yaml import read_yaml
 from sweep.storage.replacement import Replacement
@@ -159,10 +159,9 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
 
     spec = parse_spec(read_yaml(experiment / SPEC_FILE))
     assert spec.reward.model == str(another)
-    inputs, tokens = prepare(
-        spec, candidate_trials(spec), experiment, Path(environment["SFT_SWEEP_CACHE"]), lambda _: None
-    )
-    check_identity(experiment, identity(inputs, tokens))  # as --resume does
+    prepared = prepare(plan_sweep(spec), Path(environment["SFT_SWEEP_CACHE"]), lambda _: None)
+    check_identity(experiment, prepared.identity)  # as --resume does
+    inputs = prepared.inputs(experiment, Device("cpu"), cpus=1)
     [config] = [trial for trial in candidate_trials(spec) if trial.method == "lora"]
     replayed = open_trial(config, inputs)
     rows = [replayed.advance() for _ in range(len(replayed.rows))]

@@ -18,7 +18,7 @@ import os, signal, subprocess, sys, time
 from pathlib import Path
 from rich.console import Console
 from sweep.command import run_command
-from sweep.driver.ending import Place, sweep_and_report
+from sweep.driver.ending import SweepFolder, sweep_and_report
 from basis.errors import RayDiedError, UserError
 from sweep.cluster.watch import ray_watched
 
@@ -87,7 +87,7 @@ def breaks(work):
     raise ZeroDivisionError("a fault of ours")
 
 def main(console):
-    place = Place(folder, "BEGIN", "RESUME", console)
+    place = SweepFolder(folder, "BEGIN", "RESUME", console)
     return sweep_and_report(globals()[name], place, apart=True, restarts=2)
 
 sys.exit(run_command(main, []))

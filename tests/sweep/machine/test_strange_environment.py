@@ -10,6 +10,7 @@ import pytest
 
 import analysis.report
 import sweep.driver.execute
+import sweep.driver.launch
 from basis.directory import FINISHED_FILE
 from basis.errors import UserError
 from sweep.tune.counts import SweepCounts
@@ -90,6 +91,7 @@ def test_a_report_that_cant_be_built_hides_no_trial_that_succeeded(
     def build(experiment_dir: Path) -> None:
         raise failure
 
+    monkeypatch.setattr(sweep.driver.launch, "make_ready", lambda *_: None)
     monkeypatch.setattr(sweep.driver.execute, "execute", lambda *_: SweepCounts(finished=7, failed=0, interrupted=0))
     monkeypatch.setattr(analysis.report, "build", build)
     experiment = tmp_path / "my sweep"

@@ -14,7 +14,7 @@ import yaml
 from basis.errors import UserError
 from sweep.cluster.resources import check_cpus
 from sweep.machine.hardware import allowed_cpus
-from sweep.preparation.first_look import check_cache, look_at_files
+from sweep.preparation.first_look import check_cache_room, look_at_files
 from sweep.spec.file_patterns import matching_files
 from sweep.spec_file.load import load_spec
 from tests.conftest import ROOT, Here, Parts
@@ -29,7 +29,7 @@ def nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*_: object) -> None:
         raise AssertionError("caches were set up")
 
-    monkeypatch.setattr("sweep.run.set_up", reached)
+    monkeypatch.setattr("sweep.driver.commands.set_up", reached)
 
 
 @pytest.mark.parametrize(
@@ -118,17 +118,17 @@ def test_a_cache_without_room_or_with_a_part_that_cant_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = load_spec("demo")
-    check_cache(spec, tmp_path, "CACHE")
+    check_cache_room(spec, tmp_path, "CACHE")
     (tmp_path / "tokens").touch()
     with pytest.raises(UserError, match=r"CACHE .*/tokens: can't be written to \(Not a directory\)"):
-        check_cache(spec, tmp_path, "CACHE")
+        check_cache_room(spec, tmp_path, "CACHE")
     (tmp_path / "tokens").unlink()
     usage = shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"its disk has 5\.0 MiB left, and 16 MiB are needed"):
-        check_cache(spec, tmp_path, "CACHE")
+        check_cache_room(spec, tmp_path, "CACHE")
     (tmp_path / "demo" / "demo-made").mkdir(parents=True)
-    check_cache(spec, tmp_path, "CACHE")
+    check_cache_room(spec, tmp_path, "CACHE")
 
 
 def test_cpus_that_are_not_there_are_refused_and_auto_takes_what_there_are(here: Here, tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_cpus_that_are_not_there_are_refused_and_auto_takes_what_there_are(here:
         assert code == 2
         assert f"resources.cpu: {wanted} is more than the {most} CPUs that may be used here" in error
         assert f"accepted: at most {most}, or auto" in error
-    check_cpus(load_spec("demo", [f"resources.cpu={most}"]))
+    check_cpus(load_spec("demo", [f"resources.cpu={most}"]).resources)
     study = load_spec("study")
-    check_cpus(study)
+    check_cpus(study.resources)
     assert [study.resources.with_cpus(there).cpu for there in (1, 2, 64)] == [1, 2, 4]
     assert load_spec("demo", ["resources.cpu=0.5"]).resources.with_cpus(2).cpu == 0.5
 

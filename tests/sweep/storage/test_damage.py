@@ -32,6 +32,7 @@ from sweep.data.tokens import TokenSet
 from sweep.inputs import SweepInputs
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
+from sweep.spec_file.load import load_spec
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_experiment
 from sweep.tune.searchers import known_suggestions
@@ -247,7 +248,7 @@ def swept_of(experiment: SweepInputs) -> tuple[Path, dict[str, str]]:
     """An experiment directory with its sweep.json, and the identity in it."""
     tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
     identity = {"data": "a", "base model": "b", "reward": "c"}
-    begin_sweep_record(experiment.experiment_dir, "tiny", "python -m sweep.run tiny", tokens, identity)
+    begin_sweep_record(experiment.experiment_dir, load_spec("demo"), "python -m sweep.run tiny", tokens, identity)
     return experiment.experiment_dir, identity
 
 
@@ -263,7 +264,7 @@ def test_a_damaged_sweep_json_is_set_aside_and_written_anew_without_a_beginning_
     assert line.startswith(f"{path}: ")
     assert ", set aside as sweep.json.damaged; written anew; when the sweep began, " in line
     tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
-    begin_sweep_record(folder, "tiny", "", tokens, identity)
+    begin_sweep_record(folder, load_spec("demo"), "", tokens, identity)
     assert json.loads(path.read_text())["started_at"] is None
     assert heal_experiment(folder, experiment.prompts) == []
 

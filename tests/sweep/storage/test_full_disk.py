@@ -23,7 +23,7 @@ from basis.errors import UserError, name_failure
 from basis.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
 from sweep.memory.shape import planned_shape
-from sweep.preparation.disk_room import check_experiment_room
+from sweep.preparation.disk_room import check_output_room
 from sweep.search_space import candidate_trials, plan_sweep
 from sweep.spec_file.load import load_spec
 from sweep.storage.checkpoint import write_checkpoint
@@ -190,7 +190,7 @@ def room_for(preset: str, folder: Path, free: int, monkeypatch: pytest.MonkeyPat
     """What is said of a sweep for which so many bytes are free."""
     spec, heard = load_spec(preset, list(changes)), list[str]()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    check_experiment_room(planned_shape(spec.model), plan_sweep(spec), folder, heard.append)
+    check_output_room(planned_shape(spec.model), plan_sweep(spec), folder, heard.append)
     return "\n".join(heard)
 
 

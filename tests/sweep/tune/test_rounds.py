@@ -14,7 +14,7 @@ from sweep.search_space import candidate_trials, enumerate_trials, plan_sweep, t
 from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_spec
 from sweep.trial.config import TrialConfig
-from sweep.tune.rounds import ReadLosses, best_of, further_seeds, lanes
+from sweep.tune.rounds import ReadLosses, Rounds
 
 Losses = npt.NDArray[np.float64]
 WINDOWS = 50
@@ -39,9 +39,9 @@ def grid(lrs: list[float], **seeds: int) -> SweepSpec:
 
 def rounds(spec: SweepSpec, read: ReadLosses) -> list[list[TrialConfig]]:
     """The rounds of all lanes side by side, then those of further seeds."""
-    plan = plan_sweep(spec)
-    side_by_side = zip_longest(*lanes(plan, read), fillvalue=[])
-    return [*([trial for lane in one for trial in lane] for one in side_by_side), *further_seeds(plan, read)]
+    rounds = Rounds(plan_sweep(spec), read)
+    side_by_side = zip_longest(*rounds.lanes(), fillvalue=[])
+    return [*([trial for lane in one for trial in lane] for one in side_by_side), *rounds.further_seeds()]
 
 
 def losses(mean: Callable[[TrialConfig], float], seed_noise: float = 0.002) -> Callable[[TrialConfig], Losses]:
@@ -104,11 +104,11 @@ def test_an_arm_that_has_been_tested_keeps_its_setting_when_a_failed_tuning_tria
     def read_what_ran(trial: TrialConfig) -> Losses | None:
         return read(trial) if trial in ran else None
 
-    (lane,) = lanes(plan_sweep(tuned), read_what_ran)
+    (lane,) = Rounds(plan_sweep(tuned), read_what_ran).lanes()
     ran.update(next(lane)[1:])  # the one of the lowest rate, which is best, has failed
     first = next(lane)
     ran.update(first)
-    (again,) = lanes(plan_sweep(tuned), read_what_ran)
+    (again,) = Rounds(plan_sweep(tuned), read_what_ran).lanes()
     ran.update(next(again))
     assert next(again) == first
 
@@ -144,7 +144,8 @@ def test_what_optuna_tried_is_followed_by_the_best_of_each_group_that_has_one() 
     searched = spec(**{**RANDOM, "search": "optuna", "seeds": 2})
     tried = [t for group in tuning_trials(spec(**RANDOM, seeds=2)) for t in group]
     read = losses(lambda trial: trial.lr, seed_noise=0.0)
-    (final,) = best_of(searched, tried, lambda t: read(t) if t.evaluate_on == Stage.TUNING and t.rank != 1 else None)
+    rounds = Rounds(plan_sweep(searched), lambda t: read(t) if t.evaluate_on == "validation" and t.rank != 1 else None)
+    (final,) = rounds.best_of(tried)
     lowest = [min(t.lr for t in tried if t.rank == rank) for rank in (None, 8)]
     assert [(t.rank, t.lr, t.seed) for t in final] == [
         (rank, lr, seed) for rank, lr in zip((None, 8), lowest, strict=True) for seed in (0, 1)

@@ -1,0 +1,176 @@
+"""What each request of the command line does. torch and Ray are imported only once a valid spec is to be run."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from basis.directory import SPEC_FILE
+from basis.errors import UserError
+from basis.scripts import as_called
+from sweep.cluster.environment import set_ray_environment
+from sweep.cluster.probe import ask_cluster, await_resources
+from sweep.cluster.resources import check_cpus, look_for_gpus
+from sweep.command import EXIT_FAILED, remarks_on, set_up
+from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
+from sweep.machine.apart import Work
+from sweep.machine.caches import OURS
+from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
+from sweep.preparation.first_look import check_cache_room, look_at_files
+from sweep.requests import ExplainKey, KeptSweep, ListTrials, NewSweep, ReproduceTrial, RunSweep, Sweep, WriteData
+from sweep.search_space import SweepPlan
+from sweep.spec_file.load import load_kept_plan, load_plan
+from sweep.spec_file.presets import preset_about, preset_names
+from sweep.storage.kept_trials import check_finished
+from sweep.storage.replacement import check_settled
+from sweep.tune.counts import SweepCounts
+
+
+def list_presets(console: Console) -> int:
+    """Print the presets, a line each."""
+    for name in preset_names():
+        console.print(Text.assemble((f"{name:12}", "bold"), " ", preset_about(name)), soft_wrap=True)
+    return 0
+
+
+def explain_key(request: ExplainKey, console: Console) -> int:
+    """Print what a key of a spec means.
+
+    Raises:
+        UserError: there is no such key.
+    """
+    from sweep.spec_file import reference
+
+    console.print(Text(reference.explain_key(request.key)), soft_wrap=True)
+    return 0
+
+
+def reproduce_trial(request: ReproduceTrial, console: Console) -> int:
+    """Run a finished trial again and say whether its losses match.
+
+    Raises:
+        UserError: see `sweep.driver.reproduce.reproduce`.
+    """
+    trial_dir = local_path("--reproduce", request.trial_dir)
+    check_finished(trial_dir)
+    cache_dir = set_up(console)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # likewise
+    from sweep.driver.reproduce import reproduce  # imports torch
+
+    return 0 if reproduce(trial_dir, cache_dir, console) else EXIT_FAILED
+
+
+def list_trials(request: ListTrials, console: Console) -> int:
+    """Print the trials of a sweep with their predicted memory.
+
+    Raises:
+        UserError: a bad spec, or a trial that does not fit.
+    """
+    plan, _ = open_sweep(request.sweep)
+    first_records = look_at_files(plan.spec)
+    set_up(console)
+    from sweep.driver.dry_run import print_trials  # imports torch
+
+    print_trials(plan, first_records, console)
+    return 0
+
+
+def write_data(request: WriteData, console: Console) -> int:
+    """Write the SFT set of a sweep.
+
+    Raises:
+        UserError: a bad spec, or data that can't be read or written.
+    """
+    plan, _ = open_sweep(request.sweep)
+    folder = local_path("--write-data", request.folder)
+    check_writable("--write-data", folder)
+    look_at_files(plan.spec)
+    cache_dir = set_up(console)
+    check_cache_room(plan.spec, cache_dir, OURS)
+    from sweep.driver.write_data import write_sft_set  # imports transformers
+
+    for path in write_sft_set(plan.spec, cache_dir, folder, console):
+        console.print(Text(str(path)), soft_wrap=True)
+    return 0
+
+
+def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
+    """Run a sweep and build its report.
+
+    Args:
+        request: which sweep, and where.
+        apart: run it in a process of its own, see `sweep_and_report`.
+        console: where all is said.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: a bad spec, or data or a machine that can't run it.
+    """
+    plan, experiment_dir = open_sweep(request.sweep)
+    cache_dir = _ready(plan, request, experiment_dir, console)
+
+    def run_trials(work: Work | None) -> SweepCounts:
+        from sweep.driver import execute, launch  # import torch and Ray
+
+        begun = os.path.isfile(experiment_dir / SPEC_FILE)  # then this is another start of the same sweep
+        launched = launch.Launch(experiment_dir, cache_dir, request.address, request.dashboard, request.command)
+        prepared = launch.make_ready(load_kept_plan(experiment_dir) if begun else plan, launched, remarks_on(console))
+        return execute.execute(prepared, launched, console, work)
+
+    resume = as_called("sweep.run", "--resume", str(experiment_dir))
+    folder = SweepFolder(experiment_dir, request.command, resume, console)
+    return sweep_and_report(run_trials, folder, apart, MOST_RESTARTS if request.address is None else 0)
+
+
+def open_sweep(sweep: Sweep) -> tuple[SweepPlan, Path]:
+    """The plan of a sweep and its experiment directory.
+
+    Raises:
+        UserError: a bad spec; a directory to be continued that holds no sweep; or one to begin in that is not empty.
+    """
+    return _begin(sweep) if isinstance(sweep, NewSweep) else _continue(sweep)
+
+
+def _begin(sweep: NewSweep) -> tuple[SweepPlan, Path]:
+    plan = load_plan(sweep.spec, sweep.settings)
+    chosen = f"experiments/{folder_name(plan.spec.name)}" if sweep.output is None else sweep.output
+    experiment_dir = local_path("--output", chosen)
+    if os.path.isfile(experiment_dir) or (os.path.isdir(experiment_dir) and any(experiment_dir.iterdir())):
+        raise UserError(
+            f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
+        )
+    return plan, experiment_dir
+
+
+def _continue(sweep: KeptSweep) -> tuple[SweepPlan, Path]:
+    experiment_dir = local_path("--resume", sweep.directory)
+    if not os.path.isfile(experiment_dir / SPEC_FILE):
+        raise UserError(f"--resume {sweep.directory}: no {SPEC_FILE} in it; name an experiment directory")
+    check_settled(f"--resume {sweep.directory}", experiment_dir)
+    try:
+        return load_kept_plan(experiment_dir), experiment_dir
+    except UserError as error:
+        path = experiment_dir / SPEC_FILE
+        raise UserError(f"{path}: is not as the sweep left it, and can't be made again: {error}") from None
+
+
+def _ready(plan: SweepPlan, request: RunSweep, experiment_dir: Path, console: Console) -> Path:
+    """Check what can be checked without torch, prepare the process, and return our cache."""
+    spec = plan.spec
+    flag = "--output" if isinstance(request.sweep, NewSweep) else "--resume"
+    check_length(flag, experiment_dir)
+    check_writable(flag, experiment_dir)
+    if request.address is None:
+        check_cpus(spec.resources)
+        look_for_gpus(spec.resources)
+    look_at_files(spec)
+    cache_dir = set_up(console, set_ray_environment(request.address))
+    check_cache_room(spec, cache_dir, OURS)
+    console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
+    if request.address is not None:
+        await_resources(ask_cluster(request.address), spec.resources)  # refused now and not after preparing
+    return cache_dir

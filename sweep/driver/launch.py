@@ -1,0 +1,76 @@
+"""A sweep made ready on this machine, before Ray starts: what it needs is there, and its trials can run on it."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from basis.errors import UserError
+from sweep.cluster.privacy import without_secrets
+from sweep.cluster.resources import check_gpus
+from sweep.hub.fetch import Say
+from sweep.hub.pin import pin
+from sweep.machine.environment import allow_open_files
+from sweep.machine.hardware import allowed_cpus, compiler_found
+from sweep.machine.quiet import quiet_libraries
+from sweep.memory.shape import planned_shape
+from sweep.preparation.disk_room import check_output_room
+from sweep.preparation.prepare import PreparedSweep, prepare
+from sweep.provenance.sweep_record import check_identity
+from sweep.search_space import SweepPlan
+from sweep.spec.resources import Resources
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where a sweep is launched, and by what.
+
+    Attributes:
+        experiment_dir: where it keeps its results.
+        cache_dir: where what sweeps share is kept between them.
+        address: of the Ray cluster that it runs on; None: a Ray of our own on this machine.
+        dashboard: whether Ray's dashboard is started.
+        command: the command line.
+    """
+
+    experiment_dir: Path
+    cache_dir: Path
+    address: str | None
+    dashboard: bool
+    command: str
+
+
+def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:
+    """Check the machine, and find or make everything that the trials of a sweep share.
+
+    Args:
+        plan: the sweep and its trials.
+        launch: where it is to run.
+        say: told what happens, one line at a time.
+
+    Raises:
+        UserError: data, models or a machine that don't fit; or a directory whose sweep had other ones.
+    """
+    if launch.address is None:
+        _ready_machine(plan.spec.resources, plan.compiles)
+    quiet_libraries()
+    public = plan.spec.model_copy(update={"about": without_secrets(plan.spec.about)})
+    spec = pin(public, say)
+    check_output_room(planned_shape(spec.model), plan, launch.experiment_dir, say)
+    prepared = prepare(replace(plan, spec=spec), launch.cache_dir, say)
+    check_identity(launch.experiment_dir, prepared.identity)
+    return prepared
+
+
+def _ready_machine(resources: Resources, compiles: bool) -> None:
+    """Get this machine ready for trials, and refuse what it can't do.
+
+    Raises:
+        UserError: trials need more GPUs than there are, or a compiler that is not there.
+    """
+    allow_open_files(math.ceil(allowed_cpus() / min(1, float(resources.with_cpus(allowed_cpus()).cpu))))
+    torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
+    check_gpus(resources.gpu, torch.cuda.device_count())
+    if compiles and not compiler_found():
+        raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")

@@ -1,0 +1,174 @@
+"""What a command line asks for, as one value of a few kinds. Nothing is read or checked here but the words."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from basis.errors import UserError
+from basis.scripts import as_called
+from sweep.spec_file.presets import preset_names
+
+
+@dataclass(frozen=True)
+class NewSweep:
+    """A sweep that begins.
+
+    Attributes:
+        spec: a preset's name or the path of a YAML file.
+        settings: changes to the spec, each "key=value".
+        output: its experiment directory; None: one with the sweep's name and the time.
+    """
+
+    spec: str
+    settings: tuple[str, ...]
+    output: str | None
+
+
+@dataclass(frozen=True)
+class KeptSweep:
+    """A sweep that goes on in its experiment directory."""
+
+    directory: str
+
+
+Sweep = NewSweep | KeptSweep
+
+
+@dataclass(frozen=True)
+class ListPresets:
+    """--list: the presets' names."""
+
+
+@dataclass(frozen=True)
+class ExplainKey:
+    """--explain KEY: what a key of a spec means."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class ReproduceTrial:
+    """--reproduce TRIAL_DIR: run a finished trial again and compare its losses."""
+
+    trial_dir: str
+
+
+@dataclass(frozen=True)
+class ListTrials:
+    """--dry-run: the trials of a sweep and their predicted memory."""
+
+    sweep: Sweep
+
+
+@dataclass(frozen=True)
+class WriteData:
+    """--write-data DIR: the SFT set of a sweep as files in `folder`."""
+
+    sweep: Sweep
+    folder: str
+
+
+@dataclass(frozen=True)
+class RunSweep:
+    """Run a sweep.
+
+    Attributes:
+        sweep: which.
+        address: of the Ray cluster to run on; None: on this machine.
+        dashboard: whether Ray's dashboard is started.
+        command: the command line that asks for it, as the user would type it.
+    """
+
+    sweep: Sweep
+    address: str | None
+    dashboard: bool
+    command: str
+
+
+Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | RunSweep
+
+
+def parse_request(words: Sequence[str]) -> Request:
+    """What the words of a command line ask for.
+
+    Raises:
+        UserError: words that are unknown, missing, or don't go together.
+        SystemExit: --help has been printed.
+    """
+    arguments = _parser().parse_args(words)
+    if arguments.list:
+        return ListPresets()
+    if arguments.explain is not None:
+        return ExplainKey(arguments.explain)
+    if arguments.reproduce is not None:
+        further = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
+        _refuse_beside("--reproduce", "a trial runs again as it is recorded", arguments, further)
+        return ReproduceTrial(arguments.reproduce)
+    sweep = _sweep(arguments)
+    if arguments.dry_run:
+        return ListTrials(sweep)
+    if arguments.write_data is not None:
+        return WriteData(sweep, arguments.write_data)
+    return RunSweep(sweep, arguments.address, arguments.dashboard, as_called("sweep.run", *words))
+
+
+def _sweep(arguments: argparse.Namespace) -> Sweep:
+    if arguments.resume is not None:
+        _refuse_beside("--resume", "a sweep continues as it was begun", arguments)
+        return KeptSweep(arguments.resume)
+    if not arguments.spec:
+        raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
+    return NewSweep(arguments.spec, tuple(arguments.set), arguments.output)
+
+
+def _refuse_beside(flag: str, why: str, arguments: argparse.Namespace, further: tuple[str, ...] = ()) -> None:
+    """Refuse what does not go with a flag: words that say which sweep to run, and `further` flags."""
+    for name in ("SPEC", "--set", "--output", *further):
+        given = getattr(arguments, name.strip("-").replace("-", "_").lower())
+        if given not in (None, False, []):
+            values = [] if given is True else given if isinstance(given, list) else [given]
+            shown = " ".join([name, *map(str, values)])
+            raise UserError(f"{shown} is not accepted with {flag}; {why}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends in one line, as all else does, and not in a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help tells what is accepted")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=as_called("sweep.run"),
+        description="Run a sweep of fine-tuning trials and build its report.",
+        epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, or the report could not be "
+        "built, or Ray died, 2 bad spec, data or machine, 130, 143 or 129 interrupted by Ctrl-C, SIGTERM or SIGHUP; "
+        "with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there as they were.",
+    )
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
+    parser.add_argument("--list", action="store_true", help="list the presets and exit")
+    parser.add_argument("--explain", metavar="KEY", help="explain a key of a spec, such as trial.lr, and exit")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the spec, such as trial.steps=100",
+    )
+    parser.add_argument("--output", metavar="DIR", help="experiment directory (default: experiments/NAME-TIME)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the trials with their predicted memory, and run nothing"
+    )
+    parser.add_argument("--resume", metavar="DIR", help="continue the sweep in DIR, keeping finished trials")
+    parser.add_argument(
+        "--reproduce",
+        metavar="TRIAL_DIR",
+        help="run the finished trial in TRIAL_DIR once more and say whether its losses match: to the bit on the same "
+        "CPU, code and versions, within a stated tolerance otherwise",
+    )
+    parser.add_argument("--write-data", metavar="DIR", help="write sft_train.json and sft_test.json, and exit")
+    parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
+    parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
+    return parser
