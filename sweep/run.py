@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
-    del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
+if __name__ == "__main__":
+    if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+        del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
+    from basis.packages import exit_if_hidden
+
+    exit_if_hidden()  # by a package in PYTHONPATH, which would be imported next
 
 from rich.console import Console
 

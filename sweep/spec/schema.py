@@ -71,7 +71,9 @@ class SweepSpec(Part):
         ...,
     ] = Field(min_length=1, description="What is tried: branches, each with values, lists or ranges of its own fields.")
     search: Literal["grid", "random", "optuna", "tuned"] = Field(
-        "grid", description="How the space is tried: all of it, draws from it, or each arm tuned by itself."
+        "grid",
+        description="How the space is tried: all of it (grid), by draws (random), by Optuna's proposals, or each arm "
+        "tuned by itself (tuned).",
     )
     trials: Count | None = Field(
         None,
@@ -85,8 +87,8 @@ class SweepSpec(Part):
     )
     metric: Objective = Field(
         "test_loss",
-        description="What a search chooses by; test_loss means the loss on the windows of `choose_on`. Rewards and "
-        "win rate need `choose_on: test`.",
+        description="What a search chooses by. test_loss means the loss on the windows of `choose_on`, and is all that "
+        "tuned accepts. Rewards and win rate need `choose_on: test`.",
     )
     search_seed: Seed = Field(0, description="Seed of what a search draws or proposes.")
     seeds: Seeds = Field((0,), description="The seeds that each arm runs with. A number N means 0 to N - 1.")

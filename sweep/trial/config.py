@@ -59,10 +59,12 @@ class TrialConfig(BaseModel):
         None, gt=0, description="Learning rate of the adapters' B over that of all else. LoRA+ has it above 1."
     )
     targets: tuple[Target, ...] | None = Field(
-        None, min_length=1, description="The projections that get an adapter: of each block, and the head."
+        None, min_length=1, description="The projections of each block that get an adapter; head is the output layer."
     )
     also_train: tuple[TrainedGroup, ...] | None = Field(
-        None, description="The base weights that train beside the adapters."
+        None,
+        description="The base weights that train beside the adapters. head needs embeddings beside it, or `tie_head: "
+        "false`.",
     )
     tie_head: StrictBool = Field(
         True,

@@ -69,11 +69,12 @@ def test_a_report_is_built_wherever_one_is(tmp_path: Path) -> None:
     )
 
 
-def test_a_package_that_pythonpath_puts_before_ours_is_named(tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text("raise SystemExit('the wrong one')\n")
+@pytest.mark.parametrize("name", ["model", "analysis"])
+def test_a_package_that_pythonpath_puts_before_ours_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
     ran = python(tmp_path, "-m", "sweep.run", "--list", PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert (ran.returncode, ran.stdout) == (2, "")
-    what = f"{tmp_path.resolve()}/model.py: Python finds this 'model' before sft-sweep's own"
+    what = f"{tmp_path.resolve()}/{name}.py: Python finds this {name!r} before sft-sweep's own"
     assert ran.stderr == f"error: {what}; take its folder out of PYTHONPATH\n"
 
 
