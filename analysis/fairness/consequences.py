@@ -46,6 +46,8 @@ def order_of_data(rows: Sequence[LedgerRow]) -> tuple[bool, list[str]]:
     """
     fields = {name: [row.config.get(name) for row in rows] for name in ORDER_FIELDS}
     fields[ORDER_FACT] = [row.facts.get(ORDER_FACT) for row in rows]
-    differing = [name for name, values in fields.items() if len({repr(one) for one in values if one is not None}) > 1]
+    differing = [
+        name for name, values in fields.items() if len({repr(value) for value in values if value is not None}) > 1
+    ]
     known = all(value is not None for values in fields.values() for value in values)
     return known and not differing, differing

@@ -35,8 +35,8 @@ def flags_of(rows: Rows, factor: str | None) -> list[str]:
     Returns:
         Sentences, the gravest first.
     """
-    found = [sentence for check in CHECKS for sentence in check(rows)]
-    return [*found, *unequal_tuning(rows, factor)]
+    sentences = [sentence for check in CHECKS for sentence in check(rows)]
+    return [*sentences, *unequal_tuning(rows, factor)]
 
 
 def remarks_of(rows: Rows) -> list[str]:
@@ -72,7 +72,7 @@ def shared_rate(rows: Rows) -> list[str]:
         full, lora = ([row for row in mine if row.config.get("method") == method] for method in ("full", "lora"))
         rates = {row.config.get("lr") for row in (*full, *lora)}
         if full and lora and len(rates) == 1 and None not in rates:
-            first, second = (named(row.label for row in found) for found in (full, lora))
+            first, second = (named(row.label for row in members) for members in (full, lora))
             sentences.append(
                 f"Full fine-tuning ({first}) and LoRA ({second}) share one learning rate, {show_fact(rates.pop())}. "
                 f"{RATE_RATIO}."
@@ -87,10 +87,10 @@ def rank_and_scaling(rows: Rows) -> list[str]:
         if row.adapter_scaling is not None:
             scalings.setdefault(row.config["rank"], set()).add(row.adapter_scaling)
     rules = {str(row.config.get("scaling") or "alpha/r") for row in rows if row.adapter_scaling is not None}
-    if len({frozenset(found) for found in scalings.values()}) < 2:
+    if len({frozenset(values) for values in scalings.values()}) < 2:
         return []
     each = ", ".join(
-        f"{' and '.join(map(show_fact, sorted(found)))} at rank {rank}" for rank, found in sorted(scalings.items())
+        f"{' and '.join(map(show_fact, sorted(values)))} at rank {rank}" for rank, values in sorted(scalings.items())
     )
     tuned = all("lr" in row.tuned for row in rows if row.adapter_scaling is not None)
     eased = " That each row has its own tuned learning rate makes up for part of it." if tuned else ""
@@ -239,8 +239,8 @@ def _share(part: int, whole: int | None) -> str:
 
 def chosen_on_test(rows: Rows) -> list[str]:
     """A best that was searched for by what the table reports."""
-    found = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
-    return [chosen_by_what_is_reported(searched) for searched in found if searched.tried > 1]
+    searches = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
+    return [chosen_by_what_is_reported(searched) for searched in searches if searched.tried > 1]
 
 
 def untold_openings(rows: Rows) -> list[str]:

@@ -27,10 +27,10 @@ class RowChecks:
 
     def make(self, name: str, values: Sequence[Values], reach: str = "") -> None:
         """Check one thing by level, given its values row by row."""
-        found = list(zip(self.rows, values, strict=True))
-        if missing := tuple(row.label for row, value in found if value is None):
+        checked = list(zip(self.rows, values, strict=True))
+        if missing := tuple(row.label for row, value in checked if value is None):
             self._unknown.setdefault(missing, []).append(name)
-        applicable = [(row, value) for row, value in found if value]
+        applicable = [(row, value) for row, value in checked if value]
         levels: dict[Hashable, set[Any]] = {}
         for row, value in applicable:
             levels.setdefault(self._level(row), set()).update(value)
@@ -61,12 +61,14 @@ class RowChecks:
         """Check that fields which take the same values at every level also take the same combinations of them."""
         values = {name: [config_values(row, name) for row in self.rows] for name in names}
         crossed = [
-            name for name, found in values.items() if all(found) and len(set(found)) > 1 and name not in self._differing
+            name
+            for name, of_rows in values.items()
+            if all(of_rows) and len(set(of_rows)) > 1 and name not in self._differing
         ]
         levels: dict[Hashable, set[Any]] = {}
         for position, row in enumerate(self.rows):
             levels.setdefault(self._level(row), set()).add(tuple(values[name][position] for name in crossed))
-        if len(crossed) > 1 and self.factor and len({frozenset(one) for one in levels.values()}) > 1:
+        if len(crossed) > 1 and self.factor and len({frozenset(level) for level in levels.values()}) > 1:
             joined = f"{', '.join(crossed[:-1])} and {crossed[-1]}"
             self.differences.append(
                 f"combinations of {joined}: each takes the same values at every level of {self.factor}, but not in the "

@@ -176,8 +176,8 @@ def _recorded(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     known = [_flat(record) for record in records]
     # A trial that went on in another process keeps what was otherwise before, such as the device.
     earlier = [_flat(before) for record in records for before in record.get("earlier", [])]
-    names = [name for name in known[0] if all(name in one for one in known)] if known else []
-    return {name: distinct(one[name] for one in (*known, *earlier) if name in one) for name in names}
+    names = [name for name in known[0] if all(name in facts for facts in known)] if known else []
+    return {name: distinct(facts[name] for facts in (*known, *earlier) if name in facts) for name in names}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

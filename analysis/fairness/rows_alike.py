@@ -38,12 +38,12 @@ def _alike(rows: Rows) -> Iterator[tuple[int, int]]:
 
     They are looked up by two losses at once: many rows have far too many pairs, also of those that share one.
     """
-    found: dict[tuple[object, ...], list[int]] = {}
+    places_by_losses: dict[tuple[object, ...], list[int]] = {}
     for place, row in enumerate(rows):
         for names in combinations([name for name in LOSSES if name in row.numbers], 2):
-            found.setdefault((names, *(row.numbers[name] for name in names)), []).append(place)
+            places_by_losses.setdefault((names, *(row.numbers[name] for name in names)), []).append(place)
     seen: set[tuple[int, int]] = set()
-    for pair in (pair for places in found.values() for pair in combinations(places, 2)):
+    for pair in (pair for places in places_by_losses.values() for pair in combinations(places, 2)):
         if pair in seen:
             continue
         seen.add(pair)

@@ -25,10 +25,10 @@ def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
         values: the values of each row by its label; several where its replicates differ.
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
-    for label, found in values.items():
-        groups.setdefault(found, []).append(label)
+    for label, group in values.items():
+        groups.setdefault(group, []).append(label)
     shown = texts_apart(
-        lambda digits: [" and ".join(show_fact(one, digits) for one in group) for group in groups], DIGITS
+        lambda digits: [" and ".join(show_fact(value, digits) for value in group) for group in groups], DIGITS
     )
     told = [f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True)]
     more = [f"{len(told) - NAMED_VALUES:,} more values"] if len(told) > NAMED_VALUES else []

@@ -116,7 +116,9 @@ def _fitting(prompts: list[Prompt]) -> list[Prompt]:
     taken = 0
     for place, prompt in enumerate(prompts):
         taken += _page_bytes(prompt.text)
-        taken += sum(_page_bytes(f"{one.arm}{one.seed}{one.response}") for one in (prompt.base, *prompt.answers))
+        taken += sum(
+            _page_bytes(f"{answer.arm}{answer.seed}{answer.response}") for answer in (prompt.base, *prompt.answers)
+        )
         if taken > MOST_BYTES and place:
             return prompts[:place]
     return prompts
@@ -134,7 +136,9 @@ def _excerpt_notes(shown: list[Prompt], asked: int) -> list[str]:
             f"Of {asked:,} prompts the first {len(shown):,} are here, as many as {MOST_BYTES / 1e6} MB hold; the "
             "responses.jsonl of the trials have all."
         )
-    texts = [text for one in shown for text in (one.text, *(a.response or "" for a in (one.base, *one.answers)))]
+    texts = [
+        text for prompt in shown for text in (prompt.text, *(a.response or "" for a in (prompt.base, *prompt.answers)))
+    ]
     if any(len(text) > LONGEST_TEXT for text in texts):
         notes.append(f"Of longer texts the first {LONGEST_TEXT:,} characters are shown.")
     return notes

@@ -144,9 +144,11 @@ def _twin(arm: Arm, arms: list[Arm], fields: tuple[str, ...]) -> Arm | None:
 
     Of several, as a grid of learning rates makes them, it is the one with the same learning rate and weight decay.
     """
-    twins = [one for one in arms if set(varying_fields([arm, one])) <= set(fields)]
+    twins = [other for other in arms if set(varying_fields([arm, other])) <= set(fields)]
     if len(twins) > 1:
-        twins = [one for one in twins if all(one.config.get(f) == arm.config.get(f) for f in ("lr", "weight_decay"))]
+        twins = [
+            other for other in twins if all(other.config.get(f) == arm.config.get(f) for f in ("lr", "weight_decay"))
+        ]
     return twins[0] if len(twins) == 1 else None
 
 

@@ -50,8 +50,8 @@ def failure_reason(error: str | None) -> str:
     """Type and message of the exception under Ray's wrapper, from the text of the trial's last failure."""
     lines = [line.rstrip() for line in (error or "").split("Failure # ")[-1].splitlines() if line.strip()]
     for line in reversed(lines):
-        if found := _EXCEPTION_LINE.match(line):
-            return f"{found[1]}: {found[2]}"
+        if match := _EXCEPTION_LINE.match(line):
+            return f"{match[1]}: {match[2]}"
     dead = next((line.strip() for line in lines if "is dead because" in line), None)
     return dead.partition(". ")[0] if dead else lines[-1].strip() if lines else "no error was recorded"
 

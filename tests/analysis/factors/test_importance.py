@@ -9,8 +9,8 @@ import optuna
 import pytest
 
 from analysis.comparison.arms import group_arms
-from analysis.factors.anova import SEEDS, TOGETHER
-from analysis.factors.importance import FEWEST_ARMS, Importance, adjusted, factor_levels, share_of_variance
+from analysis.factors.importance import FEWEST_ARMS, Importance, adjusted_shares, factor_levels, share_of_variance
+from analysis.statistics.anova import SEEDS, TOGETHER
 from analysis.statistics.difference_tests import crossed_test
 from analysis.statistics.multiple_tests import holm
 from tests.analysis.factors.test_effects import FULL, SGD
@@ -78,7 +78,7 @@ def test_noise_has_a_share_of_its_own_and_all_sources_are_one_family() -> None:
     one_seed = shared(lambda c: 2 + draw.gauss(0, 0.1), grid(rank=[1, 4, 16, 64], lr=[1e-4, 1e-3, 1e-2]))
     assert one_seed.noise == pytest.approx({name: n / 11 for name, n in free.items()})
     raw = [*found.p_values.values(), *found.p_values.values()]
-    both = adjusted([found, found], looks=2)
+    both = adjusted_shares([found, found], looks=2)
     assert [p for one in both for p in one.p_values.values()] == pytest.approx(holm(raw, 2))
 
 

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.comparison.told_apart import ROUNDING
-from analysis.statistics.difference_tests import cochran_test
+from analysis.statistics.difference_tests import ROUNDING, cochran_test
 from analysis.statistics.intervals import Values
 
 SEEDS = "seeds"
