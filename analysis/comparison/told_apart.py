@@ -10,10 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.comparison.pair_choice import are_many
-from analysis.statistics.difference_tests import Test, crossed_test, mean_test, unpaired_crossed_test, welch_test
+from analysis.statistics.difference_tests import (
+    LOSS_ROUNDING,
+    Test,
+    crossed_test,
+    mean_test,
+    unpaired_crossed_test,
+    welch_test,
+)
 from analysis.statistics.intervals import Values
 from analysis.statistics.multiple_tests import ALPHA, holm
-from analysis.wording.numbers import ROUNDING
 
 SeedLosses = Mapping[int, Values]
 """Losses of an arm by seed: (K,) of its test windows in nats/token, or (1,) the mean loss where windows are unknown."""
@@ -177,7 +183,7 @@ def leader_of(losses: Mapping[str, SeedLosses]) -> str:
 def _beyond_rounding(left: Values, right: Values) -> Values:
     """Differences of losses; zeros where rounding may explain them all."""
     differences = left - right
-    return differences if np.any(np.abs(differences) > ROUNDING * np.abs(left)) else np.zeros_like(differences)
+    return differences if np.any(np.abs(differences) > LOSS_ROUNDING * np.abs(left)) else np.zeros_like(differences)
 
 
 def mean_loss(losses: SeedLosses) -> float:

@@ -8,9 +8,9 @@ import numpy as np
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
+from analysis.factors.forest import REST, SHUFFLES, divide_by_forest
 from analysis.results.outcomes import finite
 from analysis.statistics.anova import SEEDS, TOGETHER, Division, divide_grid
-from analysis.statistics.forest import REST, SHUFFLES, divide_by_forest
 from analysis.statistics.intervals import Values
 from analysis.statistics.multiple_tests import holm
 from analysis.wording.phrases import count
