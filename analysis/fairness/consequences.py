@@ -1,8 +1,6 @@
 """What follows from the factor of a table by itself, and is therefore no confound: it is told, as what it is."""
 
-from collections.abc import Sequence
-
-from analysis.fairness.rows import LedgerRow
+from analysis.fairness.rows import LedgerRows
 
 OPTIMIZERS_OWN_MOMENTUM = {"momentum": 0.9, "nesterov": 0.9, "muon": 0.95}
 """What an optimizer has unless a spec says otherwise, as in `sweep.trial.config`."""
@@ -22,7 +20,7 @@ ORDER_FIELDS = ("batch_size", "block_size")
 ORDER_FACT = "train_tokens"
 
 
-def follows_from(factor: str | None, rows: Sequence[LedgerRow]) -> set[str]:
+def follows_from(factor: str | None, rows: LedgerRows) -> set[str]:
     """The fields and facts that differ between the rows of a table because its factor does.
 
     Args:
@@ -38,7 +36,7 @@ def follows_from(factor: str | None, rows: Sequence[LedgerRow]) -> set[str]:
     return names
 
 
-def order_of_data(rows: Sequence[LedgerRow]) -> tuple[bool, list[str]]:
+def order_of_data(rows: LedgerRows) -> tuple[bool, list[str]]:
     """Whether one seed is known to mean one order of the data in all rows, and the fields that make it another.
 
     Args:

@@ -5,17 +5,22 @@ know what it needs.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from analysis.comparison.selection import chosen_by_what_is_reported
-from analysis.fairness.rows import ANEW, APART, HASHES, LedgerRow
+from analysis.fairness.data_flags import (
+    leaked_dialogues,
+    shared_with_validation,
+    untold_openings,
+    which,
+    windows_drawn_anew,
+)
+from analysis.fairness.rows import APART, HASHES, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named
 from analysis.results.outcomes import DIVERGED, FAILURES
 from analysis.wording.values import show_fact
-
-Rows = Sequence[LedgerRow]
 
 RATE_RATIO = (
     "LoRA's best learning rate is about ten times that of full fine-tuning (“LoRA Without Regret”, 2025), so the rate "
@@ -25,7 +30,7 @@ STATED_TO = 0.005
 """Rates are stated to two digits, so that a count may lie half a unit of the second away."""
 
 
-def flags_of(rows: Rows, factor: str | None) -> list[str]:
+def flags_of(rows: LedgerRows, factor: str | None) -> list[str]:
     """All flags of a table.
 
     Args:
@@ -39,7 +44,7 @@ def flags_of(rows: Rows, factor: str | None) -> list[str]:
     return [*sentences, *unequal_tuning(rows, factor)]
 
 
-def remarks_of(rows: Rows) -> list[str]:
+def remarks_of(rows: LedgerRows) -> list[str]:
     """What a reader should know of a table without it being a fault: how values were tuned, and adaptive seeds."""
     remarks = []
     numbers = {(name, tried.trials) for row in rows for name, tried in row.tuned.items()}
@@ -58,12 +63,7 @@ def remarks_of(rows: Rows) -> list[str]:
     return remarks
 
 
-def which(labels: Sequence[str], rows: Rows) -> str:
-    """Rows by their labels, or "every row"."""
-    return named(labels) if len(labels) < len(rows) else "every row"
-
-
-def shared_rate(rows: Rows) -> list[str]:
+def shared_rate(rows: LedgerRows) -> list[str]:
     """One learning rate for full fine-tuning and for LoRA under the same optimizer, tuned for neither."""
     sentences = []
     untuned = [row for row in rows if "lr" not in row.tuned]
@@ -80,7 +80,7 @@ def shared_rate(rows: Rows) -> list[str]:
     return sentences
 
 
-def rank_and_scaling(rows: Rows) -> list[str]:
+def rank_and_scaling(rows: LedgerRows) -> list[str]:
     """A scaling of the adapters that changes with their rank."""
     scalings: dict[int, set[float]] = {}
     for row in rows:
@@ -100,7 +100,7 @@ def rank_and_scaling(rows: Rows) -> list[str]:
     ]
 
 
-def more_than_adapters(rows: Rows) -> list[str]:
+def more_than_adapters(rows: LedgerRows) -> list[str]:
     """LoRA rows in which other weights train too, or in which the head is a weight of its own."""
     sentences = []
     also = {row.label: tuple(groups) for row in rows if (groups := row.config.get("also_train"))}
@@ -123,7 +123,7 @@ def more_than_adapters(rows: Rows) -> list[str]:
     return sentences
 
 
-def not_judged_as_trained(rows: Rows) -> list[str]:
+def not_judged_as_trained(rows: LedgerRows) -> list[str]:
     """Responses of another model than the one that was trained."""
     other = [row.label for row in rows if False in row.facts.get("judged_as_trained", ())]
     if not other:
@@ -133,7 +133,7 @@ def not_judged_as_trained(rows: Rows) -> list[str]:
     return [f"Responses came from a {what} in {which(other, rows)}: their win rates say nothing of the training."]
 
 
-def miscounted_wins(rows: Rows) -> list[str]:
+def miscounted_wins(rows: LedgerRows) -> list[str]:
     """Stated win rates that are not those of the counts, and ties that were not counted apart."""
     wrong = []
     for row in rows:
@@ -150,7 +150,7 @@ def miscounted_wins(rows: Rows) -> list[str]:
     return sentences
 
 
-def too_few_observations(rows: Rows) -> list[str]:
+def too_few_observations(rows: LedgerRows) -> list[str]:
     """One seed per row, and win rates without an interval."""
     sentences = []
     single = [row.label for row in rows if row.fact("replicates") == 1]
@@ -165,18 +165,7 @@ def too_few_observations(rows: Rows) -> list[str]:
     return sentences
 
 
-def windows_drawn_anew(rows: Rows) -> list[str]:
-    """Test windows that are another sample at every evaluation."""
-    anew = [row.label for row in rows if ANEW in row.facts.get("test_windows_drawn", ())]
-    if not anew:
-        return []
-    return [
-        f"Test windows were drawn anew at every evaluation ({which(anew, rows)}): curves carry the noise of the draw, "
-        "their minimum is too low, and rows are not paired."
-    ]
-
-
-def delta_for_peak(rows: Rows) -> list[str]:
+def delta_for_peak(rows: LedgerRows) -> list[str]:
     """Memory given as what was retained after training."""
     deltas = {row.label: (int(row.numbers["retained_delta_bytes"]),) for row in rows
               if "retained_delta_bytes" in row.numbers and "peak_bytes" not in row.numbers}  # fmt: skip
@@ -188,7 +177,7 @@ def delta_for_peak(rows: Rows) -> list[str]:
     ]
 
 
-def unequal_steps(rows: Rows) -> list[str]:
+def unequal_steps(rows: LedgerRows) -> list[str]:
     """Rows that ended before their last step, other than by diverging or failing."""
     counted = [
         row for row in rows if row.fact("outcome") not in (DIVERGED, *FAILURES) and row.numbers.get("step", 0) > 0
@@ -203,58 +192,13 @@ def unequal_steps(rows: Rows) -> list[str]:
     return [f"Stopped early, at {equal} steps: {each}; planned were {planned}."]
 
 
-def leaked_dialogues(rows: Rows) -> list[str]:
-    """Test dialogues that also occur in train, or open as one of them does."""
-    sentences = []
-    for exact, opening, number in dict.fromkeys(
-        tuple(row.fact(name) for name in ("overlap_exact", "overlap_opening", "test_dialogues")) for row in rows
-    ):
-        if exact:
-            sentences.append(f"Test dialogues that also occur in train, word for word: {_share(exact, number)}.")
-        if opening and (only := opening - (exact or 0)) > 0:
-            sentences.append(
-                f"Test dialogues that open with the same human turn as a train dialogue, and go on otherwise: "
-                f"{_share(only, number)}. On these a model is tested on questions that it was trained to answer."
-            )
-    return sentences
-
-
-def shared_with_validation(rows: Rows) -> list[str]:
-    """Validation dialogues that open as a test dialogue does, so that what is chosen by them is not chosen blindly."""
-    return [
-        f"Validation dialogues, by which settings are chosen, that open with the same human turn as a test dialogue: "
-        f"{_share(shared, number)}. The choice leans to what the test asks."
-        for shared, number in dict.fromkeys(
-            tuple(row.fact(name) for name in ("validation_openings_in_test", "validation_dialogues"))
-            for row in rows
-            if row.tuned
-        )
-        if shared
-    ]
-
-
-def _share(part: int, whole: int | None) -> str:
-    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
-
-
-def chosen_on_test(rows: Rows) -> list[str]:
+def chosen_on_test(rows: LedgerRows) -> list[str]:
     """A best that was searched for by what the table reports."""
     searches = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
     return [chosen_by_what_is_reported(searched) for searched in searches if searched.tried > 1]
 
 
-def untold_openings(rows: Rows) -> list[str]:
-    """Dialogues whose opening turn nobody can tell, so that test ones that open as train ones go unseen."""
-    known = ("overlap_opening", "test_openings_unknown", "train_openings_unknown")
-    return [
-        f"The opening human turn of most dialogues can't be told ({test:,} test and {train:,} train dialogues have no "
-        "turns that are recognised), so how many test dialogues open as a train dialogue is not known."
-        for opening, test, train in dict.fromkeys(tuple(row.fact(name) for name in known) for row in rows)
-        if opening is None and (test or train)
-    ]
-
-
-def unlike_replicates(rows: Rows) -> list[str]:
+def unlike_replicates(rows: LedgerRows) -> list[str]:
     """Replicates of one row that differ in more than their seed."""
     sentences = []
     for name in (*HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
@@ -264,7 +208,7 @@ def unlike_replicates(rows: Rows) -> list[str]:
     return sentences
 
 
-CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
+CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     not_judged_as_trained,
     chosen_on_test,
     leaked_dialogues,

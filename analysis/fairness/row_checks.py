@@ -4,18 +4,18 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from analysis.comparison.fields import LORA_FIELDS, inapplicable
-from analysis.fairness.rows import LedgerRow, distinct
+from analysis.fairness.rows import LedgerRow, LedgerRows, distinct
 from analysis.fairness.words import by_value, named
 from analysis.wording.values import facts_apart
 
-Values = tuple[Any, ...] | None
+RowValues = tuple[Any, ...] | None
 """The values of a row in one thing: empty where it does not apply, None where it is not known."""
 
 
 class RowChecks:
     """Checks of one table, in the order made: what differs between levels, what is the same, what is not known."""
 
-    def __init__(self, rows: Sequence[LedgerRow], factor: str | None) -> None:
+    def __init__(self, rows: LedgerRows, factor: str | None) -> None:
         self.rows = rows
         self.factor = factor
         self.differences: list[str] = []
@@ -25,7 +25,7 @@ class RowChecks:
         self._unknown: dict[tuple[str, ...], list[str]] = {}
         self._differing: set[str] = set()
 
-    def make(self, name: str, values: Sequence[Values], reach: str = "") -> None:
+    def make(self, name: str, values: Sequence[RowValues], reach: str = "") -> None:
         """Check one thing by level, given its values row by row."""
         checked = list(zip(self.rows, values, strict=True))
         if missing := tuple(row.label for row, value in checked if value is None):
@@ -89,7 +89,7 @@ class RowChecks:
         return _hashable(row.config.get(self.factor)) if self.factor else row.label
 
 
-def config_values(row: LedgerRow, name: str) -> Values:
+def config_values(row: LedgerRow, name: str) -> RowValues:
     """The value of a row in a config field, or the range that it was drawn from."""
     full = name in LORA_FIELDS and row.config.get("method") == "full"
     if full or (name in row.config and inapplicable(row.config, name)):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -101,6 +101,9 @@ class LedgerRow:
     def tuned(self) -> dict[str, Tried]:
         """The fields that tuning trials of the row's own chose."""
         return {name: tried for name, tried in self.tried.items() if tried.on_validation}
+
+
+LedgerRows = Sequence[LedgerRow]
 
 
 def rows_of(evidence: Evidence, table: ComparisonTable) -> list[LedgerRow]:

@@ -1,18 +1,17 @@
 """Rows of a table whose losses agree in every digit, as two copies of one run do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations, islice
 
-from analysis.fairness.rows import COST_FIELDS, LOSSES, LedgerRow
+from analysis.fairness.rows import COST_FIELDS, LOSSES, LedgerRows
 from analysis.fairness.words import NAMED_ROWS
 from analysis.results.outcomes import DIVERGED, FAILURES
 
-Rows = Sequence[LedgerRow]
 MOST_PAIRS = 1000
 """Pairs of rows alike that are looked for."""
 
 
-def same_in_every_digit(rows: Rows) -> list[str]:
+def same_in_every_digit(rows: LedgerRows) -> list[str]:
     """Rows of different settings whose losses agree in every digit, as two copies of one run do.
 
     Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
@@ -33,7 +32,7 @@ def same_in_every_digit(rows: Rows) -> list[str]:
     ]
 
 
-def _alike(rows: Rows) -> Iterator[tuple[int, int]]:
+def _alike(rows: LedgerRows) -> Iterator[tuple[int, int]]:
     """Places of two rows that agree in all losses that both have, two at least, and differ in some setting.
 
     They are looked up by two losses at once: many rows have far too many pairs, also of those that share one.

@@ -1,15 +1,14 @@
 """What a fairness ledger flags of how the values in a table were chosen: edges of ranges, unequal numbers of trials."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from analysis.fairness.rows import COST_FIELDS, LedgerRow
+from analysis.fairness.rows import COST_FIELDS, LedgerRow, LedgerRows
 from analysis.fairness.words import by_value
 from analysis.results.outcomes import NOT_STARTED, REPEATED
 from analysis.wording.values import DIGITS, facts_apart, show_fact
 
 
-def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
+def edge_of_range(rows: LedgerRows) -> list[str]:
     """Best values that are the lowest or the highest of those tried, so that a better one may lie beyond."""
     edges = []
     for row in rows:
@@ -26,7 +25,7 @@ def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
     return [f"Best at an end of what was tried, so a better value may lie beyond: {'; '.join(edges)}."] if edges else []
 
 
-def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
+def unequal_tuning(rows: LedgerRows, factor: str | None) -> list[str]:
     """Unequal numbers of tuning trials per row, or of learning rates tried for a setting of all other fields.
 
     Args:
