@@ -1,9 +1,7 @@
 """What a fairness ledger flags of the data: dialogues that train, validation and test share, and windows drawn anew."""
 
-from collections.abc import Sequence
-
 from analysis.fairness.rows import ANEW, LedgerRows
-from analysis.fairness.words import named
+from analysis.fairness.words import which
 
 
 def leaked_dialogues(rows: LedgerRows) -> list[str]:
@@ -60,8 +58,3 @@ def windows_drawn_anew(rows: LedgerRows) -> list[str]:
 
 def _share(part: int, whole: int | None) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
-
-
-def which(labels: Sequence[str], rows: LedgerRows) -> str:
-    """Rows by their labels, or "every row"."""
-    return named(labels) if len(labels) < len(rows) else "every row"

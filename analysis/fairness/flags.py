@@ -8,17 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 
 from analysis.comparison.selection import chosen_by_what_is_reported
-from analysis.fairness.data_flags import (
-    leaked_dialogues,
-    shared_with_validation,
-    untold_openings,
-    which,
-    windows_drawn_anew,
-)
+from analysis.fairness.data_flags import leaked_dialogues, shared_with_validation, untold_openings, windows_drawn_anew
 from analysis.fairness.rows import APART, HASHES, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
-from analysis.fairness.words import by_value, named
+from analysis.fairness.words import by_value, named, which
 from analysis.results.outcomes import DIVERGED, FAILURES
 from analysis.wording.values import show_fact
 

@@ -1,6 +1,6 @@
 """How the fairness ledger names rows and their values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 from analysis.wording.values import DIGITS, show_fact, texts_apart
@@ -33,3 +33,8 @@ def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
     told = [f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True)]
     more = [f"{len(told) - NAMED_VALUES:,} more values"] if len(told) > NAMED_VALUES else []
     return ", ".join([*told[:NAMED_VALUES], *more])
+
+
+def which(labels: Sequence[str], rows: Sized) -> str:
+    """Some of the rows by their labels, or "every row"."""
+    return named(labels) if len(labels) < len(rows) else "every row"
