@@ -305,6 +305,7 @@ def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
         spec={},
         sweep={},
         configs=configs,
+        damaged=[],
     )
 
 

@@ -106,8 +106,8 @@ class Arm:
 
     def text(self, name: str) -> str:
         """A text field such as `peak_source`; empty where no trial has it."""
-        found = list(self.used[name].dropna()) if name in self.used else []
-        return str(found[0]) if found else ""
+        texts = list(self.used[name].dropna()) if name in self.used else []
+        return str(texts[0]) if texts else ""
 
     @cached_property
     def wins(self) -> Wins | None:
@@ -201,8 +201,8 @@ def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
-    found = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
-    return pd.concat(found) if found else empty.iloc[:0]
+    frames = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
+    return pd.concat(frames) if frames else empty.iloc[:0]
 
 
 def _used(trials: pd.DataFrame) -> pd.DataFrame:
@@ -214,11 +214,11 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
         *FAILURES,
         Outcome.NOT_STARTED,
     ):
-        found = trials[trials["outcome"] == outcome]
-        if len(found) and outcome in (Outcome.STOPPED, Outcome.INTERRUPTED) and "step" in found:
-            found = found[found["step"] == found["step"].max()]  # a mean over different lengths would mean nothing
-        if len(found):
-            return found
+        alike = trials[trials["outcome"] == outcome]
+        if len(alike) and outcome in (Outcome.STOPPED, Outcome.INTERRUPTED) and "step" in alike:
+            alike = alike[alike["step"] == alike["step"].max()]  # a mean over different lengths would mean nothing
+        if len(alike):
+            return alike
     return trials
 
 
@@ -244,8 +244,8 @@ def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame) -> dict[
     """Window losses by seed; a trial whose seed is lost has none."""
     if REPLICATE_FIELD not in used:
         return {}
-    found = {}
+    by_seed = {}
     for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
         if trial in losses and math.isfinite(seed):
-            found[int(seed)] = losses[trial].sort_values("window")["test_loss"].to_numpy(dtype=float)
-    return found
+            by_seed[int(seed)] = losses[trial].sort_values("window")["test_loss"].to_numpy(dtype=float)
+    return by_seed

@@ -73,7 +73,7 @@ def _searched(spec: Mapping[str, Any], branch: Mapping[str, Any]) -> list[str]:
         return []
     tables = spec.get("tables")
     listed = tables if isinstance(tables, (list, tuple)) else []
-    factors = [one.get("factor") for one in listed if isinstance(one, Mapping)]
+    factors = [table.get("factor") for table in listed if isinstance(table, Mapping)]
     return [
         name
         for name, choice in branch.items()
@@ -92,7 +92,9 @@ def _several(name: str, choice: Any) -> bool:
 def _may_be(value: Any, choice: Any) -> bool:
     """Whether a config may have this value by what its branch says; a null there stands for whatever is the default."""
     if isinstance(choice, Mapping):
-        numbers = [one for one in (choice.get("low"), value, choice.get("high")) if isinstance(one, (int, float))]
+        numbers = [
+            number for number in (choice.get("low"), value, choice.get("high")) if isinstance(number, (int, float))
+        ]
         if len(numbers) < 3:
             return False
         low, middle, high = map(float, numbers)

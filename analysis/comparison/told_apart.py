@@ -10,7 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.comparison.pair_choice import are_many
-from analysis.statistics.difference_tests import Test, crossed_test, mean_test, unpaired_crossed_test, welch_test
+from analysis.statistics.difference_tests import (
+    LOSS_ROUNDING,
+    Test,
+    crossed_test,
+    mean_test,
+    unpaired_crossed_test,
+    welch_test,
+)
 from analysis.statistics.intervals import Values
 from analysis.statistics.multiple_tests import ALPHA, holm
 
@@ -22,10 +29,6 @@ PAIRED_SEEDS = "paired t test over common seeds, for these test windows"
 PAIRED_WINDOWS = "paired t test over windows"
 UNPAIRED = "t test over seeds, of which fewer than two are common, and windows, all as samples"
 WELCH = "Welch's t test over seeds of which fewer than two are common, for these test windows"
-
-ROUNDING = 1e-5
-"""Share of a loss: arms that lie no further apart in any seed and window count as equal. Another order of additions, as
-another micro-batch brings, moves losses so far, and a test over windows would take that for a difference of models."""
 
 
 class LossDifference(NamedTuple):
@@ -64,7 +67,7 @@ def loss_difference(a: SeedLosses, b: SeedLosses) -> LossDifference | None:
         return None
     windows = 0 if len(lengths) > 1 or lengths <= {1} else lengths.pop()
     if len(common) > 1:
-        left, right = (np.array([one[s] if windows else [one[s].mean()] for s in common]) for one in (a, b))
+        left, right = (np.array([arm[s] if windows else [arm[s].mean()] for s in common]) for arm in (a, b))
         differences = _beyond_rounding(left, right)
         method = CROSSED if windows else PAIRED_SEEDS
         return LossDifference(crossed_test(differences), method, len(common), windows, True)
@@ -163,9 +166,11 @@ def candidates(losses: Mapping[str, SeedLosses], looks: int) -> set[str]:
     if not losses:
         return set()
     leader, times = leader_of(losses), (len(losses) - 1) * looks
-    found = {label: loss_difference(losses[leader], own) for label, own in losses.items() if label != leader}
+    differences = {label: loss_difference(losses[leader], own) for label, own in losses.items() if label != leader}
     worse = {
-        label for label, one in found.items() if one and one.test.estimate < 0 and one.test.p_value / 2 * times < ALPHA
+        label
+        for label, difference in differences.items()
+        if difference and difference.test.estimate < 0 and difference.test.p_value / 2 * times < ALPHA
     }
     return set(losses) - worse
 
@@ -178,7 +183,7 @@ def leader_of(losses: Mapping[str, SeedLosses]) -> str:
 def _beyond_rounding(left: Values, right: Values) -> Values:
     """Differences of losses; zeros where rounding may explain them all."""
     differences = left - right
-    return differences if np.any(np.abs(differences) > ROUNDING * np.abs(left)) else np.zeros_like(differences)
+    return differences if np.any(np.abs(differences) > LOSS_ROUNDING * np.abs(left)) else np.zeros_like(differences)
 
 
 def mean_loss(losses: SeedLosses) -> float:

@@ -96,9 +96,9 @@ def _notes(arms: list[Arm], made: list[Cost], metric: str) -> list[str]:
     if (no_times := why_no_times(arms)) and any(arm.values(TIME) for arm in arms):
         notes.append(no_times)
     for price in PRICES:
-        if len(found := sources(arms, price)) > 1:
+        if len(measured_by := sources(arms, price)) > 1:
             notes.append(
-                f"The arms' {price.name} does not compare; it was measured on or by {', '.join(sorted(found))}."
+                f"The arms' {price.name} does not compare; it was measured on or by {', '.join(sorted(measured_by))}."
             )
     return notes
 

@@ -42,7 +42,7 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
     """
     pairs = len(points) * (len(points) - 1) // 2
     losses = {point.arm.label: point.arm.losses_by_seed for point in points}
-    found: list[str] = []
+    dominated: list[str] = []
     scopes: set[bool] = set()
     lowest: Point | None = None
     for _, alike in groupby(points, key=lambda point: point.cost):
@@ -54,8 +54,8 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
             scopes.add(test.over_seeds)
             p_values = (test.test.p_value, _of_cost(lowest.arm, point.arm, price))
             if test.test.estimate < 0 and all(p_value * pairs * looks < ALPHA for p_value in p_values):
-                found.append(point.arm.label)
-    return Dominance(found, pairs if scopes else 0, False not in scopes)
+                dominated.append(point.arm.label)
+    return Dominance(dominated, pairs if scopes else 0, False not in scopes)
 
 
 def _of_cost(a: Arm, b: Arm, price: Price) -> float:

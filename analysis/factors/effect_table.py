@@ -92,8 +92,8 @@ def describe_effects(
         )
     if ignored:
         notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
-    found = {effect.factor for effect in effects}
-    lacking = [name for name in varying_fields(arms) if name not in (*found, *ignored, *WINDOW_FIELDS)]
+    matched = {effect.factor for effect in effects}
+    lacking = [name for name in varying_fields(arms) if name not in (*matched, *ignored, *WINDOW_FIELDS)]
     if lacking:
         notes.append(
             f"No matched pairs exist for {', '.join(lacking)}: no two finished arms differ in one of these alone and "

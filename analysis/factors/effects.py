@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
 from analysis.comparison.told_apart import SeedLosses
-from analysis.factors.matched import NO_INTERVAL, Pairs, loss_effect, reward_effects, seeds_in_common
+from analysis.factors.matched import NO_INTERVAL, ContextPairs, loss_effect, reward_effects, seeds_in_common
 from analysis.statistics.intervals import Interval
 from analysis.statistics.multiple_tests import Tested, holm
 from analysis.wording.phrases import count
@@ -80,18 +80,18 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
     effects = []
     for factor, contexts in _matched(arms, names).items():
         for (low, high), every in _by_levels(factor, contexts).items():
-            found, seeds = seeds_in_common(every, losses)
+            kept, seeds = seeds_in_common(every, losses)
             if seeds:
-                effects.append(_effect(factor, (low, high), found, losses, seeds))
+                effects.append(_effect(factor, (low, high), kept, losses, seeds))
     adjusted = holm([effect.p_value for effect in effects], looks)
     made = [replace(effect, p_value=p_value) for effect, p_value in zip(effects, adjusted, strict=True)]
     return sorted(made, key=lambda effect: names.index(effect.factor))
 
 
-def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]]:
-    """Pairs of arms that differ in one field alone, by that field and by the setting of the others."""
+def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, ContextPairs]]:
+    """ContextPairs of arms that differ in one field alone, by that field and by the setting of the others."""
     settings = {name: [repr(arm.config.get(name)) for arm in arms] for name in names}
-    found: dict[str, dict[object, Pairs]] = {}
+    matched: dict[str, dict[object, ContextPairs]] = {}
     for factor in names:
         if factor in WINDOW_FIELDS:
             continue
@@ -102,25 +102,25 @@ def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Pairs]
         levels = settings[factor]
         for context, places in members.items():
             if pairs := [(arms[a], arms[b]) for a, b in combinations(places, 2) if levels[a] != levels[b]]:
-                found.setdefault(factor, {})[context] = pairs
-    return found
+                matched.setdefault(factor, {})[context] = pairs
+    return matched
 
 
-def _by_levels(factor: str, contexts: Mapping[object, Pairs]) -> dict[tuple[str, str], list[Pairs]]:
+def _by_levels(factor: str, contexts: Mapping[object, ContextPairs]) -> dict[tuple[str, str], list[ContextPairs]]:
     """The contexts' pairs by the two levels that they compare, in the order of the levels."""
     arms = {arm.label: arm for pairs in contexts.values() for pair in pairs for arm in pair}
     level, order = _levels(factor, list(arms.values()))
-    found: dict[tuple[str, str], list[Pairs]] = {}
+    by_levels: dict[tuple[str, str], list[ContextPairs]] = {}
     for pairs in contexts.values():
-        shown: dict[tuple[str, str], Pairs] = {}
+        shown: dict[tuple[str, str], ContextPairs] = {}
         for a, b in pairs:
             low, high = (a, b) if order[level[a.label]] < order[level[b.label]] else (b, a)
             shown.setdefault((level[low.label], level[high.label]), []).append((low, high))
         kept = set(_compared(sorted({name for names in shown for name in names}, key=order.__getitem__), order))
         for names in sorted(shown, key=lambda both: (order[both[0]], order[both[1]])):
             if names in kept:
-                found.setdefault(names, []).append(shown[names])
-    return found
+                by_levels.setdefault(names, []).append(shown[names])
+    return by_levels
 
 
 def _levels(factor: str, arms: list[Arm]) -> tuple[dict[str, str], dict[str, tuple[float, int]]]:
@@ -149,7 +149,7 @@ def _compared(levels: list[str], order: Mapping[str, tuple[float, int]]) -> Iter
 def _effect(
     factor: str,
     levels: tuple[str, str],
-    contexts: list[Pairs],
+    contexts: list[ContextPairs],
     losses: Mapping[str, SeedLosses],
     seeds: list[int],
 ) -> Effect:

@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import FanovaImportanceEvaluator
 from scipy import stats
 
-from analysis.factors.anova import Division
 from analysis.results.outcomes import finite
+from analysis.statistics.anova import Division
 from analysis.statistics.intervals import Values
 
 LOG_RATIO = 10

@@ -8,9 +8,9 @@ import numpy as np
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
-from analysis.factors.anova import SEEDS, TOGETHER, Division, divide_grid
 from analysis.factors.forest import REST, SHUFFLES, divide_by_forest
 from analysis.results.outcomes import finite
+from analysis.statistics.anova import SEEDS, TOGETHER, Division, divide_grid
 from analysis.statistics.intervals import Values
 from analysis.statistics.multiple_tests import holm
 from analysis.wording.phrases import count
@@ -206,14 +206,14 @@ def _means(arm: Arm, metric: str) -> dict[int, Values]:
     return {seed: np.array([value]) for seed, value in arm.by_seed(metric).items()}
 
 
-def _of_grid(what: str, found: Division | None, shape: Sequence[int], lost: int) -> Importance:
+def _of_grid(what: str, division: Division | None, shape: Sequence[int], lost: int) -> Importance:
     """What the division of a grid is called, and how it is to be read."""
-    if found is None:
+    if division is None:
         return _none(what, "it does not vary")
     *levels, seeds, cases = shape
     notes = ["Sums of squares over a full grid as shares of their total (eta squared).", RANGES]
-    method = found.unjudged
-    if found.p_values:
+    method = division.unjudged
+    if division.p_values:
         sample = (
             f"{count(seeds, 'seed')} and {cases} windows" if cases > 1 else f"{seeds} seeds, for these test windows"
         )
@@ -231,13 +231,20 @@ def _of_grid(what: str, found: Division | None, shape: Sequence[int], lost: int)
         notes.append(f"Only the seeds that all arms share count; {lost} trials of others are left out.")
     what = f"{what} of {math.prod(levels)} arms × {count(seeds, 'seed')}"
     return Importance(
-        what, "ANOVA", found.shares, found.noise, found.p_values, method, bool(found.p_values), " ".join(notes)
+        what,
+        "ANOVA",
+        division.shares,
+        division.noise,
+        division.p_values,
+        method,
+        bool(division.p_values),
+        " ".join(notes),
     )
 
 
-def _of_forest(what: str, found: Division | None, losses: Sequence[Sequence[float]]) -> Importance:
+def _of_forest(what: str, division: Division | None, losses: Sequence[Sequence[float]]) -> Importance:
     """What the division by a forest is called, and how it is to be read."""
-    if found is None:
+    if division is None:
         return _none(what, "it does not vary")
     trials = sum(map(len, losses))
     notes = [
@@ -250,17 +257,17 @@ def _of_forest(what: str, found: Division | None, losses: Sequence[Sequence[floa
         centred = [value - np.mean(values) for values in losses for value in values]
         total = float(np.var([value for values in losses for value in values]))
         notes.append(f"Seeds of one arm make up {100 * float(np.mean(np.square(centred))) / total:.1f} % of it.")
-    if found.p_values:
+    if division.p_values:
         notes.append(
             f"p is of a permutation test ({SHUFFLES} shuffles) of the ranks of the levels' losses, numbers cut into "
             "four groups of equally many arms. It speaks of these trained models: what a level does in these seeds or "
             "on these windows alone counts as its effect."
         )
-    if found.unjudged:
-        notes.append(f"{'Of some factors no' if found.p_values else 'No'} test is made: {found.unjudged}.")
-    method = "permutation test over arms" if found.p_values else found.unjudged
+    if division.unjudged:
+        notes.append(f"{'Of some factors no' if division.p_values else 'No'} test is made: {division.unjudged}.")
+    method = "permutation test over arms" if division.p_values else division.unjudged
     return Importance(
-        *(f"{what} of {trials} trials", "fANOVA", found.shares, found.noise, found.p_values, method, False),
+        *(f"{what} of {trials} trials", "fANOVA", division.shares, division.noise, division.p_values, method, False),
         " ".join(notes),
     )
 

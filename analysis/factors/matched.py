@@ -13,12 +13,14 @@ from analysis.comparison.told_apart import LossDifference, SeedLosses, loss_diff
 from analysis.statistics.difference_tests import mean_test
 from analysis.statistics.intervals import Interval, Values
 
-Pairs = list[tuple[Arm, Arm]]
+ContextPairs = list[tuple[Arm, Arm]]
 """Pairs of one context: arms that agree in all other fields, the first with the level that a difference starts from."""
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan)
 
 
-def seeds_in_common(contexts: Sequence[Pairs], losses: Mapping[str, SeedLosses]) -> tuple[list[Pairs], list[int]]:
+def seeds_in_common(
+    contexts: Sequence[ContextPairs], losses: Mapping[str, SeedLosses]
+) -> tuple[list[ContextPairs], list[int]]:
     """The contexts to average, and the seeds that all their arms have.
 
     Where trials failed, a seed or a context has to be left out. Two seeds come first, without which nothing is told of
@@ -32,7 +34,7 @@ def seeds_in_common(contexts: Sequence[Pairs], losses: Mapping[str, SeedLosses])
         The contexts kept and their seeds, ascending; none where the arms of no context share a seed.
     """
     shared = [set.intersection(*(set(losses[arm.label]) for arm in arms_of(pairs))) for pairs in contexts]
-    best: tuple[list[Pairs], list[int]] = ([], [])
+    best: tuple[list[ContextPairs], list[int]] = ([], [])
     for seeds in (set.intersection(*shared), *shared):
         kept = [pairs for pairs, own in zip(contexts, shared, strict=True) if seeds and seeds <= own]
         if (min(len(seeds), 2), len(kept), len(seeds)) > (min(len(best[1]), 2), len(best[0]), len(best[1])):
@@ -41,7 +43,7 @@ def seeds_in_common(contexts: Sequence[Pairs], losses: Mapping[str, SeedLosses])
 
 
 def loss_effect(
-    contexts: Sequence[Pairs], losses: Mapping[str, SeedLosses], seeds: Sequence[int]
+    contexts: Sequence[ContextPairs], losses: Mapping[str, SeedLosses], seeds: Sequence[int]
 ) -> tuple[float, LossDifference | None]:
     """How far the second level lies above the first in test loss, as a mean over the contexts.
 
@@ -67,7 +69,7 @@ def loss_effect(
     return float(np.mean([high[seed] - low[seed] for seed in seeds])), loss_difference(high, low)
 
 
-def reward_effects(contexts: Sequence[Pairs], seeds: Sequence[int]) -> tuple[Interval, Interval]:
+def reward_effects(contexts: Sequence[ContextPairs], seeds: Sequence[int]) -> tuple[Interval, Interval]:
     """The same for the win rate and for the mean reward margin, by the test of rewards that two arms get.
 
     Args:
@@ -93,7 +95,7 @@ def reward_effects(contexts: Sequence[Pairs], seeds: Sequence[int]) -> tuple[Int
     return _interval(contexts, wins), _interval(contexts, margins)
 
 
-def arms_of(pairs: Pairs) -> list[Arm]:
+def arms_of(pairs: ContextPairs) -> list[Arm]:
     """Both arms of every pair."""
     return [arm for pair in pairs for arm in pair]
 
@@ -104,13 +106,13 @@ def _by_seed(arm: Arm, name: str, seeds: Sequence[int]) -> Values:
     return np.array([[values.get(seed, math.nan)] for seed in seeds])
 
 
-def _averaged(contexts: Sequence[Pairs], tables: Mapping[str, Values], side: int) -> Values:
+def _averaged(contexts: Sequence[ContextPairs], tables: Mapping[str, Values], side: int) -> Values:
     """(seeds, cases) mean of one side's arms over the pairs of each context, then over the contexts."""
     of_context = [np.mean([tables[pair[side].label] for pair in pairs], axis=0) for pairs in contexts]
     return np.asarray(np.mean(of_context, axis=0))
 
 
-def _interval(contexts: Sequence[Pairs], tables: Mapping[str, Values]) -> Interval:
+def _interval(contexts: Sequence[ContextPairs], tables: Mapping[str, Values]) -> Interval:
     differences = _averaged(contexts, tables, 1) - _averaged(contexts, tables, 0)
     if not differences.size or not np.isfinite(differences).all():
         return NO_INTERVAL

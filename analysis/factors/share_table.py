@@ -6,9 +6,9 @@ from collections.abc import Collection
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.factors.anova import SEEDS
 from analysis.factors.importance import NO_FACTORS, Importance, shares_of_variance
 from analysis.factors.section_part import NAMED_FACTORS, SectionPart
+from analysis.statistics.anova import SEEDS
 from analysis.statistics.multiple_tests import ALPHA
 from analysis.wording.numbers import MISSING, show_p, show_p_value, show_percent
 from analysis.wording.phrases import holm_adjusted, join

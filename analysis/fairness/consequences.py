@@ -1,8 +1,6 @@
 """What follows from the factor of a table by itself, and is therefore no confound: it is told, as what it is."""
 
-from collections.abc import Sequence
-
-from analysis.fairness.rows import LedgerRow
+from analysis.fairness.rows import LedgerRow, LedgerRows
 from basis.fields import MOMENTUM_DEFAULTS
 
 BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing")
@@ -20,7 +18,7 @@ ORDER_FIELDS = ("batch_size", "block_size")
 ORDER_FACT = "train_tokens"
 
 
-def follows_from(factor: str | None, rows: Sequence[LedgerRow]) -> set[str]:
+def follows_from(factor: str | None, rows: LedgerRows) -> set[str]:
     """The fields and facts that differ between the rows of a table because its factor does.
 
     Args:
@@ -39,7 +37,7 @@ def _has_momentum_of_its_own(row: LedgerRow) -> bool:
     return momentum is None or momentum == MOMENTUM_DEFAULTS.get(str(optimizer))
 
 
-def order_of_data(rows: Sequence[LedgerRow]) -> tuple[bool, list[str]]:
+def order_of_data(rows: LedgerRows) -> tuple[bool, list[str]]:
     """Whether one seed is known to mean one order of the data in all rows, and the fields that make it another.
 
     Args:
@@ -47,6 +45,8 @@ def order_of_data(rows: Sequence[LedgerRow]) -> tuple[bool, list[str]]:
     """
     fields = {name: [row.config.get(name) for row in rows] for name in ORDER_FIELDS}
     fields[ORDER_FACT] = [row.facts.get(ORDER_FACT) for row in rows]
-    differing = [name for name, values in fields.items() if len({repr(one) for one in values if one is not None}) > 1]
+    differing = [
+        name for name, values in fields.items() if len({repr(value) for value in values if value is not None}) > 1
+    ]
     known = all(value is not None for values in fields.values() for value in values)
     return known and not differing, differing

@@ -5,18 +5,17 @@ know what it needs.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from analysis.comparison.selection import chosen_by_what_is_reported
-from analysis.fairness.rows import ANEW, APART, LedgerRow
+from analysis.fairness.data_flags import leaked_dialogues, shared_with_validation, untold_openings, windows_drawn_anew
+from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
-from analysis.fairness.words import by_value, named
+from analysis.fairness.words import by_value, named, which
 from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
 from basis.outcomes import FAILURES, Outcome
-
-Rows = Sequence[LedgerRow]
 
 RATE_RATIO = (
     "LoRA's best learning rate is about ten times that of full fine-tuning (“LoRA Without Regret”, 2025), so the rate "
@@ -26,7 +25,7 @@ STATED_TO = 0.005
 """Rates are stated to two digits, so that a count may lie half a unit of the second away."""
 
 
-def flags_of(rows: Rows, factor: str | None) -> list[str]:
+def flags_of(rows: LedgerRows, factor: str | None) -> list[str]:
     """All flags of a table.
 
     Args:
@@ -36,11 +35,11 @@ def flags_of(rows: Rows, factor: str | None) -> list[str]:
     Returns:
         Sentences, the gravest first.
     """
-    found = [sentence for check in CHECKS for sentence in check(rows)]
-    return [*found, *unequal_tuning(rows, factor)]
+    sentences = [sentence for check in CHECKS for sentence in check(rows)]
+    return [*sentences, *unequal_tuning(rows, factor)]
 
 
-def remarks_of(rows: Rows) -> list[str]:
+def remarks_of(rows: LedgerRows) -> list[str]:
     """What a reader should know of a table without it being a fault: how values were tuned, and adaptive seeds."""
     remarks = []
     numbers = {(name, tried.trials) for row in rows for name, tried in row.tuned.items()}
@@ -59,12 +58,7 @@ def remarks_of(rows: Rows) -> list[str]:
     return remarks
 
 
-def which(labels: Sequence[str], rows: Rows) -> str:
-    """Rows by their labels, or "every row"."""
-    return named(labels) if len(labels) < len(rows) else "every row"
-
-
-def shared_rate(rows: Rows) -> list[str]:
+def shared_rate(rows: LedgerRows) -> list[str]:
     """One learning rate for full fine-tuning and for LoRA under the same optimizer, tuned for neither."""
     sentences = []
     untuned = [row for row in rows if "lr" not in row.tuned]
@@ -73,7 +67,7 @@ def shared_rate(rows: Rows) -> list[str]:
         full, lora = ([row for row in mine if row.config.get("method") == method] for method in ("full", "lora"))
         rates = {row.config.get("lr") for row in (*full, *lora)}
         if full and lora and len(rates) == 1 and None not in rates:
-            first, second = (named(row.label for row in found) for found in (full, lora))
+            first, second = (named(row.label for row in members) for members in (full, lora))
             sentences.append(
                 f"Full fine-tuning ({first}) and LoRA ({second}) share one learning rate, {show_fact(rates.pop())}. "
                 f"{RATE_RATIO}."
@@ -81,17 +75,17 @@ def shared_rate(rows: Rows) -> list[str]:
     return sentences
 
 
-def rank_and_scaling(rows: Rows) -> list[str]:
+def rank_and_scaling(rows: LedgerRows) -> list[str]:
     """A scaling of the adapters that changes with their rank."""
     scalings: dict[int, set[float]] = {}
     for row in rows:
         if row.adapter_scaling is not None:
             scalings.setdefault(row.config["rank"], set()).add(row.adapter_scaling)
     rules = {str(row.config.get("scaling") or "alpha/r") for row in rows if row.adapter_scaling is not None}
-    if len({frozenset(found) for found in scalings.values()}) < 2:
+    if len({frozenset(values) for values in scalings.values()}) < 2:
         return []
     each = ", ".join(
-        f"{' and '.join(map(show_fact, sorted(found)))} at rank {rank}" for rank, found in sorted(scalings.items())
+        f"{' and '.join(map(show_fact, sorted(values)))} at rank {rank}" for rank, values in sorted(scalings.items())
     )
     tuned = all("lr" in row.tuned for row in rows if row.adapter_scaling is not None)
     eased = " That each row has its own tuned learning rate makes up for part of it." if tuned else ""
@@ -101,7 +95,7 @@ def rank_and_scaling(rows: Rows) -> list[str]:
     ]
 
 
-def more_than_adapters(rows: Rows) -> list[str]:
+def more_than_adapters(rows: LedgerRows) -> list[str]:
     """LoRA rows in which other weights train too, or in which the head is a weight of its own."""
     sentences = []
     also = {row.label: tuple(groups) for row in rows if (groups := row.config.get("also_train"))}
@@ -124,7 +118,7 @@ def more_than_adapters(rows: Rows) -> list[str]:
     return sentences
 
 
-def not_judged_as_trained(rows: Rows) -> list[str]:
+def not_judged_as_trained(rows: LedgerRows) -> list[str]:
     """Responses of another model than the one that was trained."""
     other = [row.label for row in rows if False in row.facts.get("judged_as_trained", ())]
     if not other:
@@ -134,7 +128,7 @@ def not_judged_as_trained(rows: Rows) -> list[str]:
     return [f"Responses came from a {what} in {which(other, rows)}: their win rates say nothing of the training."]
 
 
-def miscounted_wins(rows: Rows) -> list[str]:
+def miscounted_wins(rows: LedgerRows) -> list[str]:
     """Stated win rates that are not those of the counts, and ties that were not counted apart."""
     wrong = []
     for row in rows:
@@ -151,7 +145,7 @@ def miscounted_wins(rows: Rows) -> list[str]:
     return sentences
 
 
-def too_few_observations(rows: Rows) -> list[str]:
+def too_few_observations(rows: LedgerRows) -> list[str]:
     """One seed per row, and win rates without an interval."""
     sentences = []
     single = [row.label for row in rows if row.fact("replicates") == 1]
@@ -166,18 +160,7 @@ def too_few_observations(rows: Rows) -> list[str]:
     return sentences
 
 
-def windows_drawn_anew(rows: Rows) -> list[str]:
-    """Test windows that are another sample at every evaluation."""
-    anew = [row.label for row in rows if ANEW in row.facts.get("test_windows_drawn", ())]
-    if not anew:
-        return []
-    return [
-        f"Test windows were drawn anew at every evaluation ({which(anew, rows)}): curves carry the noise of the draw, "
-        "their minimum is too low, and rows are not paired."
-    ]
-
-
-def delta_for_peak(rows: Rows) -> list[str]:
+def delta_for_peak(rows: LedgerRows) -> list[str]:
     """Memory given as what was retained after training."""
     deltas = {row.label: (int(row.numbers["retained_delta_bytes"]),) for row in rows
               if "retained_delta_bytes" in row.numbers and "peak_bytes" not in row.numbers}  # fmt: skip
@@ -189,7 +172,7 @@ def delta_for_peak(rows: Rows) -> list[str]:
     ]
 
 
-def unequal_steps(rows: Rows) -> list[str]:
+def unequal_steps(rows: LedgerRows) -> list[str]:
     """Rows that ended before their last step, other than by diverging or failing."""
     counted = [
         row
@@ -206,58 +189,13 @@ def unequal_steps(rows: Rows) -> list[str]:
     return [f"Stopped early, at {equal} steps: {each}; planned were {planned}."]
 
 
-def leaked_dialogues(rows: Rows) -> list[str]:
-    """Test dialogues that also occur in train, or open as one of them does."""
-    sentences = []
-    for exact, opening, number in dict.fromkeys(
-        tuple(row.fact(name) for name in ("overlap_exact", "overlap_opening", "test_dialogues")) for row in rows
-    ):
-        if exact:
-            sentences.append(f"Test dialogues that also occur in train, word for word: {_share(exact, number)}.")
-        if opening and (only := opening - (exact or 0)) > 0:
-            sentences.append(
-                f"Test dialogues that open with the same human turn as a train dialogue, and go on otherwise: "
-                f"{_share(only, number)}. On these a model is tested on questions that it was trained to answer."
-            )
-    return sentences
-
-
-def shared_with_validation(rows: Rows) -> list[str]:
-    """Validation dialogues that open as a test dialogue does, so that what is chosen by them is not chosen blindly."""
-    return [
-        f"Validation dialogues, by which settings are chosen, that open with the same human turn as a test dialogue: "
-        f"{_share(shared, number)}. The choice leans to what the test asks."
-        for shared, number in dict.fromkeys(
-            tuple(row.fact(name) for name in ("validation_openings_in_test", "validation_dialogues"))
-            for row in rows
-            if row.tuned
-        )
-        if shared
-    ]
-
-
-def _share(part: int, whole: int | None) -> str:
-    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else f"{part:,}"
-
-
-def chosen_on_test(rows: Rows) -> list[str]:
+def chosen_on_test(rows: LedgerRows) -> list[str]:
     """A best that was searched for by what the table reports."""
-    found = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
-    return [chosen_by_what_is_reported(searched) for searched in found if searched.tried > 1]
+    searches = dict.fromkeys(searched for row in rows if (searched := row.fact("searched_on_test")))
+    return [chosen_by_what_is_reported(searched) for searched in searches if searched.tried > 1]
 
 
-def untold_openings(rows: Rows) -> list[str]:
-    """Dialogues whose opening turn nobody can tell, so that test ones that open as train ones go unseen."""
-    known = ("overlap_opening", "test_openings_unknown", "train_openings_unknown")
-    return [
-        f"The opening human turn of most dialogues can't be told ({test:,} test and {train:,} train dialogues have no "
-        "turns that are recognised), so how many test dialogues open as a train dialogue is not known."
-        for opening, test, train in dict.fromkeys(tuple(row.fact(name) for name in known) for row in rows)
-        if opening is None and (test or train)
-    ]
-
-
-def unlike_replicates(rows: Rows) -> list[str]:
+def unlike_replicates(rows: LedgerRows) -> list[str]:
     """Replicates of one row that differ in more than their seed."""
     sentences = []
     for name in (*INPUT_HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
@@ -267,7 +205,7 @@ def unlike_replicates(rows: Rows) -> list[str]:
     return sentences
 
 
-CHECKS: tuple[Callable[[Rows], list[str]], ...] = (
+CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     not_judged_as_trained,
     chosen_on_test,
     leaked_dialogues,

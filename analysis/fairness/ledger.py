@@ -11,7 +11,7 @@ from analysis.comparison.evidence import Evidence
 from analysis.fairness.consequences import follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.row_checks import RowChecks, config_values
-from analysis.fairness.rows import LedgerRow, rows_of
+from analysis.fairness.rows import LedgerRows, rows_of
 from analysis.fairness.words import by_value, named
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.tables.comparison_table import ComparisonTable
@@ -84,7 +84,7 @@ def table_ledgers(evidence: Evidence, tables: Sequence[ComparisonTable]) -> dict
     return {table.anchor: make_ledger(rows_of(evidence, table), table.factor) for table in tables}
 
 
-def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
+def make_ledger(rows: LedgerRows, factor: str | None) -> Ledger:
     """Check the rows of a table against each other.
 
     A field is no confound if it takes the same set of values at every level of the factor, as in a crossed grid, or if
@@ -122,7 +122,7 @@ def make_ledger(rows: Sequence[LedgerRow], factor: str | None) -> Ledger:
     )
 
 
-def _facts_to_check(rows: Sequence[LedgerRow], order_known: bool) -> dict[str, str]:
+def _facts_to_check(rows: LedgerRows, order_known: bool) -> dict[str, str]:
     """Names of the facts that the rows are asked for, with the ledger's words for them.
 
     Args:
@@ -148,7 +148,7 @@ def _about_order(differing: Sequence[str]) -> list[str]:
     ]
 
 
-def _set_aside(rows: Sequence[LedgerRow], consequences: set[str], facts: dict[str, str]) -> dict[str, str]:
+def _set_aside(rows: LedgerRows, consequences: set[str], facts: dict[str, str]) -> dict[str, str]:
     """Differences that follow from the factor by themselves, each as an entry of the ledger by its words."""
     entries = {}
     for name in consequences:
@@ -192,7 +192,7 @@ def _verdict(checks: RowChecks, aside: dict[str, str], factor: str | None) -> st
     return f"Checked row against row: nothing but {factor} differs"
 
 
-def _passed_over(rows: Sequence[LedgerRow], factor: str | None) -> set[str]:
+def _passed_over(rows: LedgerRows, factor: str | None) -> set[str]:
     """What is no confound besides what follows from the factor: itself, and what has a flag or remark of its own."""
     names = {REPLICATE_FIELD, factor or ""}
     if factor in LORA_FIELDS:
@@ -213,7 +213,7 @@ def _reach(name: str) -> str:
     return COSTS_ALONE if name in (*COST_FIELDS, *COST_FACTS) else ""
 
 
-def _unknown_code(rows: Sequence[LedgerRow]) -> list[str]:
+def _unknown_code(rows: LedgerRows) -> list[str]:
     changed = [row.label for row in rows if True in row.facts.get("code_dirty", ())]
     what = "code: it had changes that its commit does not hold, so whether it is the same is not known, in"
     return [f"{what} {named(changed)}"] if changed else []

@@ -4,19 +4,19 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from analysis.comparison.fields import inapplicable
-from analysis.fairness.rows import LedgerRow, distinct
+from analysis.fairness.rows import LedgerRow, LedgerRows, distinct
 from analysis.fairness.words import by_value, named
 from analysis.wording.values import facts_apart
 from basis.fields import applies
 
-Values = tuple[Any, ...] | None
+RowValues = tuple[Any, ...] | None
 """The values of a row in one thing: empty where it does not apply, None where it is not known."""
 
 
 class RowChecks:
     """Checks of one table, in the order made: what differs between levels, what is the same, what is not known."""
 
-    def __init__(self, rows: Sequence[LedgerRow], factor: str | None) -> None:
+    def __init__(self, rows: LedgerRows, factor: str | None) -> None:
         self.rows = rows
         self.factor = factor
         self.differences: list[str] = []
@@ -26,12 +26,12 @@ class RowChecks:
         self._unknown: dict[tuple[str, ...], list[str]] = {}
         self._differing: set[str] = set()
 
-    def make(self, name: str, values: Sequence[Values], reach: str = "") -> None:
+    def make(self, name: str, values: Sequence[RowValues], reach: str = "") -> None:
         """Check one thing by level, given its values row by row."""
-        found = list(zip(self.rows, values, strict=True))
-        if missing := tuple(row.label for row, value in found if value is None):
+        checked = list(zip(self.rows, values, strict=True))
+        if missing := tuple(row.label for row, value in checked if value is None):
             self._unknown.setdefault(missing, []).append(name)
-        applicable = [(row, value) for row, value in found if value]
+        applicable = [(row, value) for row, value in checked if value]
         levels: dict[Hashable, set[Any]] = {}
         for row, value in applicable:
             levels.setdefault(self._level(row), set()).update(value)
@@ -62,12 +62,14 @@ class RowChecks:
         """Check that fields which take the same values at every level also take the same combinations of them."""
         values = {name: [config_values(row, name) for row in self.rows] for name in names}
         crossed = [
-            name for name, found in values.items() if all(found) and len(set(found)) > 1 and name not in self._differing
+            name
+            for name, of_rows in values.items()
+            if all(of_rows) and len(set(of_rows)) > 1 and name not in self._differing
         ]
         levels: dict[Hashable, set[Any]] = {}
         for position, row in enumerate(self.rows):
             levels.setdefault(self._level(row), set()).add(tuple(values[name][position] for name in crossed))
-        if len(crossed) > 1 and self.factor and len({frozenset(one) for one in levels.values()}) > 1:
+        if len(crossed) > 1 and self.factor and len({frozenset(level) for level in levels.values()}) > 1:
             joined = f"{', '.join(crossed[:-1])} and {crossed[-1]}"
             self.differences.append(
                 f"combinations of {joined}: each takes the same values at every level of {self.factor}, but not in the "
@@ -88,7 +90,7 @@ class RowChecks:
         return _hashable(row.config.get(self.factor)) if self.factor else row.label
 
 
-def config_values(row: LedgerRow, name: str) -> Values:
+def config_values(row: LedgerRow, name: str) -> RowValues:
     """The value of a row in a config field, or the range that it was drawn from."""
     if not applies(name, row.config) or (name in row.config and inapplicable(row.config, name)):
         return ()

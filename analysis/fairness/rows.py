@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -90,6 +90,9 @@ class LedgerRow:
         return {name: tried for name, tried in self.tried.items() if tried.on_validation}
 
 
+LedgerRows = Sequence[LedgerRow]
+
+
 def rows_of(evidence: Evidence, table: ComparisonTable) -> list[LedgerRow]:
     """Describe the arms of a table for the ledger.
 
@@ -164,8 +167,8 @@ def _recorded(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
     known = [_flat(record) for record in records]
     # A trial that went on in another process keeps what was otherwise before, such as the device.
     earlier = [_flat(before) for record in records for before in record.get("earlier", [])]
-    names = [name for name in known[0] if all(name in one for one in known)] if known else []
-    return {name: distinct(one[name] for one in (*known, *earlier) if name in one) for name in names}
+    names = [name for name in known[0] if all(name in facts for facts in known)] if known else []
+    return {name: distinct(facts[name] for facts in (*known, *earlier) if name in facts) for name in names}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,18 @@
 """Rows of a table whose losses agree in every digit, as two copies of one run do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations, islice
 
-from analysis.fairness.rows import LOSSES, LedgerRow
+from analysis.fairness.rows import LOSSES, LedgerRows
 from analysis.fairness.words import NAMED_ROWS
 from basis.fields import COST_FIELDS
 from basis.outcomes import FAILURES, Outcome
 
-Rows = Sequence[LedgerRow]
 MOST_PAIRS = 1000
 """Pairs of rows alike that are looked for."""
 
 
-def same_in_every_digit(rows: Rows) -> list[str]:
+def same_in_every_digit(rows: LedgerRows) -> list[str]:
     """Rows of different settings whose losses agree in every digit, as two copies of one run do.
 
     Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
@@ -34,17 +33,17 @@ def same_in_every_digit(rows: Rows) -> list[str]:
     ]
 
 
-def _alike(rows: Rows) -> Iterator[tuple[int, int]]:
+def _alike(rows: LedgerRows) -> Iterator[tuple[int, int]]:
     """Places of two rows that agree in all losses that both have, two at least, and differ in some setting.
 
     They are looked up by two losses at once: many rows have far too many pairs, also of those that share one.
     """
-    found: dict[tuple[object, ...], list[int]] = {}
+    places_by_losses: dict[tuple[object, ...], list[int]] = {}
     for place, row in enumerate(rows):
         for names in combinations([name for name in LOSSES if name in row.numbers], 2):
-            found.setdefault((names, *(row.numbers[name] for name in names)), []).append(place)
+            places_by_losses.setdefault((names, *(row.numbers[name] for name in names)), []).append(place)
     seen: set[tuple[int, int]] = set()
-    for pair in (pair for places in found.values() for pair in combinations(places, 2)):
+    for pair in (pair for places in places_by_losses.values() for pair in combinations(places, 2)):
         if pair in seen:
             continue
         seen.add(pair)

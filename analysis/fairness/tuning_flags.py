@@ -1,22 +1,21 @@
 """What a fairness ledger flags of how the values in a table were chosen: edges of ranges, unequal numbers of trials."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from analysis.fairness.rows import LedgerRow
+from analysis.fairness.rows import LedgerRow, LedgerRows
 from analysis.fairness.words import by_value
 from analysis.wording.values import DIGITS, facts_apart, show_fact
 from basis.fields import COST_FIELDS
 from basis.outcomes import Outcome
 
 
-def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
+def edge_of_range(rows: LedgerRows) -> list[str]:
     """Best values that are the lowest or the highest of those tried, so that a better one may lie beyond."""
     edges = []
     for row in rows:
         for name, tried in row.tried.items():
             value = row.config.get(name)
-            if not all(isinstance(one, (int, float)) for one in tried.values):
+            if not all(isinstance(number, (int, float)) for number in tried.values):
                 continue  # optimizers have no order, and so no end
             if len(tried.values) > 1 and value in (tried.values[0], tried.values[-1]):
                 end = "lowest" if value == tried.values[0] else "highest"
@@ -27,7 +26,7 @@ def edge_of_range(rows: Sequence[LedgerRow]) -> list[str]:
     return [f"Best at an end of what was tried, so a better value may lie beyond: {'; '.join(edges)}."] if edges else []
 
 
-def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
+def unequal_tuning(rows: LedgerRows, factor: str | None) -> list[str]:
     """Unequal numbers of tuning trials per row, or of learning rates tried for a setting of all other fields.
 
     Args:
@@ -52,11 +51,11 @@ def unequal_tuning(rows: Sequence[LedgerRow], factor: str | None) -> list[str]:
             members.setdefault(setting, []).append(row)
     levels = _levels([row.config.get(factor) for row in rows], factor) if factor else {}
     tried: dict[str, set[int]] = {}
-    for setting, found in members.items():
-        for row in found:
+    for setting, rows_alike in members.items():
+        for row in rows_alike:
             name = levels[repr(row.config.get(factor))] if factor else row.label
             tried.setdefault(name, set()).add(len(rates[setting]))
-    numbers = {name: tuple(sorted(found)) for name, found in tried.items()}
+    numbers = {name: tuple(sorted(counts)) for name, counts in tried.items()}
     if factor == "lr" or len(set(numbers.values())) < 2:
         return []
     return [f"Unequal numbers of learning rates tried, which favours the most tuned: {by_value(numbers)}."]
@@ -69,7 +68,7 @@ def _setting(row: LedgerRow) -> str:
 
 def _levels(values: list[Any], factor: str) -> dict[str, str]:
     """What to call the levels of a factor, by their `repr`: levels that print alike are told apart all the same."""
-    found = {repr(value): value for value in values}
-    named = [value for value in found.values() if value is not None]
+    levels = {repr(value): value for value in values}
+    named = [value for value in levels.values() if value is not None]
     shown = iter(facts_apart(named, DIGITS))
-    return {key: f"no {factor}" if value is None else f"{factor} {next(shown)}" for key, value in found.items()}
+    return {key: f"no {factor}" if value is None else f"{factor} {next(shown)}" for key, value in levels.items()}

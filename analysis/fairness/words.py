@@ -1,6 +1,6 @@
 """How the fairness ledger names rows and their values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 from analysis.wording.values import DIGITS, show_fact, texts_apart
@@ -25,11 +25,16 @@ def by_value(values: Mapping[str, tuple[Any, ...]]) -> str:
         values: the values of each row by its label; several where its replicates differ.
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
-    for label, found in values.items():
-        groups.setdefault(found, []).append(label)
+    for label, group in values.items():
+        groups.setdefault(group, []).append(label)
     shown = texts_apart(
-        lambda digits: [" and ".join(show_fact(one, digits) for one in group) for group in groups], DIGITS
+        lambda digits: [" and ".join(show_fact(value, digits) for value in group) for group in groups], DIGITS
     )
     told = [f"{text} ({named(labels)})" for text, labels in zip(shown, groups.values(), strict=True)]
     more = [f"{len(told) - NAMED_VALUES:,} more values"] if len(told) > NAMED_VALUES else []
     return ", ".join([*told[:NAMED_VALUES], *more])
+
+
+def which(labels: Sequence[str], rows: Sized) -> str:
+    """Some of the rows by their labels, or "every row"."""
+    return named(labels) if len(labels) < len(rows) else "every row"

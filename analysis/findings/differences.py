@@ -82,7 +82,7 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     """
     known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
     compared = made.losses
-    contenders = {one.leader: one for one in made.contenders}
+    contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
         groups.setdefault(windows(arm), []).append(arm)
@@ -90,7 +90,7 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     for group, members in groups.items():
         fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
         sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
-        if members[0].label in contenders and any(one.tested for one in compared):
+        if members[0].label in contenders and any(pair.tested for pair in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
     adjusted = made.losses_adjusted
     scopes = (
@@ -98,8 +98,8 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
         (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
     )
     for over_seeds, scope, beyond in scopes:
-        if some := [one for one in compared if one.over_seeds == over_seeds]:
-            tests = " or ".join(sorted({one.method for one in some}))
+        if some := [pair for pair in compared if pair.over_seeds == over_seeds]:
+            tests = " or ".join(sorted({pair.method for pair in some}))
             what = f"{scope} ({tests}; {adjusted}; in brackets plain 95 % intervals)"
             sentences += _pairs(what, some, "below", beyond, 4)
     if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
@@ -107,19 +107,19 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     return sentences
 
 
-def _may_be_best(found: Contenders, compared: list[Comparison]) -> str:
+def _may_be_best(contenders: Contenders, compared: list[Comparison]) -> str:
     """Which of many arms the best one is among."""
-    own = [one for one in compared if found.leader in (one.a, one.b) and one.tested]
-    what = f"best of these {found.arms:,} trained models"
-    if all(one.over_seeds for one in own):
-        what = f"arm of the lowest expected test loss of all {found.arms:,}"
-    others = [label for label in found.candidates if label != found.leader]
+    own = [pair for pair in compared if contenders.leader in (pair.a, pair.b) and pair.tested]
+    what = f"best of these {contenders.arms:,} trained models"
+    if all(pair.over_seeds for pair in own):
+        what = f"arm of the lowest expected test loss of all {contenders.arms:,}"
+    others = [label for label in contenders.candidates if label != contenders.leader]
     if not others:
         return f"With 95 % certainty it is the {what} (each is compared with the lowest)."
-    if len(others) == found.arms - 1:
+    if len(others) == contenders.arms - 1:
         return f"Which is the {what}, no test says: none can be left out."
     return (
-        f"With 95 % certainty the {what} is one of {len(found.candidates)}: it or {join(others, 'or')} (each is "
+        f"With 95 % certainty the {what} is one of {len(contenders.candidates)}: it or {join(others, 'or')} (each is "
         "compared with the lowest, which says nothing of how the others differ)."
     )
 
@@ -133,12 +133,12 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     if len(known) == 1:
         return f"{first}."
     flattered = best_of_many(len(known))
-    own = [one for one in compared if best.label in (one.a, one.b) and one.tested]
+    own = [pair for pair in compared if best.label in (pair.a, pair.b) and pair.tested]
     if not own:
         return f"{first}{_untested_gap(best, known[1])}.{flattered}"
-    over_seeds = all(one.over_seeds for one in own)
+    over_seeds = all(pair.over_seeds for pair in own)
     scope = "" if over_seeds else ", as far as these trained models go"
-    tied = [one.b if one.a == best.label else one.a for one in own if not one.differs]
+    tied = [pair.b if pair.a == best.label else pair.a for pair in own if not pair.differs]
     others = "every other arm" if len(own) == len(known) - 1 else f"all {len(own)} arms that it could be compared with"
     if not tied:
         return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
@@ -183,18 +183,18 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
     adjusted = made.rewards_adjusted
     sentences = []
     for over_seeds in (True, False):
-        some = [one for one in compared if one.over_seeds == over_seeds]
-        tests = " or ".join(sorted({one.method for one in some}))
+        some = [pair for pair in compared if pair.over_seeds == over_seeds]
+        tests = " or ".join(sorted({pair.method for pair in some}))
         what = f"reward on the same prompts ({tests}; {adjusted}; in brackets plain 95 % intervals)"
         explained = "seeds and prompts explains" if over_seeds else "prompts explains"
         sentences += _pairs(what, some, "above", f"by more than the choice of {explained}", 2)
-    if any(not one.over_seeds for one in compared):
+    if any(not pair.over_seeds for pair in compared):
         sentences.append(OVER_PROMPTS_ALONE)
     if beyond := beyond_resamples(compared, made.looks):
         sentences.append(beyond)
     sentences.append(_won(made))
     asked = max(arm.asked for arm in arms)
-    numbers = sorted({one.cases for one in compared})
+    numbers = sorted({pair.cases for pair in compared})
     if numbers[0] < asked:
         share = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
         sentences.append(f"Some responses have no reward: the pairs are compared on {share} of {asked} prompts.")
@@ -204,37 +204,39 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
 def _won(made: Comparisons) -> str:
     """Which arms win against which, prompt by prompt."""
     compared = made.wins
-    differing = sorted((one for one in compared if one.differs), key=lambda one: one.p_value)
+    differing = sorted((pair for pair in compared if pair.differs), key=lambda pair: pair.p_value)
     what = f"Prompt by prompt (exact sign test of these trained models' wins, ties set apart; {made.wins_adjusted})"
     if not differing:
         return f"{what}, no arm wins against another by more than chance."
     named = []
-    for one in differing[:NAMED_PAIRS]:
-        first, second = (one.a, one.b) if one.wins > one.losses else (one.b, one.a)
-        score = f"{max(one.wins, one.losses)} to {min(one.wins, one.losses)}"
-        named.append(f"{first} wins against {second} {score}, {show_p(one.p_value)}")
+    for pair in differing[:NAMED_PAIRS]:
+        first, second = (pair.a, pair.b) if pair.wins > pair.losses else (pair.b, pair.a)
+        score = f"{max(pair.wins, pair.losses)} to {min(pair.wins, pair.losses)}"
+        named.append(f"{first} wins against {second} {score}, {show_p(pair.p_value)}")
     rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
     return f"{what}, {len(differing)} of {count(len(compared), 'pair')} differ: {'; '.join(named)}{rest}."
 
 
 def _pairs(what: str, compared: list[Comparison], direction: str, beyond: str, digits: int) -> list[str]:
     """Name the pairs that differ, and those that do not; merely count where there are many."""
-    beaten = Counter(one.better for one in compared if one.differs)
-    differing = sorted((one for one in compared if one.differs), key=lambda one: (-beaten[one.better], one.p_value))
-    same = [one for one in compared if one.tested and not one.differs]
-    untested = [one for one in compared if not one.tested]
+    beaten = Counter(pair.better for pair in compared if pair.differs)
+    differing = sorted(
+        (pair for pair in compared if pair.differs), key=lambda pair: (-beaten[pair.better], pair.p_value)
+    )
+    same = [pair for pair in compared if pair.tested and not pair.differs]
+    untested = [pair for pair in compared if not pair.tested]
     sentences = []
     if differing:
         named = [
-            f"{one.better} {direction} {one.worse} by {show_interval(one.gap, digits)}, {show_p(one.p_value)}"
-            for one in differing[:NAMED_PAIRS]
+            f"{pair.better} {direction} {pair.worse} by {show_interval(pair.gap, digits)}, {show_p(pair.p_value)}"
+            for pair in differing[:NAMED_PAIRS]
         ]
         rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
         share = f"{len(differing)} of {count(len(compared), 'pair')} differ{'s' if len(differing) == 1 else ''}"
         sentences.append(f"In {what}, {share} {beyond}: {'; '.join(named)}{rest}.")
     if same and len(same) <= NAMED_PAIRS:
         lead = "These pairs do not" if differing else f"In {what}, no pair differs {beyond}"
-        sentences.append(f"{lead}: {'; '.join(f'{one.a} and {one.b}, {show_p(one.p_value)}' for one in same)}.")
+        sentences.append(f"{lead}: {'; '.join(f'{pair.a} and {pair.b}, {show_p(pair.p_value)}' for pair in same)}.")
     elif same:
         none = f"In {what}, none of {len(same)} pairs differs {beyond}."
         sentences.append(f"The other {len(same)} pairs do not." if differing else none)

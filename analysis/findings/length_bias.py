@@ -92,19 +92,19 @@ def describe_length_bias(responses: pd.DataFrame) -> list[str]:
     Returns:
         One sentence, or none where nothing can be told.
     """
-    found = measure_length_bias(responses)
-    if found is None:
+    bias = measure_length_bias(responses)
+    if bias is None:
         return []
-    rho = "Spearman's rho {:.2f} [{:.2f}, {:.2f}]".format(*found.rho)
-    how = f"{rho}, {show_p(found.p_value)}, of reward margin and margin in words, over {count(found.prompts, 'prompt')}"
-    if found.p_value >= ALPHA:
+    rho = "Spearman's rho {:.2f} [{:.2f}, {:.2f}]".format(*bias.rho)
+    how = f"{rho}, {show_p(bias.p_value)}, of reward margin and margin in words, over {count(bias.prompts, 'prompt')}"
+    if bias.p_value >= ALPHA:
         return [f"No association of rewards with the length of responses can be told ({how})."]
-    longest, shortest = (pick(found.words, key=found.words.__getitem__) for pick in (max, min))
-    arms = f"on average {found.words[longest]:.0f} words in {longest}"
+    longest, shortest = (pick(bias.words, key=bias.words.__getitem__) for pick in (max, min))
+    arms = f"on average {bias.words[longest]:.0f} words in {longest}"
     if longest != shortest:
-        arms += f", {found.words[shortest]:.0f} in {shortest}"
-    longer, more = ("Longer", "longer") if found.rho.estimate > 0 else ("Shorter", "shorter")
+        arms += f", {bias.words[shortest]:.0f} in {shortest}"
+    longer, more = ("Longer", "longer") if bias.rho.estimate > 0 else ("Shorter", "shorter")
     return [
         f"{longer} responses get higher rewards ({how}), so a win rate of an arm with {more} responses may be the "
-        f"reward model's taste in length: {arms}, {found.base_words:.0f} in the base model's."
+        f"reward model's taste in length: {arms}, {bias.base_words:.0f} in the base model's."
     ]

@@ -126,7 +126,7 @@ def _by_trial(curves: pd.DataFrame) -> dict[str, dict[int, float]]:
         if "test_loss" in curves
         else pd.DataFrame(columns=["trial", "step", "test_loss"])
     )
-    found: dict[str, dict[int, float]] = {}
+    losses: dict[str, dict[int, float]] = {}
     for trial, step, loss in zip(*(known[name].tolist() for name in ("trial", "step", "test_loss")), strict=True):
-        found.setdefault(trial, {})[step] = loss
-    return found
+        losses.setdefault(trial, {})[step] = loss
+    return losses

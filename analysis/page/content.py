@@ -20,7 +20,6 @@ from analysis.page.responses import SideBySide, side_by_side
 from analysis.published.gpu_memory import PublishedMemory, explain_memory
 from analysis.published.runs import published_ledgers
 from analysis.published.study import GPU_MEMORY, comparability, compare_published
-from analysis.results.damage import damaged_files
 from analysis.results.experiment import Results
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
@@ -39,7 +38,26 @@ DETAILS = ("versions", "hardware", "data", "identity")
 class Content:
     """Everything that a page shows, in plain values, whatever its format.
 
-    `ledgers` and `pairs` belong to the tables, by their anchors.
+    Attributes:
+        title: heading of the page.
+        about: what the sweep is about, from its spec; empty where it says nothing.
+        facts: what stands below the title, by name.
+        findings: what the numbers show.
+        tables: the comparison tables.
+        ledgers: what speaks for and against the fairness of each table, by the table's anchor.
+        pairs: the pairs of each table that has any to compare, by the table's anchor.
+        tuning: the tuning trials; None without any.
+        mattered: which factor mattered; None where fewer than two arms finished.
+        drawings: the figures, by name.
+        memory: what each arm took of memory; None where nothing is known of it.
+        published: the published figures beside ours; None unless the spec asks for them.
+        remarks: what has to be known to read the two together.
+        published_ledgers: the ledgers of the published tables, by their titles.
+        published_memory: the published "GPU memory" explained; None unless the sweep repeats the published study.
+        unfinished: the trials that did not finish or were not judged, as printable strings.
+        responses: what each arm answered, side by side; None without responses.
+        details: sections of the sweep's record, by heading.
+        spec: the resolved spec as YAML; empty where it is lost.
     """
 
     title: str
@@ -134,7 +152,7 @@ def _findings(
     evidence: Evidence, tables: list[ComparisonTable], tuning: TuningTable | None, mattered: WhatMattered | None
 ) -> list[Finding]:
     """What the sweep shows, after what is damaged of it and before what mattered."""
-    damaged = damaged_files(evidence.results.directory)
+    damaged = evidence.results.damaged
     findings = [*([Finding("Damaged files", damaged)] if damaged else []), *findings_of(evidence, tables, tuning)]
     if mattered and mattered.sentences:
         findings.append(Finding("What mattered", mattered.sentences))
@@ -199,6 +217,6 @@ def _value(value: Any) -> str:
 
 
 def _seeds(results: Results) -> list[Any]:
-    found = sorted({int(seed) for seed in results.trials.get("seed", pd.Series(dtype=float)).dropna()})
+    seeds = sorted({int(seed) for seed in results.trials.get("seed", pd.Series(dtype=float)).dropna()})
     planned = results.spec.get("seeds")
-    return found or (list(planned) if isinstance(planned, list) else [])
+    return seeds or (list(planned) if isinstance(planned, list) else [])

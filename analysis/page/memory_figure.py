@@ -8,7 +8,7 @@ from analysis.page.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
 from analysis.tables.peak_memory import ArmMemory
 from analysis.wording.numbers import GIB, MIB
 from basis.fields import arm_label
-from basis.metrics import LASTING_PARTS, MEMORY_PARTS, PEAK_SOURCE
+from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
 from basis.outcomes import Outcome
 
 REST = "rest up to the peak"
@@ -42,13 +42,13 @@ def draw_memory(memory: list[ArmMemory]) -> Drawing | None:
         The drawing, or None where no peak was measured.
     """
     bars: dict[tuple[str, Bar], str] = {}
-    for one in memory:
-        if one.measured or (one.predicted and one.arm.outcome == Outcome.OUT_OF_MEMORY):
-            config = one.arm.config
-            short = arm_label(config) if {"method", "rank", "optimizer"} <= set(config) else one.arm.label
-            key = (short, _bar(one))
-            bars[key] = short if key in bars else one.arm.label
-    if not any(one.measured for one in memory):
+    for usage in memory:
+        if usage.measured or (usage.predicted and usage.arm.outcome == Outcome.OUT_OF_MEMORY):
+            config = usage.arm.config
+            short = arm_label(config) if {"method", "rank", "optimizer"} <= set(config) else usage.arm.label
+            key = (short, _bar(usage))
+            bars[key] = short if key in bars else usage.arm.label
+    if not any(usage.measured for usage in memory):
         return None
     known = len(bars)
     if known > MOST_BARS:
@@ -81,23 +81,25 @@ def _size(bar: Bar) -> float:
     return max(value for value in (bar.measured, bar.predicted, 0.0) if math.isfinite(value))
 
 
-def _bar(one: ArmMemory) -> Bar:
+def _bar(usage: ArmMemory) -> Bar:
     return Bar(
-        tuple(_segments(one).items()),
-        one.measured.total if one.measured else math.nan,
-        one.predicted.total if one.predicted else math.nan,
+        tuple(_segments(usage).items()),
+        usage.measured.total if usage.measured else math.nan,
+        usage.predicted.total if usage.predicted else math.nan,
     )
 
 
-def _segments(one: ArmMemory) -> dict[str, float]:
+def _segments(usage: ArmMemory) -> dict[str, float]:
     """The parts of the measured peak; where they are unknown, what is allocated all the time, and the rest."""
-    if one.measured is None:
+    if usage.measured is None:
         return {}
-    if one.measured.parts:
-        return {MEMORY_PARTS[name]: value for name, value in one.measured.parts.items()}
-    lasting = {MEMORY_PARTS[name]: one.arm.largest(f"{name}_bytes") for name in LASTING_PARTS}
+    if usage.measured.parts:
+        return {MEMORY_PARTS[name]: value for name, value in usage.measured.parts.items()}
+    lasting = {
+        MEMORY_PARTS[name]: usage.arm.largest(f"{name}_bytes") for name in ("weight", "gradient", "optimizer_state")
+    }
     lasting = {name: value for name, value in lasting.items() if math.isfinite(value)}
-    return {**lasting, REST: max(0.0, one.measured.total - sum(lasting.values()))}
+    return {**lasting, REST: max(0.0, usage.measured.total - sum(lasting.values()))}
 
 
 def _draw_bar(axes: Axes, row: int, bar: Bar, size: int) -> None:
@@ -116,7 +118,7 @@ def _draw_bar(axes: Axes, row: int, bar: Bar, size: int) -> None:
 
 
 def _caption(memory: list[ArmMemory], drawn: set[str]) -> str:
-    sources = sorted({source for one in memory if one.measured and (source := one.arm.text(PEAK_SOURCE))})
+    sources = sorted({source for usage in memory if usage.measured and (source := usage.arm.text(PEAK_SOURCE))})
     caption = f"Peak memory and what it consists of, measured by: {', '.join(sources) or 'unknown'}."
     if MEMORY_PARTS["activation"] in drawn:
         caption += " Activations are all that is none of the other parts."

@@ -13,7 +13,7 @@ from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.wording.values import show_field
 from basis.outcomes import Outcome
 
-MOST_ARMS = 11
+SHOWN_ARMS = 11
 """Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
 MOST_BYTES = 1_500_000
 """Bytes of all prompts and answers of a page, half of the 3 MB that a page may have."""
@@ -22,7 +22,7 @@ LONGEST_TEXT = 5_000
 MARKUP_BYTES = 200
 """What the page's markup takes around an answer, at most."""
 PROMPT = ["index", "prompt"]
-REWARDS = ["reward", "base_reward"]
+REWARD_COLUMNS = ["reward", "base_reward"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
 
     Args:
         responses: `Results.responses`.
-        arms: the arms of the sweep; of those that finished with responses, the MOST_ARMS of lowest mean test loss
+        arms: the arms of the sweep; of those that finished with responses, the SHOWN_ARMS of lowest mean test loss
             are shown, in the order given, each through its best seed.
 
     Returns:
@@ -100,7 +100,7 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
     ]
     if not answering:
         return None
-    lowest = {arm.label for arm in sorted(answering, key=_test_loss)[:MOST_ARMS]}
+    lowest = {arm.label for arm in sorted(answering, key=_test_loss)[:SHOWN_ARMS]}
     shown = [_speaker(arm, by_trial) for arm in answering if arm.label in lowest]
     finished = {trial for arm in answering for trial in arm.used["trial"]}
     # first() passes over missing values, so one trial that kept the base model's response is enough.
@@ -116,7 +116,9 @@ def _fitting(prompts: list[Prompt]) -> list[Prompt]:
     taken = 0
     for place, prompt in enumerate(prompts):
         taken += _page_bytes(prompt.text)
-        taken += sum(_page_bytes(f"{one.arm}{one.seed}{one.response}") for one in (prompt.base, *prompt.answers))
+        taken += sum(
+            _page_bytes(f"{answer.arm}{answer.seed}{answer.response}") for answer in (prompt.base, *prompt.answers)
+        )
         if taken > MOST_BYTES and place:
             return prompts[:place]
     return prompts
@@ -134,7 +136,9 @@ def _excerpt_notes(shown: list[Prompt], asked: int) -> list[str]:
             f"Of {asked:,} prompts the first {len(shown):,} are here, as many as {MOST_BYTES / 1e6} MB hold; the "
             "responses.jsonl of the trials have all."
         )
-    texts = [text for one in shown for text in (one.text, *(a.response or "" for a in (one.base, *one.answers)))]
+    texts = [
+        text for prompt in shown for text in (prompt.text, *(a.response or "" for a in (prompt.base, *prompt.answers)))
+    ]
     if any(len(text) > LONGEST_TEXT for text in texts):
         notes.append(f"Of longer texts the first {LONGEST_TEXT:,} characters are shown.")
     return notes
@@ -146,9 +150,9 @@ def _shortened(text: str) -> str:
 
 def _clean(responses: pd.DataFrame) -> pd.DataFrame:
     """The rows that hold a prompt and a response, with rewards as finite numbers or NaN."""
-    rows = responses.reindex(columns=["trial", *PROMPT, "response", "base_response", *REWARDS])
+    rows = responses.reindex(columns=["trial", *PROMPT, "response", "base_response", *REWARD_COLUMNS])
     whole = rows[["prompt", "response"]].map(lambda value: isinstance(value, str)).all(axis=1)
-    rewards = rows[REWARDS].apply(pd.to_numeric, errors="coerce")
+    rewards = rows[REWARD_COLUMNS].apply(pd.to_numeric, errors="coerce")
     return rows.assign(**rewards.where(rewards.abs() < math.inf))[whole]
 
 

@@ -38,7 +38,7 @@ STEPS = (("SGD_lora1", "SGD_Mom_lora1"), ("SGD_Mom_lora1", "AdamW_lora1"), ("Ada
 """Pairs of published runs whose difference says what an optimizer state, or a higher rank, takes."""
 
 OUR_NUMBERS = ("optimizer_state_bytes", "predicted_optimizer_state_bytes", "retained_delta_bytes")
-OPTIMIZER_FIELDS = ("optimizer", "momentum", "betas", "weight_decay", "lr")
+SET_BY_OPTIMIZER = ("optimizer", "momentum", "betas", "weight_decay", "lr")
 """Fields that go with the choice of an optimizer, the two last because the study set them by optimizer."""
 
 
@@ -122,7 +122,7 @@ def _our_notes(arms: list[Arm]) -> list[str]:
 def _steps(ours: list[tuple[str, Arm]], deltas: dict[str, int]) -> Iterator[tuple[str, ...]]:
     """A row for each of our pairs of arms that differ as a pair of published runs does."""
     for start, end in STEPS:
-        fields = OPTIMIZER_FIELDS if start != "AdamW_lora1" else ("rank",)
+        fields = SET_BY_OPTIMIZER if start != "AdamW_lora1" else ("rank",)
         for arm in (arm for run, arm in ours if run == end):
             twin = _twin(arm, [arm for run, arm in ours if run == start], fields)
             if twin is not None:
@@ -144,9 +144,11 @@ def _twin(arm: Arm, arms: list[Arm], fields: tuple[str, ...]) -> Arm | None:
 
     Of several, as a grid of learning rates makes them, it is the one with the same learning rate and weight decay.
     """
-    twins = [one for one in arms if set(varying_fields([arm, one])) <= set(fields)]
+    twins = [other for other in arms if set(varying_fields([arm, other])) <= set(fields)]
     if len(twins) > 1:
-        twins = [one for one in twins if all(one.config.get(f) == arm.config.get(f) for f in ("lr", "weight_decay"))]
+        twins = [
+            other for other in twins if all(other.config.get(f) == arm.config.get(f) for f in ("lr", "weight_decay"))
+        ]
     return twins[0] if len(twins) == 1 else None
 
 

@@ -34,16 +34,16 @@ def ran_alone(reports: Mapping[str, Rows]) -> dict[str, bool]:
     Returns:
         By directory name; without those of which some row does not tell when and where it was made.
     """
-    stretches = {trial: found for trial, rows in reports.items() if (found := list(_stretches(trial, rows)))}
+    stretches = {trial: own for trial, rows in reports.items() if (own := list(_stretches(trial, rows)))}
     disturbed: set[str] = set()
     busy: dict[str, list[tuple[float, str]]] = {}
-    for one in sorted(stretch for found in stretches.values() for stretch in found):
-        others = busy.setdefault(one.place, [])
-        while others and others[0][0] <= one.begin:
+    for stretch in sorted(stretch for own in stretches.values() for stretch in own):
+        others = busy.setdefault(stretch.place, [])
+        while others and others[0][0] <= stretch.begin:
             heapq.heappop(others)
-        if beside := {trial for _, trial in others} - {one.trial}:
-            disturbed |= {*beside, one.trial}
-        heapq.heappush(others, (one.end, one.trial))
+        if beside := {trial for _, trial in others} - {stretch.trial}:
+            disturbed |= {*beside, stretch.trial}
+        heapq.heappush(others, (stretch.end, stretch.trial))
     known = {trial for trial in stretches if all(map(_is_known, reports[trial]))}
     return {trial: trial not in disturbed for trial in known}
 

@@ -23,19 +23,19 @@ def damaged_files(directory: Path) -> list[str]:
     Returns:
         The sentences, the last one saying how to mend them; none if nothing is damaged.
     """
-    found = [
+    sentences = [
         f"{name} can't be read: what it says of the sweep is left out."
         for name in (SPEC_FILE, SWEEP_FILE)
         if not read_mapping(directory / name)
     ]
     seal = read_mapping(directory / BASE_SEAL_FILE)
     if seal and (wrong := _flaw(directory / BASE_RESPONSES_FILE, seal)):
-        found.append(f"{BASE_RESPONSES_FILE} {wrong}.")
+        sentences.append(f"{BASE_RESPONSES_FILE} {wrong}.")
     for path in sorted(directory.glob(f"*/{FINISHED_FILE}")):
-        found += [f"{path.parent.name}/{sentence}" for sentence in _of_trial(path)]
-    if len(found) > MOST_NAMED:
-        found = [*found[:MOST_NAMED], f"So are {len(found) - MOST_NAMED} further files."]
-    return [*found, "Continuing the sweep with --resume makes again what can be made again."] if found else []
+        sentences += [f"{path.parent.name}/{sentence}" for sentence in _of_trial(path)]
+    if len(sentences) > MOST_NAMED:
+        sentences = [*sentences[:MOST_NAMED], f"So are {len(sentences) - MOST_NAMED} further files."]
+    return [*sentences, "Continuing the sweep with --resume makes again what can be made again."] if sentences else []
 
 
 def _of_trial(path: Path) -> list[str]:
@@ -43,13 +43,13 @@ def _of_trial(path: Path) -> list[str]:
     if not rows:
         return [f"{FINISHED_FILE} can't be read: the trial's numbers are those of {RESULT_FILE}."]
     kept, folder = read_mapping(path).get("kept"), path.parent
-    found = []
+    sentences = []
     for name, seal in kept.items() if isinstance(kept, Mapping) else ():
         if "/" not in name and isinstance(seal, Mapping) and (wrong := _flaw(folder / name, seal)):
-            found.append(f"{name} {wrong}.")
+            sentences.append(f"{name} {wrong}.")
     if [row["step"] for row in read_rows(folder / RESULT_FILE)] != [row["step"] for row in rows]:
-        found.append(f"{RESULT_FILE} lacks rows: they are taken from {FINISHED_FILE}.")
-    return found
+        sentences.append(f"{RESULT_FILE} lacks rows: they are taken from {FINISHED_FILE}.")
+    return sentences
 
 
 def _flaw(path: Path, seal: Mapping[str, Any]) -> str | None:

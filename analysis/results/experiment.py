@@ -15,6 +15,7 @@ from ray.tune import ExperimentAnalysis
 from ray.tune.experiment import Trial
 
 from analysis.results.company import ran_alone
+from analysis.results.damage import damaged_files
 from analysis.results.files import (
     TrialFiles,
     read_mapping,
@@ -56,6 +57,7 @@ class Results:
         spec: the resolved spec.
         sweep: versions, hardware, data and times.
         configs: the TrialConfig of each trial, by directory name; empty where it is lost.
+        damaged: which of its files are not as the sweep has left them, a sentence each; see `damaged_files`.
     """
 
     directory: Path
@@ -69,6 +71,7 @@ class Results:
     spec: dict[str, Any]
     sweep: dict[str, Any]
     configs: dict[str, dict[str, Any]]
+    damaged: list[str]
 
 
 def read_experiment(directory: Path) -> Results:
@@ -100,6 +103,7 @@ def read_experiment(directory: Path) -> Results:
         spec=read_mapping(directory / SPEC_FILE),
         sweep=read_mapping(directory / SWEEP_FILE),
         configs={record.name: record.config for record in records},
+        damaged=damaged_files(directory),
     )
 
 

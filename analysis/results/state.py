@@ -60,7 +60,7 @@ def read_trials(directory: Path) -> list[RecordedTrial]:
     Raises:
         UserError: no state is whole, or one has a pickle or something else in place of a plain value.
     """
-    found: dict[str, RecordedTrial] = {}
+    trials: dict[str, RecordedTrial] = {}
     broken, whole = "", False
     for path in sorted(directory.glob(STATE_FILES), reverse=True):
         try:
@@ -70,11 +70,13 @@ def read_trials(directory: Path) -> list[RecordedTrial]:
             broken = broken or f"{path} is not as Ray Tune leaves it ({type(error).__name__})"
             continue
         whole = True
-        for one in sorted(read, key=lambda one: not one.begun):  # one that waits may be a begun one's config once more
-            found.setdefault(one.folder, one)
+        for trial in sorted(
+            read, key=lambda trial: not trial.begun
+        ):  # one that waits may be a begun one's config once more
+            trials.setdefault(trial.folder, trial)
     if broken and not whole:
         raise UserError(f"{broken}; no other {STATE_FILES} is whole")
-    return [*found.values(), *_younger(directory, found)]
+    return [*trials.values(), *_younger(directory, trials)]
 
 
 def _younger(directory: Path, listed: Collection[str]) -> list[RecordedTrial]:

@@ -13,6 +13,11 @@ SMALLEST_P = 1e-15
 """Where the search for the p-value of a crossed test ends."""
 
 
+LOSS_ROUNDING = 1e-5
+"""Share of a loss: arms that lie no further apart in any seed and window count as equal. Another order of additions, as
+another micro-batch brings, moves losses so far, and a test over windows would take that for a difference of models."""
+
+
 class Test(NamedTuple):
     """A difference, the limits of its 95 % interval, and the two-sided p-value of "it is zero".
 

@@ -176,8 +176,8 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
     if any(len(arm.seeds) == 1 for arm in arms):
         seeds = sorted({seed for arm in arms for seed in arm.seeds})
-        one = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
-        which = f"{one} ({seeds[0]})" if len(seeds) == 1 else one
+        finished = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
+        which = f"{finished} ({seeds[0]})" if len(seeds) == 1 else finished
         everyone = all(len(arm.seeds) <= 1 for arm in arms)
         notes.append(
             f"{'Each arm has' if everyone else 'Some arms have'} {which}: one run cannot show how far another seed "

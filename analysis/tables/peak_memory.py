@@ -125,32 +125,32 @@ def _peaks(memory: list[ArmMemory]) -> pd.DataFrame:
     """One row per arm; a column that says nothing of any arm is left out."""
     rows = [
         {
-            "arm": one.arm.label,
-            "predicted peak, MiB": _mib(one.predicted.total) if one.predicted else MISSING,
-            "measured peak, MiB": _measured(one),
-            "error": f"{one.error:+z.2f} %" if math.isfinite(one.error) else MISSING,
-            "reserved peak, MiB": _mib(one.arm.largest("reserved_peak_bytes")) if one.measured else MISSING,
-            "windows per pass": _either(show_number(value, 0) for value in one.arm.values("windows_per_pass")),
-            "blocks recomputed": _either(_yes(value) for value in one.arm.values("blocks_recomputed")),
+            "arm": usage.arm.label,
+            "predicted peak, MiB": _mib(usage.predicted.total) if usage.predicted else MISSING,
+            "measured peak, MiB": _measured(usage),
+            "error": f"{usage.error:+z.2f} %" if math.isfinite(usage.error) else MISSING,
+            "reserved peak, MiB": _mib(usage.arm.largest("reserved_peak_bytes")) if usage.measured else MISSING,
+            "windows per pass": _either(show_number(value, 0) for value in usage.arm.values("windows_per_pass")),
+            "blocks recomputed": _either(_yes(value) for value in usage.arm.values("blocks_recomputed")),
         }
-        for one in memory
+        for usage in memory
     ]
     return _without_empty(pd.DataFrame(rows, dtype=str))
 
 
-def _measured(one: ArmMemory) -> str:
-    if one.measured:
-        return _mib(one.measured.total)
-    return Outcome.OUT_OF_MEMORY if one.arm.outcome == Outcome.OUT_OF_MEMORY else MISSING
+def _measured(usage: ArmMemory) -> str:
+    if usage.measured:
+        return _mib(usage.measured.total)
+    return Outcome.OUT_OF_MEMORY if usage.arm.outcome == Outcome.OUT_OF_MEMORY else MISSING
 
 
 def _parts(memory: list[ArmMemory]) -> pd.DataFrame:
     """Rows that add up, a measured and a predicted one for each arm that has both."""
     rows = []
-    for one in memory:
-        for kind, peak in (("measured", one.measured), ("predicted", one.predicted)):
+    for usage in memory:
+        for kind, peak in (("measured", usage.measured), ("predicted", usage.predicted)):
             if peak and peak.parts:
-                rows.append({"arm": one.arm.label, "peak": kind, **_adding_up(peak)})
+                rows.append({"arm": usage.arm.label, "peak": kind, **_adding_up(peak)})
     frame = pd.DataFrame(rows, dtype=str)
     return frame.drop(columns="peak") if len(frame) and set(frame["peak"]) == {"measured"} else frame
 
@@ -169,18 +169,18 @@ def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     by_trial = {row["trial"]: row for _, row in trials.iterrows()}
     rows = [
         {
-            "arm": one["arm"],
-            "seed": show_number(_number(one, "seed"), 0),
-            "during": str(one.get("during", MISSING)),
-            "windows per pass": show_number(_number(one, "windows_per_pass"), 0),
-            "blocks recomputed": _yes(_number(one, "blocks_recomputed")),
-            "predicted, MiB": _mib(_number(one, "predicted_bytes")),
-            "reached, MiB": _mib(_number(one, "reached_bytes")),
-            "asked last, MiB": _mib(_number(one, "asked_bytes")),
-            "allowed, MiB": _mib(_number(one, "limit_bytes")),
-            "how the trial ended": _ending(by_trial[one["trial"]]),
+            "arm": attempt["arm"],
+            "seed": show_number(_number(attempt, "seed"), 0),
+            "during": str(attempt.get("during", MISSING)),
+            "windows per pass": show_number(_number(attempt, "windows_per_pass"), 0),
+            "blocks recomputed": _yes(_number(attempt, "blocks_recomputed")),
+            "predicted, MiB": _mib(_number(attempt, "predicted_bytes")),
+            "reached, MiB": _mib(_number(attempt, "reached_bytes")),
+            "asked last, MiB": _mib(_number(attempt, "asked_bytes")),
+            "allowed, MiB": _mib(_number(attempt, "limit_bytes")),
+            "how the trial ended": _ending(by_trial[attempt["trial"]]),
         }
-        for _, one in attempts.iterrows()
+        for _, attempt in attempts.iterrows()
     ]
     return _without_empty(pd.DataFrame(rows, dtype=str))
 
@@ -196,22 +196,22 @@ def _ending(trial: pd.Series) -> str:
 
 def _notes(memory: list[ArmMemory], attempts: pd.DataFrame) -> list[str]:
     notes = []
-    measured = [one for one in memory if one.measured]
+    measured = [usage for usage in memory if usage.measured]
     if measured:
-        sources = sorted({source for one in measured if (source := one.arm.text(PEAK_SOURCE))})
+        sources = sorted({source for usage in measured if (source := usage.arm.text(PEAK_SOURCE))})
         told = "; ".join(f"{name} ({SOURCES[name]})" if name in SOURCES else name for name in sources)
         mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
         notes.append(f"The peak was measured by: {told or 'unknown'}.{mixed}")
-    if any(len(one.arm.used) > 1 for one in memory):
+    if any(len(usage.arm.used) > 1 for usage in memory):
         notes.append("Of several seeds the trial with the highest peak is shown.")
-    if any(peak.parts for one in memory for peak in (one.measured, one.predicted) if peak):
+    if any(peak.parts for usage in memory for peak in (usage.measured, usage.predicted) if peak):
         notes.append(
             "Each row of parts adds up to its peak and says what was there at that moment, so gradients that the "
             "backward pass has yet to make are not among them. Activations are all that is not one of the others: what "
             "is kept for the backward pass, temporaries, kernels' workspaces; their last digit takes up the rounding."
         )
-    if known := [one for one in memory if math.isfinite(one.error)]:
-        worst = max(known, key=lambda one: abs(one.error))
+    if known := [usage for usage in memory if math.isfinite(usage.error)]:
+        worst = max(known, key=lambda usage: abs(usage.error))
         notes.append(
             "Predictions were made before the trials ran. The error is predicted minus measured, in percent of "
             f"measured; the largest is {abs(worst.error):.2f} % ({worst.arm.label})."

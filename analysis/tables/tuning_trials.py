@@ -58,7 +58,7 @@ def describe_tuning(evidence: Evidence) -> TuningTable | None:
     arms = {trial: _named(config, fields[trial]) for trial, config in configs.items()}
     labels = label_arms(arms.values())
     groups = results.tuning.groupby(results.tuning["trial"].map(lambda trial: arm_key(arms[trial])), sort=False)
-    alike = len({tuple(found) for found in fields.values()}) == 1
+    alike = len({tuple(names) for names in fields.values()}) == 1
     metric = chosen_by(results.spec)
     tested = _tested(evidence)
     rows = []
@@ -129,7 +129,7 @@ def _sortable(column: pd.Series) -> pd.Series:
 
 
 def _is_tested(row: Mapping[Any, Any], fields: list[str], tested: list[Mapping[str, Any]]) -> bool:
-    return any(all(_same(row[name], one.get(name)) for name in fields) for one in tested)
+    return any(all(_same(row[name], config.get(name)) for name in fields) for config in tested)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -9,7 +9,7 @@ MISSING = "–"
 """What stands in a cell without a number."""
 GIB, MIB = 2**30, 2**20
 """Bytes of a gibibyte and of a mebibyte."""
-ROUNDING = 1e-9
+PRINTED_AS_ZERO = 1e-9
 """What additions in another order may leave of a loss or a reward: printed as zero."""
 
 
@@ -22,12 +22,12 @@ def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
     """An estimate with its limits, such as "0.71 [0.62, 0.79]", or alone where the data carry no interval.
 
     Where `digits` decimals would leave no two significant digits of the largest of the numbers, it gets more, unless
-    they are all below ROUNDING.
+    they are all below PRINTED_AS_ZERO.
     """
     if not math.isfinite(interval.estimate):
         return MISSING
     largest = max(abs(value) for value in interval if math.isfinite(value))
-    if ROUNDING < largest < 10 ** (1 - digits):
+    if PRINTED_AS_ZERO < largest < 10 ** (1 - digits):
         digits = 1 - math.floor(math.log10(largest))
     shown = [f"{value:{'+' if signed else ''}z.{digits}f}" for value in interval]  # z: no minus before a zero
     return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]

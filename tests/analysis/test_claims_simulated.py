@@ -32,7 +32,6 @@ import pytest
 
 from analysis.comparison.arms import Arm, group_arms
 from analysis.comparison.told_apart import adjusted_differences, loss_difference
-from analysis.factors.anova import divide_grid
 from analysis.factors.dominance import dominated_beyond_chance
 from analysis.factors.effects import matched_effects
 from analysis.factors.forest import shuffle_test
@@ -40,6 +39,7 @@ from analysis.factors.pareto import PRICES, Point
 from analysis.findings.differences import describe_wins
 from analysis.findings.length_bias import measure_length_bias
 from analysis.findings.overfitting import rise_test
+from analysis.statistics.anova import divide_grid
 from analysis.statistics.multiple_tests import holm
 from basis.outcomes import Outcome
 from tests.planted_sweep import grid, planted

@@ -9,8 +9,8 @@ import optuna
 import pytest
 
 from analysis.comparison.arms import group_arms
-from analysis.factors.anova import SEEDS, TOGETHER
 from analysis.factors.importance import FEWEST_ARMS, Importance, adjusted_shares, factor_levels, share_of_variance
+from analysis.statistics.anova import SEEDS, TOGETHER
 from analysis.statistics.difference_tests import crossed_test
 from analysis.statistics.multiple_tests import holm
 from tests.analysis.factors.test_effects import FULL, SGD

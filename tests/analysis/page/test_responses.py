@@ -126,7 +126,7 @@ def test_trials_that_did_not_finish_and_arms_without_responses_are_counted_and_n
 
 
 def test_of_many_arms_those_of_lowest_test_loss_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "MOST_ARMS", 2)
+    monkeypatch.setattr(responses, "SHOWN_ARMS", 2)
     found = made(synthetic.in_memory({"rank": 100}, {"rank": 1}, {"method": "full", "rank": None}))
     # by formula of the test losses, full < rank 100 < rank 1; the order stays that of the sweep
     assert [answer.arm for answer in found.prompts[0].answers] == ["lora r100 adamw", "full adamw"]

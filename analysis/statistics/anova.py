@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.comparison.told_apart import ROUNDING
-from analysis.statistics.difference_tests import cochran_test
+from analysis.statistics.difference_tests import LOSS_ROUNDING, cochran_test
 from analysis.statistics.intervals import Values
 
 SEEDS = "seeds"
@@ -53,7 +52,7 @@ def divide_grid(names: Sequence[str], losses: Values) -> Division | None:
     """
     means = losses.mean(axis=-1)
     seeds, arms = means.shape[-1], means[..., 0].size
-    if np.ptp(means) <= ROUNDING * np.abs(means).max():
+    if np.ptp(means) <= LOSS_ROUNDING * np.abs(means).max():
         return None
     total = float(((means - means.mean()) ** 2).sum())
     effects = _effects(names, losses)
@@ -66,7 +65,7 @@ def divide_grid(names: Sequence[str], losses: Values) -> Division | None:
     shares[SEEDS] = max(0.0, 1 - sum(shares.values()))
     noise, p_values = {}, {}
     for name, effect in effects.items():
-        if np.abs(effect).max() <= ROUNDING * np.abs(losses).max():
+        if np.abs(effect).max() <= LOSS_ROUNDING * np.abs(losses).max():
             noise[name], p_values[name] = 0.0, 1.0
             continue
         parts = _noise(effect)
