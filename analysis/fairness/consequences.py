@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.fairness.rows import LedgerRow
+from analysis.fairness.rows import EXECUTED, LedgerRow
 from basis.fields import MOMENTUM_DEFAULTS
 
 BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing")
@@ -10,8 +10,7 @@ BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation
 
 FOLLOWS = {
     "tokens_seen": ("steps", "batch_size", "block_size"),
-    "windows_per_pass": BY_MEMORY,
-    "blocks_recomputed": BY_MEMORY,
+    **dict.fromkeys(EXECUTED.values(), BY_MEMORY),
 }
 """Facts by the config fields that they follow from."""
 

@@ -30,7 +30,7 @@ from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
 from basis.directory import PARAMS_FILE, RECORD_FILE, REPLACEMENT_DIR, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.fields import arm_label, optimizer_order
-from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PEAK_SOURCE
+from basis.metrics import DEVICE, EXECUTION_METRICS, METRIC, NOT_JUDGED, PEAK_SOURCE
 from basis.outcome_file import read_outcome
 from basis.outcomes import Ending, Outcome, ending_in_traceback, ending_of_finished
 from basis.scripts import as_called
@@ -47,7 +47,9 @@ class Results:
     Attributes:
         directory: the experiment directory, absolute.
         trials: one row per trial: `trial` (directory name), `arm`, `outcome`, `reason`, the fields of its config,
-            the last value of each metric, `test_loss_best`, `test_loss_best_step`, `test_loss_last10_mean`.
+            the last value of each metric (`micro_batch` and `activation_checkpointing` are those that the trial ran
+            with; its config has those that were asked for), `test_loss_best`, `test_loss_best_step`,
+            `test_loss_last10_mean`.
         curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
         responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl;
             `index` is the number of the prompt from 0, which a lost line does not move.
@@ -118,7 +120,8 @@ def load(directory: Path) -> Results:
         summary = summarize(rows)
         if outcome == Outcome.FINISHED:
             reason = ending_of_finished(summary.get(NOT_JUDGED)).reason
-        row = {**key, "trial_id": trial.trial_id, "outcome": outcome.value, "reason": reason, **config, **summary}
+        asked = {name: value for name, value in config.items() if name not in EXECUTION_METRICS}
+        row = {**key, "trial_id": trial.trial_id, "outcome": outcome.value, "reason": reason, **asked, **summary}
         row |= {RAN_ALONE: alone[path.name]} if path.name in alone else {}
         if is_tuning(config):
             del row["arm"]

@@ -130,8 +130,8 @@ def _peaks(memory: list[ArmMemory]) -> pd.DataFrame:
             "measured peak, MiB": _measured(one),
             "error": f"{one.error:+z.2f} %" if math.isfinite(one.error) else MISSING,
             "reserved peak, MiB": _mib(one.arm.largest("reserved_peak_bytes")) if one.measured else MISSING,
-            "windows per pass": _either(show_number(value, 0) for value in one.arm.values("windows_per_pass")),
-            "blocks recomputed": _either(_yes(value) for value in one.arm.values("blocks_recomputed")),
+            "micro-batch": _either(show_number(value, 0) for value in one.arm.values("micro_batch")),
+            "activation checkpointing": _either(_yes(value) for value in one.arm.values("activation_checkpointing")),
         }
         for one in memory
     ]
@@ -172,8 +172,8 @@ def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
             "arm": one["arm"],
             "seed": show_number(_number(one, "seed"), 0),
             "during": str(one.get("during", MISSING)),
-            "windows per pass": show_number(_number(one, "windows_per_pass"), 0),
-            "blocks recomputed": _yes(_number(one, "blocks_recomputed")),
+            "micro-batch": show_number(_number(one, "micro_batch"), 0),
+            "activation checkpointing": _yes(_number(one, "activation_checkpointing")),
             "predicted, MiB": _mib(_number(one, "predicted_bytes")),
             "reached, MiB": _mib(_number(one, "reached_bytes")),
             "asked last, MiB": _mib(_number(one, "asked_bytes")),
@@ -187,11 +187,11 @@ def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 def _ending(trial: pd.Series) -> str:
     """How a trial ended that had run out of memory, and how it was executed if it finished all the same."""
-    windows = _number(trial, "windows_per_pass")
-    if trial["outcome"] != Outcome.FINISHED or not math.isfinite(windows):
+    micro_batch = _number(trial, "micro_batch")
+    if trial["outcome"] != Outcome.FINISHED or not math.isfinite(micro_batch):
         return str(trial["outcome"])
-    again = ", blocks recomputed" if _number(trial, "blocks_recomputed") == 1 else ""
-    return f"{Outcome.FINISHED} with {windows:.0f} window{'' if windows == 1 else 's'} per pass{again}"
+    checkpointed = ", activation checkpointing" if _number(trial, "activation_checkpointing") == 1 else ""
+    return f"{Outcome.FINISHED} with micro-batch {micro_batch:.0f}{checkpointed}"
 
 
 def _notes(memory: list[ArmMemory], attempts: pd.DataFrame) -> list[str]:

@@ -14,6 +14,7 @@ from analysis.results.load import REPLICATE_FIELD, Results, arm_key, label_arms,
 from analysis.results.outcomes import finite
 from analysis.tables.columns import MISSING, show_number
 from basis.fields import OPTIMIZER_FIELDS
+from basis.metrics import EXECUTION_METRICS
 from basis.outcomes import Outcome
 from basis.stages import Stage
 
@@ -51,10 +52,13 @@ def describe_tuning(results: Results) -> Tuning | None:
     if results.tuning.empty:
         return None
     configs = {name: results.configs.get(name, {}) for name in results.tuning["trial"]}
+    asked: dict[str, Any] = {name: [config.get(name) for config in configs.values()] for name in EXECUTION_METRICS}
     fields = {name: searched_for(results.spec, config) for name, config in configs.items()}
     arms = {name: _named(config, fields[name]) for name, config in configs.items()}
     labels = label_arms(arms.values())
-    groups = results.tuning.groupby(results.tuning["trial"].map(lambda name: arm_key(arms[name])), sort=False)
+    groups = results.tuning.assign(**asked).groupby(
+        results.tuning["trial"].map(lambda name: arm_key(arms[name])), sort=False
+    )
     alike = len({tuple(found) for found in fields.values()}) == 1
     metric = chosen_by(results.spec)
     tested = _tested(results)
