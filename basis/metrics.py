@@ -1,6 +1,7 @@
 """The metrics that a trial reports, each with its unit and direction, and the text columns beside them."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 
 class Metric(NamedTuple):
@@ -50,8 +51,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("predicted_optimizer_state_bytes", "B", "neither", "of predicted peak memory: the optimizer's state"),
     Metric("predicted_logits_bytes", "B", "neither", "of predicted peak memory: logits of a chunk of positions"),
     Metric("predicted_activation_bytes", "B", "neither", "of predicted peak memory: all else"),
-    Metric("windows_per_pass", "windows", "neither", "windows of a forward pass, as memory permitted"),
-    Metric("blocks_recomputed", "", "neither", "1 with activation checkpointing, 0 without"),
+    Metric("micro_batch", "windows", "neither", "windows of a forward pass, as memory permitted"),
+    Metric(
+        "activation_checkpointing", "", "neither", "1 with activation checkpointing, 0 without, as memory permitted"
+    ),
     Metric("reserved_peak_bytes", "B", "lower", "most bytes the CUDA allocator held at once (CUDA only)"),
     Metric("retained_delta_bytes", "B", "neither", "bytes allocated after training minus before it"),
     Metric("weight_bytes", "B", "lower", "bytes of all parameters and buffers"),
@@ -68,6 +71,12 @@ METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 Objective = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
 """The metrics that a search may choose by; each says itself which direction is better."""
+
+EXECUTION_METRICS = ("micro_batch", "activation_checkpointing")
+"""How a trial's steps were carried out. The fields of its config of these names say what was asked for."""
+
+FORMER_NAMES = {"windows_per_pass": "micro_batch", "blocks_recomputed": "activation_checkpointing"}
+"""Names of today by those that rows and attempts had in directories made before."""
 
 DEVICE = "device"
 """Text column: the device that the trial ran on."""
@@ -99,3 +108,8 @@ told them."""
 
 LASTING_PARTS = ("weight", "gradient", "optimizer_state")
 """Parts that are allocated all through training, whose size a row tells in `weight_bytes` and so on."""
+
+
+def with_present_names(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row, or an attempt, whose columns have the names of today; see `FORMER_NAMES`."""
+    return {FORMER_NAMES.get(name, name): value for name, value in row.items()}

@@ -62,13 +62,13 @@ def _memory_table(figures: Figures, size: Size) -> Table:
     for case, found in figures.cases.items():
         row: Row = {"variant": case.variant or "study", "arm": case.arm, "precision": case.precision}
         if isinstance(found, str):
-            rows.append({**row, "windows per pass": None, "not measured": found})
+            rows.append({**row, "micro-batch": None, "not measured": found})
             continue
         predicted, measured = found.last["predicted_peak_bytes"], found.last["peak_bytes"]
         error = predicted / measured - 1
         row |= {
-            "windows per pass": found.last["windows_per_pass"],
-            "blocks recomputed": "yes" if found.last["blocks_recomputed"] else "no",
+            "micro-batch": found.last["micro_batch"],
+            "activation checkpointing": "yes" if found.last["activation_checkpointing"] else "no",
             "predicted GiB": predicted / GIB,
             "measured GiB": measured / GIB,
             "error %": f"{100 * error:+.3f}",

@@ -68,11 +68,11 @@ ARMS: list[dict[str, Any]] = [
     {"rank": 100, "optimizer": "momentum"},  # runs out of memory in its second report, for good
 ]
 FINAL_TEST_LOSS = {"full": 1.38, 1: 2.00, 10: 1.98, 100: 1.97}
-RAN_OUT = {"during": "training", "windows_per_pass": 8, "blocks_recomputed": False}
+RAN_OUT = {"during": "training", "micro_batch": 8, "activation_checkpointing": False}
 ATTEMPTS: dict[tuple[Any, str], list[dict[str, Any]]] = {
     (100, "adamw"): [{**RAN_OUT, "predicted_bytes": 1400 * MIB, "reached_bytes": 1500 * MIB, "limit_bytes": None}],
     (100, "momentum"): [
-        {**RAN_OUT, "windows_per_pass": windows, "predicted_bytes": predicted, "reached_bytes": reached * MIB,
+        {**RAN_OUT, "micro_batch": windows, "predicted_bytes": predicted, "reached_bytes": reached * MIB,
          "asked_bytes": asked * MIB, "limit_bytes": 1250 * MIB}
         for windows, predicted, reached, asked in ((8, 1224 * MIB, 1300, 90), (4, None, 1260, 60))
     ],
@@ -150,8 +150,8 @@ def memory(config: dict[str, Any]) -> dict[str, Any]:
         **parts("peak", trains, state, 600 * MIB),
         "predicted_peak_bytes": 500 * MIB + trains + state + 100 * MIB + predicted,
         **parts("predicted", trains, state, predicted),
-        "windows_per_pass": 4 if (config["rank"], config["optimizer"]) == (100, "adamw") else config["micro_batch"],
-        "blocks_recomputed": 0,
+        "micro_batch": 4 if (config["rank"], config["optimizer"]) == (100, "adamw") else config["micro_batch"],
+        "activation_checkpointing": 0,
         "retained_delta_bytes": 16 * MIB + state,
         "peak_source": "cpu tensors",
         "trainable_parameters": trains // 4,
@@ -223,7 +223,7 @@ def make(target: Path) -> None:
             }
             self.fails = failures.get((config["optimizer"], config["lr"]))
             if (config["rank"], config["optimizer"]) == (100, "momentum"):
-                self.fails = OutOfMemoryError("in training with 4 windows per pass: reached 1.23 GiB")
+                self.fails = OutOfMemoryError("in training with micro-batch 4: reached 1.23 GiB")
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.setup(new_config)

@@ -1,6 +1,6 @@
 """What follows from the factor of a table by itself, and is therefore no confound: it is told, as what it is."""
 
-from analysis.fairness.rows import LedgerRow, LedgerRows
+from analysis.fairness.rows import EXECUTED, LedgerRow, LedgerRows
 from basis.fields import MOMENTUM_DEFAULTS
 
 BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing")
@@ -8,8 +8,7 @@ BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation
 
 FOLLOWS = {
     "tokens_seen": ("steps", "batch_size", "block_size"),
-    "windows_per_pass": BY_MEMORY,
-    "blocks_recomputed": BY_MEMORY,
+    **dict.fromkeys(EXECUTED.values(), BY_MEMORY),
 }
 """Facts by the config fields that they follow from."""
 

@@ -11,7 +11,7 @@ from analysis.comparison.evidence import Evidence
 from analysis.fairness.consequences import follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.row_checks import RowChecks, config_values
-from analysis.fairness.rows import LedgerRows, rows_of
+from analysis.fairness.rows import EXECUTED, LedgerRows, rows_of
 from analysis.fairness.words import by_value, named
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.tables.comparison_table import ComparisonTable
@@ -19,7 +19,7 @@ from basis.fields import COST_FIELDS, LORA_FIELDS
 from basis.input_hashes import INPUT_HASHES
 
 COSTS_ALONE = "; matters for speed and memory alone"
-COST_FACTS = ("windows_per_pass", "blocks_recomputed", "device", "cpu", "threads")
+COST_FACTS = (*EXECUTED.values(), "device", "cpu", "threads")
 
 ALWAYS_ASKED = (
     *("lr", "weight_decay", "schedule", "warmup_steps", "clip_norm", "steps", "batch_size", "block_size"),
@@ -40,8 +40,8 @@ FACTS_IF_KNOWN = {
     "prompts_answered": "prompts that were answered (hash)",
     "base_responses": "the base model's responses (hash)",
     **{name: one.title for name, one in INPUT_HASHES.items() if not one.always_asked},
-    "windows_per_pass": "windows per forward pass",
-    "blocks_recomputed": "activation checkpointing as it was run",
+    EXECUTED["micro_batch"]: "micro-batch as it was run",
+    EXECUTED["activation_checkpointing"]: "activation checkpointing as it was run",
     "cpu": "CPU",
     "threads": "CPU threads",
 }

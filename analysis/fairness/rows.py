@@ -18,13 +18,15 @@ from analysis.tables.comparison_table import ComparisonTable
 from analysis.wording.values import show_field
 from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
 from basis.input_hashes import INPUT_HASHES
-from basis.metrics import DEVICE
+from basis.metrics import DEVICE, EXECUTION_METRICS
 from basis.outcomes import FAILURES, Outcome
 
 ONCE, ANEW = "once", "anew at each evaluation"
 """How test windows were drawn: ours are fixed before the first trial."""
 APART = "apart"
 """How ties were counted: ours are neither wins nor losses."""
+EXECUTED = {name: f"executed_{name}" for name in EXECUTION_METRICS}
+"""Facts of how the steps were carried out, by their columns: a row's config has what was asked for."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
 DIALOGUES = (
@@ -132,9 +134,9 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *FAILURES)
     facts |= _answered(evidence.answers, arm)
-    for name, kind in (("tokens_seen", int), ("windows_per_pass", int), ("blocks_recomputed", bool)):
+    for name, kind in (("tokens_seen", int), ("micro_batch", int), ("activation_checkpointing", bool)):
         values = distinct(kind(value) for value in arm.values(name))
-        facts |= {name: values if reached else ()} if values or not reached else {}
+        facts |= {EXECUTED.get(name, name): values if reached else ()} if values or not reached else {}
     facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
     if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
         facts["device"] = distinct(arm.used[DEVICE].dropna())

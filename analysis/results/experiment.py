@@ -43,7 +43,9 @@ class Results:
     Attributes:
         directory: the experiment directory, absolute.
         trials: one row per trial: `trial` (directory name), `arm`, `outcome`, `reason`, the fields of its config,
-            the last value of each metric, `test_loss_best`, `test_loss_best_step`, `test_loss_last10_mean`.
+            the last value of each metric (`micro_batch` and `activation_checkpointing` are those that the trial ran
+            with; its config has those that were asked for), `test_loss_best`, `test_loss_best_step`,
+            `test_loss_last10_mean`.
         curves: one row per trial and step: `trial`, `arm`, `seed` and the metrics reported at that step.
         responses: one row per trial and prompt: `trial`, `arm`, `seed`, `index` and the keys of responses.jsonl;
             `index` is the number of the prompt from 0, which a lost line does not move.

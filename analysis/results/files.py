@@ -18,6 +18,7 @@ from basis.directory import (
     RESULT_FILE,
     WINDOW_LOSSES_FILE,
 )
+from basis.metrics import with_present_names
 
 REWARDS = ("reward", "base_reward")
 
@@ -64,7 +65,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     them belongs to the attempt that was lost. Read here and not taken from ExperimentAnalysis, whose DataFrame shows
     a NaN and an absent value alike and drops a trial altogether when a killed process left half a line.
     """
-    read = [row for _, row in _read_lines(path)]
+    read = [with_present_names(row) for _, row in _read_lines(path)]
     rows: list[dict[str, Any]] = []
     for row in read:
         if finite(row.get("step")):
@@ -86,7 +87,7 @@ def finished_rows(path: Path) -> list[dict[str, Any]]:
     rows = read_mapping(path).get("rows")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and finite(row.get("step")) for row in rows):
         return []
-    return rows if rows and rows[-1].get("finished") else []
+    return list(map(with_present_names, rows)) if rows and rows[-1].get("finished") else []
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -115,7 +116,8 @@ def read_responses(path: Path) -> list[tuple[int, dict[str, Any]]]:
 def read_attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts at a trial that ran out of memory; none where the file is missing, cut or something else."""
     content = _parsed(path / OUT_OF_MEMORY_FILE)
-    return [attempt for attempt in content if isinstance(attempt, dict)] if isinstance(content, list) else []
+    attempts = content if isinstance(content, list) else []
+    return [with_present_names(attempt) for attempt in attempts if isinstance(attempt, dict)]
 
 
 def read_window_losses(path: Path) -> list[float]:

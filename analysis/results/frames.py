@@ -10,6 +10,7 @@ from analysis.results.outcomes import LOSS_COLUMNS
 from analysis.results.prompt_order import number_by_prompt
 from analysis.results.reported_trials import ReportedTrial
 from analysis.results.trial_numbers import metrics_of
+from basis.metrics import EXECUTION_METRICS
 from basis.outcomes import Outcome
 
 
@@ -76,5 +77,6 @@ def _trial_row(trial: ReportedTrial, alone: Mapping[str, bool]) -> dict[str, Any
     """A trial's config, what became of it and the numbers that its rows condense to."""
     record = trial.record
     row = {"trial": record.name, "arm": trial.arm, "trial_id": record.trial_id, "outcome": trial.outcome.value}
-    row |= {"reason": trial.reason, **record.config, **trial.numbers}
+    asked = {name: value for name, value in record.config.items() if name not in EXECUTION_METRICS}
+    row |= {"reason": trial.reason, **asked, **trial.numbers}
     return row | ({RAN_ALONE: alone[record.name]} if record.name in alone else {})

@@ -130,8 +130,8 @@ def _peaks(memory: list[ArmMemory]) -> pd.DataFrame:
             "measured peak, MiB": _measured(usage),
             "error": f"{usage.error:+z.2f} %" if math.isfinite(usage.error) else MISSING,
             "reserved peak, MiB": _mib(usage.arm.largest("reserved_peak_bytes")) if usage.measured else MISSING,
-            "windows per pass": _either(show_number(value, 0) for value in usage.arm.values("windows_per_pass")),
-            "blocks recomputed": _either(_yes(value) for value in usage.arm.values("blocks_recomputed")),
+            "micro-batch": _either(show_number(value, 0) for value in usage.arm.values("micro_batch")),
+            "activation checkpointing": _either(_yes(value) for value in usage.arm.values("activation_checkpointing")),
         }
         for usage in memory
     ]
@@ -172,8 +172,8 @@ def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
             "arm": attempt["arm"],
             "seed": show_number(_number(attempt, "seed"), 0),
             "during": str(attempt.get("during", MISSING)),
-            "windows per pass": show_number(_number(attempt, "windows_per_pass"), 0),
-            "blocks recomputed": _yes(_number(attempt, "blocks_recomputed")),
+            "micro-batch": show_number(_number(attempt, "micro_batch"), 0),
+            "activation checkpointing": _yes(_number(attempt, "activation_checkpointing")),
             "predicted, MiB": _mib(_number(attempt, "predicted_bytes")),
             "reached, MiB": _mib(_number(attempt, "reached_bytes")),
             "asked last, MiB": _mib(_number(attempt, "asked_bytes")),
@@ -187,11 +187,11 @@ def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 def _ending(trial: pd.Series) -> str:
     """How a trial ended that had run out of memory, and how it was executed if it finished all the same."""
-    windows = _number(trial, "windows_per_pass")
-    if trial["outcome"] != Outcome.FINISHED or not math.isfinite(windows):
+    micro_batch = _number(trial, "micro_batch")
+    if trial["outcome"] != Outcome.FINISHED or not math.isfinite(micro_batch):
         return str(trial["outcome"])
-    again = ", blocks recomputed" if _number(trial, "blocks_recomputed") == 1 else ""
-    return f"{Outcome.FINISHED} with {windows:.0f} window{'' if windows == 1 else 's'} per pass{again}"
+    checkpointed = ", activation checkpointing" if _number(trial, "activation_checkpointing") == 1 else ""
+    return f"{Outcome.FINISHED} with micro-batch {micro_batch:.0f}{checkpointed}"
 
 
 def _notes(memory: list[ArmMemory], attempts: pd.DataFrame) -> list[str]:

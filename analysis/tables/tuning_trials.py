@@ -16,6 +16,7 @@ from analysis.results.outcomes import finite
 from analysis.wording.numbers import MISSING, show_number
 from analysis.wording.values import show_field
 from basis.fields import OPTIMIZER_FIELDS
+from basis.metrics import EXECUTION_METRICS
 from basis.outcomes import Outcome
 from basis.stages import Stage
 
@@ -57,7 +58,9 @@ def describe_tuning(evidence: Evidence) -> TuningTable | None:
     fields = {trial: evidence.chosen[trial] for trial in configs}
     arms = {trial: _named(config, fields[trial]) for trial, config in configs.items()}
     labels = label_arms(arms.values())
-    groups = results.tuning.groupby(results.tuning["trial"].map(lambda trial: arm_key(arms[trial])), sort=False)
+    asked: dict[str, Any] = {name: [config.get(name) for config in configs.values()] for name in EXECUTION_METRICS}
+    keys = results.tuning["trial"].map(lambda trial: arm_key(arms[trial]))
+    groups = results.tuning.assign(**asked).groupby(keys, sort=False)
     alike = len({tuple(names) for names in fields.values()}) == 1
     metric = chosen_by(results.spec)
     tested = _tested(evidence)

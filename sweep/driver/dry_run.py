@@ -107,16 +107,16 @@ def _print_memory(
     unit, size, digits = ("GiB", 2**30, 3) if max(p.predicted.total for p in plans) >= 2**30 else ("MiB", 2**20, 1)
     table = _table()
     title = f"Predicted peak memory on {'a GPU' if device.type == 'cuda' else 'CPU'}, in {unit}"
-    for heading in ("trial", "x", "windows", "peak", "weights", "gradients", "state", "logits", "activations"):
+    for heading in ("trial", "x", "micro-batch", "peak", "weights", "gradients", "state", "logits", "activations"):
         table.add_column(heading, justify="left" if heading == "trial" else "right", no_wrap=True)
     groups: dict[tuple[str, MemoryPlan], int] = {}
     for trial, plan in zip(trials, plans, strict=True):
         groups[trial.label, plan] = groups.get((trial.label, plan), 0) + 1
     for (label, plan), count in groups.items():
-        again = " again" if plan.execution.activation_checkpointing else ""
+        checkpointed = " checkpointed" if plan.execution.activation_checkpointing else ""
         parts = (plan.predicted.total, *plan.predicted.as_dict().values())
         cells = (f"{value / size:,.{digits}f}" for value in parts)
-        table.add_row(label, str(count), f"{plan.execution.micro_batch}{again}", *cells)
+        table.add_row(label, str(count), f"{plan.execution.micro_batch}{checkpointed}", *cells)
     _print_titled(title, table, console)
     allowed = (
         f"budget per trial: {show_bytes(budget_bytes)}"
@@ -124,8 +124,8 @@ def _print_memory(
         else "no budget: the GPU is not here"
     )
     console.print(
-        f"windows: per forward pass; again: with activation checkpointing; activations: all that is none of the others"
-        f"\n{allowed}",
+        "micro-batch: windows per forward pass; checkpointed: with activation checkpointing; activations: all that is "
+        f"none of the others\n{allowed}",
         highlight=False,
     )
 

@@ -9,6 +9,7 @@ from transformers import GPT2Config
 
 from basis.directory import OUT_OF_MEMORY_FILE
 from basis.files import write_text
+from basis.metrics import with_present_names
 from basis.units import show_bytes
 from sweep.memory.plan import Device, MemoryPlan, best_plan
 from sweep.trial.config import TrialConfig
@@ -27,7 +28,7 @@ class Attempt:
 
     Attributes:
         during: TRAINING or JUDGING.
-        windows_per_pass, blocks_recomputed: how its training is executed.
+        micro_batch, activation_checkpointing: how its training is executed.
         predicted_bytes: the predicted peak, if there was a prediction; judging has none.
         reached_bytes: what tensors had at most, with the allocation that failed.
         asked_bytes: what that allocation asked for; 0 if nobody says.
@@ -36,8 +37,8 @@ class Attempt:
     """
 
     during: str
-    windows_per_pass: int
-    blocks_recomputed: bool
+    micro_batch: int
+    activation_checkpointing: bool
     predicted_bytes: int | None
     reached_bytes: int
     asked_bytes: int
@@ -49,22 +50,22 @@ class Attempt:
         if self.during == JUDGING:
             return f"in judging: reached {show_bytes(self.reached_bytes)}{limit}"
         predicted = show_bytes(self.predicted_bytes) if self.predicted_bytes is not None else "nothing"
-        again = ", blocks recomputed" if self.blocks_recomputed else ""
+        checkpointed = ", activation checkpointing" if self.activation_checkpointing else ""
         return (
-            f"in {self.during} with {self.windows_per_pass} windows per pass{again}: "
+            f"in {self.during} with micro-batch {self.micro_batch}{checkpointed}: "
             f"predicted {predicted}, reached {show_bytes(self.reached_bytes)}{limit}"
         )
 
 
 def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt: Attempt) -> MemoryPlan:
-    """How to try once more: with half the windows per pass or fewer, in half of the memory that it had reached.
+    """How to try once more: with half the micro-batch or less, in half of the memory that it had reached.
 
     Other things than tensors, and the gaps between tensors, have taken their part of the rest.
     """
     halved = config.model_copy(
         update={
-            "micro_batch": max(1, attempt.windows_per_pass // 2),
-            "activation_checkpointing": attempt.blocks_recomputed or attempt.windows_per_pass == 1,
+            "micro_batch": max(1, attempt.micro_batch // 2),
+            "activation_checkpointing": attempt.activation_checkpointing or attempt.micro_batch == 1,
         }
     )
     return best_plan(halved, shape, device, attempt.reached_bytes // 2)
@@ -73,7 +74,8 @@ def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt
 def read_attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
     """The attempts at the trial of this directory that ran out of memory since some moment, oldest first."""
     path = folder / OUT_OF_MEMORY_FILE
-    attempts = [Attempt(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    parsed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    attempts = [Attempt(**with_present_names(one)) for one in parsed]
     return [attempt for attempt in attempts if attempt.at >= since]
 
 

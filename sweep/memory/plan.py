@@ -135,8 +135,8 @@ def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: Memor
     peak = least.predicted.total
     windows = least.execution.micro_batch
     return (
-        f"memory.budget: {config.label} is predicted to take {show_bytes(peak)} at its least (windows per pass: "
-        f"{windows}, with activation checkpointing), and the budget, which is no more than a trial can get of its "
+        f"memory.budget: {config.label} is predicted to take {show_bytes(peak)} at its least (micro-batch "
+        f"{windows}, activation checkpointing), and the budget, which is no more than a trial can get of its "
         f"device, is {show_bytes(budget_bytes)}; it would fit with {', '.join([*enough, ''])}{'or ' if enough else ''}"
         f"a budget of {as_setting(peak)}"
     )

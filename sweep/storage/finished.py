@@ -17,7 +17,7 @@ from typing import Any
 from basis.checksums import Seal, seal
 from basis.directory import FINISHED_FILE, RECORD_FILE, RESPONSES_FILE, SUGGESTED_FILE, TRAINED_FILE, WINDOW_LOSSES_FILE
 from basis.files import write_text
-from basis.metrics import NOT_JUDGED
+from basis.metrics import NOT_JUDGED, with_present_names
 from basis.read_json import DamagedError, read_object
 from sweep.trial.config import TrialConfig
 
@@ -62,7 +62,7 @@ def read_finished(path: Path) -> Finished:
         raise DamagedError("is not what a trial leaves (its rows are not whole)")
     if config.name != path.parent.name:
         raise DamagedError(f"is of another trial ({config.name})")
-    return Finished(config, rows, kept, copies)
+    return Finished(config, list(map(with_present_names, rows)), kept, copies)
 
 
 def finished_text(

@@ -250,8 +250,8 @@ class TrialRun:
         judging = self._base_answers or self._unjudged is not None
         return Attempt(
             during=JUDGING if judging else TRAINING,
-            windows_per_pass=execution.micro_batch,
-            blocks_recomputed=execution.activation_checkpointing,
+            micro_batch=execution.micro_batch,
+            activation_checkpointing=execution.activation_checkpointing,
             predicted_bytes=self._plan.predicted.total if self._plan and not judging else None,
             reached_bytes=reached,
             asked_bytes=asked,

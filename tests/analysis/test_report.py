@@ -126,7 +126,7 @@ def test_page_and_markdown_hold_every_cell_of_every_table(built: report.Report, 
 def test_failed_trials_come_with_their_reasons(built: report.Report, page: str) -> None:
     assert "ValueError: no factor to adapt <at all>" in built.markdown.read_text().replace("\\", "")
     assert "the loss was no finite number from step 20 on" in page
-    assert ">OutOfMemoryError: in training with 4 windows per pass: reached 1.23 GiB</td>" in page
+    assert ">OutOfMemoryError: in training with micro-batch 4: reached 1.23 GiB</td>" in page
 
 
 def test_spec_versions_hardware_and_seeds_are_there(page: str) -> None:

@@ -126,7 +126,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_in_small_the_sweep_s_own_code_takes_the_memory_that_was_predicted() -> None:
     memory, parts, seconds, study = measure(quick=True)
     assert [target.name for target in memory.targets if not target.met] == []
-    assert [row["windows per pass"] for row in memory.rows] == [8, 8]
+    assert [row["micro-batch"] for row in memory.rows] == [8, 8]
     for row in memory.rows:
         assert row["predicted GiB"] == pytest.approx(row["measured GiB"], rel=0.03)
     for predicted, measured in zip(parts.rows[::2], parts.rows[1::2], strict=True):

@@ -166,9 +166,9 @@ def test_unequal_seeds_are_a_confound_unless_they_were_added_by_the_results() ->
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_how_a_step_is_divided_matters_for_speed_and_memory_alone_under_dropout_too(dropout: float) -> None:
     results = sweep_of({**LOW, "dropout": dropout}, {**HIGH, "dropout": dropout})
-    results.trials.loc[results.trials["rank"] == 10, "windows_per_pass"] = 2
+    results.trials.loc[results.trials["rank"] == 10, "micro_batch"] = 2
     alone = "; matters for speed and memory alone"
-    told = f"windows per forward pass: 8 (lora r1 adamw), 2 (lora r10 adamw){alone}"
+    told = f"micro-batch as it was run: 8 (lora r1 adamw), 2 (lora r10 adamw){alone}"
     assert ledger_of(results).confounds == [told]
     asked = sweep_of({**LOW, "dropout": dropout}, {**HIGH, "dropout": dropout, "micro_batch": 2})
     (micro_batch,) = [one for one in ledger_of(asked).confounds if one.startswith("micro_batch")]
@@ -448,15 +448,15 @@ def test_a_seed_means_no_order_of_data_that_nobody_recorded() -> None:
 @pytest.mark.parametrize(
     ("factor", "arms", "followed"),
     [
-        ("micro_batch", [{"micro_batch": 8}, {"micro_batch": 2}], {"windows_per_pass": (8, 2)}),
-        ("batch_size", [{"batch_size": 8}, {"batch_size": 16}], {"windows_per_pass": (8, 16), "tokens_seen": (1, 2)}),
+        ("micro_batch", [{"micro_batch": 8}, {"micro_batch": 2}], {"micro_batch": (8, 2)}),
+        ("batch_size", [{"batch_size": 8}, {"batch_size": 16}], {"micro_batch": (8, 16), "tokens_seen": (1, 2)}),
         ("steps", [{"steps": 40}, {"steps": 80}], {"tokens_seen": (20_480, 40_960)}),
-        ("block_size", [{"block_size": 64}, {"block_size": 32}], {"tokens_seen": (2, 1), "windows_per_pass": (4, 8)}),
-        ("precision", [{"precision": "fp32"}, {"precision": "bf16"}], {"windows_per_pass": (4, 8)}),
+        ("block_size", [{"block_size": 64}, {"block_size": 32}], {"tokens_seen": (2, 1), "micro_batch": (4, 8)}),
+        ("precision", [{"precision": "fp32"}, {"precision": "bf16"}], {"micro_batch": (4, 8)}),
         (
             "activation_checkpointing",
             [{"activation_checkpointing": False}, {"activation_checkpointing": True}],
-            {"blocks_recomputed": (0, 1), "windows_per_pass": (4, 8)},
+            {"activation_checkpointing": (0, 1), "micro_batch": (4, 8)},
         ),
     ],
 )
@@ -470,7 +470,7 @@ def test_what_follows_from_the_factor_itself_is_told_and_is_no_confound(
     ledger = ledger_of(results, factor)
     assert ledger.confounds == []
     (remark,) = [one for one in ledger.remarks if one.startswith(f"Follows from {factor}, and is no confound: ")]
-    words = {"tokens_seen": "train tokens seen", "windows_per_pass": "windows per forward pass"}
+    words = {"tokens_seen": "train tokens seen", "micro_batch": "micro-batch as it was run"}
     assert all(words.get(name, "activation checkpointing as it was run") in remark for name in followed)
     assert "which follows from it" in ledger.verdict
 

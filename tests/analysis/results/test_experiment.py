@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from analysis.comparison.arms import group_arms
 from analysis.findings.length_bias import measure_length_bias
@@ -21,7 +22,7 @@ from analysis.results.trial_numbers import summarize
 from basis.checksums import SEALS_FILE, folder_flaw
 from basis.directory import OUTCOME_FILE
 from basis.errors import UserError
-from basis.metrics import NOT_JUDGED
+from basis.metrics import FORMER_NAMES, NOT_JUDGED
 from basis.outcome_file import keep_outcome
 from basis.outcomes import Ending, Outcome, ending_in_traceback, exception_in_traceback
 from sweep.worker.death import Worker
@@ -112,7 +113,7 @@ def test_trial_that_was_ended_because_its_loss_was_no_number_has_diverged_and_no
 def test_trial_that_ran_out_of_memory_for_good_has_an_outcome_of_its_own(loaded: results.Results) -> None:
     trial = trial_of(loaded, "lora r100 momentum")
     assert trial["outcome"] == Outcome.OUT_OF_MEMORY
-    assert trial["reason"] == "OutOfMemoryError: in training with 4 windows per pass: reached 1.23 GiB"
+    assert trial["reason"] == "OutOfMemoryError: in training with micro-batch 4: reached 1.23 GiB"
 
 
 @pytest.mark.parametrize(
@@ -146,12 +147,12 @@ def test_trial_that_ran_out_of_memory_once_and_then_finished_has_finished(loaded
     assert trial_of(loaded, "lora r100 adamw")["outcome"] == Outcome.FINISHED
     (attempt,) = loaded.attempts[loaded.attempts["arm"] == "lora r100 adamw"].to_dict("records")
     assert (attempt["outcome"], attempt["seed"], attempt["during"]) == (Outcome.FINISHED, 1, "training")
-    assert (attempt["windows_per_pass"], attempt["reached_bytes"]) == (8, 1500 * synthetic.MIB)
+    assert (attempt["micro_batch"], attempt["reached_bytes"]) == (8, 1500 * synthetic.MIB)
 
 
 def test_attempts_come_oldest_first_whatever_became_of_the_trial(loaded: results.Results) -> None:
     mine = loaded.attempts[loaded.attempts["arm"] == "lora r100 momentum"]
-    assert mine["windows_per_pass"].tolist() == [8, 4]
+    assert mine["micro_batch"].tolist() == [8, 4]
     assert set(mine["outcome"]) == {Outcome.OUT_OF_MEMORY}
 
 
@@ -368,3 +369,29 @@ def test_files_nested_too_deeply_hold_nothing_like_any_garbage(tmp_path: Path, t
     assert read_mapping(tmp_path / "finished.json") == read_mapping(tmp_path / "config.yaml") == {}
     assert folder_flaw(tmp_path) == f"{SEALS_FILE} is not as it was written"
     assert Worker.parse(text) is None
+
+
+def test_columns_that_had_other_names_are_read_as_those_of_today(copy: Path) -> None:
+    expected = results.load(copy)
+    former = {name: old for old, name in FORMER_NAMES.items()}
+
+    def older(value: Any) -> Any:
+        if isinstance(value, list):
+            return [older(one) for one in value]
+        return {former.get(name, name): one for name, one in value.items()}
+
+    for path in [*copy.glob("*/result.json"), *copy.glob("*/out_of_memory.json")]:
+        lines = [older(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert "windows_per_pass" in result_file(copy, "full adamw").read_text(encoding="utf-8")
+    found = results.load(copy)
+    assert_frame_equal(found.trials, expected.trials)
+    assert_frame_equal(found.curves, expected.curves)
+    assert_frame_equal(found.attempts, expected.attempts)
+    assert found.trials["micro_batch"].notna().any()
+
+
+def test_a_trial_s_row_says_what_it_ran_with_and_its_config_what_was_asked_for(loaded: results.Results) -> None:
+    trial = trial_of(loaded, "lora r100 adamw")
+    assert trial["micro_batch"] == 4
+    assert loaded.configs[trial["trial"]]["micro_batch"] == 8

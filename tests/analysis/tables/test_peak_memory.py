@@ -17,7 +17,7 @@ from tests import synthetic_experiment as synthetic
 
 MIB = synthetic.MIB
 NEW = [name for name in METRIC if name.startswith(("predicted_", "peak_")) and name != "peak_bytes"]
-NEW += ["windows_per_pass", "blocks_recomputed"]
+NEW += ["micro_batch", "activation_checkpointing"]
 
 
 def section(results: Results) -> MemorySection:
@@ -52,13 +52,13 @@ def test_prediction_stands_beside_the_measured_peak_with_its_signed_error(shown:
 
 
 def test_way_in_which_a_trial_was_executed_is_told(shown: MemorySection) -> None:
-    assert row_of(shown.peaks, "lora r1 adamw")["windows per pass"] == "8"
-    assert row_of(shown.peaks, "lora r100 adamw")["windows per pass"] == "4"
+    assert row_of(shown.peaks, "lora r1 adamw")["micro-batch"] == "8"
+    assert row_of(shown.peaks, "lora r100 adamw")["micro-batch"] == "4"
     results = synthetic.in_memory({"seed": 1}, {"seed": 2}, {"rank": 10})
-    results = with_trials(results, blocks_recomputed=[0, 1, 1], windows_per_pass=[12, 4, 1])
+    results = with_trials(results, activation_checkpointing=[0, 1, 1], micro_batch=[12, 4, 1])
     peaks = section(results).peaks
-    assert peaks["blocks recomputed"].tolist() == ["no or yes", "yes"]
-    assert peaks["windows per pass"].tolist() == ["4 or 12", "1"]
+    assert peaks["activation checkpointing"].tolist() == ["no or yes", "yes"]
+    assert peaks["micro-batch"].tolist() == ["4 or 12", "1"]
 
 
 def test_every_row_of_parts_adds_up_as_printed() -> None:
@@ -110,7 +110,7 @@ def test_without_predictions_their_columns_and_rows_vanish() -> None:
     results = synthetic.in_memory({}, {"rank": 10})
     kept = [name for name in results.trials if not name.startswith("predicted_")]
     made = section(replace(results, trials=results.trials[kept]))
-    assert list(made.peaks) == ["arm", "measured peak, MiB", "windows per pass", "blocks recomputed"]
+    assert list(made.peaks) == ["arm", "measured peak, MiB", "micro-batch", "activation checkpointing"]
     assert "peak" not in made.parts
     assert len(made.parts) == 2
     assert "predicted" not in " ".join(made.notes).lower()
@@ -146,7 +146,7 @@ def test_arm_that_ran_out_of_memory_shows_its_prediction_and_no_peak(shown: Memo
 def test_all_attempts_that_ran_out_are_listed_with_how_the_trial_ended(shown: MemorySection) -> None:
     assert list(shown.attempts["arm"]) == ["lora r100 momentum"] * 2 + ["lora r100 adamw"]
     first, second, third = shown.attempts.to_dict("records")
-    assert [first[name] for name in ("seed", "during", "windows per pass", "blocks recomputed")] == [
+    assert [first[name] for name in ("seed", "during", "micro-batch", "activation checkpointing")] == [
         "1", "training", "8", "no",
     ]  # fmt: skip
     sizes = ("predicted, MiB", "reached, MiB", "allowed, MiB")
@@ -154,7 +154,7 @@ def test_all_attempts_that_ran_out_are_listed_with_how_the_trial_ended(shown: Me
     assert [third[name] for name in sizes] == ["1,400.00", "1,500.00", "–"]
     assert [one["asked last, MiB"] for one in (first, second, third)] == ["90.00", "60.00", "–"]
     assert first["how the trial ended"] == "out of memory"
-    assert third["how the trial ended"] == "finished with 4 windows per pass"
+    assert third["how the trial ended"] == "finished with micro-batch 4"
 
 
 def test_sweep_that_knows_nothing_of_memory_has_no_section() -> None:
@@ -203,4 +203,4 @@ def test_page_and_markdown_hold_the_memory_section(shown: MemorySection, tmp_pat
             )
             assert all(f">{cell}</t" in page for cell in row)
     assert "the largest is 0.83 % (lora r1 sgd)" in page
-    assert {"predicted_peak_bytes", "peak_logits_bytes", "windows_per_pass"} <= set(pd.read_csv(built.trials_csv))
+    assert {"predicted_peak_bytes", "peak_logits_bytes", "micro_batch"} <= set(pd.read_csv(built.trials_csv))

@@ -81,7 +81,7 @@ def test_under_other_versions_losses_match_within_the_tolerance_with_the_recorde
     assert code == 0
     assert "versions torch: 2.0.0 then" in output
     assert "the 5 losses match within 0.0005 (largest relative difference 1.0e-05, test loss at step 6)" in output
-    assert (rows[-1]["windows_per_pass"], rows[-1]["blocks_recomputed"]) == (2, 1)
+    assert (rows[-1]["micro_batch"], rows[-1]["activation_checkpointing"]) == (2, 1)
 
     change(trial / FINISHED_FILE, lambda f: f["rows"][1].update(test_loss=f["rows"][1]["test_loss"] * 1.01))
     code, output, _ = here("--reproduce", trial)

@@ -51,11 +51,11 @@ def test_a_trial_that_ran_out_leaves_what_it_reached_and_goes_on_with_less(
 ) -> None:
     failing_at(5, monkeypatch)
     first = planned(inputs)
-    with pytest.raises(OutOfMemoryError, match=r"in training with 4 windows per pass: predicted .* MiB, reached"):
+    with pytest.raises(OutOfMemoryError, match=r"in training with micro-batch 4: predicted .* MiB, reached"):
         finish(first)
     [attempt] = read_attempts(first.folder)
     assert attempt.during == "training"
-    assert attempt.windows_per_pass == 4
+    assert attempt.micro_batch == 4
     assert attempt.predicted_bytes is not None
     assert attempt.asked_bytes == 3 * 2**20
     assert attempt.reached_bytes > attempt.asked_bytes
@@ -64,8 +64,8 @@ def test_a_trial_that_ran_out_leaves_what_it_reached_and_goes_on_with_less(
 
     second = planned(inputs)
     rows = finish(second)
-    assert [row["windows_per_pass"] for row in rows if row["step"] > 4] == [2, 2, 2]
-    assert [row["windows_per_pass"] for row in rows if row["step"] <= 4] == [4, 4, 4]  # kept from the checkpoint
+    assert [row["micro_batch"] for row in rows if row["step"] > 4] == [2, 2, 2]
+    assert [row["micro_batch"] for row in rows if row["step"] <= 4] == [4, 4, 4]  # kept from the checkpoint
     assert rows[-1]["predicted_peak_bytes"] == pytest.approx(rows[-1]["peak_bytes"], rel=0.08)
     assert rows[-1]["peak_bytes"] < rows[2]["peak_bytes"]
 
@@ -75,12 +75,12 @@ def test_a_trial_that_ran_out_twice_is_not_tried_again(inputs: SweepInputs, monk
     folder.mkdir()
     attempt = Attempt("training", 4, False, 10 * 2**20, 12 * 2**20, 2**20, 11 * 2**20)
     add_attempt(folder, attempt)
-    add_attempt(folder, replace(attempt, windows_per_pass=2))
+    add_attempt(folder, replace(attempt, micro_batch=2))
     monkeypatch.setattr(trial_run, "Training", lambda *_: pytest.fail("trained"))
     with pytest.raises(OutOfMemoryError) as ran_out:
         planned(inputs)
     assert str(ran_out.value) == (
-        "in training with 2 windows per pass: predicted 10.0 MiB, reached 12.0 MiB; the process is allowed 11.0 MiB"
+        "in training with micro-batch 2: predicted 10.0 MiB, reached 12.0 MiB; the process is allowed 11.0 MiB"
     )
 
 
@@ -90,7 +90,7 @@ def test_a_sweep_that_is_continued_gives_a_trial_that_ran_out_twice_another_chan
     for at in (1.0, 2.0):
         add_attempt(inputs.experiment_dir / cfg.name, Attempt("training", 4, False, None, 2**20, 0, None, at=at))
     rows = finish(planned(replace(inputs, began=3.0)))
-    assert rows[-1]["windows_per_pass"] == 4
+    assert rows[-1]["micro_batch"] == 4
     assert len(read_attempts(inputs.experiment_dir / cfg.name)) == 2  # the report still tells of them
 
 
@@ -216,14 +216,14 @@ def test_one_trial_of_a_real_sweep_runs_out_and_finishes_with_less_while_the_oth
     ran = run(environment, one_too_large(parts, tmp_path), "--output", experiment)
     assert ran.returncode == 0, ran.stdout
     assert "3 finished, 0 failed" in ran.stdout
-    assert "will be tried once more: OutOfMemoryError: in training with 256 windows per pass" in ran.stdout
+    assert "will be tried once more: OutOfMemoryError: in training with micro-batch 256" in ran.stdout
     [path] = experiment.glob(f"*/{OUT_OF_MEMORY_FILE}")
     [attempt] = read_attempts(path.parent)
     assert attempt.limit_bytes == 600 * 2**20
     assert attempt.predicted_bytes is not None
     assert attempt.limit_bytes / 2 < attempt.reached_bytes < attempt.predicted_bytes
     last = json.loads((path.parent / FINISHED_FILE).read_text())["rows"][-1]
-    assert last["windows_per_pass"] <= 128
+    assert last["micro_batch"] <= 128
     assert last["predicted_peak_bytes"] == pytest.approx(last["peak_bytes"], rel=0.02)
     assert "ran out of memory" in (experiment / "report" / "report.md").read_text()
 

@@ -96,7 +96,7 @@ def test_a_trial_made_to_fit_has_the_losses_of_one_that_had_room(inputs: SweepIn
     tight_plan = MemoryPlan(Execution(1, True), predict(cfg, shape, CPU, Execution(1, True)))
     tight = finish(open_trial(cfg, inputs, plan=tight_plan))
     assert [row["test_loss"] for row in tight] == pytest.approx([row["test_loss"] for row in free], rel=1e-5)
-    assert (tight[-1]["windows_per_pass"], tight[-1]["blocks_recomputed"]) == (1, 1)
+    assert (tight[-1]["micro_batch"], tight[-1]["activation_checkpointing"]) == (1, 1)
     assert tight[-1]["peak_bytes"] < free[-1]["peak_bytes"]
     for rows in (free, tight):
         assert rows[-1]["predicted_peak_bytes"] == pytest.approx(rows[-1]["peak_bytes"], rel=0.08)
