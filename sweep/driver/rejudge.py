@@ -59,7 +59,7 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
     with claimed(experiment_dir, "DIR"), _named_as_given(judge, prompts):
         settle(experiment_dir)
         quiet_libraries()
-        spec = pin(_changed(experiment_dir, judge, prompts), say)
+        spec = pin(_changed_spec(experiment_dir, judge, prompts), say)
         trials, damaged = finished_trials(experiment_dir)
         mend = as_called("sweep.run", "--resume", str(experiment_dir))
         for line in damaged:
@@ -110,7 +110,7 @@ def _named_as_given(judge: str | None, prompts: str | None) -> Iterator[None]:
         raise
 
 
-def _changed(experiment_dir: Path, judge: str | None, prompts: str | None) -> SweepSpec:
+def _changed_spec(experiment_dir: Path, judge: str | None, prompts: str | None) -> SweepSpec:
     """The experiment's spec with another judge or other prompts."""
     if judge is not None:
         try:
@@ -144,14 +144,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
     words = sys.argv[1:] if argv is None else argv
 
-    def work(console: Console) -> int:
+    def judge(console: Console) -> int:
         arguments = parser.parse_args(words)
         directory = local_path("DIR", arguments.directory)
         failed = judge_kept(directory, arguments.judge, arguments.prompts, set_up(console), console)
         return EXIT_FAILED if failed else 0
 
     return run_command(
-        work, words, "interrupted; of another judge nothing is kept, of the sweep's own what it has judged"
+        judge, words, "interrupted; of another judge nothing is kept, of the sweep's own what it has judged"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from basis.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
@@ -41,6 +41,7 @@ class FoundModels:
     Attributes:
         base_model: folder of the base model.
         tokenizer: folder of its tokenizer.
+        loaded_tokenizer: that tokenizer, loaded.
         shape: the base model's configuration.
         reward: the spec's, with the folder of its reward model.
         prompts: what is asked; none without a reward model.
@@ -51,6 +52,7 @@ class FoundModels:
 
     base_model: str
     tokenizer: str
+    loaded_tokenizer: PreTrainedTokenizerBase
     shape: GPT2Config
     reward: RewardPart
     prompts: tuple[str, ...] = ()
@@ -106,7 +108,7 @@ def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir:
     _check_shape(shape, trials, len(tokenizer), base.name)
     _check_weights(base_model, base.name)
     if sources.judge is None:
-        return FoundModels(base_model, tokenizer_folder, shape, sources.reward, snapshots=snapshots)
+        return FoundModels(base_model, tokenizer_folder, tokenizer, shape, sources.reward, snapshots=snapshots)
     judge = folder_of(sources.judge.fetch(say))
     reward = sources.reward.model_copy(update={"model": judge})
     prompts = read_prompts(sources.prompts_file, reward.max_prompts)
@@ -114,7 +116,9 @@ def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir:
     say("checked the base model and the reward model")
     encoded = encode_prompts(prompts, tokenizer, reward, shape.n_positions)
     judging = judging_bytes(shape, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
-    return FoundModels(base_model, tokenizer_folder, shape, reward, tuple(prompts), reading, judging, snapshots)
+    return FoundModels(
+        base_model, tokenizer_folder, tokenizer, shape, reward, tuple(prompts), reading, judging, snapshots
+    )
 
 
 def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:

@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.data.tokenizer import load_tokenizer
 from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.hub.fetch import Say
 from sweep.inputs import Process, SweepInputs
@@ -119,7 +118,7 @@ def prepare(plan: SweepPlan, cache_dir: Path, say: Say) -> PreparedSweep:
         cache_dir / "tokens",
         say,
         block_size=plan.longest_window,
-        tokenizer=load_tokenizer(models.tokenizer),
+        tokenizer=models.loaded_tokenizer,
         tokenizer_pinned=models.pinned.get(models.tokenizer),
     )
     token_files = {"train": tokens.train_path, "test": tokens.test_path}

@@ -372,7 +372,7 @@ def test_files_nested_too_deeply_hold_nothing_like_any_garbage(tmp_path: Path, t
 
 
 def test_columns_that_had_other_names_are_read_as_those_of_today(copy: Path) -> None:
-    expected = results.load(copy)
+    expected = results.read_experiment(copy)
     former = {name: old for old, name in FORMER_NAMES.items()}
 
     def older(value: Any) -> Any:
@@ -384,7 +384,7 @@ def test_columns_that_had_other_names_are_read_as_those_of_today(copy: Path) -> 
         lines = [older(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
         path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert "windows_per_pass" in result_file(copy, "full adamw").read_text(encoding="utf-8")
-    found = results.load(copy)
+    found = results.read_experiment(copy)
     assert_frame_equal(found.trials, expected.trials)
     assert_frame_equal(found.curves, expected.curves)
     assert_frame_equal(found.attempts, expected.attempts)

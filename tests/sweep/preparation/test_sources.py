@@ -1,0 +1,37 @@
+"""What the names in a spec stand for."""
+
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+
+from sweep.demo.assets import DemoAssets
+from sweep.preparation import sources
+from sweep.preparation.sources import STUDY_PROMPTS, resolve_sources
+from sweep.spec_file.load import load_spec
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DemoAssets:
+    """The demo's assets, which nobody makes here."""
+    made = DemoAssets.inside(tmp_path / "made")
+    monkeypatch.setattr(sources, "demo_assets", lambda *_: made)
+    return made
+
+
+def test_demo_stands_for_the_made_files_and_messages_still_call_it_demo(assets: DemoAssets, tmp_path: Path) -> None:
+    resolved = resolve_sources(load_spec("demo"), tmp_path, lambda _: None)
+    assert resolved.judge is not None
+    assert resolved.base_model.place == resolved.tokenizer.place == str(assets.base_model)
+    assert resolved.judge.place == str(assets.reward_model)
+    assert resolved.prompts_file == assets.prompts_file
+    assert (resolved.data.train, resolved.data.test) == ((str(assets.train_file),), (str(assets.test_file),))
+    assert {resolved.base_model.name, resolved.tokenizer.name, resolved.judge.name} == {"demo"}
+    assert "demo" not in astuple(resolved.data)
+
+
+def test_a_spec_without_demo_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "demo_assets", lambda *_: pytest.fail("made"))
+    resolved = resolve_sources(load_spec("study"), tmp_path, lambda _: None)
+    assert resolved.base_model.place == "gpt2-medium"
+    assert resolved.prompts_file == STUDY_PROMPTS

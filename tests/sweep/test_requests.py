@@ -1,0 +1,66 @@
+"""What the words of a command line ask for."""
+
+import pytest
+
+from basis.errors import UserError
+from sweep.requests import (
+    ExplainKey,
+    KeptSweep,
+    ListPresets,
+    ListTrials,
+    NewSweep,
+    ReproduceTrial,
+    Request,
+    RunSweep,
+    WriteData,
+    parse_request,
+)
+
+DEMO = NewSweep("demo", (), None)
+
+
+@pytest.mark.parametrize(
+    ("words", "request_made"),
+    [
+        ("--list", ListPresets()),
+        ("--list demo --dry-run", ListPresets()),
+        ("--explain trial.lr", ExplainKey("trial.lr")),
+        ("--reproduce x/trial", ReproduceTrial("x/trial")),
+        ("demo --dry-run", ListTrials(DEMO)),
+        ("--resume x --dry-run", ListTrials(KeptSweep("x"))),
+        ("demo --write-data y", WriteData(DEMO, "y")),
+        ("demo --dry-run --write-data y", ListTrials(DEMO)),
+        (
+            "demo --set seeds=2 --set trial.steps=3 --output z",
+            RunSweep(NewSweep("demo", ("seeds=2", "trial.steps=3"), "z"), None, False, ""),
+        ),
+        ("--resume x --address auto --dashboard", RunSweep(KeptSweep("x"), "auto", True, "")),
+    ],
+)
+def test_each_mode_is_a_request_of_its_own(words: str, request_made: Request) -> None:
+    made = parse_request(words.split())
+    if isinstance(made, RunSweep):
+        assert made.command.endswith(words), "the command line is kept as it was typed"
+        made = RunSweep(made.sweep, made.address, made.dashboard, "")
+    assert made == request_made
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "SPEC is missing; name a preset ("),
+        ("demo --resume x", "SPEC demo is not accepted with --resume; a sweep continues as it was begun"),
+        ("--resume x --set seeds=2", "--set seeds=2 is not accepted with --resume"),
+        (
+            "--reproduce x --resume y",
+            "--resume y is not accepted with --reproduce; a trial runs again as it is recorded",
+        ),
+        ("--reproduce x --dashboard", "--dashboard is not accepted with --reproduce"),
+        ("demo --unknown", "--help tells what is accepted"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused_in_one_line(words: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_request(words.split())
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
