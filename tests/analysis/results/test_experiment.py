@@ -15,7 +15,9 @@ from analysis.page.content import content_of
 from analysis.page.markdown import to_markdown
 from analysis.results import experiment as results
 from analysis.results import outcomes
+from analysis.results.arm_labels import label_arms
 from analysis.results.files import read_mapping, read_rows
+from analysis.results.trial_numbers import summarize
 from basis.checksums import SEALS_FILE, folder_flaw
 from basis.errors import UserError
 from basis.metrics import NOT_JUDGED
@@ -220,7 +222,7 @@ def test_row_without_a_step_to_stand_at_is_passed_over(copy: Path) -> None:
 @pytest.mark.parametrize(("reports", "mean"), [(10, 5.5), (12, 7.5), (9, float("nan"))])
 def test_mean_of_the_last_ten_test_losses_takes_ten_and_not_step_0(reports: int, mean: float) -> None:
     rows = [{"step": step, "test_loss": 99.0 if step == 0 else float(step)} for step in range(reports + 1)]
-    assert results.summarize(rows)["test_loss_last10_mean"] == pytest.approx(mean, nan_ok=True)
+    assert summarize(rows)["test_loss_last10_mean"] == pytest.approx(mean, nan_ok=True)
 
 
 def test_config_that_ray_lost_is_read_from_params_json(copy: Path) -> None:
@@ -265,13 +267,13 @@ def test_responses_come_with_trial_and_prompt(loaded: results.Results) -> None:
 def test_arms_of_the_same_short_name_are_told_apart_by_the_fields_that_differ() -> None:
     configs = [{**synthetic.CONFIG, "lr": lr, "seed": seed} for lr in (1e-3, 3e-4) for seed in (1, 2)]
     other = {**synthetic.CONFIG, "rank": 10}
-    labels = results.label_arms([*configs, other])
+    labels = label_arms([*configs, other])
     assert list(labels.values()) == ["lora r1 adamw lr=0.001", "lora r1 adamw lr=0.0003", "lora r10 adamw"]
 
 
 def test_numbers_of_a_label_have_no_more_digits_than_it_takes_to_tell_arms_apart() -> None:
-    close = results.label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.00123499))
-    apart = results.label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.0056789))
+    close = label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.00123499))
+    apart = label_arms({**synthetic.CONFIG, "lr": lr} for lr in (0.00123456, 0.0056789))
     assert list(close.values()) == ["lora r1 adamw lr=0.00123456", "lora r1 adamw lr=0.00123499"]
     assert list(apart.values()) == ["lora r1 adamw lr=0.00123", "lora r1 adamw lr=0.00568"]
 
