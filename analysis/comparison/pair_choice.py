@@ -1,7 +1,7 @@
 """Which pairs of arms are tested: all of a few; of many those with the leader, and those of neighbours in the ranking.
 
-All pairs of 1,000 arms are half a million, which nobody reads. The pairs tested instead are found from the losses that
-they are then tested by: any pair could have come to be one of them, and the adjustment of p-values counts them all.
+1,000 arms have half a million pairs, which nobody reads. The losses choose the pairs, and the same losses then test
+them. So any pair could have been chosen, and the adjustment of p-values counts every one.
 """
 
 from collections.abc import Sequence

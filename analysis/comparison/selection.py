@@ -1,7 +1,7 @@
 """What a best of many is worth: whether it was chosen on the windows that it is reported on, and among how many.
 
-The lowest of many losses is too low by its luck: of N equal configs the best looks better than it is, and the more so
-the larger N. A loss on windows that had no part in the choice is not.
+The lowest of many losses is low by luck too: the best of N equal configs looks better than it is, and more so the
+larger N is. A loss on windows that had no part in the choice is free of that.
 """
 
 from collections.abc import Sequence

@@ -60,11 +60,11 @@ class Effect(Tested):
 def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int = 1) -> list[Effect]:
     """Compare the levels of each factor over pairs of arms that differ in that factor alone.
 
-    A pair agrees in every other field that both arms have and in the seed; what belongs to a method or an optimizer
-    (see OWNER) may differ where these do. All trials of an experiment share their seeds and their test windows, and so
-    what a level does on a seed or on a window, in every context at once: contexts are no independent samples. The
-    pairs of a context are averaged, then the contexts, each counting once, within every seed and window. What remains
-    gets the test that two arms get. It speaks of these contexts, averaged, and of no others.
+    A pair agrees in the seed and in every other field that both arms have. What belongs to a method or an optimizer
+    (see OWNER) may differ where these do. All trials share their seeds and their test windows, so contexts are no
+    independent samples: what a level does on one seed or window, it does in every context. Within every seed and
+    window the pairs of a context are averaged, then the contexts, each counting once. What remains gets the test that
+    two arms get. The test speaks of these contexts, averaged, and of no others.
 
     Args:
         arms: finished arms.

@@ -186,8 +186,12 @@ def _changes(arms: list[Arm], fields: list[str]) -> tuple[float, ...]:
 
 
 def _grid(arms: list[Arm], factors: dict[str, list[Any]], metric: str) -> Values | None:
-    """Losses with an axis per factor, one of the seeds that all arms have, and one of windows, of length 1 where the
-    means alone are known; None where a cell is empty."""
+    """The losses of a full grid, by factors, seed and window.
+
+    Returns:
+        (levels of each factor, seeds that all arms have, windows) in nats/token; one window where the means alone are
+        known. None where a cell of the grid is empty.
+    """
     levels = [list(dict.fromkeys(values)) for values in factors.values()]
     cells = list(zip(*factors.values(), strict=True))
     by_seed = [arm.losses_by_seed if metric == "test_loss" else _means(arm, metric) for arm in arms]

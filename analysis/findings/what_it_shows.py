@@ -1,8 +1,7 @@
 """ "What this shows": the sentences of a report that are written from its numbers.
 
-Every claim names the comparison it rests on and what its test takes in: the choice of prompts, or that of seeds. A
-difference that does not exceed its uncertainty is reported as such, and so is one whose uncertainty the data do not
-carry.
+Every claim names the comparison that it rests on, and says whether its test takes in the choice of prompts or that of
+seeds. A difference within its uncertainty is called that. So is a difference whose uncertainty nobody knows.
 """
 
 from typing import NamedTuple

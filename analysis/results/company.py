@@ -1,8 +1,8 @@
 """Which trials had company: others that trained, were evaluated or judged in the same place at the same time.
 
-What a trial takes of time says as much of its neighbours as of itself where there are any. Each row tells when it was
-made, where, and how long what it reports has taken, so the stretches of time that a trial was busy are known to the
-second, also of one that was interrupted and went on another day.
+Neighbours slow a trial down, so its times say as much of them as of itself. Each row tells when and where it was made,
+and how long its work took. So a report knows to the second when a trial was busy, also where the trial was interrupted
+and went on another day.
 """
 
 import heapq

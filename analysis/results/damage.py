@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.results.files import finished_rows, read_mapping, read_rows
 from basis.checksums import flaw
@@ -10,6 +10,22 @@ from basis.directory import BASE_RESPONSES_FILE, FINISHED_FILE, RESULT_FILE, SPE
 
 BASE_SEAL_FILE = "base/responses.seal.json"
 MOST_NAMED = 20
+
+
+class FinishedTrial(NamedTuple):
+    """What a finished trial says of its files.
+
+    Attributes:
+        folder: its directory.
+        rows: all rows in its finished.json; none where that can't be read.
+        seals: size and checksum of each file that it keeps, by name.
+        steps: the steps of the rows in its result.json.
+    """
+
+    folder: Path
+    rows: list[dict[str, Any]]
+    seals: Mapping[str, Any]
+    steps: list[Any]
 
 
 def damaged_files(directory: Path) -> list[str]:
@@ -23,31 +39,37 @@ def damaged_files(directory: Path) -> list[str]:
     Returns:
         The sentences, the last one saying how to mend them; none if nothing is damaged.
     """
-    sentences = [
-        f"{name} can't be read: what it says of the sweep is left out."
-        for name in (SPEC_FILE, SWEEP_FILE)
-        if not read_mapping(directory / name)
-    ]
-    seal = read_mapping(directory / BASE_SEAL_FILE)
-    if seal and (wrong := _flaw(directory / BASE_RESPONSES_FILE, seal)):
+    unread = [name for name in (SPEC_FILE, SWEEP_FILE) if not read_mapping(directory / name)]
+    base_seal = read_mapping(directory / BASE_SEAL_FILE)
+    trials = [_finished_trial(path.parent) for path in sorted(directory.glob(f"*/{FINISHED_FILE}"))]
+    sentences = [f"{name} can't be read: what it says of the sweep is left out." for name in unread]
+    if base_seal and (wrong := _flaw(directory / BASE_RESPONSES_FILE, base_seal)):
         sentences.append(f"{BASE_RESPONSES_FILE} {wrong}.")
-    for path in sorted(directory.glob(f"*/{FINISHED_FILE}")):
-        sentences += [f"{path.parent.name}/{sentence}" for sentence in _of_trial(path)]
+    for trial in trials:
+        sentences += [f"{trial.folder.name}/{sentence}" for sentence in _damage_of(trial)]
     if len(sentences) > MOST_NAMED:
         sentences = [*sentences[:MOST_NAMED], f"So are {len(sentences) - MOST_NAMED} further files."]
     return [*sentences, "Continuing the sweep with --resume makes again what can be made again."] if sentences else []
 
 
-def _of_trial(path: Path) -> list[str]:
-    rows = finished_rows(path)
-    if not rows:
+def _finished_trial(folder: Path) -> FinishedTrial:
+    seals = read_mapping(folder / FINISHED_FILE).get("kept")
+    return FinishedTrial(
+        folder=folder,
+        rows=finished_rows(folder / FINISHED_FILE),
+        seals=seals if isinstance(seals, Mapping) else {},
+        steps=[row.get("step") for row in read_rows(folder / RESULT_FILE)],
+    )
+
+
+def _damage_of(trial: FinishedTrial) -> list[str]:
+    if not trial.rows:
         return [f"{FINISHED_FILE} can't be read: the trial's numbers are those of {RESULT_FILE}."]
-    kept, folder = read_mapping(path).get("kept"), path.parent
     sentences = []
-    for name, seal in kept.items() if isinstance(kept, Mapping) else ():
-        if "/" not in name and isinstance(seal, Mapping) and (wrong := _flaw(folder / name, seal)):
+    for name, seal in trial.seals.items():
+        if "/" not in name and isinstance(seal, Mapping) and (wrong := _flaw(trial.folder / name, seal)):
             sentences.append(f"{name} {wrong}.")
-    if [row["step"] for row in read_rows(folder / RESULT_FILE)] != [row["step"] for row in rows]:
+    if trial.steps != [row["step"] for row in trial.rows]:
         sentences.append(f"{RESULT_FILE} lacks rows: they are taken from {FINISHED_FILE}.")
     return sentences
 

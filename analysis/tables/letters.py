@@ -1,5 +1,7 @@
-"""What stands beside the test losses of a table: letters, which arms share that cannot be told apart, or of many arms
-which of them may be the best.
+"""The column beside the test losses of a table.
+
+Few arms get letters, and two arms share one if no test tells them apart. Of many arms those that may be the best are
+marked.
 """
 
 from collections.abc import Iterable, Sequence
