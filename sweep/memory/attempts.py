@@ -73,11 +73,11 @@ def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt
 def read_attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
     """The attempts at the trial of this directory that ran out of memory since some moment, oldest first."""
     path = folder / OUT_OF_MEMORY_FILE
-    attempts = [Attempt(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    attempts = [Attempt(**values) for values in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
     return [attempt for attempt in attempts if attempt.at >= since]
 
 
 def add_attempt(folder: Path, attempt: Attempt) -> None:
     """Keep an attempt that ran out of memory."""
     attempts = [*read_attempts(folder), attempt]
-    write_text(folder / OUT_OF_MEMORY_FILE, json.dumps([asdict(one) for one in attempts], indent=2))
+    write_text(folder / OUT_OF_MEMORY_FILE, json.dumps([asdict(attempt) for attempt in attempts], indent=2))

@@ -135,9 +135,9 @@ def cause_of_death(text: str, trace: str, kernel_killed: bool) -> str | None:
 
 def node_of(text: str) -> str:
     """The node that a text of Ray's speaks of."""
-    found = re.search(r"[Nn]ode [Ii][Dd]: ([0-9a-f]{8})", text)
+    node_id = re.search(r"[Nn]ode [Ii][Dd]: ([0-9a-f]{8})", text)
     address = re.search(r"(?:^\s*ip|[Ii][Pp] address|IP): ?([0-9a-fA-F.:]+[0-9a-fA-F])", text, re.MULTILINE)
-    return " ".join(["node", *([found[1]] if found else []), *([f"at {address[1]}"] if address else [])])
+    return " ".join(["node", *([node_id[1]] if node_id else []), *([f"at {address[1]}"] if address else [])])
 
 
 def _who(text: str) -> str:
