@@ -74,9 +74,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         """Train up to the next row of metrics and report it."""
         row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
-        if self.trial_run.remarks:
-            row[REMARKS] = self.trial_run.remarks
-            self.trial_run.remarks = []
+        if remarks := self.trial_run.take_remarks():
+            row[REMARKS] = remarks
         if row["done"]:
             self._noted.close()  # Ray does without cleanup where it ends a worker for good
         if self.objective is not None:

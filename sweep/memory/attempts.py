@@ -57,9 +57,9 @@ class Attempt:
 
 
 def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt: Attempt) -> MemoryPlan:
-    """How to try once more: with half the windows per pass or fewer, in half of the memory that it had reached.
+    """How to try once more: with half the micro-batch or less, in half of the memory that the attempt reached.
 
-    Other things than tensors, and the gaps between tensors, have taken their part of the rest.
+    Gaps between tensors, and memory that holds no tensors, took their part of the rest.
     """
     halved = config.model_copy(
         update={
