@@ -14,6 +14,8 @@ from sweep.memory.plan import Device, MemoryPlan, best_plan
 from sweep.trial.config import TrialConfig
 
 MOST_ATTEMPTS = 2
+"""How often a trial may run out of memory in one run of the sweep."""
+
 TRAINING, JUDGING = "training", "judging"
 
 
@@ -75,6 +77,11 @@ def read_attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
     path = folder / OUT_OF_MEMORY_FILE
     attempts = [Attempt(**values) for values in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
     return [attempt for attempt in attempts if attempt.at >= since]
+
+
+def is_last_attempt(folder: Path, since: float) -> bool:
+    """Whether a trial that runs out of memory now is not tried again, after its attempts since some moment."""
+    return len(read_attempts(folder, since)) + 1 >= MOST_ATTEMPTS
 
 
 def add_attempt(folder: Path, attempt: Attempt) -> None:

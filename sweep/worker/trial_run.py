@@ -23,15 +23,7 @@ from basis.files import write_text
 from basis.metrics import NOT_JUDGED
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.inputs import SweepInputs
-from sweep.memory.attempts import (
-    JUDGING,
-    MOST_ATTEMPTS,
-    TRAINING,
-    Attempt,
-    OutOfMemoryError,
-    add_attempt,
-    read_attempts,
-)
+from sweep.memory.attempts import JUDGING, TRAINING, Attempt, OutOfMemoryError, add_attempt, is_last_attempt
 from sweep.memory.plan import MemoryPlan
 from sweep.provenance.trial_record import begin_record, make_record, note_judged
 from sweep.storage.checkpoint import CheckpointFile, TrialCheckpoint
@@ -205,8 +197,8 @@ class TrialRun:
                 note_judged(self.folder)
         except Exception as error:
             unjudged = self._finish({**row, NOT_JUDGED: name_failure(error)})  # kept whether or not it is tried again
-            tried = len(read_attempts(self.folder, since=self.inputs.began)) + 1
-            if (ran_out_of_memory(error) and tried < MOST_ATTEMPTS) or accelerator_failed(error):
+            last = is_last_attempt(self.folder, since=self.inputs.began)
+            if (ran_out_of_memory(error) and not last) or accelerator_failed(error):
                 raise  # a new process judges what is kept; this one has no memory, or no accelerator any more
             traceback.clear_frames(error.__traceback__)  # they hold tensors
             return unjudged
