@@ -1,8 +1,10 @@
-"""Counts what a training step allocates, tensor by tensor, and says what the most of it at once was made of.
+"""Counts what a training step allocates, tensor by tensor, and says what its peak was made of.
 
 The same ledger serves real tensors, for the parts of a measured peak, and tensors without storage
 (`torch._subclasses.FakeTensorMode`), for a prediction. It sees the tensors that operators return; what a kernel
 allocates for itself and frees before it returns, only an allocator sees.
+
+A step is given its ledger as an argument, see `SFTRun.train_step`; without one it gets `NO_LEDGER`.
 """
 
 import weakref

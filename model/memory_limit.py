@@ -81,15 +81,15 @@ def ran_out_of_memory(error: BaseException) -> bool:
     Threads and processes that can't be started count, since what they lack is memory, or room that fewer trials side
     by side would leave. So does an error that was raised while such an exception was being handled.
     """
-    return any(_means_no_memory(one) for one in _chain(error))
+    return any(_means_no_memory(link) for link in _chain(error))
 
 
 def asked_bytes(error: BaseException) -> int:
     """Bytes that the failed allocation asked for; 0 if the error does not say."""
-    for one in _chain(error):
+    for link in _chain(error):
         for pattern in _ASKED:
-            if found := pattern.search(str(one)):
-                number, unit = found[1], found[2] if pattern.groups > 1 else "bytes"
+            if asked := pattern.search(str(link)):
+                number, unit = asked[1], asked[2] if pattern.groups > 1 else "bytes"
                 return round(float(number) * _UNITS[unit])
     return 0
 
@@ -106,8 +106,8 @@ def _means_no_memory(error: BaseException) -> bool:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An exception, what it was raised from or while handling, and so on."""
     seen: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and one not in seen:
-        seen.append(one)
-        yield one
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    link: BaseException | None = error
+    while link is not None and link not in seen:
+        seen.append(link)
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)

@@ -30,11 +30,18 @@ def pass_name(index: int) -> str:
 class SFTSettings:
     """How one run trains.
 
-    `clip_norm=None` leaves gradients as they are. With `precision="bf16"` the step runs under autocast: products in
-    bf16, weights that train, their gradients and the optimizer's state in fp32, and the blocks' frozen projections are
-    rounded to bf16 in place. `compile` has torch.compile fuse each block, for half a minute at the start. With
-    `activation_checkpointing` a block keeps its input alone and is computed again in the backward pass. `seed` is of
-    dropout's draws, which are the same however a step is divided and whatever is computed again.
+    Attributes:
+        steps: optimizer steps of the whole run, over which the schedule goes.
+        lr: peak learning rate.
+        micro_batch: most windows per forward pass.
+        schedule: how the learning rate goes on after the warm-up.
+        warmup_steps: steps in which the learning rate rises to its peak.
+        clip_norm: largest norm of the whole gradient; None leaves gradients as they are.
+        precision: with "bf16" the step runs under autocast. Products are in bf16; weights that train, their gradients
+            and the optimizer's state are in fp32; the blocks' frozen projections are rounded to bf16 in place.
+        compile: whether torch.compile fuses each block, which takes half a minute at the start.
+        activation_checkpointing: whether a block keeps its input alone and is computed again in the backward pass.
+        seed: of dropout's draws, which are the same however a step is divided and whatever is computed again.
     """
 
     steps: int

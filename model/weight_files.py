@@ -52,9 +52,9 @@ def weight_files(folder: Path) -> list[Path]:
             makes it unclear what the weights are.
     """
     there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    found = choose_weights(folder, there)
+    names = choose_weights(folder, there)
     if (folder / ADAPTER_CONFIG_FILE).exists():
-        if not found:
+        if not names:
             raise WeightsError(f"it is an adapter's folder, without a model's weights; {MERGING}")
         raise WeightsError(
             f"{ADAPTER_CONFIG_FILE} lies beside whole weights, so an adapter may go on top of weights that it is in "
@@ -64,9 +64,9 @@ def weight_files(folder: Path) -> list[Path]:
         raise WeightsError(f"no {CONFIG_FILE} in it, which says what model it is")
     if parallel := sorted(folder.glob("shard-*-model-*-of-*.safetensors")):
         raise WeightsError(f"{parallel[0].name} is a shard of a distributed checkpoint; save the model whole")
-    if not found:
+    if not names:
         raise WeightsError(f"no weights in it{_instead(folder)}; accepted: {', '.join(WEIGHT_NAMES)}")
-    files = [folder / name for name in found]
+    files = [folder / name for name in names]
     refuse_pointers(files)
     return files
 
@@ -84,17 +84,17 @@ def choose_weights(folder: Path, there: Collection[str]) -> list[str]:
     Raises:
         WeightsError: the index is damaged, or names shards that are not there.
     """
-    found = next((name for name in _names(folder) if name in there), None)
-    if found is None:
+    first = next((name for name in _names(folder) if name in there), None)
+    if first is None:
         return []
-    if not found.endswith(".json"):
-        return [found]
-    shards = _shards(folder / found)
+    if not first.endswith(".json"):
+        return [first]
+    shards = _shards(folder / first)
     missing = [name for name in shards if name not in there]
     if missing or not shards:
-        first = f" (first: {missing[0]})" if missing else ""
-        raise WeightsError(f"{len(missing)} of {len(shards)} shards that {found} names are missing{first}")
-    return [found, *shards]
+        example = f" (first: {missing[0]})" if missing else ""
+        raise WeightsError(f"{len(missing)} of {len(shards)} shards that {first} names are missing{example}")
+    return [first, *shards]
 
 
 def refuse_pointers(files: list[Path]) -> None:
@@ -133,19 +133,19 @@ def read_headers(files: list[Path]) -> dict[str, Header]:
     Raises:
         WeightsError: a file is damaged, or holds something else than tensors by name.
     """
-    found: dict[str, Header] = {}
+    headers: dict[str, Header] = {}
     for path in files:
         try:
             if path.suffix == ".safetensors":
-                found |= dict(_safetensors_headers(path))
+                headers |= dict(_safetensors_headers(path))
             elif path.suffix != ".json":
-                found |= dict(_bin_headers(path))
+                headers |= dict(_bin_headers(path))
         except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
             if ran_out_of_memory(error):
                 raise
             reason = re.split(r"[.:] |\n", str(error).strip() or "it ends too early")[0]
             raise WeightsError(f"{path.name} is damaged, or holds other things than tensors ({reason})") from error
-    return found
+    return headers
 
 
 def _bin_headers(path: Path) -> Iterator[tuple[str, Header]]:

@@ -138,8 +138,8 @@ def _check_headers(model: PreTrainedModel, headers: Mapping[str, Header]) -> Non
         short = name.removeprefix(prefix)
         if name != short and {name, short} <= headers.keys():
             raise WeightsError(f"the file has {short} and {name}, which are the same weight of the model")
-        found = headers.get(name) or headers.get(short)
-        if found and parameter.is_floating_point() and not found.is_float:
+        header = headers.get(name) or headers.get(short)
+        if header and parameter.is_floating_point() and not header.is_float:
             raise WeightsError(
                 f"{name} holds integers or 8-bit numbers in the file: quantised weights? Accepted: fp32, fp16 or bf16"
             )
@@ -156,9 +156,9 @@ def _check_shapes(model_class: Any, folder: str | Path, headers: Mapping[str, He
         return
     prefix, different = f"{model.base_model_prefix}.", []
     for name, value in model.state_dict().items():
-        found = headers.get(name) or headers.get(name.removeprefix(prefix))
-        if found and found.shape != tuple(value.shape):
-            different.append(f"{name} is {found.shape} in the file and {tuple(value.shape)} by its config.json")
+        header = headers.get(name) or headers.get(name.removeprefix(prefix))
+        if header and header.shape != tuple(value.shape):
+            different.append(f"{name} is {header.shape} in the file and {tuple(value.shape)} by its config.json")
     if different:
         rest = f", and {len(different) - 1} more differ" if len(different) > 1 else ""
         raise WeightsError(f"{different[0]}{rest}")

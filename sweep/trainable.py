@@ -81,9 +81,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         with failure_kept(self._folder):
             row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
-        if self.trial_run.remarks:
-            row[REMARKS] = self.trial_run.remarks
-            self.trial_run.remarks = []
+        if remarks := self.trial_run.take_remarks():
+            row[REMARKS] = remarks
         if row["done"]:
             keep_outcome(self._folder, ending_of_finished(row.get(NOT_JUDGED)))
             self._noted.close()  # Ray does without cleanup where it ends a worker for good

@@ -91,14 +91,14 @@ def opening_turn(dialogue: str) -> str | None:
     if dialogue.startswith(HH_HUMAN) and HH_ANSWER in dialogue:
         return dialogue.partition(HH_ANSWER)[0].strip().removeprefix("Human:").strip()
     text = _unix(dialogue)
-    found: list[tuple[int, str]] = []
-    for one in _FORMATS:
-        human = one.human.search(text)
-        answer = one.answer.search(text, human.end()) if human else None
+    openings: list[tuple[int, str]] = []
+    for turns in _FORMATS:
+        human = turns.human.search(text)
+        answer = turns.answer.search(text, human.end()) if human else None
         if human and answer:
-            found.append((human.start(), text[human.end() : answer.start()]))
-    if found:
-        opening = min(found, key=lambda one: one[0])[1]  # of equal ones the first
+            openings.append((human.start(), text[human.end() : answer.start()]))
+    if openings:
+        opening = min(openings, key=lambda at: at[0])[1]  # of equal ones the first
     else:  # a human turn that nobody has answered
         begun = _first_turn(text)
         if begun is None:
@@ -134,13 +134,13 @@ def join(prompt: str, answer: str) -> tuple[str, bool]:
         The dialogue, and whether the prompt was a plain one: then both are framed as "\\n\\nHuman: ...\\n\\nAssistant:
         ...". Otherwise the answer follows the prompt in the prompt's own format.
     """
-    if any(_ends_in(one.answer, prompt) for one in _FORMATS):
+    if any(_ends_in(turns.answer, prompt) for turns in _FORMATS):
         seamless = prompt[-1:].isspace() or answer[:1].isspace() or not answer
         return f"{prompt}{'' if seamless else ' '}{answer}", False
     begun = _first_turn(_unix(prompt))
     if begun is not None and _is_answering(begun[0], _unix(prompt)):
         return prompt + answer, False
-    marked = _first_mark(_unix(answer), [one.answer for one in _FORMATS if one.names_speakers]) is not None
+    marked = _first_mark(_unix(answer), [turns.answer for turns in _FORMATS if turns.names_speakers]) is not None
     if begun is None or not begun[0].names_speakers:
         if marked:
             return f"{HH_HUMAN} {prompt.strip()}\n\n{answer.lstrip()}", True
@@ -164,17 +164,17 @@ def _first_mark(text: str, marks: Iterable[re.Pattern[str]]) -> re.Match[str] | 
 
 def _first_turn(text: str) -> tuple[_Format, int] | None:
     """The format whose human turn the text begins with, and where its mark ends."""
-    for one in _FORMATS:
-        mark = _first_mark(text, [one.human])
+    for turns in _FORMATS:
+        mark = _first_mark(text, [turns.human])
         if mark:
-            return one, mark.end()
+            return turns, mark.end()
     return None
 
 
-def _is_answering(one: _Format, text: str) -> bool:
+def _is_answering(format_: _Format, text: str) -> bool:
     """Whether the last turn is an answer, which has begun already."""
-    turns = [(match.end(), mark is one.answer) for mark in (one.human, one.answer) for match in mark.finditer(text)]
-    return max(turns)[1]
+    marks = (format_.human, format_.answer)
+    return max((match.end(), mark is format_.answer) for mark in marks for match in mark.finditer(text))[1]
 
 
 def _ends_in(mark: re.Pattern[str], text: str) -> bool:

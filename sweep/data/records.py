@@ -43,8 +43,8 @@ def dialogue_text(place: str, record: object, field: str) -> Text:
     if not isinstance(record, dict):
         raise UserError(f"{place}: a {type(record).__name__} where a record with a field {field!r} is needed")
     if field not in record:
-        found = ", ".join(map(repr, record)) or "none"
-        raise UserError(f"{place}: no field {field!r}; the fields there are {found}{_instead(record)}")
+        there = ", ".join(map(repr, record)) or "none"
+        raise UserError(f"{place}: no field {field!r}; the fields there are {there}{_instead(record)}")
     text = _text(place, record, field)
     prompt = record.get(PROMPT)
     if field in (PROMPT, WHOLE_FIELD) or prompt in (None, "") or begins_dialogue(text):

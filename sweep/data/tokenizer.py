@@ -60,13 +60,13 @@ def _checked_files(folder: Path | str, name: str | None = None) -> list[Path]:
     """The files of a tokenizer's folder, of which there is one at least."""
     if not Path(folder).is_dir():
         raise UserError(f"tokenizer {name or str(folder)!r}: no such folder")
-    found = tokenizer_files(Path(folder))
-    if not found:
+    files = tokenizer_files(Path(folder))
+    if not files:
         raise UserError(
             f"tokenizer {name or str(folder)!r}: no tokenizer files; tokenizer.json, or vocab.json and merges.txt, "
             "are needed"
         )
-    return found
+    return files
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

@@ -15,6 +15,8 @@ from sweep.memory.plan import Device, MemoryPlan, best_plan
 from sweep.trial.config import TrialConfig
 
 MOST_ATTEMPTS = 2
+"""How often a trial may run out of memory in one run of the sweep."""
+
 TRAINING, JUDGING = "training", "judging"
 
 
@@ -58,9 +60,9 @@ class Attempt:
 
 
 def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt: Attempt) -> MemoryPlan:
-    """How to try once more: with half the micro-batch or less, in half of the memory that it had reached.
+    """How to try once more: with half the micro-batch or less, in half of the memory that the attempt reached.
 
-    Other things than tensors, and the gaps between tensors, have taken their part of the rest.
+    Gaps between tensors, and memory that holds no tensors, took their part of the rest.
     """
     halved = config.model_copy(
         update={
@@ -75,11 +77,16 @@ def read_attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
     """The attempts at the trial of this directory that ran out of memory since some moment, oldest first."""
     path = folder / OUT_OF_MEMORY_FILE
     parsed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    attempts = [Attempt(**with_present_names(one)) for one in parsed]
+    attempts = [Attempt(**with_present_names({**values})) for values in parsed]
     return [attempt for attempt in attempts if attempt.at >= since]
+
+
+def is_last_attempt(folder: Path, since: float) -> bool:
+    """Whether a trial that runs out of memory now is not tried again, after its attempts since some moment."""
+    return len(read_attempts(folder, since)) + 1 >= MOST_ATTEMPTS
 
 
 def add_attempt(folder: Path, attempt: Attempt) -> None:
     """Keep an attempt that ran out of memory."""
     attempts = [*read_attempts(folder), attempt]
-    write_text(folder / OUT_OF_MEMORY_FILE, json.dumps([asdict(one) for one in attempts], indent=2))
+    write_text(folder / OUT_OF_MEMORY_FILE, json.dumps([asdict(attempt) for attempt in attempts], indent=2))

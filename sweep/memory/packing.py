@@ -12,7 +12,7 @@ from sweep.memory.plan import Device, MemoryPlan
 from sweep.spec.resources import Resources
 
 MARGIN = 1.05
-"""What is asked for beyond a predicted peak: the error of a prediction, and blocks that an allocator can't use."""
+"""What a trial asks for over its predicted peak. It covers errors of prediction and blocks that can't be used."""
 
 PROCESS_BYTES = {"cpu": 512 * 2**20, "cuda": 640 * 2**20}
 """What a trial's process takes beside tensors: Python with its libraries, or a CUDA context with loaded kernels."""

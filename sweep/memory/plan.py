@@ -1,4 +1,4 @@
-"""What each trial will take of the device's memory, how it is made to fit, and what share of the device that is."""
+"""How much of the device's memory each trial will take, and how a trial is executed so that it fits."""
 
 import math
 from collections.abc import Callable
@@ -70,10 +70,10 @@ def plan_trial(config: TrialConfig, shape: GPT2Config, device: Device, budget_by
 
 
 def best_plan(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
-    """The execution with the fewest passes that fits into the budget; without one, that which takes least.
+    """The execution with the fewest passes that fits into the budget; the one that takes least if none fits.
 
-    A step's windows are divided evenly among its passes, since an uneven division takes more memory and no less time.
-    Activation checkpointing comes when single windows do not fit without.
+    A step's windows are divided evenly among its passes: an uneven division takes more memory and no less time.
+    Activation checkpointing comes in when even micro-batches of one window do not fit.
     """
     wanted = as_configured(config)
     plans = []

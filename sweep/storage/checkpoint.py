@@ -1,7 +1,7 @@
 """checkpoint.pt: written whole or not at all, and read only if it is as it was written."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,11 @@ class CheckpointFile:
     Args:
         path: the file.
         every_seconds: how long after a checkpoint the next is due.
-        remark: told once if the disk has no room for it.
     """
 
-    def __init__(self, path: Path, every_seconds: float, remark: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, every_seconds: float) -> None:
         self.path = path
         self._every_seconds = every_seconds
-        self._remark = remark
         self._written_at = time.monotonic()
         self._lacks_room = False
 
@@ -83,16 +81,18 @@ class CheckpointFile:
         """Whether it is time for the next checkpoint."""
         return time.monotonic() - self._written_at >= self._every_seconds
 
-    def replace(self, checkpoint: TrialCheckpoint) -> None:
-        """Write a new checkpoint, if the disk has room for it."""
+    def replace(self, checkpoint: TrialCheckpoint) -> str | None:
+        """Write a new checkpoint, if the disk has room for it; the first time that it has none, say so in a line."""
+        remark = None
         try:
             checkpoint.write(self.path)
         except DiskError as error:
             if not self._lacks_room:
                 former = "with the one before" if self.path.exists() else "without one"
-                self._remark(f"{error}; the trial goes on {former}")
+                remark = f"{error}; the trial goes on {former}"
             self._lacks_room = True
         self._written_at = time.monotonic()
+        return remark
 
     def remove(self) -> None:
         """Take the file away, if it is there."""

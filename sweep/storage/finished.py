@@ -53,7 +53,7 @@ def read_finished(path: Path) -> Finished:
             and bool(rows)
             and all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows)
             and bool(rows[-1].get("finished"))
-            and all(isinstance(one, dict) for one in (kept, copies, *kept.values()))
+            and all(isinstance(value, dict) for value in (kept, copies, *kept.values()))
             and all(isinstance(text, str) for text in copies.values())
         )
     except (LookupError, ValueError, TypeError, AttributeError) as error:

@@ -54,7 +54,7 @@ def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
         OSError: a file is there and can't be read.
     """
     lost = "written anew; when the sweep began, and with which versions, can't be told any more"
-    said = _heal_one(experiment_dir / SWEEP_FILE, parse_sweep_record, lost)
+    said = _heal_file(experiment_dir / SWEEP_FILE, parse_sweep_record, lost)
     if prompts and (line := set_answers_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
         said.append(line)
     for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
@@ -68,8 +68,8 @@ def heal_trial(folder: Path) -> list[str]:
     Returns and raises as `heal_experiment`.
     """
     said = [
-        *_heal_one(folder / OUT_OF_MEMORY_FILE, _read_attempts, "the attempts that ran out of memory are forgotten"),
-        *_heal_one(folder / DIVERGED_FILE, _read_divergence, "the trial is trained again"),
+        *_heal_file(folder / OUT_OF_MEMORY_FILE, _read_attempts, "the attempts that ran out of memory are forgotten"),
+        *_heal_file(folder / DIVERGED_FILE, _read_divergence, "the trial is trained again"),
     ]
     path = folder / FINISHED_FILE
     if path.exists():
@@ -81,15 +81,15 @@ def heal_trial(folder: Path) -> list[str]:
             said += _heal_kept(folder, finished)
     else:
         lost = "what the trial ran with before can't be told any more"
-        said += _heal_one(folder / RECORD_FILE, read_trial_record, lost)
+        said += _heal_file(folder / RECORD_FILE, read_trial_record, lost)
     if said:
         forget_outcome(folder)  # the trial keeps a new one when it has run again
-    return [*said, *_heal_one(folder / SUGGESTED_FILE, read_object, "a search can't be told it again")]
+    return [*said, *_heal_file(folder / SUGGESTED_FILE, read_object, "a search can't be told it again")]
 
 
 def _heal_kept(folder: Path, finished: Finished) -> list[str]:
     """Restore, have judged again or have trained again what the seals of a finished trial show to be damaged."""
-    damaged = {name: found for name, noted in finished.kept.items() if (found := flaw(folder / name, noted))}
+    damaged = {name: damage for name, noted in finished.kept.items() if (damage := flaw(folder / name, noted))}
     said = []
     for name in damaged.keys() & finished.copies.keys():
         said.append(_set_aside(folder / name, damaged.pop(name), f"restored from {FINISHED_FILE}"))
@@ -97,18 +97,18 @@ def _heal_kept(folder: Path, finished: Finished) -> list[str]:
     if not damaged:
         return said
     if damaged.keys() == {RESPONSES_FILE}:
-        found = damaged[RESPONSES_FILE]
+        damage = damaged[RESPONSES_FILE]
         row = {name: value for name, value in finished.rows[-1].items() if name not in REWARD_METRICS}
-        rows = [*finished.rows[:-1], {**row, NOT_JUDGED: f"{RESPONSES_FILE} {found}"}]
-        said.append(_set_aside(folder / RESPONSES_FILE, found, "the trial is judged again"))
+        rows = [*finished.rows[:-1], {**row, NOT_JUDGED: f"{RESPONSES_FILE} {damage}"}]
+        said.append(_set_aside(folder / RESPONSES_FILE, damage, "the trial is judged again"))
         write_finished(folder, finished.config, rows, finished.kept)
         return said
-    said += [_set_aside(folder / name, found, "the trial is trained again") for name, found in damaged.items()]
+    said += [_set_aside(folder / name, damage, "the trial is trained again") for name, damage in damaged.items()]
     set_aside(folder / FINISHED_FILE, SUPERSEDED)
     return said
 
 
-def _heal_one(path: Path, read: Callable[[Path], object], otherwise: str) -> list[str]:
+def _heal_file(path: Path, read: Callable[[Path], object], otherwise: str) -> list[str]:
     """Set aside a file that `read` can't read."""
     if not path.exists():
         return []
@@ -131,5 +131,5 @@ def _read_divergence(path: Path) -> None:
         raise DamagedError("is not what a trial leaves")
 
 
-def _set_aside(path: Path, found: str, then: str) -> str:
-    return f"{path}: {found}{set_aside(path)}; {then}"
+def _set_aside(path: Path, damage: str, then: str) -> str:
+    return f"{path}: {damage}{set_aside(path)}; {then}"

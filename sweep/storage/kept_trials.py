@@ -21,10 +21,10 @@ class KeptTrial:
 
     Attributes:
         folder: its directory.
-        config: what it was.
-        rows: of finished.json.
-        record: of record.json.
-        threads: of an operation on the CPU.
+        config: its config.
+        rows: the rows of metrics in its finished.json.
+        record: the content of its record.json.
+        threads: how many threads an operation on the CPU took.
         device_type: what it trained on, "cpu" or "cuda".
         kept: the seals of its files, see `sweep.storage.finished`.
     """
@@ -65,7 +65,7 @@ def find_experiment(directory: Path) -> tuple[Path, str | None]:
 
 
 def check_finished(trial_dir: Path) -> None:
-    """Refuse to reproduce what is no finished trial with a record.
+    """Refuse to reproduce a directory that is no finished trial with a record.
 
     Raises:
         UserError: in one line, what is missing.

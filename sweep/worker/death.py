@@ -1,4 +1,4 @@
-"""Why a trial's worker died, in one line: Ray says of all that kills one the same seven hundred letters."""
+"""Why a trial's worker died, in one line. Ray has one text of seven hundred letters for every cause."""
 
 import faulthandler
 import json
@@ -20,11 +20,11 @@ CRASHES = {
     "Floating-point exception": "SIGFPE",
     "Illegal instruction": "SIGILL",
 }
-"""What faulthandler calls the signals that it hears of."""
+"""The signals that faulthandler hears of, by what it calls them."""
 
 _OF_MEMORY = re.compile(r"running low on memory|memory usage threshold|OUT_OF_MEMORY")
 OF_RAY = ("The actor", "The worker", "The node", "Task was killed")
-"""How Ray's words of a death begin; those of an error of Python don't."""
+"""How Ray's text of a death begins; the text of a Python error begins otherwise."""
 ENDED = "ended: "
 
 
@@ -38,12 +38,12 @@ class Worker:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """The one that runs the trial of this directory, as it has noted; None where it has not."""
+        """The process that runs the trial of this directory, by its own note; None without a note."""
         return cls.parse(_read(folder / WORKER_FILE))
 
     @classmethod
     def parse(cls, trace: str) -> Self | None:
-        """The one that a note begins with."""
+        """The process that a note begins with; None where it names no process."""
         try:
             noted = json.loads(trace.partition("\n")[0])
             return cls(int(noted["pid"]), str(noted["node_ip"]), bytes.fromhex(noted["node_id"]).hex())
@@ -56,9 +56,9 @@ class Worker:
 
 @contextmanager
 def worker_noted(folder: Path, worker: Worker) -> Iterator[None]:
-    """Within, the trial's directory says which process runs it; if that crashes, its trace follows.
+    """Within the block the trial's directory says which process runs it; a crash adds its trace.
 
-    Of what ends a process without a word, SIGKILL leaves no trace. All others do.
+    SIGKILL alone ends a process without a trace.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WORKER_FILE
@@ -74,13 +74,13 @@ def worker_noted(folder: Path, worker: Worker) -> Iterator[None]:
 
 
 def note_end(folder: Path, why: str) -> None:
-    """Note why the trial's process is about to be ended by us."""
+    """Note why we are about to end the trial's process."""
     with (folder / WORKER_FILE).open("a", encoding="utf-8") as file:
         file.write(f"{ENDED}{why}\n")
 
 
 def note_death(error_file: Path, folder: Path, kernel_killed: bool) -> str | None:
-    """Why the worker died that a trial's last failure was the death of, put below what Ray says of it.
+    """Find out why a trial's worker died, and write the cause below what Ray says of it.
 
     Args:
         error_file: what Ray noted of the trial's failures.
@@ -88,7 +88,7 @@ def note_death(error_file: Path, folder: Path, kernel_killed: bool) -> str | Non
         kernel_killed: whether the kernel has ended a process for memory meanwhile.
 
     Returns:
-        The cause, as type and message in one line; None where the last failure was none of that kind.
+        The cause, as type and message in one line; None if the trial's last failure was no worker's death.
     """
     text = error_file.read_text(encoding="utf-8", errors="replace").split("Failure # ")[-1]
     trace = _read(folder / WORKER_FILE)
@@ -134,10 +134,10 @@ def cause_of_death(text: str, trace: str, kernel_killed: bool) -> str | None:
 
 
 def node_of(text: str) -> str:
-    """The node that a text of Ray's speaks of."""
-    found = re.search(r"[Nn]ode [Ii][Dd]: ([0-9a-f]{8})", text)
+    """The node that a text of Ray speaks of, such as "node 0a1b2c3d at 10.0.0.2"."""
+    node_id = re.search(r"[Nn]ode [Ii][Dd]: ([0-9a-f]{8})", text)
     address = re.search(r"(?:^\s*ip|[Ii][Pp] address|IP): ?([0-9a-fA-F.:]+[0-9a-fA-F])", text, re.MULTILINE)
-    return " ".join(["node", *([found[1]] if found else []), *([f"at {address[1]}"] if address else [])])
+    return " ".join(["node", *([node_id[1]] if node_id else []), *([f"at {address[1]}"] if address else [])])
 
 
 def _who(text: str) -> str:
@@ -154,20 +154,20 @@ def _read(path: Path) -> str:
 
 
 class KernelKills:
-    """Counts the processes that the kernel has ended for memory, here or in our container."""
+    """Counts the processes that the kernel ends because memory ran out, on this machine or in our container."""
 
     def __init__(self) -> None:
-        """From now on."""
+        """Count from now on."""
         self._seen = _kernel_kills()
 
     def rose(self) -> bool:
-        """Whether there were any since this was last asked."""
+        """Whether the kernel has ended one since the last call."""
         before, self._seen = self._seen, _kernel_kills()
         return self._seen > before
 
 
 def _kernel_kills() -> int:
-    """The kernel's count: of our control group where it keeps one, else of the machine."""
+    """The kernel's count for our control group, or for the machine where the group has none."""
     try:
         group = Path("/proc/self/cgroup").read_text(encoding="utf-8").partition("0::/")[2].partition("\n")[0]
     except OSError:

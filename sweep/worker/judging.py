@@ -49,7 +49,7 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
 
 
 def base_answers(inputs: SweepInputs, device: torch.device) -> list[Answer]:
-    """The base model's answers and their rewards, made on `device` if no trial has made them yet."""
+    """The base model's answers with their rewards. The first trial that needs them makes them, on `device`."""
     return in_batches_that_fit(lambda reward: shared_base_answers(inputs, reward, device), inputs.reward)
 
 
@@ -97,7 +97,7 @@ def accelerator_failed(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give back what nothing refers to any more, so that whoever comes next starts from zero."""
+    """Free what nothing refers to any more, so that the next trial starts from zero."""
     gc.collect()
     if torch.cuda.is_available():
         torch._C._cuda_clearCublasWorkspaces()  # otherwise part of the next trial's baseline

@@ -23,8 +23,9 @@ from basis.directory import BASE_RESPONSES_FILE, DIVERGED_FILE, FINISHED_FILE, S
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED
 from sweep.inputs import SweepInputs
-from sweep.memory.attempts import MOST_ATTEMPTS, TRAINING, Attempt, OutOfMemoryError, read_attempts
+from sweep.memory.attempts import MOST_ATTEMPTS, TRAINING, Attempt, OutOfMemoryError, read_attempts, smaller_plan
 from sweep.memory.plan import MemoryPlan
+from sweep.memory.shape import read_shape
 from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_trial
 from sweep.storage.responses import answers_flaw
@@ -148,6 +149,9 @@ def go_on(run: TrialRun, state: Finished | Unjudged | Diverged | GivenUp | Unfin
         case GivenUp(attempt):
             raise OutOfMemoryError(str(attempt))
         case Unfinished(ran_out):
-            if ran_out is not None:
-                run.plan_with_less(ran_out)
-            run.begin()
+            run.begin(None if ran_out is None else _plan_with_less(run.config, run.inputs, ran_out))
+
+
+def _plan_with_less(config: TrialConfig, inputs: SweepInputs, ran_out: Attempt) -> MemoryPlan:
+    shape = read_shape(inputs.base_model, "model.name")
+    return smaller_plan(config, shape, inputs.packing.device, ran_out)

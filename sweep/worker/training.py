@@ -1,4 +1,4 @@
-"""The training of one trial: its run on its data, timed, evaluated and measured, up to each row of metrics."""
+"""The training of one trial: it runs on its data, is timed, evaluated and measured, and gives a row of metrics."""
 
 import math
 import time
@@ -24,7 +24,14 @@ Row = dict[str, Any]
 
 
 class Training:
-    """A trial's training in this process: from its first step, or after `load_state_dict` from a later one."""
+    """A trial's training in this process, from its first step, or from a later one after `load_state_dict`.
+
+    Attributes:
+        config: the trial.
+        execution: how its steps are divided, and what is computed twice.
+        run: the model in training.
+        window_losses: of the last evaluation, by metric: the loss of each held-out window in nats per token.
+    """
 
     def __init__(
         self, config: TrialConfig, inputs: SweepInputs, plan: MemoryPlan | None, limit_bytes: int | None
@@ -53,7 +60,6 @@ class Training:
             assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
             self._held_out["validation_loss"] = self._windows_of(inputs.validation_tokens)
         self.window_losses: dict[str, list[float]] = {}
-        """Of the last evaluation, by metric: the loss of each window in nats per token."""
         self._train_seconds = self._evaluation_seconds = 0.0
         self._first_step = 0  # of this process
         self._meter = PeakMeter(self.run)
@@ -147,12 +153,12 @@ class Training:
         return torch.from_numpy(windows(tokens, starts, self.config.block_size))
 
     def drop_optimizer_state(self) -> None:
-        """Make room for judging, after which nothing is trained any more."""
+        """Free the optimizer's state before the model is judged; nothing is trained afterwards."""
         for optimizer in self.run.optimizers:
             optimizer.state.clear()
 
     def reached_bytes(self, error: BaseException) -> int:
-        """What tensors had at most, with the allocation that failed with `error`."""
+        """The most bytes that tensors had, the allocation that failed with `error` included."""
         peak_bytes, live_bytes = self._meter.at_failure()
         return max(peak_bytes, live_bytes + asked_bytes(error))
 

@@ -24,18 +24,8 @@ from basis.metrics import NOT_JUDGED
 from basis.stages import Stage
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.inputs import SweepInputs
-from sweep.memory.attempts import (
-    JUDGING,
-    MOST_ATTEMPTS,
-    TRAINING,
-    Attempt,
-    OutOfMemoryError,
-    add_attempt,
-    read_attempts,
-    smaller_plan,
-)
+from sweep.memory.attempts import JUDGING, TRAINING, Attempt, OutOfMemoryError, add_attempt, is_last_attempt
 from sweep.memory.plan import MemoryPlan
-from sweep.memory.shape import read_shape
 from sweep.provenance.trial_record import begin_trial_record, make_trial_record, note_judged
 from sweep.storage.checkpoint import CheckpointFile, TrialCheckpoint
 from sweep.storage.finished import write_finished
@@ -54,7 +44,7 @@ class TrialRun:
         config: the trial.
         folder: its directory.
         rows: what it has reported, and what it replays.
-        remarks: what is out of the ordinary and no failure, a line each; whoever tells the user takes them away.
+        remarks: what is out of the ordinary and no failure, a line each.
     """
 
     def __init__(
@@ -79,18 +69,13 @@ class TrialRun:
         self._replayed = 0
         self._unjudged: Row | None = None
         self._base_answers = False  # being made, when nothing is trained yet
-        self._checkpoint_file = CheckpointFile(self.folder / CHECKPOINT_FILE, inputs.checkpoint_seconds, self.remark)
+        self._checkpoint_file = CheckpointFile(self.folder / CHECKPOINT_FILE, inputs.checkpoint_seconds)
 
     # ------------------------------------------------------------------------------------------------------ opening
 
     def replay(self, rows: list[Row], unjudged: Row | None = None) -> None:
         """Have `advance` return the rows of a former process first; an `unjudged` last row is then judged."""
         self.rows, self._replayed, self._unjudged = rows, 0, unjudged
-
-    def plan_with_less(self, attempt: Attempt) -> None:
-        """Plan for less memory than the attempt of a former process that ran out of it."""
-        shape = read_shape(self.inputs.base_model, "model.name")
-        self._plan = smaller_plan(self.config, shape, self.inputs.packing.device, attempt)
 
     def answer_as_base(self) -> None:
         """Make the base model's answers, if they are not there.
@@ -103,12 +88,16 @@ class TrialRun:
         self._carry_out(lambda: base_answers(self.inputs, self._device))
         self._base_answers = False
 
-    def begin(self) -> None:
+    def begin(self, smaller: MemoryPlan | None = None) -> None:
         """Load what is trained, and continue from the checkpoint of a former process if there is one.
+
+        Args:
+            smaller: a plan that takes the place of the trial's own, under which memory ran out.
 
         Raises:
             OutOfMemoryError: memory has run out. Everything is let go of.
         """
+        self._plan = smaller or self._plan
         transformers.utils.logging.disable_progress_bar()
         on_gpu = self._device.type == "cuda" and torch.cuda.is_available()
         if on_gpu and self.inputs.reward.model is not None and self.config.evaluate_on != Stage.TUNING:
@@ -147,6 +136,11 @@ class TrialRun:
         self.remarks.append(remark)
         print(remark, file=sys.stderr)
 
+    def take_remarks(self) -> list[str]:
+        """The remarks since they were last taken."""
+        taken, self.remarks = self.remarks, []
+        return taken
+
     def _confine(self) -> None:
         """Keep to the trial's share of the machine where there is no `Training`, which does so by itself."""
         torch.set_num_threads(max(1, int(self.inputs.cpus)))
@@ -176,11 +170,11 @@ class TrialRun:
         row = self._unjudged or self._training.next_row()
         if not self._training.done:
             if self._checkpoint_file.is_due:
-                self._checkpoint_file.replace(self._checkpoint([*self.rows, row]))
+                self._keep_checkpoint([*self.rows, row])
             return row
         if self._unjudged is None:  # whatever goes wrong in judging, the training is kept
             self._unjudged = row
-            self._checkpoint_file.replace(self._checkpoint(self.rows))
+            self._keep_checkpoint(self.rows)
         return self._keep_and_judge(row, self._training)
 
     def _keep_and_judge(self, row: Row, training: Training) -> Row:
@@ -204,8 +198,8 @@ class TrialRun:
                 note_judged(self.folder)
         except Exception as error:
             unjudged = self._finish({**row, NOT_JUDGED: name_failure(error)})  # kept whether or not it is tried again
-            tried = len(read_attempts(self.folder, since=self.inputs.began)) + 1
-            if (ran_out_of_memory(error) and tried < MOST_ATTEMPTS) or accelerator_failed(error):
+            last = is_last_attempt(self.folder, since=self.inputs.began)
+            if (ran_out_of_memory(error) and not last) or accelerator_failed(error):
                 raise  # a new process judges what is kept; this one has no memory, or no accelerator any more
             traceback.clear_frames(error.__traceback__)  # they hold tensors
             return unjudged
@@ -269,6 +263,10 @@ class TrialRun:
         release_memory()
 
     # ------------------------------------------------------------------------------------------------- checkpoints
+
+    def _keep_checkpoint(self, rows: list[Row]) -> None:
+        if remark := self._checkpoint_file.replace(self._checkpoint(rows)):
+            self.remark(remark)
 
     def save(self, path: Path) -> None:
         """Write all that a new process needs to continue to the bit."""
