@@ -2,8 +2,11 @@
 
 import re
 
+import pytest
+
 from analysis.comparison.arms import group_arms
 from analysis.comparison.comparisons import adjusted
+from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.comparison.pair_tests import compare_pairs, compare_rewards, compare_test_losses
 from analysis.tables.pairwise import (
     MOST_PAIRS,
@@ -73,3 +76,13 @@ def test_without_a_pair_there_is_no_table() -> None:
         )
         is None
     )
+
+
+def test_the_command_that_tests_all_pairs_is_named_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = group_arms(synthetic.in_memory(*({"lr": 1e-4 * (place + 1)} for place in range(MOST_ARMS + 1))))
+    for argv, command in (("report.py", "python -m analysis.report"), ("sft-sweep", "sft-sweep")):
+        monkeypatch.setattr("sys.argv", [argv])
+        table = pairwise_table(arms, compare_pairs(arms))
+        assert table is not None
+        assert f"pairs are tested; {command}" in table.notes[0]
+        assert "EXPERIMENT_DIR --all-pairs tests and shows them all." in table.notes[0]
