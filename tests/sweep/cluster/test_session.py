@@ -91,8 +91,8 @@ from sweep.spec.resources import Resources
 with ray_session({cluster!r}, dashboard=False):
     @ray.remote
     def where():
-        import analysis.tables.comparison_table, model.sft, sweep.trial.config, sweep.spec_file.load
-        return sweep.trial.config.__file__, sweep.spec_file.load.preset_names()
+        import analysis.tables.comparison_table, model.sft, sweep.trial.config, sweep.spec_file.presets
+        return sweep.trial.config.__file__, sweep.spec_file.presets.preset_names()
     print(*ray.get(where.remote()))
     print(fit_resources(Resources(cpu=1, gpu=0.5), {cluster!r}))
     try: fit_resources(Resources(cpu=4, gpu=1), {cluster!r})
