@@ -146,7 +146,7 @@ def evaluate_reward(
     """Answer, score and compare; every prompt, response and score is kept in `folder`.
 
     Returns:
-        The reward metrics of `basis.names.METRICS`.
+        The reward metrics of `basis.metrics.METRICS`.
 
     Raises:
         JudgingError: no prompt has two rewards to compare; the responses are kept all the same.

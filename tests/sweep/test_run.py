@@ -18,6 +18,8 @@ import yaml
 from safetensors.torch import load_file
 
 from basis.directory import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
+from basis.outcome_file import read_outcome
+from basis.outcomes import Outcome
 from basis.stages import Stage
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
@@ -66,7 +68,14 @@ def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swep
         assert ours(rows(trial)) == ours(json.loads((trial / FINISHED_FILE).read_text())["rows"])
         assert (trial / RESPONSES_FILE).exists()
         assert list(trial.glob("events.out.tfevents.*"))
-    assert len(list(experiment.glob("*/error.txt"))) == 1
+    [failed] = [path.parent for path in experiment.glob("*/error.txt")]
+    ending = read_outcome(failed)
+    assert ending is not None
+    assert (ending.outcome, ending.reason.partition(" became ")[0]) == (
+        Outcome.DIVERGED,
+        "FloatingPointError: train loss",
+    )
+    assert {one.outcome for one in map(read_outcome, finished) if one} == {Outcome.FINISHED}
     assert yaml.safe_load((experiment / SPEC_FILE).read_text())["max_failures"] == 0
     record = json.loads((experiment / SWEEP_FILE).read_text())
     assert record["versions"]["torch"] == torch.__version__

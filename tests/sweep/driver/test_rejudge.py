@@ -23,6 +23,8 @@ from basis.directory import (
     TRAINED_FILE,
 )
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
+from basis.outcome_file import keep_outcome, read_outcome
+from basis.outcomes import Outcome, ending_of_finished
 from sweep.driver import execute, rejudging
 from sweep.driver.rejudge import main
 from sweep.memory.plan import Device
@@ -93,6 +95,7 @@ def not_judged(experiment: Path, trial: str) -> None:
     *rows, _ = lines(result)
     result.write_text("".join(json.dumps(row) + "\n" for row in [*rows, last]))
     (experiment / trial / RESPONSES_FILE).unlink()
+    keep_outcome(experiment / trial, ending_of_finished("Error: x"))
 
 
 def test_a_trial_that_was_not_judged_is_judged_as_the_sweep_would_have(experiment: Path, judge: Judge) -> None:
@@ -111,6 +114,9 @@ def test_a_trial_that_was_not_judged_is_judged_as_the_sweep_would_have(experimen
     read = results.read_experiment(experiment).trials.set_index("trial").loc[trial]
     assert read["win_rate"] == after["win_rate"]
     assert read["reason"] == ""
+    ending = read_outcome(experiment / trial)
+    assert ending is not None
+    assert (ending.outcome, ending.reason) == (Outcome.FINISHED, "")
     code, out, _ = judge(experiment)
     assert code == 0
     assert "nothing to judge" in out
