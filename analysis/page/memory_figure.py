@@ -8,7 +8,7 @@ from analysis.page.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
 from analysis.tables.peak_memory import ArmMemory
 from analysis.wording.numbers import GIB, MIB
 from basis.fields import arm_label
-from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
+from basis.metrics import LASTING_PARTS, MEMORY_PARTS, PEAK_SOURCE
 from basis.outcomes import Outcome
 
 REST = "rest up to the peak"
@@ -95,9 +95,7 @@ def _segments(usage: ArmMemory) -> dict[str, float]:
         return {}
     if usage.measured.parts:
         return {MEMORY_PARTS[name]: value for name, value in usage.measured.parts.items()}
-    lasting = {
-        MEMORY_PARTS[name]: usage.arm.largest(f"{name}_bytes") for name in ("weight", "gradient", "optimizer_state")
-    }
+    lasting = {MEMORY_PARTS[name]: usage.arm.largest(f"{name}_bytes") for name in LASTING_PARTS}
     lasting = {name: value for name, value in lasting.items() if math.isfinite(value)}
     return {**lasting, REST: max(0.0, usage.measured.total - sum(lasting.values()))}
 
