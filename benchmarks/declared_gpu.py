@@ -11,7 +11,7 @@ from transformers import GPT2Config
 
 from sweep.cluster.environment import set_ray_environment
 from sweep.memory.plan import Device
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 from sweep.trial.config import TrialConfig
 
 TOLERANCE = 1e-6

@@ -14,7 +14,7 @@ from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
 from sweep.preparation.sources import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts
-from sweep.spec.schema import SweepSpec
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import load_spec
 
 REWARD_MODEL = {

@@ -18,8 +18,8 @@ from sweep.machine.hardware import cpu_has_bf16
 from sweep.memory.shape import planned_shape
 from sweep.preparation.sources import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import enumerate_trials
-from sweep.spec.schema import SweepSpec
 
 GIB = 2**30
 

@@ -20,8 +20,8 @@ from sweep.memory.plan import Device, plan_trial
 from sweep.memory.shape import read_shape
 from sweep.preparation.prepare import prepare
 from sweep.reward_metric import score
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import enumerate_trials, plan_sweep
-from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
 from sweep.worker.opening import open_trial
 

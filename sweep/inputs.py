@@ -10,8 +10,8 @@ from sweep.hub.fetch import Snapshot, fetch_model, fetch_tokenizer
 from sweep.judge.reward_model import Reading
 from sweep.memory.packing import Packing
 from sweep.provenance.hashes import Provenance
-from sweep.spec.hub_names import HubName
-from sweep.spec.reward import RewardPart
+from sweep.schema.hub_names import HubName
+from sweep.schema.reward import RewardPart
 
 
 @dataclass(frozen=True)

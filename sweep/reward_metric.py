@@ -31,7 +31,7 @@ from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.judge.reading import load_judge
 from sweep.judge.reward_model import Reading
-from sweep.spec.reward import RewardPart
+from sweep.schema.reward import RewardPart
 from sweep.storage.responses import Answer, read_answers, set_answers_aside, write_answers, write_sealed_answers
 
 

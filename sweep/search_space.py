@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from analysis.comparison.choices import Group, group_of
 from basis.stages import Stage
 from sweep.mistakes.gathered import Mistakes
+from sweep.schema.seeds import AdaptiveSeeds
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.space.branches import (
     Branch,
     Choice,
@@ -26,8 +28,6 @@ from sweep.space.branches import (
 )
 from sweep.space.configs import trial_at, trials_at
 from sweep.space.points import Point, product, random_points, spread
-from sweep.spec.schema import SweepSpec
-from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
 
 SUGGESTED = "suggested"

@@ -32,7 +32,7 @@ from sweep.memory.plan import Device
 from sweep.provenance.code_version import CodeVersion
 from sweep.provenance.hashes import Provenance
 from sweep.run import main
-from sweep.spec.reward import RewardPart
+from sweep.schema.reward import RewardPart
 
 END = "<|endoftext|>"
 Here = Callable[..., tuple[int, str, str]]

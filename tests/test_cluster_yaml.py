@@ -5,7 +5,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from basis.packages import ROOT
-from sweep.spec.resources import MOST_AUTO_CPUS
+from sweep.schema.resources import MOST_AUTO_CPUS
 from sweep.spec_file.load import load_spec
 
 CLUSTER = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ from sweep.data.dialogues import DataSources, load_sft
 from sweep.data.overlap import overlap
 from sweep.provenance.sweep_record import spec_text
 from sweep.run import main
-from sweep.spec.places import PRESETS
+from sweep.schema.places import PRESETS
 from sweep.spec_file.load import load_spec
 from tests import synthetic_experiment as synthetic
 

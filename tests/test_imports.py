@@ -11,7 +11,7 @@ import pytest
 from basis.fields import TARGETS
 from basis.packages import PACKAGES, ROOT
 from model.gpt2_lora import PROJECTIONS, SHAPES
-from sweep.spec.model import GPT2_NAMES
+from sweep.schema.model import GPT2_NAMES
 
 FLOORS = (
     "basis",
@@ -29,7 +29,7 @@ FLOORS = (
     "analysis/report.py",
     "sweep/machine",
     "sweep/trial",
-    "sweep/spec",
+    "sweep/schema",
     "sweep/mistakes",
     "sweep/space",
     "sweep/search_space.py",

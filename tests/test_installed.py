@@ -13,7 +13,7 @@ import pytest
 
 from basis.packages import PACKAGES, ROOT
 from basis.scripts import SCRIPT, SUBCOMMANDS, Module
-from sweep.spec.places import PRESETS
+from sweep.schema.places import PRESETS
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="builds a wheel by setuptools")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from basis.errors import UserError
 from sweep.machine.environment import LOOPBACK
-from sweep.spec.resources import MOST_AUTO_CPUS, Resources
+from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 
 ANSWER_SECONDS = 25
 CONNECT_SECONDS = 5

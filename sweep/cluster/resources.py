@@ -5,7 +5,7 @@ from pathlib import Path
 
 from basis.errors import UserError
 from sweep.machine.hardware import allowed_cpus
-from sweep.spec.resources import MOST_AUTO_CPUS, Resources
+from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 
 GPU_FOLDERS = (Path("/proc/driver/nvidia/gpus"), Path("/sys/class/kfd"), Path("/dev/dxg"), Path("/sys/module/nvidia"))
 """Folders that Linux has if there is a GPU that torch can use."""

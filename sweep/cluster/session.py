@@ -21,8 +21,8 @@ from sweep.machine.apart import Work
 from sweep.machine.environment import ctrl_c_deferred, handlers_restored
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.memory.plan import Device
-from sweep.spec.places import PRESETS
-from sweep.spec.resources import Resources
+from sweep.schema.places import PRESETS
+from sweep.schema.resources import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Size of Ray's object store. Configs and small values need no more; tokens and weights are mapped from disk."""

@@ -19,7 +19,7 @@ from basis.files import whole_file
 from sweep.data.openings import opening_or_text
 from sweep.data.records import Made
 from sweep.data.sources import texts
-from sweep.spec.sources import LOCAL_FILES, Role, hub_dataset, source_files
+from sweep.schema.sources import LOCAL_FILES, Role, hub_dataset, source_files
 
 
 @dataclass(frozen=True)

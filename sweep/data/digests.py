@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from sweep.data.dialogues import DataSources
 from sweep.data.sources import unreadable
-from sweep.spec.hub_names import HubName
-from sweep.spec.sources import Role, hub_dataset, source_files, suffix_of
+from sweep.schema.hub_names import HubName
+from sweep.schema.sources import Role, hub_dataset, source_files, suffix_of
 
 
 class SourceDigest(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 from basis.errors import UserError, first_line
 from sweep.data.records import Text, dialogue_text
 from sweep.hub.data import PlacedRecord, hub_records, hub_tables
-from sweep.spec.hub_names import shown
-from sweep.spec.sources import Role, hub_dataset, source_files, suffix_of
+from sweep.schema.hub_names import shown
+from sweep.schema.sources import Role, hub_dataset, source_files, suffix_of
 
 LONGEST_LINE = 64 * 2**20
 """Bytes of one record in a file of JSON lines; a hundred books."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sweep.spec.hub_names import shown
+from sweep.schema.hub_names import shown
 
 
 class Sources(Protocol):

@@ -14,9 +14,9 @@ from sweep.machine.quiet import quiet_libraries
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import Device, MemoryPlan, plan_trial
 from sweep.memory.shape import check_trials_fit, planned_shape
+from sweep.schema.seeds import AdaptiveSeeds
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
-from sweep.spec.schema import SweepSpec
-from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
 
 

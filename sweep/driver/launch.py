@@ -18,8 +18,8 @@ from sweep.memory.shape import planned_shape
 from sweep.preparation.disk_room import check_output_room
 from sweep.preparation.prepare import PreparedSweep, prepare
 from sweep.provenance.sweep_record import check_identity
+from sweep.schema.resources import Resources
 from sweep.search_space import SweepPlan
-from sweep.spec.resources import Resources
 
 
 @dataclass(frozen=True)

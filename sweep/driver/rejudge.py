@@ -28,8 +28,8 @@ from sweep.machine.output_folders import local_path
 from sweep.machine.quiet import quiet_libraries
 from sweep.preparation.models import find_models
 from sweep.preparation.sources import resolve_sources
-from sweep.spec.places import model_place
-from sweep.spec.schema import SweepSpec
+from sweep.schema.places import model_place
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
 from sweep.storage.claim import claimed

@@ -32,8 +32,8 @@ from sweep.data.tokenizer import load_tokenizer
 from sweep.preparation.models import FoundModels
 from sweep.provenance.sweep_record import read_sweep_record, spec_text
 from sweep.reward_metric import JudgingError, answer_as_base, evaluate_reward
-from sweep.spec.reward import RewardPart
-from sweep.spec.schema import SweepSpec
+from sweep.schema.reward import RewardPart
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.storage.finished import SEALED, finished_text
 from sweep.storage.kept_trials import KeptTrial
 from sweep.storage.replacement import Replacement

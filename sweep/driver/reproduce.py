@@ -32,8 +32,8 @@ from sweep.memory.plan import Device, MemoryPlan, predict
 from sweep.preparation.prepare import prepare
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
 from sweep.provenance.trial_record import TrialRecord, config_hash, make_trial_record, read_trial_record
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
-from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
 from sweep.storage.finished import read_finished

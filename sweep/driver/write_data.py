@@ -7,7 +7,7 @@ from rich.console import Console
 from sweep.data.dialogues import load_sft, write_sft
 from sweep.machine.quiet import quiet_libraries
 from sweep.preparation.sources import resolve_sources
-from sweep.spec.schema import SweepSpec
+from sweep.schema.sweep_spec import SweepSpec
 
 
 def write_sft_set(spec: SweepSpec, cache_dir: Path, folder: Path, console: Console) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from basis.errors import UserError
-from sweep.spec.hub_names import HubName
+from sweep.schema.hub_names import HubName
 
 PlacedRecord = tuple[str, object]
 """A record of a data set after its place, as messages name it: ("FILE, line 3", the record)."""

@@ -20,8 +20,8 @@ from huggingface_hub.errors import (
 )
 
 from basis.errors import UserError, first_line
-from sweep.spec.hub_names import HubName
-from sweep.spec.places import folder_hint
+from sweep.schema.hub_names import HubName
+from sweep.schema.places import folder_hint
 
 Kind = Literal["model", "dataset"]
 """Kinds of repositories; tokenizers and reward models are models."""

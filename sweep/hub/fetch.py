@@ -18,7 +18,7 @@ from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # document
 from basis.errors import UserError
 from model.weight_files import ADAPTER_CONFIG_FILE, WEIGHT_NAMES, WeightsError, choose_weights
 from sweep.hub.errors import Kind, explained
-from sweep.spec.hub_names import HubName
+from sweep.schema.hub_names import HubName
 
 Say = Callable[[str], None]
 """Prints a line for the user."""

@@ -2,10 +2,10 @@
 
 from sweep.hub.errors import Kind
 from sweep.hub.fetch import Say, resolve
-from sweep.spec.hub_names import HubName, dataset_name, model_name
-from sweep.spec.places import DEMO
-from sweep.spec.schema import SweepSpec
-from sweep.spec.sources import source_files
+from sweep.schema.hub_names import HubName, dataset_name, model_name
+from sweep.schema.places import DEMO
+from sweep.schema.sources import source_files
+from sweep.schema.sweep_spec import SweepSpec
 
 
 def pin(spec: SweepSpec, say: Say) -> SweepSpec:

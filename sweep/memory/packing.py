@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transformers import GPT2Config
 
 from sweep.memory.plan import Device, MemoryPlan
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 
 MARGIN = 1.05
 """What a trial asks for over its predicted peak. It covers errors of prediction and blocks that can't be used."""

@@ -12,9 +12,9 @@ from model.weight_files import WeightsError, check_folder
 from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
 from sweep.hub.fetch import fetch_config
-from sweep.spec.hub_names import model_name
-from sweep.spec.model import ModelPart
-from sweep.spec.places import DEMO
+from sweep.schema.hub_names import model_name
+from sweep.schema.model import ModelPart
+from sweep.schema.places import DEMO
 from sweep.trial.config import TrialConfig
 
 

@@ -12,8 +12,8 @@ from basis.fields import LORA_FIELDS
 from sweep.mistakes.accepted import Location, accepted, accepted_keys, choices, listed
 from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, mistake
 from sweep.mistakes.hints import key_hint, value_hint
-from sweep.spec.schema import KEYS_OF_A_FILE, SET_BY_THE_SWEEP, SweepSpec
-from sweep.spec.seeds import ADAPTIVE_TAG, LISTED_TAG
+from sweep.schema.seeds import ADAPTIVE_TAG, LISTED_TAG
+from sweep.schema.sweep_spec import KEYS_OF_A_FILE, SET_BY_THE_SWEEP, SweepSpec
 from sweep.trial.config import TrialConfig
 
 _KEY = "[key]"

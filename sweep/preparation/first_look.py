@@ -11,9 +11,9 @@ from sweep.data.prompts import read_prompts
 from sweep.data.sources import file_texts
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
-from sweep.spec.places import DEMO, STUDY
-from sweep.spec.schema import SweepSpec
-from sweep.spec.sources import Role, source_files
+from sweep.schema.places import DEMO, STUDY
+from sweep.schema.sources import Role, source_files
+from sweep.schema.sweep_spec import SweepSpec
 
 MOST_FILES = 50
 """Files of one source that are opened. So a look takes no longer, however many there are."""

@@ -28,9 +28,9 @@ from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.sources import SweepSources
 from sweep.provenance.hashes import hash_values, input_hashes
 from sweep.reward_metric import encode_prompts, read_prompts
-from sweep.spec.hub_names import shown
-from sweep.spec.model import ModelPart
-from sweep.spec.reward import RewardPart
+from sweep.schema.hub_names import shown
+from sweep.schema.model import ModelPart
+from sweep.schema.reward import RewardPart
 from sweep.trial.config import TrialConfig
 
 

@@ -14,8 +14,8 @@ from sweep.preparation.sources import resolve_sources
 from sweep.proposal import TrialPlanner
 from sweep.provenance.code_version import code_version
 from sweep.provenance.hashes import Provenance, name_sources
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
-from sweep.spec.schema import SweepSpec
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from sweep.demo.assets import demo_assets
 from sweep.hub.fetch import Say, Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub.pin import hub_model
 from sweep.preparation.first_look import needs_demo
-from sweep.spec.data import DataPart
-from sweep.spec.hub_names import shown
-from sweep.spec.model import ModelPart
-from sweep.spec.places import DEMO, PRESETS, STUDY
-from sweep.spec.reward import RewardPart
-from sweep.spec.schema import SweepSpec
+from sweep.schema.data import DataPart
+from sweep.schema.hub_names import shown
+from sweep.schema.model import ModelPart
+from sweep.schema.places import DEMO, PRESETS, STUDY
+from sweep.schema.reward import RewardPart
+from sweep.schema.sweep_spec import SweepSpec
 
 STUDY_PROMPTS = PRESETS / "prompts.csv"
 

@@ -10,7 +10,7 @@ from model.weight_files import CONFIG_FILE, weight_files
 from sweep.data.digests import SourceDigest
 from sweep.data.tokenizer import tokenizer_files
 from sweep.provenance.code_version import CodeVersion
-from sweep.spec.reward import RewardPart
+from sweep.schema.reward import RewardPart
 
 
 @dataclass(frozen=True)

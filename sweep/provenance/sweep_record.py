@@ -20,7 +20,7 @@ from basis.scripts import as_called
 from basis.stages import Stage
 from sweep.data.tokens import FORMAT_VERSION, TokenSet
 from sweep.machine.hardware import allowed_cpus, cpu_name
-from sweep.spec.schema import SweepSpec
+from sweep.schema.sweep_spec import SweepSpec
 
 FORMAT = "format"
 """Key of sweep.json: the version of the data's preparation, see `tokens.FORMAT_VERSION`."""

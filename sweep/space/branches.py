@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from basis.errors import UserError, shortened, shown
 from basis.fields import LIST_FIELDS
 from sweep.mistakes.gathered import Mistakes
-from sweep.spec.schema import MOST_TRIALS
+from sweep.schema.sweep_spec import MOST_TRIALS
 from sweep.trial.config import TrialConfig
 from sweep.trial.part import LARGEST
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from basis.stages import Stage
 from sweep.mistakes.explain import mistakes as mistakes_in
 from sweep.mistakes.gathered import Mistakes
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.space.points import Point
-from sweep.spec.schema import SweepSpec
 from sweep.trial.config import TrialConfig
 
 MOST_FAILED = 100

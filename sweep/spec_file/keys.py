@@ -9,8 +9,8 @@ from pydantic.fields import FieldInfo
 
 from basis.fields import LORA_DEFAULTS, LORA_FIELDS, OPTIMIZER_DEFAULTS
 from sweep.mistakes.accepted import accepted, part_at
-from sweep.spec.data import STUDY_DATA
-from sweep.spec.schema import SET_BY_THE_SWEEP, SweepSpec
+from sweep.schema.data import STUDY_DATA
+from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
 from sweep.trial.config import TrialConfig
 
 

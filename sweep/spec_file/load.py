@@ -10,9 +10,9 @@ from basis.directory import SPEC_FILE
 from basis.errors import SpecError
 from sweep.mistakes.explain import mistakes
 from sweep.mistakes.gathered import Mistake, Mistakes, mistake
+from sweep.schema.places import Beside
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan, candidate_trials, plan_sweep
-from sweep.spec.places import Beside
-from sweep.spec.schema import SweepSpec
 from sweep.spec_file.merging import merge_spec
 from sweep.spec_file.origins import Origins, placed
 from sweep.spec_file.read_yaml import MOST_KEPT_BYTES, read_lines

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from basis.errors import UserError, shortened, shown
-from sweep.spec.places import PRESETS, Beside, expand, looked_from
+from sweep.schema.places import PRESETS, Beside, expand, looked_from
 from sweep.spec_file.inherited import after_settings, what_passes_on
 from sweep.spec_file.origins import Origins, locations, overridden
 from sweep.spec_file.paths import resolve_paths

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from basis.errors import UserError
-from sweep.spec.file_patterns import matching_files
-from sweep.spec.hub_names import model_name
-from sweep.spec.places import Beside
-from sweep.spec.sources import suffix_of
+from sweep.schema.file_patterns import matching_files
+from sweep.schema.hub_names import model_name
+from sweep.schema.places import Beside
+from sweep.schema.sources import suffix_of
 
 
 def _is_data(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """The presets: specs that the package brings along."""
 
-from sweep.spec.places import PRESETS
+from sweep.schema.places import PRESETS
 from sweep.spec_file.read_yaml import read_yaml
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from basis.errors import UserError, shown
 from sweep.mistakes.accepted import listed
 from sweep.mistakes.hints import key_hint
-from sweep.spec.schema import SET_BY_THE_SWEEP, SweepSpec
+from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
 from sweep.spec_file.keys import Key, all_keys, sections
 from sweep.trial.config import TrialConfig
 

@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweep.spec.resources import HangPart
+from sweep.schema.resources import HangPart
 from sweep.worker.death import Worker, note_end
 
 TIMES_ITS_PACE = 10

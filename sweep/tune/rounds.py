@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from analysis.comparison.told_apart import tied_with_leader
 from basis.stages import Stage
+from sweep.schema.seeds import AdaptiveSeeds
 from sweep.search_space import SweepPlan, groups_of
-from sweep.spec.seeds import AdaptiveSeeds
 from sweep.trial.config import TrialConfig
 
 Losses = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from basis.outcome_file import read_outcome
 from basis.outcomes import Outcome
 from sweep.memory.packing import Packing
 from sweep.proposal import Proposal
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 
 
 @dataclass(frozen=True)

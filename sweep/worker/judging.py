@@ -17,7 +17,7 @@ from model.memory_limit import ran_out_of_memory
 from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import evaluate_reward, shared_base_answers
-from sweep.spec.reward import RewardPart
+from sweep.schema.reward import RewardPart
 from sweep.storage.checkpoint import tensor_bytes
 from sweep.storage.responses import Answer
 from sweep.trial.config import TrialConfig

@@ -7,8 +7,8 @@ import pytest
 
 from basis.errors import UserError
 from basis.fields import LORA_FIELDS
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import OptunaSpace, candidate_trials, enumerate_trials
-from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_spec
 from sweep.trial.config import TrialConfig
 

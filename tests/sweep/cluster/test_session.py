@@ -18,7 +18,7 @@ from basis.packages import ROOT
 from sweep.cluster.environment import LOCAL
 from sweep.cluster.probe import ask_cluster, await_resources, settled
 from sweep.cluster.resources import check_gpus
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 from tests.conftest import Here, Parts
 
 PORT = 26_379
@@ -40,7 +40,7 @@ from sweep.cluster.environment import set_ray_environment
 set_ray_environment(None)
 from sweep.machine.hardware import allowed_cpus
 from sweep.cluster.session import find_device, fit_resources, ray_session
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 import psutil
 with ray_session(None, dashboard=False, memory_bytes=2**60) as dashboard:
     assert dashboard is None
@@ -87,7 +87,7 @@ import ray
 from sweep.cluster.probe import ask_cluster
 from basis.errors import RayDiedError, UserError
 from sweep.cluster.session import fit_resources, ray_session
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 with ray_session({cluster!r}, dashboard=False):
     @ray.remote
     def where():

@@ -21,7 +21,7 @@ from sweep.hub.fetch import Snapshot, fetch_config, fetch_dataset, fetch_model, 
 from sweep.hub.pin import pin
 from sweep.inputs import SweepInputs, on_this_node
 from sweep.machine.quiet import quiet_libraries
-from sweep.spec.hub_names import HubName, dataset_name, model_name
+from sweep.schema.hub_names import HubName, dataset_name, model_name
 from sweep.spec_file.load import parse_spec
 from tests.conftest import dialogues
 from tests.hub.server import TOKEN, Faults, Repository, StandInHub

@@ -1,4 +1,4 @@
-"""sweep.spec.places and what the command says of folders: one line, before anything else has happened."""
+"""sweep.schema.places and what the command says of folders: one line, before anything else has happened."""
 
 import os
 from pathlib import Path

@@ -19,7 +19,7 @@ from sweep.memory.packing import (
 )
 from sweep.memory.plan import Device, MemoryPlan
 from sweep.proposal import TrialPlanner
-from sweep.spec.resources import Resources
+from sweep.schema.resources import Resources
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution
 from sweep.tune.shares import Shares

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from basis.errors import UserError
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import candidate_trials
-from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import load_spec, parse_spec
 from sweep.trial.config import TrialConfig
 from tests.conftest import Here

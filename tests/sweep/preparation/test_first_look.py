@@ -15,7 +15,7 @@ from basis.errors import UserError
 from sweep.cluster.resources import check_cpus
 from sweep.machine.hardware import allowed_cpus
 from sweep.preparation.first_look import check_cache_room, look_at_files
-from sweep.spec.file_patterns import matching_files
+from sweep.schema.file_patterns import matching_files
 from sweep.spec_file.load import load_spec
 from tests.conftest import ROOT, Here, Parts
 
@@ -169,7 +169,7 @@ def test_a_pattern_is_looked_for_within_bounds(tmp_path: Path, monkeypatch: pyte
     found = [str(path.relative_to(tmp_path)) for path in matching_files(tmp_path / "**" / "*.jsonl")]
     assert found == ["a/1.jsonl", "a/b/2.jsonl"]
     assert len(matching_files(tmp_path / "*" / "[14].json*")) == 2
-    monkeypatch.setattr("sweep.spec.file_patterns.MOST_ENTRIES", 5)
+    monkeypatch.setattr("sweep.schema.file_patterns.MOST_ENTRIES", 5)
     with pytest.raises(UserError, match=r"\*\*/\*\.jsonl: more than 5 files would have to be looked through"):
         matching_files(tmp_path / "**" / "*.jsonl")
 

@@ -18,7 +18,7 @@ from sweep.inputs import SweepInputs
 from sweep.provenance.code_version import code_version
 from sweep.provenance.hashes import input_hashes, name_sources
 from sweep.provenance.trial_record import PARTS
-from sweep.spec.reward import RewardPart
+from sweep.schema.reward import RewardPart
 from sweep.worker.opening import open_trial
 from tests.conftest import Parts, Swept
 from tests.sweep.worker.test_trial_run import config, finish

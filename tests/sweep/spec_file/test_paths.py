@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from basis.errors import UserError
-from sweep.spec.schema import SweepSpec
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import load_spec, parse_spec
 
 SIZES = {"steps": 5, "batch_size": 2, "block_size": 8, "test_every": 1, "test_windows": 1}

@@ -8,8 +8,8 @@ import pytest
 from basis.errors import UserError
 from basis.packages import ROOT
 from sweep.mistakes.accepted import part_at
+from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
 from sweep.search_space import candidate_trials
-from sweep.spec.schema import SET_BY_THE_SWEEP, SweepSpec
 from sweep.spec_file.keys import all_keys, sections
 from sweep.spec_file.load import load_spec, parse_spec
 from sweep.spec_file.read_yaml import parse_yaml

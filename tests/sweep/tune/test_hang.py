@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweep.spec.resources import HangPart
+from sweep.schema.resources import HangPart
 from sweep.tune import hang
 from sweep.tune.hang import HangWatch
 

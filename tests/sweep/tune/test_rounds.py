@@ -10,8 +10,8 @@ import pytest
 
 from basis.errors import UserError
 from basis.stages import Stage
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import candidate_trials, enumerate_trials, plan_sweep, tuning_trials
-from sweep.spec.schema import SweepSpec
 from sweep.spec_file.load import parse_spec
 from sweep.trial.config import TrialConfig
 from sweep.tune.rounds import ReadLosses, Rounds

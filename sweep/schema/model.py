@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, model_validator
 
 from basis.errors import problem
-from sweep.spec.hub_names import model_name
-from sweep.spec.places import DEMO, beside_of, checked, model_place
-from sweep.spec.seeds import Seed
+from sweep.schema.hub_names import model_name
+from sweep.schema.places import DEMO, beside_of, checked, model_place
+from sweep.schema.seeds import Seed
 from sweep.trial.part import AcceptedWords, Count, Part
 
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")

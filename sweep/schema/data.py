@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import problem
-from sweep.spec.places import DEMO, beside_of, checked, expand
-from sweep.spec.sources import LOCAL_FILES, source_files
+from sweep.schema.places import DEMO, beside_of, checked, expand
+from sweep.schema.sources import LOCAL_FILES, source_files
 from sweep.trial.part import AcceptedWords, Part
 
 STUDY_DATA = {"train": "Anthropic/hh-rlhf:train", "test": "Anthropic/hh-rlhf:test", "exclude": "Dahoas/rm-static"}

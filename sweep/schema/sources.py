@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from basis.errors import UserError
-from sweep.spec.file_patterns import matching_files
-from sweep.spec.hub_names import HubName, dataset_name
-from sweep.spec.places import expand, looked_from
+from sweep.schema.file_patterns import matching_files
+from sweep.schema.hub_names import HubName, dataset_name
+from sweep.schema.places import expand, looked_from
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 _OTHER_SUFFIX = re.compile(

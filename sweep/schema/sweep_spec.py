@@ -10,12 +10,12 @@ from pydantic import AfterValidator, Field, StrictBool, field_validator, model_v
 
 from basis.errors import problems, shown
 from basis.metrics import REWARD_METRICS, Objective
-from sweep.spec.data import DataPart
-from sweep.spec.model import ModelPart
-from sweep.spec.resources import HangPart, MemoryPart, Resources
-from sweep.spec.reward import RewardPart
-from sweep.spec.seeds import AdaptiveSeeds, Seed, Seeds
-from sweep.spec.tables import Table
+from sweep.schema.data import DataPart
+from sweep.schema.model import ModelPart
+from sweep.schema.resources import HangPart, MemoryPart, Resources
+from sweep.schema.reward import RewardPart
+from sweep.schema.seeds import AdaptiveSeeds, Seed, Seeds
+from sweep.schema.tables import Table
 from sweep.trial.part import AcceptedWords, Count, Part
 
 MOST_TRIALS = 10_000

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import UserError
-from sweep.spec.model import ModelFolder, with_revision
-from sweep.spec.places import DEMO, STUDY, beside_of, checked, expand, looked_from
-from sweep.spec.seeds import Seed
+from sweep.schema.model import ModelFolder, with_revision
+from sweep.schema.places import DEMO, STUDY, beside_of, checked, expand, looked_from
+from sweep.schema.seeds import Seed
 from sweep.trial.part import AcceptedWords, Count, Part
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import AfterValidator, ValidationInfo
 
 from basis.errors import UserError
-from sweep.spec.hub_names import model_name
+from sweep.schema.hub_names import model_name
 
 PRESETS = Path(__file__).parent.parent / "presets"
 """Specs that ship, and the prompts of the published study."""
