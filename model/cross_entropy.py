@@ -22,9 +22,12 @@ from model.ledger import NO_LEDGER, StepLedger
 
 @dataclass(frozen=True)
 class Chunking:
-    """How many positions have logits at once, and whether the head is laid out in a multiple of PAD_COLUMNS rows.
+    """How the positions of a pass are divided.
 
-    `most`: chunks that are computed, where not the loss is asked for but the memory, which all after the first share.
+    Attributes:
+        rows: positions that have logits at once.
+        pad_weights: whether the head is laid out in a multiple of PAD_COLUMNS rows.
+        most: how many chunks are computed; None: all. A prediction of memory needs two, since all share one buffer.
     """
 
     rows: int

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 class Draws:
     """What a run's draws follow from. `begin` says where in the training it is.
 
-    `compiled`: the layers are part of compiled blocks, whose kernels would draw from streams of their own.
+    Args:
+        seed: the run's.
+        compiled: whether the layers are part of compiled blocks, whose kernels would draw from streams of their own.
     """
 
     def __init__(self, seed: int, compiled: bool) -> None:

@@ -22,8 +22,11 @@ Part = Literal["weights", "gradients", "optimizer_state", "logits", "activations
 
 @dataclass(frozen=True)
 class MemoryParts:
-    """Bytes allocated at one moment. `activations` is all that is none of the others: what the backward pass waits
-    for, temporaries, and in a measured or predicted peak also kernels' workspaces."""
+    """Bytes allocated at one moment, by part.
+
+    `activations` is all that is none of the others: tensors that the backward pass waits for, temporaries, and in a
+    measured or predicted peak also kernels' workspaces.
+    """
 
     weights: int = 0
     gradients: int = 0
@@ -42,7 +45,7 @@ class MemoryParts:
 
 
 class StepLedger(Protocol):
-    """Who a training step tells what its tensors are, and which stretch of it begins."""
+    """A training step tells it what the step's tensors are, and which stretch of the step begins."""
 
     def tag(self, part: Part, tensors: Iterable[Tensor]) -> None:
         """These tensors are of that part."""
@@ -109,7 +112,7 @@ class TensorLedger(TorchDispatchMode):
         self._events.append(name)
 
     def peaks(self) -> dict[str, MemoryParts]:
-        """For each stretch of the step, what was allocated when it was most; "" is what came before the first."""
+        """For each stretch of the step, the parts of its peak; "" is the stretch before the first moment."""
         live: dict[Part, int] = MemoryParts().as_dict()
         now, moment = 0, ""
         highest: dict[str, MemoryParts] = {}

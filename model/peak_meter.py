@@ -102,16 +102,16 @@ class PeakMeter:
         return loss
 
     def read(self) -> None:
-        """Bring the figures up to date (they already are on the CPU)."""
+        """Bring the figures up to date. On the CPU they always are."""
         if self._device.type == "cuda":
             self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated(self._device))
             self.reserved_peak_bytes = max(self.reserved_peak_bytes or 0, torch.cuda.max_memory_reserved(self._device))
             self.retained_delta_bytes = torch.cuda.memory_allocated(self._device) - self.baseline_bytes
 
     def at_failure(self) -> tuple[int, int]:
-        """The peak so far, and what is allocated now that a step has failed and its tensors are still there.
+        """The peak so far, and the bytes that are allocated while a failed step's tensors are still there.
 
-        On a CPU the latter is known of profiled steps alone; afterwards it is what lies between steps.
+        On a CPU the second figure is that of profiled steps; in later steps it is what is allocated between steps.
         """
         self.read()
         return self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes

@@ -16,7 +16,7 @@ from sweep.schema.reward import RewardPart
 
 @dataclass(frozen=True)
 class Process:
-    """What a Ray of our own, which starts in private, would keep from trials: see `sweep.cluster.privacy`.
+    """What trials take from the user's process, since a Ray of our own starts in private: see `sweep.cluster.privacy`.
 
     Attributes:
         umask: of the user, for the files that trials write.
@@ -27,7 +27,7 @@ class Process:
     folder: Path
 
     def take_over(self) -> None:
-        """Have this process be like that."""
+        """Give this process that umask and that working directory."""
         os.umask(self.umask)
         os.chdir(self.folder)
 
@@ -52,8 +52,8 @@ class SweepInputs:
     validation_tokens: Path | None = None
     """What settings are chosen by, where they are."""
     began: float = 0.0
-    """When this run of the sweep began, in seconds since the epoch. That trials ran out of memory before is history: a
-    sweep that is continued may have more of it."""
+    """When this run of the sweep began, in seconds since the epoch. Attempts that ran out of memory before do not
+    count: a sweep that is continued may have more memory."""
     process: Process | None = None
     """What trials take over from the driver's process; None: they run as they are started."""
     reading: Reading | None = None
@@ -85,7 +85,7 @@ def on_this_node(inputs: SweepInputs) -> SweepInputs:
 
 
 def _is_whole(folder: Path, has_weights: bool) -> bool:
-    """Whether a folder is there with all that is needed of it, and not what a download that broke off has left."""
+    """Whether a folder is there with all its files; a download that broke off leaves some."""
     if not has_weights:
         return folder.is_dir()
     try:

@@ -103,11 +103,15 @@ def score(
 
 
 def shared_base_answers(inputs: SweepInputs, reward: RewardPart, device: torch.device) -> list[Answer]:
-    """The base model's response and reward for each prompt: read from the experiment, or made and written there.
+    """The base model's response and reward for each prompt, which all trials of a sweep share.
 
-    `reward` is the sweep's own, but for the size of its batches.
+    They are read from the experiment. The first trial that needs them makes and writes them; a lock makes the others
+    wait. Damaged answers are set aside and made again.
 
-    A lock makes trials that run at once wait for the one that makes them. Damaged ones are set aside and made again.
+    Args:
+        inputs: what the sweep's trials share.
+        reward: the sweep's own, but for the size of its batches.
+        device: where they are made, if they have to be.
     """
     path = inputs.experiment_dir / BASE_RESPONSES_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ class Dialogues:
         train: dialogues to train on.
         test: dialogues to test on.
         excluded: how many dialogues were subtracted from both.
-        validation: what settings are chosen by: held out from train, and nothing of it is in test.
+        validation: dialogues by which settings are chosen. They are held out from train, and none of them is in test.
         made: how many dialogues of train and test sources were made from a prompt and its answer, by how.
     """
 
@@ -178,7 +178,7 @@ def _subtract(
 def _hold_out(dialogues: list[str], name: str, fraction: float) -> tuple[list[str], list[str]]:
     """Split off a share by a hash of the opening turn. A small set still gets one opening to test on.
 
-    The hash of a second split is another one: all that the first has left would lie above its fraction.
+    A second split hashes differently: by the same hash, all that the first split left would lie above its fraction.
     """
     salt = "" if name == "test_fraction" else name
     positions = [int.from_bytes(text_digest(salt + opening_or_text(text))) / 2**128 for text in dialogues]

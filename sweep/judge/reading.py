@@ -36,7 +36,7 @@ def load_judge(folder: str | Path, device: torch.device, reading: Reading | None
 
 
 def check_judge(folder: str, prompts: Sequence[str], new_tokens: int, batch_size: int) -> tuple[Reading, int]:
-    """Have a judge score pairs as it will be asked to, so that nothing is missing when a trial has trained for hours.
+    """Have a judge score pairs as the sweep will, before trials train for hours.
 
     Args:
         folder: the reward model's folder.
@@ -143,12 +143,12 @@ def _runs(judge: Judge, tokens: int) -> bool:
 
 
 def _long_pair(tokens: int) -> Pair:
-    """A pair that no tokenizer makes less than so many tokens of."""
+    """A pair that is at least so many tokens for every tokenizer."""
     return "What colour is it? " * (tokens // 4 + 1), "It is blue. " * (tokens // 3 + 1)
 
 
 def _agree(alone: Sequence[float], together: Sequence[float]) -> bool:
-    """Whether scores are the same but for rounding, as seen beside how far the pairs lie apart."""
+    """Whether scores differ by rounding alone, measured by how far the scores of different pairs lie apart."""
     known = [score for score in alone if math.isfinite(score)]
     tolerance = 1e-3 * (max(known) - min(known)) + 1e-4 * max(map(abs, known))
     return all(

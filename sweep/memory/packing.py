@@ -1,4 +1,4 @@
-"""What share of a device each trial asks for, from its plan: so many run side by side as the memory allows.
+"""What share of a device each trial asks for, by its plan: as many trials run side by side as the memory allows.
 
 Ray counts shares and enforces nothing; a trial's process is kept to its share by `model.memory_limit`.
 """
@@ -39,7 +39,7 @@ class Packing:
     limit_bytes: int | None = None
 
     def demand_bytes(self, plan: MemoryPlan) -> int:
-        """Bytes of the device that a trial needs to itself; of no more than there are."""
+        """Bytes of the device that a trial needs to itself, and no more than the device has."""
         peak = max(plan.predicted.total, plan.predicted.weights + self.judging_bytes)
         demand = math.ceil(peak * MARGIN) + PROCESS_BYTES[self.device.type]
         if self.device.type == "cpu":
@@ -65,9 +65,10 @@ class Packing:
 
 
 def budget_on(device: Device, resources: Resources, asked_bytes: int | None) -> int | None:
-    """The most that a trial may be predicted to take: what is asked for, and no more than a trial can get.
+    """The most bytes that a trial may be predicted to take: the spec's budget, and no more than a trial can get.
 
-    None where nobody has asked and nobody knows what there is. A fixed fraction of a GPU gets that fraction of it.
+    It is None if the spec has no budget and the device's memory is unknown. A trial with a fixed fraction of a GPU gets
+    that fraction of its memory.
     """
     if device.capacity_bytes is None:
         return asked_bytes
@@ -77,10 +78,11 @@ def budget_on(device: Device, resources: Resources, asked_bytes: int | None) -> 
 
 
 def judging_bytes(shape: GPT2Config, columns: int, reward_model_bytes: int) -> int:
-    """What judging takes beside the trained model: a model in fp32 that answers, its keys and values, the reward model.
+    """Bytes that judging takes beside the trained model: a model in fp32 that answers, and the larger of its keys and
+    values and the reward model.
 
-    In fp32 is the base model, which the first trial has to judge, and what a trained model of bf16 weights is judged
-    as. Batches shrink where memory runs out (`sweep.worker.judging`), so one prompt is counted and not a batch.
+    The model in fp32 is the base model, which the first trial judges, or a copy of a model that trained in bf16.
+    Batches shrink where memory runs out (`sweep.worker.judging`), so one prompt is counted and not a batch.
 
     Args:
         columns: tokens of the longest prompt with its response.

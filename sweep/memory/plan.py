@@ -22,9 +22,12 @@ from sweep.trial.model import Execution, adapt, as_configured, build_run
 
 @dataclass(frozen=True)
 class Device:
-    """What a trial trains on: the machine's memory for a CPU, one of its GPUs for CUDA.
+    """What a trial trains on: the machine's CPU, or one of its GPUs.
 
-    `capacity_bytes` is what is free before the sweep starts; None if nobody knows, as for a GPU that is not here.
+    Attributes:
+        type: "cpu" or "cuda".
+        capacity_bytes: its memory that is free before the sweep starts; None if unknown, as for a GPU that is not here.
+        hopper: whether it is a GPU of compute capability 9.0 or more.
     """
 
     type: DeviceType
@@ -94,10 +97,10 @@ def _divisions(config: TrialConfig, most: int) -> list[int]:
 def _first_that_fits(
     executions: list[Execution], parts: Callable[[Execution], MemoryParts], budget_bytes: int | None
 ) -> MemoryPlan:
-    """The first execution within the budget; without one, that which takes least.
+    """The first execution within the budget; the one that takes least if none is.
 
-    From the second on, what they take falls. The first, if it is a single pass, can take less than the second, because
-    gradients are not there yet when its activations are.
+    From the second execution on, each takes less than the one before. The first, if it is a single pass, can take less
+    than the second, since it has no gradients yet while it has its activations.
     """
     first = MemoryPlan(executions[0], parts(executions[0]))
     if budget_bytes is None or first.predicted.total <= budget_bytes or len(executions) == 1:

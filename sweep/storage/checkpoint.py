@@ -33,7 +33,7 @@ class TrialCheckpoint:
 
     @property
     def step(self) -> int:
-        """The optimizer steps that it has taken by its rows."""
+        """How many optimizer steps its last row tells of."""
         return int((self.unjudged or self.rows[-1])["step"])
 
     def write(self, path: Path) -> None:
@@ -82,7 +82,11 @@ class CheckpointFile:
         return time.monotonic() - self._written_at >= self._every_seconds
 
     def replace(self, checkpoint: TrialCheckpoint) -> str | None:
-        """Write a new checkpoint, if the disk has room for it; the first time that it has none, say so in a line."""
+        """Write a new checkpoint, if the disk has room for it.
+
+        Returns:
+            The first time that there is no room, a line about it; None otherwise.
+        """
         remark = None
         try:
             checkpoint.write(self.path)

@@ -88,7 +88,7 @@ def heal_trial(folder: Path) -> list[str]:
 
 
 def _heal_kept(folder: Path, finished: Finished) -> list[str]:
-    """Restore, have judged again or have trained again what the seals of a finished trial show to be damaged."""
+    """Restore each damaged file of a finished trial, or have the trial judged or trained again."""
     damaged = {name: damage for name, noted in finished.kept.items() if (damage := flaw(folder / name, noted))}
     said = []
     for name in damaged.keys() & finished.copies.keys():

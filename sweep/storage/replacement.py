@@ -14,12 +14,12 @@ PARTIAL_DIR = f"{REPLACEMENT_DIR}.partial"
 class Replacement:
     """New versions of files, kept aside until all are there; a context manager that forgets them unless committed.
 
-    `commit` renames the directory that holds them, which is the moment from which they count; then each takes its
-    place. What a dying process leaves is finished or forgotten by `settle`.
+    `commit` renames the directory that holds them. From that moment they count; then each takes its place. `settle`
+    finishes or forgets what a dying process leaves.
     """
 
     def __init__(self, experiment_dir: Path) -> None:
-        """Begin with none; what an earlier process left must have been settled."""
+        """Begin with none. `settle` must have dealt with what an earlier process left."""
         self._experiment_dir = experiment_dir
         self._folder = experiment_dir / PARTIAL_DIR
         self._folder.mkdir()

@@ -14,7 +14,7 @@ from sweep.machine.hardware import cpu_name
 
 
 def memory_metrics(run: SFTRun, meter: PeakMeter, predicted: MemoryParts | None) -> dict[str, Any]:
-    """What a row says of memory: the peak so far with its parts, what was predicted, and what is there all the time."""
+    """A row's columns about memory: the peak so far and its parts, the prediction, and the bytes by kind of tensor."""
     meter.read()
     measured = {
         DEVICE: device_name(run.device),

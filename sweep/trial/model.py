@@ -14,7 +14,12 @@ from sweep.trial.config import TrialConfig
 
 @dataclass(frozen=True)
 class Execution:
-    """What a trial's memory depends on and its results do not: how a step is divided, and what it computes twice."""
+    """How a trial's steps are executed. Its memory depends on this, its results do not.
+
+    Attributes:
+        micro_batch: most windows per forward pass.
+        activation_checkpointing: whether blocks are computed again in the backward pass.
+    """
 
     micro_batch: int
     activation_checkpointing: bool
@@ -36,7 +41,7 @@ def build_model(config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
 
 
 def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
-    """Make a base model the trial's, in place; also without storage, where nothing is drawn."""
+    """Make a base model the trial's, in place. On the meta device nothing is drawn."""
     if not config.tie_head and base.config.tie_word_embeddings:
         untie_head(base)
     for dropout in (module for module in base.modules() if isinstance(module, torch.nn.Dropout)):

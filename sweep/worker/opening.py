@@ -119,7 +119,7 @@ def lock_trial(folder: Path) -> BaseFileLock:
 
 
 def recorded_state(folder: Path, inputs: SweepInputs) -> Finished | Unjudged | Diverged | GivenUp | Unfinished:
-    """What former processes have left in a trial's directory, which is locked and mended."""
+    """What former processes have left in a trial's directory. The caller has locked and mended it."""
     attempts = read_attempts(folder, since=inputs.began)
     finished, diverged = folder / FINISHED_FILE, folder / DIVERGED_FILE
     if finished.exists():
