@@ -48,7 +48,7 @@ class Packing:
 
     def gpu_share(self, plan: MemoryPlan) -> float:
         """The fraction of a GPU that a trial needs."""
-        assert self.device.capacity_bytes is not None  # `sweep.driver.execute` asks for it before the first trial
+        assert self.device.capacity_bytes is not None  # known before the first trial, see `find_device`
         return min(1.0, math.ceil(GPU_UNITS * self.demand_bytes(plan) / self.device.capacity_bytes) / GPU_UNITS)
 
     def cap_bytes(self, gpu_share: float) -> int | None:

@@ -1,44 +1,22 @@
-"""The real command, end to end: a sweep with a failing trial, a killed driver, Ctrl-C, bad specs and bad data."""
+"""The real command, end to end: a sweep with a failing trial, bad specs and bad data, what a dry run prints."""
 
-import csv
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
 
-from basis.directory import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
+from basis.directory import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.outcome_file import read_outcome
 from basis.outcomes import Outcome
-from basis.stages import Stage
-from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
-from sweep.memory.plan import Device, plan_trial
-from sweep.memory.shape import read_shape
-from sweep.search_space import enumerate_trials
-from sweep.spec_file.load import load_spec
-from sweep.worker.opening import open_trial
-from tests.conftest import ROOT, Here, Parts, Swept, command, run
+from tests.conftest import ROOT, Here, Parts, Swept
 from tests.sweep.worker.test_trial_run import timeless
-
-LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def rows(trial: Path) -> list[dict[str, Any]]:
@@ -87,143 +65,6 @@ def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swep
     rebuild = [sys.executable, "-m", "analysis.report", str(experiment)]
     assert subprocess.run(rebuild, cwd=ROOT, capture_output=True).returncode == 0
     assert (experiment / "report" / "trials.csv").read_text() == before
-
-
-def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_an_unbroken_sweep(
-    parts: Parts, environment: dict[str, str], tmp_path: Path
-) -> None:
-    short, long = {**LONG, "steps": 20}, {**LONG, "steps": 400}
-    space = [
-        {"method": "full", "optimizer": "adamw", "lr": 1e-3, "steps": short["steps"]},
-        {"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2},
-    ]
-    spec = parts.write_spec(tmp_path, space=space, trial=long, checkpoint_seconds=0)
-    # one trial at a time, so that the first has finished when the driver is killed in the second
-    resources = json.dumps({"cpu": allowed_cpus()})
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
-    driver = subprocess.Popen(
-        command(spec, "--output", broken, "--set", f"resources={resources}"),
-        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for(lambda: bool(list(broken.glob("lora*/checkpoint.pt"))))
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    [finished] = broken.glob(f"full*/{FINISHED_FILE}")
-    assert not list(broken.glob(f"lora*/{FINISHED_FILE}"))
-    kept = finished.read_bytes(), finished.stat().st_mtime_ns
-
-    record = json.loads((broken / SWEEP_FILE).read_text())
-    (broken / SWEEP_FILE).write_text(json.dumps({**record, "identity": {**record["identity"], "data": "other"}}))
-    refused = run(environment, "--resume", broken)
-    assert refused.returncode == 2
-    assert "changed since the sweep began: data" in refused.stderr
-    (broken / SWEEP_FILE).write_text(json.dumps(record))
-
-    resumed = run(environment, "--resume", broken)
-    assert resumed.returncode == 0, resumed.stderr
-    assert len(json.loads((broken / SWEEP_FILE).read_text())["continued"]) == 1
-    assert (finished.read_bytes(), finished.stat().st_mtime_ns) == kept
-    assert run(environment, spec, "--output", whole, "--set", f"resources={resources}").returncode == 0
-    for trial in sorted(path.parent for path in whole.glob(f"*/{FINISHED_FILE}")):
-        again = broken / trial.name
-        last = {row["step"]: row for row in rows(again)}
-        assert ours(list(last.values())) == ours(rows(trial))
-        left, right = load_file(again / TRAINED_FILE), load_file(trial / TRAINED_FILE)
-        assert all(torch.equal(left[name], right[name]) for name in right)
-
-
-def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_sweep(
-    parts: Parts, inputs: SweepInputs, environment: dict[str, str], tmp_path: Path
-) -> None:
-    space = [{"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2, "dropout": 0.1}]
-    spec = parts.write_spec(
-        tmp_path, space=space, trial={**LONG, "steps": 400}, checkpoint_seconds=0, reward={"model": None}
-    )
-    experiment = tmp_path / "killed"
-    driver = subprocess.Popen(
-        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
-    [worker] = [p for p in psutil.Process(driver.pid).children(recursive=True) if "Trainable" in " ".join(p.cmdline())]
-    worker.kill()
-    output, _ = driver.communicate(timeout=180)
-    assert driver.returncode == 0, output
-    [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
-
-    config = enumerate_trials(load_spec(str(spec)))[0]
-    unbroken = open_trial(
-        config,
-        replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
-        plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),
-    )
-    expected = [unbroken.advance()]
-    while not expected[-1].get("finished"):
-        expected.append(unbroken.advance())
-    unbroken.close()
-    assert timeless(json.loads((trial / FINISHED_FILE).read_text())["rows"]) == timeless(expected)
-
-
-def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
-    parts: Parts, environment: dict[str, str], tmp_path: Path
-) -> None:
-    experiment = tmp_path / "experiment"
-    spec = parts.write_spec(tmp_path, trial=LONG, checkpoint_seconds=0)
-    driver = subprocess.Popen(
-        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
-    driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 130
-    assert "2 interrupted" in output
-    assert f"continue with: python -m sweep.run --resume {experiment}" in output
-    assert (experiment / "report" / "report.html").exists()
-    assert list(experiment.glob("*/checkpoint.pt"))
-
-
-def test_optuna_chooses_on_validation_and_a_resumed_search_tells_what_it_knows(
-    parts: Parts, environment: dict[str, str], tmp_path: Path
-) -> None:
-    space = [
-        {"method": "full", "optimizer": "adamw", "lr": {"low": 1e-4, "high": 1e-2, "log": True}},
-        {"method": "lora", "rank": [1, 2], "optimizer": "sgd", "lr": {"low": 1e-3, "high": 1e-1, "log": True}},
-    ]
-    experiment = tmp_path / "experiment"
-    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3, seeds=2)
-    first = run(environment, spec, "--output", experiment)
-    assert first.returncode == 0, first.stderr
-    before = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
-    configs = [json.loads(content)["config"] for content in before.values()]
-    assert all((c["rank"] is None) == (c["method"] == "full") for c in configs)
-    tried = [c for c in configs if c["evaluate_on"] == Stage.TUNING]
-    tested = [c for c in configs if c["evaluate_on"] == Stage.FINAL]
-    assert len(tried) == 3, "on validation windows, with one seed that is none of the final ones"
-    assert {c["seed"] for c in tried} == {2}
-    methods = {c["method"] for c in tried}
-    assert sorted((c["method"], c["seed"]) for c in tested) == sorted((m, s) for m in methods for s in (0, 1))
-    assert {c["lr"] for c in tested} <= {c["lr"] for c in tried}
-    assert f"{3 + len(tested)} finished" in first.stdout
-
-    content = yaml.safe_load((experiment / SPEC_FILE).read_text())
-    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**content, "trials": 4}))
-    more = run(environment, "--resume", experiment)
-    assert more.returncode == 0, more.stderr
-    after = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
-    assert before.items() <= after.items(), "what was tested is tested no other way"
-    assert len([c for c in after.values() if json.loads(c)["config"]["evaluate_on"] == Stage.TUNING]) == 4
-
-
-def test_a_config_that_a_search_proposes_twice_is_trained_once_and_is_no_replicate(
-    parts: Parts, environment: dict[str, str], tmp_path: Path
-) -> None:
-    space = [{"method": "full", "optimizer": "adamw", "lr": 1e-3}]  # nothing to choose: every proposal is the same
-    experiment = tmp_path / "experiment"
-    spec = parts.write_spec(tmp_path, space=space, search="optuna", trials=3, metric="reward_mean", choose_on="test")
-    ran = run(environment, spec, "--output", experiment)
-    assert ran.returncode == 0, ran.stderr
-    assert len(list(experiment.glob(f"*/{FINISHED_FILE}"))) == 1
-    with (experiment / "report" / "trials.csv").open(encoding="utf-8", newline="") as file:
-        assert [row["outcome"] for row in csv.DictReader(file)] == ["finished", "repeated", "repeated"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""Sweeps that are interrupted: what is finished stays, and what goes on gives the losses of one never stopped."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import torch
+from safetensors.torch import load_file
+
+from basis.directory import FINISHED_FILE, SWEEP_FILE, TRAINED_FILE
+from sweep.inputs import SweepInputs
+from sweep.machine.hardware import allowed_cpus
+from sweep.memory.plan import Device, plan_trial
+from sweep.memory.shape import read_shape
+from sweep.search_space import enumerate_trials
+from sweep.spec_file.load import load_spec
+from sweep.worker.opening import open_trial
+from tests.conftest import ROOT, Parts, command, run
+from tests.sweep.test_run import ours, rows
+from tests.sweep.worker.test_trial_run import timeless
+
+LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_an_unbroken_sweep(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    short, long = {**LONG, "steps": 20}, {**LONG, "steps": 400}
+    space = [
+        {"method": "full", "optimizer": "adamw", "lr": 1e-3, "steps": short["steps"]},
+        {"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2},
+    ]
+    spec = parts.write_spec(tmp_path, space=space, trial=long, checkpoint_seconds=0)
+    # one trial at a time, so that the first has finished when the driver is killed in the second
+    resources = json.dumps({"cpu": allowed_cpus()})
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    driver = subprocess.Popen(
+        command(spec, "--output", broken, "--set", f"resources={resources}"),
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: bool(list(broken.glob("lora*/checkpoint.pt"))))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    [finished] = broken.glob(f"full*/{FINISHED_FILE}")
+    assert not list(broken.glob(f"lora*/{FINISHED_FILE}"))
+    kept = finished.read_bytes(), finished.stat().st_mtime_ns
+
+    record = json.loads((broken / SWEEP_FILE).read_text())
+    (broken / SWEEP_FILE).write_text(json.dumps({**record, "identity": {**record["identity"], "data": "other"}}))
+    refused = run(environment, "--resume", broken)
+    assert refused.returncode == 2
+    assert "changed since the sweep began: data" in refused.stderr
+    (broken / SWEEP_FILE).write_text(json.dumps(record))
+
+    resumed = run(environment, "--resume", broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(json.loads((broken / SWEEP_FILE).read_text())["continued"]) == 1
+    assert (finished.read_bytes(), finished.stat().st_mtime_ns) == kept
+    assert run(environment, spec, "--output", whole, "--set", f"resources={resources}").returncode == 0
+    for trial in sorted(path.parent for path in whole.glob(f"*/{FINISHED_FILE}")):
+        again = broken / trial.name
+        last = {row["step"]: row for row in rows(again)}
+        assert ours(list(last.values())) == ours(rows(trial))
+        left, right = load_file(again / TRAINED_FILE), load_file(trial / TRAINED_FILE)
+        assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_sweep(
+    parts: Parts, inputs: SweepInputs, environment: dict[str, str], tmp_path: Path
+) -> None:
+    space = [{"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2, "dropout": 0.1}]
+    spec = parts.write_spec(
+        tmp_path, space=space, trial={**LONG, "steps": 400}, checkpoint_seconds=0, reward={"model": None}
+    )
+    experiment = tmp_path / "killed"
+    driver = subprocess.Popen(
+        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
+    [worker] = [p for p in psutil.Process(driver.pid).children(recursive=True) if "Trainable" in " ".join(p.cmdline())]
+    worker.kill()
+    output, _ = driver.communicate(timeout=180)
+    assert driver.returncode == 0, output
+    [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
+
+    config = enumerate_trials(load_spec(str(spec)))[0]
+    unbroken = open_trial(
+        config,
+        replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
+        plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),
+    )
+    expected = [unbroken.advance()]
+    while not expected[-1].get("finished"):
+        expected.append(unbroken.advance())
+    unbroken.close()
+    assert timeless(json.loads((trial / FINISHED_FILE).read_text())["rows"]) == timeless(expected)
+
+
+def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
+    parts: Parts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    experiment = tmp_path / "experiment"
+    spec = parts.write_spec(tmp_path, trial=LONG, checkpoint_seconds=0)
+    driver = subprocess.Popen(
+        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 130
+    assert "2 interrupted" in output
+    assert f"continue with: python -m sweep.run --resume {experiment}" in output
+    assert (experiment / "report" / "report.html").exists()
+    assert list(experiment.glob("*/checkpoint.pt"))
