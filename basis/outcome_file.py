@@ -4,7 +4,7 @@ outcome    "finished", "diverged", "failed" or "out of memory", see `basis.outco
 reason     why, in one line; "" for a trial that finished and was judged
 at         when, in seconds since 1970
 
-A trial that runs, or waits to be tried once more, has none.
+A trial that runs has none; the driver takes it away from one that it will try once more.
 """
 
 import json
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from basis.directory import OUTCOME_FILE
-from basis.files import write_text
+from basis.files import whole_file
 from basis.outcomes import Ending, Outcome
 from basis.read_json import DamagedError, read_object
 
@@ -25,8 +25,8 @@ def outcome_text(ending: Ending) -> str:
 
 def keep_outcome(folder: Path, ending: Ending) -> None:
     """Keep how the trial of a directory ended. A disk that has no room for it is no reason to fail."""
-    with suppress(OSError):
-        write_text(folder / OUTCOME_FILE, outcome_text(ending))
+    with suppress(OSError), whole_file(folder / OUTCOME_FILE, shared=True) as partial:  # the driver has no lock on it
+        partial.write_text(outcome_text(ending), encoding="utf-8")
 
 
 def forget_outcome(folder: Path) -> None:

@@ -11,7 +11,7 @@ from ray import tune
 
 from basis.directory import CHECKPOINT_FILE
 from basis.metrics import NOT_JUDGED, REMARKS
-from basis.outcome_file import forget_outcome, keep_outcome
+from basis.outcome_file import keep_outcome
 from basis.outcomes import ending_of_finished
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
@@ -105,7 +105,6 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._noted.close()
 
     def _open(self) -> TrialRun:
-        forget_outcome(self._folder)  # of an earlier try
         if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
             node_id = ray.get_runtime_context().get_node_id()
             worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)

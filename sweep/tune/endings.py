@@ -19,7 +19,9 @@ from sweep.tune.counts import SweepCounts
 class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """How each trial ended, as Ray tells it. What Ray says after `fit` it reads from files, which a full disk cuts."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float = 0.0) -> None:
+        """`began` is when the sweep began or went on; what a trial kept before is history (see `SweepInputs`)."""
+        self._began = began
         self.rows: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, bool] = {}
         """By the trial's id: whether it has only shown where the range that it tunes ends, for which it was run."""
@@ -32,7 +34,8 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """A trial has failed for good."""
         tuned = (trial.config or {}).get("evaluate_on") == Stage.TUNING
         ending = read_outcome(Path(trial.path))
-        self.failed[trial.trial_id] = tuned and ending is not None and ending.outcome == Outcome.DIVERGED
+        diverged = ending is not None and ending.at >= self._began and ending.outcome == Outcome.DIVERGED
+        self.failed[trial.trial_id] = tuned and diverged
 
     def counts(self, begun: int, is_exhausted: bool, disk: str | None) -> SweepCounts:
         """What becomes of the sweep.

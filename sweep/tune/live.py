@@ -79,8 +79,9 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     Use it as a context manager around `Tuner.fit`, which gets it as a callback.
     """
 
-    def __init__(self, planned: list[TrialConfig], total: int, console: Console) -> None:
-        """`planned` are the trials that are known beforehand, `total` how many there will be at least."""
+    def __init__(self, planned: list[TrialConfig], total: int, console: Console, began: float = 0.0) -> None:
+        """Args: trials that are known beforehand, how many there will be at least, and `began` as for `Endings`."""
+        self._began = began
         self.total = total
         self.lines = {config.name: _line(config) for config in planned}
         self._console = console
@@ -180,7 +181,7 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         return self.lines[str(trial)]
 
     def _failure(self, trial: Any) -> Ending | None:
-        return failure_of(Path(trial.path), Path(trial.error_file or ""), self._kernel_kills.rose())
+        return failure_of(Path(trial.path), Path(trial.error_file or ""), self._kernel_kills.rose(), self._began)
 
     def _say_failure(self, trial: Any, failure: Ending | None, then: str) -> None:
         """Say why a trial failed last, and what becomes of it."""

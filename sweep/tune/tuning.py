@@ -82,8 +82,9 @@ def tune_trials(
     source = _source(plan, inputs.experiment_dir, planner)
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
-    endings, folders, disk = Endings(), [inputs.experiment_dir, ray_folder()], None
-    with LiveTable([] if spec.search == "optuna" else plan.candidates, plan.least_trials, console) as live:
+    endings, folders, disk = Endings(inputs.began), [inputs.experiment_dir, ray_folder()], None
+    planned = [] if spec.search == "optuna" else plan.candidates
+    with LiveTable(planned, plan.least_trials, console, inputs.began) as live:
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(

@@ -22,6 +22,7 @@ from filelock import BaseFileLock, FileLock
 from basis.directory import BASE_RESPONSES_FILE, DIVERGED_FILE, FINISHED_FILE, SUGGESTED_FILE
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED
+from basis.outcome_file import forget_outcome
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import MOST_ATTEMPTS, TRAINING, Attempt, OutOfMemoryError, read_attempts, smaller_plan
 from sweep.memory.plan import MemoryPlan
@@ -94,8 +95,9 @@ def open_trial(
     folder = inputs.experiment_dir / config.name
     run = TrialRun(config, inputs, lock_trial(folder), plan, limit_bytes)
     try:
+        forget_outcome(folder)  # of an earlier try
         for leftover in folder.glob("*.partial"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         for remark in heal_trial(folder):
             run.remark(remark)
         if suggested is not None and not (folder / SUGGESTED_FILE).exists():

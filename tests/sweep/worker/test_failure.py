@@ -4,6 +4,7 @@ import io
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +40,11 @@ def attempt(inputs: SweepInputs) -> Path:
     return inputs.experiment_dir / config().name
 
 
+def noted(error: Exception) -> Exception:
+    error.add_note("what a library adds")
+    return error
+
+
 def raises(error: Exception) -> Any:
     def broken(*_: object, **__: object) -> None:
         raise error
@@ -66,6 +72,7 @@ def test_a_trial_that_runs_has_no_outcome_and_at_its_end_one(inputs: SweepInputs
     [
         (ValueError("no such thing\nand more of it"), Outcome.FAILED, "ValueError: no such thing"),
         (torch.OutOfMemoryError("CUDA out of memory"), Outcome.OUT_OF_MEMORY, "OutOfMemoryError: in training with "),
+        (noted(FloatingPointError("loss became nan")), Outcome.DIVERGED, "FloatingPointError: loss became nan"),
         (FloatingPointError("train loss became nan"), Outcome.DIVERGED, "FloatingPointError: train loss became nan"),
     ],
 )
@@ -154,6 +161,9 @@ def test_a_trial_says_itself_how_it_failed_unless_its_process_died(tmp_path: Pat
     keep_outcome(tmp_path, kept)
     errors.write_text(f"Failure # {ERROR}\n")
     assert failure_of(tmp_path, errors, False) == kept
+    stale = failure_of(tmp_path, errors, False, since=4.0)
+    assert stale is not None
+    assert stale.reason != kept.reason, "kept by a run before this one"
     errors.write_text(f"Failure # {UNEXPECTED}\n")
     died = failure_of(tmp_path, errors, False)
     assert died is not None
@@ -189,3 +199,8 @@ def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path)
         trial = SimpleNamespace(trial_id=name, path=str(tmp_path / name), config={"evaluate_on": stage.value})
         endings.on_trial_error(0, [], trial)
     assert endings.counts(3, True, None).failed == 2
+    later = Endings(began=time.time() + 1)  # what is kept is of the run before
+    diverged = tmp_path / f"{Stage.TUNING.name} {Outcome.DIVERGED.name}"
+    trial = SimpleNamespace(trial_id="t", path=str(diverged), config={"evaluate_on": Stage.TUNING.value})
+    later.on_trial_error(0, [], trial)
+    assert later.counts(1, True, None).failed == 1
