@@ -41,4 +41,5 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def metrics_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a row what a report knows by name: its metrics, and the text columns beside them."""
     return {name: row[name] for name in (*METRIC, PEAK_SOURCE, DEVICE, NOT_JUDGED) if name in row}

@@ -181,6 +181,7 @@ def cochran_test(estimate: float, variances: Sequence[tuple[float, float]]) -> T
 
 
 def without_spread(difference: float) -> Test:
+    """The test of differences that are all alike: no interval, and no p-value unless they are none."""
     return Test(difference, math.nan, math.nan, math.nan if difference else 1.0)
 
 

@@ -206,7 +206,8 @@ def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokeni
         seal_folder(unfinished)
         publish_folder(unfinished, entry)
     tokens = _read_entry(entry)
-    assert tokens is not None, "the entry was just written"
+    if tokens is None:  # of another process, which was faster
+        raise UserError(f"{entry}: another process has just written it, and it is damaged; start again")
     return tokens
 
 

@@ -10,18 +10,25 @@ from ray import tune
 
 from basis.errors import RayDiedError, first_line
 from basis.metrics import NOT_JUDGED
-from basis.outcome_file import read_outcome
-from basis.outcomes import Outcome
+from basis.outcome_file import forget_outcome, keep_outcome, read_outcome
+from basis.outcomes import Ending, Outcome
 from basis.stages import Stage
 from sweep.tune.counts import SweepCounts
+from sweep.tune.live import LiveTable
+from sweep.worker.death import KernelKills
+from sweep.worker.failure import failure_of
 
 
 class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
-    """How each trial ended, as Ray tells it. What Ray says after `fit` it reads from files, which a full disk cuts."""
+    """How each trial ended, as Ray tells it. What Ray says after `fit` it reads from files, which a full disk cuts.
 
-    def __init__(self, began: float = 0.0) -> None:
+    Keeps the outcome.json of trials that could not keep their own, and has the live table show why a trial failed.
+    """
+
+    def __init__(self, live: LiveTable, began: float = 0.0) -> None:
         """`began` is when the sweep began or went on; what a trial kept before is history (see `SweepInputs`)."""
-        self._began = began
+        self._live, self._began = live, began
+        self._kernel_kills = KernelKills()
         self.rows: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, bool] = {}
         """By the trial's id: whether it has only shown where the range that it tunes ends, for which it was run."""
@@ -32,10 +39,21 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
-        tuned = (trial.config or {}).get("evaluate_on") == Stage.TUNING
-        ending = read_outcome(Path(trial.path))
-        diverged = ending is not None and ending.at >= self._began and ending.outcome == Outcome.DIVERGED
-        self.failed[trial.trial_id] = tuned and diverged
+        tuned, failure = (trial.config or {}).get("evaluate_on") == Stage.TUNING, self._failure(trial)
+        self.failed[trial.trial_id] = tuned and failure is not None and failure.outcome == Outcome.DIVERGED
+        if failure is not None and read_outcome(Path(trial.path)) != failure:  # the trial could not keep it itself
+            keep_outcome(Path(trial.path), failure)
+        self._live.show_failure(trial, failure)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has failed and will be started again."""
+        self._live.show_recovery(trial, self._failure(trial))
+        forget_outcome(Path(trial.path))
+
+    def _failure(self, trial: Any) -> Ending | None:
+        error_file = Path(trial.error_file or "")
+        kernel_killed = error_file.is_file() and self._kernel_kills.rose()
+        return failure_of(Path(trial.path), error_file, kernel_killed, self._began)
 
     def counts(self, begun: int, is_exhausted: bool, disk: str | None) -> SweepCounts:
         """What becomes of the sweep.

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -15,12 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from basis.metrics import NOT_JUDGED, REMARKS
-from basis.outcome_file import forget_outcome, keep_outcome, read_outcome
 from basis.outcomes import Ending
 from sweep.proposal import Proposal
 from sweep.trial.config import TrialConfig
-from sweep.worker.death import KernelKills
-from sweep.worker.failure import failure_of
 
 
 class State(StrEnum):
@@ -79,14 +75,12 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
     Use it as a context manager around `Tuner.fit`, which gets it as a callback.
     """
 
-    def __init__(self, planned: list[TrialConfig], total: int, console: Console, began: float = 0.0) -> None:
-        """Args: trials that are known beforehand, how many there will be at least, and `began` as for `Endings`."""
-        self._began = began
+    def __init__(self, planned: list[TrialConfig], total: int, console: Console) -> None:
+        """`planned` are the trials that are known beforehand, `total` how many there will be at least."""
         self.total = total
         self.lines = {config.name: _line(config) for config in planned}
         self._console = console
         self._started = time.monotonic()
-        self._kernel_kills = KernelKills()
         self._dead_nodes: dict[str, _Death] = {}
         self._live = Live(
             get_renderable=self.render,
@@ -119,11 +113,10 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._line(trial).state = State.RUNNING
         self._say(f"{trial} starts")
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+    def show_recovery(self, trial: Any, failure: Ending | None) -> None:
         """A trial has failed and will be started again."""
         self._line(trial).state = State.WAITING
-        self._say_failure(trial, self._failure(trial), "will be tried once more")
-        forget_outcome(Path(trial.path))
+        self._say_failure(trial, failure, "will be tried once more")
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
@@ -142,12 +135,9 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
             told.append(f", not judged: {why}")
         self._say(f"{trial} {line.state}{''.join(told)}")
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+    def show_failure(self, trial: Any, failure: Ending | None) -> None:
         """A trial has failed for good."""
         self._line(trial).state = State.FAILED
-        failure = self._failure(trial)
-        if failure is not None and read_outcome(Path(trial.path)) != failure:  # the trial could not keep it itself
-            keep_outcome(Path(trial.path), failure)
         self._say_failure(trial, failure, "failed")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
@@ -179,9 +169,6 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         if str(trial) not in self.lines:
             self.lines[str(trial)] = _line(Proposal.from_ray(trial.config).config)
         return self.lines[str(trial)]
-
-    def _failure(self, trial: Any) -> Ending | None:
-        return failure_of(Path(trial.path), Path(trial.error_file or ""), self._kernel_kills.rose(), self._began)
 
     def _say_failure(self, trial: Any, failure: Ending | None, then: str) -> None:
         """Say why a trial failed last, and what becomes of it."""

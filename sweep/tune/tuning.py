@@ -82,9 +82,10 @@ def tune_trials(
     source = _source(plan, inputs.experiment_dir, planner)
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
-    endings, folders, disk = Endings(inputs.began), [inputs.experiment_dir, ray_folder()], None
+    folders, disk = [inputs.experiment_dir, ray_folder()], None
     planned = [] if spec.search == "optuna" else plan.candidates
-    with LiveTable(planned, plan.least_trials, console, inputs.began) as live:
+    with LiveTable(planned, plan.least_trials, console) as live:
+        endings = Endings(live, inputs.began)
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
@@ -119,7 +120,7 @@ def snapshot_seconds(trials: int) -> float:
 
     The time between two writes grows with the list, so that writing takes the same share of a sweep however many its
     trials. Nothing that has finished hangs on it: what a trial keeps is written by the trial, and a sweep is continued
-    (`trial_run`) and reported (`analysis.results.state`) from that.
+    (`sweep.worker.opening`) and reported (`analysis.results.state`) from that.
     """
     return max(SNAPSHOT_SECONDS, trials * SECONDS_PER_TRIAL)
 

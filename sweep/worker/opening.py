@@ -13,6 +13,7 @@ from what the former process has left:
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def open_trial(
             write_text(folder / SUGGESTED_FILE, json.dumps(suggested))
         go_on(run, recorded_state(folder, inputs))
     except BaseException:
-        run.close()
+        with suppress(Exception):  # an accelerator that has failed fails again; what is raised says why
+            run.close()
         raise
     return run
 

@@ -255,9 +255,9 @@ class TrialRun:
     def close(self) -> None:
         """Let go of everything that was allocated, so that the next trial in this process starts from zero."""
         self._training = None
+        self._lock.release()  # first, whatever an accelerator says of the rest
         if self._limit_bytes is not None:
             limit_memory(self._device, None)
-        self._lock.release()
         if self.config.compile:
             torch._dynamo.reset()  # compiled blocks stay allocated, and past a number of them blocks run uncompiled
         release_memory()

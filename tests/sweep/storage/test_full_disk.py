@@ -1,6 +1,7 @@
 """Disks that are full or broken: what is said, what is left behind, and how a sweep ends all the same."""
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -29,6 +31,7 @@ from sweep.spec_file.load import load_spec
 from sweep.storage.checkpoint import write_checkpoint
 from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings
+from sweep.tune.live import LiveTable
 from sweep.worker import judging
 from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
@@ -147,11 +150,11 @@ def test_a_trial_without_room_for_its_weights_fails_in_one_line_and_ends_well_on
 
 
 def trial_of(identity: str, **values: Any) -> Any:
-    return SimpleNamespace(trial_id=identity, config={}, path="/nowhere", **values)
+    return SimpleNamespace(trial_id=identity, config=config().model_dump(), path="/nowhere", error_file=None, **values)
 
 
 def test_how_trials_ended_is_known_without_a_file() -> None:
-    endings = Endings()
+    endings = Endings(LiveTable([], 4, Console(file=io.StringIO())))
     for identity, row in {"a": {"finished": True}, "b": {"finished": True, "not_judged": "x"}, "c": {}}.items():
         endings.on_trial_result(0, [], trial_of(identity), row)
     endings.on_trial_error(0, [], trial_of("c"))

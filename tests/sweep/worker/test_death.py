@@ -13,6 +13,7 @@ from rich.console import Console
 from analysis.results.outcomes import outcome_of
 from basis.directory import WORKER_FILE
 from basis.outcomes import Outcome, ending_in_traceback
+from sweep.tune.endings import Endings
 from sweep.tune.live import LiveTable
 from sweep.worker.death import Worker, cause_of_death, note_end, worker_noted
 from tests.conftest import ROOT
@@ -115,13 +116,14 @@ def fail(tmp_path: Path) -> Any:
     def with_texts(texts: dict[str, str]) -> tuple[str, dict[str, Path]]:
         console, files = Console(width=500, file=open(tmp_path / "said", "w")), {}  # noqa: SIM115
         with LiveTable([], len(texts), console) as live:
+            endings = Endings(live)
             for name, text in texts.items():
                 folder = tmp_path / name
                 folder.mkdir()
                 files[name] = folder / "error.txt"
                 files[name].write_text(f"Failure # {text}\n")
                 trial = Trial(name=name, path=str(folder), error_file=str(files[name]), config=config().model_dump())
-                live.on_trial_recover(iteration=1, trials=[], trial=trial)
+                endings.on_trial_recover(iteration=1, trials=[], trial=trial)
         console.file.close()
         return (tmp_path / "said").read_text(), files
 

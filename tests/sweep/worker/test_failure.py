@@ -20,8 +20,9 @@ from basis.outcomes import Ending, Outcome, ending_of_exception
 from basis.stages import Stage
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
+from sweep.tune.endings import Endings
 from sweep.tune.live import LiveTable
-from sweep.tune.tuning import Endings, RetryAlone
+from sweep.tune.shares import RetryAlone
 from sweep.worker import judging
 from sweep.worker.failure import failure_of
 from tests.conftest import ROOT
@@ -144,13 +145,16 @@ def test_the_driver_keeps_what_a_dead_worker_could_not_where_it_is_not_tried_aga
     tmp_path: Path, text: str, outcome: Outcome
 ) -> None:
     (tmp_path / "error.txt").write_text(f"Failure # {text}\n")
-    trial = Trial(name="t", path=str(tmp_path), error_file=str(tmp_path / "error.txt"), config=config().model_dump())
+    trial = Trial(
+        name="t", trial_id="t", path=str(tmp_path), error_file=str(tmp_path / "error.txt"), config=config().model_dump()
+    )
     with LiveTable([], 1, Console(file=io.StringIO())) as live:
-        live.on_trial_error(iteration=1, trials=[], trial=trial)
+        endings = Endings(live)
+        endings.on_trial_error(iteration=1, trials=[], trial=trial)
         ending = read_outcome(tmp_path)
         assert ending is not None
         assert ending.outcome == outcome
-        live.on_trial_recover(iteration=1, trials=[], trial=trial)
+        endings.on_trial_recover(iteration=1, trials=[], trial=trial)
         assert read_outcome(tmp_path) is None, "it waits to be tried once more"
 
 
@@ -186,8 +190,15 @@ def test_only_a_trial_that_ran_out_of_memory_in_this_run_gets_the_device_to_itse
     assert given == [alone]
 
 
+def failed(folder: Path, stage: Stage) -> Trial:
+    """A trial as Ray has it when it has failed."""
+    settings = config(evaluate_on=stage).model_dump(mode="json")
+    return Trial(name=folder.name, trial_id=folder.name, path=str(folder), error_file=None, config=settings)
+
+
 def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path) -> None:
-    endings = Endings()
+    table = LiveTable([], 4, Console(file=io.StringIO()))
+    endings = Endings(table)
     for stage, outcome in (
         (Stage.TUNING, Outcome.DIVERGED),
         (Stage.TUNING, Outcome.FAILED),
@@ -196,11 +207,10 @@ def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path)
         name = f"{stage.name} {outcome.name}"
         (tmp_path / name).mkdir()
         keep_outcome(tmp_path / name, Ending(outcome, "why"))
-        trial = SimpleNamespace(trial_id=name, path=str(tmp_path / name), config={"evaluate_on": stage.value})
+        trial = failed(tmp_path / name, stage)
         endings.on_trial_error(0, [], trial)
     assert endings.counts(3, True, None).failed == 2
-    later = Endings(began=time.time() + 1)  # what is kept is of the run before
+    later = Endings(table, began=time.time() + 1)  # what is kept is of the run before
     diverged = tmp_path / f"{Stage.TUNING.name} {Outcome.DIVERGED.name}"
-    trial = SimpleNamespace(trial_id="t", path=str(diverged), config={"evaluate_on": Stage.TUNING.value})
-    later.on_trial_error(0, [], trial)
+    later.on_trial_error(0, [], failed(diverged, Stage.TUNING))
     assert later.counts(1, True, None).failed == 1

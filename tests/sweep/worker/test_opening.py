@@ -10,7 +10,7 @@ from basis.directory import CHECKPOINT_FILE, DIVERGED_FILE, FINISHED_FILE
 from basis.metrics import NOT_JUDGED
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import Attempt, OutOfMemoryError, add_attempt
-from sweep.worker import judging
+from sweep.worker import judging, opening, trial_run
 from sweep.worker.opening import Diverged, Finished, GivenUp, Unfinished, Unjudged, open_trial, recorded_state
 from tests.sweep.worker.test_trial_run import config, finish
 
@@ -71,3 +71,20 @@ def test_a_trial_that_is_refused_keeps_no_lock(inputs: SweepInputs, why: str) ->
     assert refused.value.args
     with FileLock(folder / "trial.lock", timeout=0):
         assert not (folder / FINISHED_FILE).exists()
+
+
+def test_what_fails_while_a_trial_is_let_go_of_hides_nothing_and_keeps_no_lock(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered, of an earlier call")
+
+    def damaged(*_: object) -> None:
+        raise OSError("the first error")
+
+    monkeypatch.setattr(trial_run, "release_memory", broken)
+    monkeypatch.setattr(opening, "heal_trial", damaged)
+    with pytest.raises(OSError, match="the first error"):
+        open_trial(CONFIG, inputs)
+    with FileLock(inputs.experiment_dir / CONFIG.name / "trial.lock", timeout=0):
+        pass
