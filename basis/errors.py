@@ -86,7 +86,7 @@ def said_by_transformers(error: BaseException) -> str:
 
 
 def problem(key: str, message: str) -> PydanticCustomError:
-    """What a validator of a whole part raises about one key of it; `mistakes.explain` puts the part's place before."""
+    """What a validator of a whole part raises about one key of it; who explains it puts the part's place before."""
     return problems([(key, message)])
 
 

@@ -23,7 +23,6 @@ TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
 
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
-TARGETS: tuple[Target, ...] = get_args(Target)
 TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)
 
 

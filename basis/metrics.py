@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+Row = dict[str, Any]
+"""One report of a trial: metrics by name, and text columns beside them."""
+
 
 class Metric(NamedTuple):
     """One number of a report: its column name, its unit as printed, which direction is better, and what it means."""

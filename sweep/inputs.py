@@ -34,7 +34,7 @@ class Process:
 
 @dataclass(frozen=True)
 class SweepInputs:
-    """Made once per sweep by `sweep.preparation.prepare`, handed to every trial."""
+    """Made once per sweep by `PreparedSweep.inputs`, handed to every trial."""
 
     experiment_dir: Path
     base_model: str

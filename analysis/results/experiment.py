@@ -29,7 +29,7 @@ from analysis.results.frames import (
     tuning_frame,
     window_loss_frame,
 )
-from analysis.results.reported_trials import TrialRecord, reported_trials
+from analysis.results.reported_trials import TrialDirectory, reported_trials
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
 from basis.directory import REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
@@ -152,11 +152,11 @@ def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
     return ExperimentAnalysis(str(directory), trials=trials).trials if trials else []  # of none it would look itself
 
 
-def _trial_record(trial: Trial) -> TrialRecord:
+def _trial_record(trial: Trial) -> TrialDirectory:
     """A trial with the rows and the config that its directory holds."""
     folder = Path(trial.path)
     files = read_trial_files(folder)
-    return TrialRecord(trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, files), files)
+    return TrialDirectory(trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, files), files)
 
 
 def _config(config: object, files: TrialFiles) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from basis.outcomes import Ending, Outcome, ending_in_traceback, ending_of_finis
 
 
 @dataclass(frozen=True)
-class TrialRecord:
+class TrialDirectory:
     """A trial as its directory and Ray's record of it tell it.
 
     Attributes:
@@ -55,7 +55,7 @@ class ReportedTrial:
         numbers: what they condense to, see `summarize`.
     """
 
-    record: TrialRecord
+    record: TrialDirectory
     arm: str
     outcome: Outcome
     reason: str
@@ -73,7 +73,7 @@ class ReportedTrial:
         return {"trial": self.record.name, "arm": self.arm, "seed": self.record.config.get(REPLICATE_FIELD)}
 
 
-def reported_trials(records: Sequence[TrialRecord]) -> list[ReportedTrial]:
+def reported_trials(records: Sequence[TrialDirectory]) -> list[ReportedTrial]:
     """Say of each trial which arm it belongs to and what became of it.
 
     Args:
@@ -101,7 +101,7 @@ def reported_trials(records: Sequence[TrialRecord]) -> list[ReportedTrial]:
     return trials
 
 
-def _failure(record: TrialRecord) -> Ending | None:
+def _failure(record: TrialDirectory) -> Ending | None:
     """How a trial failed last, if it did: as it has kept it, or by its traceback where it was made before that."""
     if record.status != "ERROR":
         return None

@@ -17,7 +17,7 @@ from basis.errors import UserError
 STATE_FILES = "experiment_state-*.json"
 """One for each time that the sweep was started or continued; names sort by time."""
 
-LONGEST_NAME = 255
+LONGEST_FILE_NAME_BYTES = 255
 """Bytes of a file's name."""
 
 PICKLED = "CLOUDPICKLE_FALLBACK"
@@ -130,7 +130,7 @@ def _instead(value: object) -> str:
 def _is_name(text: str) -> bool:
     """Whether a text can be the name of a file, which does not lead elsewhere."""
     length = len(text.encode("utf-8", "surrogatepass"))
-    return text not in (".", "..") and not re.search(r"[/\0\ud800-\udfff]", text) and length <= LONGEST_NAME
+    return text not in (".", "..") and not re.search(r"[/\0\ud800-\udfff]", text) and length <= LONGEST_FILE_NAME_BYTES
 
 
 def _is_pickled(value: object) -> bool:

@@ -1,6 +1,6 @@
 """Parts of sentences that several findings are made of."""
 
-NAMED_ARMS = 8
+MOST_PARTS = 8
 """How many arms a sentence names one by one before it only counts them."""
 
 
@@ -11,8 +11,8 @@ def count(number: int, noun: str) -> str:
 
 def join(parts: list[str], word: str = "and") -> str:
     """An enumeration such as "a, b and c", cut where it would be long."""
-    if len(parts) > NAMED_ARMS + 1:
-        parts = [*parts[:NAMED_ARMS], f"{len(parts) - NAMED_ARMS} more"]
+    if len(parts) > MOST_PARTS + 1:
+        parts = [*parts[:MOST_PARTS], f"{len(parts) - MOST_PARTS} more"]
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from basis.errors import UserError, first_line
 from sweep.data.records import Text, dialogue_text
 from sweep.hub.data import PlacedRecord, hub_records, hub_tables
-from sweep.schema.hub_names import shown
+from sweep.schema.hub_names import shown_name
 from sweep.schema.sources import Role, hub_dataset, source_files, suffix_of
 
 LONGEST_LINE = 64 * 2**20
@@ -26,7 +26,7 @@ def texts(source: str, role: Role, field: str) -> Iterator[Text]:
     files = source_files(source)
     if files is None:
         hub = hub_tables(hub_dataset(source, role), f"data.{role}")
-        tables = [(f"{shown(source)}, split {split}", hub_records(table, field)) for split, table in hub]
+        tables = [(f"{shown_name(source)}, split {split}", hub_records(table, field)) for split, table in hub]
     else:
         tables = [(str(path), _file_records(path, field)) for path in files]
     for name, records in tables:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sweep.schema.hub_names import shown
+from sweep.schema.hub_names import shown_name
 
 
 class Sources(Protocol):
@@ -68,4 +68,4 @@ SIDES = ("train", "validation", "test")
 
 
 def _names(sources: Sequence[str]) -> str:
-    return " and ".join(map(shown, sources))
+    return " and ".join(map(shown_name, sources))

@@ -25,7 +25,7 @@ def print_trials(plan: SweepPlan, first_records: list[str], console: Console) ->
 
     Args:
         plan: the sweep and its trials.
-        first_records: what the files of its data begin with, see `first_look.look_at_files`.
+        first_records: what the files of its data begin with, see `sweep.preparation.first_look.look_at_files`.
         console: where to print.
 
     Raises:

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import GPT2LMHeadModel
@@ -24,7 +23,7 @@ from basis.directory import (
 )
 from basis.errors import UserError, first_line, name_failure
 from basis.files import write_text
-from basis.metrics import NOT_JUDGED, REWARD_METRICS
+from basis.metrics import NOT_JUDGED, REWARD_METRICS, Row
 from basis.outcome_file import outcome_text
 from basis.outcomes import ending_of_finished
 from model.memory_limit import ran_out_of_memory
@@ -42,8 +41,6 @@ from sweep.worker.judging import in_batches_that_fit, kept_model, release_memory
 
 BASE_DEVICE_TYPE = "base_answers_device_type"
 """Key of sweep.json: what the base model's answers were made on, if that was not in a trial."""
-
-Row = dict[str, Any]
 
 
 class Rejudging:

@@ -52,7 +52,7 @@ SHOWN = 60
 
 
 @dataclass(frozen=True)
-class RecordedTrial:
+class TrialToReproduce:
     """A finished trial as its directory has it: the spec of its sweep, its config, record and rows of metrics."""
 
     spec: SweepSpec
@@ -119,7 +119,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
     return matches
 
 
-def read_trial(trial_dir: Path) -> RecordedTrial:
+def read_trial(trial_dir: Path) -> TrialToReproduce:
     """What a trial's directory and its experiment hold of it.
 
     Raises:
@@ -141,7 +141,7 @@ def read_trial(trial_dir: Path) -> RecordedTrial:
         config = TrialConfig.model_validate(record["config"])
     except ValidationError:
         raise UserError(f"{trial_dir / RECORD_FILE}: its config is not one that this version knows") from None
-    return RecordedTrial(parse_kept_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, rows)
+    return TrialToReproduce(parse_kept_spec(read_yaml(experiment_dir / SPEC_FILE)), config, record, rows)
 
 
 def check_hashes(then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def _known_hardware(hardware: dict[str, Any], name: str) -> object:
 
 
 def _run_again(
-    trial: RecordedTrial, inputs: SweepInputs, shape: GPT2Config, execution: Execution, console: Console
+    trial: TrialToReproduce, inputs: SweepInputs, shape: GPT2Config, execution: Execution, console: Console
 ) -> list[dict[str, Any]]:
     """The rows of a new run; fewer where it diverges."""
     if trial.config.compile and not compiler_found():

@@ -28,7 +28,7 @@ from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.sources import SweepSources
 from sweep.provenance.hashes import hash_values, input_hashes
 from sweep.reward_metric import encode_prompts, read_prompts
-from sweep.schema.hub_names import shown
+from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
 from sweep.schema.reward import RewardPart
 from sweep.trial.config import TrialConfig
@@ -46,7 +46,7 @@ class FoundModels:
         reward: the spec's, with the folder of its reward model.
         prompts: what is asked; none without a reward model.
         reading: how the judge reads.
-        judging_bytes: what judging takes, see `packing.judging_bytes`.
+        judging_bytes: what judging takes, see `sweep.memory.packing.judging_bytes`.
         snapshots: which of the folders come from the hub.
     """
 
@@ -136,8 +136,8 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     if (folder / SEALS_FILE).exists() and (found := folder_flaw(folder)):
         say(f"{folder}: {found}{set_aside(folder)}; made again")
     if not folder.is_dir():
-        refuse_without_room(f"{shown(model.name)} with random weights", folder.parent, size_bytes)
-        say(f"drawing random weights for {shown(model.name)} (seed {model.seed})")
+        refuse_without_room(f"{shown_name(model.name)} with random weights", folder.parent, size_bytes)
+        say(f"drawing random weights for {shown_name(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
         try:
             with workshop(folder.parent) as place:

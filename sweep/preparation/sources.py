@@ -9,7 +9,7 @@ from sweep.hub.fetch import Say, Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub.pin import hub_model
 from sweep.preparation.first_look import needs_demo
 from sweep.schema.data import DataPart
-from sweep.schema.hub_names import shown
+from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
 from sweep.schema.places import DEMO, PRESETS, STUDY
 from sweep.schema.reward import RewardPart
@@ -102,7 +102,7 @@ def resolve_sources(spec: SweepSpec, cache_dir: Path, say: Say) -> SweepSources:
 
 
 def _model(name: str, key: str, demo: str) -> ModelSource:
-    return ModelSource(shown(name), key, _resolved(name, demo))
+    return ModelSource(shown_name(name), key, _resolved(name, demo))
 
 
 def _tokenizer(model: ModelPart, demo: str) -> ModelSource:

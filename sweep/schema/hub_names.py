@@ -43,7 +43,7 @@ class HubName(NamedTuple):
         return str(self.at(commit[0][:7]) if commit else self)
 
 
-def shown(text: str) -> str:
+def shown_name(text: str) -> str:
     """A name of a spec as messages have it, see `HubName.shown`; a folder as it is."""
     on_hub = dataset_name(text) or model_name(text)
     return on_hub.shown if on_hub else text

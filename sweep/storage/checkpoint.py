@@ -11,8 +11,7 @@ import torch
 
 from basis.disks import DiskError
 from basis.files import write_atomically
-
-Row = dict[str, Any]
+from basis.metrics import Row
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         with partial.open("wb") as file:  # given a path, torch says nothing of what the disk said
             torch.save(dict(state), file)
 
-    write_atomically(path, write, tensor_bytes(state))
+    write_atomically(path, write, stored_bytes(state))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -130,10 +129,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def tensor_bytes(state: object) -> int:
+def stored_bytes(state: object) -> int:
     """The bytes of all tensors in nested mappings and sequences."""
     if isinstance(state, torch.Tensor):
         return state.nbytes
     if isinstance(state, Mapping):
-        return sum(map(tensor_bytes, state.values()))
-    return sum(map(tensor_bytes, state)) if isinstance(state, list | tuple) else 0
+        return sum(map(stored_bytes, state.values()))
+    return sum(map(stored_bytes, state)) if isinstance(state, list | tuple) else 0

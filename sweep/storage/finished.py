@@ -12,19 +12,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from basis.checksums import Seal, seal
 from basis.directory import FINISHED_FILE, RECORD_FILE, RESPONSES_FILE, SUGGESTED_FILE, TRAINED_FILE, WINDOW_LOSSES_FILE
 from basis.files import write_text
-from basis.metrics import NOT_JUDGED, with_present_names
+from basis.metrics import NOT_JUDGED, Row, with_present_names
 from basis.read_json import DamagedError, read_object
 from sweep.trial.config import TrialConfig
 
 COPIED = (RECORD_FILE, WINDOW_LOSSES_FILE, SUGGESTED_FILE)
 SEALED = (TRAINED_FILE, RESPONSES_FILE, *COPIED)
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import evaluate_reward, shared_base_answers
 from sweep.schema.reward import RewardPart
-from sweep.storage.checkpoint import tensor_bytes
+from sweep.storage.checkpoint import stored_bytes
 from sweep.storage.responses import Answer
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import build_model, in_fp32
@@ -62,7 +62,7 @@ def keep_model(model: GPT2LMHeadModel, folder: Path) -> None:
     write_atomically(
         folder / TRAINED_FILE,
         lambda partial: save_trained(model, partial),
-        tensor_bytes(dict(trained_parameters(model))),
+        stored_bytes(dict(trained_parameters(model))),
     )
 
 

@@ -22,7 +22,7 @@ from filelock import BaseFileLock, FileLock
 
 from basis.directory import BASE_RESPONSES_FILE, DIVERGED_FILE, FINISHED_FILE, SUGGESTED_FILE
 from basis.files import write_text
-from basis.metrics import NOT_JUDGED
+from basis.metrics import NOT_JUDGED, Row
 from basis.outcome_file import forget_outcome
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import MOST_ATTEMPTS, TRAINING, Attempt, OutOfMemoryError, read_attempts, smaller_plan
@@ -32,12 +32,11 @@ from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_trial
 from sweep.storage.responses import answers_flaw
 from sweep.trial.config import TrialConfig
-from sweep.worker.training import Row
 from sweep.worker.trial_run import TrialRun
 
 
 @dataclass(frozen=True)
-class Finished:
+class Complete:
     """The trial has all its rows; its rewards may compare with base answers that are damaged."""
 
     rows: list[Row]
@@ -122,7 +121,7 @@ def lock_trial(folder: Path) -> BaseFileLock:
     return lock
 
 
-def recorded_state(folder: Path, inputs: SweepInputs) -> Finished | Unjudged | Diverged | GivenUp | Unfinished:
+def recorded_state(folder: Path, inputs: SweepInputs) -> Complete | Unjudged | Diverged | GivenUp | Unfinished:
     """What former processes have left in a trial's directory. The caller has locked and mended it."""
     attempts = read_attempts(folder, since=inputs.began)
     finished, diverged = folder / FINISHED_FILE, folder / DIVERGED_FILE
@@ -131,7 +130,7 @@ def recorded_state(folder: Path, inputs: SweepInputs) -> Finished | Unjudged | D
         if inputs.reward.model is not None and NOT_JUDGED in last:
             return Unjudged(rows, {name: v for name, v in last.items() if name not in (NOT_JUDGED, "finished")})
         base = inputs.experiment_dir / BASE_RESPONSES_FILE
-        return Finished([*rows, last], "win_rate" in last and answers_flaw(base, inputs.prompts) is not None)
+        return Complete([*rows, last], "win_rate" in last and answers_flaw(base, inputs.prompts) is not None)
     if diverged.exists():
         return Diverged(diverged.read_text(encoding="utf-8"))
     if len(attempts) >= MOST_ATTEMPTS:
@@ -139,10 +138,10 @@ def recorded_state(folder: Path, inputs: SweepInputs) -> Finished | Unjudged | D
     return Unfinished(attempts[-1] if attempts and attempts[-1].during == TRAINING else None)
 
 
-def go_on(run: TrialRun, state: Finished | Unjudged | Diverged | GivenUp | Unfinished) -> None:
+def go_on(run: TrialRun, state: Complete | Unjudged | Diverged | GivenUp | Unfinished) -> None:
     """Have a trial go on from what is recorded of it; raises as `open_trial`."""
     match state:
-        case Finished(rows, base_answers_damaged):
+        case Complete(rows, base_answers_damaged):
             run.replay(rows)
             if base_answers_damaged:
                 run.answer_as_base()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from basis.metrics import Row
 from basis.stages import Stage
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
@@ -19,8 +20,6 @@ from sweep.memory.plan import MemoryPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.metrics import device_name, memory_metrics
 from sweep.trial.model import as_configured, build_model, build_run
-
-Row = dict[str, Any]
 
 
 class Training:

@@ -20,7 +20,7 @@ from basis.checksums import set_aside
 from basis.directory import CHECKPOINT_FILE, DIVERGED_FILE, WINDOW_LOSSES_FILE
 from basis.errors import first_line, name_failure
 from basis.files import write_text
-from basis.metrics import NOT_JUDGED
+from basis.metrics import NOT_JUDGED, Row
 from basis.stages import Stage
 from model.memory_limit import allocated_bytes, asked_bytes, limit_memory, ran_out_of_memory
 from sweep.inputs import SweepInputs
@@ -32,7 +32,7 @@ from sweep.storage.finished import write_finished
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import as_configured
 from sweep.worker.judging import accelerator_failed, base_answers, judge, keep_model, kept_model, release_memory
-from sweep.worker.training import Row, Training
+from sweep.worker.training import Training
 
 T = TypeVar("T")
 

@@ -27,7 +27,7 @@ VOCABULARIES = {
     "optimizers": (fields.OPTIMIZERS, 3),
     "schedules": (get_args(fields.Schedule), 2),
     "scalings": (fields.SCALINGS, 2),
-    "targets": (fields.TARGETS, 3),
+    "targets": (get_args(fields.Target), 3),
     "groups of weights": (fields.TRAINED_GROUPS, 3),
     "LoRA's fields": (fields.LORA_FIELDS, 3),
     "optimizers' fields": (fields.OPTIMIZER_FIELDS, 2),

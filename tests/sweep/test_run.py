@@ -14,7 +14,9 @@ import yaml
 from basis.directory import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.outcome_file import read_outcome
 from basis.outcomes import Outcome
+from sweep import search_space
 from sweep.machine.hardware import allowed_cpus
+from sweep.schema.sweep_spec import SweepSpec
 from tests.conftest import ROOT, Here, Parts, Swept
 from tests.sweep.worker.test_trial_run import timeless
 
@@ -161,3 +163,20 @@ def test_dry_run_prints_every_trial_and_runs_nothing(here: Here, tmp_path: Path)
     assert f"resources per trial: {min(4, allowed_cpus())} CPU, a share of a GPU by its memory" in output
     assert "Predicted peak memory on a GPU, in GiB" in output
     assert not (tmp_path / "experiment").exists()
+
+
+@pytest.mark.parametrize(("preset", "step"), [("demo", "enumerate_trials"), ("fair", "tuning_trials")])
+def test_a_command_enumerates_the_trials_of_its_sweep_once(
+    preset: str, step: str, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enumerated: list[str] = []
+    enumerate_all = getattr(search_space, step)
+
+    def counted(spec: SweepSpec) -> Any:
+        enumerated.append(spec.name)
+        return enumerate_all(spec)
+
+    monkeypatch.setattr(search_space, step, counted)
+    code, _, errors = here(preset, "--dry-run", *(["--set", "variant=demo"] if preset == "fair" else []))
+    assert (code, errors) == (0, "")
+    assert enumerated == [preset]

@@ -11,7 +11,7 @@ from basis.metrics import NOT_JUDGED
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import Attempt, OutOfMemoryError, add_attempt
 from sweep.worker import judging, opening, trial_run
-from sweep.worker.opening import Diverged, Finished, GivenUp, Unfinished, Unjudged, open_trial, recorded_state
+from sweep.worker.opening import Complete, Diverged, GivenUp, Unfinished, Unjudged, open_trial, recorded_state
 from tests.sweep.worker.test_trial_run import config, finish
 
 CONFIG = config(steps=2, test_every=1)
@@ -52,9 +52,9 @@ def test_each_thing_that_a_trial_leaves_is_a_state_of_its_own(
     trained: dict[str, Any] = {k: v for k, v in rows[-1].items() if k not in (NOT_JUDGED, "finished")}
     assert recorded_state(folder, later) == Unjudged(rows[:-1], trained)
     judged = finish(open_trial(CONFIG, later))
-    assert recorded_state(folder, later) == Finished(judged, base_answers_damaged=False)
+    assert recorded_state(folder, later) == Complete(judged, base_answers_damaged=False)
     (inputs.experiment_dir / "base" / "responses.jsonl").write_text("{}\n")
-    assert recorded_state(folder, later) == Finished(judged, base_answers_damaged=True)
+    assert recorded_state(folder, later) == Complete(judged, base_answers_damaged=True)
 
 
 @pytest.mark.parametrize("why", ["diverged", "out of memory"])
