@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers import GPT2Config
 
 from sweep.cluster.environment import set_ray_environment
-from sweep.memory.plan import Device
+from sweep.memory.device import Device
 from sweep.schema.resources import Resources
 from sweep.trial.config import TrialConfig
 

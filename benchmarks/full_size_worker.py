@@ -15,8 +15,9 @@ from sweep.data.tokenizer import load_tokenizer
 from sweep.driver.dry_run import planned_device
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
+from sweep.memory.device import Device
 from sweep.memory.packing import budget_on
-from sweep.memory.plan import Device, plan_trial
+from sweep.memory.plan import plan_trial
 from sweep.memory.shape import read_shape
 from sweep.preparation.prepare import prepare
 from sweep.reward_metric import score

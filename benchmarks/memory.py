@@ -16,7 +16,8 @@ from benchmarks.measured import run_alone
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
 from model.peak_meter import PeakMeter
-from sweep.memory.plan import Device, predict
+from sweep.memory.device import Device
+from sweep.memory.plan import predict
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import adapt, as_configured, build_run
 

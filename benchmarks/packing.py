@@ -23,9 +23,11 @@ from benchmarks.measured import paired, run_alone, single, spread
 from benchmarks.overhead import ROOT, Trial, read_trials
 from benchmarks.step_shapes import SHAPES
 from benchmarks.table import Row, Table, Target
+from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
+from sweep.memory.device import Device
 from sweep.memory.packing import Packing
-from sweep.memory.plan import Device, plan_trial
+from sweep.memory.plan import plan_trial
 from sweep.memory.shape import planned_shape
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
@@ -33,7 +35,7 @@ from sweep.trial.config import TrialConfig
 
 VOCABULARY = 512
 RANKS = [1, 2, 4]
-GPU = Device("cuda", 80 * 2**30, hopper=True)
+GPU = Device("cuda", 80 * 2**30, (GpuFacts("declared H100", (9, 0), 80 * 2**30, 80 * 2**30, 132, 1.98e9),))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from transformers import GPT2Config
 
-from sweep.memory.plan import Device, MemoryPlan, plan_trial
+from sweep.memory.device import Device
+from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.search_space import SUGGESTED
 from sweep.trial.config import TrialConfig
 

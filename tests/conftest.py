@@ -27,8 +27,8 @@ from transformers.utils import logging as transformers_logging
 
 from basis.packages import ROOT
 from sweep.inputs import SweepInputs
+from sweep.memory.device import Device
 from sweep.memory.packing import Packing
-from sweep.memory.plan import Device
 from sweep.provenance.code_version import CodeVersion
 from sweep.provenance.hashes import Provenance
 from sweep.run import main

@@ -19,8 +19,9 @@ from sweep.cluster.resources import check_gpus
 from sweep.cluster.watch import ray_watched
 from sweep.machine.apart import Work
 from sweep.machine.environment import ctrl_c_deferred, handlers_restored
+from sweep.machine.gpu_facts import GpuFacts, gpu_facts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
-from sweep.memory.plan import Device
+from sweep.memory.device import Device
 from sweep.schema.places import PRESETS
 from sweep.schema.resources import Resources
 
@@ -142,30 +143,28 @@ def find_device(resources: Resources, declared_bytes: int | None) -> Device:
     if not resources.gpu:
         largest = int(max(node.get("memory", 0) for node in _nodes()))
         return Device("cpu", min(declared_bytes or largest, largest))
-    memory_and_hopper = None
+    gpu = None
     if any(node.get("GPU", 0) for node in _nodes()):
         try:
-            memory_and_hopper = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
+            gpu = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
         except ray.exceptions.GetTimeoutError:
-            memory_and_hopper = None  # all GPUs are taken by others
-    capacity_bytes, hopper = memory_and_hopper or (None, False)
+            gpu = None  # all GPUs are taken by others
+    capacity_bytes = gpu.free_bytes if gpu else None
     if resources.gpu == "auto" and declared_bytes is None and capacity_bytes is None:
         raise UserError(
             "resources.gpu: auto needs to know the memory of a GPU, and none can be asked; accepted: memory.device "
             "with it, such as 80GiB, or a number of GPUs"
         )
     known = [size for size in (declared_bytes, capacity_bytes) if size is not None]
-    return Device("cuda", min(known, default=None), hopper)
+    return Device("cuda", min(known, default=None), (gpu,) if gpu else ())
 
 
 @ray.remote(num_cpus=0, num_gpus=1, max_calls=1)  # type: ignore[untyped-decorator]  # its process and CUDA context end
-def _look_at_gpu() -> tuple[int, bool] | None:
-    """Free bytes of a GPU, and whether it is a Hopper or later; None if torch finds no GPU."""
+def _look_at_gpu() -> GpuFacts | None:
+    """The GPU that this task was given; None if torch finds no GPU."""
     import torch
 
-    if not torch.cuda.is_available():
-        return None
-    return torch.cuda.mem_get_info()[0], torch.cuda.get_device_capability()[0] >= 9
+    return gpu_facts() if torch.cuda.is_available() else None
 
 
 def _nodes() -> list[dict[str, float]]:

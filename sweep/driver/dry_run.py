@@ -9,10 +9,12 @@ from rich.table import Table
 
 from basis.units import show_bytes
 from sweep.data.words import describe_sources
+from sweep.machine.gpu_facts import gpu_facts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.machine.quiet import quiet_libraries
+from sweep.memory.device import Device
 from sweep.memory.packing import Packing, budget_on
-from sweep.memory.plan import Device, MemoryPlan, plan_trial
+from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.memory.shape import check_trials_fit, planned_shape
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
@@ -76,8 +78,8 @@ def planned_device(spec: SweepSpec) -> Device:
         return Device("cpu", min(declared, free_memory_bytes()))
     if not torch.cuda.is_available():
         return Device("cuda", spec.memory.device)
-    hopper = torch.cuda.get_device_capability()[0] >= 9
-    return Device("cuda", min(declared, torch.cuda.mem_get_info()[0]), hopper)
+    gpu = gpu_facts()
+    return Device("cuda", min(declared, gpu.free_bytes), (gpu,))
 
 
 def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> None:

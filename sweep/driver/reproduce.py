@@ -28,7 +28,8 @@ from sweep.inputs import SweepInputs
 from sweep.machine.hardware import compiler_found
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.attempts import OutOfMemoryError
-from sweep.memory.plan import Device, MemoryPlan, predict
+from sweep.memory.device import Device
+from sweep.memory.plan import MemoryPlan, predict
 from sweep.preparation.prepare import prepare
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, loss_table, pair_losses
 from sweep.provenance.trial_record import TrialRecord, config_hash, make_trial_record, read_trial_record

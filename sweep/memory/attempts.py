@@ -11,7 +11,8 @@ from basis.directory import OUT_OF_MEMORY_FILE
 from basis.files import write_text
 from basis.metrics import with_present_names
 from basis.units import show_bytes
-from sweep.memory.plan import Device, MemoryPlan, best_plan
+from sweep.memory.device import Device
+from sweep.memory.plan import MemoryPlan, best_plan
 from sweep.trial.config import TrialConfig
 
 MOST_ATTEMPTS = 2

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from transformers import GPT2Config
 
-from sweep.memory.plan import Device, MemoryPlan
+from sweep.memory.device import Device
+from sweep.memory.plan import MemoryPlan
 from sweep.schema.resources import Resources
 
 MARGIN = 1.05

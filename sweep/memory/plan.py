@@ -16,23 +16,9 @@ from basis.units import as_setting, show_bytes
 from model.ledger import MemoryParts
 from model.predict_memory import DeviceType, predict_parts
 from model.sft import KernelsFor, SFTRun
+from sweep.memory.device import Device
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution, adapt, as_configured, build_run
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a trial trains on: the machine's CPU, or one of its GPUs.
-
-    Attributes:
-        type: "cpu" or "cuda".
-        capacity_bytes: its memory that is free before the sweep starts; None if unknown, as for a GPU that is not here.
-        hopper: whether it is a GPU of compute capability 9.0 or more.
-    """
-
-    type: DeviceType
-    capacity_bytes: int | None = None
-    hopper: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.hub.fetch import Say
 from sweep.inputs import Process, SweepInputs
+from sweep.memory.device import Device
 from sweep.memory.packing import Packing
-from sweep.memory.plan import Device
 from sweep.preparation.models import FoundModels, find_models
 from sweep.preparation.sources import resolve_sources
 from sweep.proposal import TrialPlanner

@@ -14,11 +14,13 @@ from model.peak_meter import AllocationRecord, PeakMeter
 from model.predict_memory import CUBLAS_WORKSPACE_BYTES, Build, _trace, predict_parts
 from model.sft import KernelsFor, SFTRun
 from model.tensor_bytes import optimizer_state_bytes, weight_bytes
-from sweep.memory.plan import Device, predict
+from sweep.memory.device import Device
+from sweep.memory.plan import predict
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import adapt, as_configured, build_run
+from tests.gpus import A100, H100
 from tests.model.test_checkpointing import small_run
 
 CPU = torch.device("cpu")
@@ -165,7 +167,7 @@ def test_gpu_dropout_is_reckoned_with_a_mask_of_a_byte_an_element() -> None:
 def test_hopper_gpus_get_cublas_s_larger_workspaces() -> None:
     trial = config(batch_size=1, block_size=64)
     shape = gpt2_config("gpt2", {})
-    before, since = (predict(trial, shape, Device("cuda", hopper=h), as_configured(trial)) for h in (False, True))
+    before, since = (predict(trial, shape, Device("cuda", gpus=(gpu,)), as_configured(trial)) for gpu in (A100, H100))
     assert since.total - before.total == 2 * (32 * 2**20 - 8_519_680)
 
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from basis.directory import FINISHED_FILE, SWEEP_FILE, TRAINED_FILE
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
-from sweep.memory.plan import Device, plan_trial
+from sweep.memory.device import Device
+from sweep.memory.plan import plan_trial
 from sweep.memory.shape import read_shape
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec

@@ -6,7 +6,7 @@ import pytest
 from transformers import GPT2Config
 
 from basis.errors import UserError
-from sweep.memory.plan import Device
+from sweep.memory.device import Device
 from sweep.proposal import Proposal, TrialPlanner
 from tests.sweep.worker.test_trial_run import config
 

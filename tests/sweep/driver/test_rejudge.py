@@ -27,7 +27,7 @@ from basis.outcome_file import keep_outcome, read_outcome
 from basis.outcomes import Outcome, ending_of_finished
 from sweep.driver import execute, rejudging
 from sweep.driver.rejudge import main
-from sweep.memory.plan import Device
+from sweep.memory.device import Device
 from sweep.preparation.prepare import prepare
 from sweep.provenance.sweep_record import check_identity
 from sweep.reward_metric import score

@@ -16,7 +16,8 @@ from model.ledger import NO_LEDGER, StepLedger
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
 from sweep.memory.attempts import Attempt, OutOfMemoryError, add_attempt, read_attempts
-from sweep.memory.plan import Device, MemoryPlan, plan_trial
+from sweep.memory.device import Device
+from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.memory.shape import read_shape
 from sweep.worker import judging, trial_run
 from sweep.worker.opening import open_trial

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.declared_gpu import Order, Schedule, Stub, schedule
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
+from sweep.memory.device import Device
 from sweep.memory.packing import (
     CPU_UNIT_BYTES,
     GPU_UNITS,
@@ -17,7 +18,7 @@ from sweep.memory.packing import (
     budget_on,
     judging_bytes,
 )
-from sweep.memory.plan import Device, MemoryPlan
+from sweep.memory.plan import MemoryPlan
 from sweep.proposal import TrialPlanner
 from sweep.schema.resources import Resources
 from sweep.trial.config import TrialConfig

@@ -8,7 +8,8 @@ import pytest
 from basis.errors import UserError
 from model.gpt2_lora import gpt2_config
 from sweep.inputs import SweepInputs
-from sweep.memory.plan import Device, MemoryPlan, best_plan, plan_trial, predict
+from sweep.memory.device import Device
+from sweep.memory.plan import MemoryPlan, best_plan, plan_trial, predict
 from sweep.memory.shape import read_shape
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution

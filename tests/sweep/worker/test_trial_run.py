@@ -27,7 +27,8 @@ from model.sft import SFTRun
 from sweep import reward_metric
 from sweep.data.windows import open_tokens
 from sweep.inputs import SweepInputs
-from sweep.memory.plan import Device, plan_trial
+from sweep.memory.device import Device
+from sweep.memory.plan import plan_trial
 from sweep.memory.shape import read_shape
 from sweep.trial.config import Optimizer, TrialConfig
 from sweep.worker import judging, training, trial_run
