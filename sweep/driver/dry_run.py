@@ -137,10 +137,10 @@ def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, c
     asked = spec.resources.with_cpus(allowed_cpus())
     cpus = float(asked.cpu)
     packing = Packing(device, limit_bytes=spec.memory.limit)
-    gpu = f"{asked.gpu:g} GPU" if asked.gpu != "auto" else "a share of a GPU by its memory"
+    gpu = "a share of a GPU by its memory" if asked.packs else f"{asked.gpu:g} GPU"
     here = f"; more than the {allowed_cpus()} CPUs that may be used here" if cpus > allowed_cpus() else ""
     console.print(f"resources per trial: {cpus:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False)
-    if device.capacity_bytes is None or not (device.type == "cpu" or asked.gpu == "auto"):
+    if device.capacity_bytes is None or not (device.type == "cpu" or asked.packs):
         return
     demands = [packing.demand_bytes(plan) for plan in plans]
     console.print(

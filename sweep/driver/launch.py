@@ -71,6 +71,6 @@ def _ready_machine(resources: Resources, compiles: bool) -> None:
     """
     allow_open_files(math.ceil(allowed_cpus() / min(1, float(resources.with_cpus(allowed_cpus()).cpu))))
     torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
-    check_gpus(resources.gpu, torch.cuda.device_count())
+    check_gpus(resources.least_gpu, torch.cuda.device_count())
     if compiles and not compiler_found():
         raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")

@@ -36,15 +36,15 @@ class Shares:
         assert plan is not None, "a TrialPlanner made the proposal"
         if self.packing.device.type == "cpu":
             return self._bundle(memory=self.packing.demand_bytes(plan))
-        gpu = self.resources.gpu
-        return self._bundle(GPU=self.packing.gpu_share(plan) if gpu == "auto" else gpu)
+        resources = self.resources
+        return self._bundle(GPU=self.packing.gpu_share(plan) if resources.packs else resources.least_gpu)
 
     @property
     def alone(self) -> tune.PlacementGroupFactory:
         """What a trial gets beside which nothing else is to run."""
         if self.packing.device.type == "cpu":
             return self._bundle(memory=self.packing.device.capacity_bytes or 0)
-        return self._bundle(GPU=1 if self.resources.gpu == "auto" else max(1, self.resources.gpu))
+        return self._bundle(GPU=1)
 
     def _bundle(self, **of_the_device: float) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([{"CPU": self.resources.cpu, **of_the_device}])

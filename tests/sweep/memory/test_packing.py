@@ -125,12 +125,12 @@ def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each
     assert shares.alone.required_resources["memory"] == 8 * GIB
 
 
-def test_a_fixed_number_of_gpus_is_asked_for_as_it_is_and_whole_when_alone() -> None:
+def test_a_fixed_share_of_a_gpu_is_asked_for_as_it_is_and_whole_when_alone() -> None:
     proposal = TrialPlanner(MEDIUM, GPU, None).propose_to_ray(trial(rank=1))
-    for gpu, alone in ((0.5, 1), (2, 2)):
+    for gpu in (0.5, 1):
         shares = Shares(Resources(cpu=3, gpu=gpu), Packing(GPU))
         assert shares(proposal).required_resources == {"CPU": 3, "GPU": gpu}
-        assert shares.alone.required_resources == {"CPU": 3, "GPU": alone}
+        assert shares.alone.required_resources == {"CPU": 3, "GPU": 1}
 
 
 # ------------------------------------------------------------------------------------------------------- scheduling
