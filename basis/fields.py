@@ -11,7 +11,12 @@ from typing import Any, Literal, NamedTuple, get_args
 Method = Literal["full", "lora"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 Schedule = Literal["constant", "cosine", "linear"]
-Precision = Literal["fp32", "bf16"]
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""What a step computes its products in."""
+
+PrecisionChoice = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+"""What a spec may ask for. `auto` is settled before any trial, for all trials of a sweep at once."""
 
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 """What an adapter's product B A x is multiplied by: LoRA's rule (Hu et al. 2021), rsLoRA's (Kalajdzievski 2023)."""
@@ -22,6 +27,7 @@ Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
 
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)
 

@@ -107,7 +107,7 @@ def busy_share(config: TrialConfig, shape: GPT2Config, execution: Execution, gpu
     work = step_work(config, shape, execution)
     shares = []
     for gpu in gpus:
-        peak = peak_flops(gpu, config.precision)
+        peak = peak_flops(gpu, config.settled_precision)
         if peak is None or not gpu.memory_bytes_per_second:
             return None
         at_work = max(work.flops / (peak * UTILISATION), work.moved_bytes / gpu.memory_bytes_per_second)

@@ -16,6 +16,7 @@ from basis.fields import (
     Method,
     Optimizer,
     Precision,
+    PrecisionChoice,
     Scaling,
     Schedule,
     Target,
@@ -105,8 +106,11 @@ class TrialConfig(BaseModel):
         "permits. Never more than 256 windows or 65,536 tokens at once.",
     )
     block_size: Count = Field(description="Length of a window, in tokens; at most the model's positions.")
-    precision: Precision = Field(
-        "fp32", description="Number format of the forward and backward pass. Under bf16 what trains stays in fp32."
+    precision: PrecisionChoice = Field(
+        "fp32",
+        description="Number format of the products in the forward and backward pass; what trains stays in fp32. auto: "
+        "bf16 where every GPU of the sweep has it (or the CPU, without one), else fp32. tf32 keeps fp32 and multiplies "
+        "with fewer digits. fp16 is for GPUs without bf16, and scales the loss.",
     )
     compile: StrictBool = Field(
         False, description="Have torch.compile fuse each block. Takes a C++ compiler, and half a minute per trial."
@@ -180,6 +184,17 @@ class TrialConfig(BaseModel):
             windows = f"{self.batch_size} windows of block_size {self.block_size}"
             tokens = f"{self.batch_size * self.block_size:,} tokens a step"
             yield "batch_size", f"{windows} are {tokens}; accepted: {MOST_TOKENS_PER_STEP:,} at most"
+
+    @property
+    def settled_precision(self) -> Precision:
+        """What the step computes its products in.
+
+        Raises:
+            ValueError: the config still says `auto`, which is settled before trials are planned.
+        """
+        if self.precision == "auto":
+            raise ValueError("precision: auto is settled before trials are planned, see sweep.space.precision")
+        return self.precision
 
     @property
     def label(self) -> str:
