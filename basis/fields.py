@@ -39,20 +39,22 @@ class OptimizerTraits(NamedTuple):
         momentum: what it has unless a spec says otherwise; None if it has no momentum.
         betas: likewise.
         states: tensors that it keeps for each parameter and of its size, at most.
+        scales: whether it can skip a step whose gradients overflow without asking the device, as fp16 needs.
     """
 
     momentum: float | None
     betas: tuple[float, float] | None
     states: int
+    scales: bool
 
 
 OPTIMIZERS: dict[Optimizer, OptimizerTraits] = {
-    "sgd": OptimizerTraits(momentum=None, betas=None, states=0),
-    "momentum": OptimizerTraits(momentum=0.9, betas=None, states=1),
-    "nesterov": OptimizerTraits(momentum=0.9, betas=None, states=1),
-    "adamw": OptimizerTraits(momentum=None, betas=(0.9, 0.95), states=2),
-    "adafactor": OptimizerTraits(momentum=None, betas=None, states=1),
-    "muon": OptimizerTraits(momentum=0.95, betas=(0.9, 0.95), states=2),
+    "sgd": OptimizerTraits(momentum=None, betas=None, states=0, scales=True),
+    "momentum": OptimizerTraits(momentum=0.9, betas=None, states=1, scales=True),
+    "nesterov": OptimizerTraits(momentum=0.9, betas=None, states=1, scales=True),
+    "adamw": OptimizerTraits(momentum=None, betas=(0.9, 0.95), states=2, scales=True),
+    "adafactor": OptimizerTraits(momentum=None, betas=None, states=1, scales=False),
+    "muon": OptimizerTraits(momentum=0.95, betas=(0.9, 0.95), states=2, scales=False),
 }
 """The optimizers, from plain to elaborate, which is their order in a report."""
 
@@ -75,6 +77,9 @@ LORA_FIELDS = ("rank", *LORA_DEFAULTS)
 
 OPTIMIZER_DEFAULTS: dict[str, Mapping[str, Any]] = {"momentum": MOMENTUM_DEFAULTS, "betas": BETAS_DEFAULTS}
 """By the field that some optimizers have: its default under each of them."""
+
+SCALING_OPTIMIZERS = tuple(name for name, traits in OPTIMIZERS.items() if traits.scales)
+"""The optimizers of precision fp16: those of which PyTorch has a fused kernel."""
 
 OPTIMIZER_FIELDS = tuple(OPTIMIZER_DEFAULTS)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
@@ -13,6 +13,7 @@ from basis.fields import (
     DEPENDENT_FIELDS,
     LORA_DEFAULTS,
     MOMENTUM_DEFAULTS,
+    SCALING_OPTIMIZERS,
     Method,
     Optimizer,
     Precision,
@@ -176,6 +177,8 @@ class TrialConfig(BaseModel):
             yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
         if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
             yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
+        if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
+            yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
             yield "micro_batch", f"{self.micro_batch} is more than batch_size {self.batch_size}"
         if self.warmup_steps > self.steps:
@@ -206,6 +209,10 @@ class TrialConfig(BaseModel):
         """Name of the trial and of its directory: readable, and different for different configs."""
         digest = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
         return f"{self.label.replace(' ', '-')}-lr{self.lr:g}-s{self.seed}-{digest[:6]}"
+
+
+def _others(precision: PrecisionChoice) -> str:
+    return ", ".join(choice for choice in get_args(PrecisionChoice) if choice != precision)
 
 
 def _plain(value: object) -> object:

@@ -65,7 +65,7 @@ def shallow_or_deep(trial: TrialConfig) -> Build:
     return build
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     """Even where logits are most of it, under a frozen head: before the first step nothing else has been allocated."""
     trial = config(precision=precision, batch_size=2, block_size=64)
@@ -85,6 +85,7 @@ def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     [
         config(method="full", batch_size=4, block_size=64),
         config(method="full", batch_size=5, block_size=64, micro_batch=2, optimizer="muon", precision="fp32"),
+        config(method="full", batch_size=4, block_size=64, optimizer="momentum", precision="fp16"),
         config(batch_size=4, block_size=64, targets=("head",)),
         config(batch_size=3, block_size=64, rank=8, activation_checkpointing=True, also_train=("biases",)),
         config(batch_size=4, block_size=64, micro_batch=1, optimizer="adafactor", dropout=0.1),
