@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from benchmarks.memory import draw_case, measure_parts
+from benchmarks.memory import Case, draw_case, measure_parts
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
 from model.peak_meter import AllocationRecord, PeakMeter
@@ -53,6 +53,13 @@ def test_a_prediction_is_what_a_real_step_takes_whatever_the_config(seed: int) -
     assert predicted.gradients == measured.gradients
     assert predicted.optimizer_state == measured.optimizer_state
     assert predicted.logits == measured.logits
+
+
+@pytest.mark.parametrize("method", [{"method": "full"}, {"rank": 8}], ids=str)
+def test_a_prediction_in_fp16_knows_the_gradients_that_are_unscaled_in_place(method: dict[str, Any]) -> None:
+    case = Case(2, 64, 1009, config(precision="fp16", batch_size=4, block_size=64, **method))
+    predicted = predict(case.config, case.shape, Device("cpu"), as_configured(case.config))
+    assert predicted.total == pytest.approx(measure_parts(case).total, rel=0.08)  # as above
 
 
 def shallow_or_deep(trial: TrialConfig) -> Build:
