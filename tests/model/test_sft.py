@@ -230,7 +230,8 @@ def test_compiled_blocks_train_like_plain_ones_and_nothing_in_them_is_left_out(m
             add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
         select_trainable(model, method)
         settings = SFTSettings(steps=3, lr=0.1, micro_batch=3, compile=compiled)  # a whole micro-batch and a short one
-        run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+        kernels = replace(training_kernels(settings, CPU), rank_multiple=8 if compiled else 1)
+        run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU, kernels)
         return [run.train_step(windows).item() for windows in batches(3)] + run.evaluate(batches(1)[0])
 
     torch._dynamo.reset()
