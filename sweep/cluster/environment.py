@@ -22,7 +22,7 @@ QUIET = {
 ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 """Of torch on a GPU: few gaps in a trial's share of the memory."""
 ALLOCATOR_NAMES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
-"""Under which torch 2.13 reads the allocator's settings (c10/cuda/CUDAAllocatorConfig.h); the first that is set wins."""
+"""Where torch 2.13 reads the allocator's settings (c10/cuda/CUDAAllocatorConfig.h); the first that is set wins."""
 COMPILE_THREADS = "TORCHINDUCTOR_COMPILE_THREADS"
 """How many processes compile for one process of torch.compile. torch itself starts one per CPU, 32 at most."""
 LOCAL = {

@@ -11,7 +11,8 @@ from torch._inductor.exc import InductorError
 
 from model.memory_limit import asked_bytes, ran_out_of_memory
 
-class OutOfTheOrdinary(Exception):
+
+class OtherError(Exception):
     """An error of a library that is neither a RuntimeError nor an OSError."""
 
 
@@ -73,7 +74,7 @@ def test_beyond_the_limit_an_allocation_fails_and_the_process_goes_on() -> None:
         (torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"), 0),
         (SubprocException("RuntimeError: Triton Error [CUDA]: out of memory", "name"), 0),
         (InductorError(RuntimeError("CUDA driver error: out of memory"), None), 0),
-        (OutOfTheOrdinary("Triton Error [CUDA]: out of memory"), 0),
+        (OtherError("Triton Error [CUDA]: out of memory"), 0),
         (RuntimeError("std::bad_alloc"), 0),
         (RuntimeError("can't start new thread"), 0),
         (RuntimeError("Resource temporarily unavailable"), 0),  # what std::thread raises
