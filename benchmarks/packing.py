@@ -29,6 +29,7 @@ from sweep.memory.device import Device
 from sweep.memory.packing import Packing
 from sweep.memory.plan import plan_trial
 from sweep.memory.shape import planned_shape
+from sweep.schema.resources import MOST_AUTO_CPUS
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.trial.config import TrialConfig
@@ -212,15 +213,16 @@ def _orders(folder: Path, size: Size) -> list[Order]:
     spec = load_spec("study", ["trial.precision=bf16"])
     arms = enumerate_trials(spec)
     least = min(map(_flops, arms))
+    resources = spec.resources.with_cpus(MOST_AUTO_CPUS)
     packed = Order(
         stubs=tuple(Stub(arm, size.seconds * _flops(arm) / least) for arm in arms),
         shape=planned_shape(spec.model),
         device=GPU,
-        resources=spec.resources.model_copy(update={"gpu": "share"}),
-        cpus=len(arms) * round(float(spec.resources.cpu)),
+        resources=resources.model_copy(update={"gpu": "share"}),
+        cpus=len(arms) * round(float(resources.cpu)),
         experiment_dir=folder / "declared packed",
     )
-    whole = spec.resources.model_copy(update={"gpu": 1.0})
+    whole = resources.model_copy(update={"gpu": 1.0})
     return [packed, replace(packed, resources=whole, experiment_dir=folder / "declared in turn")]
 
 

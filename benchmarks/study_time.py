@@ -30,7 +30,9 @@ class GPU:
 def _rated(name: str, precision: Precision, capability: tuple[int, int], multiprocessors: int, clock_ghz: float) -> GPU:
     """A GPU at the clock that its data sheet reckons with."""
     facts = GpuFacts(name, capability, 0, 0, multiprocessors, clock_ghz * 1e9)
-    return GPU(name, precision, peak_flops(facts, precision) or 0.0)
+    peak = peak_flops(facts, precision)
+    assert peak is not None, f"{name} has {precision}"
+    return GPU(name, precision, peak)
 
 
 A100 = _rated("A100", "bf16", (8, 0), 108, 1.41)

@@ -50,6 +50,7 @@ def chunked_cross_entropy(
     targets: Tensor,
     *terms: tuple[Tensor, Tensor],
     divisor: int | None = None,
+    scale: Tensor | None = None,
     chunking: Chunking | None = None,
     ledger: StepLedger = NO_LEDGER,
 ) -> Tensor:
@@ -61,6 +62,8 @@ def chunked_cross_entropy(
             low-rank rows and B, see `model.forward.head_terms`. Under autocast the products are of its dtype; the
             softmax is in fp32 then.
         divisor: what the sum is divided by; N (so that the result is the mean) if None.
+        scale: what gradients are multiplied by, a scalar; the result is not. In fp16 small gradients need it before
+            they are rounded, which is here, and not where backward begins.
         chunking: that of the targets' device if None.
         ledger: told which tensors are logits.
 
@@ -71,7 +74,7 @@ def chunked_cross_entropy(
     flat = [tensor for x, w in terms for tensor in (_autocast(x), w)]
     divisor, chunking = divisor or len(targets), chunking or CHUNKING[device]
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, chunking, ledger, *flat)
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, scale, chunking, ledger, *flat)
     return loss
 
 
@@ -109,26 +112,34 @@ def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, ledger: StepLedger, *flat: Tensor
+        ctx: Any,
+        targets: Tensor,
+        divisor: int,
+        scale: Tensor | None,
+        chunking: Chunking,
+        ledger: StepLedger,
+        *flat: Tensor,
     ) -> Tensor:
         xs, vocabulary = flat[::2], flat[1].shape[0]
         chunk_rows = min(chunking.rows, len(targets))
-        needed = ctx.needs_input_grad[4:]
+        needed = ctx.needs_input_grad[5:]
         new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
         gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
         ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
         ledger.tag("logits", [buffer])
+        factor = None if scale is None else scale / divisor  # of the gradients by the logits, in fp32
+        alpha = 1 / divisor if factor is None else 1.0
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
         for start in range(0, len(targets), chunk_rows)[: chunking.most]:
             rows = slice(start, min(start + chunk_rows, len(targets)))
             logits = buffer[: rows.stop - start]  # (R, P)
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
-            total += _loss_and_gradient_(logits, targets[rows, None], ledger)
+            total += _loss_and_gradient_(logits, targets[rows, None], factor, ledger)
             for x, w, dx, dw in zip(xs, ws, gradients[::2], gradients[1::2], strict=True):
                 if dx is not None:  # (R, V) @ (V, K) -> (R, K)
-                    torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=1 / divisor, out=dx[rows])
+                    torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=alpha, out=dx[rows])
                 if dw is not None:  # (V, R) @ (R, K) -> (V, K)
-                    _add_product(dw, logits[:, :vocabulary].T, x[rows], 1 / divisor)
+                    _add_product(dw, logits[:, :vocabulary].T, x[rows], alpha)
         ctx.gradients = gradients
         return total / divisor
 
@@ -136,7 +147,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
+        return (None, None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
 
 
 def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
@@ -169,15 +180,17 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
             part.add_((rows @ b).to(part.dtype), alpha=alpha)
 
 
-def _loss_and_gradient_(logits: Tensor, targets: Tensor, ledger: StepLedger) -> Tensor:
+def _loss_and_gradient_(logits: Tensor, targets: Tensor, factor: Tensor | None, ledger: StepLedger) -> Tensor:
     """The summed cross-entropy of `logits` (R, P) for `targets` (R, 1); the logits become its gradient.
 
-    The gradient by the logits is softmax minus one-hot.
+    The gradient by the logits is softmax minus one-hot, multiplied by `factor` if there is one.
     """
     p = _at_least_fp32(logits)
     ledger.tag("logits", [p])
     loss = _losses_and_softmax_(p, targets).sum()
     p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
+    if factor is not None:
+        p.mul_(factor)
     if p is not logits:
         logits.copy_(p)
     return loss

@@ -16,6 +16,7 @@ from transformers import GPT2Config
 
 from basis.fields import Method
 from model.cross_entropy import CHUNKING, SLAB_ROWS
+from model.precision import AUTOCAST
 from model.step_flops import flops_per_token, recomputed_flops_per_token
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.gpu_peaks import peak_flops
@@ -32,8 +33,6 @@ then takes at least 30 ms if all trains, and 35 ms with adapters."""
 
 LEAST_KERNEL_SECONDS = 3e-6
 """Assumed time of a GPU for a kernel, however little that has to do."""
-
-AUTOCAST = ("bf16", "fp16")
 
 PRODUCTS: dict[Method, int] = {"full": 16, "lora": 36}
 """Kernels of a block's products and attention, forward and backward. These numbers and those below are counted in a
@@ -107,7 +106,7 @@ def busy_share(config: TrialConfig, shape: GPT2Config, execution: Execution, gpu
     work = step_work(config, shape, execution)
     shares = []
     for gpu in gpus:
-        peak = peak_flops(gpu, config.precision)
+        peak = peak_flops(gpu, config.settled_precision)
         if peak is None or not gpu.memory_bytes_per_second:
             return None
         at_work = max(work.flops / (peak * UTILISATION), work.moved_bytes / gpu.memory_bytes_per_second)

@@ -1,5 +1,6 @@
 """The training step against a plain PyTorch loop, and schedules against their formulas."""
 
+import itertools
 import math
 import shutil
 from dataclasses import replace
@@ -14,6 +15,7 @@ from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from basis.fields import SCALING_OPTIMIZERS
 from model.cross_entropy import CHUNKING
 from model.gpt2_lora import add_adapters, select_trainable
 from model.lora_linear import LoRALinear, LoRASettings
@@ -155,8 +157,13 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw", "muon"])  # PyTorch's Adafactor does read
+@pytest.mark.parametrize(
+    ("optimizer", "precision"),
+    [
+        *itertools.product(("sgd", "momentum", "nesterov", "adamw", "muon"), ("fp32", "bf16")),  # Adafactor does read
+        *itertools.product(SCALING_OPTIMIZERS, ("fp16",)),
+    ],
+)
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have_to_be_waited_for(
     method: Any, optimizer: Any, precision: Any
