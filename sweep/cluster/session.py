@@ -12,7 +12,7 @@ import ray
 
 from basis.errors import RayDiedError, UserError, first_line
 from basis.packages import PACKAGES, ROOT
-from sweep.cluster.environment import QUIET, TMPDIR
+from sweep.cluster.environment import TMPDIR, sent_along
 from sweep.cluster.privacy import kept_private, started_privately
 from sweep.cluster.probe import await_resources, settled
 from sweep.cluster.resources import check_gpus
@@ -92,7 +92,7 @@ def _attach(address: str) -> Any:
         with chdir(PRESETS):  # workers look first where Ray is attached from
             return ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "env_vars": QUIET},
+                runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "env_vars": sent_along()},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

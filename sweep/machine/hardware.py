@@ -3,10 +3,14 @@
 import os
 import platform
 import shutil
+import sys
+import sysconfig
 from functools import cache
 from pathlib import Path
 
 import psutil
+
+from basis.errors import UserError
 
 CPUINFO = Path("/proc/cpuinfo")
 ARM_NUMBERS = ("CPU implementer", "CPU variant", "CPU part", "CPU revision")
@@ -25,9 +29,24 @@ def cpu_name() -> str:
     return told.get("model name", "").strip() or " ".join([platform.machine(), *numbers])
 
 
-def compiler_found() -> bool:
-    """Whether a C++ compiler is installed, which torch.compile needs."""
-    return any(shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++"))
+def check_compiler() -> None:
+    """Refuse to compile without a C++ compiler and the headers of this Python. torch.compile needs both.
+
+    Raises:
+        UserError: naming which is missing, and what to install.
+    """
+    if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++")):
+        raise UserError(
+            "compile: true needs a C++ compiler, and none was found; accepted: $CXX, g++ or clang++ in $PATH "
+            "(install g++)"
+        )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        package = f"python{sys.version_info.major}.{sys.version_info.minor}-dev"
+        raise UserError(
+            f"compile: true needs this Python's headers, and {header} is not there; accepted: an installed {package} "
+            "(python3-devel on Red Hat)"
+        )
 
 
 def cpu_has_bf16() -> bool:
