@@ -10,8 +10,9 @@ from sweep.cluster.privacy import without_secrets
 from sweep.cluster.resources import check_gpus
 from sweep.hub.fetch import Say
 from sweep.hub.pin import pin
+from sweep.machine.compiler import check_compiler
 from sweep.machine.environment import allow_open_files
-from sweep.machine.hardware import allowed_cpus, check_compiler
+from sweep.machine.hardware import allowed_cpus
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.shape import planned_shape
 from sweep.preparation.disk_room import check_output_room
