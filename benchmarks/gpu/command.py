@@ -53,7 +53,7 @@ def _run(names: Sequence[str], machine: Machine, quick: bool, deadline: float, o
         print(f"\n{name}", flush=True)
         table = Table(name, name, "", [])
         tables.append(table)
-        for message in run_part(name, device, quick, deadline):
+        for message in run_part(f"{__package__}.{name}", device, quick, deadline):
             table = tables[-1] = _with_message(table, message)
             page, _ = write_results(tables, machine, output, suffix)
             if not isinstance(message, Opening):

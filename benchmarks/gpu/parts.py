@@ -59,11 +59,11 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {said[0][:300]}" if said else type(error).__name__
 
 
-def run_part(name: str, device: str, quick: bool, deadline: float) -> Iterator[Message]:
+def run_part(module: str, device: str, quick: bool, deadline: float) -> Iterator[Message]:
     """Run one part in a fresh process.
 
     Args:
-        name: the module in this package.
+        module: full name of the part's module.
         device: type of the device that it measures.
         quick: take tiny sizes.
         deadline: by `time.monotonic`, when the part is stopped at the latest.
@@ -73,7 +73,7 @@ def run_part(name: str, device: str, quick: bool, deadline: float) -> Iterator[M
     """
     spawn = get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_work, args=(sender, name, device, quick))
+    process = spawn.Process(target=_work, args=(sender, module, device, quick))
     began = monotonic()
     process.start()
     sender.close()  # the part alone holds it now
@@ -106,14 +106,14 @@ def _next_message(receiver: Connection) -> Message | None:
     return message
 
 
-def _work(sender: Connection, name: str, device: str, quick: bool) -> None:
+def _work(sender: Connection, module: str, device: str, quick: bool) -> None:
     """What a part's process does. Its children share its process group, so that they can be ended with it."""
     os.setpgrp()
     end_with_parent()
     try:
         import torch  # here alone: the process that waits has no use for it
 
-        part = import_module(f"benchmarks.gpu.{name}")
+        part = import_module(module)
         sender.send(Opening(part.TITLE, part.ABOUT, part.SECONDS))
         for message in part.measure(torch.device(device), quick):
             sender.send(message)
