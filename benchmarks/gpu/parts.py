@@ -22,7 +22,7 @@ from time import monotonic
 from benchmarks.isolate import end_with_parent
 from benchmarks.table import Row, Target
 
-PARTS = ("memory", "table")
+PARTS = ("parity", "memory", "table")
 """The parts, in order of value: what comes late may find no time left."""
 
 BROKE = "broke"
@@ -113,6 +113,8 @@ def _work(sender: Connection, module: str, device: str, quick: bool) -> None:
     try:
         import torch  # here alone: the process that waits has no use for it
 
+        if device == "cpu":
+            torch.set_num_threads(1)  # tiny sizes gain nothing from threads, which wait for each other
         part = import_module(module)
         sender.send(Opening(part.TITLE, part.ABOUT, part.SECONDS))
         for message in part.measure(torch.device(device), quick):

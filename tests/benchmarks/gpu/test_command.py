@@ -13,6 +13,7 @@ import pytest
 from basis.packages import ROOT
 from benchmarks.__main__ import main
 from benchmarks.gpu import command
+from benchmarks.gpu.parts import PARTS
 
 GPU = [sys.executable, "-m", "benchmarks", "gpu"]
 
@@ -63,3 +64,15 @@ def test_words_that_mean_nothing_are_refused_at_once(
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_part_runs_on_a_cpu_at_tiny_sizes_and_what_it_computes_is_right(tmp_path: Path) -> None:
+    ran = subprocess.run([*GPU, "--quick", "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    (data,) = tmp_path.glob("*-gpu-quick.json")
+    result = json.loads(data.read_text(encoding="utf-8"))
+    assert result["machine"]["measured"] == "cpu, at tiny sizes that show nothing"
+    tables = {table["name"]: table for table in result["tables"]}
+    assert tuple(tables) == PARTS
+    assert all(table["rows"] and table["about"] for table in tables.values())
+    assert [target["name"] for target in tables["parity"]["targets"] if not target["met"]] == []
