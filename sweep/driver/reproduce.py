@@ -25,7 +25,7 @@ from basis.read_json import DamagedError
 from basis.scripts import as_called
 from sweep.command import remarks_on
 from sweep.inputs import SweepInputs
-from sweep.machine.hardware import check_compiler
+from sweep.machine.compiler import check_compiler
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.attempts import OutOfMemoryError
 from sweep.memory.device import Device

@@ -2,15 +2,10 @@
 
 import os
 import platform
-import shutil
-import sys
-import sysconfig
 from functools import cache
 from pathlib import Path
 
 import psutil
-
-from basis.errors import UserError
 
 CPUINFO = Path("/proc/cpuinfo")
 ARM_NUMBERS = ("CPU implementer", "CPU variant", "CPU part", "CPU revision")
@@ -27,26 +22,6 @@ def cpu_name() -> str:
     told = dict(line.replace("\t", "").split(":", 1) for line in reversed(lines) if ":" in line)  # of the first core
     numbers = [told[name].strip() for name in ARM_NUMBERS if name in told]
     return told.get("model name", "").strip() or " ".join([platform.machine(), *numbers])
-
-
-def check_compiler() -> None:
-    """Refuse to compile without a C++ compiler and the headers of this Python. torch.compile needs both.
-
-    Raises:
-        UserError: naming which is missing, and what to install.
-    """
-    if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++")):
-        raise UserError(
-            "compile: true needs a C++ compiler, and none was found; accepted: $CXX, g++ or clang++ in $PATH "
-            "(install g++)"
-        )
-    header = Path(sysconfig.get_path("include"), "Python.h")
-    if not header.is_file():
-        package = f"python{sys.version_info.major}.{sys.version_info.minor}-dev"
-        raise UserError(
-            f"compile: true needs this Python's headers, and {header} is not there; accepted: an installed {package} "
-            "(python3-devel on Red Hat)"
-        )
 
 
 def cpu_has_bf16() -> bool:
