@@ -119,7 +119,7 @@ def run_case(case: Case, files: Files, size: Size, inputs: SweepInputs) -> Measu
     started = time.perf_counter()
     spec = short_spec(files, size, case.variant, case.precision)
     config = choose_trial(spec, case.arm)
-    device = planned_device(spec)
+    device = planned_device(spec, gpus=())
     packing = replace(inputs.packing, device=device)
     shape = read_shape(inputs.base_model, "model.name")
     plan = plan_trial(config, shape, device, budget_on(device, spec.resources, spec.memory.budget))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from analysis.comparison.choices import Group, group_of
+from basis.fields import PrecisionChoice
 from basis.stages import Stage
 from sweep.mistakes.gathered import Mistakes
 from sweep.schema.seeds import AdaptiveSeeds
@@ -59,9 +60,9 @@ class SweepPlan:
         return _search_seeds(self.spec)
 
     @property
-    def has_bf16(self) -> bool:
-        """Whether some trial computes in bf16."""
-        return any(trial.precision == "bf16" for trial in self.candidates)
+    def precisions(self) -> tuple[PrecisionChoice, ...]:
+        """What its trials ask for, each once."""
+        return tuple(dict.fromkeys(trial.precision for trial in self.candidates))
 
     @property
     def compiles(self) -> bool:

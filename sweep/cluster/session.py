@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,23 @@ from sweep.cluster.resources import check_gpus
 from sweep.cluster.watch import ray_watched
 from sweep.machine.apart import Work
 from sweep.machine.environment import ctrl_c_deferred, handlers_restored
-from sweep.machine.gpu_facts import GpuFacts, gpu_facts
+from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
-from sweep.memory.device import Device
+from sweep.memory.device import Device, gpu_device
 from sweep.schema.places import PRESETS
 from sweep.schema.resources import Resources
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Size of Ray's object store. Configs and small values need no more; tokens and weights are mapped from disk."""
 
-LOOK_SECONDS = 90
-"""How long we wait for a GPU to tell its memory. A worker with torch needs up to half a minute to start."""
-
 
 @contextmanager
 def ray_session(
-    address: str | None, dashboard: bool, memory_bytes: int | None = None, work: Work | None = None
+    address: str | None,
+    dashboard: bool,
+    memory_bytes: int | None = None,
+    work: Work | None = None,
+    gpus: int = 0,
 ) -> Iterator[str | None]:
     """Run Ray for the duration of a `with` block; yields the dashboard's address, if there is one.
 
@@ -46,6 +47,7 @@ def ray_session(
             most, and is taken for None.
         work: the process that runs only this sweep, if there is one. Ray's words are then kept from the terminal, and
             the death of Ray ends that process.
+        gpus: how many of this machine's GPUs a Ray of our own hands out.
 
     Raises:
         UserError: the cluster can't be reached.
@@ -57,7 +59,7 @@ def ray_session(
         try:
             with ray_watched(work) if work and address is None else nullcontext():
                 with handlers_restored(), ctrl_c_deferred():  # Ray takes SIGTERM for itself
-                    context = _start(dashboard, memory_bytes) if address is None else _attach(address)
+                    context = _start(dashboard, memory_bytes, gpus) if address is None else _attach(address)
                 yield f"http://{context.dashboard_url}" if context.dashboard_url else None
         except SystemExit:
             raise KeyboardInterrupt from None  # what Ray makes of a SIGTERM while it starts
@@ -65,7 +67,7 @@ def ray_session(
             ray.shutdown()
 
 
-def _start(dashboard: bool, memory_bytes: int | None) -> Any:
+def _start(dashboard: bool, memory_bytes: int | None, gpus: int) -> Any:
     """Start a Ray of our own, with the CPUs that this process may use."""
     free, began = free_memory_bytes(), time.time()
     try:
@@ -73,6 +75,7 @@ def _start(dashboard: bool, memory_bytes: int | None) -> Any:
             return ray.init(
                 address="local",
                 num_cpus=allowed_cpus(),
+                num_gpus=gpus,
                 include_dashboard=dashboard,
                 dashboard_host="127.0.0.1",
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -127,12 +130,13 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
     return wanted, None
 
 
-def find_device(resources: Resources, declared_bytes: int | None) -> Device:
+def find_device(resources: Resources, declared_bytes: int | None, gpus: Sequence[GpuFacts] = ()) -> Device:
     """What a trial trains on: a GPU if it asks for one, or else the memory of the largest node.
 
     Args:
         resources: what `fit_resources` returned.
         declared_bytes: the memory that the spec says a device has. What the device has free is the most.
+        gpus: each kind of GPU that a trial may get, as it was asked before the sweep was prepared.
 
     Returns:
         The device with its memory in bytes; None where nobody knows that.
@@ -143,28 +147,13 @@ def find_device(resources: Resources, declared_bytes: int | None) -> Device:
     if not resources.gpu:
         largest = int(max(node.get("memory", 0) for node in _nodes()))
         return Device("cpu", min(declared_bytes or largest, largest))
-    gpu = None
-    if any(node.get("GPU", 0) for node in _nodes()):
-        try:
-            gpu = ray.get(_look_at_gpu.remote(), timeout=LOOK_SECONDS)
-        except ray.exceptions.GetTimeoutError:
-            gpu = None  # all GPUs are taken by others
-    capacity_bytes = gpu.free_bytes if gpu else None
-    if resources.packs and declared_bytes is None and capacity_bytes is None:
+    device = gpu_device(gpus, declared_bytes)
+    if resources.packs and device.capacity_bytes is None:
         raise UserError(
             f"resources.gpu: {resources.gpu} needs to know the memory of a GPU, and none can be asked; accepted: "
             "memory.device with it, such as 80GiB, or resources.gpu: 1"
         )
-    known = [size for size in (declared_bytes, capacity_bytes) if size is not None]
-    return Device("cuda", min(known, default=None), (gpu,) if gpu else ())
-
-
-@ray.remote(num_cpus=0, num_gpus=1, max_calls=1)  # type: ignore[untyped-decorator]  # its process and CUDA context end
-def _look_at_gpu() -> GpuFacts | None:
-    """The GPU that this task was given; None if torch finds no GPU."""
-    import torch
-
-    return gpu_facts() if torch.cuda.is_available() else None
+    return device
 
 
 def _nodes() -> list[dict[str, float]]:

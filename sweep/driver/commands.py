@@ -1,6 +1,7 @@
 """What each request of the command line does. torch and Ray are imported only once a valid spec is to be run."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -11,16 +12,18 @@ from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.cluster.environment import set_ray_environment
 from sweep.cluster.probe import ask_cluster, await_resources
-from sweep.cluster.resources import check_cpus, look_for_gpus
+from sweep.cluster.resources import check_cpus, check_precisions, flaw_of, look_for_gpus, usable_gpus
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.machine.apart import Work
+from sweep.machine.ask_gpus import ask_gpus
 from sweep.machine.caches import OURS
+from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.preparation.first_look import check_cache_room, look_at_files
 from sweep.requests import ExplainKey, KeptSweep, ListTrials, NewSweep, ReproduceTrial, RunSweep, Sweep, WriteData
-from sweep.schema.resources import MOST_AUTO_CPUS
+from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.spec_file.presets import preset_about, preset_names
@@ -73,9 +76,10 @@ def list_trials(request: ListTrials, console: Console) -> int:
     plan, _ = open_sweep(request.sweep)
     first_records = look_at_files(plan.spec)
     set_up(console)
+    gpus = _gpus_to_plan_for(plan, remarks_on(console))
     from sweep.driver.dry_run import print_trials  # imports torch
 
-    print_trials(plan, first_records, console)
+    print_trials(plan, first_records, gpus, console)
     return 0
 
 
@@ -113,13 +117,13 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
         UserError: a bad spec, or data or a machine that can't run it.
     """
     plan, experiment_dir = open_sweep(request.sweep)
-    cache_dir = _ready(plan, request, experiment_dir, console)
+    cache_dir, gpus = _ready(plan, request, experiment_dir, console)
 
     def run_trials(work: Work | None) -> SweepCounts:
         from sweep.driver import execute, launch  # import torch and Ray
 
         begun = os.path.isfile(experiment_dir / SPEC_FILE)  # then this is another start of the same sweep
-        launched = launch.Launch(experiment_dir, cache_dir, request.address, request.dashboard, request.command)
+        launched = launch.Launch(experiment_dir, cache_dir, request.address, request.dashboard, request.command, gpus)
         prepared = launch.make_ready(load_kept_plan(experiment_dir) if begun else plan, launched, remarks_on(console))
         return execute.execute(prepared, launched, console, work)
 
@@ -160,8 +164,25 @@ def _continue(sweep: KeptSweep) -> tuple[SweepPlan, Path]:
         raise UserError(f"{path}: is not as the sweep left it, and can't be made again: {error}") from None
 
 
-def _ready(plan: SweepPlan, request: RunSweep, experiment_dir: Path, console: Console) -> Path:
-    """Check what can be checked without torch, prepare the process, and return our cache."""
+def _gpus_to_plan_for(plan: SweepPlan, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
+    """The GPUs of this machine, for a dry run, which only says why trials could not use them."""
+    if not plan.spec.resources.gpu:
+        return ()
+    seen = ask_gpus(say)
+    if flaw := flaw_of(seen):
+        say(f"no trial can run here: {flaw}")
+    check_precisions(plan.precisions, seen.gpus)
+    return seen.gpus
+
+
+def _ready(
+    plan: SweepPlan, request: RunSweep, experiment_dir: Path, console: Console
+) -> tuple[Path, tuple[GpuFacts, ...]]:
+    """Check what can be checked before anything is prepared, and prepare this process.
+
+    Returns:
+        Our cache, and each kind of GPU that a trial may get.
+    """
     spec = plan.spec
     flag = "--output" if isinstance(request.sweep, NewSweep) else "--resume"
     check_length(flag, experiment_dir)
@@ -174,6 +195,14 @@ def _ready(plan: SweepPlan, request: RunSweep, experiment_dir: Path, console: Co
     cache_dir = set_up(console, set_ray_environment(request.address, cpus))
     check_cache_room(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
-    if request.address is not None:
-        await_resources(ask_cluster(request.address), spec.resources)  # refused now and not after preparing
-    return cache_dir
+    gpus = _gpus_for(spec.resources, request.address, remarks_on(console))
+    check_precisions(plan.precisions, gpus)
+    return cache_dir, gpus
+
+
+def _gpus_for(wanted: Resources, address: str | None, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
+    """Each kind of GPU that a trial may get. What a cluster or this machine lacks is refused."""
+    if address is not None:
+        await_resources(ask_cluster(address), wanted)
+        return ()
+    return usable_gpus(ask_gpus(say), wanted, say) if wanted.gpu else ()

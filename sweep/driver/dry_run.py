@@ -1,18 +1,18 @@
 """--dry-run: the trials of a sweep, how each would be executed, and the memory that it is predicted to take."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from basis.units import show_bytes
 from sweep.data.words import describe_sources
-from sweep.machine.gpu_facts import gpu_facts
+from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.machine.quiet import quiet_libraries
-from sweep.memory.device import Device
+from sweep.memory.device import Device, gpu_device
 from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import MemoryPlan, plan_trial
@@ -23,12 +23,13 @@ from sweep.search_space import SweepPlan
 from sweep.trial.config import TrialConfig
 
 
-def print_trials(plan: SweepPlan, first_records: list[str], console: Console) -> None:
+def print_trials(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFacts], console: Console) -> None:
     """Print the trials and their memory, then what they share and ask for.
 
     Args:
         plan: the sweep and its trials.
         first_records: what the files of its data begin with, see `sweep.preparation.first_look.look_at_files`.
+        gpus: of this machine, if trials may get one.
         console: where to print.
 
     Raises:
@@ -39,7 +40,7 @@ def print_trials(plan: SweepPlan, first_records: list[str], console: Console) ->
     _print_configs(f"{spec.name}: {_what_runs(plan)}", trials, console)
     lines = [f"data: {describe_sources(spec.data)}", *first_records]
     console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
-    device = planned_device(spec)
+    device = planned_device(spec, gpus)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     shape = planned_shape(spec.model)
     check_trials_fit(shape, trials, spec.model.name)
@@ -73,15 +74,11 @@ def _tested_once(groups: int, seeds: int) -> str:
     return f"{each} with {seeds} seed{'' if seeds == 1 else 's'}, tested once, {groups * seeds} trials"
 
 
-def planned_device(spec: SweepSpec) -> Device:
+def planned_device(spec: SweepSpec, gpus: Sequence[GpuFacts]) -> Device:
     """What trials would train on: a GPU if the spec asks for one, whether this machine has it or not."""
-    declared = spec.memory.device or sys.maxsize
-    if not spec.resources.gpu:
-        return Device("cpu", min(declared, free_memory_bytes()))
-    if not torch.cuda.is_available():
-        return Device("cuda", spec.memory.device)
-    gpu = gpu_facts()
-    return Device("cuda", min(declared, gpu.free_bytes), (gpu,))
+    if spec.resources.gpu:
+        return gpu_device(gpus, spec.memory.device)
+    return Device("cpu", min(spec.memory.device or sys.maxsize, free_memory_bytes()))
 
 
 def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> None:

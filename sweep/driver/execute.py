@@ -43,16 +43,16 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
     """
     say = remarks_on(console)
     spec, alone, experiment_dir = prepared.spec, launch.address is None, launch.experiment_dir
-    with ray_session(launch.address, launch.dashboard, spec.memory.device, work) as dashboard_url:
+    with ray_session(launch.address, launch.dashboard, spec.memory.device, work, len(launch.gpus)) as dashboard_url:
         if launch.dashboard:
             token = f" (if it asks for a token: {os.environ[TOKEN_PATH]} holds it)" if alone else ""
             say(f"Ray's dashboard: {dashboard_url}{token}")
         resources, remark = fit_resources(spec.resources, launch.address)
         if remark:
             say(remark)
-        if alone and not resources.gpu and prepared.plan.has_bf16 and not cpu_has_bf16():
+        if alone and not resources.gpu and "bf16" in prepared.plan.precisions and not cpu_has_bf16():
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
-        device = find_device(resources, spec.memory.device)
+        device = find_device(resources, spec.memory.device, launch.gpus)
         planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
         process = Process(own_umask(), Path.cwd()) if alone else None
         inputs = prepared.inputs(experiment_dir, device, cpus=float(resources.cpu), process=process)

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from sweep.cluster.privacy import without_secrets
-from sweep.cluster.resources import check_gpus
 from sweep.hub.fetch import Say
 from sweep.hub.pin import pin
 from sweep.machine.compiler import check_compiler
 from sweep.machine.environment import allow_open_files
+from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.shape import planned_shape
@@ -32,6 +32,7 @@ class Launch:
         address: of the Ray cluster that it runs on; None: a Ray of our own on this machine.
         dashboard: whether Ray's dashboard is started.
         command: the command line.
+        gpus: each kind of GPU that a trial may get, as far as it could be asked; empty for trials on CPU.
     """
 
     experiment_dir: Path
@@ -39,6 +40,7 @@ class Launch:
     address: str | None
     dashboard: bool
     command: str
+    gpus: tuple[GpuFacts, ...] = ()
 
 
 def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:
@@ -67,10 +69,9 @@ def _ready_machine(resources: Resources, compiles: bool) -> None:
     """Get this machine ready for trials, and refuse what it can't do.
 
     Raises:
-        UserError: trials need more GPUs than there are, or what a compiled trial needs is not there.
+        UserError: what a compiled trial needs is not there, or the limit of open files is too low.
     """
     allow_open_files(math.ceil(allowed_cpus() / min(1, float(resources.with_cpus(allowed_cpus()).cpu))))
     torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
-    check_gpus(resources.least_gpu, torch.cuda.device_count())
     if compiles:
         check_compiler()

@@ -1,4 +1,4 @@
-"""What torch.compile needs of a machine."""
+"""What torch.compile needs of this machine beside torch."""
 
 import os
 import shutil

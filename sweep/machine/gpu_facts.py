@@ -1,6 +1,14 @@
 """What a GPU is and what trials can do on it, as plain values."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+
+from basis.errors import first_line
+from basis.fields import PRECISIONS, Precision
+
+LEAST_CAPABILITY: dict[Precision, tuple[int, int]] = {"fp32": (0, 0), "tf32": (8, 0), "bf16": (8, 0), "fp16": (7, 0)}
+"""From which compute capability on a GPU has tensor cores for a precision (CUDA C++ Programming Guide, table of
+arithmetic throughput; `torch.cuda.is_bf16_supported` of torch 2.13 has the same bound). fp32 needs none."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +23,7 @@ class GpuFacts:
         multiprocessors: their number.
         clock_hz: the highest clock of a multiprocessor; 0 if unknown.
         memory_bytes_per_second: the most that its memory reads or writes; 0 if unknown.
+        supported: whether torch on its machine has code for it.
     """
 
     name: str
@@ -24,20 +33,87 @@ class GpuFacts:
     multiprocessors: int
     clock_hz: float = 0.0
     memory_bytes_per_second: float = 0.0
+    supported: bool = True
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What it computes in natively."""
+        return tuple(name for name in PRECISIONS if self.capability >= LEAST_CAPABILITY[name])
 
 
-def gpu_facts() -> GpuFacts:
-    """The first GPU of this process, which must have one. Starts CUDA in it."""
+@dataclass(frozen=True)
+class MachineGpus:
+    """What torch on a machine says of its GPUs.
+
+    Attributes:
+        gpus: all that the process may see.
+        torch: its version, such as "2.13.0+cu130".
+        architectures: those that it has code for, such as "sm_80"; empty for a build without CUDA.
+        failure: why CUDA does not start although there is a GPU, in torch's words; empty if it does.
+    """
+
+    gpus: tuple[GpuFacts, ...] = ()
+    torch: str = ""
+    architectures: tuple[str, ...] = ()
+    failure: str = ""
+
+
+NO_GPU = ("No CUDA GPUs are available", "Found no NVIDIA driver")
+"""What torch says where there is no GPU, or none is visible."""
+
+
+def machine_gpus() -> MachineGpus:
+    """The GPUs that this process may see. Starts CUDA in it, on each of them."""
     import torch  # here alone: the values are used without torch
 
-    told = torch.cuda.get_device_properties(0)
-    free_bytes, _ = torch.cuda.mem_get_info(0)
+    architectures = tuple(torch.cuda.get_arch_list())
+    try:
+        torch.cuda.init()
+        gpus = tuple(_gpu_facts(index, architectures) for index in range(torch.cuda.device_count()))
+    except (RuntimeError, AssertionError) as error:  # the latter from a build without CUDA
+        said = first_line(error)
+        nothing = any(words in said for words in NO_GPU) or not architectures
+        return MachineGpus((), torch.__version__, architectures, "" if nothing else said)
+    return MachineGpus(gpus, torch.__version__, architectures)
+
+
+def _gpu_facts(index: int, architectures: Collection[str]) -> GpuFacts:
+    import torch
+
+    told = torch.cuda.get_device_properties(index)
+    free_bytes, _ = torch.cuda.mem_get_info(index)
+    capability = (told.major, told.minor)
     return GpuFacts(
         name=told.name,
-        capability=(told.major, told.minor),
+        capability=capability,
         total_bytes=told.total_memory,
         free_bytes=free_bytes,
         multiprocessors=told.multi_processor_count,
         clock_hz=told.clock_rate * 1e3,  # told in kHz
         memory_bytes_per_second=2 * told.memory_clock_rate * 1e3 * told.memory_bus_width / 8,  # twice a clock; bits
+        supported=has_code(architectures, capability),
     )
+
+
+def has_code(architectures: Collection[str], capability: tuple[int, int]) -> bool:
+    """Whether code for some architectures runs on a GPU (CUDA C++ Programming Guide, binary and PTX compatibility).
+
+    Machine code (sm_80) runs from its own capability on within the same major version, PTX (compute_80) on all later
+    ones too, and what is specific to an architecture (sm_90a) there alone.
+
+    Args:
+        architectures: as `torch.cuda.get_arch_list` names them. Those of AMD's GPUs are not judged.
+        capability: of the GPU.
+    """
+    return any(_runs_on(architecture, capability) for architecture in architectures)
+
+
+def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
+    kind, _, number = architecture.partition("_")
+    if kind not in ("sm", "compute"):
+        return True
+    digits = number.rstrip("af")
+    least = (int(digits[:-1]), int(digits[-1]))
+    if number.endswith("a"):
+        return capability == least
+    return capability >= least and (kind == "compute" or capability[0] == least[0])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from basis.errors import RayDiedError, UserError
 from basis.packages import ROOT
 from sweep.cluster.environment import LOCAL
 from sweep.cluster.probe import ask_cluster, await_resources, settled
-from sweep.cluster.resources import check_gpus
+from sweep.cluster.resources import check_gpus, check_precisions, usable_gpus
+from sweep.machine.gpu_facts import GpuFacts, MachineGpus, has_code
 from sweep.schema.resources import Resources
 from tests.conftest import Here, Parts
+from tests.gpus import A100, H100, T4, V100
 
 PORT = 26_379
 ON_LOOPBACK = {**os.environ, **LOCAL, "RAY_AUTH_MODE": "token"}
@@ -195,3 +198,59 @@ def test_faults_of_ray_are_told_from_those_of_ours() -> None:
         raise gave_up
     with pytest.raises(ZeroDivisionError), faults_of_ray_told():
         raise ZeroDivisionError
+
+
+WHEEL = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
+OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by"
+
+
+def seen(*gpus: GpuFacts, failure: str = "") -> MachineGpus:
+    """What a CUDA build of torch would say of such GPUs."""
+    told = [replace(gpu, supported=has_code(WHEEL, gpu.capability)) for gpu in gpus]
+    return MachineGpus(tuple(told), "2.13.0+cu130", WHEEL, failure)
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (
+            seen(V100),
+            r"torch 2.13.0\+cu130 has no code for Tesla V100.* \(sm_70\), only for sm_75, sm_80, .*; accepted: a",
+        ),
+        (
+            seen(A100, V100),
+            r"torch .* has no code for Tesla V100.*; accepted: a build of torch for it, CUDA_VISIBLE_DEVICES without",
+        ),
+        (
+            seen(failure=OLD_DRIVER),
+            r"CUDA does not start \(The NVIDIA driver on your system is too old \(found version",
+        ),
+        (
+            MachineGpus((), "2.13.0+cpu"),
+            r"torch 2.13.0\+cpu is built without CUDA .*; accepted: a CUDA build of torch, ",
+        ),
+        (seen(), r"1 is more than the 0 GPUs of this machine; accepted: 0, or auto"),
+    ],
+)
+def test_what_torch_cant_do_on_a_machines_gpus_is_one_line(there: MachineGpus, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^resources.gpu: {message}") as refused:
+        usable_gpus(there, Resources(gpu=1), pytest.fail)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_gpu_auto_runs_on_cpu_where_torch_is_built_for_it_and_says_so() -> None:
+    said: list[str] = []
+    assert usable_gpus(MachineGpus((), "2.13.0+cpu"), Resources(gpu="auto"), said.append) == ()
+    assert said == ["torch 2.13.0+cpu is built without CUDA and can't use a GPU of this machine: trials run on CPU"]
+    assert usable_gpus(seen(T4, A100), Resources(gpu="auto"), pytest.fail) == (T4, A100)
+    with pytest.raises(UserError, match="CUDA does not start"):
+        usable_gpus(seen(failure=OLD_DRIVER), Resources(gpu="auto"), pytest.fail)
+
+
+def test_a_precision_that_some_gpu_lacks_is_refused_by_name() -> None:
+    with pytest.raises(
+        UserError, match=r"^precision bf16: Tesla T4 has no bf16 arithmetic; accepted there: fp32, fp16 or"
+    ):
+        check_precisions(["fp32", "bf16"], [A100, T4])
+    check_precisions(["fp32", "tf32", "bf16", "fp16", "auto"], [H100, A100])
+    check_precisions(["fp32", "fp16", "auto"], [T4, V100])

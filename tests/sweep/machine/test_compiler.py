@@ -1,4 +1,4 @@
-"""sweep.machine.compiler: what torch.compile needs, in one line where it is missing."""
+"""sweep.machine.compiler: what torch.compile lacks is named before anything is prepared."""
 
 import sysconfig
 from pathlib import Path

@@ -107,7 +107,7 @@ def test_on_a_gpu_of_unknown_speed_a_trial_gets_all_of_it_unless_sharing_is_aske
 def test_a_dry_run_tells_how_trials_will_share_the_gpu_of_this_machine(
     asked: str, told: str, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dry_run, "planned_device", lambda _: Device("cuda", H100.free_bytes, (H100,)))
+    monkeypatch.setattr(dry_run, "planned_device", lambda *_: Device("cuda", H100.free_bytes, (H100,)))
     code, output, _ = here("study", "--set", "trial.precision=bf16", "--set", f"resources.gpu={asked}", "--dry-run")
     assert code == 0
     assert re.search(told, output)
