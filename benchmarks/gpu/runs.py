@@ -119,7 +119,8 @@ def build(variant: Variant, shape: Shape, device: torch.device, kernels: Kernels
 
 
 def predict(variant: Variant, shape: Shape, device: torch.device) -> MemoryParts:
-    """The predicted parts of the peak of a step on `device`, in bytes, as a dry run predicts them."""
+    """The predicted parts of the peak of a step on `device`, in bytes, as a dry run predicts an uncompiled step."""
+    variant = replace(variant, compile=False)
 
     def build_shallow(layers: int, kernels: KernelsFor) -> SFTRun:
         return build(variant, replace(shape, layers=layers), torch.device("cpu"), kernels)

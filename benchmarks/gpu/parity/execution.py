@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from basis.fields import OPTIMIZERS, Precision
+from basis.fields import OPTIMIZERS, Optimizer, Precision
 from benchmarks.gpu.parity.references import (
     TINY,
     Check,
@@ -22,7 +22,7 @@ SHAPE = Small(batch=6, block=96)
 STEPS = 4
 ROUNDING = "rounding differs by how products are divided, and four steps carry it on"
 
-QUICK_OPTIMIZERS = ("adamw", "muon")
+QUICK_OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "muon")
 
 
 def divided_and_checkpointed_steps(device: torch.device, precision: Precision, quick: bool) -> Iterator[Check]:

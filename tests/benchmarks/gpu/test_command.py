@@ -1,6 +1,7 @@
 """`python -m benchmarks gpu`: it writes after each row, and on a CPU only what can't be taken for a GPU's result."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -67,7 +68,9 @@ def test_words_that_mean_nothing_are_refused_at_once(
 
 
 def test_every_part_runs_on_a_cpu_at_tiny_sizes_and_what_it_computes_is_right(tmp_path: Path) -> None:
-    ran = subprocess.run([*GPU, "--quick", "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    without_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    words = [*GPU, "--quick", "--output", str(tmp_path)]
+    ran = subprocess.run(words, cwd=ROOT, env=without_gpu, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     (data,) = tmp_path.glob("*-gpu-quick.json")
     result = json.loads(data.read_text(encoding="utf-8"))
