@@ -11,7 +11,12 @@ from typing import Any, Literal, NamedTuple, get_args
 Method = Literal["full", "lora"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 Schedule = Literal["constant", "cosine", "linear"]
-Precision = Literal["fp32", "bf16"]
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""What a step computes its products in."""
+
+PrecisionChoice = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+"""What a spec may ask for. `auto` is settled before any trial, for all trials of a sweep at once."""
 
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 """What an adapter's product B A x is multiplied by: LoRA's rule (Hu et al. 2021), rsLoRA's (Kalajdzievski 2023)."""
@@ -22,6 +27,7 @@ Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
 
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)
 
@@ -33,20 +39,22 @@ class OptimizerTraits(NamedTuple):
         momentum: what it has unless a spec says otherwise; None if it has no momentum.
         betas: likewise.
         states: tensors that it keeps for each parameter and of its size, at most.
+        scales: whether it can skip a step whose gradients overflow without asking the device, as fp16 needs.
     """
 
     momentum: float | None
     betas: tuple[float, float] | None
     states: int
+    scales: bool
 
 
 OPTIMIZERS: dict[Optimizer, OptimizerTraits] = {
-    "sgd": OptimizerTraits(momentum=None, betas=None, states=0),
-    "momentum": OptimizerTraits(momentum=0.9, betas=None, states=1),
-    "nesterov": OptimizerTraits(momentum=0.9, betas=None, states=1),
-    "adamw": OptimizerTraits(momentum=None, betas=(0.9, 0.95), states=2),
-    "adafactor": OptimizerTraits(momentum=None, betas=None, states=1),
-    "muon": OptimizerTraits(momentum=0.95, betas=(0.9, 0.95), states=2),
+    "sgd": OptimizerTraits(momentum=None, betas=None, states=0, scales=True),
+    "momentum": OptimizerTraits(momentum=0.9, betas=None, states=1, scales=True),
+    "nesterov": OptimizerTraits(momentum=0.9, betas=None, states=1, scales=True),
+    "adamw": OptimizerTraits(momentum=None, betas=(0.9, 0.95), states=2, scales=True),
+    "adafactor": OptimizerTraits(momentum=None, betas=None, states=1, scales=False),
+    "muon": OptimizerTraits(momentum=0.95, betas=(0.9, 0.95), states=2, scales=False),
 }
 """The optimizers, from plain to elaborate, which is their order in a report."""
 
@@ -69,6 +77,9 @@ LORA_FIELDS = ("rank", *LORA_DEFAULTS)
 
 OPTIMIZER_DEFAULTS: dict[str, Mapping[str, Any]] = {"momentum": MOMENTUM_DEFAULTS, "betas": BETAS_DEFAULTS}
 """By the field that some optimizers have: its default under each of them."""
+
+SCALING_OPTIMIZERS = tuple(name for name, traits in OPTIMIZERS.items() if traits.scales)
+"""The optimizers of precision fp16: those of which PyTorch has a fused kernel."""
 
 OPTIMIZER_FIELDS = tuple(OPTIMIZER_DEFAULTS)
 

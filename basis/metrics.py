@@ -34,6 +34,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens_seen", "tokens", "neither", "train tokens seen so far"),
     Metric("learning_rate", "", "neither", "learning rate of the last step"),
     Metric("train_loss", "nats/token", "lower", "mean train loss of the steps since the last report"),
+    Metric("skipped_steps", "steps", "lower", "steps so far that changed nothing, since gradients overflowed fp16"),
     Metric("validation_loss", "nats/token", "lower", "mean loss over the fixed validation windows"),
     Metric("test_loss", "nats/token", "lower", "mean loss over the fixed test windows"),
     Metric("test_perplexity", "", "lower", "exp(test_loss)"),

@@ -12,10 +12,11 @@ from benchmarks.full_size_inputs import Size, whole_spec
 from benchmarks.full_size_worker import LORA, Case, Judged, Measured
 from benchmarks.measured import largest_part_off
 from benchmarks.memory import TOLERANCE
-from benchmarks.study_time import A100, GPUS, RECORDED_HOURS, UTILISATION, count_work
+from benchmarks.study_time import A100, GPUS, RECORDED_HOURS, count_work
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
 from sweep.machine.hardware import cpu_has_bf16
+from sweep.memory.gpu_time import UTILISATION
 from sweep.memory.shape import planned_shape
 from sweep.preparation.sources import STUDY_PROMPTS
 from sweep.reward_metric import read_prompts

@@ -29,13 +29,14 @@ from sweep.memory.device import Device
 from sweep.memory.packing import Packing
 from sweep.memory.plan import plan_trial
 from sweep.memory.shape import planned_shape
+from sweep.schema.resources import MOST_AUTO_CPUS
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.trial.config import TrialConfig
 
 VOCABULARY = 512
 RANKS = [1, 2, 4]
-GPU = Device("cuda", 80 * 2**30, (GpuFacts("declared H100", (9, 0), 80 * 2**30, 80 * 2**30, 132, 1.98e9),))
+GPU = Device("cuda", 80 * 2**30, (GpuFacts("declared H100", (9, 0), 80 * 2**30, 80 * 2**30, 132, 1.98e9, 3.35e12),))
 
 
 @dataclass(frozen=True)
@@ -208,19 +209,20 @@ def _write_spec(folder: Path, name: str, size: Size, way: Way, demand_bytes: int
 
 
 def _orders(folder: Path, size: Size) -> list[Order]:
-    """Two orders of the study's arms as stubs: packed by their plans, and with a whole GPU each."""
+    """Two orders of the study's arms as stubs: packed by their memory, and with a whole GPU each."""
     spec = load_spec("study", ["trial.precision=bf16"])
     arms = enumerate_trials(spec)
     least = min(map(_flops, arms))
+    resources = spec.resources.with_cpus(MOST_AUTO_CPUS)
     packed = Order(
         stubs=tuple(Stub(arm, size.seconds * _flops(arm) / least) for arm in arms),
         shape=planned_shape(spec.model),
         device=GPU,
-        resources=spec.resources,
-        cpus=len(arms) * round(float(spec.resources.cpu)),
+        resources=resources.model_copy(update={"gpu": "share"}),
+        cpus=len(arms) * round(float(resources.cpu)),
         experiment_dir=folder / "declared packed",
     )
-    whole = spec.resources.model_copy(update={"gpu": 1.0})
+    whole = resources.model_copy(update={"gpu": 1.0})
     return [packed, replace(packed, resources=whole, experiment_dir=folder / "declared in turn")]
 
 
@@ -270,12 +272,12 @@ def _about(size: Size, demand_bytes: int) -> str:
         f"interleaved rounds ({size.rounds}), and ratios are of the same round. What is granted is what the trials "
         "that run at a moment ask for.\n\n"
         "*Declared GPU*: scheduling alone. Ray Tune schedules the seven arms of the study in bf16, with the plans and "
-        f"resources of a sweep, on a Hopper GPU of {show_bytes(GPU.capacity_bytes or 0)} that is declared and not "
+        f"CPUs of a sweep, on a Hopper GPU of {show_bytes(GPU.capacity_bytes or 0)} that is declared and not "
         "there. Nothing trains: a trial waits, in proportion to the floating-point operations of its arm, "
-        f"{size.seconds:g} s for LoRA. On a real GPU trials that run side by side slow each other down, so that "
-        "packing gains less than this ratio, and how much less is not measured here. That workers start, one for each "
-        "trial that runs beside others, counts in the makespan except for the first; in the study, whose trials take "
-        "hours, it would not matter."
+        f"{size.seconds:g} s for LoRA. *Packed* is `resources.gpu: share`. On a real GPU such trials, each of which is "
+        "predicted to keep it busy, take turns and gain nothing, so `gpu: auto` gives each a whole GPU. That workers "
+        "start, one for each trial that runs beside others, counts in the makespan except for the first; in the "
+        "study, whose trials take hours, it would not matter."
     )
 
 

@@ -17,6 +17,7 @@ from benchmarks.declared_gpu import Order, Sample, Schedule, Span, Stub
 from benchmarks.packing_stub import SPANS_FILE, Bundles, Wait, Waiting
 from sweep.cluster.session import OBJECT_STORE_BYTES
 from sweep.memory.attempts import Attempt
+from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import Packing, budget_on
 from sweep.proposal import Proposal, TrialPlanner
 from sweep.tune.searchers import RoundsSearch
@@ -71,7 +72,7 @@ def carry_out(orders: tuple[Order, ...]) -> list[Schedule]:
 def _carry_out(order: Order) -> Schedule:
     """Carry out one order, set up as `sweep.tune.tuning.tune_trials` sets up a sweep."""
     planner = TrialPlanner(order.shape, order.device, budget_on(order.device, order.resources, None))
-    shares = Shares(order.resources, Packing(order.device))
+    shares = Shares(GpuSharing(order.resources, Packing(order.device), order.shape))
     proposals = [planner.propose_to_ray(stub.config) for stub in order.stubs]
     bundles = Bundles(proposals, shares)
     folder = order.experiment_dir

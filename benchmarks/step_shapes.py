@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from basis.fields import Method
+from model.step_flops import flops_per_token
 
 OURS = "ours"
 VARIANTS: dict[Method, tuple[str, ...]] = {
@@ -30,16 +31,8 @@ class Shape:
         return self.batch * self.block
 
     def flops_per_token(self, method: Method) -> int:
-        """Floating-point operations that forward and backward need per token, whoever does them.
-
-        With N = 12 L d^2 + V d weights in matrices (the tied head counts once, as a product), forward and the
-        gradient of the activations take 2N each, the gradient of the weights, which LoRA has no use for, another
-        2N. The adapters themselves (about 1%) are left out. Causal attention: two products of 2 T^2 d per layer and
-        sequence, of which the lower half is needed, so 2 T d per layer and token forward, and twice that backward.
-        """
-        matrices = 12 * self.layers * self.width**2 + self.vocabulary * self.width
-        attention = 6 * self.layers * self.block * self.width
-        return (6 if method == "full" else 4) * matrices + attention
+        """Floating-point operations that one token needs."""
+        return flops_per_token(method, self.layers, self.width, self.vocabulary, self.block)
 
     def flops(self, method: Method) -> int:
         """Floating-point operations that one step needs."""

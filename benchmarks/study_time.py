@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from basis.fields import Precision
+from sweep.machine.gpu_facts import GpuFacts
+from sweep.machine.gpu_peaks import peak_flops
+from sweep.memory.gpu_time import UTILISATION
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import adapt
-
-UTILISATION = 0.4
-"""Assumed share of a GPU's peak that needed operations get (model FLOPs utilisation, MFU). Chowdhery et al. 2022 list
-0.21 to 0.46 for large models on many chips (table 3); nobody has measured ours on a GPU."""
 
 
 @dataclass(frozen=True)
 class GPU:
-    """A GPU and its published peak for dense products, in FLOP/s, in a precision that trials can have there."""
+    """A GPU and its peak for dense products, in FLOP/s, in a precision that trials can have there."""
 
     name: str
-    precision: str
+    precision: Precision
     peak_flops: float
 
     def hours(self, flops: int, utilisation: float = UTILISATION) -> float:
@@ -27,15 +27,22 @@ class GPU:
         return flops / (self.peak_flops * utilisation) / 3600
 
 
-A100 = GPU("A100", "bf16", 312e12)
+def _rated(name: str, precision: Precision, capability: tuple[int, int], multiprocessors: int, clock_ghz: float) -> GPU:
+    """A GPU at the clock that its data sheet reckons with."""
+    facts = GpuFacts(name, capability, 0, 0, multiprocessors, clock_ghz * 1e9)
+    peak = peak_flops(facts, precision)
+    assert peak is not None, f"{name} has {precision}"
+    return GPU(name, precision, peak)
+
+
+A100 = _rated("A100", "bf16", (8, 0), 108, 1.41)
 GPUS = (
-    GPU("T4", "fp32", 8.1e12),  # Turing has no bf16
-    GPU("L4", "bf16", 121e12),
-    GPU("A100", "fp32", 19.5e12),
+    _rated("T4", "fp32", (7, 5), 40, 1.59),  # Turing has no bf16
+    _rated("L4", "bf16", (8, 9), 58, 2.04),
+    _rated("A100", "fp32", (8, 0), 108, 1.41),
     A100,
-    GPU("H100 SXM", "bf16", 989e12),
+    _rated("H100 SXM", "bf16", (9, 0), 132, 1.83),
 )
-"""From NVIDIA's data sheets, fp32 without TF32; where these count zeros of sparse matrices (L4, H100), half of it."""
 
 RECORDED_HOURS = {
     ("full", None, "adamw"): 8 + 36 / 60 + 50 / 3600,

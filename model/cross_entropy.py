@@ -6,7 +6,8 @@ gradient of a mean of losses is known as soon as a chunk's logits are, it is com
 (as in Liger Kernel's fused linear cross-entropy, arXiv:2410.10989). A frozen head costs two products, not three.
 
 Shapes: N positions, R of them in a chunk; V tokens of the vocabulary, P that number rounded up to a multiple of
-PAD_COLUMNS; K the width of a term, which is the model's width or an adapter's rank.
+PAD_COLUMNS; K the width of a term, which is the model's width or an adapter's rank. Where a rank is padded, a weight
+may be narrower: columns that it lacks are zeros.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.ledger import NO_LEDGER, StepLedger
+from model.matmul import padded, round_up
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def chunked_cross_entropy(
     targets: Tensor,
     *terms: tuple[Tensor, Tensor],
     divisor: int | None = None,
+    scale: Tensor | None = None,
     chunking: Chunking | None = None,
     ledger: StepLedger = NO_LEDGER,
 ) -> Tensor:
@@ -57,10 +60,12 @@ def chunked_cross_entropy(
 
     Args:
         targets: (N,) token ids.
-        terms: pairs of x (N, K) and w (V, K): hidden states and the head's weight, and for a head with an adapter the
-            low-rank rows and B, see `model.forward.head_terms`. Under autocast the products are of its dtype; the
-            softmax is in fp32 then.
+        terms: pairs of x (N, K) and w (V, K or fewer): hidden states and the head's weight, and for a head with an
+            adapter the low-rank rows and B, see `model.forward.head_terms`. Under autocast the products are of its
+            dtype; the softmax is in fp32 then.
         divisor: what the sum is divided by; N (so that the result is the mean) if None.
+        scale: what gradients are multiplied by, a scalar; the result is not. In fp16 small gradients need it before
+            they are rounded, which is here, and not where backward begins.
         chunking: that of the targets' device if None.
         ledger: told which tensors are logits.
 
@@ -71,7 +76,7 @@ def chunked_cross_entropy(
     flat = [tensor for x, w in terms for tensor in (_autocast(x), w)]
     divisor, chunking = divisor or len(targets), chunking or CHUNKING[device]
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, chunking, ledger, *flat)
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, scale, chunking, ledger, *flat)
     return loss
 
 
@@ -101,51 +106,58 @@ def _autocast(x: Tensor) -> Tensor:
 def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights: bool) -> tuple[list[Tensor], Tensor]:
     """The weights as the products take them, (V, K) or (P, K), and room for the logits of `rows` positions, (R, P)."""
     vocabulary = ws[0].shape[0]
-    padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
-    height = padded if pad_weights else vocabulary
-    return [_operand(w, height, x.dtype) for x, w in zip(xs, ws, strict=True)], xs[0].new_empty(rows, padded)
+    columns = round_up(vocabulary, PAD_COLUMNS)  # P
+    height = columns if pad_weights else vocabulary
+    operands = [padded(w, (height, x.shape[1]), x.dtype) for x, w in zip(xs, ws, strict=True)]
+    return operands, xs[0].new_empty(rows, columns)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, targets: Tensor, divisor: int, chunking: Chunking, ledger: StepLedger, *flat: Tensor
+        ctx: Any,
+        targets: Tensor,
+        divisor: int,
+        scale: Tensor | None,
+        chunking: Chunking,
+        ledger: StepLedger,
+        *flat: Tensor,
     ) -> Tensor:
-        xs, vocabulary = flat[::2], flat[1].shape[0]
+        xs, heads, vocabulary = flat[::2], flat[1::2], flat[1].shape[0]
         chunk_rows = min(chunking.rows, len(targets))
-        needed = ctx.needs_input_grad[4:]
-        new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
-        gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
-        ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
+        needed = ctx.needs_input_grad[5:]
+        # Chunks fill the gradient of x and add to that of w, which is as wide as x until the end.
+        dxs = [torch.empty_like(x) if need else None for x, need in zip(xs, needed[::2], strict=True)]
+        dws = [
+            w.new_zeros(vocabulary, x.shape[1]) if need else None
+            for x, w, need in zip(xs, heads, needed[1::2], strict=True)
+        ]
+        ws, buffer = _laid_out(xs, heads, chunk_rows, chunking.pad_weights)
         ledger.tag("logits", [buffer])
+        factor = None if scale is None else scale / divisor  # of the gradients by the logits, in fp32
+        alpha = 1 / divisor if factor is None else 1.0
         total = torch.zeros((), dtype=torch.promote_types(buffer.dtype, torch.float32), device=targets.device)
         for start in range(0, len(targets), chunk_rows)[: chunking.most]:
             rows = slice(start, min(start + chunk_rows, len(targets)))
             logits = buffer[: rows.stop - start]  # (R, P)
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
-            total += _loss_and_gradient_(logits, targets[rows, None], ledger)
-            for x, w, dx, dw in zip(xs, ws, gradients[::2], gradients[1::2], strict=True):
+            total += _loss_and_gradient_(logits, targets[rows, None], factor, ledger)
+            for x, w, dx, dw in zip(xs, ws, dxs, dws, strict=True):
                 if dx is not None:  # (R, V) @ (V, K) -> (R, K)
-                    torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=1 / divisor, out=dx[rows])
+                    torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=alpha, out=dx[rows])
                 if dw is not None:  # (V, R) @ (R, K) -> (V, K)
-                    _add_product(dw, logits[:, :vocabulary].T, x[rows], 1 / divisor)
-        ctx.gradients = gradients
+                    _add_product(dw, logits[:, :vocabulary].T, x[rows], alpha)
+        dws = [
+            dw if dw is None or dw.shape == w.shape else dw[:, : w.shape[1]] for dw, w in zip(dws, heads, strict=True)
+        ]
+        ctx.gradients = [gradient for pair in zip(dxs, dws, strict=True) for gradient in pair]
         return total / divisor
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
-
-
-def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
-    """`w` as the products take it: in their dtype, with rows of zeros added up to `rows`, which GPU kernels want."""
-    if rows == len(w):
-        return w.to(dtype)
-    operand = w.new_zeros(rows, w.shape[1], dtype=dtype)
-    operand[: len(w)].copy_(w)
-    return operand
+        return (None, None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
 
 
 def _logits_into(logits: Tensor, xs: list[Tensor], ws: list[Tensor], vocabulary: int) -> None:
@@ -169,15 +181,17 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
             part.add_((rows @ b).to(part.dtype), alpha=alpha)
 
 
-def _loss_and_gradient_(logits: Tensor, targets: Tensor, ledger: StepLedger) -> Tensor:
+def _loss_and_gradient_(logits: Tensor, targets: Tensor, factor: Tensor | None, ledger: StepLedger) -> Tensor:
     """The summed cross-entropy of `logits` (R, P) for `targets` (R, 1); the logits become its gradient.
 
-    The gradient by the logits is softmax minus one-hot.
+    The gradient by the logits is softmax minus one-hot, multiplied by `factor` if there is one.
     """
     p = _at_least_fp32(logits)
     ledger.tag("logits", [p])
     loss = _losses_and_softmax_(p, targets).sum()
     p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
+    if factor is not None:
+        p.mul_(factor)
     if p is not logits:
         logits.copy_(p)
     return loss

@@ -31,6 +31,14 @@ _SIGNS = (
     "could not create a memory",  # oneDNN: "... object", "... storage"
     "could not create a primitive",  # oneDNN again, whose code and scratchpads need memory
 )
+_SIGNS_OF_ANY_CLASS = (
+    "CUDA out of memory",  # CUDA's allocator
+    "CUDA error: out of memory",  # its runtime
+    "CUDA driver error: out of memory",  # its driver, which maps the allocator's expandable segments
+    "Triton Error [CUDA]: out of memory",  # when a compiled kernel is loaded
+)
+"""Not Python's own words, so they count in errors that wrap others too: inductor's SubprocException is no RuntimeError
+(torch 2.13, torch/_inductor/compile_worker/subproc_pool.py)."""
 _NO_ROOM = (errno.ENOMEM, errno.EAGAIN)  # EAGAIN is what fork says
 
 
@@ -100,6 +108,8 @@ def _means_no_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return True
     said = str(error)
+    if any(sign in said for sign in _SIGNS_OF_ANY_CLASS):
+        return True
     return isinstance(error, (RuntimeError, OSError, ImportError, SafetensorError)) and any(s in said for s in _SIGNS)
 
 

@@ -15,7 +15,9 @@ from model.dropout import Draws, WindowDropout, draw_by_window
 from model.forward import Attend, Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.ledger import NO_LEDGER, StepLedger
+from model.matmul import RANK_MULTIPLE
 from model.optimizers import learning_rate, set_learning_rate
+from model.precision import AUTOCAST, LossScaler, autocast, products_of_fp32
 
 UPDATE = "update"
 """The stretch of a step in which gradients are clipped and the optimizers step."""
@@ -37,8 +39,7 @@ class SFTSettings:
         schedule: how the learning rate goes on after the warm-up.
         warmup_steps: steps in which the learning rate rises to its peak.
         clip_norm: largest norm of the whole gradient; None leaves gradients as they are.
-        precision: with "bf16" the step runs under autocast. Products are in bf16; weights that train, their gradients
-            and the optimizer's state are in fp32; the blocks' frozen projections are rounded to bf16 in place.
+        precision: see `model.precision`. Under autocast the blocks' frozen projections are rounded in place.
         compile: whether torch.compile fuses each block, which takes half a minute at the start.
         activation_checkpointing: whether a block keeps its input alone and is computed again in the backward pass.
         seed: of dropout's draws, which are the same however a step is divided and whatever is computed again.
@@ -65,12 +66,14 @@ class Kernels:
         attend: how positions see each other.
         dropout: the layer that drops.
         chunking: how many positions have logits at once.
+        rank_multiple: what adapters' ranks are padded to a multiple of in products.
     """
 
     block: Block
     attend: Attend
     dropout: type[WindowDropout]
     chunking: Chunking
+    rank_multiple: int
 
 
 KernelsFor = Callable[[SFTSettings, torch.device], Kernels]
@@ -81,14 +84,14 @@ def training_kernels(settings: SFTSettings, device: torch.device) -> Kernels:
     block: Block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
     if settings.activation_checkpointing:
         block = checkpointed(block)
-    return Kernels(block, attend_causally, WindowDropout, CHUNKING[device.type])
+    return Kernels(block, attend_causally, WindowDropout, CHUNKING[device.type], RANK_MULTIPLE[device.type])
 
 
 class SFTRun:
     """A model in training. The caller brings the windows; the run knows its step, which is also its data position.
 
     Args:
-        model: moved to `device`; its dropouts are replaced, and bf16 rounds its frozen projections.
+        model: moved to `device`; its dropouts are replaced, and autocast rounds its frozen projections.
         optimizers: over what trains of it.
         settings: how it trains.
         device: where it trains.
@@ -111,10 +114,11 @@ class SFTRun:
         self.kernels = kernels or training_kernels(settings, device)
         self._draws = Draws(settings.seed, settings.compile)
         self._drops = draw_by_window(model, self._draws, self.kernels.dropout)
-        if settings.precision == "bf16":
-            cast_frozen_projections(model, torch.bfloat16)
+        if settings.precision in AUTOCAST:
+            cast_frozen_projections(model, AUTOCAST[settings.precision])
         if model.device != device:
             model.to(device)  # after the cast, so that a GPU never holds more than the step needs
+        self.scaler = LossScaler(settings.precision, optimizers, device)
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of optimizer step `step`, counted from 0."""
@@ -136,20 +140,23 @@ class SFTRun:
         windows = self._to_device(windows)
         losses = []
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices, enabled=self._drops):  # dropout seeds it anew
+        scale = self.scaler.scale
+        # Dropout seeds the random state anew.
+        with products_of_fp32(self.settings.precision), torch.random.fork_rng(devices, enabled=self._drops):
             for index, micro in enumerate(windows.split(self.settings.micro_batch)):
                 ledger.moment(pass_name(index))
                 self._draws.begin(self.step, index * self.settings.micro_batch)
-                loss = self._loss(micro, windows[:, 1:].numel(), ledger)
+                loss = self._loss(micro, windows[:, 1:].numel(), scale, ledger)
                 loss.backward()
                 losses.append(loss.detach())
         ledger.moment(UPDATE)
         ledger.tag("gradients", (p.grad for p in self.model.parameters() if p.grad is not None))
+        self.scaler.unscale()
         if self.settings.clip_norm is not None:
             parameters = [p for p in self.model.parameters() if p.requires_grad]
             torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
+        self.scaler.step()
         for optimizer in self.optimizers:
-            optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return torch.stack(losses).sum()
@@ -160,29 +167,37 @@ class SFTRun:
         self.model.eval()
         losses = []
         for micro in self._to_device(windows).split(self.settings.micro_batch):
-            with self._precision():
+            with products_of_fp32(self.settings.precision), self._autocast():
                 targets, terms = micro[:, 1:].flatten(), self._terms(micro)
                 by_position = position_losses(targets, *terms, chunking=self.kernels.chunking)
             losses.append(by_position.view(len(micro), -1).double().mean(1))  # (B T,) -> (B, T) -> (B,)
         by_window: list[float] = torch.cat(losses).tolist()  # W numbers
         return by_window
 
-    def _loss(self, windows: Tensor, divisor: int, ledger: StepLedger) -> Tensor:
-        """The summed loss over all positions of `windows` (B, T + 1), divided by `divisor`: a scalar."""
-        with self._precision():
+    def _loss(self, windows: Tensor, divisor: int, scale: Tensor | None, ledger: StepLedger) -> Tensor:
+        """The summed loss over all positions of `windows` (B, T + 1), divided by `divisor`: a scalar.
+
+        Its gradients are multiplied by `scale`.
+        """
+        with self._autocast():
             targets, terms = windows[:, 1:].flatten(), self._terms(windows)
             chunking = self.kernels.chunking
-            return chunked_cross_entropy(targets, *terms, divisor=divisor, chunking=chunking, ledger=ledger)
+            return chunked_cross_entropy(
+                targets, *terms, divisor=divisor, scale=scale, chunking=chunking, ledger=ledger
+            )
 
     def _terms(self, windows: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What the logits of all positions of `windows` are made of, see `chunked_cross_entropy`."""
         kernels = self.kernels
         inputs = windows[:, :-1]  # (B, T)
-        hidden = hidden_states(self.model, inputs, attend=kernels.attend, block=kernels.block)  # (B, T, C)
-        return head_terms(self.model, hidden.flatten(0, 1))  # of (B T, C)
+        multiple = kernels.rank_multiple
+        hidden = hidden_states(
+            self.model, inputs, attend=kernels.attend, block=kernels.block, rank_multiple=multiple
+        )  # (B, T, C)
+        return head_terms(self.model, hidden.flatten(0, 1), multiple)  # of (B T, C)
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
+    def _autocast(self) -> torch.autocast:
+        return autocast(self.settings.precision, self.device)
 
     def _to_device(self, windows: Tensor) -> Tensor:
         if self.device.type == "cuda" and not windows.is_cuda:  # only pinned memory is copied without waiting
@@ -195,6 +210,7 @@ class SFTRun:
             "step": self.step,
             "trained": {name: p.detach() for name, p in trained_parameters(self.model)},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -213,7 +229,10 @@ class SFTRun:
             held = {number for group in saved["param_groups"] for number in group["params"]}
             if saved["state"] and saved["state"].keys() != held:  # PyTorch would begin the others anew without a word
                 raise ValueError("the checkpoint lacks the optimizer's state of some parameters")
+        if self.scaler.enabled and not state.get("scaler"):
+            raise ValueError("the checkpoint lacks the loss scale of a run in fp16")
         assign_trained(self.model, state["trained"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        self.scaler.load_state_dict(state.get("scaler", {}))
         self.step = step

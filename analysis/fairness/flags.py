@@ -13,6 +13,7 @@ from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
+from analysis.results.company import RAN_ALONE
 from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
 from basis.outcomes import FAILURES, Outcome
@@ -172,6 +173,25 @@ def delta_for_peak(rows: LedgerRows) -> list[str]:
     ]
 
 
+def shared_throughput(rows: LedgerRows) -> list[str]:
+    """Speeds of trials that shared a device with others."""
+    beside = [row.label for row in rows if False in row.facts.get(RAN_ALONE, ())]
+    if not beside:
+        return []
+    return [
+        f"Throughput was shared: trials of {which(beside, rows)} ran side by side with others on one device, so their "
+        "tokens/s and seconds say as much of their neighbours."
+    ]
+
+
+def skipped_steps(rows: LedgerRows) -> list[str]:
+    """Steps that changed nothing, since gradients overflowed fp16."""
+    skipped = {row.label: (int(number),) for row in rows if (number := row.numbers.get("skipped_steps", 0))}
+    if not skipped:
+        return []
+    return [f"Steps that changed nothing, since gradients overflowed fp16, at most: {by_value(skipped)}."]
+
+
 def unequal_steps(rows: LedgerRows) -> list[str]:
     """Rows that ended before their last step, other than by diverging or failing."""
     counted = [
@@ -217,9 +237,11 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     same_in_every_digit,
     unlike_replicates,
     unequal_steps,
+    skipped_steps,
     edge_of_range,
     miscounted_wins,
     too_few_observations,
     windows_drawn_anew,
     delta_for_peak,
+    shared_throughput,
 )

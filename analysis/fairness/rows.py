@@ -12,6 +12,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.choices import branch_of
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.learning_rates import RateRange
+from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.results.outcomes import finite
 from analysis.tables.comparison_table import ComparisonTable
@@ -28,7 +29,7 @@ APART = "apart"
 EXECUTED = {name: f"executed_{name}" for name in EXECUTION_METRICS}
 """Facts of how the steps were carried out, by their columns: a row's config has what was asked for."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
-LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
+LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters", "skipped_steps")
 DIALOGUES = (
     *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
     *("validation_openings_in_test", "validation_dialogues"),
@@ -140,6 +141,8 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
     if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
         facts["device"] = distinct(arm.used[DEVICE].dropna())
+    if RAN_ALONE in arm.used and not arm.used[RAN_ALONE].dropna().empty:
+        facts[RAN_ALONE] = distinct(bool(alone) for alone in arm.used[RAN_ALONE].dropna())
     if not any(results.records.values()):
         identity = _mapping(results.sweep.get("identity"))
         covered = {name: one.identity for name, one in INPUT_HASHES.items() if one.identity in identity}

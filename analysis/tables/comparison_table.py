@@ -216,7 +216,7 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         )
     if "tokens/s" in headings:
         notes.append(
-            "tokens/s is the median over the reports of a trial; it is not comparable between trials that ran at the "
-            "same time as others or on different devices."
+            "tokens/s is the median over the reports of a trial; it compares where trials ran alone, on one kind of "
+            "device."
         )
     return notes

@@ -5,16 +5,26 @@ import tempfile
 from pathlib import Path
 
 from basis.errors import UserError
+from sweep.schema.resources import MOST_AUTO_CPUS
 
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",  # torch's, for workers: few gaps in their share of a GPU
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+FIXED = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # else Ray Tune prints tables of its own and not our live table
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # else a trial would look for relative paths in its own folder
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # else a row without a reward yet would end the sweep
 }
+"""What our code depends on, whatever the user's environment says."""
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""Keeps Ray's warnings out of the output, unless the user's environment says otherwise."""
+ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+"""Of torch on a GPU: few gaps in a trial's share of the memory."""
+ALLOCATOR_NAMES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+"""Where torch 2.13 reads the allocator's settings (c10/cuda/CUDAAllocatorConfig.h); the first that is set wins."""
+COMPILE_THREADS = "TORCHINDUCTOR_COMPILE_THREADS"
+"""How many processes compile for one process of torch.compile. torch itself starts one per CPU, 32 at most."""
 LOCAL = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the only switch that keeps Ray on loopback; it also bars other nodes
     "RAY_memory_monitor_refresh_ms": "0",  # Ray's own out-of-memory kill would end the whole sweep
@@ -39,11 +49,14 @@ LONGEST_SOCKET = 107
 SOCKET = "sft-12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
 
 
-def set_ray_environment(address: str | None) -> list[str]:
-    """Set the variables that make Ray quiet. A Ray of our own also stays on this machine's loopback.
+def set_ray_environment(address: str | None, cpus: float = MOST_AUTO_CPUS) -> list[str]:
+    """Set the variables of Ray and of torch in its workers. A Ray of our own also stays on this machine's loopback.
+
+    What the user has set stays, but for what our code depends on.
 
     Args:
         address: of the cluster to attach to; None: a Ray of our own will start.
+        cpus: of one trial, which compiles with no more.
 
     Returns:
         Lines to tell the user: variables that are ignored, and a folder that is not the usual one.
@@ -51,7 +64,11 @@ def set_ray_environment(address: str | None) -> list[str]:
     Raises:
         UserError: a Ray of our own has no folder for its files.
     """
-    os.environ.update(QUIET if address else QUIET | LOCAL)
+    os.environ.update(FIXED if address else FIXED | LOCAL)
+    chosen = any(name in os.environ for name in ALLOCATOR_NAMES)
+    defaults = {**QUIET, **({} if chosen else ALLOCATOR), COMPILE_THREADS: str(max(1, int(cpus)))}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
     if address:
         return []
     remarks = []
@@ -60,6 +77,12 @@ def set_ray_environment(address: str | None) -> list[str]:
         attach = "; --address auto attaches to the Ray that runs here" if "RAY_ADDRESS" in ignored else ""
         remarks.append(f"ignored by a Ray of our own: {', '.join(ignored)}{attach}")
     return [*remarks, *_set_folder()]
+
+
+def sent_along() -> dict[str, str]:
+    """The variables that a cluster's workers get from this process, after `set_ray_environment`."""
+    names = (*FIXED, *QUIET, *ALLOCATOR_NAMES, COMPILE_THREADS)
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def ray_folder() -> Path:

@@ -89,7 +89,7 @@ def settled(nodes: Sequence[Node], wanted: Resources) -> Resources:
     `auto` becomes what the largest node with enough GPUs has, MOST_AUTO_CPUS at most. A cluster without such nodes, as
     a head alone, will start some: then it becomes MOST_AUTO_CPUS.
     """
-    least = 0 if wanted.gpu == "auto" else wanted.gpu
+    least = wanted.least_gpu
     there = [node["Resources"].get("CPU", 0) for node in nodes if node["Resources"].get("GPU", 0) >= least]
     return wanted.with_cpus(max(there, default=0) or MOST_AUTO_CPUS)
 
@@ -102,7 +102,7 @@ def await_resources(nodes: Sequence[Node], wanted: Resources) -> str | None:
     """
     wanted = settled(nodes, wanted)
     cpus = float(wanted.cpu)
-    least = 0 if wanted.gpu == "auto" else wanted.gpu
+    least = wanted.least_gpu
     of_nodes = [node["Resources"] for node in nodes]
     if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= least for node in of_nodes):
         return None

@@ -32,21 +32,21 @@ def look_for_gpus(wanted: Resources) -> None:
         UserError: naming what would be accepted.
     """
     if os.path.isdir("/proc") and not any(map(os.path.exists, GPU_FOLDERS)):
-        check_gpus(wanted.gpu, 0)
+        check_gpus(wanted.least_gpu, 0)
 
 
-def check_gpus(gpus: float | str, there: int) -> None:
-    """Refuse more GPUs for a trial than this machine has. `auto` runs without one.
+def check_gpus(least: float, there: int) -> None:
+    """Refuse more GPUs for a trial than this machine has.
 
     Args:
-        gpus: of a trial: a number, or "auto".
+        least: how much of a GPU a trial can't do without.
         there: how many this machine has.
 
     Raises:
         UserError: naming what would be accepted.
     """
-    if gpus != "auto" and float(gpus) > there:
+    if least > there:
         raise UserError(
-            f"resources.gpu: {float(gpus):g} is more than the {there} GPUs of this machine; accepted: "
-            f"{'up to ' if there else ''}{there}, or auto, which takes a GPU where there is one"
+            f"resources.gpu: {least:g} is more than the {there} GPUs of this machine; accepted: {there}, or auto, "
+            "which takes a GPU where there is one"
         )

@@ -12,7 +12,7 @@ import ray
 
 from basis.errors import RayDiedError, UserError, first_line
 from basis.packages import PACKAGES, ROOT
-from sweep.cluster.environment import QUIET, TMPDIR
+from sweep.cluster.environment import TMPDIR, sent_along
 from sweep.cluster.privacy import kept_private, started_privately
 from sweep.cluster.probe import await_resources, settled
 from sweep.cluster.resources import check_gpus
@@ -92,7 +92,7 @@ def _attach(address: str) -> Any:
         with chdir(PRESETS):  # workers look first where Ray is attached from
             return ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "env_vars": QUIET},
+                runtime_env={"py_modules": [str(ROOT / package) for package in PACKAGES], "env_vars": sent_along()},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
@@ -121,7 +121,7 @@ def fit_resources(wanted: Resources, address: str | None) -> tuple[Resources, st
         return settled(nodes, wanted), await_resources(nodes, wanted)
     [node] = _nodes()
     wanted, gpus = wanted.with_cpus(node.get("CPU", 0.0)), node.get("GPU", 0.0)
-    check_gpus(wanted.gpu, int(gpus))
+    check_gpus(wanted.least_gpu, int(gpus))
     if wanted.gpu and not gpus:
         return wanted.model_copy(update={"gpu": 0.0}), "no GPU here, so trials run on CPU"
     return wanted, None
@@ -150,10 +150,10 @@ def find_device(resources: Resources, declared_bytes: int | None) -> Device:
         except ray.exceptions.GetTimeoutError:
             gpu = None  # all GPUs are taken by others
     capacity_bytes = gpu.free_bytes if gpu else None
-    if resources.gpu == "auto" and declared_bytes is None and capacity_bytes is None:
+    if resources.packs and declared_bytes is None and capacity_bytes is None:
         raise UserError(
-            "resources.gpu: auto needs to know the memory of a GPU, and none can be asked; accepted: memory.device "
-            "with it, such as 80GiB, or a number of GPUs"
+            f"resources.gpu: {resources.gpu} needs to know the memory of a GPU, and none can be asked; accepted: "
+            "memory.device with it, such as 80GiB, or resources.gpu: 1"
         )
     known = [size for size in (declared_bytes, capacity_bytes) if size is not None]
     return Device("cuda", min(known, default=None), (gpu,) if gpu else ())

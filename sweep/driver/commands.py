@@ -16,9 +16,11 @@ from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.machine.apart import Work
 from sweep.machine.caches import OURS
+from sweep.machine.hardware import allowed_cpus
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.preparation.first_look import check_cache_room, look_at_files
 from sweep.requests import ExplainKey, KeptSweep, ListTrials, NewSweep, ReproduceTrial, RunSweep, Sweep, WriteData
+from sweep.schema.resources import MOST_AUTO_CPUS
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.spec_file.presets import preset_about, preset_names
@@ -168,7 +170,8 @@ def _ready(plan: SweepPlan, request: RunSweep, experiment_dir: Path, console: Co
         check_cpus(spec.resources)
         look_for_gpus(spec.resources)
     look_at_files(spec)
-    cache_dir = set_up(console, set_ray_environment(request.address))
+    cpus = float(spec.resources.with_cpus(allowed_cpus() if request.address is None else MOST_AUTO_CPUS).cpu)
+    cache_dir = set_up(console, set_ray_environment(request.address, cpus))
     check_cache_room(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
     if request.address is not None:

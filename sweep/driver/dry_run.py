@@ -13,6 +13,7 @@ from sweep.machine.gpu_facts import gpu_facts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.device import Device
+from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.memory.shape import check_trials_fit, planned_shape
@@ -45,7 +46,8 @@ def print_trials(plan: SweepPlan, first_records: list[str], console: Console) ->
     with console.status("predicting memory"):
         memory_plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
     _print_memory(trials, memory_plans, device, budget_bytes, console)
-    _print_resources(spec, memory_plans, device, console)
+    packing = Packing(device, limit_bytes=spec.memory.limit)
+    _print_resources(GpuSharing(spec.resources, packing, shape), trials, memory_plans, console)
 
 
 def _what_runs(plan: SweepPlan) -> str:
@@ -132,15 +134,15 @@ def _print_memory(
     )
 
 
-def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, console: Console) -> None:
+def _print_resources(sharing: GpuSharing, trials: list[TrialConfig], plans: list[MemoryPlan], console: Console) -> None:
     """What each trial asks of Ray, and how many that lets run side by side."""
-    asked = spec.resources.with_cpus(allowed_cpus())
-    cpus = float(asked.cpu)
-    packing = Packing(device, limit_bytes=spec.memory.limit)
-    gpu = f"{asked.gpu:g} GPU" if asked.gpu != "auto" else "a share of a GPU by its memory"
+    asked, packing = sharing.resources.with_cpus(allowed_cpus()), sharing.packing
+    device, cpus = packing.device, float(asked.cpu)
+    words = {"auto": "a share of a GPU by its memory and its work", "share": "a share of a GPU by its memory"}
+    gpu = words.get(str(asked.gpu)) or f"{asked.gpu:g} GPU"
     here = f"; more than the {allowed_cpus()} CPUs that may be used here" if cpus > allowed_cpus() else ""
     console.print(f"resources per trial: {cpus:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False)
-    if device.capacity_bytes is None or not (device.type == "cpu" or asked.gpu == "auto"):
+    if device.capacity_bytes is None or not (device.type == "cpu" or asked.packs):
         return
     demands = [packing.demand_bytes(plan) for plan in plans]
     console.print(
@@ -148,6 +150,8 @@ def _print_resources(spec: SweepSpec, plans: list[MemoryPlan], device: Device, c
         f"{show_bytes(device.capacity_bytes)}",
         highlight=False,
     )
+    if device.gpus:
+        console.print(sharing.described(zip(trials, plans, strict=True)), highlight=False, soft_wrap=True)
 
 
 def _table() -> Table:

@@ -16,6 +16,7 @@ from sweep.hub.fetch import Say
 from sweep.inputs import Process
 from sweep.machine.apart import Work
 from sweep.machine.hardware import cpu_has_bf16
+from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import budget_on
 from sweep.preparation.prepare import PreparedSweep
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes, end_sweep_record
@@ -55,9 +56,13 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
         process = Process(own_umask(), Path.cwd()) if alone else None
         inputs = prepared.inputs(experiment_dir, device, cpus=float(resources.cpu), process=process)
+        sharing = GpuSharing(resources, inputs.packing, planner.shape)
+        if resources.packs:
+            proposals = map(planner.propose, prepared.plan.candidates)
+            say(sharing.described((p.config, p.plan) for p in proposals if p.plan))
         with claimed(experiment_dir):
             _open_record(prepared, launch, say)
-            outcome = tune_trials(prepared.plan, inputs, planner, Shares(resources, inputs.packing), console)
+            outcome = tune_trials(prepared.plan, inputs, planner, Shares(sharing), console)
             try:
                 end_sweep_record(experiment_dir)
             except DiskError as error:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from basis.errors import UserError
 from sweep.cluster.privacy import without_secrets
 from sweep.cluster.resources import check_gpus
 from sweep.hub.fetch import Say
 from sweep.hub.pin import pin
+from sweep.machine.compiler import check_compiler
 from sweep.machine.environment import allow_open_files
-from sweep.machine.hardware import allowed_cpus, compiler_found
+from sweep.machine.hardware import allowed_cpus
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.shape import planned_shape
 from sweep.preparation.disk_room import check_output_room
@@ -67,10 +67,10 @@ def _ready_machine(resources: Resources, compiles: bool) -> None:
     """Get this machine ready for trials, and refuse what it can't do.
 
     Raises:
-        UserError: trials need more GPUs than there are, or a compiler that is not there.
+        UserError: trials need more GPUs than there are, or what a compiled trial needs is not there.
     """
     allow_open_files(math.ceil(allowed_cpus() / min(1, float(resources.with_cpus(allowed_cpus()).cpu))))
     torch.set_num_threads(min(torch.get_num_threads(), allowed_cpus()))
-    check_gpus(resources.gpu, torch.cuda.device_count())
-    if compiles and not compiler_found():
-        raise UserError("compile: true needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH (none was found)")
+    check_gpus(resources.least_gpu, torch.cuda.device_count())
+    if compiles:
+        check_compiler()

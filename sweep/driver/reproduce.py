@@ -25,7 +25,7 @@ from basis.read_json import DamagedError
 from basis.scripts import as_called
 from sweep.command import remarks_on
 from sweep.inputs import SweepInputs
-from sweep.machine.hardware import compiler_found
+from sweep.machine.compiler import check_compiler
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.attempts import OutOfMemoryError
 from sweep.memory.device import Device
@@ -194,8 +194,8 @@ def _run_again(
     trial: TrialToReproduce, inputs: SweepInputs, shape: GPT2Config, execution: Execution, console: Console
 ) -> list[dict[str, Any]]:
     """The rows of a new run; fewer where it diverges."""
-    if trial.config.compile and not compiler_found():
-        raise UserError("the trial was compiled, which needs a C++ compiler; accepted: $CXX, g++ or clang++ in $PATH")
+    if trial.config.compile:
+        check_compiler()
     plan = MemoryPlan(execution, predict(trial.config, shape, inputs.packing.device, execution))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
     rows: list[dict[str, Any]] = []

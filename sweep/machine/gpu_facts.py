@@ -14,6 +14,7 @@ class GpuFacts:
         free_bytes: its memory that nobody holds.
         multiprocessors: their number.
         clock_hz: the highest clock of a multiprocessor; 0 if unknown.
+        memory_bytes_per_second: the most that its memory reads or writes; 0 if unknown.
     """
 
     name: str
@@ -22,6 +23,7 @@ class GpuFacts:
     free_bytes: int
     multiprocessors: int
     clock_hz: float = 0.0
+    memory_bytes_per_second: float = 0.0
 
 
 def gpu_facts() -> GpuFacts:
@@ -37,4 +39,5 @@ def gpu_facts() -> GpuFacts:
         free_bytes=free_bytes,
         multiprocessors=told.multi_processor_count,
         clock_hz=told.clock_rate * 1e3,  # told in kHz
+        memory_bytes_per_second=2 * told.memory_clock_rate * 1e3 * told.memory_bus_width / 8,  # twice a clock; bits
     )

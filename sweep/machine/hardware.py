@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 from functools import cache
 from pathlib import Path
 
@@ -23,11 +22,6 @@ def cpu_name() -> str:
     told = dict(line.replace("\t", "").split(":", 1) for line in reversed(lines) if ":" in line)  # of the first core
     numbers = [told[name].strip() for name in ARM_NUMBERS if name in told]
     return told.get("model name", "").strip() or " ".join([platform.machine(), *numbers])
-
-
-def compiler_found() -> bool:
-    """Whether a C++ compiler is installed, which torch.compile needs."""
-    return any(shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++"))
 
 
 def cpu_has_bf16() -> bool:

@@ -73,8 +73,8 @@ def budget_on(device: Device, resources: Resources, asked_bytes: int | None) -> 
     """
     if device.capacity_bytes is None:
         return asked_bytes
-    share = resources.gpu if device.type == "cuda" and resources.gpu != "auto" else 1.0
-    room = math.floor((min(1.0, float(share)) * device.capacity_bytes - PROCESS_BYTES[device.type]) / MARGIN)
+    share = resources.least_gpu if device.type == "cuda" and not resources.packs else 1.0
+    room = math.floor((share * device.capacity_bytes - PROCESS_BYTES[device.type]) / MARGIN)
     return max(0, room) if asked_bytes is None else max(0, min(room, asked_bytes))
 
 

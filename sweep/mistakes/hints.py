@@ -40,7 +40,8 @@ _KEYS: dict[str, str] = {
     ),
     **dict.fromkeys(("optim", "optimiser", "optimizer_type"), "optimizer, such as optimizer: adamw"),
     **dict.fromkeys(("bf16", "dtype", "torch_dtype", "mixed_precision"), _PRECISION),
-    "fp16": f"{_PRECISION}; there is no fp16",
+    "fp16": "precision, such as precision: fp16; bf16 needs no scaling where the GPU has it",
+    "tf32": "precision: tf32",
     **dict.fromkeys(("gradient_checkpointing", "use_gradient_checkpointing"), "activation_checkpointing: true"),
     "torch_compile": "compile: true",
     **dict.fromkeys(("adam_beta1", "adam_beta2", "beta1", "beta2", "adam_betas"), "betas, such as betas: [0.9, 0.95]"),
@@ -122,7 +123,8 @@ _VALUES: dict[str, dict[str, str]] = {
     "precision": {
         **dict.fromkeys(("bfloat16", "mixed"), "bf16"),
         **dict.fromkeys(("float32", "fp", "full", "32"), "fp32"),
-        **dict.fromkeys(("fp16", "float16", "half", "16"), "bf16"),
+        **dict.fromkeys(("float16", "half", "16"), "fp16"),
+        **dict.fromkeys(("tensorfloat32", "tensor-float-32"), "tf32"),
     },
     "scaling": {
         **dict.fromkeys(("rslora", "alpha/sqrt(rank)", "alpha/r**0.5"), "alpha/sqrt(r)"),

@@ -5,26 +5,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field, field_validator, model_validator
 
-from basis.errors import problem
-from sweep.trial.part import LARGEST, Part
+from basis.errors import problem, shown
+from sweep.trial.part import LARGEST, AcceptedWords, Part
 
 LEAST_CPU, MOST_CPUS, MOST_AUTO_CPUS = 0.01, 10_000, 4
 """Of one trial. `auto` takes no more than the last, since GPT-2's steps gain little beyond."""
 
-MOST_GPUS = 10_000
-"""Of one trial; none uses more than one, and no machine has so many."""
+GPU_WORDS = "auto, share, 0, 1 or a fraction"
+"""What can be typed for `gpu`."""
 
 
 class Resources(Part):
-    """What one trial asks of Ray. On a machine without a GPU, `gpu: auto` runs on CPU; a number is refused."""
+    """What one trial asks of Ray. On a machine without a GPU, `auto` and `share` run on CPU; a number is refused."""
 
     cpu: float | Literal["auto"] = Field(
         1.0, description=f"CPUs per trial. auto: as many as the machine or node has, at most {MOST_AUTO_CPUS}."
     )
-    gpu: float | Literal["auto"] = Field(
+    gpu: Annotated[float | Literal["auto", "share"], AcceptedWords(GPU_WORDS)] = Field(
         0.0,
-        description="GPUs per trial: a fraction of one, or a whole number. auto: the share of one that the trial's "
-        "predicted memory takes, and none on a machine without a GPU.",
+        description="How much of a GPU each trial gets. auto: trials share one where that pays. share: they share it "
+        "as far as their predicted memory allows. Both take none on a machine without a GPU.",
     )
 
     @field_validator("cpu", mode="before")
@@ -40,12 +40,23 @@ class Resources(Part):
         cpu = min(MOST_AUTO_CPUS, there) if self.cpu == "auto" else self.cpu
         return self.model_copy(update={"cpu": float(cpu)})
 
+    @property
+    def packs(self) -> bool:
+        """Whether each trial's share of a GPU follows from its plan, and is no number of the spec."""
+        return isinstance(self.gpu, str)
+
+    @property
+    def least_gpu(self) -> float:
+        """How much of a GPU a node must have to run a trial; 0 where it may run without one."""
+        return 0.0 if isinstance(self.gpu, str) else self.gpu
+
     @field_validator("gpu", mode="before")
     @classmethod
-    def _share_or_auto(cls, gpu: Any) -> Any:
+    def _one_gpu_at_most(cls, gpu: Any) -> Any:
         number = isinstance(gpu, int | float) and not isinstance(gpu, bool)
-        if gpu != "auto" and (not number or not 0 <= gpu <= MOST_GPUS or (gpu > 1 and not float(gpu).is_integer())):
-            raise ValueError("accepted: auto, a fraction of one GPU, or a whole number of them")
+        if gpu not in ("auto", "share") and (not number or not 0 <= gpu <= 1):
+            more = " a trial trains on one GPU;" if number and gpu > 1 else ""
+            raise ValueError(f"{shown(gpu)} is not accepted;{more} accepted: {GPU_WORDS}")
         return float(gpu) if number else gpu
 
 

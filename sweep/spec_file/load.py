@@ -120,6 +120,14 @@ def parse_kept_spec(values: dict[str, Any]) -> SweepSpec:
 
 
 def _as_kept(values: dict[str, Any]) -> dict[str, Any]:
-    """What a kept spec means: before there was `choose_on`, searches tested all that they tried."""
-    before = values.get("search") in ("random", "optuna") and "choose_on" not in values
-    return {**values, "choose_on": "test"} if before else values
+    """What a kept spec means.
+
+    Before there was `choose_on`, searches tested all that they tried. A trial could ask for several GPUs, and used one.
+    """
+    meant = dict(values)
+    if values.get("search") in ("random", "optuna") and "choose_on" not in values:
+        meant["choose_on"] = "test"
+    resources = values.get("resources")
+    if isinstance(resources, dict) and isinstance(gpus := resources.get("gpu"), int | float) and gpus > 1:
+        meant["resources"] = {**resources, "gpu": 1.0}
+    return meant

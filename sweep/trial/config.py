@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
@@ -13,9 +13,11 @@ from basis.fields import (
     DEPENDENT_FIELDS,
     LORA_DEFAULTS,
     MOMENTUM_DEFAULTS,
+    SCALING_OPTIMIZERS,
     Method,
     Optimizer,
     Precision,
+    PrecisionChoice,
     Scaling,
     Schedule,
     Target,
@@ -105,8 +107,11 @@ class TrialConfig(BaseModel):
         "permits. Never more than 256 windows or 65,536 tokens at once.",
     )
     block_size: Count = Field(description="Length of a window, in tokens; at most the model's positions.")
-    precision: Precision = Field(
-        "fp32", description="Number format of the forward and backward pass. Under bf16 what trains stays in fp32."
+    precision: PrecisionChoice = Field(
+        "fp32",
+        description="Number format of the products in the forward and backward pass; what trains stays in fp32. auto: "
+        "bf16 where every GPU of the sweep has it (or the CPU, without one), else fp32. tf32 keeps fp32 and multiplies "
+        "with fewer digits. fp16 is for GPUs without bf16, and scales the loss.",
     )
     compile: StrictBool = Field(
         False, description="Have torch.compile fuse each block. Takes a C++ compiler, and half a minute per trial."
@@ -172,6 +177,8 @@ class TrialConfig(BaseModel):
             yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
         if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
             yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
+        if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
+            yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
             yield "micro_batch", f"{self.micro_batch} is more than batch_size {self.batch_size}"
         if self.warmup_steps > self.steps:
@@ -180,6 +187,17 @@ class TrialConfig(BaseModel):
             windows = f"{self.batch_size} windows of block_size {self.block_size}"
             tokens = f"{self.batch_size * self.block_size:,} tokens a step"
             yield "batch_size", f"{windows} are {tokens}; accepted: {MOST_TOKENS_PER_STEP:,} at most"
+
+    @property
+    def settled_precision(self) -> Precision:
+        """What the step computes its products in.
+
+        Raises:
+            ValueError: the config still says `auto`, which is settled before trials are planned.
+        """
+        if self.precision == "auto":
+            raise ValueError("precision: auto is settled before trials are planned, see sweep.space.precision")
+        return self.precision
 
     @property
     def label(self) -> str:
@@ -191,6 +209,10 @@ class TrialConfig(BaseModel):
         """Name of the trial and of its directory: readable, and different for different configs."""
         digest = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
         return f"{self.label.replace(' ', '-')}-lr{self.lr:g}-s{self.seed}-{digest[:6]}"
+
+
+def _others(precision: PrecisionChoice) -> str:
+    return ", ".join(choice for choice in get_args(PrecisionChoice) if choice != precision)
 
 
 def _plain(value: object) -> object:

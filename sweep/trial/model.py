@@ -76,7 +76,7 @@ def build_run(
         schedule=config.schedule,
         warmup_steps=config.warmup_steps,
         clip_norm=config.clip_norm,
-        precision=config.precision,
+        precision=config.settled_precision,
         compile=config.compile,
         activation_checkpointing=execution.activation_checkpointing,
         seed=config.seed,

@@ -1,4 +1,4 @@
-"""What Ray sets aside for each trial: the CPUs asked for, and of the device what the trial's plan takes."""
+"""What Ray sets aside for each trial: the CPUs asked for, and its share of the device."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,8 @@ from ray.tune.schedulers import FIFOScheduler
 
 from basis.outcome_file import read_outcome
 from basis.outcomes import Outcome
-from sweep.memory.packing import Packing
+from sweep.memory.gpu_sharing import GpuSharing
 from sweep.proposal import Proposal
-from sweep.schema.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,10 @@ class Shares:
     """Ray asks this what to set aside for a trial.
 
     Attributes:
-        resources: what the spec asks for, with a number of CPUs.
-        packing: how trials share the device.
+        sharing: how trials share a device, by resources with a number of CPUs.
     """
 
-    resources: Resources
-    packing: Packing
+    sharing: GpuSharing
 
     def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """What a trial gets beside others.
@@ -32,22 +29,23 @@ class Shares:
         Args:
             config: a `Proposal` with its plan, as Ray has it.
         """
-        plan = Proposal.from_ray(config).plan
-        assert plan is not None, "a TrialPlanner made the proposal"
-        if self.packing.device.type == "cpu":
-            return self._bundle(memory=self.packing.demand_bytes(plan))
-        gpu = self.resources.gpu
-        return self._bundle(GPU=self.packing.gpu_share(plan) if gpu == "auto" else gpu)
+        proposal = Proposal.from_ray(config)
+        assert proposal.plan is not None, "a TrialPlanner made the proposal"
+        packing = self.sharing.packing
+        if packing.device.type == "cpu":
+            return self._bundle(memory=packing.demand_bytes(proposal.plan))
+        return self._bundle(GPU=self.sharing.share(proposal.config, proposal.plan))
 
     @property
     def alone(self) -> tune.PlacementGroupFactory:
         """What a trial gets beside which nothing else is to run."""
-        if self.packing.device.type == "cpu":
-            return self._bundle(memory=self.packing.device.capacity_bytes or 0)
-        return self._bundle(GPU=1 if self.resources.gpu == "auto" else max(1, self.resources.gpu))
+        device = self.sharing.packing.device
+        if device.type == "cpu":
+            return self._bundle(memory=device.capacity_bytes or 0)
+        return self._bundle(GPU=1)
 
     def _bundle(self, **of_the_device: float) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([{"CPU": self.resources.cpu, **of_the_device}])
+        return tune.PlacementGroupFactory([{"CPU": self.sharing.resources.cpu, **of_the_device}])
 
 
 class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types

@@ -14,6 +14,7 @@ from basis.metrics import Row
 from basis.stages import Stage
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
+from model.precision import LEAST_SCALE
 from sweep.data.windows import open_tokens, test_window_starts, train_window_starts, windows
 from sweep.inputs import SweepInputs
 from sweep.memory.plan import MemoryPlan
@@ -76,7 +77,8 @@ class Training:
         """Train until the next step at which a row is due, and evaluate.
 
         Raises:
-            FloatingPointError: the loss is not finite any more; the message names step and learning rate.
+            FloatingPointError: the loss is not finite any more, or gradients overflow fp16 whatever they are scaled
+                by; the message names step and learning rate.
         """
         run, meter, config = self.run, self._meter, self.config
         until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
@@ -95,6 +97,7 @@ class Training:
         self._train_seconds += now - started
         if not math.isfinite(train_loss):
             raise FloatingPointError(f"train loss became {train_loss} by step {run.step} (lr {config.lr:g})")
+        self._check_scale()
         seconds = (now - timed_from) / timed_steps if timed_steps else (now - started) / len(losses)
         tokens = config.batch_size * config.block_size
         losses.clear()  # they are small, but would count as retained
@@ -106,6 +109,14 @@ class Training:
                 "tokens_per_second": tokens / seconds,
             }
         )
+
+    def _check_scale(self) -> None:
+        run = self.run
+        if run.scaler.enabled and (scale := run.scaler.last_scale()) < LEAST_SCALE:
+            raise FloatingPointError(
+                f"gradients overflow in fp16 by step {run.step} (lr {self.config.lr:g}): the loss scale fell to "
+                f"{scale:g}, and {run.scaler.skipped_steps()} steps changed nothing; accepted: bf16, tf32 or fp32"
+            )
 
     def _batch(self, step: int) -> Tensor:
         """The train windows of optimizer step `step`: (batch, block + 1) token ids."""
@@ -122,6 +133,7 @@ class Training:
             "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
             **trained,
             **losses,
+            **_present("skipped_steps", run.scaler.skipped_steps()),
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
             "clock_seconds": time.time(),
@@ -179,6 +191,10 @@ class Training:
         self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self.execution))
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
         self.window_losses = state["window_losses"]
+
+
+def _present(name: str, value: int | None) -> Row:
+    return {} if value is None else {name: value}
 
 
 def _check_device(device: torch.device, config: TrialConfig) -> None:

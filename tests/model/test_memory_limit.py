@@ -6,8 +6,15 @@ import sys
 import pytest
 import torch
 from safetensors import SafetensorError
+from torch._inductor.compile_worker.subproc_pool import SubprocException
+from torch._inductor.exc import InductorError
 
 from model.memory_limit import asked_bytes, ran_out_of_memory
+
+
+class OtherError(Exception):
+    """An error of a library that is neither a RuntimeError nor an OSError."""
+
 
 UNDER_THE_LEAST = """
 import torch
@@ -64,6 +71,10 @@ def test_beyond_the_limit_an_allocation_fails_and_the_process_goes_on() -> None:
         (RuntimeError("could not create a primitive"), 0),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), 0),
         (RuntimeError("CUDA driver error: out of memory"), 0),
+        (torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"), 0),
+        (SubprocException("RuntimeError: Triton Error [CUDA]: out of memory", "name"), 0),
+        (InductorError(RuntimeError("CUDA driver error: out of memory"), None), 0),
+        (OtherError("Triton Error [CUDA]: out of memory"), 0),
         (RuntimeError("std::bad_alloc"), 0),
         (RuntimeError("can't start new thread"), 0),
         (RuntimeError("Resource temporarily unavailable"), 0),  # what std::thread raises

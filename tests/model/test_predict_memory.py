@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from benchmarks.memory import draw_case, measure_parts
+from benchmarks.memory import Case, draw_case, measure_parts
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
 from model.peak_meter import AllocationRecord, PeakMeter
@@ -55,6 +55,13 @@ def test_a_prediction_is_what_a_real_step_takes_whatever_the_config(seed: int) -
     assert predicted.logits == measured.logits
 
 
+@pytest.mark.parametrize("method", [{"method": "full"}, {"rank": 8}], ids=str)
+def test_a_prediction_in_fp16_knows_the_gradients_that_are_unscaled_in_place(method: dict[str, Any]) -> None:
+    case = Case(2, 64, 1009, config(precision="fp16", batch_size=4, block_size=64, **method))
+    predicted = predict(case.config, case.shape, Device("cpu"), as_configured(case.config))
+    assert predicted.total == pytest.approx(measure_parts(case).total, rel=0.08)  # as above
+
+
 def shallow_or_deep(trial: TrialConfig) -> Build:
     def build(layers: int, kernels: KernelsFor) -> SFTRun:
         shape = GPT2Config(
@@ -65,7 +72,7 @@ def shallow_or_deep(trial: TrialConfig) -> Build:
     return build
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     """Even where logits are most of it, under a frozen head: before the first step nothing else has been allocated."""
     trial = config(precision=precision, batch_size=2, block_size=64)
@@ -85,6 +92,7 @@ def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     [
         config(method="full", batch_size=4, block_size=64),
         config(method="full", batch_size=5, block_size=64, micro_batch=2, optimizer="muon", precision="fp32"),
+        config(method="full", batch_size=4, block_size=64, optimizer="momentum", precision="fp16"),
         config(batch_size=4, block_size=64, targets=("head",)),
         config(batch_size=3, block_size=64, rank=8, activation_checkpointing=True, also_train=("biases",)),
         config(batch_size=4, block_size=64, micro_batch=1, optimizer="adafactor", dropout=0.1),
@@ -162,6 +170,19 @@ def test_gpu_dropout_is_reckoned_with_a_mask_of_a_byte_an_element() -> None:
     masks = (2 * 24 + 1) * stream  # two a block, one behind the embeddings
     mixed = 24 * 2 * stream  # in bf16: attention keeps each window's, and the projection behind it that of all
     assert with_dropout.activations - without.activations == pytest.approx(masks + mixed, rel=0.03)
+
+
+def test_a_gpus_padded_ranks_keep_their_padding_for_the_backward_pass() -> None:
+    """A layer keeps the low-rank rows of its four adapters, and A and B in bf16; on a GPU up to rank 8 as at rank 8."""
+    shape = gpt2_config("gpt2-medium", {})
+    more = {}
+    for device in ("cpu", "cuda"):
+        one, eight = (
+            predict(trial, shape, Device(device), as_configured(trial)).activations
+            for trial in (config(rank=1), config(rank=8))
+        )
+        more[device] = eight - one
+    assert more == {"cpu": 24 * 7 * (4 * 8 * 1024 + 16 * 1024) * 2, "cuda": 0}
 
 
 def test_hopper_gpus_get_cublas_s_larger_workspaces() -> None:

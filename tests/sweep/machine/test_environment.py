@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from basis.errors import UserError
-from sweep.cluster.environment import set_ray_environment
+from sweep.cluster.environment import sent_along, set_ray_environment
 from sweep.machine.environment import (
     allow_open_files,
     ctrl_c_deferred,
@@ -45,6 +45,30 @@ def test_what_runs_here_is_not_asked_for_through_a_proxy(
     monkeypatch.setattr(os, "environ", given)
     pass_proxies_by()
     assert given.get("no_proxy") == given.get("NO_PROXY") == passed_by
+
+
+@pytest.mark.parametrize(
+    ("given", "allocator"),
+    [
+        ({}, {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "a:1"}, {"PYTORCH_CUDA_ALLOC_CONF": "a:1"}),
+        ({"PYTORCH_ALLOC_CONF": "a:1"}, {"PYTORCH_ALLOC_CONF": "a:1"}),
+    ],
+)
+def test_workers_have_what_the_user_has_set_but_for_what_our_code_depends_on(
+    given: dict[str, str], allocator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "1", "RAY_CHDIR_TO_TRIAL_DIR": "1", **given}
+    monkeypatch.setattr(os, "environ", dict(chosen))
+    set_ray_environment("auto", cpus=2.5)
+    sent = sent_along()
+    assert {name: value for name, value in sent.items() if "ALLOC" in name} == allocator
+    assert sent["RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS"] == "1"
+    assert sent["RAY_CHDIR_TO_TRIAL_DIR"] == "0"
+    assert sent["TORCHINDUCTOR_COMPILE_THREADS"] == "2"
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "7")
+    set_ray_environment("auto", cpus=2.5)
+    assert sent_along()["TORCHINDUCTOR_COMPILE_THREADS"] == "7"
 
 
 def test_a_ray_of_our_own_ignores_where_another_is_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from benchmarks.declared_gpu import Order, Schedule, Stub, schedule
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
 from sweep.memory.device import Device
+from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import (
     CPU_UNIT_BYTES,
     GPU_UNITS,
@@ -29,7 +30,7 @@ GIB = 2**30
 GPU = Device("cuda", 24 * GIB)
 CPU = Device("cpu", 8 * GIB)
 MEDIUM = gpt2_config("gpt2-medium", {})
-AUTO = Resources(cpu=1, gpu="auto")
+SHARE = Resources(cpu=1, gpu="share")
 
 
 def plan(peak: int, weights: int = 0) -> MemoryPlan:
@@ -99,24 +100,24 @@ def test_on_a_cpu_a_process_may_take_what_the_machine_has() -> None:
 
 def test_a_budget_is_no_more_than_a_trial_can_get() -> None:
     for device in (GPU, CPU):
-        budget = budget_on(device, AUTO, None)
+        budget = budget_on(device, SHARE, None)
         assert budget is not None
         assert device.capacity_bytes is not None
         assert device.capacity_bytes - 2 <= MARGIN * budget + PROCESS_BYTES[device.type] <= device.capacity_bytes
-        assert budget_on(device, AUTO, 2 * device.capacity_bytes) == budget
-        assert budget_on(device, AUTO, GIB) == GIB
+        assert budget_on(device, SHARE, 2 * device.capacity_bytes) == budget
+        assert budget_on(device, SHARE, GIB) == GIB
     quarter = budget_on(GPU, Resources(gpu=0.25), None)
     assert quarter is not None
     cap = Packing(GPU).cap_bytes(0.25)
     assert cap is not None
     assert quarter * MARGIN <= cap
-    assert budget_on(Device("cuda"), AUTO, None) is None
-    assert budget_on(Device("cuda"), AUTO, GIB) == GIB
-    assert budget_on(Device("cuda", 100), AUTO, None) == 0
+    assert budget_on(Device("cuda"), SHARE, None) is None
+    assert budget_on(Device("cuda"), SHARE, GIB) == GIB
+    assert budget_on(Device("cuda", 100), SHARE, None) == 0
 
 
 def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each_other_in_a_worker() -> None:
-    shares = Shares(Resources(cpu=1), Packing(CPU))
+    shares = Shares(GpuSharing(Resources(cpu=1), Packing(CPU), MEDIUM))
     planner = TrialPlanner(MEDIUM, CPU, None)
     asked = [shares(planner.propose_to_ray(trial(batch_size=1, block_size=64, rank=rank))) for rank in (1, 4)]
     assert asked[0] == asked[1]
@@ -125,19 +126,19 @@ def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each
     assert shares.alone.required_resources["memory"] == 8 * GIB
 
 
-def test_a_fixed_number_of_gpus_is_asked_for_as_it_is_and_whole_when_alone() -> None:
+def test_a_fixed_share_of_a_gpu_is_asked_for_as_it_is_and_whole_when_alone() -> None:
     proposal = TrialPlanner(MEDIUM, GPU, None).propose_to_ray(trial(rank=1))
-    for gpu, alone in ((0.5, 1), (2, 2)):
-        shares = Shares(Resources(cpu=3, gpu=gpu), Packing(GPU))
+    for gpu in (0.5, 1):
+        shares = Shares(GpuSharing(Resources(cpu=3, gpu=gpu), Packing(GPU), MEDIUM))
         assert shares(proposal).required_resources == {"CPU": 3, "GPU": gpu}
-        assert shares.alone.required_resources == {"CPU": 3, "GPU": alone}
+        assert shares.alone.required_resources == {"CPU": 3, "GPU": 1}
 
 
 # ------------------------------------------------------------------------------------------------------- scheduling
 
 
 def scheduled(folder: Path, stubs: list[Stub]) -> Schedule:
-    (done,) = schedule([Order(tuple(stubs), MEDIUM, GPU, AUTO, 16, folder / "experiment")])
+    (done,) = schedule([Order(tuple(stubs), MEDIUM, GPU, SHARE, 16, folder / "experiment")])
     return done
 
 
@@ -155,7 +156,7 @@ def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fi
     ]
     done = scheduled(tmp_path, [Stub(config, 1.5) for config in mixed])
     packing = Packing(GPU)
-    planner = TrialPlanner(MEDIUM, GPU, budget_on(GPU, AUTO, None))
+    planner = TrialPlanner(MEDIUM, GPU, budget_on(GPU, SHARE, None))
     shares = {c.name: packing.gpu_share(plan) for c in mixed if (plan := planner.propose(c).plan)}
     assert done.failed == 0
     assert {span.name: span.share for span in done.spans} == pytest.approx(shares)

@@ -84,7 +84,7 @@ def test_no_wrong_value_is_answered_in_a_librarys_words(place: list[str | int]) 
         ("space.0.targets=head", "'mlp_out' or 'head', or null; write a list: [head]"),
         ("space.0.tie_head=maybe", "'maybe' is not accepted; accepted: true or false"),
         ("resources=4", "resources: 4 is not accepted; accepted: {cpu: ..., gpu: ...}"),
-        ("resources.gpu=true", "resources.gpu: true is not accepted; accepted: a number or 'auto'"),
+        ("resources.gpu=true", "resources.gpu: true is not accepted; accepted: auto, share, 0, 1 or a fraction"),
         ("space=lora", "accepted: a list of branches such as {method: lora, rank: [1, 8], optimizer: adamw, lr: 1e-4}"),
         ("seeds={min: 3}", "seeds.max: missing; accepted: a whole number from 3 to 1000"),
         ("trial={3: 4}", "trial: the key 3 is not accepted; accepted: names"),

@@ -150,7 +150,13 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("trial.steps=true", "trial.steps: true is not accepted; accepted: a whole number"),
         ("search_seed=-1", "search_seed: -1 is not accepted"),
         ("max_failures=true", "max_failures: true is not accepted"),
-        ("resources.gpu=1.5", "resources.gpu: 1.5: accepted: auto, a fraction of one GPU, or a whole number of them"),
+        (
+            "resources.gpu=2",
+            "resources.gpu: 2 is not accepted; a trial trains on one GPU; accepted: auto, share, 0, 1 or a fraction",
+        ),
+        ("resources.gpu=1.5", "resources.gpu: 1.5 is not accepted; a trial trains on one GPU; accepted: auto, share,"),
+        ("resources.gpu=-1", "resources.gpu: -1 is not accepted; accepted: auto, share, 0, 1 or a fraction"),
+        ("resources.gpu=shared", "resources.gpu: 'shared' is not accepted; accepted: auto, share, 0, 1 or a fraction"),
         ("data.exclude=demo", "data.exclude[0]: 'demo' is no data source"),
         (
             "space.1={method: lora, rank: 1, optimizer: muon, lr: 1, targets: [head]}",
@@ -202,3 +208,8 @@ def test_a_search_that_was_kept_before_one_could_choose_where_has_chosen_on_test
     now = parse_kept_spec({**kept, "metric": "test_loss", "choose_on": None})
     assert now.chooses_on_validation
     assert parse_kept_spec({**kept, "search": "tuned", "metric": "test_loss"}).chooses_on_validation
+
+
+def test_a_spec_that_was_kept_when_a_trial_could_ask_for_several_gpus_asks_for_the_one_that_it_used() -> None:
+    kept = {"name": "x", "space": [{"method": "full", "optimizer": "sgd", "lr": 0.1}], "resources": {"gpu": 2.0}}
+    assert parse_kept_spec(kept).resources.gpu == 1

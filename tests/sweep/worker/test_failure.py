@@ -25,6 +25,7 @@ from sweep.tune.live import LiveTable
 from sweep.tune.shares import RetryAlone
 from sweep.worker import judging
 from sweep.worker.failure import failure_of
+from sweep.worker.opening import open_trial
 from tests.conftest import ROOT
 from tests.sweep.test_trainable import steps, worker
 from tests.sweep.worker.test_death import ERROR, LOW, UNEXPECTED, Trial
@@ -129,6 +130,7 @@ def test_a_process_that_is_killed_leaves_no_outcome(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
+from sweep.worker.opening import open_trial
 from sweep.worker.failure import failure_kept
 with failure_kept(Path(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -194,6 +196,16 @@ def failed(folder: Path, stage: Stage) -> Trial:
     """A trial as Ray has it when it has failed."""
     settings = config(evaluate_on=stage).model_dump(mode="json")
     return Trial(name=folder.name, trial_id=folder.name, path=str(folder), error_file=None, config=settings)
+
+
+def test_a_trial_whose_every_step_is_skipped_in_fp16_ends_and_says_so(inputs: SweepInputs) -> None:
+    trial = open_trial(config(precision="fp16"), inputs)
+    assert trial._training is not None
+    scaler = trial._training.run.scaler
+    trial.advance()
+    scaler.load_state_dict({**scaler.state_dict(), "scaler": {**scaler.state_dict()["scaler"], "scale": 0.5}})
+    with pytest.raises(FloatingPointError, match=r"overflow in fp16 by step 2 \(lr .*accepted: bf16, tf32 or fp32"):
+        trial.advance()
 
 
 def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     rows = finish(trial)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
-    not_here = {"reserved_peak_bytes", "validation_loss"}  # for CUDA alone, and for search 'tuned'
+    not_here = {"reserved_peak_bytes", "validation_loss", "skipped_steps"}  # for CUDA, search 'tuned' and fp16
     assert METRIC.keys() - not_here == rows[-1].keys() - {"finished", "peak_source", "device", "place"}
     assert rows[-1]["test_loss"] < rows[0]["test_loss"]
     assert rows[-1]["wins"] + rows[-1]["ties"] + rows[-1]["losses"] == len(inputs.prompts)
@@ -124,7 +124,8 @@ def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "precision"), [*((name, "fp32") for name in get_args(Optimizer)), ("adamw", "bf16")]
+    ("optimizer", "precision"),
+    [*((name, "fp32") for name in get_args(Optimizer)), ("adamw", "bf16"), ("adamw", "fp16"), ("momentum", "fp16")],
 )
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
