@@ -15,10 +15,11 @@ from benchmarks.isolate import run_apart
 from benchmarks.machine import describe_machine
 from benchmarks.results import RESULTS, Machine, format_value, targets_line, write_results
 from benchmarks.table import Row, Table, Target
-from sweep.cluster.environment import QUIET
 
-ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+"""The allocator's settings of the sweep's workers, see `sweep.cluster.environment`, which needs pydantic."""
 SECONDS = 480
+"""The most that the whole command takes."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if "GPU" not in machine and not arguments.quick:
         print("There is no CUDA device to measure; --quick runs the parts on the CPU at tiny sizes.", file=sys.stderr)
         return 1
-    os.environ.setdefault(ALLOCATOR, QUIET[ALLOCATOR])  # as the sweep's workers have it
+    os.environ.update({**ALLOCATOR, **os.environ})
     names = [name for name in PARTS if name in (arguments.parts or PARTS)]
     return _run(names, machine, arguments.quick, time.monotonic() + arguments.seconds, arguments.output)
 
