@@ -181,7 +181,7 @@ def test_the_report_is_built_without_torch(tmp_path: Path) -> None:
 
 def test_the_gpu_benchmark_needs_of_a_gpu_machine_torch_transformers_and_loralib_alone() -> None:
     script = (
-        "import sys, benchmarks.gpu.memory, benchmarks.gpu.table, benchmarks.__main__\n"
+        "import sys, benchmarks.gpu.parity, benchmarks.gpu.memory, benchmarks.gpu.table, benchmarks.__main__\n"
         "print(sorted({'ray', 'pydantic', 'datasets', 'optuna', 'rich'} & sys.modules.keys()))\n"
         "print(sorted(name for name in sys.modules if name.startswith(('basis.', 'sweep.'))))"
     )
@@ -189,5 +189,5 @@ def test_the_gpu_benchmark_needs_of_a_gpu_machine_torch_transformers_and_loralib
     assert ran.stdout.splitlines() == [
         "[]",
         "['basis.disks', 'basis.fields', 'basis.files', 'basis.units', 'sweep.machine', 'sweep.machine.allocator', "
-        "'sweep.machine.hardware']",
+        "'sweep.machine.gpu_facts', 'sweep.machine.gpu_peaks', 'sweep.machine.hardware']",
     ]

@@ -17,6 +17,7 @@ from benchmarks.table import Row, Table, Target
 from sweep.machine.allocator import set_allocator
 
 SECONDS = 480
+"""The most that the whole command takes."""
 
 
 def main(argv: Sequence[str]) -> int:

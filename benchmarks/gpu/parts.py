@@ -71,6 +71,9 @@ def run_part(module: str, device: str, quick: bool, deadline: float) -> Iterator
     Yields:
         What the part says, as it says it. If it raises, dies or takes too long, a last row says so under BROKE.
     """
+    if deadline <= monotonic():
+        yield {BROKE: "not begun: no time was left"}
+        return
     spawn = get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_work, args=(sender, module, device, quick))

@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import torch
 from transformers import GPT2LMHeadModel
@@ -78,10 +77,9 @@ class Variant:
 def precisions(device: torch.device) -> list[Precision]:
     """The precisions that the device computes in natively, the fastest first."""
     cuda = device.type == "cuda"
-    bf16 = not cuda or torch.cuda.is_bf16_supported(including_emulation=False)
-    ampere = cuda and torch.cuda.get_device_capability(device) >= (8, 0)
-    has = {"bf16": bf16, "fp16": cuda, "tf32": ampere, "fp32": True}
-    return sorted((p for p in get_args(Precision) if has[p]), key=list(has).index)
+    ampere = cuda and torch.cuda.get_device_capability(device) >= (8, 0)  # the first with bf16 and TF32
+    has: dict[Precision, bool] = {"bf16": ampere or not cuda, "fp16": cuda, "tf32": ampere, "fp32": True}
+    return [precision for precision, native in has.items() if native]
 
 
 def build(variant: Variant, shape: Shape, device: torch.device, kernels: KernelsFor = training_kernels) -> SFTRun:
@@ -119,7 +117,8 @@ def build(variant: Variant, shape: Shape, device: torch.device, kernels: Kernels
 
 
 def predict(variant: Variant, shape: Shape, device: torch.device) -> MemoryParts:
-    """The predicted parts of the peak of a step on `device`, in bytes, as a dry run predicts them."""
+    """The predicted parts of the peak of a step on `device`, in bytes, as a dry run predicts an uncompiled step."""
+    variant = replace(variant, compile=False)
 
     def build_shallow(layers: int, kernels: KernelsFor) -> SFTRun:
         return build(variant, replace(shape, layers=layers), torch.device("cpu"), kernels)
@@ -151,7 +150,7 @@ def release(device: torch.device) -> None:
 class Timing:
     """How work is timed: `blocks` blocks of `steps` calls, after `warm_up` calls that don't count."""
 
-    warm_up: int = 5
+    warm_up: int = 2
     steps: int = 10
     blocks: int = 5
 

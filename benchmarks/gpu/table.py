@@ -25,9 +25,11 @@ from benchmarks.gpu.runs import (
 from benchmarks.step_shapes import Shape
 from benchmarks.table import Row, Target
 from model.peak_meter import PeakMeter
+from sweep.machine.gpu_facts import machine_gpus
+from sweep.machine.gpu_peaks import peak_flops
 
 TIMING = Timing()
-SLOW_TIMING = Timing(warm_up=3, steps=5, blocks=2)
+SLOW_TIMING = Timing(steps=5, blocks=2)
 """For fp32 without TF32, whose steps take ten times as long."""
 
 TITLE = "The training step"
@@ -35,9 +37,10 @@ ABOUT = (
     f"One optimizer step (forward, backward, clipping, fused AdamW) at random weights. Its time is {TIMING} (fp32: "
     f"{SLOW_TIMING}); the device is waited for at the ends of a block alone. `peak GiB` is the CUDA allocator's (on a "
     "CPU the profiler's), from a reset before the first step. `predicted GiB` is what a dry run says of the same step; "
-    "it knows nothing of what torch.compile fuses. `TFLOP/s` counts needed operations only, as in the step benchmark."
+    "it knows nothing of what torch.compile fuses. `TFLOP/s` counts needed operations only, as in the step "
+    "benchmark; `MFU` is its share of the GPU's peak at the highest clock (`sweep.machine.gpu_peaks`)."
 )
-SECONDS = 150
+SECONDS = 160
 
 METERED_STEPS = 3
 """Steps before the timed ones: the meter accounts for them, and what they compile or look up is not timed."""
@@ -87,12 +90,15 @@ def measure_step(variant: Variant, shape: Shape, device: torch.device, timing: T
         meter.train_step(windows)
     seconds = timing.median_seconds(lambda: run.train_step(windows), device)
     meter.read()
+    flops = shape.flops(variant.method) / seconds
+    peak = peak_flops(machine_gpus().gpus[0], variant.precision) if device.type == "cuda" else None
     yield {
         "variant": str(variant),
         "shape": str(shape),
         "step ms": 1000 * seconds,
         "tokens/s": shape.tokens / seconds,
-        "TFLOP/s": shape.flops(variant.method) / seconds / 1e12,
+        "TFLOP/s": flops / 1e12,
+        "MFU": None if peak is None else flops / peak,
         "peak GiB": meter.peak_bytes / GIB,
         "predicted GiB": predicted_bytes / GIB,
         "predicted / measured": predicted_bytes / meter.peak_bytes,

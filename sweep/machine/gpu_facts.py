@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from basis.errors import first_line
 from basis.fields import PRECISIONS, Precision
 
 LEAST_CAPABILITY: dict[Precision, tuple[int, int]] = {"fp32": (0, 0), "tf32": (8, 0), "bf16": (8, 0), "fp16": (7, 0)}
@@ -71,7 +70,7 @@ def machine_gpus() -> MachineGpus:
         torch.cuda.init()
         gpus = tuple(_gpu_facts(index, architectures) for index in range(torch.cuda.device_count()))
     except (RuntimeError, AssertionError) as error:  # the latter from a build without CUDA
-        said = first_line(error)
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
         nothing = any(words in said for words in NO_GPU) or not architectures
         return MachineGpus((), torch.__version__, architectures, "" if nothing else said)
     return MachineGpus(gpus, torch.__version__, architectures)

@@ -33,6 +33,7 @@ ONCE: tuple[Callable[[torch.device, bool], Iterator[Check]], ...] = (
     gradients.cross_entropy,
     execution.optimizers,
     devices.greedy_tokens,
+    gradients.gradients_at_full_size,
 )
 
 

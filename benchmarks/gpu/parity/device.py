@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from basis.fields import OPTIMIZERS, Precision
+from basis.fields import Precision
 from benchmarks.generation import FULL, QUICK, greedy_rows_equal, random_model, random_prompts
-from benchmarks.gpu.parity.references import TINY, Check, Small, new_run
+from benchmarks.gpu.parity.references import TINY, Check, Small, new_run, optimizers_under
 from benchmarks.gpu.runs import GIB, MIB
 from model.memory_limit import asked_bytes, limit_memory, ran_out_of_memory
 
@@ -22,7 +22,7 @@ def waiting_steps(device: torch.device, precision: Precision, quick: bool) -> It
     if device.type != "cuda":
         return
     shape = replace(TINY if quick else Small(), batch=4)
-    for optimizer in (name for name in OPTIMIZERS if name not in UNSTEADY):
+    for optimizer in (name for name in optimizers_under(precision) if name not in UNSTEADY):
         run = new_run(shape.model(2), optimizer, device, precision, micro_batch=2, clip_norm=1.0)
         for _ in range(WARM_UP_STEPS):
             run.train_step(shape.windows())

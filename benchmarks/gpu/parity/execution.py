@@ -15,6 +15,7 @@ from benchmarks.gpu.parity.references import (
     largest_relative_error,
     method_name,
     new_run,
+    optimizers_under,
 )
 from model.sft import SFTRun
 
@@ -50,7 +51,7 @@ def divided_and_checkpointed_steps(device: torch.device, precision: Precision, q
 def resumed_runs(device: torch.device, precision: Precision, quick: bool) -> Iterator[Check]:
     """A run with dropout and clipping that goes on from its checkpoint, against the run that was not stopped."""
     shape = replace(TINY if quick else SHAPE, batch=4, dropout=0.1)
-    for optimizer in QUICK_OPTIMIZERS if quick else OPTIMIZERS:
+    for optimizer in QUICK_OPTIMIZERS if quick else optimizers_under(precision):
         for rank in (None, 2):
             unbroken = new_run(shape.model(rank), optimizer, device, precision, micro_batch=2, clip_norm=1.0)
             losses(unbroken, shape)

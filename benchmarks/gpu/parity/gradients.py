@@ -56,6 +56,18 @@ def gradients_of_a_step(device: torch.device, precision: Precision, quick: bool)
                 yield Check(f"loss, {what}", loss_error, of_loss, reason)
 
 
+def gradients_at_full_size(device: torch.device, quick: bool) -> Iterator[Check]:
+    """Loss and gradients of gpt2-medium's step in fp32 against fp64 on the same device: a CPU would take minutes."""
+    shape = TINY if quick else Small(layers=24, width=1024, heads=16, vocabulary=50257, batch=2, block=256)
+    for rank in (1, None):
+        model, windows = shape.model(rank), shape.windows()
+        exact_loss, exact = by_hugging_face(model, windows, device)
+        loss, gradients = by_our_step(model, windows, device, "fp32")
+        what, reason = f"{method_name(rank)} ({shape}), fp64 here", "sums of 1e3 products through 24 layers in fp32"
+        yield Check(f"gradients, fp32, {what}", relative_error(gradients, exact), 5e-4, reason)
+        yield Check(f"loss, fp32, {what}", abs(loss / exact_loss - 1), 1e-5, reason)
+
+
 def cross_entropy(device: torch.device, quick: bool) -> Iterator[Check]:
     """The loss over chunks of rows, whole and by position, against fp64 on the CPU."""
     positions = 80 if quick else 2100

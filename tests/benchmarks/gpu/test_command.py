@@ -1,6 +1,7 @@
 """`python -m benchmarks gpu`: it writes after each row, and on a CPU only what can't be taken for a GPU's result."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from basis.packages import ROOT
 from benchmarks.__main__ import main
 from benchmarks.gpu import command
 from benchmarks.gpu.parts import PARTS
+from sweep.cluster import environment
 
 GPU = [sys.executable, "-m", "benchmarks", "gpu"]
 
@@ -38,6 +40,10 @@ def test_a_command_that_is_killed_has_written_every_row_before(tmp_path: Path) -
     while any(part.is_running() and part.status() != psutil.STATUS_ZOMBIE for part in parts):
         assert time.monotonic() < deadline, "the part outlived its command"
         time.sleep(0.1)
+
+
+def test_the_parts_have_the_allocator_of_the_sweeps_workers() -> None:
+    assert environment.ALLOCATOR == command.ALLOCATOR
 
 
 def test_without_a_gpu_only_a_quick_run_is_possible(
@@ -67,7 +73,9 @@ def test_words_that_mean_nothing_are_refused_at_once(
 
 
 def test_every_part_runs_on_a_cpu_at_tiny_sizes_and_what_it_computes_is_right(tmp_path: Path) -> None:
-    ran = subprocess.run([*GPU, "--quick", "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    without_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    words = [*GPU, "--quick", "--output", str(tmp_path)]
+    ran = subprocess.run(words, cwd=ROOT, env=without_gpu, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     (data,) = tmp_path.glob("*-gpu-quick.json")
     result = json.loads(data.read_text(encoding="utf-8"))

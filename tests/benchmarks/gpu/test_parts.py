@@ -58,6 +58,12 @@ def test_a_part_that_the_system_kills_keeps_its_rows(run: Run) -> None:
     assert "SIGKILL" in str(end[BROKE])
 
 
+def test_a_part_for_which_no_time_is_left_is_not_begun() -> None:
+    assert list(run_part("no_matter", "cpu", quick=True, deadline=monotonic())) == [
+        {BROKE: "not begun: no time was left"}
+    ]
+
+
 def test_a_part_that_can_not_be_imported_says_so() -> None:
     (end,) = run_part("benchmarks.gpu.no_such_part", "cpu", quick=True, deadline=monotonic() + 60)
     assert isinstance(end, dict)
