@@ -1,4 +1,7 @@
-"""The command line: `python -m benchmarks [NAME ...]` measures, prints and records. A missed target is no failure."""
+"""The command line: `python -m benchmarks [NAME ...]` measures, prints and records. A missed target is no failure.
+
+`python -m benchmarks gpu` is a command of its own, see `benchmarks.gpu.command`.
+"""
 
 import argparse
 import sys
@@ -7,9 +10,10 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.gpu import command as gpu
 from benchmarks.isolate import BY_NAME_ALONE, NAMES, measure_apart
 from benchmarks.machine import describe_machine
-from benchmarks.results import markdown_table, targets_line, write_results
+from benchmarks.results import RESULTS, markdown_table, targets_line, write_results
 from benchmarks.table import Table
 
 
@@ -22,8 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 1 if a benchmark broke, otherwise 0.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["gpu"]:
+        return gpu.main(words[1:])
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words)
+    if "gpu" in arguments.names:
+        parser.error("gpu is measured by itself: python -m benchmarks gpu [options]")
     known = (*NAMES, *BY_NAME_ALONE)
     if unknown := sorted(set(arguments.names) - set(known)):
         parser.error(f"unknown benchmark {unknown[0]!r}; accepted: {', '.join(known)}")
@@ -58,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure this project, beside others where there are any, and write a page and its data.",
-        epilog="Exit code: 0 all was measured, whether or not targets are met; 1 a benchmark broke.",
+        epilog="Exit code: 0 all was measured, whether or not targets are met; 1 a benchmark broke. "
+        "`python -m benchmarks gpu --help` tells how a GPU is measured.",
     )
     names = f"any of {', '.join(NAMES)} (default: all of these) and {', '.join(BY_NAME_ALONE)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
@@ -67,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="DIR",
-        default=Path(__file__).parent / "results",
+        default=RESULTS,
         help="where results go (default: benchmarks/results)",
     )
     return parser

@@ -10,7 +10,8 @@ from transformers import GPT2Config
 from basis.units import show_bytes
 from benchmarks.full_size_inputs import Size, whole_spec
 from benchmarks.full_size_worker import LORA, Case, Judged, Measured
-from benchmarks.memory import TOLERANCE, largest_part_off
+from benchmarks.measured import largest_part_off
+from benchmarks.memory import TOLERANCE
 from benchmarks.study_time import A100, GPUS, RECORDED_HOURS, count_work
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts

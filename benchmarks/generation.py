@@ -165,8 +165,9 @@ def _rate(contender: Callable[[], list[list[int]]], expected: int) -> float:
 def _theirs(model: GPT2LMHeadModel, prompts: list[list[int]], new_tokens: int, *, do_sample: bool) -> list[list[int]]:
     """The new tokens of Hugging Face's generate on one batch, padded on the left."""
     longest = max(map(len, prompts))
-    tokens = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    device = model.device
+    tokens = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
     sampling = {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K} if do_sample else {"do_sample": False}
     written = model.generate(
         input_ids=tokens,

@@ -13,12 +13,12 @@ from benchmarks.table import Table
 
 T = TypeVar("T")
 
-NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing", "gpu")
+NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing")
 """The benchmarks that run unless others are named, each a module with `measure(quick: bool)`."""
 
 BY_NAME_ALONE = ("full_size", "report")
 """The benchmarks that run only when they are named. `full_size` takes longer than all others together and most of the
-machine's memory; `report` takes ten minutes."""
+machine's memory; `report` takes ten minutes. The GPU has a command of its own, see `benchmarks.gpu.command`."""
 
 
 def measure_apart(name: str, quick: bool) -> list[Table]:
@@ -52,13 +52,17 @@ def run_apart(work: Callable[..., T], *arguments: object, limit_seconds: int = 0
 def _begin(limit_seconds: int) -> None:
     """Prepare a fresh process: it ends after the limit, and with its parent."""
     signal.alarm(limit_seconds)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent ends, so that a killed command leaves no process of many GiB behind."""
+def end_with_parent() -> None:
+    """Have this process end when its parent does, so that a killed command leaves no process of many GiB behind."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
-    assert parent is not None  # spawned by `run_apart`
+    assert parent is not None  # this process was spawned
     parent.join()
     os._exit(1)
 

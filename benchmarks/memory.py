@@ -5,14 +5,14 @@ python -m benchmarks.memory [--quick]
 
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.fields import OPTIMIZERS
-from benchmarks.measured import run_alone
+from benchmarks.measured import largest_part_off, run_alone
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
 from model.peak_meter import PeakMeter
@@ -24,7 +24,7 @@ from sweep.trial.model import adapt, as_configured, build_run
 CONFIGS, SEED = 30, 4
 MIB = 2**20
 TOLERANCE = 0.10
-"""The largest relative error of a predicted peak that the project promises on a CPU. On CUDA: 0.05, see gpu.py."""
+"""The largest relative error of a predicted peak that is promised on a CPU. On CUDA: see `benchmarks.gpu.memory`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def measure(quick: bool) -> Table:
         f"{len(cases)} configs drawn at random (seed {SEED}). `predicted` comes from the config alone, on tensors "
         "without storage, `seconds` being the time that took; `measured` is the peak of two real steps by the account "
         "of PyTorch's CPU allocator, weights included. `largest part off` is the part whose prediction differs most, "
-        "in percent of the peak. The same for gpt2-medium on a GPU: `python -m benchmarks gpu`."
+        "in percent of the peak. The same on a GPU: `python -m benchmarks gpu --parts memory`."
     )
     targets = [
         Target("largest error of a predicted peak", max(errors), TOLERANCE, at_least=False),
@@ -126,13 +126,6 @@ def measure_parts(case: Case) -> MemoryParts:
         meter.train_step(windows)
     assert meter.parts is not None
     return meter.parts
-
-
-def largest_part_off(predicted: MemoryParts, measured: MemoryParts) -> str:
-    """Name the part whose prediction differs most, with the difference in percent of the peak."""
-    off = {name: value - asdict(measured)[name] for name, value in asdict(predicted).items()}
-    worst = max(off, key=lambda name: abs(off[name]))
-    return f"{worst} {100 * off[worst] / measured.total:+.2f}"
 
 
 def _row(case: Case, predicted: MemoryParts, measured: MemoryParts, seconds: float) -> Row:

@@ -11,6 +11,9 @@ from benchmarks.table import Row, Table, Target
 
 Machine = dict[str, str | int]
 
+RESULTS = Path(__file__).parent / "results"
+"""Where results go unless the user names a folder."""
+
 
 def write_results(tables: Sequence[Table], machine: Machine, directory: Path, suffix: str = "") -> tuple[Path, Path]:
     """Write `<date>-<GPU or CPU><suffix>.md` and `.json`, each whole or not at all.

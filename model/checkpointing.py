@@ -14,9 +14,11 @@ from model.forward import Attend, Block
 def checkpointed(block: Block) -> Block:
     """`block` so that of all it computes only its input is kept for the backward pass."""
 
-    def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
+    def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, rank_multiple: int, /) -> Tensor:
         # Draws follow from the window (`model.dropout`), so they are the same once more without a generator's state.
-        y: Tensor = checkpoint(block, layer, x, attend, tanh_gelu, use_reentrant=False, preserve_rng_state=False)
+        y: Tensor = checkpoint(
+            block, layer, x, attend, tanh_gelu, rank_multiple, use_reentrant=False, preserve_rng_state=False
+        )
         return y
 
     return run

@@ -6,7 +6,8 @@ gradient of a mean of losses is known as soon as a chunk's logits are, it is com
 (as in Liger Kernel's fused linear cross-entropy, arXiv:2410.10989). A frozen head costs two products, not three.
 
 Shapes: N positions, R of them in a chunk; V tokens of the vocabulary, P that number rounded up to a multiple of
-PAD_COLUMNS; K the width of a term, which is the model's width or an adapter's rank.
+PAD_COLUMNS; K the width of a term, which is the model's width or an adapter's rank. Where a rank is padded, a weight
+may be narrower: columns that it lacks are zeros.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.ledger import NO_LEDGER, StepLedger
+from model.matmul import padded, round_up
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ def chunked_cross_entropy(
 
     Args:
         targets: (N,) token ids.
-        terms: pairs of x (N, K) and w (V, K): hidden states and the head's weight, and for a head with an adapter the
-            low-rank rows and B, see `model.forward.head_terms`. Under autocast the products are of its dtype; the
-            softmax is in fp32 then.
+        terms: pairs of x (N, K) and w (V, K or fewer): hidden states and the head's weight, and for a head with an
+            adapter the low-rank rows and B, see `model.forward.head_terms`. Under autocast the products are of its
+            dtype; the softmax is in fp32 then.
         divisor: what the sum is divided by; N (so that the result is the mean) if None.
         scale: what gradients are multiplied by, a scalar; the result is not. In fp16 small gradients need it before
             they are rounded, which is here, and not where backward begins.
@@ -104,9 +106,10 @@ def _autocast(x: Tensor) -> Tensor:
 def _laid_out(xs: Sequence[Tensor], ws: Sequence[Tensor], rows: int, pad_weights: bool) -> tuple[list[Tensor], Tensor]:
     """The weights as the products take them, (V, K) or (P, K), and room for the logits of `rows` positions, (R, P)."""
     vocabulary = ws[0].shape[0]
-    padded = -(-vocabulary // PAD_COLUMNS) * PAD_COLUMNS
-    height = padded if pad_weights else vocabulary
-    return [_operand(w, height, x.dtype) for x, w in zip(xs, ws, strict=True)], xs[0].new_empty(rows, padded)
+    columns = round_up(vocabulary, PAD_COLUMNS)  # P
+    height = columns if pad_weights else vocabulary
+    operands = [padded(w, (height, x.shape[1]), x.dtype) for x, w in zip(xs, ws, strict=True)]
+    return operands, xs[0].new_empty(rows, columns)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -120,12 +123,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ledger: StepLedger,
         *flat: Tensor,
     ) -> Tensor:
-        xs, vocabulary = flat[::2], flat[1].shape[0]
+        xs, heads, vocabulary = flat[::2], flat[1::2], flat[1].shape[0]
         chunk_rows = min(chunking.rows, len(targets))
         needed = ctx.needs_input_grad[5:]
-        new = (torch.empty_like, torch.zeros_like) * len(xs)  # chunks fill the gradient of x and add to that of w
-        gradients = [make(t) if need else None for make, t, need in zip(new, flat, needed, strict=True)]
-        ws, buffer = _laid_out(xs, flat[1::2], chunk_rows, chunking.pad_weights)
+        # Chunks fill the gradient of x and add to that of w, which is as wide as x until the end.
+        dxs = [torch.empty_like(x) if need else None for x, need in zip(xs, needed[::2], strict=True)]
+        dws = [
+            w.new_zeros(vocabulary, x.shape[1]) if need else None
+            for x, w, need in zip(xs, heads, needed[1::2], strict=True)
+        ]
+        ws, buffer = _laid_out(xs, heads, chunk_rows, chunking.pad_weights)
         ledger.tag("logits", [buffer])
         factor = None if scale is None else scale / divisor  # of the gradients by the logits, in fp32
         alpha = 1 / divisor if factor is None else 1.0
@@ -135,12 +142,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = buffer[: rows.stop - start]  # (R, P)
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
             total += _loss_and_gradient_(logits, targets[rows, None], factor, ledger)
-            for x, w, dx, dw in zip(xs, ws, gradients[::2], gradients[1::2], strict=True):
+            for x, w, dx, dw in zip(xs, ws, dxs, dws, strict=True):
                 if dx is not None:  # (R, V) @ (V, K) -> (R, K)
                     torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=alpha, out=dx[rows])
                 if dw is not None:  # (V, R) @ (R, K) -> (V, K)
                     _add_product(dw, logits[:, :vocabulary].T, x[rows], alpha)
-        ctx.gradients = gradients
+        dws = [
+            dw if dw is None or dw.shape == w.shape else dw[:, : w.shape[1]] for dw, w in zip(dws, heads, strict=True)
+        ]
+        ctx.gradients = [gradient for pair in zip(dxs, dws, strict=True) for gradient in pair]
         return total / divisor
 
     @staticmethod
@@ -148,15 +158,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
         return (None, None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
-
-
-def _operand(w: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
-    """`w` as the products take it: in their dtype, with rows of zeros added up to `rows`, which GPU kernels want."""
-    if rows == len(w):
-        return w.to(dtype)
-    operand = w.new_zeros(rows, w.shape[1], dtype=dtype)
-    operand[: len(w)].copy_(w)
-    return operand
 
 
 def _logits_into(logits: Tensor, xs: list[Tensor], ws: list[Tensor], vocabulary: int) -> None:

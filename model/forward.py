@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from model.dropout import by_window
 from model.lora_linear import LoRALinear
-from model.matmul import linear
+from model.matmul import linear, round_up
 from model.projection import project
 
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
@@ -47,7 +47,7 @@ class Attend(Protocol):
 class Block(Protocol):
     """One transformer block, as `transformer_block` takes it and however it is computed."""
 
-    def __call__(self, layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
+    def __call__(self, layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, rank_multiple: int, /) -> Tensor:
         """The residual stream behind the block, (B, T, C) like `x`."""
 
 
@@ -74,10 +74,13 @@ def attention_scale(layer: GPT2Attention) -> float:
     return scale / (layer.layer_idx + 1) if layer.scale_attn_by_inverse_layer_idx else scale
 
 
-def transformer_block(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool) -> Tensor:
-    """One block on the residual stream x (B, T, C); `tanh_gelu` is false for other activations."""
-    x = x + _attention(layer.attn, layer.ln_1(x), attend)  # (B, T, C)
-    return x + _mlp(layer.mlp, layer.ln_2(x), tanh_gelu)  # (B, T, C)
+def transformer_block(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, rank_multiple: int) -> Tensor:
+    """One block on the residual stream x (B, T, C).
+
+    `tanh_gelu` is false for other activations; adapters' ranks are padded to a multiple of `rank_multiple`.
+    """
+    x = x + _attention(layer.attn, layer.ln_1(x), attend, rank_multiple)  # (B, T, C)
+    return x + _mlp(layer.mlp, layer.ln_2(x), tanh_gelu, rank_multiple)  # (B, T, C)
 
 
 def hidden_states(
@@ -86,6 +89,7 @@ def hidden_states(
     positions: Tensor | None = None,
     attend: Attend = attend_causally,
     block: Block = transformer_block,
+    rank_multiple: int = 1,
 ) -> Tensor:
     """All of the model but its head.
 
@@ -95,6 +99,8 @@ def hidden_states(
         positions: (B, T), or 0, 1, 2 and so on in every row if None.
         attend: how positions see each other.
         block: `transformer_block`, as it is, compiled or checkpointed.
+        rank_multiple: what adapters' ranks are padded to a multiple of in products, see `model.matmul.RANK_MULTIPLE`.
+            Padding costs four small kernels an adapter: it pays at a batch's rows, not at those of a decoding step.
 
     Returns:
         The last LayerNorm's output, (B, T, C).
@@ -104,12 +110,12 @@ def hidden_states(
     x = body.drop(body.wte(tokens) + at)  # (B, T, C)
     tanh_gelu = model.config.activation_function in TANH_GELU
     for layer in body.h:
-        x = block(layer, x, attend, tanh_gelu)  # (B, T, C)
+        x = block(layer, x, attend, tanh_gelu, rank_multiple)  # (B, T, C)
     normed: Tensor = body.ln_f(x)  # (B, T, C)
     return normed
 
 
-def head_terms(model: GPT2LMHeadModel, hidden: Tensor) -> list[tuple[Tensor, Tensor]]:
+def head_terms(model: GPT2LMHeadModel, hidden: Tensor, rank_multiple: int = 1) -> list[tuple[Tensor, Tensor]]:
     """What the logits are the sum of: pairs of x and w with logits (N, V) = sum of x @ w.T.
 
     A plain head is one pair. An adapter is a second one, so that neither W + s B A nor its product is formed.
@@ -117,14 +123,18 @@ def head_terms(model: GPT2LMHeadModel, hidden: Tensor) -> list[tuple[Tensor, Ten
     Args:
         model: whose head it is.
         hidden: the last LayerNorm's output at N positions, (N, C).
+        rank_multiple: what the rank r is padded to a multiple R of.
 
     Returns:
-        (N, C) with (V, C), and for an adapter (N, r) with (V, r).
+        (N, C) with (V, C), and for an adapter (N, R) with (V, r): columns that B lacks are zeros.
     """
     head = model.lm_head
     terms = [(hidden, head.weight)]  # (N, C), (V, C)
     if isinstance(head, LoRALinear):
-        terms.append((F.linear(hidden, head.lora_A) * head.scaling, head.lora_B))  # (N, r), (V, r)
+        A: Tensor = head.lora_A
+        if missing := round_up(len(A), rank_multiple) - len(A):
+            A = F.pad(A, (0, 0, 0, missing))  # (R, C)
+        terms.append((F.linear(hidden, A) * head.scaling, head.lora_B))  # (N, R), (V, r)
     return terms
 
 
@@ -137,22 +147,25 @@ def last_logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
     return logits
 
 
-def _attention(layer: GPT2Attention, x: Tensor, attend: Attend) -> Tensor:
+def _attention(layer: GPT2Attention, x: Tensor, attend: Attend, rank_multiple: int) -> Tensor:
     heads = (*x.shape[:2], layer.num_heads, layer.head_dim)  # B, T, H, D
-    q, k, v = _project(x, layer.c_attn).split(layer.embed_dim, dim=2)  # (B, T, 3 C) -> three of (B, T, C)
+    q, k, v = _project(x, layer.c_attn, rank_multiple).split(
+        layer.embed_dim, dim=2
+    )  # (B, T, 3 C) -> three of (B, T, C)
     q, k, v = (part.view(heads).transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
     mixed = attend(layer, q, k, v).transpose(1, 2).reshape(x.shape)  # (B, H, T, D) -> (B, T, C)
-    output: Tensor = layer.resid_dropout(_project(mixed, layer.c_proj))  # (B, T, C)
+    output: Tensor = layer.resid_dropout(_project(mixed, layer.c_proj, rank_multiple))  # (B, T, C)
     return output
 
 
-def _mlp(layer: GPT2MLP, x: Tensor, tanh_gelu: bool) -> Tensor:
-    inner = _project(x, layer.c_fc)  # (B, T, 4 C)
-    output = _project(inner if tanh_gelu else layer.act(inner), layer.c_proj, after_gelu=tanh_gelu)  # (B, T, C)
+def _mlp(layer: GPT2MLP, x: Tensor, tanh_gelu: bool, rank_multiple: int) -> Tensor:
+    inner = _project(x, layer.c_fc, rank_multiple)  # (B, T, 4 C)
+    activated = inner if tanh_gelu else layer.act(inner)
+    output = _project(activated, layer.c_proj, rank_multiple, after_gelu=tanh_gelu)  # (B, T, C)
     dropped: Tensor = layer.dropout(output)
     return dropped
 
 
-def _project(x: Tensor, layer: Conv1D | LoRALinear, after_gelu: bool = False) -> Tensor:
+def _project(x: Tensor, layer: Conv1D | LoRALinear, rank_multiple: int, after_gelu: bool = False) -> Tensor:
     adapter = layer.adapter if isinstance(layer, LoRALinear) else None
-    return project(x, layer.weight, layer.bias, adapter, after_gelu)
+    return project(x, layer.weight, layer.bias, adapter, after_gelu, rank_multiple)

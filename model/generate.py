@@ -15,9 +15,21 @@ from transformers import GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
 from model.forward import attention_scale, hidden_states, last_logits
+from model.matmul import round_up
 
 SHRINK_AT = 0.75
 """Rows that have ended leave the batch when no more than this share goes on: leaving copies the cache of the others."""
+
+LOOK_EVERY = {"cpu": 1, "cuda": 8}
+"""By device: after how many tokens to look which rows have ended.
+
+On a CPU looking costs nothing. A GPU has to be waited for, and then has nothing to do. There, rows that have ended are
+computed for up to 7 tokens more, which changes no response.
+"""
+
+BIAS_MULTIPLE = 8
+"""Rows of a bias lie at multiples of this, or attention on a GPU copies it in every layer to have it so
+(preprocess_mask in aten/src/ATen/native/transformers/attention.cpp, PyTorch 2.13)."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +76,22 @@ def generate(
     draws = draws.to(model.device)  # (G, new_tokens)
     responses = torch.full(draws.shape, end_token, device=model.device)  # (G, new_tokens)
     going = torch.arange(len(prompts), device=model.device)  # (B,): the prompt that each row of the batch stands for
+    ended = torch.zeros_like(going, dtype=torch.bool)  # (B,)
+    look_every = LOOK_EVERY[model.device.type]
     for new in range(settings.new_tokens):
         hidden = hidden_states(model, tokens, positions, cache)[:, -1]  # (B, T, C) -> (B, C)
-        cache.columns += tokens.shape[1]
+        cache.end_step(tokens.shape[1])
         chosen = _sample(last_logits(model, hidden), draws[going, new], settings)  # (B, V), (B,) -> (B,)
         responses[going, new] = chosen
-        rows = (responses[going, : new + 1] != end_token).all(1).nonzero()[:, 0]  # those that go on
+        ended |= chosen == end_token
+        tokens, positions = chosen[:, None], positions[:, -1:] + 1  # (B, 1) each
+        if (new + 1) % look_every:
+            continue
+        rows = (~ended).nonzero()[:, 0]  # those that go on; their number is what a GPU is waited for
         if len(rows) == 0:
             break
-        tokens, positions = chosen[:, None], positions[:, -1:] + 1  # (B, 1) each
         if len(rows) <= SHRINK_AT * len(going):
-            going, tokens, positions = going[rows], tokens[rows], positions[rows]
+            going, ended, tokens, positions = going[rows], ended[rows], tokens[rows], positions[rows]
             cache.keep(rows)
     model.train(was_training)
     return [_until(row, end_token) for row in responses.tolist()]
@@ -84,33 +101,50 @@ class _KVCache:
     """Keys and values of all layers, allocated once, and which of their columns each row may see.
 
     Prompts are padded on the left, so that all rows write the same column at the same time. An instance is what
-    `hidden_states` asks how positions see each other; the caller counts the `columns` that all layers have written.
+    `hidden_states` asks how positions see each other; the caller tells it when all layers have written a step's
+    columns.
     """
 
     def __init__(self, model: GPT2LMHeadModel, real: Tensor, new_tokens: int) -> None:
         """`real` (B, T) is False where a prompt is padded."""
         config, (rows, length) = model.config, real.shape
         shape = (config.n_layer, 2, rows, config.n_head, length + new_tokens, config.n_embd // config.n_head)
-        self.columns = 0
+        self._columns = 0
         self._stored = torch.empty(shape, dtype=model.dtype, device=real.device)  # (layers, 2, B, H, S, D)
-        self._real = F.pad(real, (0, new_tokens), value=True)  # (B, S)
         square = torch.ones(length, length, dtype=torch.bool, device=real.device)  # (T, T)
         # Padding sees itself, since a softmax over nothing is not a number; nothing reads what comes of it.
-        self._prompts_see = real[:, None, None, :] & square.tril() | square.tril().triu()  # (B, 1, T, T)
+        prompts_see = real[:, None, None, :] & square.tril() | square.tril().triu()  # (B, 1, T, T)
+        self._prompts_bias: Tensor | None = _bias(prompts_see, model.dtype)
+        self._bias = _bias(F.pad(real, (0, new_tokens), value=True)[:, None, None, :], model.dtype)  # (B, 1, 1, S)
 
     def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store k and v (B, H, T, D) of the new columns, and let q see all that its row has stored up to itself."""
         stored = self._stored[layer.layer_idx]  # (2, B, H, S, D)
-        until = self.columns + q.shape[2]  # L
-        stored[0, :, :, self.columns : until] = k
-        stored[1, :, :, self.columns : until] = v
+        until = self._columns + q.shape[2]  # L
+        stored[0, :, :, self._columns : until] = k
+        stored[1, :, :, self._columns : until] = v
         keys, values = stored[:, :, :, :until]  # (B, H, L, D) each
-        seen = self._real[:, None, None, :until] if self.columns else self._prompts_see  # (B, 1, 1 or T, L)
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen, scale=attention_scale(layer))
+        bias = (self._bias if self._prompts_bias is None else self._prompts_bias)[..., :until]  # (B, 1, 1 or T, L)
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=attention_scale(layer))
+
+    def end_step(self, columns: int) -> None:
+        """All layers have stored so many more columns. The prompts were the first step; later ones have one column."""
+        self._columns += columns
+        self._prompts_bias = None
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the rows alone."""
-        self._stored, self._real = self._stored[:, :, rows], self._real[rows]
+        """Go on with some of the rows alone, after a step has ended."""
+        self._stored, self._bias = self._stored[:, :, rows], self._bias[rows]
+
+
+def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores: 0 for columns that are `seen` (..., S) and -inf for others.
+
+    The columns are padded to a multiple of BIAS_MULTIPLE.
+    """
+    columns = seen.shape[-1]
+    seen = F.pad(seen, (0, round_up(columns, BIAS_MULTIPLE) - columns))
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
 def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

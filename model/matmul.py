@@ -1,8 +1,17 @@
 """The dense products of the training step and of generation, by the fastest kernel there is for them."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+RANK_MULTIPLE = {"cpu": 1, "cuda": 8}
+"""By device: adapters go into products with their rank rounded up to a multiple of this.
+
+A GPU's tensor cores load 16 bytes at a time, which are 8 values in bf16. Where rows are no multiple of that, cuBLAS
+takes slower kernels (NVIDIA, "Matrix Multiplication Background User's Guide"; pytorch#106469: up to 27 times slower).
+"""
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -18,3 +27,20 @@ def linear(x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, w, bias, "none", [], "")
         return y
     return F.linear(x, w, bias)
+
+
+def round_up(size: int, multiple: int) -> int:
+    """The least multiple of `multiple` that is `size` or more."""
+    return -(-size // multiple) * multiple
+
+
+def padded(w: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """`w` in `dtype`, with zeros behind its rows and columns up to `shape`; itself where nothing changes.
+
+    A copy that casts pads at no extra cost. No autograd.
+    """
+    if w.shape == torch.Size(shape):
+        return w.to(dtype)
+    operand = w.new_zeros(shape, dtype=dtype)
+    operand[: w.shape[0], : w.shape[1]].copy_(w)
+    return operand

@@ -6,7 +6,7 @@ fractions of a second, while a `TensorLedger` keeps account. Two things are adde
 * Depth. All blocks are equal, so what is allocated at a given point of the step is a linear function of their number.
   Two shallow models are traced and each point is extrapolated (exactly; the test holds it to the byte).
 * CUDA, on a machine without it. The trace runs as CPU code with the parts replaced that differ on a GPU: the chunks
-  of the cross-entropy, fused attention, fused dropout. Sizes are rounded up to the caching
+  of the cross-entropy, padded ranks, fused attention, fused dropout. Sizes are rounded up to the caching
   allocator's unit, and cuBLAS's workspaces are added; blocks that the allocator leaves unsplit are not foreseen. None
   of this has met a GPU yet.
 """
@@ -20,7 +20,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
 
-from model.cross_entropy import CHUNKING
 from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
 from model.ledger import MemoryParts, Part, StepLedger, TensorLedger
@@ -83,12 +82,12 @@ def _trace(build: Build, layers: int, batch: int, block_size: int, device: Devic
     """The peak of each stretch of a step of the run with so many blocks; those of inner blocks are left out."""
     ledger = TensorLedger(round_to=ALLOCATION_BYTES[device])
 
-    def kernels(settings: SFTSettings, cpu: torch.device) -> Kernels:
-        usual = training_kernels(settings, cpu)
+    def kernels(settings: SFTSettings, _: torch.device) -> Kernels:
+        usual = training_kernels(settings, torch.device(device))
         return replace(
             usual if device == "cpu" else replace(usual, attend=_attend_as_on_a_gpu, dropout=_FusedDropout),
             block=_marked(usual.block, layers, ledger),
-            chunking=replace(CHUNKING[device], most=2),  # those after the second find what the second found
+            chunking=replace(usual.chunking, most=2),  # those after the second find what the second found
         )
 
     with FakeTensorMode(), _AnyValue():
@@ -121,12 +120,12 @@ def _marked(block: Block, layers: int, ledger: StepLedger) -> Block:
     places = {0: "first", 1: "second", layers - 1: "last"}
     passes = 0
 
-    def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, /) -> Tensor:
+    def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, rank_multiple: int, /) -> Tensor:
         nonlocal passes
         index = layer.attn.layer_idx
         passes += index == 0
         name = f"backward {passes}, {places[index]} block" if index in places else INNER
-        y = block(layer, x, attend, tanh_gelu)
+        y = block(layer, x, attend, tanh_gelu, rank_multiple)
         if y.requires_grad:
             y.register_hook(lambda _: ledger.moment(name))
         return y

@@ -4,8 +4,11 @@ Autograd's own graph keeps the GELU's input and its output, keeps x once more fo
 of the output's size to add the adapter's product. Here the GELU is computed again in the backward pass, the adapter's
 product is accumulated into the frozen one's, and W + s A^T B^T and gradients nobody asked for never exist.
 
+Where a device wants ranks of a multiple (`model.matmul.RANK_MULTIPLE`), A and B are padded with zeros for the products.
+What the zeros add is exactly zero, and gradients have the shapes of A and B.
+
 The formula is that of `loralib.Linear.forward` (loralib 0.1.2, `loralib/layers.py`); the kernel (in, out) lies as in
-`Conv1D` (transformers 5.23.0, `pytorch_utils.py`). N stands for rows, r for the adapter's rank.
+`Conv1D` (transformers 5.23.0, `pytorch_utils.py`). N stands for rows, r for the adapter's rank, R for the padded rank.
 """
 
 from typing import Any
@@ -14,14 +17,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.matmul import linear
+from model.matmul import linear, padded, round_up
 
 Adapter = tuple[Tensor, Tensor, float]
 """A (r, in), B (out, r) and the scaling s."""
 
 
 def project(
-    x: Tensor, kernel: Tensor, bias: Tensor | None, adapter: Adapter | None = None, after_gelu: bool = False
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    adapter: Adapter | None = None,
+    after_gelu: bool = False,
+    rank_multiple: int = 1,
 ) -> Tensor:
     """y = h kernel + bias + s (h A^T) B^T, where h is x or its GELU (the tanh form that GPT-2 was trained with).
 
@@ -31,16 +39,17 @@ def project(
         bias: (out,), or None.
         adapter: A (r, in), B (out, r) and s, or None.
         after_gelu: whether h is x's GELU.
+        rank_multiple: what the adapter's rank is padded to a multiple of.
 
     Returns:
         (..., out); under autocast in its dtype.
     """
     A, B, scaling = adapter or (None, None, 0.0)
-    operands = [x, kernel, bias, A, B]
+    operands = [x, kernel, bias]
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         operands = [tensor if tensor is None else tensor.to(dtype) for tensor in operands]
-    y: Tensor = _Projection.apply(*operands, scaling, after_gelu)
+    y: Tensor = _Projection.apply(*operands, A, B, scaling, after_gelu, rank_multiple)
     return y
 
 
@@ -55,14 +64,19 @@ class _Projection(torch.autograd.Function):
         B: Tensor | None,
         scaling: float,
         after_gelu: bool,
+        rank_multiple: int,
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (N, in)
         h = F.gelu(rows, approximate="tanh") if after_gelu else rows  # (N, in)
         y = linear(h, kernel.T, bias)  # (N, in) @ (in, out) -> (N, out)
         low = None
         if A is not None and B is not None:
-            low = h @ A.T  # (N, in) @ (in, r) -> (N, r)
-            y.addmm_(low, B.T, alpha=scaling)  # (N, r) @ (r, out) -> (N, out)
+            ctx.rank, ctx.adapter_dtype = A.shape[0], A.dtype
+            rank = round_up(A.shape[0], rank_multiple)  # R
+            A = padded(A, (rank, A.shape[1]), h.dtype)  # (R, in)
+            B = padded(B, (B.shape[0], rank), h.dtype)  # (out, R)
+            low = h @ A.T  # (N, in) @ (in, R) -> (N, R)
+            y.addmm_(low, B.T, alpha=scaling)  # (N, R) @ (R, out) -> (N, out)
         ctx.save_for_backward(rows, kernel, A, B, low)
         ctx.scaling, ctx.after_gelu, ctx.shape = scaling, after_gelu, x.shape
         return y.view(*x.shape[:-1], -1)
@@ -70,23 +84,26 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         rows, kernel, A, B, low = ctx.saved_tensors
-        needs_x, needs_kernel, needs_bias, needs_A, needs_B, _, _ = ctx.needs_input_grad
+        needs_x, needs_kernel, needs_bias, needs_A, needs_B, *_ = ctx.needs_input_grad
         dy = dy.reshape(-1, dy.shape[-1])  # (N, out)
         dx = dA = dB = None
         if needs_x:
             dx = linear(dy, kernel)  # (N, out) @ (out, in) -> (N, in)
         if A is not None:
-            dlow = dy @ B  # (N, out) @ (out, r) -> (N, r)
-            dB = (dy.T @ low).mul_(ctx.scaling) if needs_B else None  # (out, N) @ (N, r) -> (out, r)
+            dlow = dy @ B  # (N, out) @ (out, R) -> (N, R)
+            if needs_B:
+                dB = (dy.T @ low)[:, : ctx.rank] * ctx.scaling  # (out, N) @ (N, R) -> (out, R), of it (out, r)
+                dB = dB.to(ctx.adapter_dtype)
             if dx is not None:
-                dx.addmm_(dlow, A, alpha=ctx.scaling)  # (N, r) @ (r, in) -> (N, in)
+                dx.addmm_(dlow, A, alpha=ctx.scaling)  # (N, R) @ (R, in) -> (N, in)
         if dx is not None and ctx.after_gelu:
             dx = torch.ops.aten.gelu_backward(dx, rows, approximate="tanh")
         h = rows
         if ctx.after_gelu and (needs_kernel or needs_A):
             h = F.gelu(rows, approximate="tanh")
         if needs_A:
-            dA = (dlow.T @ h).mul_(ctx.scaling)  # (r, N) @ (N, in) -> (r, in)
+            dA = (dlow.T @ h)[: ctx.rank] * ctx.scaling  # (R, N) @ (N, in) -> (R, in), of it (r, in)
+            dA = dA.to(ctx.adapter_dtype)
         dkernel = h.T @ dy if needs_kernel else None  # (in, N) @ (N, out) -> (in, out)
         dbias = dy.sum(0) if needs_bias else None  # (out,)
-        return dx if dx is None else dx.view(ctx.shape), dkernel, dbias, dA, dB, None, None
+        return dx if dx is None else dx.view(ctx.shape), dkernel, dbias, dA, dB, None, None, None

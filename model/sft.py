@@ -15,6 +15,7 @@ from model.dropout import Draws, WindowDropout, draw_by_window
 from model.forward import Attend, Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.ledger import NO_LEDGER, StepLedger
+from model.matmul import RANK_MULTIPLE
 from model.optimizers import learning_rate, set_learning_rate
 from model.precision import AUTOCAST, LossScaler, autocast, products_of_fp32
 
@@ -65,12 +66,14 @@ class Kernels:
         attend: how positions see each other.
         dropout: the layer that drops.
         chunking: how many positions have logits at once.
+        rank_multiple: what adapters' ranks are padded to a multiple of in products.
     """
 
     block: Block
     attend: Attend
     dropout: type[WindowDropout]
     chunking: Chunking
+    rank_multiple: int
 
 
 KernelsFor = Callable[[SFTSettings, torch.device], Kernels]
@@ -81,7 +84,7 @@ def training_kernels(settings: SFTSettings, device: torch.device) -> Kernels:
     block: Block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
     if settings.activation_checkpointing:
         block = checkpointed(block)
-    return Kernels(block, attend_causally, WindowDropout, CHUNKING[device.type])
+    return Kernels(block, attend_causally, WindowDropout, CHUNKING[device.type], RANK_MULTIPLE[device.type])
 
 
 class SFTRun:
@@ -187,8 +190,11 @@ class SFTRun:
         """What the logits of all positions of `windows` are made of, see `chunked_cross_entropy`."""
         kernels = self.kernels
         inputs = windows[:, :-1]  # (B, T)
-        hidden = hidden_states(self.model, inputs, attend=kernels.attend, block=kernels.block)  # (B, T, C)
-        return head_terms(self.model, hidden.flatten(0, 1))  # of (B T, C)
+        multiple = kernels.rank_multiple
+        hidden = hidden_states(
+            self.model, inputs, attend=kernels.attend, block=kernels.block, rank_multiple=multiple
+        )  # (B, T, C)
+        return head_terms(self.model, hidden.flatten(0, 1), multiple)  # of (B T, C)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.settings.precision, self.device)

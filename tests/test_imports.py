@@ -182,12 +182,13 @@ def test_the_report_is_built_without_torch(tmp_path: Path) -> None:
 
 def test_the_gpu_benchmark_needs_of_a_gpu_machine_torch_transformers_and_loralib_alone() -> None:
     script = (
-        "import sys, benchmarks.gpu, benchmarks.__main__\n"
+        "import sys, benchmarks.gpu.memory, benchmarks.gpu.table, benchmarks.__main__\n"
         "print(sorted({'ray', 'pydantic', 'datasets', 'optuna', 'rich'} & sys.modules.keys()))\n"
         "print(sorted(name for name in sys.modules if name.startswith(('basis.', 'sweep.'))))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.splitlines() == [
         "[]",
-        "['basis.disks', 'basis.fields', 'basis.files', 'basis.units', 'sweep.machine', 'sweep.machine.hardware']",
+        "['basis.disks', 'basis.fields', 'basis.files', 'basis.units', 'sweep.machine', 'sweep.machine.allocator', "
+        "'sweep.machine.hardware']",
     ]

@@ -184,6 +184,14 @@ def shared_throughput(rows: LedgerRows) -> list[str]:
     ]
 
 
+def skipped_steps(rows: LedgerRows) -> list[str]:
+    """Steps that changed nothing, since gradients overflowed fp16."""
+    skipped = {row.label: (int(number),) for row in rows if (number := row.numbers.get("skipped_steps", 0))}
+    if not skipped:
+        return []
+    return [f"Steps that changed nothing, since gradients overflowed fp16, at most: {by_value(skipped)}."]
+
+
 def unequal_steps(rows: LedgerRows) -> list[str]:
     """Rows that ended before their last step, other than by diverging or failing."""
     counted = [
@@ -229,6 +237,7 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     same_in_every_digit,
     unlike_replicates,
     unequal_steps,
+    skipped_steps,
     edge_of_range,
     miscounted_wins,
     too_few_observations,

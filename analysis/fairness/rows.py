@@ -29,7 +29,7 @@ APART = "apart"
 EXECUTED = {name: f"executed_{name}" for name in EXECUTION_METRICS}
 """Facts of how the steps were carried out, by their columns: a row's config has what was asked for."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
-LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters")
+LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters", "skipped_steps")
 DIALOGUES = (
     *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
     *("validation_openings_in_test", "validation_dialogues"),

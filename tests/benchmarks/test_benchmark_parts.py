@@ -3,16 +3,13 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from benchmarks import data, generation, gpu, overhead
+from benchmarks import data, generation, overhead
 from benchmarks.measured import paired, spread
 from benchmarks.overhead import Trial, after_the_first, by_worker, per_trial, read_trials
-from benchmarks.step_shapes import SHAPES
 from benchmarks.table import Table
 
 # One worker: a first trial of 3 s, then two trials of 1 s own work, each with 0.5 s around it.
@@ -121,18 +118,6 @@ def test_the_sweeps_spec_has_the_trials_that_are_wanted(trials: int, tmp_path: P
     space = overhead._spec(tmp_path, trials, 1.0)["space"]
     assert len(space["rank"]) * len(space["lr"]) == trials
     assert len(set(space["lr"])) == len(space["lr"])
-
-
-@pytest.mark.parametrize("variant", gpu.VARIANTS, ids=gpu.name)
-def test_the_gpu_benchmarks_runs_train_and_without_a_gpu_it_says_that_nothing_was_measured(
-    variant: gpu.Variant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shape = SHAPES["tiny"]
-    run = gpu.build(replace(variant, compile=False), shape, torch.device("cpu"))
-    windows = torch.randint(0, shape.vocabulary, (shape.batch, shape.block + 1))
-    assert run.train_step(windows).isfinite()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert {"variant": gpu.name(variant), "step": "not measured: no CUDA device"} in gpu.measure(quick=True).rows
 
 
 def test_rows_and_ratios() -> None:

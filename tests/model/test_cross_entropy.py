@@ -56,6 +56,19 @@ def test_loss_and_every_gradient_are_those_of_whole_logits(
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
+@PADDED
+def test_an_adapters_weight_may_be_narrower_than_its_padded_rank(padded: bool) -> None:
+    targets, terms = operands(61, torch.float64, rank=3)
+    hidden, head, low, B = (leaf for term in terms for leaf in term)
+    wide = F.pad(low, (0, 5))  # (23, 8), as `head_terms` gives it on a GPU
+    chunking = Chunking(7, padded)
+    losses = [chunked_cross_entropy(targets, (hidden, head), (rows, B), chunking=chunking) for rows in (wide, low)]
+    torch.testing.assert_close(*losses, rtol=1e-13, atol=0)
+    gradients = [torch.autograd.grad(loss, [hidden, head, low, B]) for loss in losses]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("rank", [None, 3])
 @PADDED
 def test_the_loss_of_each_position_is_that_of_whole_logits(rank: int | None, padded: bool) -> None:

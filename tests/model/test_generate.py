@@ -1,11 +1,16 @@
 """Generation against Hugging Face's own, and its promise that a prompt's response depends on nothing beside it."""
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from model.forward import last_logits
-from model.generate import SHRINK_AT, SamplingSettings, generate, uniform_draws
+from model.generate import LOOK_EVERY, SHRINK_AT, SamplingSettings, generate, uniform_draws
 
 END = 0
 PROMPTS = [[5, 6, 7], [1, 2, 3, 4, 5, 6, 8, 9], [9], [11, 12, 13, 14, 15]]
@@ -67,6 +72,81 @@ def test_generation_stops_when_all_rows_have_ended(model: GPT2LMHeadModel, monke
     responses = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), END)
     assert [len(row) for row in responses] == [2, 2, 2, 2]
     assert len(steps) == 3
+
+
+@torch.no_grad()
+def one_by_one(model: GPT2LMHeadModel, draws: Tensor, settings: SamplingSettings, end: int) -> list[list[int]]:
+    """Each prompt by itself, read whole by Hugging Face's forward pass for each new token."""
+    responses = []
+    for prompt, numbers in zip(PROMPTS, draws.tolist(), strict=True):
+        response: list[int] = []
+        for number in numbers:
+            logits = model(torch.tensor([prompt + response])).logits[0, -1]
+            top = torch.topk(logits, settings.top_k or len(logits))
+            sums = torch.softmax(top.values.double() / settings.temperature, 0).cumsum(0)
+            token = int(top.indices[int((sums <= number).sum())])
+            if token == end:
+                break
+            response.append(token)
+        responses.append(response)
+    return responses
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("seed", range(4))
+def test_how_often_ended_rows_are_looked_for_changes_no_response(
+    model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch, seed: int, device: str
+) -> None:
+    monkeypatch.setitem(LOOK_EVERY, "cpu", LOOK_EVERY[device])
+    draws, settings = uniform_draws(seed, 4, 30), SamplingSettings(30, temperature=0.9, top_k=40)
+    undisturbed = one_by_one(model, draws, settings, end=-1)
+    end = undisturbed[seed][3 * seed]  # a token that ends some responses early, others late or never
+    expected = [row[: row.index(end)] if end in row else row for row in undisturbed]
+    assert len({len(row) for row in expected}) > 1
+    assert generate(model, PROMPTS, draws, settings, end) == expected
+
+
+class HostReads(TorchDispatchMode):
+    """Counts what a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        reading = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.equal)
+        self.count += func.overloadpacket in reading
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_is_waited_for_once_in_eight_tokens(model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOOK_EVERY, "cpu", LOOK_EVERY["cuda"])
+    with HostReads() as reads:
+        responses = generate(model, PROMPTS, uniform_draws(0, 4, 40), SamplingSettings(40, top_k=1), end_token=-1)
+    assert [len(row) for row in responses] == [40] * 4
+    assert reads.count == 40 // 8
+
+
+def test_attention_takes_the_bias_of_its_mask_as_it_is_in_every_layer(
+    model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mask of booleans, or a bias whose rows don't begin at multiples of 8, PyTorch converts anew in each layer."""
+    biases: list[Tensor] = []
+    attention = F.scaled_dot_product_attention
+
+    def watched(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
+        biases.append(attn_mask)
+        return attention(q, k, v, attn_mask=attn_mask, scale=scale)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    generate(model, PROMPTS, uniform_draws(0, 4, 11), SamplingSettings(11, top_k=1), end_token=-1)
+    assert len(biases) == 11 * model.config.n_layer
+    assert len({bias.data_ptr() for bias in biases}) == 2  # of the prompts, and of all tokens after them
+    for bias in biases:
+        assert bias.dtype == model.dtype
+        *strides, last = bias.stride()
+        assert last == 1
+        assert all(stride % 8 == 0 for stride in strides)
 
 
 def test_sampling_follows_the_models_distribution(model: GPT2LMHeadModel) -> None:

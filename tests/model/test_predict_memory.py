@@ -172,6 +172,19 @@ def test_gpu_dropout_is_reckoned_with_a_mask_of_a_byte_an_element() -> None:
     assert with_dropout.activations - without.activations == pytest.approx(masks + mixed, rel=0.03)
 
 
+def test_a_gpus_padded_ranks_keep_their_padding_for_the_backward_pass() -> None:
+    """A layer keeps the low-rank rows of its four adapters, and A and B in bf16; on a GPU up to rank 8 as at rank 8."""
+    shape = gpt2_config("gpt2-medium", {})
+    more = {}
+    for device in ("cpu", "cuda"):
+        one, eight = (
+            predict(trial, shape, Device(device), as_configured(trial)).activations
+            for trial in (config(rank=1), config(rank=8))
+        )
+        more[device] = eight - one
+    assert more == {"cpu": 24 * 7 * (4 * 8 * 1024 + 16 * 1024) * 2, "cuda": 0}
+
+
 def test_hopper_gpus_get_cublas_s_larger_workspaces() -> None:
     trial = config(batch_size=1, block_size=64)
     shape = gpt2_config("gpt2", {})

@@ -16,8 +16,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.fields import SCALING_OPTIMIZERS
-from model.cross_entropy import CHUNKING
-from model.gpt2_lora import add_adapters, select_trainable
+from model.gpt2_lora import PROJECTIONS, add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
 from model.sft import SFTRun, SFTSettings, training_kernels
@@ -175,7 +174,7 @@ def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have
             add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
         select_trainable(model, method)
         settings = SFTSettings(steps=3, lr=0.1, micro_batch=2, clip_norm=1.0, precision=precision)
-        on_gpu = replace(training_kernels(settings, CPU), chunking=CHUNKING["cuda"])
+        on_gpu = training_kernels(settings, torch.device("cuda"))
         run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU, on_gpu)
         loss = run.train_step(torch.zeros(4, 17, dtype=torch.long))
         with pytest.raises(DataDependentOutputException):
@@ -191,6 +190,25 @@ def test_bf16_changes_the_loss_by_its_rounding_alone() -> None:
 
     assert first_losses("bf16") != first_losses("fp32")
     assert first_losses("bf16") == pytest.approx(first_losses("fp32"), rel=0.01)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointed"])
+def test_ranks_that_are_padded_for_a_gpu_train_like_plain_ones(checkpointing: bool) -> None:
+    def losses_and_adapters(rank_multiple: int) -> tuple[list[float], dict[str, torch.Tensor]]:
+        model = small_gpt2()
+        add_adapters(model, LoRASettings(3, 6, (*PROJECTIONS, "head")), torch.Generator().manual_seed(0))
+        select_trainable(model.double(), "lora")
+        settings = SFTSettings(steps=8, lr=0.1, micro_batch=2, activation_checkpointing=checkpointing)
+        kernels = replace(training_kernels(settings, CPU), rank_multiple=rank_multiple)
+        run = SFTRun(model, build_optimizers(model, OptimizerSettings("adamw", lr=0.1)), settings, CPU, kernels)
+        losses = [run.train_step(windows).item() for windows in batches(8)]
+        assert run.evaluate(batches(1)[0])[0] < losses[0]
+        return losses, dict(trained_parameters(model))
+
+    (padded, ours), (plain, theirs) = (losses_and_adapters(multiple) for multiple in (8, 1))
+    assert padded == pytest.approx(plain, rel=1e-9)
+    for name, adapter in theirs.items():
+        torch.testing.assert_close(ours[name], adapter, rtol=1e-6, atol=1e-9)
 
 
 def test_a_frozen_base_kept_in_bf16_trains_to_the_bit_as_autocast_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +237,8 @@ def test_compiled_blocks_train_like_plain_ones_and_nothing_in_them_is_left_out(m
             add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
         select_trainable(model, method)
         settings = SFTSettings(steps=3, lr=0.1, micro_batch=3, compile=compiled)  # a whole micro-batch and a short one
-        run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+        kernels = replace(training_kernels(settings, CPU), rank_multiple=8 if compiled else 1)
+        run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU, kernels)
         return [run.train_step(windows).item() for windows in batches(3)] + run.evaluate(batches(1)[0])
 
     torch._dynamo.reset()

@@ -420,6 +420,14 @@ def test_speeds_of_trials_that_shared_a_device_are_flagged(alone: list[bool | No
     assert all(flag.startswith(f"Throughput was shared: {shared}") for flag in flags)
 
 
+@pytest.mark.parametrize(("skipped", "told"), [([0, 0, 0, 0], False), ([0, 0, 2, 3], True), ([None] * 4, False)])
+def test_steps_that_an_overflow_in_fp16_has_voided_are_flagged(skipped: list[int | None], told: bool) -> None:
+    results = sweep_of(LOW, HIGH)
+    flags = ledger_of(replace(results, trials=results.trials.assign(skipped_steps=skipped))).flags
+    assert len(flags) == told
+    assert all(flag.endswith("overflowed fp16, at most: 3 (lora r10 adamw).") for flag in flags)
+
+
 def test_test_dialogues_that_occur_in_train_or_only_open_as_one_are_flagged_apart() -> None:
     data = {"overlap_exact": 3, "overlap_opening": 5, "test_dialogues": 60}
     exact, opening = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags

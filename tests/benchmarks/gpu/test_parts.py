@@ -1,0 +1,73 @@
+"""A part of the GPU benchmark: whatever becomes of it, what it had measured is kept, and its end is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from benchmarks.gpu.parts import BROKE, Opening, rows_or_failure, run_part
+from benchmarks.table import Row, Target
+
+Run = Callable[[str], list[Opening | Row | Target]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a part whose `measure` yields two messages and then does as it is told."""
+
+    def run_planted(then: str) -> list[Opening | Row | Target]:
+        source = f"""
+import os, signal, subprocess
+from benchmarks.table import Target
+TITLE, ABOUT, SECONDS = "Planted", "By hand.", 2
+def measure(device, quick):
+    yield {{"device": str(device)}}
+    yield Target("t", 1, 2)
+    {then}
+"""
+        (tmp_path / "planted_part.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        return list(run_part("planted_part", "cpu", quick=True, deadline=monotonic() + 60))
+
+    return run_planted
+
+
+MEASURED = [Opening("Planted", "By hand.", 2), {"device": "cpu"}, Target("t", 1, 2)]
+
+
+def test_a_part_that_raises_keeps_its_rows_and_says_in_one_line_what_went_wrong(run: Run) -> None:
+    assert run("raise ValueError('no such kernel\\n  at line 3')") == [*MEASURED, {BROKE: "ValueError: no such kernel"}]
+
+
+def test_a_part_past_its_limit_is_ended_with_all_that_it_started_and_keeps_its_rows(run: Run, tmp_path: Path) -> None:
+    beats = tmp_path / "beats"
+    *kept, end = run(f"subprocess.run('while sleep 0.1; do echo >> {beats}; done', shell=True)")
+    assert kept == MEASURED
+    assert isinstance(end, dict)
+    assert str(end[BROKE]).startswith("stopped after ")
+    beaten = beats.stat().st_size
+    sleep(0.5)
+    assert beats.stat().st_size == beaten > 0
+
+
+def test_a_part_that_the_system_kills_keeps_its_rows(run: Run) -> None:
+    *kept, end = run("os.kill(os.getpid(), signal.SIGKILL)")
+    assert kept == MEASURED
+    assert isinstance(end, dict)
+    assert "SIGKILL" in str(end[BROKE])
+
+
+def test_a_part_that_can_not_be_imported_says_so() -> None:
+    (end,) = run_part("benchmarks.gpu.no_such_part", "cpu", quick=True, deadline=monotonic() + 60)
+    assert isinstance(end, dict)
+    assert str(end[BROKE]).startswith("ModuleNotFoundError: ")
+
+
+def test_a_measurement_that_fails_is_a_row_of_its_own() -> None:
+    def measure() -> list[Row]:
+        raise RuntimeError("CUDA error: out of memory")
+
+    assert list(rows_or_failure({"variant": "full"}, measure)) == [
+        {"variant": "full", BROKE: "RuntimeError: CUDA error: out of memory"}
+    ]
