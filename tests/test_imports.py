@@ -70,6 +70,7 @@ OF_ANALYSIS = {
 """What a sweep knows of analysis: the report that it builds, and what both decide alike."""
 
 RAY_ALLOWED = {
+    "sweep/cluster/gpu_nodes.py",
     "sweep/cluster/session.py",
     "sweep/trainable.py",
     "sweep/tune/endings.py",

@@ -8,17 +8,18 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from basis.errors import UserError
+from sweep.cluster.resources import LONGEST_WORDS, flaw_of
+from sweep.machine.ask_gpus import answer_of, from_mapping
 from sweep.machine.environment import LOOPBACK
+from sweep.machine.gpu_facts import GpuFacts, MachineGpus
 from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 
 ANSWER_SECONDS = 25
 CONNECT_SECONDS = 5
-LONGEST_WORDS = 150
-"""Most letters of Ray's own words in a message."""
 NODE_GROUP = "ray.io/node-group"
 """Ray's label of a node that an autoscaler has started: that of `ray up`, or KubeRay."""
 
@@ -60,6 +61,50 @@ def ask_cluster(address: str) -> list[Node]:
     if "error" in answer:
         raise UserError(_unreachable(address, answer["error"]))
     return [node for node in answer["nodes"] if node["Alive"]]
+
+
+def ask_gpu_nodes(address: str, say: Callable[[str], None]) -> dict[str, MachineGpus | None]:
+    """What a GPU of each kind of node is, by the kind's name; None for a kind whose GPUs are all taken.
+
+    Raises:
+        UserError: the cluster does not answer any more.
+    """
+    script = "from sweep.cluster.gpu_nodes import tell_gpu_nodes; tell_gpu_nodes(sys.argv[2])"
+    told = answer_of(script, [address], "GPUs of the cluster", say)
+    return {kind: None if gpu is None else from_mapping(gpu) for kind, gpu in told.items()}
+
+
+def usable_kinds(
+    seen: Mapping[str, MachineGpus | None], grows: bool, say: Callable[[str], None]
+) -> tuple[GpuFacts, ...]:
+    """A GPU of each kind of node that trials may get.
+
+    Args:
+        seen: what `ask_gpu_nodes` returned.
+        grows: whether an autoscaler may start further nodes.
+        say: told of each kind that nobody could ask.
+
+    Raises:
+        UserError: torch on some node can't use its GPUs.
+    """
+    for kind, told in seen.items():
+        if told is None:
+            say(f"nodes with {kind}: no GPU is free there, so none was asked (memory.device declares its memory)")
+        elif flaw := flaw_of(told):
+            raise UserError(f"resources.gpu: on nodes with {kind} {flaw}")
+        elif not told.gpus:
+            raise UserError(
+                f"resources.gpu: on nodes with {kind} torch {told.torch} finds no GPU; accepted: a CUDA build of "
+                "torch and NVIDIA's driver there, or resources.gpu: 0"
+            )
+    if grows:
+        say("nodes that the autoscaler starts later are not asked what their GPUs can do: they should be like these")
+    return tuple(dict.fromkeys(gpu for told in seen.values() if told is not None for gpu in told.gpus))
+
+
+def may_grow(nodes: Sequence[Node]) -> bool:
+    """Whether an autoscaler may start further nodes."""
+    return any(NODE_GROUP in (node.get("Labels") or {}) for node in nodes)
 
 
 def _unreachable(address: str, why: str) -> str:
@@ -106,7 +151,7 @@ def await_resources(nodes: Sequence[Node], wanted: Resources) -> str | None:
     of_nodes = [node["Resources"] for node in nodes]
     if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= least for node in of_nodes):
         return None
-    if any(NODE_GROUP in (node.get("Labels") or {}) for node in nodes):
+    if may_grow(nodes):
         return (
             f"no node has {cpus:g} CPU and {least:g} GPU yet: trials wait until the cluster has grown "
             "(if it can't, stop and --set resources)"

@@ -11,7 +11,7 @@ from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.cluster.environment import set_ray_environment
-from sweep.cluster.probe import ask_cluster, await_resources
+from sweep.cluster.probe import ask_cluster, ask_gpu_nodes, await_resources, may_grow, usable_kinds
 from sweep.cluster.resources import check_cpus, check_precisions, flaw_of, look_for_gpus, usable_gpus
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
@@ -203,6 +203,7 @@ def _ready(
 def _gpus_for(wanted: Resources, address: str | None, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
     """Each kind of GPU that a trial may get. What a cluster or this machine lacks is refused."""
     if address is not None:
-        await_resources(ask_cluster(address), wanted)
-        return ()
+        nodes = ask_cluster(address)
+        await_resources(nodes, wanted)
+        return usable_kinds(ask_gpu_nodes(address, say), may_grow(nodes), say) if wanted.gpu else ()
     return usable_gpus(ask_gpus(say), wanted, say) if wanted.gpu else ()

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,8 @@ GPU_FOLDERS = (Path("/proc/driver/nvidia/gpus"), Path("/sys/class/kfd"), Path("/
 SAY_SECONDS = 10
 """After how long a user is told what is waited for. torch from a cold disk needs minutes."""
 
-ASK = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from sweep.machine.ask_gpus import tell_gpus
-tell_gpus()
-"""
+BEFORE = "import sys; sys.path.insert(0, sys.argv[1]); "
+"""How a script finds our code first."""
 ANSWER = "ANSWER "
 
 
@@ -43,13 +39,29 @@ def ask_gpus(say: Callable[[str], None]) -> MachineGpus:
     """
     if not may_have_gpu():
         return MachineGpus()
-    command = [sys.executable, "-P", "-c", ASK, str(ROOT)]
+    script = "from sweep.machine.ask_gpus import tell_gpus; tell_gpus()"
+    return from_mapping(answer_of(script, [], "GPUs of this machine", say))
+
+
+def answer_of(script: str, arguments: Sequence[str], asked: str, say: Callable[[str], None]) -> Any:
+    """What a script of ours answers in a process of its own, however long it takes to load torch.
+
+    Args:
+        script: Python that prints ANSWER and JSON.
+        arguments: its `sys.argv[2:]`.
+        asked: what it asks, for messages.
+        say: told what is waited for.
+
+    Raises:
+        UserError: it ended without an answer.
+    """
+    command = [sys.executable, "-P", "-c", BEFORE + script, str(ROOT), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asking:
         try:
             try:
                 out, errors = asking.communicate(timeout=SAY_SECONDS)
             except subprocess.TimeoutExpired:
-                say("torch is being loaded, to ask the GPUs of this machine what they can do")
+                say(f"torch is being loaded, to ask the {asked} what they can do")
                 out, errors = asking.communicate()
         except BaseException:
             asking.kill()
@@ -57,8 +69,8 @@ def ask_gpus(say: Callable[[str], None]) -> MachineGpus:
     answers = [line for line in out.splitlines() if line.startswith(ANSWER)]
     if not answers:
         words = errors.strip().splitlines() or [f"exit code {asking.returncode}"]
-        raise UserError(f"the GPUs of this machine can't be asked: {words[-1]}")
-    return from_mapping(json.loads(answers[-1].removeprefix(ANSWER)))
+        raise UserError(f"the {asked} can't be asked: {words[-1]}")
+    return json.loads(answers[-1].removeprefix(ANSWER))
 
 
 def tell_gpus() -> None:

@@ -10,6 +10,11 @@ LEAST_CAPABILITY: dict[Precision, tuple[int, int]] = {"fp32": (0, 0), "tf32": (8
 arithmetic throughput; `torch.cuda.is_bf16_supported` of torch 2.13 has the same bound). fp32 needs none."""
 
 
+def precisions_of(capability: tuple[int, int]) -> tuple[Precision, ...]:
+    """What a GPU of some compute capability computes in natively."""
+    return tuple(name for name in PRECISIONS if capability >= LEAST_CAPABILITY[name])
+
+
 @dataclass(frozen=True)
 class GpuFacts:
     """One GPU, or one MIG slice of a GPU, as torch on its machine describes it.
@@ -37,7 +42,7 @@ class GpuFacts:
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """What it computes in natively."""
-        return tuple(name for name in PRECISIONS if self.capability >= LEAST_CAPABILITY[name])
+        return precisions_of(self.capability)
 
 
 @dataclass(frozen=True)

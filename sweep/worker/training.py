@@ -17,6 +17,7 @@ from model.peak_meter import PeakMeter, start_threads
 from model.precision import LEAST_SCALE
 from sweep.data.windows import open_tokens, test_window_starts, train_window_starts, windows
 from sweep.inputs import SweepInputs
+from sweep.machine.gpu_facts import precisions_of
 from sweep.memory.plan import MemoryPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.metrics import device_name, memory_metrics
@@ -202,5 +203,9 @@ def _check_device(device: torch.device, config: TrialConfig) -> None:
         return
     if not torch.cuda.is_available():
         raise RuntimeError("the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?")
-    if config.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise RuntimeError(f"precision bf16: {device_name(device)} has no bf16 arithmetic; accepted here: fp32")
+    accepted = precisions_of(torch.cuda.get_device_capability(device))
+    if config.precision not in accepted:  # a GPU that could not be asked beforehand, as of a node that came later
+        raise RuntimeError(
+            f"precision {config.precision}: {device_name(device)} has no {config.precision} arithmetic; accepted here: "
+            f"{', '.join(accepted)}"
+        )

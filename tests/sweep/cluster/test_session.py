@@ -17,7 +17,7 @@ from basis.directory import FINISHED_FILE
 from basis.errors import RayDiedError, UserError
 from basis.packages import ROOT
 from sweep.cluster.environment import LOCAL
-from sweep.cluster.probe import ask_cluster, await_resources, settled
+from sweep.cluster.probe import ask_cluster, await_resources, settled, usable_kinds
 from sweep.cluster.resources import check_gpus, check_precisions, usable_gpus
 from sweep.machine.gpu_facts import GpuFacts, MachineGpus, has_code
 from sweep.schema.resources import Resources
@@ -245,6 +245,28 @@ def test_gpu_auto_runs_on_cpu_where_torch_is_built_for_it_and_says_so() -> None:
     assert usable_gpus(seen(T4, A100), Resources(gpu="auto"), pytest.fail) == (T4, A100)
     with pytest.raises(UserError, match="CUDA does not start"):
         usable_gpus(seen(failure=OLD_DRIVER), Resources(gpu="auto"), pytest.fail)
+
+
+def test_of_a_cluster_one_gpu_of_each_kind_of_node_counts_and_what_nobody_could_ask_is_said() -> None:
+    said: list[str] = []
+    kinds = {"A100 x 8, 96 CPUs": seen(A100), "T4 x 1, 8 CPUs": seen(T4), "H100 x 8, 96 CPUs": None}
+    assert usable_kinds(kinds, grows=True, say=said.append) == (A100, T4)
+    assert said[0].startswith("nodes with H100 x 8, 96 CPUs: no GPU is free there")
+    assert said[1].startswith("nodes that the autoscaler starts later are not asked")
+    with pytest.raises(UserError, match=r"^resources.gpu: on nodes with V100 x 1 torch .* has no code for Tesla V100"):
+        usable_kinds({"V100 x 1": seen(V100)}, grows=False, say=pytest.fail)
+    with pytest.raises(UserError, match=r"^resources.gpu: on nodes with T4 x 1 torch 2.13.0\+cpu finds no GPU"):
+        usable_kinds({"T4 x 1": MachineGpus((), "2.13.0+cpu")}, grows=False, say=pytest.fail)
+
+
+def test_the_gpus_of_a_clusters_nodes_are_asked_where_they_are(cluster: str, parts: Parts, tmp_path: Path) -> None:
+    spec = parts.write_spec(tmp_path, resources={"cpu": 1, "gpu": 1})
+    command = [sys.executable, "-m", "sweep.run", str(spec), "--address", cluster, "--output", str(tmp_path / "out")]
+    environment = {**ON_LOOPBACK, "SFT_SWEEP_CACHE": str(tmp_path / "cache")}
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert ran.returncode == 2, ran.stdout
+    assert re.fullmatch(r"error: resources.gpu: on nodes with GPU x 1, 2 CPUs torch \S+ finds no GPU.*\n", ran.stderr)
+    assert not (tmp_path / "cache" / "tokens").exists()
 
 
 def test_a_precision_that_some_gpu_lacks_is_refused_by_name() -> None:

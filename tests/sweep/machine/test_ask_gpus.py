@@ -32,7 +32,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
         answer = MachineGpus(known, "2.13.0+cu130", WHEEL, failure)
         line = ask_gpus.ANSWER + json.dumps(asdict(answer))
         monkeypatch.setattr(ask_gpus, "GPU_FOLDERS", (Path("/"),))
-        monkeypatch.setattr(ask_gpus, "ASK", f"import time; time.sleep({seconds}); print('a warning'); print({line!r})")
+        script = f"import time; time.sleep({seconds}); print('a warning'); print({line!r}); exit()\n"
+        monkeypatch.setattr(ask_gpus, "BEFORE", script)
         return answer
 
     return tell
@@ -51,7 +52,7 @@ def test_nothing_is_asked_where_no_gpu_can_be_and_a_torch_that_does_not_load_is_
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(H100)
-    monkeypatch.setattr(ask_gpus, "ASK", "raise ImportError('libtorch is not there')")
+    monkeypatch.setattr(ask_gpus, "BEFORE", "raise ImportError('libtorch is not there')\n")
     with pytest.raises(UserError, match="GPUs of this machine can't be asked: ImportError: libtorch is not there"):
         ask_gpus.ask_gpus(pytest.fail)
     monkeypatch.setattr(ask_gpus, "GPU_FOLDERS", ())
