@@ -4,7 +4,6 @@ torch, transformers and loralib suffice for it; the part `trial` needs pydantic,
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,9 +14,8 @@ from benchmarks.isolate import run_apart
 from benchmarks.machine import describe_machine
 from benchmarks.results import RESULTS, Machine, format_value, targets_line, write_results
 from benchmarks.table import Row, Table, Target
+from sweep.machine.allocator import set_allocator
 
-ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-"""The allocator's settings of the sweep's workers, see `sweep.cluster.environment`, which needs pydantic."""
 SECONDS = 480
 """The most that the whole command takes."""
 
@@ -39,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     if "GPU" not in machine and not arguments.quick:
         print("There is no CUDA device to measure; --quick runs the parts on the CPU at tiny sizes.", file=sys.stderr)
         return 1
-    os.environ.update({**ALLOCATOR, **os.environ})
+    set_allocator()  # as the sweep's workers have it
     names = [name for name in PARTS if name in (arguments.parts or PARTS)]
     return _run(names, machine, arguments.quick, time.monotonic() + arguments.seconds, arguments.output)
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from basis.errors import UserError
+from sweep.machine.allocator import ALLOCATOR_NAMES, set_allocator
 from sweep.schema.resources import MOST_AUTO_CPUS
 
 FIXED = {
@@ -19,10 +20,6 @@ QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """Keeps Ray's warnings out of the output, unless the user's environment says otherwise."""
-ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
-"""Of torch on a GPU: few gaps in a trial's share of the memory."""
-ALLOCATOR_NAMES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
-"""Where torch 2.13 reads the allocator's settings (c10/cuda/CUDAAllocatorConfig.h); the first that is set wins."""
 COMPILE_THREADS = "TORCHINDUCTOR_COMPILE_THREADS"
 """How many processes compile for one process of torch.compile. torch itself starts one per CPU, 32 at most."""
 LOCAL = {
@@ -65,9 +62,8 @@ def set_ray_environment(address: str | None, cpus: float = MOST_AUTO_CPUS) -> li
         UserError: a Ray of our own has no folder for its files.
     """
     os.environ.update(FIXED if address else FIXED | LOCAL)
-    chosen = any(name in os.environ for name in ALLOCATOR_NAMES)
-    defaults = {**QUIET, **({} if chosen else ALLOCATOR), COMPILE_THREADS: str(max(1, int(cpus)))}
-    for name, value in defaults.items():
+    set_allocator()
+    for name, value in {**QUIET, COMPILE_THREADS: str(max(1, int(cpus)))}.items():
         os.environ.setdefault(name, value)
     if address:
         return []
