@@ -182,4 +182,4 @@ def test_a_process_ends_with_the_one_that_waits_for_it() -> None:
 def test_a_page_of_everything_is_named_by_its_date_alone_and_others_by_what_they_have() -> None:
     assert _suffix(NAMES, quick=False) == ""
     assert _suffix(["full_size"], quick=True) == "-full_size-quick"
-    assert _suffix([*NAMES, "full_size"], quick=False).endswith("-gpu-full_size")
+    assert _suffix([*NAMES, "full_size"], quick=False).endswith("-packing-full_size")

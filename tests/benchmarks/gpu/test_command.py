@@ -15,7 +15,6 @@ from basis.packages import ROOT
 from benchmarks.__main__ import main
 from benchmarks.gpu import command
 from benchmarks.gpu.parts import PARTS
-from sweep.cluster import environment
 
 GPU = [sys.executable, "-m", "benchmarks", "gpu"]
 
@@ -40,10 +39,6 @@ def test_a_command_that_is_killed_has_written_every_row_before(tmp_path: Path) -
     while any(part.is_running() and part.status() != psutil.STATUS_ZOMBIE for part in parts):
         assert time.monotonic() < deadline, "the part outlived its command"
         time.sleep(0.1)
-
-
-def test_the_parts_have_the_allocator_of_the_sweeps_workers() -> None:
-    assert environment.ALLOCATOR == command.ALLOCATOR
 
 
 def test_without_a_gpu_only_a_quick_run_is_possible(
