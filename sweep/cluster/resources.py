@@ -95,6 +95,18 @@ def check_precisions(wanted: Iterable[PrecisionChoice], gpus: Iterable[GpuFacts]
                 )
 
 
+def check_precisions_of_cpus(wanted: Iterable[PrecisionChoice]) -> None:
+    """Refuse a precision that no CPU computes in. bf16 and fp16 are emulated where a CPU lacks them.
+
+    Raises:
+        UserError: naming the precision and what would be accepted.
+    """
+    if "tf32" in wanted:
+        raise UserError(
+            "precision tf32: trials run on CPU, which has no tf32; accepted there: fp32, bf16, fp16 or auto"
+        )
+
+
 def _with_capability(gpu: GpuFacts) -> str:
     return f"{gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]})"
 

@@ -12,7 +12,14 @@ from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.cluster.environment import set_ray_environment
 from sweep.cluster.probe import ask_cluster, ask_gpu_nodes, await_resources, may_grow, usable_kinds
-from sweep.cluster.resources import check_cpus, check_precisions, flaw_of, look_for_gpus, usable_gpus
+from sweep.cluster.resources import (
+    check_cpus,
+    check_precisions,
+    check_precisions_of_cpus,
+    flaw_of,
+    look_for_gpus,
+    usable_gpus,
+)
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.machine.apart import Work
@@ -196,7 +203,10 @@ def _ready(
     check_cache_room(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
     gpus = _gpus_for(spec.resources, request.address, remarks_on(console))
-    check_precisions(plan.precisions, gpus)
+    if gpus:
+        check_precisions(plan.precisions, gpus)
+    elif request.address is None or not spec.resources.gpu:
+        check_precisions_of_cpus(plan.precisions)
     return cache_dir, gpus
 
 

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from basis.units import show_bytes
+from sweep.command import remarks_on
 from sweep.data.words import describe_sources
+from sweep.driver.precision import planned_precision
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.machine.quiet import quiet_libraries
@@ -36,6 +38,7 @@ def print_trials(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFa
         UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
     """
     quiet_libraries()
+    plan = planned_precision(plan, gpus, remarks_on(console))
     spec, trials = plan.spec, plan.candidates
     _print_configs(f"{spec.name}: {_what_runs(plan)}", trials, console)
     lines = [f"data: {describe_sources(spec.data)}", *first_records]

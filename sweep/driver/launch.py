@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from sweep.cluster.privacy import without_secrets
+from sweep.driver.precision import settled_plan
 from sweep.hub.fetch import Say
 from sweep.hub.pin import pin
 from sweep.machine.compiler import check_compiler
@@ -57,6 +58,7 @@ def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:
     if launch.address is None:
         _ready_machine(plan.spec.resources, plan.compiles)
     quiet_libraries()
+    plan = settled_plan(plan, launch.address, launch.gpus, say)
     public = plan.spec.model_copy(update={"about": without_secrets(plan.spec.about)})
     spec = pin(public, say)
     check_output_room(planned_shape(spec.model), plan, launch.experiment_dir, say)

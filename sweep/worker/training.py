@@ -200,6 +200,8 @@ def _present(name: str, value: int | None) -> Row:
 
 def _check_device(device: torch.device, config: TrialConfig) -> None:
     if device.type != "cuda":
+        if config.precision == "tf32":  # asked for on a cluster, whose GPUs could not be asked beforehand
+            raise RuntimeError("precision tf32: the trial runs on a CPU; accepted here: fp32, bf16, fp16")
         return
     if not torch.cuda.is_available():
         raise RuntimeError("the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?")
