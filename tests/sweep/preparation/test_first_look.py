@@ -91,7 +91,7 @@ def test_output_and_machine_are_looked_at_first(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sweep.cluster.resources.GPU_FOLDERS", (tmp_path / "none",))
+    monkeypatch.setattr("sweep.machine.ask_gpus.GPU_FOLDERS", (tmp_path / "none",))
     code, _, error = here("demo", *arguments)
     assert code == 2
     assert message in error
