@@ -102,9 +102,7 @@ def check_precisions_of_cpus(wanted: Iterable[PrecisionChoice]) -> None:
         UserError: naming the precision and what would be accepted.
     """
     if "tf32" in wanted:
-        raise UserError(
-            "precision tf32: trials run on CPU, which has no tf32; accepted there: fp32, bf16, fp16 or auto"
-        )
+        raise UserError("precision tf32: trials run on CPU, which has none; accepted there: fp32, bf16, fp16 or auto")
 
 
 def _with_capability(gpu: GpuFacts) -> str:

@@ -174,6 +174,7 @@ def _continue(sweep: KeptSweep) -> tuple[SweepPlan, Path]:
 def _gpus_to_plan_for(plan: SweepPlan, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
     """The GPUs of this machine, for a dry run, which only says why trials could not use them."""
     if not plan.spec.resources.gpu:
+        check_precisions_of_cpus(plan.precisions)
         return ()
     seen = ask_gpus(say)
     if flaw := flaw_of(seen):
