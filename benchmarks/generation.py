@@ -34,6 +34,7 @@ class Size:
 
 
 FULL = Size(layers=12, width=768, prompts=32, new_tokens=100, greedy_tokens=16, rounds=5)
+MEDIUM = Size(layers=24, width=1024, prompts=32, new_tokens=64, greedy_tokens=16, rounds=5)
 QUICK = Size(layers=2, width=64, prompts=4, new_tokens=8, greedy_tokens=6, rounds=2)
 
 
@@ -105,7 +106,7 @@ def random_prompts(count: int) -> list[list[int]]:
 
 def greedy_rows_equal(model: GPT2LMHeadModel, prompts: list[list[int]], new_tokens: int) -> float:
     """The share of prompts for which ours and Hugging Face's generate give the same greedy tokens."""
-    theirs = _theirs(model, prompts, new_tokens, do_sample=False)
+    theirs = hugging_face_generate(model, prompts, new_tokens, do_sample=False)
     settings = SamplingSettings(new_tokens, top_k=1)
     ours = generate(model, prompts, uniform_draws(0, len(prompts), new_tokens), settings, END)
     return sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(prompts)
@@ -143,7 +144,7 @@ def _rounds(model: GPT2LMHeadModel, prompts: list[list[int]], size: Size) -> Tim
         written = study_way(model, written, part)
         study_seconds += time.perf_counter() - started
         contenders: list[tuple[list[float], Callable[[], list[list[int]]]]] = [
-            (theirs, lambda: _theirs(model, prompts, size.new_tokens, do_sample=True)),
+            (theirs, lambda: hugging_face_generate(model, prompts, size.new_tokens, do_sample=True)),
             (ours, lambda: generate(model, prompts, draws, settings, END)),
         ]
         for rates, contender in contenders if number % 2 else contenders[::-1]:
@@ -162,10 +163,12 @@ def _rate(contender: Callable[[], list[list[int]]], expected: int) -> float:
     return produced / seconds
 
 
-def _theirs(model: GPT2LMHeadModel, prompts: list[list[int]], new_tokens: int, *, do_sample: bool) -> list[list[int]]:
+def hugging_face_generate(
+    model: GPT2LMHeadModel, prompts: list[list[int]], new_tokens: int, *, do_sample: bool
+) -> list[list[int]]:
     """The new tokens of Hugging Face's generate on one batch, padded on the left."""
-    longest = max(map(len, prompts))
     device = model.device
+    longest = max(map(len, prompts))
     tokens = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
     sampling = {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K} if do_sample else {"do_sample": False}

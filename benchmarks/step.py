@@ -173,13 +173,13 @@ def run_group(method: Method, shape: str) -> Group:
     return Group(method, shape, {variant: done[1:] for variant, done in steps.items()})
 
 
-def check_losses(where: str, losses: dict[str, float]) -> None:
+def check_losses(where: str, losses: dict[str, float], tolerance: float = LOSS_TOLERANCE) -> None:
     """Check that all variants compute the same function.
 
     Raises:
-        RuntimeError: a loss is more than LOSS_TOLERANCE away from ours, or no number.
+        RuntimeError: a loss is more than `tolerance` nats away from ours, or no number.
     """
-    if not all(abs(loss - losses[OURS]) <= LOSS_TOLERANCE for loss in losses.values()):  # also false for NaN
+    if not all(abs(loss - losses[OURS]) <= tolerance for loss in losses.values()):  # also false for NaN
         told = ", ".join(f"{variant} {loss:.5f}" for variant, loss in losses.items())
         raise RuntimeError(f"the variants do not compute the same loss ({where}): {told}")
 

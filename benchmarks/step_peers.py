@@ -7,8 +7,8 @@ is used, so that a worker loads only its own.
 
 import itertools
 import tempfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import loralib
 import torch
@@ -54,17 +54,19 @@ def step_windows(shape: Shape, index: int) -> Tensor:
     return torch.randint(shape.vocabulary, (shape.batch, block + 1), generator=generator)
 
 
-def _model(shape: Shape) -> GPT2LMHeadModel:
+def plain_model(shape: Shape, positions: int = 1024, device: torch.device = CPU) -> GPT2LMHeadModel:
+    """A GPT-2 of that shape without dropout, its random weights drawn on `device`: the same on every call."""
     sizes = {"n_layer": shape.layers, "n_embd": shape.width, "n_head": shape.heads, "vocab_size": shape.vocabulary}
-    config = gpt2_config("gpt2", sizes)
+    config = gpt2_config("gpt2", {**sizes, "n_positions": positions})
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     config.bos_token_id = config.eos_token_id = 0  # inside the smallest vocabulary
     torch.manual_seed(0)
-    return GPT2LMHeadModel(config).train()
+    with device:
+        return GPT2LMHeadModel(config).train()
 
 
 def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
-    model = _model(shape)
+    model = plain_model(shape)
     if method == "lora":
         add_adapters(model, LoRASettings(RANK, ALPHA), torch.Generator().manual_seed(0))
     select_trainable(model, method)
@@ -75,18 +77,31 @@ def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
 
 def _hf_loop(variant: str, shape: Shape) -> Callable[[Tensor], Tensor]:
     """A tutorial's training loop around Hugging Face's model with adapters."""
-    model: Any = _model(shape)
+    model: Any = plain_model(shape)
     if variant == "HF + PEFT":
-        from peft import get_peft_model
-
-        model = get_peft_model(model, _peft_config())
+        model = with_peft(model)
     else:
         _put_loralib_in(model)
+    return training_loop(model)
+
+
+def training_loop(model: Any, fused: bool | None = None, bf16: bool = False) -> Callable[[Tensor], Tensor]:
+    """A tutorial's step: forward, backward, AdamW, gradients dropped.
+
+    Args:
+        model: of Hugging Face; compiled or with adapters if need be.
+        fused: torch's fused AdamW; None: what torch takes by default.
+        bf16: whether the forward pass runs under autocast.
+
+    Returns:
+        The step: windows (batch, block + 1) on the model's device -> mean loss in nats per token, a scalar.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE)
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, fused=fused)
 
     def step(windows: Tensor) -> Tensor:
-        loss: Tensor = model(**_inputs(windows), use_cache=False).loss
+        with torch.autocast(windows.device.type, dtype=torch.bfloat16, enabled=bf16):
+            loss: Tensor = model(**shifted_inputs(windows), use_cache=False).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -95,9 +110,17 @@ def _hf_loop(variant: str, shape: Shape) -> Callable[[Tensor], Tensor]:
     return step
 
 
-def _inputs(windows: Tensor) -> dict[str, Tensor]:
+def shifted_inputs(windows: Tensor) -> dict[str, Tensor]:
+    """What Hugging Face's model takes of windows (batch, block + 1), so that it scores each of `block` positions."""
     inputs = windows[:, :-1].contiguous()
     return {"input_ids": inputs, "labels": inputs, "shift_labels": windows[:, 1:].contiguous()}
+
+
+def with_peft(model: GPT2LMHeadModel) -> Any:
+    """The model with PEFT's adapters, which alone train."""
+    from peft import get_peft_model
+
+    return get_peft_model(model, _peft_config())
 
 
 def _peft_config() -> Any:
@@ -123,14 +146,24 @@ def _put_loralib_in(model: GPT2LMHeadModel) -> None:
     loralib.mark_only_lora_as_trainable(model)
 
 
-class _PacedTraining(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
+class Paced(Protocol):
+    """What stands around whatever belongs to a step."""
+
+    def begin(self) -> None:
+        """A step begins."""
+
+    def end(self, loss: float) -> None:
+        """It has ended; `loss`: its mean in nats per token."""
+
+
+class PacedTraining(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
     """Holds a Trainer to the pace.
 
     A step lasts from one `on_step_end` to the next: the batch is collated before `on_step_begin`, and the gradients
     are dropped before `on_step_end`. The first starts with the epoch.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Paced) -> None:
         self.pace = pace
         self.loss = torch.zeros(())
 
@@ -152,7 +185,7 @@ class _PacedTraining(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self.pace.begin()
 
 
-def _trainer_arguments(shape: Shape, folder: str) -> dict[str, Any]:
+def trainer_arguments(shape: Shape, folder: str) -> dict[str, Any]:
     """The arguments of both Trainers: the same optimizer step as every variant's, and nothing beside it."""
     return {
         "output_dir": folder,
@@ -182,19 +215,24 @@ def _all_windows(shape: Shape) -> list[Tensor]:
 
 
 def _hf_trainer(shape: Shape, pace: Pace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        train_with_trainer(plain_model(shape), shape, pace, trainer_arguments(shape, folder))
+
+
+def train_with_trainer(model: Any, shape: Shape, pace: Paced, arguments: Mapping[str, Any]) -> None:
+    """Train with Hugging Face's Trainer at a pace, `shape.rounds` + 2 steps."""
     from transformers import Trainer, TrainingArguments
 
-    paced = _PacedTraining(pace)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            model=_model(shape),
-            args=TrainingArguments(**_trainer_arguments(shape, folder)),
-            train_dataset=[_inputs(window[None]) for window in _all_windows(shape)],
-            data_collator=lambda examples: {k: torch.cat([e[k] for e in examples]) for k in examples[0]},
-            callbacks=[paced],
-        )
-        paced.watch(trainer)
-        trainer.train()
+    paced = PacedTraining(pace)
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(**arguments),
+        train_dataset=[shifted_inputs(window[None]) for window in _all_windows(shape)],
+        data_collator=lambda examples: {k: torch.cat([e[k] for e in examples]) for k in examples[0]},
+        callbacks=[paced],
+    )
+    paced.watch(trainer)
+    trainer.train()
 
 
 def _trl_peft(shape: Shape, pace: Pace) -> None:
@@ -211,12 +249,12 @@ def _trl_peft(shape: Shape, pace: Pace) -> None:
         batch["shift_labels"] = torch.tensor([example["input_ids"][1:] for example in examples])
         return batch
 
-    paced = _PacedTraining(pace)
+    paced = PacedTraining(pace)
     vocabulary = models.WordLevel({"<eos>": 0}, unk_token="<eos>")  # required, though the data are tokens already
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
-            model=_model(shape),
-            args=SFTConfig(**_trainer_arguments(shape, folder), max_length=None, packing=False),
+            model=plain_model(shape),
+            args=SFTConfig(**trainer_arguments(shape, folder), max_length=None, packing=False),
             train_dataset=Dataset.from_dict({"input_ids": [window.tolist() for window in _all_windows(shape)]}),
             data_collator=collate_shifted,
             processing_class=PreTrainedTokenizerFast(

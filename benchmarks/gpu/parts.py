@@ -22,7 +22,7 @@ from time import monotonic
 from benchmarks.isolate import end_with_parent
 from benchmarks.table import Row, Target
 
-PARTS = ("parity", "memory", "table")
+PARTS = ("parity", "memory", "table", "trial", "profile", "peers")
 """The parts, in order of value: what comes late may find no time left."""
 
 BROKE = "broke"

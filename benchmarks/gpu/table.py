@@ -40,7 +40,7 @@ ABOUT = (
     "it knows nothing of what torch.compile fuses. `TFLOP/s` counts needed operations only, as in the step "
     "benchmark; `MFU` is its share of the GPU's peak at the highest clock (`sweep.machine.gpu_peaks`)."
 )
-SECONDS = 160
+SECONDS = 120
 
 METERED_STEPS = 3
 """Steps before the timed ones: the meter accounts for them, and what they compile or look up is not timed."""

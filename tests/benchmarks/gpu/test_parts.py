@@ -1,12 +1,14 @@
 """A part of the GPU benchmark: whatever becomes of it, what it had measured is kept, and its end is told."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from benchmarks.gpu.parts import BROKE, Opening, rows_or_failure, run_part
+from benchmarks.gpu.command import SECONDS
+from benchmarks.gpu.parts import BROKE, PARTS, Opening, rows_or_failure, run_part
 from benchmarks.table import Row, Target
 
 Run = Callable[[str], list[Opening | Row | Target]]
@@ -77,3 +79,8 @@ def test_a_measurement_that_fails_is_a_row_of_its_own() -> None:
     assert list(rows_or_failure({"variant": "full"}, measure)) == [
         {"variant": "full", BROKE: "RuntimeError: CUDA error: out of memory"}
     ]
+
+
+def test_all_parts_fit_into_the_time_of_the_command() -> None:
+    seconds = {name: import_module(f"benchmarks.gpu.{name}").SECONDS for name in PARTS}
+    assert sum(seconds.values()) <= SECONDS, seconds
