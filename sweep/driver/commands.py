@@ -23,7 +23,7 @@ from sweep.cluster.resources import (
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.machine.apart import Work
-from sweep.machine.ask_gpus import ask_gpus
+from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
 from sweep.machine.caches import OURS
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
@@ -217,4 +217,8 @@ def _gpus_for(wanted: Resources, address: str | None, say: Callable[[str], None]
         nodes = ask_cluster(address)
         await_resources(nodes, wanted)
         return usable_kinds(ask_gpu_nodes(address, say), may_grow(nodes), say) if wanted.gpu else ()
-    return usable_gpus(ask_gpus(say), wanted, say) if wanted.gpu else ()
+    if wanted.gpu:
+        return usable_gpus(ask_gpus(say), wanted, say)
+    if "gpu" not in wanted.model_fields_set and may_have_gpu():
+        say("trials run on CPU, since the spec does not ask for a GPU; resources.gpu: auto does")
+    return ()

@@ -131,6 +131,19 @@ def test_a_gpu_that_cant_run_the_trials_is_refused_before_anything_is_prepared(
     assert not (tmp_path / "experiment").exists()
 
 
+def test_a_spec_that_forgets_the_gpu_is_told_so_and_one_that_declines_it_is_not(
+    told: Told, here: Here, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise UserError("stopped here")
+
+    told(H100)
+    monkeypatch.setattr("sweep.driver.launch.make_ready", stopped)
+    for resources, is_told in (({"cpu": 1}, True), ({"cpu": 1, "gpu": 0}, False)):
+        _, output, errors = here(parts.write_spec(tmp_path, resources=resources), "--output", tmp_path / "experiment")
+        assert ("does not ask for a GPU; resources.gpu: auto does" in output + errors) == is_told
+
+
 def test_a_dry_run_plans_for_the_smallest_gpu_of_this_machine(
     told: Told, here: Here, parts: Parts, tmp_path: Path
 ) -> None:
