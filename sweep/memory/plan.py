@@ -107,8 +107,9 @@ def _first_that_fits(
 def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: MemoryPlan, budget_bytes: int) -> str:
     """Why a trial is refused, and which single changes would make it fit."""
     lora: dict[str, Any] = {"method": "lora", "rank": 8, **LORA_DEFAULTS}
+    half = "fp16" if device.gpus and "bf16" not in device.native_precisions else "bf16"
     changes: dict[str, dict[str, Any]] = {
-        "precision bf16": {"precision": "bf16"},
+        f"precision {half}": {"precision": half},
         "optimizer sgd": {"optimizer": "sgd", **dict.fromkeys(OPTIMIZER_FIELDS)},
         **({"method lora, rank 8": lora} if config.method == "full" else {}),
         **{f"block_size {size}": {"block_size": size} for size in (config.block_size // 2, config.block_size // 4)},

@@ -96,7 +96,8 @@ def test_a_case_is_the_preset_s_own_trial_but_for_its_length(case: Case, tmp_pat
     short = choose_trial(spec, case.arm)
     preset = choose_trial(load_spec("study", [f"variant={case.variant}"] if case.variant else []), case.arm)
     length = {"steps": 20_000, "test_every": 200, "test_windows": 240}
-    assert short.model_copy(update={**length, "precision": "fp32"}) == preset
+    assert preset.precision == ("auto" if case.variant is None else "fp32")
+    assert short.model_copy(update={**length, "precision": preset.precision}) == preset
     assert (short.batch_size, short.block_size, short.precision) == (8, 1024, case.precision)
 
 

@@ -128,9 +128,12 @@ def test_the_data_can_be_written_out_and_read_back(parts: Parts, here: Here, tmp
         ("trial.block_size=2048", "block_size: 2048 is more than the 1024 positions of 'gpt2'"),
         ("memory.budget=1GiB", "memory.budget: full adamw is predicted to take 2.39 GiB at its least"),
     ],
+    ids=["block_size", "budget"],
 )
 def test_a_dry_run_refuses_in_one_line_what_a_sweep_would_refuse(here: Here, setting: str, message: str) -> None:
-    code, _, errors = here("study", "--dry-run", "--set", "model.name=gpt2", "--set", setting)
+    code, _, errors = here(
+        "study", "--dry-run", "--set", "model.name=gpt2", "--set", "trial.precision=fp32", "--set", setting
+    )
     assert code == 2
     assert message in errors
     assert len(errors.splitlines()) == 1
