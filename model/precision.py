@@ -22,7 +22,8 @@ AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.
 """The precisions that autocast brings about, with the dtype of their products."""
 
 LEAST_SCALE = 1.0
-"""A loss scale below this has been halved seventeen times since the start: gradients overflow whatever the scale."""
+"""Below this a loss is not scaled up any more, and yet its gradients overflow. It begins at 65,536 and is halved each
+time."""
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
@@ -78,7 +79,7 @@ class LossScaler:
             self._scaler.step(optimizer)
         if before is not None and self._optimizers:
             self._scaler.update()
-            self._skipped += self._scaler.scale(self._one) < before
+            self._skipped += (self._scaler.scale(self._one) < before) | (before == 0)
 
     def skipped_steps(self) -> int | None:
         """How many steps have been skipped; None where none can be. Waits for the device."""

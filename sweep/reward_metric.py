@@ -26,6 +26,7 @@ from basis.directory import BASE_RESPONSES_FILE, RESPONSES_FILE
 from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
+from model.precision import products_of_fp32
 from sweep.data.prompts import read_prompts as read_prompts
 from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
@@ -63,6 +64,7 @@ def encode_prompts(
     return encoded
 
 
+@products_of_fp32("fp32")  # whatever the environment allows: base and trained model are answered for alike
 def respond(
     model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], reward: RewardPart
 ) -> tuple[list[str], list[int]]:
@@ -86,6 +88,7 @@ def respond(
     return responses, lengths
 
 
+@products_of_fp32("fp32")
 def score(
     reward_model: str | Path,
     prompts: Sequence[str],

@@ -13,7 +13,6 @@ from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
-from analysis.results.company import RAN_ALONE
 from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
 from basis.outcomes import FAILURES, Outcome
@@ -173,20 +172,13 @@ def delta_for_peak(rows: LedgerRows) -> list[str]:
     ]
 
 
-def shared_throughput(rows: LedgerRows) -> list[str]:
-    """Speeds of trials that shared a device with others."""
-    beside = [row.label for row in rows if False in row.facts.get(RAN_ALONE, ())]
-    if not beside:
-        return []
-    return [
-        f"Throughput was shared: trials of {which(beside, rows)} ran side by side with others on one device, so their "
-        "tokens/s and seconds say as much of their neighbours."
-    ]
-
-
 def skipped_steps(rows: LedgerRows) -> list[str]:
     """Steps that changed nothing, since gradients overflowed fp16."""
-    skipped = {row.label: (int(number),) for row in rows if (number := row.numbers.get("skipped_steps", 0))}
+    skipped = {
+        row.label: (f"{number:,.0f} of {row.numbers.get('step', 0):,.0f}",)
+        for row in rows
+        if (number := row.numbers.get("skipped_steps", 0))
+    }
     if not skipped:
         return []
     return [f"Steps that changed nothing, since gradients overflowed fp16, at most: {by_value(skipped)}."]
@@ -243,5 +235,4 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     too_few_observations,
     windows_drawn_anew,
     delta_for_peak,
-    shared_throughput,
 )

@@ -12,7 +12,6 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.choices import branch_of
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.learning_rates import RateRange
-from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.results.outcomes import finite
 from analysis.tables.comparison_table import ComparisonTable
@@ -141,8 +140,6 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
     if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
         facts["device"] = distinct(arm.used[DEVICE].dropna())
-    if RAN_ALONE in arm.used and not arm.used[RAN_ALONE].dropna().empty:
-        facts[RAN_ALONE] = distinct(bool(alone) for alone in arm.used[RAN_ALONE].dropna())
     if not any(results.records.values()):
         identity = _mapping(results.sweep.get("identity"))
         covered = {name: one.identity for name, one in INPUT_HASHES.items() if one.identity in identity}

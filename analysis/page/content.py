@@ -193,6 +193,8 @@ def _with_devices(results: Results) -> dict[str, Any]:
 def _facts(results: Results, sweep: Mapping[str, Any]) -> dict[str, str]:
     """What stands below the title: the sweep's record but for the details, its variant, seeds and directory."""
     variant = {"variant": results.spec["variant"]} if results.spec.get("variant") else {}
+    precisions = sorted(set(results.trials["precision"].dropna())) if "precision" in results.trials else []
+    variant |= {"precision": precisions} if precisions else {}
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name})
 

@@ -13,6 +13,7 @@ from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.pair_tests import compare_pairs
+from analysis.results.company import RAN_ALONE
 from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING
@@ -215,8 +216,17 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
             "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
         )
     if "tokens/s" in headings:
-        notes.append(
-            "tokens/s is the median over the reports of a trial; it compares where trials ran alone, on one kind of "
-            "device."
-        )
+        notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
     return notes
+
+
+def _shared_throughput(arms: list[Arm]) -> str:
+    """Whose speeds say as much of their neighbours, or where speeds compare."""
+    beside = [arm.label for arm in arms if RAN_ALONE in arm.used and (arm.used[RAN_ALONE].dropna() == False).any()]  # noqa: E712
+    if not beside:
+        return "It compares where trials ran alone, on one kind of device."
+    which = "every row" if len(beside) == len(arms) else ", ".join(beside)
+    return (
+        f"Throughput was shared: trials of {which} ran side by side with others on one device, so that it says as much "
+        "of their neighbours."
+    )

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
         argv: the words of the command line after `gpu`.
 
     Returns:
-        Exit code: 1 if something could not be measured, otherwise 0.
+        Exit code: 1 if something could not be measured, 130 after Ctrl-C, otherwise 0.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -39,7 +39,11 @@ def main(argv: Sequence[str]) -> int:
         return 1
     set_allocator()  # as the sweep's workers have it
     names = [name for name in PARTS if name in (arguments.parts or PARTS)]
-    return _run(names, machine, arguments.quick, time.monotonic() + arguments.seconds, arguments.output)
+    try:
+        return _run(names, machine, arguments.quick, time.monotonic() + arguments.seconds, arguments.output)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {arguments.output} has what was measured", file=sys.stderr)
+        return 130
 
 
 def _run(names: Sequence[str], machine: Machine, quick: bool, deadline: float, output: Path) -> int:

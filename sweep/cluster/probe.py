@@ -76,8 +76,8 @@ def ask_gpu_nodes(address: str, say: Callable[[str], None]) -> dict[str, Machine
 
 def usable_kinds(
     seen: Mapping[str, MachineGpus | None], grows: bool, say: Callable[[str], None]
-) -> tuple[GpuFacts, ...]:
-    """A GPU of each kind of node that trials may get.
+) -> tuple[tuple[GpuFacts, ...], bool]:
+    """A GPU of each kind of node that could be asked, and whether these are all kinds that are there.
 
     Args:
         seen: what `ask_gpu_nodes` returned.
@@ -99,7 +99,8 @@ def usable_kinds(
             )
     if grows:
         say("nodes that the autoscaler starts later are not asked what their GPUs can do: they should be like these")
-    return tuple(dict.fromkeys(gpu for told in seen.values() if told is not None for gpu in told.gpus))
+    asked = [told for told in seen.values() if told is not None]
+    return tuple(dict.fromkeys(gpu for told in asked for gpu in told.gpus)), len(asked) == len(seen)
 
 
 def may_grow(nodes: Sequence[Node]) -> bool:

@@ -1,14 +1,16 @@
 """Checks that this machine has the CPUs and GPUs that each trial asks for, and can use them. Needs no torch."""
 
+import os
 from collections.abc import Callable, Iterable
 
 from basis.errors import UserError, shortened
 from basis.fields import PrecisionChoice
 from sweep.machine.ask_gpus import may_have_gpu
-from sweep.machine.gpu_facts import GpuFacts, MachineGpus
+from sweep.machine.gpu_facts import CPU_PRECISIONS, GpuFacts, MachineGpus, lacking
 from sweep.machine.hardware import allowed_cpus
 from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 LONGEST_WORDS = 150
 """Most letters of torch's or Ray's own words in a message."""
 
@@ -56,6 +58,8 @@ def usable_gpus(seen: MachineGpus, wanted: Resources, say: Callable[[str], None]
             raise UserError(f"resources.gpu: {built}; accepted: a CUDA build of torch, auto or 0")
         say(f"{built}: trials run on CPU")
     check_gpus(wanted.least_gpu, len(seen.gpus))
+    if seen.torch and not seen.gpus and (chosen := os.environ.get(VISIBLE)) is not None:
+        say(f"{VISIBLE}={chosen} leaves no GPU of this machine to see: trials run on CPU")
     return seen.gpus
 
 
@@ -64,6 +68,9 @@ def flaw_of(seen: MachineGpus) -> str | None:
     if seen.failure:
         said = shortened(seen.failure.split(". ")[0].rstrip("."), LONGEST_WORDS)
         return f"CUDA does not start ({said}); accepted: a driver that torch {seen.torch} can use"
+    if seen.unusable:
+        which = shortened(seen.unusable, LONGEST_WORDS)
+        return f"CUDA does not start on {which}; accepted: CUDA_VISIBLE_DEVICES without it"
     if strange := [gpu for gpu in seen.gpus if not gpu.supported]:
         name, known = _with_capability(strange[0]), ", ".join(seen.architectures)
         hidden = ", CUDA_VISIBLE_DEVICES without it" if len(strange) < len(seen.gpus) else ""
@@ -88,21 +95,19 @@ def check_precisions(wanted: Iterable[PrecisionChoice], gpus: Iterable[GpuFacts]
     """
     for precision in dict.fromkeys(wanted):
         for gpu in gpus:
-            if precision != "auto" and precision not in gpu.precisions:
-                raise UserError(
-                    f"precision {precision}: {gpu.name} has no {precision} arithmetic; accepted there: "
-                    f"{', '.join(gpu.precisions)} or auto"
-                )
+            if flaw := lacking(precision, gpu.name, gpu.precisions):
+                raise UserError(flaw)
 
 
 def check_precisions_of_cpus(wanted: Iterable[PrecisionChoice]) -> None:
-    """Refuse a precision that no CPU computes in. bf16 and fp16 are emulated where a CPU lacks them.
+    """Refuse a precision that no CPU computes in.
 
     Raises:
         UserError: naming the precision and what would be accepted.
     """
-    if "tf32" in wanted:
-        raise UserError("precision tf32: trials run on CPU, which has none; accepted there: fp32, bf16, fp16 or auto")
+    for precision in wanted:
+        if flaw := lacking(precision, "a CPU", CPU_PRECISIONS):
+            raise UserError(flaw)
 
 
 def _with_capability(gpu: GpuFacts) -> str:

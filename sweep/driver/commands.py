@@ -203,20 +203,29 @@ def _ready(
     cache_dir = set_up(console, set_ray_environment(request.address, cpus))
     check_cache_room(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
-    gpus = _gpus_for(spec.resources, request.address, remarks_on(console))
-    if gpus:
-        check_precisions(plan.precisions, gpus)
-    elif request.address is None or not spec.resources.gpu:
+    return cache_dir, _gpus_for(plan, request.address, remarks_on(console))
+
+
+def _gpus_for(plan: SweepPlan, address: str | None, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
+    """Each kind of GPU that a trial may get; none where some kind could not be asked, of which nobody knows anything.
+
+    What a cluster or this machine lacks is refused.
+    """
+    wanted = plan.spec.resources
+    gpus, all_asked = _gpus_of_cluster(wanted, address, say) if address else (_gpus_here(wanted, say), True)
+    check_precisions(plan.precisions, gpus)
+    if not wanted.gpu or (address is None and not gpus):
         check_precisions_of_cpus(plan.precisions)
-    return cache_dir, gpus
+    return gpus if all_asked else ()
 
 
-def _gpus_for(wanted: Resources, address: str | None, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
-    """Each kind of GPU that a trial may get. What a cluster or this machine lacks is refused."""
-    if address is not None:
-        nodes = ask_cluster(address)
-        await_resources(nodes, wanted)
-        return usable_kinds(ask_gpu_nodes(address, say), may_grow(nodes), say) if wanted.gpu else ()
+def _gpus_of_cluster(wanted: Resources, address: str, say: Callable[[str], None]) -> tuple[tuple[GpuFacts, ...], bool]:
+    nodes = ask_cluster(address)
+    await_resources(nodes, wanted)
+    return usable_kinds(ask_gpu_nodes(address, say), may_grow(nodes), say) if wanted.gpu else ((), True)
+
+
+def _gpus_here(wanted: Resources, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:
     if wanted.gpu:
         return usable_gpus(ask_gpus(say), wanted, say)
     if "gpu" not in wanted.model_fields_set and may_have_gpu():

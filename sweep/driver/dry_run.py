@@ -140,8 +140,9 @@ def _print_resources(sharing: GpuSharing, trials: list[TrialConfig], plans: list
     device, cpus = packing.device, float(asked.cpu)
     words = {"auto": "a share of a GPU by its memory and its work", "share": "a share of a GPU by its memory"}
     gpu = words.get(str(asked.gpu)) or f"{asked.gpu:g} GPU"
+    alone = " (CPU alone where there is no GPU)" if asked.packs else ""
     here = f"; more than the {allowed_cpus()} CPUs that may be used here" if cpus > allowed_cpus() else ""
-    console.print(f"resources per trial: {cpus:g} CPU, {gpu} (CPU alone where there is no GPU){here}", highlight=False)
+    console.print(f"resources per trial: {cpus:g} CPU, {gpu}{alone}{here}", highlight=False)
     if device.capacity_bytes is None or not (device.type == "cpu" or asked.packs):
         return
     demands = [packing.demand_bytes(plan) for plan in plans]

@@ -53,7 +53,7 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         if alone and not resources.gpu and "bf16" in prepared.plan.precisions and not cpu_has_bf16():
             say("precision bf16: this processor has no bf16 arithmetic; emulated, it is slower than fp32")
         if alone and not resources.gpu and "fp16" in prepared.plan.precisions:
-            say("precision fp16: it is for GPUs without bf16; on a CPU it is slower than fp32")
+            say("precision fp16: it is for GPUs without bf16; on a CPU it is many times slower than fp32")
         device = find_device(resources, spec.memory.device, launch.gpus)
         planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
         process = Process(own_umask(), Path.cwd()) if alone else None

@@ -34,14 +34,23 @@ def settled_plan(plan: SweepPlan, address: str | None, gpus: Sequence[GpuFacts],
             "precision: auto can't be settled, since no GPU of the cluster could be asked; accepted: bf16, fp32, tf32 "
             "or fp16, such as --set trial.precision=bf16"
         )
-    return _settled(plan, _native(plan.spec.resources, address, gpus), say)
+    return _settled(plan, _native(plan.spec.resources, address, gpus), say, _reason(gpus))
 
 
 def planned_precision(plan: SweepPlan, gpus: Sequence[GpuFacts], say: Say) -> SweepPlan:
     """The same for a dry run, which plans for a GPU that need not be here."""
     if plan.spec.resources.gpu and not gpus:
-        return _settled(plan, ASSUMED, say, "; no GPU is here, and this one is assumed to be an Ampere or later")
-    return _settled(plan, _native(plan.spec.resources, None, gpus), say)
+        return _settled(plan, ASSUMED, say, ", assumed: no GPU could be asked here, and those since Ampere have it")
+    return _settled(plan, _native(plan.spec.resources, None, gpus), say, _reason(gpus))
+
+
+def _reason(gpus: Sequence[GpuFacts]) -> str:
+    """Which GPU keeps a sweep from bf16, and what it has; empty if none does."""
+    for gpu in gpus:
+        if "bf16" not in gpu.precisions:
+            half = ", but fp16" if "fp16" in gpu.precisions else ""
+            return f", since {gpu.name} has no bf16{half}"
+    return ""
 
 
 def _native(resources: Resources, address: str | None, gpus: Sequence[GpuFacts]) -> tuple[Precision, ...]:
@@ -54,4 +63,8 @@ def _settled(plan: SweepPlan, native: Sequence[Precision], say: Say, why: str = 
     if not asks_for_auto(plan.spec):
         return plan
     say(f"precision auto: {best_precision(native)}{why}")
-    return plan_sweep(settle_precision(plan.spec, native))
+    settled = plan_sweep(settle_precision(plan.spec, native))
+    if len(settled.candidates) < len(plan.candidates):
+        fewer = f"{len(plan.candidates)} trials are {len(settled.candidates)}"
+        say(f"{fewer}: what auto stands for is tried beside it, and no trial runs twice")
+    return settled

@@ -20,12 +20,15 @@ from transformers import GPT2Config
 
 from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
+from basis.fields import PrecisionChoice
 from basis.input_hashes import INPUT_HASHES
 from basis.read_json import DamagedError
 from basis.scripts import as_called
+from model.predict_memory import DeviceType
 from sweep.command import remarks_on
 from sweep.inputs import SweepInputs
 from sweep.machine.compiler import check_compiler
+from sweep.machine.gpu_facts import CPU_PRECISIONS, lacking, precisions_of
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.attempts import OutOfMemoryError
 from sweep.memory.device import Device
@@ -196,6 +199,8 @@ def _run_again(
     """The rows of a new run; fewer where it diverges."""
     if trial.config.compile:
         check_compiler()
+    if flaw := _lacking(trial.config.precision, inputs.packing.device.type):
+        raise UserError(flaw)
     plan = MemoryPlan(execution, predict(trial.config, shape, inputs.packing.device, execution))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
     rows: list[dict[str, Any]] = []
@@ -215,6 +220,12 @@ def _run_again(
         if run is not None:
             run.close()
     return rows
+
+
+def _lacking(precision: PrecisionChoice, device: DeviceType) -> str | None:
+    if device == "cpu":
+        return lacking(precision, "a CPU", CPU_PRECISIONS)
+    return lacking(precision, torch.cuda.get_device_name(), precisions_of(torch.cuda.get_device_capability()))
 
 
 def _expectation(tolerance: float, on_cuda: bool) -> str:

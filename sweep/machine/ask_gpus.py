@@ -12,8 +12,8 @@ from basis.errors import UserError
 from basis.packages import ROOT
 from sweep.machine.gpu_facts import GpuFacts, MachineGpus, machine_gpus
 
-GPU_FOLDERS = (Path("/proc/driver/nvidia/gpus"), Path("/sys/class/kfd"), Path("/dev/dxg"), Path("/sys/module/nvidia"))
-"""Folders that Linux has if there is a GPU that torch can use."""
+GPU_FOLDERS = (Path("/proc/driver/nvidia/gpus"), Path("/sys/class/kfd"), Path("/dev/dxg"), Path("/dev/nvidiactl"))
+"""What Linux has if there is a GPU that torch can use."""
 
 SAY_SECONDS = 10
 """After how long a user is told what is waited for. torch from a cold disk needs minutes."""
@@ -81,4 +81,4 @@ def tell_gpus() -> None:
 def from_mapping(told: Mapping[str, Any]) -> MachineGpus:
     """What `dataclasses.asdict` and JSON made of a MachineGpus."""
     gpus = tuple(GpuFacts(**{**gpu, "capability": tuple(gpu["capability"])}) for gpu in told["gpus"])
-    return MachineGpus(gpus, told["torch"], tuple(told["architectures"]), told["failure"])
+    return MachineGpus(gpus, told["torch"], tuple(told["architectures"]), told["failure"], told["unusable"])

@@ -9,7 +9,7 @@ from sweep.machine.gpu_facts import GpuFacts
 class Rates(NamedTuple):
     """Floating-point operations of one multiprocessor in one clock, in dense products; 0: it has none of that kind.
 
-    `half` is bf16 or fp16, accumulated in fp32.
+    Products in fp16 and bf16 are accumulated in fp32.
     """
 
     fp32: int

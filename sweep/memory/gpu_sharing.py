@@ -59,7 +59,9 @@ class GpuSharing:
         if len(known) < len(busy):
             names = ", ".join(gpu.name for gpu in self.packing.device.gpus) or "a GPU that can't be asked"
             return f"{how}: how busy each keeps {names} is not known (resources.gpu: share has memory alone decide)"
-        return f"{how}: each is predicted to keep it busy for {_in_percent(known)} of a step"
+        binding = any(self.packing.gpu_share(plan) > share for (_, plan), share in zip(trials, known, strict=True))
+        also = f" and to take {memory} of its memory" if binding else ""
+        return f"{how}: each is predicted to keep it busy for {_in_percent(known)} of a step{also}"
 
     def _busy(self, config: TrialConfig, plan: MemoryPlan) -> float | None:
         return busy_share(config, self.shape, plan.execution, self.packing.device.gpus)

@@ -10,7 +10,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.errors import UserError
-from basis.fields import LORA_DEFAULTS, OPTIMIZER_FIELDS
+from basis.fields import LORA_DEFAULTS, OPTIMIZER_FIELDS, SCALING_OPTIMIZERS
 from basis.stages import Stage
 from basis.units import as_setting, show_bytes
 from model.ledger import MemoryParts
@@ -108,8 +108,9 @@ def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: Memor
     """Why a trial is refused, and which single changes would make it fit."""
     lora: dict[str, Any] = {"method": "lora", "rank": 8, **LORA_DEFAULTS}
     half = "fp16" if device.gpus and "bf16" not in device.native_precisions else "bf16"
+    scales = config.optimizer in SCALING_OPTIMIZERS
     changes: dict[str, dict[str, Any]] = {
-        f"precision {half}": {"precision": half},
+        **({f"precision {half}": {"precision": half}} if half == "bf16" or scales else {}),
         "optimizer sgd": {"optimizer": "sgd", **dict.fromkeys(OPTIMIZER_FIELDS)},
         **({"method lora, rank 8": lora} if config.method == "full" else {}),
         **{f"block_size {size}": {"block_size": size} for size in (config.block_size // 2, config.block_size // 4)},

@@ -15,8 +15,9 @@ def best_precision(native: Collection[Precision]) -> Precision:
 
 
 def asks_for_auto(spec: SweepSpec) -> bool:
-    """Whether some trial of a spec may have `precision: auto`."""
-    return any("auto" in _listed(part.get(FIELD)) for part in (spec.trial, spec.lora, *spec.space))
+    """Whether a spec says `precision: auto` of a trial, or of those that a table shows."""
+    tables = [table.where for table in spec.tables]
+    return any("auto" in _listed(part.get(FIELD)) for part in (spec.trial, spec.lora, *spec.space, *tables))
 
 
 def settle_precision(spec: SweepSpec, native: Collection[Precision]) -> SweepSpec:
@@ -34,6 +35,7 @@ def settle_precision(spec: SweepSpec, native: Collection[Precision]) -> SweepSpe
             "trial": _settled(spec.trial, best),
             "lora": _settled(spec.lora, best),
             "space": tuple(_settled(branch, best) for branch in spec.space),
+            "tables": tuple(table.model_copy(update={"where": _settled(table.where, best)}) for table in spec.tables),
         }
     )
 

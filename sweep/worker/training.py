@@ -17,7 +17,7 @@ from model.peak_meter import PeakMeter, start_threads
 from model.precision import LEAST_SCALE
 from sweep.data.windows import open_tokens, test_window_starts, train_window_starts, windows
 from sweep.inputs import SweepInputs
-from sweep.machine.gpu_facts import precisions_of
+from sweep.machine.gpu_facts import lacking, precisions_of
 from sweep.memory.plan import MemoryPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.metrics import device_name, memory_metrics
@@ -112,11 +112,13 @@ class Training:
         )
 
     def _check_scale(self) -> None:
+        """Refuse to go on in fp16 where no scale helps, and to end where no step has changed anything."""
         run = self.run
-        if run.scaler.enabled and (scale := run.scaler.last_scale()) < LEAST_SCALE:
+        skipped = run.scaler.skipped_steps()
+        if skipped and (run.scaler.last_scale() < LEAST_SCALE or (self.done and skipped == run.step)):
             raise FloatingPointError(
-                f"gradients overflow in fp16 by step {run.step} (lr {self.config.lr:g}): the loss scale fell to "
-                f"{scale:g}, and {run.scaler.skipped_steps()} steps changed nothing; accepted: bf16, tf32 or fp32"
+                f"gradients overflow in fp16 by step {run.step} (lr {self.config.lr:g}): {skipped} steps changed "
+                f"nothing, and the loss scale fell to {run.scaler.last_scale():g}; accepted: bf16, tf32 or fp32"
             )
 
     def _batch(self, step: int) -> Tensor:
@@ -200,14 +202,9 @@ def _present(name: str, value: int | None) -> Row:
 
 def _check_device(device: torch.device, config: TrialConfig) -> None:
     if device.type != "cuda":
-        if config.precision == "tf32":  # asked for on a cluster, whose GPUs could not be asked beforehand
-            raise RuntimeError("precision tf32: the trial runs on a CPU; accepted here: fp32, bf16, fp16")
         return
     if not torch.cuda.is_available():
         raise RuntimeError("the trial was given a GPU, but torch finds no CUDA device: is this a CPU build of torch?")
-    accepted = precisions_of(torch.cuda.get_device_capability(device))
-    if config.precision not in accepted:  # a GPU that could not be asked beforehand, as of a node that came later
-        raise RuntimeError(
-            f"precision {config.precision}: {device_name(device)} has no {config.precision} arithmetic; accepted here: "
-            f"{', '.join(accepted)}"
-        )
+    has = precisions_of(torch.cuda.get_device_capability(device))
+    if flaw := lacking(config.precision, device_name(device), has):  # of a GPU that could not be asked beforehand
+        raise RuntimeError(flaw)

@@ -93,6 +93,23 @@ def test_a_first_step_whose_gradients_overflow_is_counted_and_leaves_no_trace(op
     assert (skipped.scaler.skipped_steps(), fresh.scaler.skipped_steps()) == (1, 0)
 
 
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+@pytest.mark.parametrize("skipped", [0, 2])
+def test_a_run_resumed_right_after_a_skipped_step_goes_on_to_the_bit(optimizer: Any, skipped: int) -> None:
+    whole, stopped = (run_of(adapted("full"), "fp16", optimizer, clip_norm=1.0) for _ in range(2))
+    for step, windows in enumerate(batches(5)):
+        if step == skipped:
+            scaled_by(whole, 2.0**30), scaled_by(stopped, 2.0**30)
+        assert whole.train_step(windows).item() == stopped.train_step(windows).item()
+        if step == skipped:
+            state = copy.deepcopy(stopped.state_dict())
+            stopped = run_of(adapted("full"), "fp16", optimizer, clip_norm=1.0)
+            stopped.load_state_dict(state)
+            scaled_by(whole, 4096.0), scaled_by(stopped, 4096.0)
+    assert all(map(torch.equal, whole.model.parameters(), stopped.model.parameters()))
+    assert whole.scaler.skipped_steps() == stopped.scaler.skipped_steps() == 1
+
+
 def test_products_are_in_tf32_within_a_step_of_that_precision_alone() -> None:
     torch.set_float32_matmul_precision("high")  # as a user's environment may have it
     with products_of_fp32("fp32"):

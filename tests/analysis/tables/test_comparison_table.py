@@ -10,6 +10,7 @@ from scipy import stats
 from analysis.comparison.arms import Arm, group_arms
 from analysis.comparison.choices import looks_at
 from analysis.comparison.fields import matches, varying_fields
+from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import read_experiment
 from analysis.statistics.intervals import Interval
 from analysis.tables.columns import console_columns
@@ -223,3 +224,20 @@ def test_narrow_terminal_keeps_arm_test_loss_and_win_rate(tables: dict[str, Comp
 def test_bytes_are_shown_in_the_largest_unit_of_which_there_is_one() -> None:
     values = (0.0, -512.0, 2**10, 3.5 * 2**20, 2**30 - 2**20, 2**30)
     assert [show_bytes(value) for value in values] == ["0 B", "-512 B", "1.0 KiB", "3.5 MiB", "1,023.0 MiB", "1.00 GiB"]
+
+
+@pytest.mark.parametrize(
+    ("alone", "told"),
+    [
+        ([True, True], "It compares where trials ran alone"),
+        ([True, False], "Throughput was shared: trials of lora r10 adamw ran side by side"),
+        ([False, False], "Throughput was shared: trials of every row ran side by side"),
+        ([None, None], "It compares where trials ran alone"),  # nobody knows
+    ],
+)
+def test_speeds_of_trials_that_shared_a_device_are_said_to_be_shared(alone: list[bool | None], told: str) -> None:
+    results = synthetic.in_memory({"rank": 1}, {"rank": 10})
+    arms = group_arms(replace(results, trials=results.trials.assign(**{RAN_ALONE: alone})))
+    (table,) = build_tables(arms, {"tables": []}, looks=1)
+    (note,) = [note for note in table.notes if note.startswith("tokens/s")]
+    assert told in note

@@ -250,7 +250,7 @@ def test_gpu_auto_runs_on_cpu_where_torch_is_built_for_it_and_says_so() -> None:
 def test_of_a_cluster_one_gpu_of_each_kind_of_node_counts_and_what_nobody_could_ask_is_said() -> None:
     said: list[str] = []
     kinds = {"A100 x 8, 96 CPUs": seen(A100), "T4 x 1, 8 CPUs": seen(T4), "H100 x 8, 96 CPUs": None}
-    assert usable_kinds(kinds, grows=True, say=said.append) == (A100, T4)
+    assert usable_kinds(kinds, grows=True, say=said.append) == ((A100, T4), False)
     assert said[0].startswith("nodes with H100 x 8, 96 CPUs: no GPU is free there")
     assert said[1].startswith("nodes that the autoscaler starts later are not asked")
     with pytest.raises(UserError, match=r"^resources.gpu: on nodes with V100 x 1 torch .* has no code for Tesla V100"):

@@ -23,7 +23,17 @@ def test_a_sweep_computes_in_what_every_gpu_has(gpus: tuple[GpuFacts, ...], sett
     plan = settled_plan(study(), address, gpus, said.append)
     assert plan.precisions == (settled,)
     assert plan.spec.trial["precision"] == settled, "the experiment keeps what was settled"
-    assert said == [f"precision auto: {settled}"]
+    why = ", since Tesla T4 has no bf16, but fp16" if T4 in gpus else ""
+    assert said == [f"precision auto: {settled}{why}"]
+
+
+def test_a_comparison_that_loses_a_precision_is_told_of_it() -> None:
+    said: list[str] = []
+    space = "space=[{method: full, optimizer: adamw, lr: 1e-3, precision: [auto, fp32]}]"
+    plan = load_plan("demo", [space, "resources.gpu=1"])
+    assert len(settled_plan(plan, None, (A100,), said.append).candidates) == 2
+    assert len(settled_plan(plan, None, (T4,), said.append).candidates) == 1
+    assert said[-1].startswith("2 trials are 1: ")
 
 
 def test_nothing_is_guessed_for_a_cluster_whose_gpus_could_not_be_asked() -> None:
@@ -35,7 +45,7 @@ def test_nothing_is_guessed_for_a_cluster_whose_gpus_could_not_be_asked() -> Non
 def test_a_dry_run_says_what_it_assumes_of_a_gpu_that_is_not_here() -> None:
     said: list[str] = []
     assert planned_precision(study(), (), said.append).precisions == ("bf16",)
-    assert "no GPU is here" in said[0]
+    assert said == ["precision auto: bf16, assumed: no GPU could be asked here, and those since Ampere have it"]
     assert planned_precision(study(), (T4,), said.append).precisions == ("fp32",)
 
 

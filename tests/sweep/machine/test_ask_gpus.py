@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from basis.errors import UserError
+from sweep.cluster.resources import flaw_of
 from sweep.machine import ask_gpus
 from sweep.machine.gpu_facts import GpuFacts, MachineGpus, has_code, machine_gpus
 from sweep.memory.device import Device, gpu_device
@@ -72,6 +74,7 @@ def test_what_torch_says_becomes_facts_of_each_gpu_or_the_reason_why_there_are_n
         "get_arch_list": lambda: list(WHEEL),
         "init": lambda: None,
         "device_count": lambda: 2,
+        "device": lambda index: nullcontext(),
         "get_device_properties": properties,
         "mem_get_info": lambda index: (index * GIB, 0),
     }.items():
@@ -80,6 +83,18 @@ def test_what_torch_says_becomes_facts_of_each_gpu_or_the_reason_why_there_are_n
         (V100.name, False, 0),
         (A100.name, True, GIB),
     ]
+
+    def full(index: int) -> tuple[int, int]:
+        if index == 1:
+            raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+        return GIB, 2 * GIB
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    assert [gpu.name for gpu in machine_gpus().gpus] == [V100.name], "one GPU that is full hides no other"
+    assert machine_gpus().unusable == "GPU 1 (CUDA error: out of memory)"
+    assert "does not start on GPU 1 (CUDA error: out of memory); accepted: CUDA_VISIBLE_DEVICES without it" in str(
+        flaw_of(machine_gpus())
+    )
     for said, failure in (
         (
             "The NVIDIA driver on your system is too old (found version 11040).\nPlease",

@@ -116,7 +116,7 @@ def test_accepted_lists_what_a_person_can_type(tmp_path: Path, override: str, me
         (["trial"], "per_device_train_batch_size", "here it is batch_size, the windows of one optimizer step"),
         (["trial"], "gradient_accumulation_steps", "here it is micro_batch, the most windows per pass"),
         (["trial"], "max_seq_length", "here it is block_size, the tokens of a window"),
-        (["trial"], "bf16", "trial.bf16: unknown key; here it is precision, such as precision: bf16"),
+        (["trial"], "bf16", "trial.bf16: unknown key; here it is precision: auto, fp32, tf32, bf16 or fp16"),
         (["trial"], "gradient_checkpointing", "here it is activation_checkpointing: true"),
         (["model"], "model_name_or_path", "here it is model.name, such as model: {name: gpt2}"),
         (["data"], "dataset_name", "here it is data.train, such as data: {train: dialogues.jsonl}"),

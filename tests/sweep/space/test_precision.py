@@ -34,6 +34,14 @@ def test_a_list_in_which_auto_meets_itself_runs_no_trial_twice() -> None:
     assert precisions({}, space, ("fp32",)) == ["fp32"]
 
 
+def test_a_table_of_trials_with_auto_shows_what_they_became() -> None:
+    tables = [{"title": "x", "where": {"precision": "auto"}}, {"title": "y", "where": {"precision": ["auto", "fp32"]}}]
+    trial = {**TRIAL, "precision": "auto"}
+    spec = SweepSpec.model_validate({"name": "x", "trial": trial, "space": [FULL], "tables": tables})
+    shown = [table.where["precision"] for table in settle_precision(spec, ("fp32", "bf16")).tables]
+    assert shown == ["bf16", ["bf16", "fp32"]]
+
+
 def test_a_spec_without_auto_stays_as_it_is() -> None:
     spec = SweepSpec.model_validate({"name": "x", "trial": {**TRIAL, "precision": "fp16"}, "space": [FULL]})
     assert settle_precision(spec, ("fp32", "bf16")) is spec

@@ -21,5 +21,7 @@ def test_a_gpu_that_nobody_could_ask_beforehand_computes_in_no_precision_that_it
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: T4.capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: T4.name)
     on_gpu = replace(inputs, packing=Packing(Device("cuda")))
-    with pytest.raises(RuntimeError, match=rf"precision {precision}: Tesla T4 has no .*; accepted here: fp32, fp16$"):
+    with pytest.raises(
+        RuntimeError, match=rf"precision {precision}: Tesla T4 has no .*; accepted there: fp32, fp16 or auto$"
+    ):
         Training(config(precision=precision), on_gpu, None, None)
