@@ -228,8 +228,9 @@ def test_under_nohup_a_closed_terminal_changes_nothing(tmp_path: Path) -> None:
 def test_what_is_stopped_and_goes_on_is_the_work_too(tmp_path: Path) -> None:
     command, work = begun(tmp_path, "waits")
     command.send_signal(signal.SIGTSTP)  # Ctrl-Z
-    end = time.monotonic() + 10
-    while {process.status() for process in work} != {psutil.STATUS_STOPPED}:
+    end = time.monotonic() + 30
+    both = [psutil.Process(command.pid), *work]  # a SIGCONT to a command that has not stopped yet would be lost
+    while {process.status() for process in both} != {psutil.STATUS_STOPPED}:
         assert time.monotonic() < end
         time.sleep(0.02)
     command.send_signal(signal.SIGCONT)  # fg
