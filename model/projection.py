@@ -92,7 +92,7 @@ class _Projection(torch.autograd.Function):
         if A is not None:
             dlow = dy @ B  # (N, out) @ (out, R) -> (N, R)
             if needs_B:
-                dB = (dy.T @ low)[:, : ctx.rank] * ctx.scaling  # (out, N) @ (N, R) -> (out, R), of it (out, r)
+                dB = (dy.T @ low)[:, : ctx.rank].mul_(ctx.scaling)  # (out, N) @ (N, R) -> (out, R), of it (out, r)
                 dB = dB.to(ctx.adapter_dtype)
             if dx is not None:
                 dx.addmm_(dlow, A, alpha=ctx.scaling)  # (N, R) @ (R, in) -> (N, in)
@@ -102,7 +102,7 @@ class _Projection(torch.autograd.Function):
         if ctx.after_gelu and (needs_kernel or needs_A):
             h = F.gelu(rows, approximate="tanh")
         if needs_A:
-            dA = (dlow.T @ h)[: ctx.rank] * ctx.scaling  # (R, N) @ (N, in) -> (R, in), of it (r, in)
+            dA = (dlow.T @ h)[: ctx.rank].mul_(ctx.scaling)  # (R, N) @ (N, in) -> (R, in), of it (r, in)
             dA = dA.to(ctx.adapter_dtype)
         dkernel = h.T @ dy if needs_kernel else None  # (in, N) @ (N, out) -> (in, out)
         dbias = dy.sum(0) if needs_bias else None  # (out,)
