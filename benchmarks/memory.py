@@ -3,6 +3,7 @@
 python -m benchmarks.memory [--quick]
 """
 
+import gc
 import random
 import time
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ def _draw_method(draw: random.Random) -> dict[str, Any]:
 def measure_parts(case: Case) -> MemoryParts:
     """Measure the parts of the peak of real steps: two steps are profiled, the third one's tensors are counted."""
     config = case.config
+    gc.collect()  # what was measured before would be freed within this record, and count
     torch.manual_seed(0)
     model = adapt(GPT2LMHeadModel(case.shape), config)
     run = build_run(model, config, as_configured(config), torch.device("cpu"))
