@@ -4,6 +4,7 @@ torch, transformers and loralib suffice for it; the part `trial` needs pydantic,
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
         print("There is no CUDA device to measure; --quick runs the parts on the CPU at tiny sizes.", file=sys.stderr)
         return 1
     set_allocator()  # as the sweep's workers have it
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one GPU: with more, a Trainer would use them all
     names = [name for name in PARTS if name in (arguments.parts or PARTS)]
     try:
         return _run(names, machine, arguments.quick, time.monotonic() + arguments.seconds, arguments.output)
