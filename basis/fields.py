@@ -24,6 +24,9 @@ Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 """Projections that an adapter can be put around."""
 
+PROJECTION_TARGETS: tuple[Target, ...] = ("attention_in", "attention_out", "mlp_in", "mlp_out")
+"""Those of a block."""
+
 TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
 
@@ -68,7 +71,7 @@ LORA_DEFAULTS: dict[str, Any] = {
     "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
     "scaling": "alpha/r",
     "b_lr_ratio": 1.0,
-    "targets": ("attention_in", "attention_out", "mlp_in", "mlp_out"),
+    "targets": PROJECTION_TARGETS,
     "also_train": (),
 }
 

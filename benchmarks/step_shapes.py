@@ -32,7 +32,8 @@ class Shape:
 
     def flops_per_token(self, method: Method) -> int:
         """Floating-point operations that one token needs."""
-        return flops_per_token(method, self.layers, self.width, self.vocabulary, self.block)
+        matrices = 12 * self.layers * self.width**2 + self.vocabulary * self.width
+        return flops_per_token(method, matrices, self.layers, self.width, self.block)
 
     def flops(self, method: Method) -> int:
         """Floating-point operations that one step needs."""

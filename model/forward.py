@@ -22,7 +22,6 @@ from transformers.pytorch_utils import Conv1D
 
 from model.dropout import by_window
 from model.lora_linear import LoRALinear
-from model.matmul import linear, round_up
 from model.projection import project
 
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
@@ -113,38 +112,6 @@ def hidden_states(
         x = block(layer, x, attend, tanh_gelu, rank_multiple)  # (B, T, C)
     normed: Tensor = body.ln_f(x)  # (B, T, C)
     return normed
-
-
-def head_terms(model: GPT2LMHeadModel, hidden: Tensor, rank_multiple: int = 1) -> list[tuple[Tensor, Tensor]]:
-    """What the logits are the sum of: pairs of x and w with logits (N, V) = sum of x @ w.T.
-
-    A plain head is one pair. An adapter is a second one, so that neither W + s B A nor its product is formed.
-
-    Args:
-        model: whose head it is.
-        hidden: the last LayerNorm's output at N positions, (N, C).
-        rank_multiple: what the rank r is padded to a multiple R of.
-
-    Returns:
-        (N, C) with (V, C), and for an adapter (N, R) with (V, r): columns that B lacks are zeros.
-    """
-    head = model.lm_head
-    terms = [(hidden, head.weight)]  # (N, C), (V, C)
-    if isinstance(head, LoRALinear):
-        A: Tensor = head.lora_A
-        if missing := round_up(len(A), rank_multiple) - len(A):
-            A = F.pad(A, (0, 0, 0, missing))  # (R, C)
-        terms.append((F.linear(hidden, A) * head.scaling, head.lora_B))  # (N, R), (V, r)
-    return terms
-
-
-def last_logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
-    """Logits (N, V) of `hidden` (N, C), for decoding: no autograd."""
-    (x, w), *adapter = head_terms(model, hidden)
-    logits = linear(x, w)  # (N, C) @ (C, V) -> (N, V)
-    for low, B in adapter:
-        logits.addmm_(low, B.T)  # (N, r) @ (r, V) -> (N, V)
-    return logits
 
 
 def _attention(layer: GPT2Attention, x: Tensor, attend: Attend, rank_multiple: int) -> Tensor:

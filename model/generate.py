@@ -11,10 +11,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import GPT2LMHeadModel
+from transformers import DynamicCache, GPT2LMHeadModel, PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
-from model.forward import attention_scale, hidden_states, last_logits
+from model.decoder import prepare_decoder
+from model.forward import attention_scale, hidden_states
+from model.head import logits_of
 from model.matmul import round_up
 
 SHRINK_AT = 0.75
@@ -52,7 +54,7 @@ def uniform_draws(seed: int, prompts: int, new_tokens: int) -> Tensor:
 
 @torch.no_grad()
 def generate(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     draws: Tensor,
     settings: SamplingSettings,
@@ -72,16 +74,16 @@ def generate(
     model.eval()
     tokens, real = (tensor.to(model.device) for tensor in _pad_left(prompts))  # (G, T) each
     positions = (real.cumsum(1) - 1).clamp_min(0)  # (G, T)
-    cache = _KVCache(model, real, settings.new_tokens)
+    own = _GPT2Decoding if isinstance(model, GPT2LMHeadModel) else _Decoding
+    decoding = own(model, real, settings.new_tokens)
     draws = draws.to(model.device)  # (G, new_tokens)
     responses = torch.full(draws.shape, end_token, device=model.device)  # (G, new_tokens)
     going = torch.arange(len(prompts), device=model.device)  # (B,): the prompt that each row of the batch stands for
     ended = torch.zeros_like(going, dtype=torch.bool)  # (B,)
     look_every = LOOK_EVERY[model.device.type]
     for new in range(settings.new_tokens):
-        hidden = hidden_states(model, tokens, positions, cache)[:, -1]  # (B, T, C) -> (B, C)
-        cache.end_step(tokens.shape[1])
-        chosen = _sample(last_logits(model, hidden), draws[going, new], settings)  # (B, V), (B,) -> (B,)
+        hidden = decoding.last_states(tokens, positions)  # (B, C)
+        chosen = _sample(logits_of(model, hidden), draws[going, new], settings)  # (B, V), (B,) -> (B,)
         responses[going, new] = chosen
         ended |= chosen == end_token
         tokens, positions = chosen[:, None], positions[:, -1:] + 1  # (B, 1) each
@@ -92,30 +94,34 @@ def generate(
             break
         if len(rows) <= SHRINK_AT * len(going):
             going, ended, tokens, positions = going[rows], ended[rows], tokens[rows], positions[rows]
-            cache.keep(rows)
+            decoding.keep(rows)
     model.train(was_training)
     return [_until(row, end_token) for row in responses.tolist()]
 
 
-class _KVCache:
-    """Keys and values of all layers, allocated once, and which of their columns each row may see.
+class _GPT2Decoding:
+    """Keys and values of all of GPT-2's layers, allocated once, and which of their columns each row may see.
 
     Prompts are padded on the left, so that all rows write the same column at the same time. An instance is what
-    `hidden_states` asks how positions see each other; the caller tells it when all layers have written a step's
-    columns.
+    `hidden_states` asks how positions see each other.
     """
 
     def __init__(self, model: GPT2LMHeadModel, real: Tensor, new_tokens: int) -> None:
         """`real` (B, T) is False where a prompt is padded."""
         config, (rows, length) = model.config, real.shape
         shape = (config.n_layer, 2, rows, config.n_head, length + new_tokens, config.n_embd // config.n_head)
+        self._model = model
         self._columns = 0
         self._stored = torch.empty(shape, dtype=model.dtype, device=real.device)  # (layers, 2, B, H, S, D)
-        square = torch.ones(length, length, dtype=torch.bool, device=real.device)  # (T, T)
-        # Padding sees itself, since a softmax over nothing is not a number; nothing reads what comes of it.
-        prompts_see = real[:, None, None, :] & square.tril() | square.tril().triu()  # (B, 1, T, T)
-        self._prompts_bias: Tensor | None = _bias(prompts_see, model.dtype)
+        self._prompts_bias: Tensor | None = _bias(_prompts_see(real), model.dtype)
         self._bias = _bias(F.pad(real, (0, new_tokens), value=True)[:, None, None, :], model.dtype)  # (B, 1, 1, S)
+
+    def last_states(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The last of the states (B, T, C) of the next columns, (B, C). Prompts come first, then a column at a time."""
+        hidden = hidden_states(self._model, tokens, positions, self)[:, -1]  # (B, T, C) -> (B, C)
+        self._columns += tokens.shape[1]
+        self._prompts_bias = None
+        return hidden
 
     def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store k and v (B, H, T, D) of the new columns, and let q see all that its row has stored up to itself."""
@@ -127,14 +133,52 @@ class _KVCache:
         bias = (self._bias if self._prompts_bias is None else self._prompts_bias)[..., :until]  # (B, 1, 1 or T, L)
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=attention_scale(layer))
 
-    def end_step(self, columns: int) -> None:
-        """All layers have stored so many more columns. The prompts were the first step; later ones have one column."""
-        self._columns += columns
-        self._prompts_bias = None
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the rows alone."""
+        self._stored, self._bias = self._stored[:, :, rows], self._bias[rows]
+
+
+class _Decoding:
+    """The same for any other model, with keys and values in transformers' own cache.
+
+    All layers keep all columns: the mask tells a sliding window what it may see.
+    """
+
+    def __init__(self, model: PreTrainedModel, real: Tensor, new_tokens: int) -> None:
+        """`real` (B, T) is False where a prompt is padded."""
+        prepare_decoder(model)
+        self._model = model
+        self._cache = DynamicCache()
+        self._prompts_see: Tensor | None = _prompts_see(real)
+        self._see = F.pad(real, (0, new_tokens), value=True)[:, None, None, :]  # (B, 1, 1, S)
+
+    def last_states(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The last of the states (B, T, C) of the next columns, (B, C)."""
+        until = self._cache.get_seq_length() + tokens.shape[1]  # L
+        mask = (self._see if self._prompts_see is None else self._prompts_see)[..., :until]  # (B, 1, 1 or T, L)
+        self._prompts_see = None
+        states: Tensor = self._model.base_model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+        )[0]
+        return states[:, -1]
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the rows alone, after a step has ended."""
-        self._stored, self._bias = self._stored[:, :, rows], self._bias[rows]
+        """Go on with some of the rows alone."""
+        self._cache.batch_select_indices(rows)
+        self._see = self._see[rows]
+
+
+def _prompts_see(real: Tensor) -> Tensor:
+    """Which columns each column of the prompts may see, (B, 1, T, T).
+
+    Padding sees itself, since a softmax over nothing is not a number; nothing reads what comes of it.
+    """
+    square = torch.ones(real.shape[1], real.shape[1], dtype=torch.bool, device=real.device)  # (T, T)
+    return real[:, None, None, :] & square.tril() | square.tril().triu()
 
 
 def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:

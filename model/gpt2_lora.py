@@ -1,7 +1,8 @@
-"""GPT-2 with loralib layers: load, put adapters in, choose what trains, merge, save and load.
+"""A model with loralib layers: load, put adapters in, choose what trains, merge, save and load.
 
-The model stays Hugging Face's `GPT2LMHeadModel`: the chosen projections are replaced in place by layers that keep the
-checkpoint's names (`transformer.h.0.attn.c_attn.weight`), so a state dict of the base model always fits.
+The model stays transformers' own, GPT-2 or another (`model.architectures`): the chosen projections are replaced in
+place by layers that keep the checkpoint's names (`transformer.h.0.attn.c_attn.weight`), so a state dict of the base
+model always fits.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -10,22 +11,22 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from basis.fields import TRAINED_GROUPS, Method
+from model.architectures import (
+    block_prefix,
+    blocks_of,
+    embeddings_of,
+    head_name,
+    head_of,
+    projections_of,
+    refuse_targets,
+    targeted,
+)
 from model.lora_linear import LoRALinear, LoRASettings
 from model.weights import check_head, load_weights
-
-PROJECTIONS: dict[str, str] = {
-    "attention_in": "attn.c_attn",
-    "attention_out": "attn.c_proj",
-    "mlp_in": "mlp.c_fc",
-    "mlp_out": "mlp.c_proj",
-}
-"""LoRA targets inside a block, and the checkpoint's name of each. The one further target is "head" (`lm_head`)."""
-
-EMBEDDINGS = ("transformer.wte", "transformer.wpe")
 
 SHAPES: dict[str, dict[str, int]] = {
     "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
@@ -45,42 +46,42 @@ def gpt2_config(name: str, shape: dict[str, int]) -> GPT2Config:
     return GPT2Config(**{**SHAPES[name], **shape})
 
 
-def load_base(folder: str | Path) -> GPT2LMHeadModel:
+def load_base(folder: str | Path) -> PreTrainedModel:
     """Load base weights in fp32 from their folder.
 
     Raises:
         WeightsError: see `load_weights`; or the head in the file is not the embedding that it is to be.
     """
-    model: GPT2LMHeadModel = load_weights(GPT2LMHeadModel, folder)
+    model: PreTrainedModel = load_weights(AutoModelForCausalLM, folder)
     check_head(model)
     return model
 
 
-def untie_head(model: GPT2LMHeadModel) -> None:
+def untie_head(model: PreTrainedModel) -> None:
     """Give the head a weight of its own, equal to the embedding's."""
     model.config.tie_word_embeddings = False
-    model.lm_head.weight = nn.Parameter(model.transformer.wte.weight.detach().clone())
+    weight = model.get_input_embeddings().weight
+    head_of(model).weight = nn.Parameter(weight.detach().clone())
 
 
-def add_adapters(model: GPT2LMHeadModel, lora: LoRASettings, generator: torch.Generator) -> None:
+def add_adapters(model: PreTrainedModel, lora: LoRASettings, generator: torch.Generator) -> None:
     """Replace the target projections of `model`, in place, by LoRALinear layers with fresh adapters.
 
     On the meta device nothing is drawn; shapes and parameter counts are those of a real model.
 
     Raises:
-        ValueError: a target is neither a key of PROJECTIONS nor "head".
+        ArchitectureError: the model has no projection of a target.
     """
-    unknown = set(lora.targets) - set(PROJECTIONS) - {"head"}
-    if unknown:
-        raise ValueError(f"unknown LoRA target {sorted(unknown)[0]!r}; accepted: {', '.join(PROJECTIONS)}, head")
+    refuse_targets(model, lora.targets)
+    prefix = block_prefix(model)
     names = [
-        f"transformer.h.{i}.{PROJECTIONS[target]}"
-        for i in range(model.config.n_layer)
-        for target in PROJECTIONS
-        if target in lora.targets
+        f"{prefix}.{index}.{name}"
+        for index, block in enumerate(blocks_of(model))
+        for name, _ in projections_of(block)
+        if targeted(name, lora.targets)
     ]
     if "head" in lora.targets:
-        names.append("lm_head")
+        names.append(head_name(model))
     for name in names:
         layer = LoRALinear(model.get_submodule(name), lora)
         if layer.lora_A.device.type != "meta":
@@ -89,7 +90,7 @@ def add_adapters(model: GPT2LMHeadModel, lora: LoRASettings, generator: torch.Ge
 
 
 def select_trainable(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     method: Method,
     also_train: Collection[str] = (),
 ) -> None:
@@ -106,19 +107,27 @@ def select_trainable(
         raise ValueError(f"unknown group {sorted(unknown)[0]!r} in also_train; accepted: {', '.join(TRAINED_GROUPS)}")
     if "head" in also_train and "embeddings" not in also_train and model.config.tie_word_embeddings:
         raise ValueError("also_train has 'head', which is tied to the embedding: add 'embeddings' or untie the head")
+    groups = _groups(model)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(method == "full" or "lora_" in name or _group(name) in also_train)
+        parameter.requires_grad_(method == "full" or "lora_" in name or groups[name] in also_train)
 
 
-def _group(name: str) -> str:
-    module, _, kind = name.rpartition(".")
-    if module in EMBEDDINGS:
-        return "embeddings"
-    if module == "lm_head":
-        return "head"
-    if ".ln_" in name:  # a LayerNorm's bias belongs to the LayerNorm
-        return "layernorms"
-    return "biases" if kind == "bias" else "projections"
+def _groups(model: PreTrainedModel) -> dict[str, str]:
+    """The group of each parameter by its name; a tied weight is the embedding's."""
+    embeddings, head = embeddings_of(model), head_of(model)
+    groups: dict[str, str] = {}
+    for module_name, module in model.named_modules():
+        for kind, _ in module.named_parameters(recurse=False):
+            if module in embeddings:
+                group = "embeddings"
+            elif module is head:
+                group = "head"
+            elif isinstance(module, nn.Linear | Conv1D):
+                group = "biases" if kind == "bias" else "projections"
+            else:  # a LayerNorm's bias belongs to the LayerNorm
+                group = "layernorms"
+            groups[f"{module_name}.{kind}"] = group
+    return groups
 
 
 def trained_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -126,21 +135,20 @@ def trained_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
 
 
-def cast_frozen_projections(model: GPT2LMHeadModel, dtype: torch.dtype) -> None:
+def cast_frozen_projections(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Keep weights and biases of the blocks' projections that don't train in `dtype`, in place.
 
     Autocast to `dtype` would make that copy in every step: results stay the same to the bit. Outside autocast such a
     model no longer runs, and `merge` refuses it; load the base anew for that and `assign_trained`.
     """
-    for layer in model.transformer.h:
-        for name in PROJECTIONS.values():
-            projection = layer.get_submodule(name)
+    for block in blocks_of(model):
+        for _, projection in projections_of(block):
             for parameter in (projection.weight, projection.bias):
-                if not parameter.requires_grad:
+                if parameter is not None and not parameter.requires_grad:
                     parameter.data = parameter.data.to(dtype)
 
 
-def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+def merge(model: PreTrainedModel) -> PreTrainedModel:
     """Turn every LoRALinear of `model`, in place, into the plain layer W + s B A, and return the model.
 
     A head that has an adapter is untied from the embedding, which must not receive the head's update.
@@ -148,6 +156,7 @@ def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
     Raises:
         ValueError: a frozen weight has been rounded by `cast_frozen_projections`.
     """
+    head = head_of(model)
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, LoRALinear):
             continue
@@ -163,7 +172,7 @@ def merge(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
         plain.weight = nn.Parameter(layer.merged_weight(), requires_grad=layer.weight.requires_grad)
         if layer.bias is not None:
             plain.bias = layer.bias
-        if name == "lm_head":
+        if layer is head:
             model.config.tie_word_embeddings = False
         model.set_submodule(name, plain)
     return model

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from basis.fields import LORA_DEFAULTS, Scaling, adapter_scaling
+from model.matmul import RANK_MULTIPLE
 from model.projection import Adapter, project
 
 
@@ -27,7 +28,8 @@ class LoRASettings:
     Attributes:
         rank: r, 1 or more.
         alpha: the numerator of s.
-        targets: keys of `model.gpt2_lora.PROJECTIONS`, or "head".
+        targets: of `basis.fields.PROJECTION_TARGETS`, "head", "all-linear" or names of modules; see
+            `model.architectures.targeted`.
         scaling: "alpha/r" is LoRA's, "alpha/sqrt(r)" is rsLoRA's.
     """
 
@@ -88,7 +90,9 @@ class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
     def forward(self, x: Tensor) -> Tensor:
         """y = x W + b + s (x A^T) B^T, (..., out), for x (..., in)."""
         kernel = self.weight if self.fan_in_fan_out else self.weight.T  # (in, out)
-        return project(x, kernel, self.bias, self.adapter)  # (..., out)
+        # Padding pays at a training step's rows, not at a decoding step's.
+        rank_multiple = RANK_MULTIPLE[x.device.type] if self.training else 1
+        return project(x, kernel, self.bias, self.adapter, rank_multiple=rank_multiple)  # (..., out)
 
     @property
     def adapter(self) -> Adapter:

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from basis.fields import Optimizer, Schedule
+from model.architectures import embeddings_of, head_of
 
 Group = dict[str, Any]
 
@@ -32,7 +34,7 @@ class OptimizerSettings:
     b_lr_ratio: float = 1.0
 
 
-def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: PreTrainedModel, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
     """The optimizers over what trains in `model`: one, or for muon two (see below). Fused kernels where torch has them.
 
     Muon (Jordan et al. 2024) is defined for matrices of hidden layers. Its usual companion, AdamW at the same
@@ -65,9 +67,8 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[torc
         case "adafactor":
             return [torch.optim.Adafactor(parameters, lr=lr, weight_decay=decay, foreach=False)]
         case "muon":
-            outer = {
-                id(p) for n, p in model.named_parameters() if p.ndim != 2 or "wte" in n or "wpe" in n or "lm_head" in n
-            }
+            ends = {id(p) for module in (*embeddings_of(model), head_of(model)) for p in module.parameters()}
+            outer = ends | {id(p) for p in model.parameters() if p.ndim != 2}
             hidden = _groups([p for _, p in trained if id(p) not in outer], ratio)
             rest = _groups([p for _, p in trained if id(p) in outer], ratio)
             if not hidden:

@@ -11,15 +11,18 @@ fractions of a second, while a `TensorLedger` keeps account. Two things are adde
   of this has met a GPU yet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import AttentionInterface, GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
 
+from model.architectures import blocks_of
+from model.decoder import attend
 from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
 from model.ledger import MemoryParts, Part, StepLedger, TensorLedger
@@ -85,13 +88,15 @@ def _trace(build: Build, layers: int, batch: int, block_size: int, device: Devic
     def kernels(settings: SFTSettings, _: torch.device) -> Kernels:
         usual = training_kernels(settings, torch.device(device))
         return replace(
-            usual if device == "cpu" else replace(usual, attend=_attend_as_on_a_gpu, dropout=_FusedDropout),
+            usual if device == "cpu" else replace(usual, **_GPU_KERNELS),
             block=_marked(usual.block, layers, ledger),
             chunking=replace(usual.chunking, most=2),  # those after the second find what the second found
         )
 
     with FakeTensorMode(), _AnyValue():
         run = build(layers, kernels)
+        if not isinstance(run.model, GPT2LMHeadModel):
+            _mark_blocks(blocks_of(run.model), ledger)
         _make_optimizer_state(run)
         ledger.tag("weights", [*run.model.parameters(), *run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(run.optimizers))
@@ -115,22 +120,48 @@ def _make_optimizer_state(run: SFTRun) -> None:
 INNER = "inner block"
 
 
+class _Marks:
+    """Marks in a ledger where the backward pass of each block begins."""
+
+    def __init__(self, layers: int, ledger: StepLedger) -> None:
+        self._places = {0: "first", 1: "second", layers - 1: "last"}
+        self._ledger = ledger
+        self._passes = 0
+
+    def forward(self, index: int) -> str:
+        """The block goes forward; what its mark is called."""
+        self._passes += index == 0
+        return f"backward {self._passes}, {self._places[index]} block" if index in self._places else INNER
+
+    def mark(self, y: Tensor, name: str) -> None:
+        """The mark stands where the gradient of a block's output is there."""
+        if y.requires_grad:
+            y.register_hook(lambda _: self._ledger.moment(name))
+
+
 def _marked(block: Block, layers: int, ledger: StepLedger) -> Block:
-    """`block`, with a mark in the ledger where the backward pass of each begins."""
-    places = {0: "first", 1: "second", layers - 1: "last"}
-    passes = 0
+    """GPT-2's `block`, with a mark in the ledger where the backward pass of each begins."""
+    marks = _Marks(layers, ledger)
 
     def run(layer: GPT2Block, x: Tensor, attend: Attend, tanh_gelu: bool, rank_multiple: int, /) -> Tensor:
-        nonlocal passes
-        index = layer.attn.layer_idx
-        passes += index == 0
-        name = f"backward {passes}, {places[index]} block" if index in places else INNER
+        name = marks.forward(layer.attn.layer_idx)
         y = block(layer, x, attend, tanh_gelu, rank_multiple)
-        if y.requires_grad:
-            y.register_hook(lambda _: ledger.moment(name))
+        marks.mark(y, name)
         return y
 
     return run
+
+
+def _mark_blocks(blocks: Sequence[nn.Module], ledger: StepLedger) -> None:
+    """The same for a model whose blocks are called as modules."""
+    marks = _Marks(len(blocks), ledger)
+    for index, layer in enumerate(blocks):
+
+        def hook(_: nn.Module, __: Any, output: Any, index: int = index) -> None:
+            y = output[0] if isinstance(output, tuple) else output
+            marks.mark(y, marks.forward(index))
+
+        layer.register_forward_hook(hook)
 
 
 class _AnyValue(torch.utils._python_dispatch.TorchDispatchMode):
@@ -157,6 +188,27 @@ class _FusedDropout(WindowDropout):
 
 def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return by_window(layer.attn_dropout, _FusedAttention.apply, q, k, v)
+
+
+def _decoder_attends_as_on_a_gpu(
+    module: nn.Module, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None, *rest: Any, **options: Any
+) -> tuple[Tensor, None]:
+    """`model.decoder.attend` by a fused kernel. Where it takes none, or a mask, the CPU's allocations stand in."""
+    window = options.get("sliding_window")
+    if attention_mask is not None or options.get("softcap") or (window is not None and k.shape[2] > window):
+        return attend(module, q, k, v, attention_mask, *rest, **options)
+    mixed: Tensor = _FusedAttention.apply(q, k, v)
+    return mixed.transpose(1, 2), None
+
+
+_ON_A_GPU = "sft_sweep_causal_on_a_gpu"
+AttentionInterface.register(_ON_A_GPU, _decoder_attends_as_on_a_gpu)
+
+_GPU_KERNELS: dict[str, Any] = {
+    "attend": _attend_as_on_a_gpu,
+    "attention": _ON_A_GPU,
+    "dropout": _FusedDropout,
+}
 
 
 class _FusedAttention(torch.autograd.Function):

@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from basis.fields import Precision, Schedule
 from model.checkpointing import checkpointed
 from model.cross_entropy import CHUNKING, Chunking, chunked_cross_entropy, position_losses
+from model.decoder import CAUSAL, decoder_states, prepare_decoder
 from model.dropout import Draws, WindowDropout, draw_by_window
-from model.forward import Attend, Block, attend_causally, head_terms, hidden_states, transformer_block
+from model.forward import Attend, Block, attend_causally, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
+from model.head import head_terms
 from model.ledger import NO_LEDGER, StepLedger
 from model.matmul import RANK_MULTIPLE
 from model.optimizers import learning_rate, set_learning_rate
@@ -62,8 +64,9 @@ class Kernels:
     """How a step computes. What a device has kernels of its own for, a prediction of memory replaces by a stand-in.
 
     Attributes:
-        block: a transformer block, as it is, compiled or checkpointed.
-        attend: how positions see each other.
+        block: a transformer block of GPT-2, as it is, compiled or checkpointed.
+        attend: how positions of GPT-2 see each other.
+        attention: what transformers calls the attention of other models, see `model.decoder`.
         dropout: the layer that drops.
         chunking: how many positions have logits at once.
         rank_multiple: what adapters' ranks are padded to a multiple of in products.
@@ -71,6 +74,7 @@ class Kernels:
 
     block: Block
     attend: Attend
+    attention: str
     dropout: type[WindowDropout]
     chunking: Chunking
     rank_multiple: int
@@ -84,7 +88,7 @@ def training_kernels(settings: SFTSettings, device: torch.device) -> Kernels:
     block: Block = torch.compile(transformer_block, dynamic=False) if settings.compile else transformer_block
     if settings.activation_checkpointing:
         block = checkpointed(block)
-    return Kernels(block, attend_causally, WindowDropout, CHUNKING[device.type], RANK_MULTIPLE[device.type])
+    return Kernels(block, attend_causally, CAUSAL, WindowDropout, CHUNKING[device.type], RANK_MULTIPLE[device.type])
 
 
 class SFTRun:
@@ -100,7 +104,7 @@ class SFTRun:
 
     def __init__(
         self,
-        model: GPT2LMHeadModel,
+        model: PreTrainedModel,
         optimizers: Sequence[torch.optim.Optimizer],
         settings: SFTSettings,
         device: torch.device,
@@ -112,6 +116,8 @@ class SFTRun:
         self.device = device
         self.step = 0
         self.kernels = kernels or training_kernels(settings, device)
+        if not isinstance(model, GPT2LMHeadModel):
+            prepare_decoder(model, self.kernels.attention, settings.compile, settings.activation_checkpointing)
         self._draws = Draws(settings.seed, settings.compile)
         self._drops = draw_by_window(model, self._draws, self.kernels.dropout)
         if settings.precision in AUTOCAST:
@@ -191,9 +197,12 @@ class SFTRun:
         kernels = self.kernels
         inputs = windows[:, :-1]  # (B, T)
         multiple = kernels.rank_multiple
-        hidden = hidden_states(
-            self.model, inputs, attend=kernels.attend, block=kernels.block, rank_multiple=multiple
-        )  # (B, T, C)
+        if isinstance(self.model, GPT2LMHeadModel):
+            hidden = hidden_states(
+                self.model, inputs, attend=kernels.attend, block=kernels.block, rank_multiple=multiple
+            )  # (B, T, C)
+        else:
+            hidden = decoder_states(self.model, inputs)  # (B, T, C)
         return head_terms(self.model, hidden.flatten(0, 1), multiple)  # of (B T, C)
 
     def _autocast(self) -> torch.autocast:

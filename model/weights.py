@@ -1,7 +1,8 @@
 """Loads weights and holds them to the model: whatever is not in the files, Transformers would draw at random."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,13 @@ def load_weights(model_class: Any, folder: str | Path, ignored: Collection[str] 
     if not Path(folder).is_dir():
         raise WeightsError(f"there is no folder {folder}")
     files = weight_files(Path(folder))
-    verbosity = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()  # of what it would warn about, the checks below make errors
     headers: dict[str, Header] = {}
     try:
         headers = read_headers(files)
-        model, info = model_class.from_pretrained(
-            str(folder), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-        )
+        with quiet_transformers():  # of what it would warn about, the checks below make errors
+            model, info = model_class.from_pretrained(
+                str(folder), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
     except WeightsError:
         raise
     except Exception as error:  # a damaged file raises whatever its parser raises
@@ -59,14 +59,23 @@ def load_weights(model_class: Any, folder: str | Path, ignored: Collection[str] 
             raise
         _check_shapes(model_class, folder, headers)
         raise WeightsError(_one_line(error)) from error
-    finally:
-        transformers.utils.logging.set_verbosity(verbosity)
     if getattr(model.config, "quantization_config", None) is not None:
         raise WeightsError("its weights are quantised; accepted: fp32, fp16 or bf16")
     check_names(info["missing_keys"], info["unexpected_keys"], ignored)
     _check_headers(model, headers)
     _check_finite(model)
     return model
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Have transformers warn of nothing in the block."""
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(verbosity)
 
 
 def check_names(missing: Collection[str], unexpected: Collection[str], ignored: Collection[str] = ()) -> None:

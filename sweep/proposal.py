@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import GPT2Config
+from transformers import PretrainedConfig
 
 from sweep.memory.device import Device
 from sweep.memory.plan import MemoryPlan, plan_trial
@@ -67,7 +67,7 @@ class TrialPlanner:
         budget_bytes: the most that a trial may be predicted to take; None: nobody has set a limit or knows one.
     """
 
-    shape: GPT2Config
+    shape: PretrainedConfig
     device: Device
     budget_bytes: int | None
 

@@ -11,7 +11,7 @@ import pytest
 
 from basis.fields import Target
 from basis.packages import PACKAGES, ROOT
-from model.gpt2_lora import PROJECTIONS, SHAPES
+from model.gpt2_lora import SHAPES
 from sweep.schema.model import GPT2_NAMES
 
 FLOORS = (
@@ -147,7 +147,7 @@ def test_ray_is_imported_in_few_files() -> None:
 
 
 def test_names_that_are_written_twice_to_keep_torch_out_agree() -> None:
-    assert (*PROJECTIONS, "head") == get_args(Target)
+    assert (*PROJECTION_TARGETS, "head") == get_args(Target)
     assert set(GPT2_NAMES) == set(SHAPES)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from basis.checksums import flaw
 from basis.directory import (
@@ -189,7 +189,7 @@ class Rejudging:
             release_memory()
         return {**row, **metrics, "reward_seconds": time.perf_counter() - started}
 
-    def _load(self, trial: KeptTrial) -> GPT2LMHeadModel:
+    def _load(self, trial: KeptTrial) -> PreTrainedModel:
         path = trial.folder / TRAINED_FILE
         if found := flaw(path, trial.kept[TRAINED_FILE]) if TRAINED_FILE in trial.kept else None:
             raise UserError(f"{path}: can't be loaded: it {found}; --resume trains it again")

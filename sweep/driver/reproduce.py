@@ -16,7 +16,7 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers import GPT2Config
+from transformers import PretrainedConfig
 
 from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
@@ -194,7 +194,7 @@ def _known_hardware(hardware: dict[str, Any], name: str) -> object:
 
 
 def _run_again(
-    trial: TrialToReproduce, inputs: SweepInputs, shape: GPT2Config, execution: Execution, console: Console
+    trial: TrialToReproduce, inputs: SweepInputs, shape: PretrainedConfig, execution: Execution, console: Console
 ) -> list[dict[str, Any]]:
     """The rows of a new run; fewer where it diverges."""
     if trial.config.compile:

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from transformers import GPT2Config
+from transformers import PretrainedConfig
 
 from basis.directory import OUT_OF_MEMORY_FILE
 from basis.files import write_text
@@ -60,7 +60,7 @@ class Attempt:
         )
 
 
-def smaller_plan(config: TrialConfig, shape: GPT2Config, device: Device, attempt: Attempt) -> MemoryPlan:
+def smaller_plan(config: TrialConfig, shape: PretrainedConfig, device: Device, attempt: Attempt) -> MemoryPlan:
     """How to try once more: with half the micro-batch or less, in half of the memory that the attempt reached.
 
     Gaps between tensors, and memory that holds no tensors, took their part of the rest.

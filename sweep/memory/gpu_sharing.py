@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from transformers import GPT2Config
+from transformers import PretrainedConfig
 
 from sweep.memory.gpu_time import busy_share
 from sweep.memory.packing import GPU_UNITS, Packing
@@ -29,7 +29,7 @@ class GpuSharing:
 
     resources: Resources
     packing: Packing
-    shape: GPT2Config
+    shape: PretrainedConfig
 
     def share(self, config: TrialConfig, plan: MemoryPlan) -> float:
         """How much of a GPU a trial with that plan gets: all of one where nobody knows how busy the trial keeps it."""

@@ -12,10 +12,11 @@ measurement. Its assumptions have not met a GPU yet.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import GPT2Config
+from transformers import PretrainedConfig
 
 from basis.fields import Method
 from model.cross_entropy import CHUNKING, SLAB_ROWS
+from model.model_sizes import model_sizes
 from model.precision import AUTOCAST
 from model.step_flops import flops_per_token, recomputed_flops_per_token
 from sweep.machine.gpu_facts import GpuFacts
@@ -70,17 +71,19 @@ class StepWork:
     kernels: float
 
 
-def step_work(config: TrialConfig, shape: GPT2Config, execution: Execution) -> StepWork:
+def step_work(config: TrialConfig, shape: PretrainedConfig, execution: Execution) -> StepWork:
     """The work of an optimizer step of a trial on a base model of that shape."""
-    layers, width, vocabulary, block = shape.n_layer, shape.n_embd, shape.vocab_size, config.block_size
+    sizes = model_sizes(shape)
+    layers, width, vocabulary, block = sizes.blocks, sizes.width, shape.vocab_size, config.block_size
     passes = -(-config.batch_size // execution.micro_batch)
     autocast = config.precision in AUTOCAST
-    flops = flops_per_token(config.method, layers, width, vocabulary, block)
+    matrices = sizes.block_matrices + sizes.head_matrix
+    flops = flops_per_token(config.method, matrices, layers, sizes.attention_width, block)
     between = 0 if config.compile else BETWEEN + CASTS * autocast
     kernels = float(PRODUCTS[config.method] + between)
     block_bytes = float(BLOCK_BYTES_AUTOCAST if autocast else BLOCK_BYTES)
     if execution.activation_checkpointing:
-        flops += recomputed_flops_per_token(layers, width, block)
+        flops += recomputed_flops_per_token(sizes.block_matrices, layers, sizes.attention_width, block)
         kernels *= 1 + RECOMPUTED
         block_bytes *= 1 + RECOMPUTED
     slabs = -(-vocabulary // SLAB_ROWS) if autocast and config.method == "full" else 0
@@ -91,7 +94,9 @@ def step_work(config: TrialConfig, shape: GPT2Config, execution: Execution) -> S
     return StepWork(flops * tokens, moved_bytes * tokens, kernels * passes)
 
 
-def busy_share(config: TrialConfig, shape: GPT2Config, execution: Execution, gpus: Sequence[GpuFacts]) -> float | None:
+def busy_share(
+    config: TrialConfig, shape: PretrainedConfig, execution: Execution, gpus: Sequence[GpuFacts]
+) -> float | None:
     """The share of a step in which a trial keeps its GPU busy, on that of the GPUs where it is largest.
 
     Args:

@@ -6,8 +6,9 @@ Ray counts shares and enforces nothing; a trial's process is kept to its share b
 import math
 from dataclasses import dataclass
 
-from transformers import GPT2Config
+from transformers import PretrainedConfig
 
+from model.model_sizes import model_sizes
 from sweep.memory.device import Device
 from sweep.memory.plan import MemoryPlan
 from sweep.schema.resources import Resources
@@ -78,7 +79,7 @@ def budget_on(device: Device, resources: Resources, asked_bytes: int | None) -> 
     return max(0, room) if asked_bytes is None else max(0, min(room, asked_bytes))
 
 
-def judging_bytes(shape: GPT2Config, columns: int, reward_model_bytes: int) -> int:
+def judging_bytes(shape: PretrainedConfig, columns: int, reward_model_bytes: int) -> int:
     """Bytes that judging takes beside the trained model: a model in fp32 that answers, and the larger of its keys and
     values and the reward model.
 
@@ -89,6 +90,6 @@ def judging_bytes(shape: GPT2Config, columns: int, reward_model_bytes: int) -> i
         columns: tokens of the longest prompt with its response.
         reward_model_bytes: weights of the reward model.
     """
-    weights: int = 4 * (12 * shape.n_layer * shape.n_embd**2 + (shape.vocab_size + shape.n_positions) * shape.n_embd)
-    cache: int = 4 * 2 * shape.n_layer * columns * shape.n_embd
-    return weights + max(cache, reward_model_bytes)
+    sizes = model_sizes(shape)
+    cache_bytes = 4 * 2 * sizes.blocks * columns * sizes.key_width
+    return 4 * sizes.parameters + max(cache_bytes, reward_model_bytes)

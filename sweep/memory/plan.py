@@ -7,13 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from basis.errors import UserError
 from basis.fields import LORA_DEFAULTS, OPTIMIZER_FIELDS, SCALING_OPTIMIZERS
 from basis.stages import Stage
 from basis.units import as_setting, show_bytes
+from model.architectures import shallow
 from model.ledger import MemoryParts
+from model.model_sizes import ConfigKey
 from model.predict_memory import DeviceType, predict_parts
 from model.sft import KernelsFor, SFTRun
 from sweep.memory.device import Device
@@ -38,15 +40,15 @@ class MemoryPlan:
         return cls(Execution(**mapping["execution"]), MemoryParts(**mapping["predicted"]))
 
 
-def predict(config: TrialConfig, shape: GPT2Config, device: Device, execution: Execution) -> MemoryParts:
+def predict(config: TrialConfig, shape: PretrainedConfig, device: Device, execution: Execution) -> MemoryParts:
     """The parts of the predicted peak of a trial's training on a base model of that shape, without its weights."""
     alike = config.model_copy(update={"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant"})
     alike = alike.model_copy(update={"compile": False, "test_every": 1, "test_windows": 1, "weight_decay": 0.0})
     alike = alike.model_copy(update={"evaluate_on": Stage.PLAIN})
-    return _predict(alike, _Shape(shape), device.type, device.hopper, execution)
+    return _predict(alike, ConfigKey(shape), device.type, device.hopper, execution)
 
 
-def plan_trial(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
+def plan_trial(config: TrialConfig, shape: PretrainedConfig, device: Device, budget_bytes: int | None) -> MemoryPlan:
     """How a trial is executed within a budget.
 
     Raises:
@@ -58,7 +60,7 @@ def plan_trial(config: TrialConfig, shape: GPT2Config, device: Device, budget_by
     return plan
 
 
-def best_plan(config: TrialConfig, shape: GPT2Config, device: Device, budget_bytes: int | None) -> MemoryPlan:
+def best_plan(config: TrialConfig, shape: PretrainedConfig, device: Device, budget_bytes: int | None) -> MemoryPlan:
     """The execution with the fewest passes that fits into the budget; the one that takes least if none fits.
 
     A step's windows are divided evenly among its passes: an uneven division takes more memory and no less time.
@@ -104,7 +106,7 @@ def _first_that_fits(
     return MemoryPlan(executions[low], parts(executions[low]))
 
 
-def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: MemoryPlan, budget_bytes: int) -> str:
+def _no_fit(config: TrialConfig, shape: PretrainedConfig, device: Device, least: MemoryPlan, budget_bytes: int) -> str:
     """Why a trial is refused, and which single changes would make it fit."""
     lora: dict[str, Any] = {"method": "lora", "rank": 8, **LORA_DEFAULTS}
     half = "fp16" if device.gpus and "bf16" not in device.native_precisions else "bf16"
@@ -133,25 +135,12 @@ def _no_fit(config: TrialConfig, shape: GPT2Config, device: Device, least: Memor
     )
 
 
-class _Shape:
-    """A model's configuration as a key: equal if all its values are."""
-
-    def __init__(self, config: GPT2Config) -> None:
-        self.config = config
-        self._key = config.to_json_string(use_diff=False)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Shape) and self._key == other._key
-
-
 @lru_cache(maxsize=4096)
-def _predict(config: TrialConfig, shape: _Shape, device: DeviceType, hopper: bool, execution: Execution) -> MemoryParts:
+def _predict(
+    config: TrialConfig, shape: ConfigKey, device: DeviceType, hopper: bool, execution: Execution
+) -> MemoryParts:
     def build(layers: int, kernels: KernelsFor) -> SFTRun:
-        smaller = GPT2Config(**{**shape.config.to_dict(), "n_layer": layers})
-        model = adapt(GPT2LMHeadModel(smaller), config)
+        model = adapt(AutoModelForCausalLM.from_config(shallow(shape.config, layers), dtype=torch.float32), config)
         return build_run(model, config, execution, torch.device("cpu"), kernels)
 
-    return predict_parts(build, shape.config.n_layer, config.batch_size, config.block_size, device, hopper)
+    return predict_parts(build, shape.config.num_hidden_layers, config.batch_size, config.block_size, device, hopper)

@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transformers import AutoConfig, GPT2Config, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig
 
 from basis.errors import UserError, said_by_transformers
+from model.architectures import ArchitectureError, refuse_unknown
 from model.gpt2_lora import SHAPES, gpt2_config
 from model.weight_files import WeightsError, check_folder
 from sweep.demo.base_model import base_model_config
@@ -18,11 +19,12 @@ from sweep.schema.places import DEMO
 from sweep.trial.config import TrialConfig
 
 
-def planned_shape(model: ModelPart) -> GPT2Config:
+def planned_shape(model: ModelPart) -> PretrainedConfig:
     """The shape of a spec's base model; published names need no hub.
 
     Raises:
-        UserError: a folder or a name on the hub that has no configuration, or not a GPT-2's, or an impossible shape.
+        UserError: a folder or a name on the hub that has no configuration, one of an architecture that is not accepted,
+            or an impossible shape.
     """
     if model.name == DEMO:
         sizes = DemoSizes()
@@ -58,15 +60,17 @@ def refuse_broken(folder: str, what: str, check: Callable[[Path], object]) -> No
         raise UserError(f"{what}: {error}") from None
 
 
-def read_shape(folder: str, key: str, name: str | None = None) -> GPT2Config:
-    """The configuration of a GPT-2 in a folder, which the spec calls `name` at `key`.
+def read_shape(folder: str, key: str, name: str | None = None) -> PretrainedConfig:
+    """The configuration of a language model in a folder, which the spec calls `name` at `key`.
 
     Raises:
         UserError: see `planned_shape`.
     """
     config = read_config(folder, key, name)
-    if not isinstance(config, GPT2Config):
-        raise UserError(f"{key}: {name or folder!r} is a {config.model_type} model; accepted: GPT-2 of any size")
+    try:
+        refuse_unknown(config)
+    except ArchitectureError as error:
+        raise UserError(f"{key}: {name or folder!r} is refused: {error}") from None
     return config
 
 
@@ -82,16 +86,16 @@ def read_config(folder: str, key: str, name: str | None = None) -> PretrainedCon
         raise UserError(f"{key}: {name or folder!r} can't be read as a model: {said_by_transformers(error)}") from None
 
 
-def check_trials_fit(shape: GPT2Config, candidates: Sequence[TrialConfig], name: str) -> None:
+def check_trials_fit(shape: PretrainedConfig, candidates: Sequence[TrialConfig], name: str) -> None:
     """Refuse trials that no model of that shape can be trained by.
 
     Raises:
         UserError: naming the first field that does not fit.
     """
     for candidate in candidates:
-        if candidate.block_size > shape.n_positions:
+        if candidate.block_size > shape.max_position_embeddings:
             raise UserError(
-                f"block_size: {candidate.block_size} is more than the {shape.n_positions} positions of {name!r}"
+                f"block_size: {candidate.block_size} is more than the {shape.max_position_embeddings} positions of {name!r}"
             )
         if candidate.tie_head and not shape.tie_word_embeddings:
             raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from basis.directory import FINISHED_FILE
 from basis.disks import free_bytes, mount_point
@@ -22,7 +22,9 @@ TRIAL_BYTES = 64 * 2**10
 """What a trial's small files take at least: rows three times over, its record, Ray's list."""
 
 
-def check_output_room(shape: GPT2Config, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]) -> None:
+def check_output_room(
+    shape: PretrainedConfig, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]
+) -> None:
     """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.
 
     Checkpoints are not counted: a trial goes on without. They are what is lacked room for.
@@ -86,10 +88,10 @@ def refuse_without_room(what: str, folder: Path, needed_bytes: int) -> None:
         )
 
 
-def trained_bytes(trial: TrialConfig, shape: GPT2Config) -> int:
+def trained_bytes(trial: TrialConfig, shape: PretrainedConfig) -> int:
     """The bytes of what a trial trains."""
     with torch.device("meta"):
-        model = adapt(GPT2LMHeadModel(shape), trial)
+        model = adapt(AutoModelForCausalLM.from_config(shape, dtype=torch.float32), trial)
     return sum(parameter.nbytes for _, parameter in trained_parameters(model))
 
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, GPT2LMHeadModel, PretrainedConfig, PreTrainedTokenizerBase
 
 from basis.checksums import SEALS_FILE, folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
 from basis.errors import UserError, first_line, said_by_transformers
 from basis.files import publish_folder
 from basis.units import show_bytes
+from model.architectures import ArchitectureError
+from model.decoder import check_decoder
 from model.gpt2_lora import load_base
+from model.model_sizes import model_sizes
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.data.tokenizer import load_tokenizer
 from sweep.hub.fetch import Say, Snapshot
@@ -53,7 +56,7 @@ class FoundModels:
     base_model: str
     tokenizer: str
     loaded_tokenizer: PreTrainedTokenizerBase
-    shape: GPT2Config
+    shape: PretrainedConfig
     reward: RewardPart
     prompts: tuple[str, ...] = ()
     reading: Reading | None = None
@@ -114,7 +117,7 @@ def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir:
     prompts = read_prompts(sources.prompts_file, reward.max_prompts)
     reading, judge_bytes = _check_judge(judge, sources.judge.name, prompts, reward)
     say("checked the base model and the reward model")
-    encoded = encode_prompts(prompts, tokenizer, reward, shape.n_positions)
+    encoded = encode_prompts(prompts, tokenizer, reward, shape.max_position_embeddings)
     judging = judging_bytes(shape, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
     return FoundModels(
         base_model, tokenizer_folder, tokenizer, shape, reward, tuple(prompts), reading, judging, snapshots
@@ -125,8 +128,7 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     config = planned_shape(model)
     if config.vocab_size < tokens:
         raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
-    width, layers = config.n_embd, config.n_layer
-    size_bytes = 4 * (width * (config.vocab_size + config.n_positions + 2) + layers * (12 * width**2 + 13 * width))
+    size_bytes = 4 * model_sizes(config).parameters
     if size_bytes > (free := free_memory_bytes()):
         raise UserError(
             f"model.shape: its weights take {show_bytes(size_bytes)} in fp32, and {show_bytes(free)} of memory are free"
@@ -141,7 +143,7 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
         torch.manual_seed(model.seed)
         try:
             with workshop(folder.parent) as place:
-                GPT2LMHeadModel(config).save_pretrained(place / folder.name)
+                AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(place / folder.name)
                 seal_folder(place / folder.name)
                 publish_folder(place / folder.name, folder)
         except Exception as error:  # safetensors says what the disk says in an error of its own
@@ -154,7 +156,7 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     return str(folder)
 
 
-def _check_shape(shape: GPT2Config, trials: Sequence[TrialConfig], tokens: int, name: str) -> None:
+def _check_shape(shape: PretrainedConfig, trials: Sequence[TrialConfig], tokens: int, name: str) -> None:
     if shape.vocab_size < tokens:
         raise UserError(f"model.tokenizer: has {tokens} tokens, but the model {name!r} knows {shape.vocab_size}")
     check_trials_fit(shape, trials, name)
@@ -162,9 +164,14 @@ def _check_shape(shape: GPT2Config, trials: Sequence[TrialConfig], tokens: int, 
 
 def _check_weights(folder: str, name: str) -> None:
     try:
-        load_base(folder)
+        model = load_base(folder)
     except WeightsError as error:
         raise UserError(f"model.name: the weights of {name!r} can't be loaded: {error}") from None
+    try:
+        if not isinstance(model, GPT2LMHeadModel):
+            check_decoder(model)
+    except ArchitectureError as error:
+        raise UserError(f"model.name: {name!r} is refused: {error}") from None
 
 
 def _check_judge(folder: str, name: str, prompts: Sequence[str], reward: RewardPart) -> tuple[Reading, int]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
+from model.decoder import place_dropout
 from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trainable, trained_parameters, untie_head
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -35,17 +36,16 @@ def as_configured(config: TrialConfig) -> Execution:
     return Execution(min(config.micro_batch or config.batch_size, most), config.activation_checkpointing)
 
 
-def build_model(config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
+def build_model(config: TrialConfig, base_model: str) -> PreTrainedModel:
     """The model of a trial as it is before its first step: base weights, fresh adapters, and what trains chosen."""
     return adapt(load_base(base_model), config)
 
 
-def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
+def adapt(base: PreTrainedModel, config: TrialConfig) -> PreTrainedModel:
     """Make a base model the trial's, in place. On the meta device nothing is drawn."""
     if not config.tie_head and base.config.tie_word_embeddings:
         untie_head(base)
-    for dropout in (module for module in base.modules() if isinstance(module, torch.nn.Dropout)):
-        dropout.p = config.dropout
+    place_dropout(base, config.dropout)
     if config.rank is not None and config.alpha is not None and config.targets is not None:
         lora = LoRASettings(config.rank, config.alpha, config.targets, config.scaling or "alpha/r")
         add_adapters(base, lora, torch.Generator().manual_seed(config.seed))
@@ -54,7 +54,7 @@ def adapt(base: GPT2LMHeadModel, config: TrialConfig) -> GPT2LMHeadModel:
 
 
 def build_run(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     config: TrialConfig,
     execution: Execution,
     device: torch.device,
@@ -84,7 +84,7 @@ def build_run(
     return SFTRun(model, build_optimizers(model, optimizer), settings, device, kernels(settings, device))
 
 
-def in_fp32(model: GPT2LMHeadModel, config: TrialConfig, base_model: str) -> GPT2LMHeadModel:
+def in_fp32(model: PreTrainedModel, config: TrialConfig, base_model: str) -> PreTrainedModel:
     """The trained `model` as it is judged: in fp32 like the base model, whose frozen weights bf16 training rounds."""
     if all(p.dtype == torch.float32 for p in model.parameters()):
         return model

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 import transformers
 from filelock import BaseFileLock
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from basis.checksums import set_aside
 from basis.directory import CHECKPOINT_FILE, DIVERGED_FILE, WINDOW_LOSSES_FILE
@@ -190,7 +190,7 @@ class TrialRun:
         write_text(self.folder / WINDOW_LOSSES_FILE, json.dumps(training.window_losses))
         return self._judge(row, lambda: training.run.model)
 
-    def _judge(self, row: Row, trained: Callable[[], GPT2LMHeadModel]) -> Row:
+    def _judge(self, row: Row, trained: Callable[[], PreTrainedModel]) -> Row:
         """Judge what is trained, which has been kept; where that fails the losses stand, and the row says why."""
         try:
             judged = {**row, **judge(trained().to(self._device), self.config, self.inputs, self.folder)}

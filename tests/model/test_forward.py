@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from basis.fields import PROJECTION_TARGETS
 from model.cross_entropy import chunked_cross_entropy
-from model.forward import head_terms, hidden_states
-from model.gpt2_lora import PROJECTIONS, add_adapters, select_trainable
+from model.forward import hidden_states
+from model.gpt2_lora import add_adapters, select_trainable
+from model.head import head_terms
 from model.lora_linear import LoRASettings
 
 
@@ -49,7 +51,7 @@ def test_logits_are_hugging_faces(changes: dict[str, Any]) -> None:
     torch.testing.assert_close(logits(model, TOKENS), model(TOKENS).logits, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("targets", [tuple(PROJECTIONS), (*PROJECTIONS, "head")], ids=["blocks", "with head"])
+@pytest.mark.parametrize("targets", [PROJECTION_TARGETS, (*PROJECTION_TARGETS, "head")], ids=["blocks", "with head"])
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_loss_and_every_gradient_are_hugging_faces(method: Any, targets: tuple[str, ...]) -> None:
     model = small_gpt2()

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from model.forward import last_logits
 from model.generate import LOOK_EVERY, SHRINK_AT, SamplingSettings, generate, uniform_draws
+from model.head import logits_of
 
 END = 0
 PROMPTS = [[5, 6, 7], [1, 2, 3, 4, 5, 6, 8, 9], [9], [11, 12, 13, 14, 15]]
@@ -52,7 +52,7 @@ def test_rows_that_have_ended_leave_the_batch_and_the_others_do_not_notice(
     undisturbed = generate(model, PROMPTS, draws, settings, end_token=model.config.vocab_size)
     end = undisturbed[1][3]  # whichever token comes fourth in one response, as the token that ends responses
     rows: list[int] = []
-    monkeypatch.setattr("model.generate.last_logits", lambda *args: rows.append(len(args[1])) or last_logits(*args))
+    monkeypatch.setattr("model.generate.logits_of", lambda *args: rows.append(len(args[1])) or logits_of(*args))
     ended = generate(model, PROMPTS, draws, settings, end)
     assert ended == [row[: row.index(end)] if end in row else row for row in undisturbed]
     going = [sum(len(row) >= new for row in ended) for new in range(20)]
@@ -65,10 +65,10 @@ def test_generation_stops_when_all_rows_have_ended(model: GPT2LMHeadModel, monke
 
     def end_at_third(model: GPT2LMHeadModel, hidden: torch.Tensor) -> torch.Tensor:
         steps.append(1)
-        logits = last_logits(model, hidden).index_fill(-1, torch.tensor([END]), -1e4)
+        logits = logits_of(model, hidden).index_fill(-1, torch.tensor([END]), -1e4)
         return logits.index_fill(-1, torch.tensor([END]), 1e4) if len(steps) == 3 else logits
 
-    monkeypatch.setattr("model.generate.last_logits", end_at_third)
+    monkeypatch.setattr("model.generate.logits_of", end_at_third)
     responses = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), END)
     assert [len(row) for row in responses] == [2, 2, 2, 2]
     assert len(steps) == 3

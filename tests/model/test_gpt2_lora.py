@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from basis.fields import PROJECTION_TARGETS
 from model.gpt2_lora import (
-    PROJECTIONS,
     SHAPES,
     add_adapters,
     cast_frozen_projections,
@@ -25,7 +25,7 @@ from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
 from model.sft import SFTRun, SFTSettings
 
-EVERYWHERE = (*PROJECTIONS, "head")
+EVERYWHERE = (*PROJECTION_TARGETS, "head")
 TOKENS = torch.tensor([[3, 14, 15, 9, 2, 6], [5, 3, 5, 8, 9, 7]])
 
 
@@ -169,7 +169,9 @@ def test_what_trains_is_exactly_what_was_chosen() -> None:
     adapters = {f"transformer.h.{i}.mlp.c_fc.lora_{m}" for i in (0, 1) for m in "AB"}
     layernorms = {f"transformer.h.{i}.ln_{j}.{k}" for i in (0, 1) for j in (1, 2) for k in ("weight", "bias")}
     layernorms |= {"transformer.ln_f.weight", "transformer.ln_f.bias"}
-    projections = [f"transformer.h.{i}.{name}" for i in (0, 1) for name in PROJECTIONS.values()]
+    projections = [
+        f"transformer.h.{i}.{name}" for i in (0, 1) for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    ]
     embeddings = {"transformer.wte.weight", "transformer.wpe.weight"}
     assert trained("lora") == adapters
     assert trained("lora", ("layernorms",)) == adapters | layernorms

@@ -15,8 +15,8 @@ from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from basis.fields import SCALING_OPTIMIZERS
-from model.gpt2_lora import PROJECTIONS, add_adapters, select_trainable, trained_parameters
+from basis.fields import PROJECTION_TARGETS, SCALING_OPTIMIZERS
+from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
 from model.sft import SFTRun, SFTSettings, training_kernels
@@ -196,7 +196,7 @@ def test_bf16_changes_the_loss_by_its_rounding_alone() -> None:
 def test_ranks_that_are_padded_for_a_gpu_train_like_plain_ones(checkpointing: bool) -> None:
     def losses_and_adapters(rank_multiple: int) -> tuple[list[float], dict[str, torch.Tensor]]:
         model = small_gpt2()
-        add_adapters(model, LoRASettings(3, 6, (*PROJECTIONS, "head")), torch.Generator().manual_seed(0))
+        add_adapters(model, LoRASettings(3, 6, (*PROJECTION_TARGETS, "head")), torch.Generator().manual_seed(0))
         select_trainable(model.double(), "lora")
         settings = SFTSettings(steps=8, lr=0.1, micro_batch=2, activation_checkpointing=checkpointing)
         kernels = replace(training_kernels(settings, CPU), rank_multiple=rank_multiple)
