@@ -54,7 +54,7 @@ def refuse_unknown(config: PretrainedConfig) -> None:
 
 def architecture_name(config: PretrainedConfig) -> str:
     """What messages call an architecture, such as "LlamaForCausalLM"."""
-    return (config.architectures or [f"{config.model_type} model"])[0]
+    return str((config.architectures or [f"{config.model_type} model"])[0])
 
 
 def _flaw(config: PretrainedConfig) -> str | None:
@@ -76,7 +76,7 @@ def _flaw(config: PretrainedConfig) -> str | None:
     return None
 
 
-def blocks_of(model: PreTrainedModel) -> Sequence[nn.Module]:
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
     """The transformer blocks of a model, in order.
 
     Raises:
@@ -86,17 +86,15 @@ def blocks_of(model: PreTrainedModel) -> Sequence[nn.Module]:
     stacks = [modules for modules in lists if len(modules) and isinstance(modules[0], GradientCheckpointingLayer)]
     if len(stacks) != 1 or len(stacks[0]) != model.config.num_hidden_layers:
         raise ArchitectureError(f"it is a {type(model).__name__}, whose blocks can't be told apart; {ACCEPTED}")
-    blocks: nn.ModuleList = stacks[0]
-    return blocks
+    return stacks[0]
 
 
 def block_prefix(model: PreTrainedModel) -> str:
     """What names of the blocks begin with, such as "model.layers"."""
-    blocks = blocks_of(model)
-    return next(name for name, module in model.named_modules() if module is blocks)
+    return _name_of(blocks_of(model), model)
 
 
-def projections_of(block: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def projections_of(block: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]:
     """Name and module of each linear layer of a block."""
     return ((name, layer) for name, layer in block.named_modules() if isinstance(layer, nn.Linear | Conv1D))
 
@@ -137,16 +135,19 @@ def embeddings_of(model: PreTrainedModel) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, nn.Embedding)]
 
 
-def head_of(model: PreTrainedModel) -> nn.Module:
+def head_of(model: PreTrainedModel) -> nn.Linear:
     """The output layer."""
-    head: nn.Module = model.get_output_embeddings()
+    head: nn.Linear = model.get_output_embeddings()
     return head
 
 
 def head_name(model: PreTrainedModel) -> str:
     """The name of the output layer, "lm_head" or "embed_out"."""
-    head = head_of(model)
-    return next(name for name, module in model.named_modules() if module is head)
+    return _name_of(head_of(model), model)
+
+
+def _name_of(wanted: nn.Module, model: PreTrainedModel) -> str:
+    return str(next(name for name, module in model.named_modules() if module is wanted))
 
 
 def logit_scale(config: PretrainedConfig) -> float:

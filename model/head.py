@@ -34,7 +34,7 @@ def head_terms(model: PreTrainedModel, hidden: Tensor, rank_multiple: int = 1) -
         if missing := round_up(len(A), rank_multiple) - len(A):
             A = F.pad(A, (0, 0, 0, missing))  # (R, C)
         terms.append((F.linear(hidden, A) * head.scaling, head.lora_B))  # (N, R), (V, r)
-    if getattr(head, "bias", None) is not None:
+    if head.bias is not None:
         terms.append((torch.ones_like(hidden[:, :1]), head.bias[:, None]))  # (N, 1), (V, 1)
     return terms
 

@@ -11,7 +11,7 @@ fractions of a second, while a `TensorLedger` keeps account. Two things are adde
   of this has met a GPU yet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -152,7 +152,7 @@ def _marked(block: Block, layers: int, ledger: StepLedger) -> Block:
     return run
 
 
-def _mark_blocks(blocks: Sequence[nn.Module], ledger: StepLedger) -> None:
+def _mark_blocks(blocks: nn.ModuleList, ledger: StepLedger) -> None:
     """The same for a model whose blocks are called as modules."""
     marks = _Marks(len(blocks), ledger)
     for index, layer in enumerate(blocks):

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from basis.fields import Target
+from basis.fields import PROJECTION_TARGETS, Target
 from basis.packages import PACKAGES, ROOT
 from model.gpt2_lora import SHAPES
 from sweep.schema.model import GPT2_NAMES

@@ -93,9 +93,8 @@ def check_trials_fit(shape: PretrainedConfig, candidates: Sequence[TrialConfig],
         UserError: naming the first field that does not fit.
     """
     for candidate in candidates:
-        if candidate.block_size > shape.max_position_embeddings:
-            raise UserError(
-                f"block_size: {candidate.block_size} is more than the {shape.max_position_embeddings} positions of {name!r}"
-            )
+        positions = shape.max_position_embeddings
+        if candidate.block_size > positions:
+            raise UserError(f"block_size: {candidate.block_size} is more than the {positions} positions of {name!r}")
         if candidate.tie_head and not shape.tie_word_embeddings:
             raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")

@@ -184,7 +184,7 @@ def test_what_trains_is_exactly_what_was_chosen() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match="unknown LoRA target 'mlp'; accepted: attention_in"):
+    with pytest.raises(ValueError, match="'mlp' is no projection of a GPT2LMHeadModel; accepted: attention_in"):
         add_adapters(small_gpt2(), LoRASettings(1, 1.0, ("mlp",)), torch.Generator())
     with pytest.raises(ValueError, match="unknown group 'bias' in also_train"):
         select_trainable(small_gpt2(), "lora", ["bias"])

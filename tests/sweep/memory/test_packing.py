@@ -76,7 +76,7 @@ def test_a_share_covers_judging_where_that_takes_more_than_training() -> None:
 
 def test_judging_takes_a_model_and_its_keys_and_values_or_the_reward_model() -> None:
     shape = gpt2_config("gpt2", {"n_layer": 2, "n_embd": 8, "n_head": 2, "n_positions": 16, "vocab_size": 100})
-    cache, weights = 4 * 2 * 2 * 10 * 8, 4 * (12 * 2 * 64 + 116 * 8)
+    cache, weights = 4 * 2 * 2 * 10 * 8, 4 * (2 * (12 * 64 + 13 * 8) + (116 + 2) * 8)
     assert judging_bytes(shape, 10, 0) == weights + cache
     assert judging_bytes(shape, 10, cache + 1) == weights + cache + 1
 
