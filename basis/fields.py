@@ -27,6 +27,9 @@ Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 PROJECTION_TARGETS: tuple[Target, ...] = ("attention_in", "attention_out", "mlp_in", "mlp_out")
 """Those of a block."""
 
+ALL_LINEAR = "all-linear"
+"""The target that stands for every projection of every block, whatever a model calls them."""
+
 TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
 

@@ -15,12 +15,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.pytorch_utils import Conv1D
 
-from basis.fields import PROJECTION_TARGETS, Target
+from basis.fields import ALL_LINEAR, PROJECTION_TARGETS, Target
 
 ACCEPTED = "accepted: dense decoder-only language models of transformers, such as GPT-2, Llama, Qwen, Gemma or Mistral"
-
-ALL_LINEAR = "all-linear"
-"""The LoRA target that stands for every projection of every block."""
 
 _ATTENTION = ("attn", "attention")
 """Parts of a module's name that say it belongs to a block's attention."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from model.architectures import blocks_of, head_of, projections_of
 
@@ -51,11 +51,21 @@ def model_sizes(config: PretrainedConfig) -> ModelSizes:
     return _sizes(ConfigKey(config))
 
 
+def skeleton(config: PretrainedConfig) -> PreTrainedModel:
+    """A model of that configuration whose weights have shapes and no storage. Callers leave it as it is."""
+    return _skeleton(ConfigKey(config))
+
+
+@lru_cache(maxsize=8)
+def _skeleton(key: ConfigKey) -> PreTrainedModel:
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(key.config)
+    return model
+
+
 @lru_cache(maxsize=64)
 def _sizes(key: ConfigKey) -> ModelSizes:
-    config = key.config
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    config, model = key.config, skeleton(key.config)
     heads = config.num_attention_heads
     head_width = getattr(config, "head_dim", None) or config.hidden_size // heads
     return ModelSizes(

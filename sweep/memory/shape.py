@@ -7,8 +7,9 @@ from pathlib import Path
 from transformers import AutoConfig, PretrainedConfig
 
 from basis.errors import UserError, said_by_transformers
-from model.architectures import ArchitectureError, refuse_unknown
+from model.architectures import ArchitectureError, refuse_targets, refuse_unknown
 from model.gpt2_lora import SHAPES, gpt2_config
+from model.model_sizes import skeleton
 from model.weight_files import WeightsError, check_folder
 from sweep.demo.base_model import base_model_config
 from sweep.demo.sizes import DemoSizes
@@ -96,5 +97,10 @@ def check_trials_fit(shape: PretrainedConfig, candidates: Sequence[TrialConfig],
         positions = shape.max_position_embeddings
         if candidate.block_size > positions:
             raise UserError(f"block_size: {candidate.block_size} is more than the {positions} positions of {name!r}")
-        if candidate.tie_head and not shape.tie_word_embeddings:
-            raise UserError(f"tie_head: {name!r} has a head of its own; accepted: false")
+    if not shape.tie_word_embeddings and {candidate.tie_head for candidate in candidates} == {True, False}:
+        raise UserError(f"tie_head: {name!r} has a head of its own, whatever it says; accepted: one value")
+    try:
+        for targets in {candidate.targets for candidate in candidates if candidate.targets}:
+            refuse_targets(skeleton(shape), targets)
+    except ArchitectureError as error:
+        raise UserError(f"targets: {error}") from None

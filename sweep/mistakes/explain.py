@@ -89,7 +89,9 @@ def _told(problem: ErrorDetails, location: Location, model: type[BaseModel], pre
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         named = message.startswith((str(value), repr(value)))
-        return f"{key}: {message}" if named else f"{key}: {shown(value)}: {message}", ""
+        word = next((part for part in reversed(location) if isinstance(part, str)), "")
+        hint = value_hint(word, value, ()) if "did you mean" not in message else ""
+        return f"{key}: {message}" if named else f"{key}: {shown(value)}: {message}{hint and f'; {hint}'}", ""
     name = next((part for part in reversed(location) if isinstance(part, str)), "")
     hint = value_hint(name, value, choices(model, location))
     if model is TrialConfig and isinstance(value, list | dict) and not prefix.startswith("space"):

@@ -99,12 +99,7 @@ _KEYS: dict[str, str] = {
 
 _VALUES: dict[str, dict[str, str]] = {
     "targets": {
-        **dict.fromkeys(("all-linear", "all_linear", "all"), _ALL_BUT_HEAD),
-        **dict.fromkeys(("c_attn", "attn.c_attn", "q_proj", "k_proj", "v_proj", "query_key_value"), "attention_in"),
-        **dict.fromkeys(("attn.c_proj", "o_proj", "out_proj"), "attention_out"),
-        **dict.fromkeys(("c_fc", "mlp.c_fc", "up_proj", "gate_proj", "fc1"), "mlp_in"),
-        **dict.fromkeys(("mlp.c_proj", "down_proj", "fc2"), "mlp_out"),
-        "c_proj": "attention_out and mlp_out",
+        "all": "all-linear",
         "lm_head": "head",
         "attention": "attention_in and attention_out",
         "mlp": "mlp_in and mlp_out",

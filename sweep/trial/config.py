@@ -1,14 +1,17 @@
 """TrialConfig: everything that defines one trial, as one frozen, flat, validated value."""
 
+import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from basis.errors import problems, refused, shown
 from basis.fields import (
+    ALL_LINEAR,
     BETAS_DEFAULTS,
     DEPENDENT_FIELDS,
     LORA_DEFAULTS,
@@ -28,10 +31,28 @@ from basis.fields import (
     owner_of,
 )
 from basis.stages import Stage
-from sweep.trial.part import Count
+from sweep.trial.part import AcceptedWords, Count
 
 MOST_TOKENS_PER_STEP = 2**26
 """The largest language models take a quarter of it; their numbers alone fill half a gigabyte."""
+
+_TARGET_WORDS = (
+    f"{', '.join(get_args(Target))}, {ALL_LINEAR}, or the name of a projection in the model's blocks, such as q_proj"
+)
+_MODULE = re.compile(r"[A-Za-z]\w*(\.\w+)*")
+
+
+def _target(name: str) -> str:
+    """A LoRA target; whether the model has a projection of that name is asked where the model is known."""
+    known = (*get_args(Target), ALL_LINEAR)
+    near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
+    is_module = _MODULE.fullmatch(name) and re.search(r"[._\d]|^dense$", name) and name != "lm_head"
+    if name in known or (is_module and not near):
+        return name
+    raise ValueError(f"accepted: {_TARGET_WORDS}{f'; did you mean {near[0]!r}?' if near else ''}")
+
+
+TargetName = Annotated[str, AfterValidator(_target), AcceptedWords(_TARGET_WORDS)]
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 
@@ -60,8 +81,11 @@ class TrialConfig(BaseModel):
     b_lr_ratio: float | None = Field(
         None, gt=0, description="Learning rate of the adapters' B over that of all else. LoRA+ has it above 1."
     )
-    targets: tuple[Target, ...] | None = Field(
-        None, min_length=1, description="The projections of each block that get an adapter; head is the output layer."
+    targets: tuple[TargetName, ...] | None = Field(
+        None,
+        min_length=1,
+        description="The projections of each block that get an adapter; head is the output layer. A projection's own "
+        "name is accepted too, and all-linear for all of them.",
     )
     also_train: tuple[TrainedGroup, ...] | None = Field(
         None,
@@ -147,6 +171,8 @@ class TrialConfig(BaseModel):
                 isinstance(value, bool) and field in cls.model_fields and field not in SWITCHES
             ):  # pydantic would take true for the number 1
                 raise refused(field, value)
+        if values.get("targets") == ALL_LINEAR:
+            values["targets"] = [ALL_LINEAR]
         if values.get("method") == "lora":
             for field, default in LORA_DEFAULTS.items():
                 if values.get(field) is None:

@@ -81,7 +81,7 @@ def test_no_wrong_value_is_answered_in_a_librarys_words(place: list[str | int]) 
         ("trial.dropout=1", "trial.dropout: 1 is not accepted; accepted: a number from 0 and below 1"),
         ("trial.lr=[1e-3]", "accepted: a number above 0; lists of choices and ranges stand in a branch of space"),
         ("space.0.betas=[0.9]", "[0.9] is not accepted; accepted: a list of 2 numbers, such as [0.9, 0.95], or null"),
-        ("space.0.targets=head", "'mlp_out' or 'head', or null; write a list: [head]"),
+        ("space.0.targets=head", "such as q_proj; or a list of such, or null"),
         ("space.0.tie_head=maybe", "'maybe' is not accepted; accepted: true or false"),
         ("resources=4", "resources: 4 is not accepted; accepted: {cpu: ..., gpu: ...}"),
         ("resources.gpu=true", "resources.gpu: true is not accepted; accepted: auto, share, 0, 1 or a fraction"),
@@ -210,8 +210,9 @@ def test_a_kept_spec_that_somebody_has_damaged_is_told_with_its_lines_too(here: 
 @pytest.mark.parametrize(
     ("key", "value", "answer"),
     [
-        ("targets", "all-linear", "; here it is [attention_in, attention_out, mlp_in, mlp_out]"),
-        ("targets", ["q_proj"], "; here it is attention_in"),
+        ("targets", ["mlp"], "; here it is mlp_in and mlp_out"),
+        ("targets", ["lm_head"], "; here it is head"),
+        ("targets", ["attention_inn"], "; did you mean 'attention_in'?"),
         ("optimizer", "adamw_torch", "; here it is adamw"),
         ("optimizer", "AdamW", "; did you mean 'adamw'?"),
         ("precision", "bfloat16", "; here it is bf16"),
