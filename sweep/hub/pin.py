@@ -23,10 +23,10 @@ def pin(spec: SweepSpec, say: Say) -> SweepSpec:
     """
     model, reward = spec.model, spec.reward
     tokenizer = model.tokenizer
-    if tokenizer is None and model.init == "random":  # the weights come from nowhere, the tokenizer from the hub
+    if tokenizer is None and model.init == "random":  # the weights come from nowhere, the tokenizer may be the hub's
         tokenizer = model.name
     changes = {"tokenizer": _pinned_model(tokenizer, "model.tokenizer", say)}
-    if model.init == "pretrained":
+    if model.init == "pretrained" or "/" in model.name:
         changes["name"] = _pinned_model(model.name, "model.name", say)
     data = {
         role: tuple(_pinned_dataset(source, f"data.{role}", say) for source in getattr(spec.data, role))

@@ -1,12 +1,13 @@
 """The base model's shape, from which memory is predicted, without its weights."""
 
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig
 
-from basis.errors import UserError, said_by_transformers
+from basis.errors import UserError, first_line, said_by_transformers
 from model.architectures import ArchitectureError, refuse_targets, refuse_unknown
 from model.gpt2_lora import SHAPES, gpt2_config
 from model.model_sizes import skeleton
@@ -32,16 +33,58 @@ def planned_shape(model: ModelPart) -> PretrainedConfig:
         return base_model_config(sizes.base, sizes.vocabulary, end=0)
     on_hub = model_name(model.name)
     published = on_hub.name.removeprefix("openai-community/") if on_hub else model.name
-    if model.init == "random" or published in SHAPES:
+    if published in SHAPES:
         shape = gpt2_config(published, model.shape.model_dump(exclude_none=True))
         if shape.n_embd % shape.n_head:
             raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
         return shape
+    if model.init == "random" and model.is_architecture:
+        return _reshaped(_architecture(model.name), model)
     if on_hub:
-        return read_shape(str(fetch_config(on_hub, "model.name").folder), "model.name", model.name)
-    if os.path.isdir(model.name):
-        refuse_broken(model.name, f"model.name: {model.name!r}", check_folder)
-    return read_shape(model.name, "model.name", model.name)
+        named = read_shape(str(fetch_config(on_hub, "model.name").folder), "model.name", model.name)
+    else:
+        if model.init == "pretrained" and os.path.isdir(model.name):
+            refuse_broken(model.name, f"model.name: {model.name!r}", check_folder)
+        named = read_shape(model.name, "model.name", model.name)
+    return _reshaped(named, model) if model.init == "random" else named
+
+
+def _architecture(name: str) -> PretrainedConfig:
+    """The configuration that transformers has for an architecture."""
+    try:
+        config = AutoConfig.for_model(name)
+        refuse_unknown(config)
+    except ArchitectureError as error:
+        raise UserError(f"model.name: {name!r} is refused: {error}") from None
+    except ValueError:
+        raise UserError(
+            f"model.name: {name!r} is no architecture of transformers; init 'random' accepts {', '.join(SHAPES)}, an "
+            "architecture such as llama, or a model's folder or name on the hub"
+        ) from None
+    return config
+
+
+def _reshaped(config: PretrainedConfig, model: ModelPart) -> PretrainedConfig:
+    """A configuration with the fields of the spec's shape.
+
+    Raises:
+        UserError: a field that its class does not have, or values that make no model.
+    """
+    fields = model.shape.model_dump(exclude_none=True)
+    values = config.to_dict()
+    for name in fields:
+        if name not in values and name not in config.attribute_map:
+            near = difflib.get_close_matches(name, values, 1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            raise UserError(f"model.shape.{name}: no field of a {type(config).__name__}{meant}")
+    if "num_hidden_layers" in fields:
+        values.pop("layer_types", None)  # as many as there were layers
+    try:
+        shape = type(config)(**{**values, **fields})
+        skeleton(shape)
+    except Exception as error:  # whatever a class makes of values that don't go together
+        raise UserError(f"model.shape: makes no {type(config).__name__} of a model: {first_line(error)}") from None
+    return shape
 
 
 def refuse_broken(folder: str, what: str, check: Callable[[Path], object]) -> None:

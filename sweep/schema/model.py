@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 
 from basis.errors import problem
 from sweep.schema.hub_names import model_name
@@ -48,7 +48,13 @@ def with_revision(values: Any, key: str) -> Any:
 
 
 class Shape(Part):
-    """GPT-2 dimensions that replace those of the named model under `init: random`."""
+    """Dimensions that replace those of the named model under `init: random`.
+
+    The keys below are GPT-2's. Another architecture has those of its own configuration class in transformers, such as
+    `hidden_size` of Llama; they are checked where that class is known.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     # These bounds lie far above any GPT's; what lies above them overflows.
     n_layer: Count | None = Field(None, le=1000, description="Number of blocks; null: as the named model has.")
@@ -67,13 +73,25 @@ class Shape(Part):
 class ModelPart(Part):
     """Which weights every trial starts from."""
 
+    @property
+    def is_architecture(self) -> bool:
+        """Whether the name, under `init: random`, is that of an architecture, such as llama, and not of a model."""
+        on_hub = model_name(self.name)
+        return on_hub is not None and "/" not in self.name and self.name not in (*GPT2_NAMES, DEMO)
+
     name: Annotated[ModelFolder, AcceptedWords("a hub name, perhaps with @revision, a folder, or 'demo'")] = Field(
-        "gpt2-medium", description="The base model. `revision` beside it may name a branch, a tag or a commit."
+        "gpt2-medium",
+        description="The base model: any dense decoder-only language model of transformers. `revision` beside it may "
+        "name a branch, a tag or a commit. Under `init: random` also an architecture, such as llama, with a tokenizer.",
     )
     init: Literal["pretrained", "random"] = Field(
         "pretrained", description="pretrained loads the model's weights; random draws them anew."
     )
-    shape: Shape = Field(Shape(), description="Dimensions that replace those of the named model under `init: random`.")
+    shape: Shape = Field(
+        Shape(),
+        description="Dimensions that replace those of the named model under `init: random`. The keys below are GPT-2's; "
+        "other architectures have those of their configuration in transformers, such as hidden_size.",
+    )
     seed: Seed = Field(0, description="Seed of the base weights under `init: random`, the same for every trial.")
     tokenizer: Annotated[ModelFolder | None, AcceptedWords("a folder or a hub name")] = Field(
         None, description="The tokenizer of prompts and data; null: the base model's."
@@ -86,8 +104,14 @@ class ModelPart(Part):
 
     @model_validator(mode="after")
     def _shape_only_at_random(self) -> "ModelPart":
-        if self.init == "random" and self.name not in GPT2_NAMES:
-            raise problem("name", f"{self.name!r} has no known shape; init 'random' accepts {', '.join(GPT2_NAMES)}")
+        if self.init == "random" and self.name == DEMO:
+            raise problem("name", "'demo' has weights of its own; init 'random' accepts a model or an architecture")
+        if self.init == "random" and self.is_architecture and self.tokenizer is None:
+            raise problem("tokenizer", f"missing; {self.name!r} under init 'random' is an architecture without one")
+        unknown = next(iter(self.shape.model_extra or {}), None)
+        if unknown and self.name in GPT2_NAMES:
+            accepted = ", ".join(Shape.model_fields)
+            raise problem(f"shape.{unknown}", f"unknown key of GPT-2's shape; accepted: {accepted}")
         if self.init == "pretrained" and self.shape.model_dump(exclude_none=True):
             raise problem("shape", "accepted under init 'random' only; pretrained weights have a shape already")
         return self

@@ -141,7 +141,7 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("data.train=some text", "data.train[0]: 'some text' is no data source; give local files"),
         ("model.name=./nowhere", "model.name: './nowhere': no such folder"),
         ("model.shape.n_layer=2", "model.shape: accepted under init 'random' only"),
-        ("model.init=random", "model.name: 'demo' has no known shape; init 'random' accepts gpt2, gpt2-medium"),
+        ("model.init=random", "model.name: 'demo' has weights of its own"),
         ("reward.prompts=nowhere.csv", "reward.prompts: 'nowhere.csv': no such file"),
         ("reward.template=hello", "reward.template: 'hello': the text '{prompt}' is missing from it"),
         ("tables.0.factor=colour", "tables[0].factor: 'colour' is not a trial's field; accepted: method, rank"),
