@@ -20,6 +20,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
 
+from model.batch import Batch
 from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
 from model.ledger import MemoryParts, Part, StepLedger, TensorLedger
@@ -98,7 +99,7 @@ def _trace(build: Build, layers: int, batch: int, block_size: int, device: Devic
         # Micro-batches after the second find what the second found.
         windows = torch.zeros(min(batch, 2 * run.settings.micro_batch), block_size + 1, dtype=torch.long)
         with ledger:
-            run.train_step(windows, ledger)
+            run.train_step(Batch(windows), ledger)
     return {name: parts for name, parts in ledger.peaks().items() if name not in ("", INNER)}
 
 

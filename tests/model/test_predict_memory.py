@@ -8,6 +8,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.memory import Case, draw_case, measure_parts
+from model.batch import Batch
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
 from model.peak_meter import AllocationRecord, PeakMeter
@@ -80,7 +81,7 @@ def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     run = build_run(adapt(GPT2LMHeadModel(shape), trial), trial, as_configured(trial), CPU)
     record = AllocationRecord()
     record.start()
-    run.evaluate(torch.zeros(2, 65, dtype=torch.long))
+    run.evaluate(Batch(torch.zeros(2, 65, dtype=torch.long)))
     record.stop()
     evaluation_bytes = weight_bytes(run.model) + record.highest
     assert evaluation_bytes <= predict(trial, shape, Device("cpu"), as_configured(trial)).total
@@ -211,7 +212,7 @@ def test_a_tied_embedding_whose_two_gradients_are_summed_is_predicted_as_it_is_m
     record = AllocationRecord()
     record.start()  # of all passes, while a PeakMeter's is of the first two
     for _ in range(2):
-        run.train_step(windows)
+        run.train_step(Batch(windows))
     record.stop()
     assert predicted.total == pytest.approx(weight_bytes(run.model) + record.highest, rel=0.005)
 
@@ -220,9 +221,9 @@ def test_a_tied_embedding_whose_two_gradients_are_summed_is_predicted_as_it_is_m
 def test_the_parts_of_a_measured_peak_add_up_and_counting_them_changes_no_loss(method: str) -> None:
     windows = torch.randint(0, 500, (4, 65))
     plain, counted = (small_run(False, method, micro_batch=2) for _ in range(2))
-    losses = [float(plain.train_step(windows)) for _ in range(4)]
+    losses = [float(plain.train_step(Batch(windows))) for _ in range(4)]
     meter = PeakMeter(counted)
-    assert [float(meter.train_step(windows)) for _ in range(4)] == losses
+    assert [float(meter.train_step(Batch(windows))) for _ in range(4)] == losses
     assert meter.parts is not None
     assert meter.parts.total == meter.peak_bytes
     assert meter.parts.activations > 0
