@@ -71,6 +71,48 @@ def test_the_step_follows_a_plain_pytorch_loop(name: Any, micro_batch: int) -> N
         assert run.train_step(Batch(windows)).item() == pytest.approx(loss.item(), rel=1e-9)
 
 
+SCORED = torch.tensor([3, 4, 5, 15, 48, 49, 63])
+"""Of four windows of 16 targets each: of the second and the third one, none counts."""
+
+
+@pytest.mark.parametrize("micro_batch", [4, 3, 1])
+def test_only_scored_targets_train_and_a_pass_may_have_none(micro_batch: int) -> None:
+    reference, ours = small_gpt2().double(), small_gpt2().double()
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
+    settings = SFTSettings(steps=8, lr=0.1, micro_batch=micro_batch)
+    run = SFTRun(ours, build_optimizers(ours, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+    for windows in batches(3):
+        logits = reference(windows[:, :-1]).logits.flatten(0, 1)
+        losses = F.cross_entropy(logits, windows[:, 1:].flatten(), reduction="none")
+        scored = torch.zeros(64).index_fill_(0, SCORED, 1.0).view(4, 16)
+        by_row = (losses.view(4, 16) * scored).sum(1)
+        evaluated = run.evaluate(Batch(windows, SCORED))
+        assert [nats for nats, _ in evaluated] == pytest.approx(by_row.tolist(), rel=1e-9)
+        assert [count for _, count in evaluated] == [4, 0, 0, 3]
+        loss = by_row.sum() / 7
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert run.train_step(Batch(windows, SCORED)).item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_without_any_scored_target_changes_nothing_but_the_step(method: Any, precision: Any) -> None:
+    model = small_gpt2()
+    if method == "lora":
+        add_adapters(model, LoRASettings(3, 6, (*PROJECTIONS, "head")), torch.Generator().manual_seed(0))
+    select_trainable(model, method)
+    settings = SFTSettings(steps=2, lr=0.1, micro_batch=2, precision=precision, clip_norm=1.0)
+    run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+    before = [p.detach().clone() for p in model.parameters()]
+    nothing = Batch(batches(1)[0], torch.zeros(0, dtype=torch.long))
+    assert run.train_step(nothing).item() == 0
+    assert run.evaluate(nothing) == [(0.0, 0)] * 4
+    assert run.step == 1
+    assert all(map(torch.equal, before, model.parameters()))
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
@@ -179,6 +221,7 @@ def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have
         on_gpu = training_kernels(settings, torch.device("cuda"))
         run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU, on_gpu)
         loss = run.train_step(Batch(torch.zeros(4, 17, dtype=torch.long)))
+        run.train_step(Batch(torch.zeros(2, 17, dtype=torch.long), torch.zeros(5, dtype=torch.long)))
         with pytest.raises(DataDependentOutputException):
             float(run.train_step(Batch(torch.zeros(4, 17, dtype=torch.long))))
     assert loss.shape == ()
