@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from basis.fields import Precision, Schedule
+from model.attention_mask import attention_bias, positions_within, seen_within
 from model.batch import Batch
 from model.checkpointing import checkpointed
 from model.cross_entropy import CHUNKING, Chunking, chunked_cross_entropy, position_losses
 from model.dropout import Draws, WindowDropout, draw_by_window
-from model.forward import Attend, Block, attend_causally, head_terms, hidden_states, transformer_block
+from model.forward import Attend, BiasedAttend, Block, attend_causally, head_terms, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.ledger import NO_LEDGER, StepLedger
 from model.matmul import RANK_MULTIPLE
@@ -64,14 +66,14 @@ class Kernels:
 
     Attributes:
         block: a transformer block, as it is, compiled or checkpointed.
-        attend: how positions see each other.
+        attend: how positions see each other, in rows of one example and of several.
         dropout: the layer that drops.
         chunking: how many positions have logits at once.
         rank_multiple: what adapters' ranks are padded to a multiple of in products.
     """
 
     block: Block
-    attend: Attend
+    attend: BiasedAttend
     dropout: type[WindowDropout]
     chunking: Chunking
     rank_multiple: int
@@ -194,10 +196,14 @@ class SFTRun:
     def _terms(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
         """What the logits of the scored positions of `batch` are made of, see `chunked_cross_entropy`."""
         kernels = self.kernels
+        attend: Attend = kernels.attend
+        positions: Tensor | None = None
+        if batch.documents is not None:
+            positions = positions_within(batch.documents)  # (B, T)
+            dtype = AUTOCAST.get(self.settings.precision, self.model.dtype)
+            attend = partial(kernels.attend, bias=attention_bias(seen_within(batch.documents), dtype))
         multiple = kernels.rank_multiple
-        hidden = hidden_states(
-            self.model, batch.inputs, attend=kernels.attend, block=kernels.block, rank_multiple=multiple
-        )  # (B, T, C)
+        hidden = hidden_states(self.model, batch.inputs, positions, attend, kernels.block, multiple)  # (B, T, C)
         return head_terms(self.model, batch.at_scored(hidden.flatten(0, 1)), multiple)  # of (n, C)
 
     def _autocast(self) -> torch.autocast:

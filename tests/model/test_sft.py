@@ -221,7 +221,8 @@ def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have
         on_gpu = training_kernels(settings, torch.device("cuda"))
         run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU, on_gpu)
         loss = run.train_step(Batch(torch.zeros(4, 17, dtype=torch.long)))
-        run.train_step(Batch(torch.zeros(2, 17, dtype=torch.long), torch.zeros(5, dtype=torch.long)))
+        some = torch.zeros(5, dtype=torch.long)
+        run.train_step(Batch(torch.zeros(2, 17, dtype=torch.long), some, torch.zeros(2, 16, dtype=torch.int32)))
         with pytest.raises(DataDependentOutputException):
             float(run.train_step(Batch(torch.zeros(4, 17, dtype=torch.long))))
     assert loss.shape == ()
