@@ -94,7 +94,7 @@ def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Ch
             logits = buffer[: len(of_chunk)]  # (R, P)
             _logits_into(logits, [x[start : start + chunking.rows] for x in xs], ws, vocabulary)
             losses.append(_losses_and_softmax_(_at_least_fp32(logits), of_chunk[:, None]))  # (R,)
-    return torch.cat(losses)  # (N,)
+    return torch.cat(losses) if losses else xs[0].new_empty(0, dtype=torch.float32)  # (N,)
 
 
 def _autocast(x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         *flat: Tensor,
     ) -> Tensor:
         xs, heads, vocabulary = flat[::2], flat[1::2], flat[1].shape[0]
-        chunk_rows = min(chunking.rows, len(targets))
+        chunk_rows = max(1, min(chunking.rows, len(targets)))  # where there is no target, there is no chunk
         needed = ctx.needs_input_grad[5:]
         # Chunks fill the gradient of x and add to that of w, which is as wide as x until the end.
         dxs = [torch.empty_like(x) if need else None for x, need in zip(xs, needed[::2], strict=True)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from basis.metrics import Row
 from basis.stages import Stage
+from model.batch import Batch
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
 from model.precision import LEAST_SCALE
@@ -54,7 +55,7 @@ class Training:
         limit_memory(device, limit_bytes)
         self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
         self._train_tokens = open_tokens(inputs.train_tokens)
-        self._held_out: dict[str, Tensor] = {}
+        self._held_out: dict[str, Batch] = {}
         if config.evaluate_on != Stage.TUNING:
             self._held_out["test_loss"] = self._windows_of(inputs.test_tokens)
         if config.evaluate_on != Stage.PLAIN:
@@ -121,11 +122,11 @@ class Training:
                 f"nothing, and the loss scale fell to {run.scaler.last_scale():g}; accepted: bf16, tf32 or fp32"
             )
 
-    def _batch(self, step: int) -> Tensor:
-        """The train windows of optimizer step `step`: (batch, block + 1) token ids."""
+    def _batch(self, step: int) -> Batch:
+        """The train windows of optimizer step `step`."""
         config, tokens = self.config, self._train_tokens
         starts = train_window_starts(config.seed, step, config.batch_size, len(tokens), config.block_size)
-        return torch.from_numpy(windows(tokens, starts, config.block_size))
+        return Batch(torch.from_numpy(windows(tokens, starts, config.block_size)))
 
     def _row(self, trained: Row) -> Row:
         """All metrics but the reward at the run's present step, around those of the training since the last row."""
@@ -150,7 +151,7 @@ class Training:
         for metric, held_out in self._held_out.items():
             if metric == "test_loss" and self.config.evaluate_on != Stage.PLAIN and not self.done:
                 continue
-            self.window_losses[metric] = run.evaluate(held_out)
+            self.window_losses[metric] = _window_losses(run.evaluate(held_out))
             row[metric] = float(np.mean(self.window_losses[metric]))
             if not math.isfinite(row[metric]):
                 name = metric.replace("_", " ")
@@ -160,11 +161,11 @@ class Training:
             row["test_perplexity"] = math.exp(min(row["test_loss"], 700.0))  # exp overflows a float above 709
         return row
 
-    def _windows_of(self, tokens_path: Path) -> Tensor:
-        """The fixed windows of held-out tokens: (windows, block + 1) token ids."""
+    def _windows_of(self, tokens_path: Path) -> Batch:
+        """The fixed windows of held-out tokens."""
         tokens = open_tokens(tokens_path)
         starts = test_window_starts(len(tokens), self.config.block_size, self.config.test_windows)
-        return torch.from_numpy(windows(tokens, starts, self.config.block_size))
+        return Batch(torch.from_numpy(windows(tokens, starts, self.config.block_size)))
 
     def drop_optimizer_state(self) -> None:
         """Free the optimizer's state before the model is judged; nothing is trained afterwards."""
@@ -194,6 +195,16 @@ class Training:
         self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self.execution))
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
         self.window_losses = state["window_losses"]
+
+
+def _window_losses(by_window: list[tuple[float, int]]) -> list[float]:
+    """Each window's share of the mean loss, in nats per scored token: their mean is that of all scored tokens.
+
+    Args:
+        by_window: nats and scored tokens of each, as `SFTRun.evaluate` gives them.
+    """
+    scored_each = sum(scored for _, scored in by_window) / len(by_window)  # on average
+    return [nats / scored_each for nats, _ in by_window]
 
 
 def _present(name: str, value: int | None) -> Row:

@@ -319,7 +319,7 @@ def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepI
 
 def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:
     one, two = open_trial(config(), inputs), open_trial(config(seed=4), inputs)
-    assert torch.equal(one._training._held_out["test_loss"], two._training._held_out["test_loss"])
-    assert not torch.equal(one._training._batch(0), two._training._batch(0))
+    assert torch.equal(one._training._held_out["test_loss"].tokens, two._training._held_out["test_loss"].tokens)
+    assert not torch.equal(one._training._batch(0).tokens, two._training._batch(0).tokens)
     one.close()
     two.close()
