@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sweep.data.dialogues import DataSources
-from sweep.data.sources import unreadable
+from sweep.data.files.records import unreadable
 from sweep.schema.hub_names import HubName
 from sweep.schema.sources import Role, hub_dataset, source_files, suffix_of
 

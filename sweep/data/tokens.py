@@ -28,6 +28,7 @@ from basis.files import publish_folder
 from basis.read_json import DamagedError
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
+from sweep.data.forms import CHOSEN
 from sweep.data.overlap import overlap
 from sweep.data.tokenizer import load_tokenizer, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
@@ -50,7 +51,8 @@ class TokenSet:
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
     where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
-    where some are, see `records.Made`. `sources` are the digests of what the tokens were made from.
+    where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and skipped_records, see
+    `Dialogues`, where there are some. `sources` are the digests of what the tokens were made from.
     """
 
     train_path: Path
@@ -104,7 +106,7 @@ def prepare_tokens(
     else:
         say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {entry}")
-    for line in describe_dialogues(tokens.statistics, data.field):
+    for line in describe_dialogues(tokens.statistics, data.field or CHOSEN):
         say(line)
     _check_windows(tokens, data, block_size)
     return replace(tokens, sources=tuple(sources))
@@ -122,6 +124,8 @@ def _make_entry(
     say(f"reading the SFT set: {describe_sources(data)}")
     bring_hub_data(data, say)
     dialogues = load_sft(data)
+    if dialogues.kind != "text":
+        raise UserError(f"data.train: {dialogues.kind} can't be trained on yet; accepted: text, or HH-RLHF's chosen")
     held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
     say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
     try:
@@ -159,7 +163,9 @@ def _counts(tokens: TokenSet) -> str:
 def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: str | list[tuple[str, str]]) -> str:
     """A digest of everything that the tokens depend on. The tokenizer is not loaded for it."""
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
-    parts = (FORMAT_VERSION, fingerprint(sources), data.field, *fractions, tokenizer)
+    named = data.field or CHOSEN  # which is read alike, named or recognised
+    others = [*([data.columns] if data.columns else []), *(["skip_broken"] if data.skip_broken else [])]
+    parts = (FORMAT_VERSION, fingerprint(sources), named, *fractions, tokenizer, *others)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -191,9 +197,10 @@ def _read_entry(entry: Path) -> TokenSet | None:
 
 def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
     """Write a cache entry; if another process was faster, its entry is used and this one dropped."""
-    sets = {"train": dialogues.train, "test": dialogues.test}
+    examples = {"train": dialogues.train, "test": dialogues.test}
     if dialogues.validation:
-        sets["validation"] = dialogues.validation
+        examples["validation"] = dialogues.validation
+    sets = {name: [example.text for example in side] for name, side in examples.items()}
     with workshop(entry.parent) as place:
         unfinished = place / entry.name
         unfinished.mkdir()
@@ -229,7 +236,11 @@ def _statistics(dialogues: Dialogues) -> dict[str, int]:
         statistics["validation_dialogues"] = len(dialogues.validation)
         statistics["validation_duplicates"] = counted.validation_duplicates
         statistics["validation_openings_in_test"] = counted.validation_in_test
-    return statistics | {f"{how}_dialogues": number for how, number in dialogues.made.items()}
+    statistics |= {f"{how}_dialogues": number for how, number in dialogues.made.items()}
+    statistics |= {f"form_{name}": number for name, number in dialogues.forms.items()}
+    if dialogues.turns:
+        statistics["turns"] = dialogues.turns
+    return statistics | ({"skipped_records": dialogues.skipped} if dialogues.skipped else {})
 
 
 def _write_tokens(path: Path, dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> int:

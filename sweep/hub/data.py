@@ -1,7 +1,7 @@
 """Reads data sets of the Hugging Face hub with `datasets`, from the folder that `sweep.hub.fetch` downloads."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,18 @@ def hub_tables(name: HubName, key: str) -> list[tuple[str, Any]]:
     return [(name.split, loaded)] if name.split else sorted(loaded.items())
 
 
-def hub_records(table: Any, field: str) -> Iterator[PlacedRecord]:
+def hub_records(table: Any, fields: Collection[str]) -> Iterator[PlacedRecord]:
     """The records of a split.
 
     Args:
         table: a datasets.Dataset.
-        field: the field that holds the dialogue.
+        fields: the fields that may be read.
 
     Yields:
-        Each record with `field` and, if it has one, `prompt`; with all its fields if `field` is not among them.
+        Each record with those of `fields` that it has; with all its fields if it has none of these.
     """
-    names = table.column_names
-    if field in names:
-        table = table.select_columns([name for name in dict.fromkeys(("prompt", field)) if name in names])
-    yield from ((f"row {number}", record) for number, record in enumerate(table, 1))
+    names = [name for name in table.column_names if name in fields]
+    yield from ((f"row {n}", record) for n, record in enumerate(table.select_columns(names) if names else table, 1))
 
 
 def _reason(error: BaseException, folder: Path) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from basis.errors import SpecError, UserError, shortened
-from sweep.data.openings import opening_or_text
+from sweep.data.examples import opening
+from sweep.data.forms import CHOSEN, FORMS, Reading
 from sweep.data.prompts import read_prompts
-from sweep.data.sources import file_texts
+from sweep.data.sources import ExampleReader
+from sweep.data.words import describe_forms, kind_name
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
 from sweep.schema.places import DEMO, STUDY
@@ -36,12 +38,15 @@ def look_at_files(spec: SweepSpec) -> list[str]:
     mistakes: list[str] = []
     local = list(_local_files(spec))
     whole = sum(os.path.getsize(path) for _, path in local if os.path.isfile(path)) <= SMALL_BYTES
+    reading = Reading(spec.data.columns, spec.data.field)
     for role, path in local:
         try:
-            lines.append(f"data.{role}: {_look(role, path, spec.data.field, whole)}")
+            reader = ExampleReader(reading, spec.data.skip_broken)
+            lines.append(f"data.{role}: {_look(path, reader, spec.data.field or CHOSEN, whole)}")
         except UserError as error:
-            lacking = "no field" in str(error)  # which is a mistake of data.field, and told once
-            if not (lacking and any("no field" in mistake for mistake in mistakes)):
+            # a mistake of data.field or data.columns is told once
+            unknown = next((words for words in ("no field", "no form") if words in str(error)), None)
+            if unknown is None or not any(unknown in mistake for mistake in mistakes):
                 mistakes.append(f"data.{role}: {error}")
     prompts = spec.reward.prompts
     if spec.reward.model is not None and prompts not in (DEMO, STUDY):
@@ -67,18 +72,24 @@ def _local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
             yield from ((role, path) for path in (files or [])[:MOST_FILES])
 
 
-def _look(role: Role, path: Path, field: str, whole: bool) -> str:
+def _look(path: Path, reader: ExampleReader, field: str, whole: bool) -> str:
     """What a file's first record holds; a small file is read to its end.
 
     Raises:
-        UserError: it, or a later one of a small file, holds no dialogue.
+        UserError: it, or a later one of a small file, holds no example.
     """
-    texts = file_texts(path, field)
-    text, made = next(texts)
-    count = 1 + sum(1 for _ in texts) if whole else None
-    records = "" if count is None else f"{count:,} record{'s' * (count > 1)}, "
+    examples = reader.of_file(path, "train")
+    first = next(examples)
+    opens = f"the first opens with {shortened(opening(first), 60)!r}"
+    made = next(iter(reader.made))
     how = "" if made == "whole" else f", {made} from 'prompt' and {field!r}"
-    return f"{path.name}: {records}the first opens with {shortened(opening_or_text(text), 60)!r}{how}"
+    if not whole:
+        form = FORMS[next(iter(reader.forms))]
+        return f"{path.name}: {kind_name(form.kind, 2)} {form.shown}, {opens}{how}"
+    for _ in examples:
+        pass
+    skipped = f", {reader.skipped:,} broken ones left out" if reader.skipped else ""
+    return f"{path.name}: {describe_forms(reader.forms, reader.turns)}{skipped}, {opens}{how}"
 
 
 def needs_demo(spec: SweepSpec) -> bool:

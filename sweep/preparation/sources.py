@@ -117,6 +117,8 @@ def _data(data: DataPart, train: str, test: str, validates: bool) -> DataSources
         test=tuple(_resolved(source, test) for source in data.test),
         exclude=data.exclude,
         field=data.field,
+        columns=tuple(sorted(data.columns.items())),
+        skip_broken=data.skip_broken,
         test_fraction=data.test_fraction,
         validation_fraction=data.validation_fraction if validates else None,
     )

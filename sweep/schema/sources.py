@@ -17,16 +17,17 @@ from sweep.schema.file_patterns import matching_files
 from sweep.schema.hub_names import HubName, dataset_name
 from sweep.schema.places import expand, looked_from
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+PACKINGS = (".gz", ".bz2", ".xz", ".zst")
+SUFFIXES = tuple(format_ + packing for format_ in FORMATS for packing in ("", *PACKINGS))
 _OTHER_SUFFIX = re.compile(
-    r"\.(csv|tsv|txt|md|xlsx?|arrow|feather|pkl|pickle|npy|npz|pt|ya?ml|xml|html?|ndjson|zip|tar|gz|bz2|xz|zst)$",
-    re.IGNORECASE,
+    r"\.(md|xlsx?|feather|pkl|pickle|npy|npz|pt|ya?ml|xml|html?|ndjson|zip|tar|gz|bz2|xz|zst)$", re.IGNORECASE
 )
 
 Role = Literal["train", "test", "exclude"]
 DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
 """The split of a dataset on the hub that is named without one; None means all splits."""
-LOCAL_FILES = f"local files ({', '.join(SUFFIXES)})"
+LOCAL_FILES = f"local files ({', '.join(FORMATS)}, each also {', '.join(PACKINGS)}) or a folder of them"
 
 
 def suffix_of(source: str) -> str:

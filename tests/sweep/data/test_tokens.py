@@ -129,6 +129,7 @@ def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], t
             "test_openings_unknown": 0,
             "train_duplicates": 20,
             "test_duplicates": 0,
+            "form_chosen": 63,
         }
     overlap = "of 3 test dialogues 1 also occur in train; 2, these included, open with the same human turn"
     copies = "duplicates, copies beyond the first: 20 train dialogues"
