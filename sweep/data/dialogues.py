@@ -33,6 +33,7 @@ class DataSources:
     validation_fraction: float | None = None
     columns: tuple[tuple[str, str], ...] = ()
     skip_broken: bool = False
+    template: str | None = None
 
     @property
     def reading(self) -> Reading:
