@@ -16,8 +16,7 @@ from basis.errors import UserError
 from basis.files import whole_file
 from sweep.data.examples import Example, Kind, identity, opening, text_digest
 from sweep.data.forms import Reading
-from sweep.data.records import Made
-from sweep.data.sources import ExampleReader
+from sweep.data.sources import ExampleReader, Tally
 from sweep.schema.sources import LOCAL_FILES, Role, hub_dataset, source_files
 
 
@@ -56,10 +55,7 @@ class Dialogues:
         kind: what all of them are.
         excluded: how many examples were subtracted from both.
         validation: examples by which settings are chosen. They are held out from train, and none of them is in test.
-        made: how many texts of train and test sources were made from a prompt and its answer, by how.
-        forms: how many examples of train and test sources were read in which form, by `forms.Form.name`.
-        turns: answers in the examples of train and test sources that have messages.
-        skipped: records of any source that were left out because they are broken.
+        tally: what the records of all sources were.
     """
 
     train: list[Example]
@@ -67,10 +63,7 @@ class Dialogues:
     kind: Kind = "text"
     excluded: int = 0
     validation: list[Example] = field(default_factory=list)
-    made: dict[Made, int] = field(default_factory=dict)
-    forms: dict[str, int] = field(default_factory=dict)
-    turns: int = 0
-    skipped: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
@@ -131,10 +124,7 @@ def load_sft(data: DataSources) -> Dialogues:
         train[0].kind,
         removed,
         validation,
-        {how: n for how, n in reader.made.items() if how != "whole"},
-        dict(reader.forms),
-        reader.turns,
-        reader.skipped,
+        reader.tally,
     )
 
 

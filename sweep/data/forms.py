@@ -33,11 +33,11 @@ class Form(NamedTuple):
     fields: tuple[str, ...]
 
 
-HH_RLHF = Form("chosen", "in HH-RLHF's form (chosen)", "text", (CHOSEN,))
+HH_RLHF = Form("chosen", "in the field chosen, as of HH-RLHF", "text", (CHOSEN,))
 MESSAGES = Form("messages", "in OpenAI messages", "conversations", ("messages",))
-SHAREGPT = Form("conversations", "in ShareGPT conversations", "conversations", ("conversations",))
+SHAREGPT = Form("conversations", "in ShareGPT's form", "conversations", ("conversations",))
 PREFERENCES = Form("chosen_messages", "in the messages of chosen", "conversations", (CHOSEN,))
-ALPACA = Form("alpaca", "in Alpaca's form (instruction, input, output)", "pairs", ("instruction", "output"))
+ALPACA = Form("alpaca", "in Alpaca's form", "pairs", ("instruction", "output"))
 COMPLETIONS = Form("completion", "of prompt and completion", "pairs", (PROMPT, COMPLETION))
 MESSAGES_COMPLETED = Form(
     "completion_messages", "in the messages of prompt and completion", "conversations", (PROMPT, COMPLETION)

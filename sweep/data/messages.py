@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from basis.errors import shortened
-from sweep.data.records import BrokenRecordError, checked_text
+from sweep.data.records import BrokenRecordError, checked_text, shown
 
 Message = Mapping[str, Any]
 
@@ -43,7 +42,7 @@ def read_messages(name: str, value: object) -> tuple[Message, ...]:
     """
     held = _decoded(value) if isinstance(value, str) else value
     if not isinstance(held, list):
-        raise BrokenRecordError(f"the field {name!r} is {shortened(repr(value), 40)}, but a list of messages is needed")
+        raise BrokenRecordError(f"the field {name!r} is {shown(value)}, but a list of messages is needed")
     if not held:
         raise BrokenRecordError(f"the field {name!r} is an empty list, but messages are needed")
     return tuple(_message(f"message {number} of {name!r}", one) for number, one in enumerate(held, 1))
@@ -70,7 +69,7 @@ def read_tools(value: object) -> tuple[Mapping[str, Any], ...]:
     if held in (None, ""):
         return ()
     if not isinstance(held, list) or not all(isinstance(tool, dict) for tool in held):
-        raise BrokenRecordError(f"the field 'tools' is {shortened(repr(value), 40)}, but a list of tools is needed")
+        raise BrokenRecordError(f"the field 'tools' is {shown(value)}, but a list of tools is needed")
     return tuple(held)
 
 

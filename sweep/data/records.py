@@ -83,10 +83,14 @@ def checked_text(what: str, value: object) -> str:
         BrokenRecordError: it is something else.
     """
     if not isinstance(value, str):
-        found = "null" if value is None else shortened(repr(value), 40)
-        raise BrokenRecordError(f"{what} is {found}, but text is needed")
+        raise BrokenRecordError(f"{what} is {shown(value)}, but text is needed")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise BrokenRecordError(f"{what} has half a surrogate pair, which UTF-8 can't hold") from None
     return value
+
+
+def shown(value: object) -> str:
+    """A value of a record in a message, cut short."""
+    return "null" if value is None else shortened(repr(value), 40)

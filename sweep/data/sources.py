@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from basis.errors import UserError
@@ -16,24 +17,35 @@ from sweep.schema.sources import Role, hub_dataset, source_files
 LEAVE_OUT = "data.skip_broken: true leaves such records out"
 
 
+@dataclass
+class Tally:
+    """What an ExampleReader has read.
+
+    Attributes:
+        forms: how many examples of train and test sources were read in which form, by `forms.Form.name`.
+        made: how many of them were made from a prompt and its answer, by how.
+        turns: answers in those of them that have messages.
+        skipped: records of any source that were left out because they are broken.
+    """
+
+    forms: Counter[str] = field(default_factory=Counter)
+    made: Counter[Made] = field(default_factory=Counter)
+    turns: int = 0
+    skipped: int = 0
+
+
 class ExampleReader:
     """Reads the sources of one SFT set. All its examples are of one kind.
 
     Attributes:
-        forms: how many examples of train and test sources were read in which form.
-        made: how many of them were made from a prompt and its answer, by how.
-        skipped: records of any source that were left out because they are broken.
-        turns: answers in the examples of train and test sources that have messages.
+        tally: what has been read; who counts file by file puts a new one here.
     """
 
     def __init__(self, reading: Reading, skip_broken: bool = False) -> None:
         self._reading = reading
         self._skip_broken = skip_broken
         self._first: tuple[str, Form] | None = None
-        self.forms: Counter[str] = Counter()
-        self.made: Counter[Made] = Counter()
-        self.skipped = 0
-        self.turns = 0
+        self.tally = Tally()
 
     def of_source(self, source: str, role: Role) -> Iterator[Example]:
         """The examples of one source.
@@ -58,7 +70,7 @@ class ExampleReader:
 
     def _examples(self, name: str, records: Iterable[PlacedRecord], role: Role) -> Iterator[Example]:
         good, broken = 0, ""
-        skipped_before = self.skipped
+        skipped = 0
         for place, record in records:
             try:
                 example = self._example(f"{name}, {place}", record, role)
@@ -66,12 +78,12 @@ class ExampleReader:
                 what = f"{name}, {place}: {error}"
                 if not self._skip_broken:
                     raise UserError(f"{what}; {LEAVE_OUT}" if good else what) from error
-                self.skipped += 1
+                skipped += 1
                 broken = broken or what
                 continue
             good += 1
             yield example
-        skipped = self.skipped - skipped_before
+        self.tally.skipped += skipped
         if not good and not skipped:
             needed = "" if self._reading.field is None else f" with a field {self._reading.field!r}"
             raise UserError(f"{name}: is empty; records{needed} are needed")
@@ -90,7 +102,7 @@ class ExampleReader:
                 f"{form.kind} {form.shown}, but {first_place} has {first.kind} {first.shown}; a set is of one kind"
             )
         if role != "exclude":
-            self.forms[form.name] += 1
-            self.made[made] += 1
-            self.turns += sum(message["role"] == "assistant" for message in example.messages)
+            self.tally.forms[form.name] += 1
+            self.tally.made[made] += 1
+            self.tally.turns += sum(message["role"] == "assistant" for message in example.messages)
         return example

@@ -59,7 +59,7 @@ class TokenSet:
     where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
     where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and skipped_records, see
-    `Dialogues`, where there are some. `sources` are the digests of what the tokens were made from.
+    `sources.Tally`, where there are some. `sources` are the digests of what the tokens were made from.
     """
 
     key: str
@@ -268,11 +268,10 @@ def _statistics(dialogues: Dialogues) -> dict[str, int]:
         statistics["validation_dialogues"] = len(dialogues.validation)
         statistics["validation_duplicates"] = counted.validation_duplicates
         statistics["validation_openings_in_test"] = counted.validation_in_test
-    statistics |= {f"{how}_dialogues": number for how, number in dialogues.made.items()}
-    statistics |= {f"form_{name}": number for name, number in dialogues.forms.items()}
-    if dialogues.turns:
-        statistics["turns"] = dialogues.turns
-    return statistics | ({"skipped_records": dialogues.skipped} if dialogues.skipped else {})
+    tally = dialogues.tally
+    statistics |= {f"{how}_dialogues": number for how, number in tally.made.items() if how != "whole"}
+    statistics |= {f"form_{name}": number for name, number in tally.forms.items()}
+    return statistics | {name: n for name, n in (("turns", tally.turns), ("skipped_records", tally.skipped)) if n}
 
 
 def _encoded(name: str, examples: Sequence[Example], encoder: Encoder) -> Iterator[Encoded]:

@@ -9,7 +9,7 @@ from basis.errors import SpecError, UserError, shortened
 from sweep.data.examples import opening
 from sweep.data.forms import CHOSEN, FORMS, Reading
 from sweep.data.prompts import read_prompts
-from sweep.data.sources import ExampleReader
+from sweep.data.sources import ExampleReader, Tally
 from sweep.data.words import describe_forms, kind_name
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
@@ -38,10 +38,9 @@ def look_at_files(spec: SweepSpec) -> list[str]:
     mistakes: list[str] = []
     local = list(_local_files(spec))
     whole = sum(os.path.getsize(path) for _, path in local if os.path.isfile(path)) <= SMALL_BYTES
-    reading = Reading(spec.data.columns, spec.data.field)
+    reader = ExampleReader(Reading(spec.data.columns, spec.data.field), spec.data.skip_broken)
     for role, path in local:
         try:
-            reader = ExampleReader(reading, spec.data.skip_broken)
             lines.append(f"data.{role}: {_look(path, reader, spec.data.field or CHOSEN, whole)}")
         except UserError as error:
             # a mistake of data.field or data.columns is told once
@@ -78,18 +77,19 @@ def _look(path: Path, reader: ExampleReader, field: str, whole: bool) -> str:
     Raises:
         UserError: it, or a later one of a small file, holds no example.
     """
+    tally = reader.tally = Tally()
     examples = reader.of_file(path, "train")
     first = next(examples)
     opens = f"the first opens with {shortened(opening(first), 60)!r}"
-    made = next(iter(reader.made))
+    made = next(iter(tally.made))
     how = "" if made == "whole" else f", {made} from 'prompt' and {field!r}"
     if not whole:
-        form = FORMS[next(iter(reader.forms))]
+        form = FORMS[next(iter(tally.forms))]
         return f"{path.name}: {kind_name(form.kind, 2)} {form.shown}, {opens}{how}"
     for _ in examples:
         pass
-    skipped = f", {reader.skipped:,} broken ones left out" if reader.skipped else ""
-    return f"{path.name}: {describe_forms(reader.forms, reader.turns)}{skipped}, {opens}{how}"
+    skipped = f", {tally.skipped:,} broken ones left out" if tally.skipped else ""
+    return f"{path.name}: {describe_forms(tally.forms, tally.turns)}{skipped}, {opens}{how}"
 
 
 def needs_demo(spec: SweepSpec) -> bool:

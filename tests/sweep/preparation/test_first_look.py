@@ -155,9 +155,9 @@ def test_a_dry_run_says_what_the_first_records_hold(parts: Parts, tmp_path: Path
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "Why is it so?", "chosen": "Well."}\n', encoding="utf-8")
     changes: dict[str, Any] = {"data": {"train": [str(parts.train)], "test": [str(tmp_path / "pairs.jsonl")]}}
     first, second = look_at_files(load_spec(str(parts.write_spec(tmp_path, **changes))))
-    assert first.startswith("data.train: train.jsonl: 300 texts in HH-RLHF's form (chosen), the first opens with ")
+    assert first.startswith("data.train: train.jsonl: 300 texts in the field chosen, as of HH-RLHF, the first")
     assert second == (
-        "data.test: pairs.jsonl: 1 text in HH-RLHF's form (chosen), the first opens with 'Why is it so?', "
+        "data.test: pairs.jsonl: 1 text in the field chosen, as of HH-RLHF, the first opens with 'Why is it so?', "
         "framed from 'prompt' and 'chosen'"
     )
 
