@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from basis.fields import Precision, Schedule
+from model.architectures import logit_softcap
 from model.attention_mask import attention_bias, positions_within, seen_within
 from model.batch import Batch
 from model.checkpointing import checkpointed
@@ -121,6 +122,7 @@ class SFTRun:
         self.kernels = kernels or training_kernels(settings, device)
         if not isinstance(model, GPT2LMHeadModel):
             prepare_decoder(model, self.kernels.attention, settings.compile, settings.activation_checkpointing)
+        self._softcap = logit_softcap(model.config)
         self._draws = Draws(settings.seed, settings.compile)
         self._drops = draw_by_window(model, self._draws, self.kernels.dropout)
         if settings.precision in AUTOCAST:
@@ -183,7 +185,9 @@ class SFTRun:
             on_device = micro.to(self.device)
             with products_of_fp32(self.settings.precision), self._autocast():
                 terms = self._terms(on_device)
-                losses = position_losses(on_device.targets, *terms, chunking=self.kernels.chunking)  # (n,)
+                losses = position_losses(
+                    on_device.targets, *terms, softcap=self._softcap, chunking=self.kernels.chunking
+                )  # (n,)
             nats.append(on_device.sum_by_row(losses.double()))  # (B,)
         return list(zip(torch.cat(nats).tolist(), batch.scored_by_row(), strict=True))
 
@@ -193,10 +197,14 @@ class SFTRun:
         Its gradients are multiplied by `scale`.
         """
         with self._autocast():
-            terms = self._terms(batch)
-            chunking = self.kernels.chunking
             return chunked_cross_entropy(
-                batch.targets, *terms, divisor=divisor, scale=scale, chunking=chunking, ledger=ledger
+                batch.targets,
+                *self._terms(batch),
+                divisor=divisor,
+                scale=scale,
+                softcap=self._softcap,
+                chunking=self.kernels.chunking,
+                ledger=ledger,
             )
 
     def _terms(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:

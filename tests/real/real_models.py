@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from basis.fields import Method, Precision
 from basis.packages import ROOT
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, load_base, select_trainable
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -98,16 +99,16 @@ def theirs(real: Real, method: Method) -> Any:
 
 
 def our_step(run: SFTRun, rows: Tensor) -> float:
-    return float(run.train_step(rows))
+    return float(run.train_step(Batch(rows)))
 
 
 def metered_step(meter: PeakMeter, rows: Tensor) -> None:
-    meter.train_step(rows)
+    meter.train_step(Batch(rows))
 
 
 def our_test_losses(run: SFTRun, rows: Tensor) -> list[float]:
     """Mean loss of each row."""
-    return run.evaluate(rows)
+    return [nats / scored for nats, scored in run.evaluate(Batch(rows))]
 
 
 def their_loss(model: Any, rows: Tensor, precision: Precision) -> Tensor:
