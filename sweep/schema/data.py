@@ -1,13 +1,14 @@
 """The part `data` of a spec: the SFT set."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import problem
+from sweep.schema.data_folders import LOCAL_FILES, Role
 from sweep.schema.places import DEMO, beside_of, checked, expand
-from sweep.schema.sources import LOCAL_FILES, source_files
+from sweep.schema.sources import ON_HUB, source_files
 from sweep.trial.part import AcceptedWords, Part
 
 STUDY_DATA = {"train": "Anthropic/hh-rlhf:train", "test": "Anthropic/hh-rlhf:test", "exclude": "Dahoas/rm-static"}
@@ -19,11 +20,15 @@ COLUMNS = (
 )
 """The fields by which the form of a record is recognised, and those that may stand beside them."""
 
-_SOURCES = f"{LOCAL_FILES}, or a hub dataset 'owner/name:split'"
+_SOURCES = f"{LOCAL_FILES}, or {ON_HUB}"
+
+
+def _role(info: ValidationInfo) -> Role:
+    return next(role for role in get_args(Role) if role == info.field_name)
 
 
 def _existing_files(source: str, info: ValidationInfo) -> str:
-    files = source_files(source, beside_of(source, info))
+    files = source_files(source, _role(info), beside_of(source, info))
     return source if files is None else os.path.abspath(expand(source))
 
 
