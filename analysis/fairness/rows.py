@@ -31,7 +31,7 @@ LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters", "skipped_steps")
 DIALOGUES = (
     *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
-    *("validation_openings_in_test", "validation_dialogues"),
+    *("validation_openings_in_test", "validation_dialogues", "skipped_records"),
 )
 
 

@@ -17,7 +17,8 @@ from basis.files import whole_file
 from sweep.data.examples import Example, Kind, identity, opening, text_digest
 from sweep.data.forms import Reading
 from sweep.data.sources import ExampleReader, Tally
-from sweep.schema.sources import LOCAL_FILES, Role, hub_dataset, source_files
+from sweep.schema.data_folders import LOCAL_FILES, Role
+from sweep.schema.sources import ON_HUB, hub_dataset, source_files
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
 
     for role, sources in data.by_role:
         for source in sources:
-            if source_files(source) is None:
+            if source_files(source, role) is None:
                 fetch_dataset(hub_dataset(source, role), f"data.{role}", say)
 
 
@@ -100,7 +101,7 @@ def load_sft(data: DataSources) -> Dialogues:
         UserError: a source that can't be read, or nothing left on one side.
     """
     if not data.train:
-        raise UserError(f"no train source is given; name {LOCAL_FILES} or a hub dataset 'owner/name'")
+        raise UserError(f"no train source is given; name {LOCAL_FILES} or {ON_HUB}")
     for name in ("test_fraction", "validation_fraction"):
         fraction = getattr(data, name)
         if fraction is not None and not 0 < fraction < 1:

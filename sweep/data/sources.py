@@ -11,8 +11,9 @@ from sweep.data.files.records import file_records
 from sweep.data.forms import Form, Reading, read_record
 from sweep.data.records import BrokenRecordError, Made, Unreadable
 from sweep.hub.data import PlacedRecord, hub_records, hub_tables
+from sweep.schema.data_folders import Role
 from sweep.schema.hub_names import shown_name
-from sweep.schema.sources import Role, hub_dataset, source_files
+from sweep.schema.sources import hub_dataset, source_files
 
 LEAVE_OUT = "data.skip_broken: true leaves such records out"
 
@@ -54,7 +55,7 @@ class ExampleReader:
             UserError: it can't be read, or holds a broken record that is not to be skipped, or more broken ones than
                 others.
         """
-        files = source_files(source)
+        files = source_files(source, role)
         if files is None:
             hub = hub_tables(hub_dataset(source, role), f"data.{role}")
             for split, table in hub:

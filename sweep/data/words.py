@@ -51,6 +51,11 @@ def kind_name(kind: Kind, count: int) -> str:
     return one if count == 1 else f"{one}s"
 
 
+def broken_records(count: int) -> str:
+    """So many broken records, in words."""
+    return f"{count:,} broken record{'s' * (count > 1)}"
+
+
 def describe_dialogues(counts: Mapping[str, int], field: str) -> list[str]:
     """What the statistics of an SFT set say, a line each: forms, overlap, openings, duplicates, what was joined.
 
@@ -62,7 +67,7 @@ def describe_dialogues(counts: Mapping[str, int], field: str) -> list[str]:
     forms = {name.removeprefix("form_"): n for name, n in counts.items() if name.startswith("form_")}
     lines = [f"recognised: {describe_forms(forms, counts.get('turns', 0))}"] if forms else []
     if skipped := counts.get("skipped_records"):
-        lines.append(f"{skipped:,} broken records were left out")
+        lines.append(f"left out: {broken_records(skipped)}")
     overlap = f"of {test:,} test dialogues {counts['overlap_exact']:,} also occur in train"
     if "overlap_opening" in counts:
         opening = f"{counts['overlap_opening']:,}, these included, open with the same human turn as a train dialogue"

@@ -10,11 +10,12 @@ from sweep.data.examples import opening
 from sweep.data.forms import CHOSEN, FORMS, Reading
 from sweep.data.prompts import read_prompts
 from sweep.data.sources import ExampleReader, Tally
-from sweep.data.words import describe_forms, kind_name
+from sweep.data.words import broken_records, describe_forms, kind_name
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
+from sweep.schema.data_folders import Role
 from sweep.schema.places import DEMO, STUDY
-from sweep.schema.sources import Role, source_files
+from sweep.schema.sources import source_files
 from sweep.schema.sweep_spec import SweepSpec
 
 MOST_FILES = 50
@@ -67,7 +68,7 @@ def _local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
     )
     for role, sources in by_role:
         for source in sources:
-            files = None if source == DEMO else source_files(source)
+            files = None if source == DEMO else source_files(source, role)
             yield from ((role, path) for path in (files or [])[:MOST_FILES])
 
 
@@ -88,7 +89,7 @@ def _look(path: Path, reader: ExampleReader, field: str, whole: bool) -> str:
         return f"{path.name}: {kind_name(form.kind, 2)} {form.shown}, {opens}{how}"
     for _ in examples:
         pass
-    skipped = f", {tally.skipped:,} broken ones left out" if tally.skipped else ""
+    skipped = f", {broken_records(tally.skipped)} left out" if tally.skipped else ""
     return f"{path.name}: {describe_forms(tally.forms, tally.turns)}{skipped}, {opens}{how}"
 
 

@@ -1,13 +1,14 @@
 """The part `data` of a spec: the SFT set."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from basis.errors import problem
+from basis.errors import problem, shown
+from sweep.schema.data_folders import LOCAL_FILES, Role
 from sweep.schema.places import DEMO, beside_of, checked, expand
-from sweep.schema.sources import LOCAL_FILES, source_files
+from sweep.schema.sources import ON_HUB, source_files
 from sweep.trial.part import AcceptedWords, Part
 
 STUDY_DATA = {"train": "Anthropic/hh-rlhf:train", "test": "Anthropic/hh-rlhf:test", "exclude": "Dahoas/rm-static"}
@@ -19,11 +20,15 @@ COLUMNS = (
 )
 """The fields by which the form of a record is recognised, and those that may stand beside them."""
 
-_SOURCES = f"{LOCAL_FILES}, or a hub dataset 'owner/name:split'"
+_SOURCES = f"{LOCAL_FILES}, or {ON_HUB}"
+
+
+def _role(info: ValidationInfo) -> Role:
+    return next(role for role in get_args(Role) if role == info.field_name)
 
 
 def _existing_files(source: str, info: ValidationInfo) -> str:
-    files = source_files(source, beside_of(source, info))
+    files = source_files(source, _role(info), beside_of(source, info))
     return source if files is None else os.path.abspath(expand(source))
 
 
@@ -51,7 +56,7 @@ class DataPart(Part):
         "Without it the form of the records is recognised by their fields.",
     )
     columns: Annotated[
-        dict[str, str], AcceptedWords(f"names of fields, by our names of them ({', '.join(COLUMNS)})")
+        dict[str, Any], AcceptedWords(f"names of fields, by our names of them ({', '.join(COLUMNS)})")
     ] = Field({}, description="What the records call a field that has another name here: `{prompt: q, completion: a}`.")
     skip_broken: bool = Field(
         False, description="Leave records out that can't be used, and count them, instead of refusing the set."
@@ -83,6 +88,8 @@ class DataPart(Part):
         for ours, theirs in self.columns.items():
             if ours not in COLUMNS:
                 raise problem("columns", f"{ours!r} is no field that is read; accepted: {', '.join(COLUMNS)}")
+            if not isinstance(theirs, str):
+                raise problem("columns", f"{ours} is {shown(theirs)}; accepted: the name of a field, as text")
             if named.count(theirs) > 1:
                 raise problem("columns", f"{theirs!r} stands twice; a field of the records has one name here")
         if named and self.field is not None:

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from basis.errors import UserError
-from sweep.schema.sources import PACKINGS, suffix_of
+from sweep.schema.data_folders import PACKINGS, suffix_of
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PACKED_ERRORS = (EOFError, zlib.error, lzma.LZMAError)

@@ -9,7 +9,7 @@ from sweep.data.files.json_records import json_lines, json_records
 from sweep.data.files.packing import LFS_POINTER, PACKED_ERRORS, check_beginning, is_packed, open_unpacked
 from sweep.data.files.tables import arrow_records, csv_records, parquet_records, text_lines
 from sweep.hub.data import PlacedRecord
-from sweep.schema.sources import FORMATS, suffix_of
+from sweep.schema.data_folders import FORMATS, suffix_of
 
 
 def file_records(path: Path, fields: Collection[str]) -> Iterator[PlacedRecord]:

@@ -528,6 +528,11 @@ def test_one_rate_tried_has_no_end() -> None:
     assert rate_ranges(group_arms(sweep_of(*twice, seeds=(1,)))) == []
 
 
+def test_records_that_were_left_out_are_counted() -> None:
+    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"skipped_records": 1200}})).flags
+    assert flag == "Broken records of the data that were left out (data.skip_broken): 1,200."
+
+
 def test_openings_that_cannot_be_told_are_flagged() -> None:
     data = {"overlap_exact": 0, "test_dialogues": 60, "test_openings_unknown": 60, "train_openings_unknown": 1200}
     (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags

@@ -342,7 +342,7 @@ def test_parquet_text_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
         ("nothing.jsonl", r"nothing\.jsonl: no such file \(looked from "),
         ("part-*.jsonl", r"part-\*\.jsonl: matches no file \(looked from "),
         ("data/notes.md", r"'data/notes.md' is no data source"),
-        ("folder.json", r"folder\.json: can't be read \(Is a directory\)"),
+        ("folder.json", r"folder\.json: no data file is in this folder; accepted: \.jsonl, "),
     ],
 )
 def test_a_source_that_is_no_file_is_an_error(

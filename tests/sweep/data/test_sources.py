@@ -94,7 +94,7 @@ def test_a_broken_record_is_refused_by_its_line_or_skipped_and_counted(tmp_path:
     assert (len(read.train), read.tally.skipped) == (5, 8)
     counts = {"test_dialogues": 5, "overlap_exact": 5, "overlap_opening": 5, "skipped_records": 8}
     counts |= {f"{side}_openings_unknown": 0 for side in ("train", "test")}
-    assert describe_dialogues(counts, "chosen")[0] == "8 broken records were left out"
+    assert describe_dialogues(counts, "chosen")[0] == "left out: 8 broken records"
 
 
 def test_a_file_with_more_broken_records_than_others_is_refused_all_the_same(tmp_path: Path) -> None:
