@@ -37,6 +37,18 @@ class Batch:
         """How many targets count, n."""
         return self.tokens[:, 1:].numel() if self.scored is None else len(self.scored)
 
+    @property
+    def trained_inputs(self) -> int:
+        """How many inputs the targets that count follow from: those of a row up to the last of its.
+
+        Behind it lies padding, or what nothing is learnt from. It reads `scored`, so call it on the host.
+        """
+        if self.scored is None:
+            return self.inputs.numel()
+        rows, width = self.inputs.shape
+        ends = self.scored.new_zeros(rows).scatter_reduce_(0, self.scored // width, self.scored % width + 1, "amax")
+        return int(ends.sum())
+
     def at_scored(self, by_position: Tensor) -> Tensor:
         """What belongs to the targets that count, (n, ...), of what belongs to all of them, (B T, ...)."""
         return by_position if self.scored is None else by_position.index_select(0, self.scored)

@@ -26,6 +26,13 @@ def test_micro_batches_have_the_rows_targets_and_documents_of_the_whole(rows: in
     assert sum(micro.scored_count for micro in micro_batches) == whole.scored_count == 7
 
 
+def test_inputs_train_up_to_the_last_target_of_their_row_that_counts() -> None:
+    assert Batch(TOKENS, SCORED).trained_inputs == 3 + 0 + 4 + 0 + 4
+    assert sum(micro.trained_inputs for micro in Batch(TOKENS, SCORED).split(2)) == 11
+    assert Batch(TOKENS).trained_inputs == Batch(TOKENS, torch.arange(20)).trained_inputs == 20
+    assert Batch(TOKENS, SCORED[:0]).trained_inputs == 0
+
+
 def test_all_targets_count_where_none_are_named() -> None:
     unnamed, named = Batch(TOKENS), Batch(TOKENS, torch.arange(20))
     for first, second in zip(unnamed.split(2), named.split(2), strict=True):
