@@ -31,7 +31,7 @@ _OF_JUDGING = (
 
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "neither", "optimizer steps taken so far"),
-    Metric("tokens_seen", "tokens", "neither", "train tokens seen so far"),
+    Metric("tokens_seen", "tokens", "neither", "train tokens seen so far, padding not counted"),
     Metric("scored_tokens_seen", "tokens", "neither", "train tokens so far whose prediction counted in the loss"),
     Metric("learning_rate", "", "neither", "learning rate of the last step"),
     Metric("train_loss", "nats/token", "lower", "mean train loss of the steps since the last report"),

@@ -16,11 +16,13 @@ class Batch:
             host, so that nothing waits for a device to learn how many there are.
         documents: (B, T), which example an input belongs to. It sees none of another. None: a row is one example or a
             window of the stream. Padding on the right needs none, since attention is causal.
+        lengths: (B,), how many inputs of a row come before its padding; None: no row has any. It stays on the host.
     """
 
     tokens: Tensor
     scored: Tensor | None = None
     documents: Tensor | None = None
+    lengths: Tensor | None = None
 
     @property
     def inputs(self) -> Tensor:
@@ -38,16 +40,9 @@ class Batch:
         return self.tokens[:, 1:].numel() if self.scored is None else len(self.scored)
 
     @property
-    def trained_inputs(self) -> int:
-        """How many inputs the targets that count follow from: those of a row up to the last of its.
-
-        Behind it lies padding, or what nothing is learnt from. It reads `scored`, so call it on the host.
-        """
-        if self.scored is None:
-            return self.inputs.numel()
-        rows, width = self.inputs.shape
-        ends = self.scored.new_zeros(rows).scatter_reduce_(0, self.scored // width, self.scored % width + 1, "amax")
-        return int(ends.sum())
+    def input_count(self) -> int:
+        """How many inputs belong to an example."""
+        return self.inputs.numel() if self.lengths is None else int(self.lengths.sum())
 
     def at_scored(self, by_position: Tensor) -> Tensor:
         """What belongs to the targets that count, (n, ...), of what belongs to all of them, (B T, ...)."""
@@ -76,8 +71,10 @@ class Batch:
         if len(self.tokens) <= rows:
             return [self]
         tokens = self.tokens.split(rows)
-        documents = [None] * len(tokens) if self.documents is None else self.documents.split(rows)
-        parts = zip(tokens, self._split_scored(rows, len(tokens)), documents, strict=True)
+        none = [None] * len(tokens)
+        documents = none if self.documents is None else self.documents.split(rows)
+        lengths = none if self.lengths is None else self.lengths.split(rows)
+        parts = zip(tokens, self._split_scored(rows, len(tokens)), documents, lengths, strict=True)
         return [Batch(*part) for part in parts]
 
     def _split_scored(self, rows: int, parts: int) -> list[Tensor | None]:
@@ -105,4 +102,4 @@ class Batch:
 
         tokens = moved(self.tokens)
         assert tokens is not None
-        return Batch(tokens, moved(self.scored), moved(self.documents))
+        return Batch(tokens, moved(self.scored), moved(self.documents), self.lengths)

@@ -100,7 +100,7 @@ class Training:
             untimed = meter.accounting or run.step == self._first_step
             batch = self._batch(run.step)
             losses.append(meter.train_step(batch))
-            self._tokens_seen += batch.trained_inputs
+            self._tokens_seen += batch.input_count
             self._scored_tokens_seen += batch.scored_count
             timed_steps += 1
             if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others

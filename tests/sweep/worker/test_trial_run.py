@@ -112,14 +112,14 @@ def test_bits_per_byte_are_those_of_the_text_that_the_test_targets_stand_for(inp
 
 
 class Masked(training.Training):
-    """Of each window only the targets 4 to 11 count."""
+    """Rows of 20 inputs and 12 of padding, of which the targets 4 to 11 count."""
 
     def _batch(self, step: int) -> Batch:
         scored = torch.arange(4 * 32).view(4, 32)[:, 4:12].flatten()
-        return replace(super()._batch(step), scored=scored)
+        return replace(super()._batch(step), scored=scored, lengths=torch.full((4,), 20))
 
 
-def test_tokens_seen_are_inputs_that_train_and_scored_ones_their_targets(
+def test_tokens_seen_are_inputs_without_padding_and_scored_ones_their_targets(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for row in finish(open_trial(config(), inputs)):
@@ -130,7 +130,7 @@ def test_tokens_seen_are_inputs_that_train_and_scored_ones_their_targets(
         pass
     stopped.close()
     rows = finish(open_trial(config(steps=8), inputs))
-    assert [row["tokens_seen"] for row in rows] == [row["step"] * 4 * 12 for row in rows]
+    assert [row["tokens_seen"] for row in rows] == [row["step"] * 4 * 20 for row in rows]
     assert [row["scored_tokens_seen"] for row in rows] == [row["step"] * 4 * 8 for row in rows]
 
 
