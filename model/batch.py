@@ -16,11 +16,13 @@ class Batch:
             host, so that nothing waits for a device to learn how many there are.
         documents: (B, T), which example an input belongs to. It sees none of another. None: a row is one example or a
             window of the stream. Padding on the right needs none, since attention is causal.
+        lengths: (B,), how many inputs of a row come before its padding; None: no row has any. It stays on the host.
     """
 
     tokens: Tensor
     scored: Tensor | None = None
     documents: Tensor | None = None
+    lengths: Tensor | None = None
 
     @property
     def inputs(self) -> Tensor:
@@ -36,6 +38,11 @@ class Batch:
     def scored_count(self) -> int:
         """How many targets count, n."""
         return self.tokens[:, 1:].numel() if self.scored is None else len(self.scored)
+
+    @property
+    def input_count(self) -> int:
+        """How many inputs belong to an example."""
+        return self.inputs.numel() if self.lengths is None else int(self.lengths.sum())
 
     def at_scored(self, by_position: Tensor) -> Tensor:
         """What belongs to the targets that count, (n, ...), of what belongs to all of them, (B T, ...)."""
@@ -64,8 +71,10 @@ class Batch:
         if len(self.tokens) <= rows:
             return [self]
         tokens = self.tokens.split(rows)
-        documents = [None] * len(tokens) if self.documents is None else self.documents.split(rows)
-        parts = zip(tokens, self._split_scored(rows, len(tokens)), documents, strict=True)
+        none = [None] * len(tokens)
+        documents = none if self.documents is None else self.documents.split(rows)
+        lengths = none if self.lengths is None else self.lengths.split(rows)
+        parts = zip(tokens, self._split_scored(rows, len(tokens)), documents, lengths, strict=True)
         return [Batch(*part) for part in parts]
 
     def _split_scored(self, rows: int, parts: int) -> list[Tensor | None]:
@@ -93,4 +102,4 @@ class Batch:
 
         tokens = moved(self.tokens)
         assert tokens is not None
-        return Batch(tokens, moved(self.scored), moved(self.documents))
+        return Batch(tokens, moved(self.scored), moved(self.documents), self.lengths)

@@ -26,6 +26,13 @@ def test_micro_batches_have_the_rows_targets_and_documents_of_the_whole(rows: in
     assert sum(micro.scored_count for micro in micro_batches) == whole.scored_count == 7
 
 
+def test_padding_is_no_input_that_counts() -> None:
+    padded = Batch(TOKENS, SCORED, lengths=torch.tensor([3, 1, 4, 2, 4]))
+    assert padded.input_count == sum(micro.input_count for micro in padded.split(2)) == 14
+    assert padded.to(torch.device("cpu")).input_count == 14
+    assert Batch(TOKENS, SCORED).input_count == 20
+
+
 def test_all_targets_count_where_none_are_named() -> None:
     unnamed, named = Batch(TOKENS), Batch(TOKENS, torch.arange(20))
     for first, second in zip(unnamed.split(2), named.split(2), strict=True):

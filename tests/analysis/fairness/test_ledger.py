@@ -138,6 +138,15 @@ def test_tokens_seen_are_compared_as_they_were_counted() -> None:
     assert confounds == ["train tokens seen: 20,480 (lora r1 adamw), 40,960 (lora r10 adamw)"]
 
 
+def test_scored_tokens_are_compared_where_not_all_that_are_seen_are_scored() -> None:
+    results = sweep_of(LOW, HIGH)
+    results.trials["scored_tokens_seen"] = results.trials["tokens_seen"]
+    assert not ledger_of(results).confounds
+    results.trials.loc[results.trials["rank"] == 10, "scored_tokens_seen"] = 5_120
+    confounds = ledger_of(results).confounds
+    assert confounds == ["train tokens scored: 20,480 (lora r1 adamw), 5,120 (lora r10 adamw)"]
+
+
 def test_prompts_and_base_responses_are_compared_as_they_stand_in_the_responses() -> None:
     results = sweep_of(LOW, HIGH)
     rows = results.responses
