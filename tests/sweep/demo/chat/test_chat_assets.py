@@ -14,6 +14,7 @@ from model.architectures import refuse_unknown
 from sweep.demo.chat.assets import ChatAssets, chat_assets
 from sweep.demo.chat.messages import messages_of
 from sweep.demo.chat.sizes import ChatModelSizes, ChatSizes
+from sweep.demo.chat.tokenizer import MARKS
 from sweep.demo.corpus import make_corpus
 from sweep.demo.sizes import DemoSizes
 
@@ -60,6 +61,7 @@ def test_base_model_is_an_accepted_llama_with_grouped_queries_and_a_tied_head(
     assert model.config.num_attention_heads == 2 * model.config.num_key_value_heads
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     tokenizer = AutoTokenizer.from_pretrained(built.base_model)
+    assert len(tokenizer) == model.config.vocab_size == SMALL.demo.vocabulary + len(MARKS)
     asked = [{"role": "user", "content": "What is the capital of Italy?"}]
     prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     tokens = model.generate(**prompt, max_new_tokens=8, do_sample=False)
