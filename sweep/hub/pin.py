@@ -6,7 +6,7 @@ from sweep.hub.errors import Kind
 from sweep.hub.fetch import Say, resolve
 from sweep.schema.data_folders import Role
 from sweep.schema.hub_names import HubName, dataset_name, model_name
-from sweep.schema.places import DEMO
+from sweep.schema.places import MADE_HERE
 from sweep.schema.sources import source_files
 from sweep.schema.sweep_spec import SweepSpec
 
@@ -45,8 +45,8 @@ def pin(spec: SweepSpec, say: Say) -> SweepSpec:
 
 
 def hub_model(name: str) -> HubName | None:
-    """The model on the hub that a validated spec names; None for the demo's model, and for an absolute path."""
-    return None if name == DEMO or name.startswith("/") else model_name(name)
+    """The model on the hub that a validated spec names; None for one that is made here, and for an absolute path."""
+    return None if name in MADE_HERE or name.startswith("/") else model_name(name)
 
 
 def _pinned_model(name: str | None, key: str, say: Say) -> str | None:
@@ -55,7 +55,7 @@ def _pinned_model(name: str | None, key: str, say: Say) -> str | None:
 
 
 def _pinned_dataset(source: str, role: Role, say: Say) -> str:
-    on_hub = dataset_name(source) if source != DEMO and source_files(source, role) is None else None
+    on_hub = dataset_name(source) if source not in MADE_HERE and source_files(source, role) is None else None
     return _pinned(on_hub, "dataset", f"data.{role}", say) if on_hub else source
 
 

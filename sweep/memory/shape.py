@@ -13,11 +13,14 @@ from model.gpt2_lora import SHAPES, gpt2_config
 from model.model_sizes import skeleton
 from model.weight_files import WeightsError, check_folder
 from sweep.demo.base_model import base_model_config
+from sweep.demo.chat.base_model import chat_model_config
+from sweep.demo.chat.sizes import ChatSizes
+from sweep.demo.chat.tokenizer import MARKS
 from sweep.demo.sizes import DemoSizes
 from sweep.hub.fetch import fetch_config
 from sweep.schema.hub_names import model_name
 from sweep.schema.model import ModelPart
-from sweep.schema.places import DEMO
+from sweep.schema.places import DEMO, DEMO_CHAT
 from sweep.trial.config import TrialConfig
 
 
@@ -31,6 +34,9 @@ def planned_shape(model: ModelPart) -> PretrainedConfig:
     if model.name == DEMO:
         sizes = DemoSizes()
         return base_model_config(sizes.base, sizes.vocabulary, end=0)
+    if model.name == DEMO_CHAT:
+        chat = ChatSizes()
+        return chat_model_config(chat.base, chat.demo.vocabulary + len(MARKS), bos=0, eos=0, pad=0)
     on_hub = model_name(model.name)
     published = on_hub.name.removeprefix("openai-community/") if on_hub else model.name
     if published in SHAPES:

@@ -14,7 +14,7 @@ from sweep.data.words import broken_records, describe_forms, kind_name
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
 from sweep.schema.data_folders import Role
-from sweep.schema.places import DEMO, STUDY
+from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE, STUDY
 from sweep.schema.sources import source_files
 from sweep.schema.sweep_spec import SweepSpec
 
@@ -24,7 +24,7 @@ SMALL_BYTES = 2 * 2**20
 """Data sets up to this size are read whole, in less than a second. Of larger ones the first records are read."""
 
 DEMO_BYTES = 16 * 2**20
-"""What the demo's data and models take while they are made: twice their size, and a little more."""
+"""What data and models of the demo, or of `chat`, take while they are made: twice their size, and a little more."""
 LEAST_BYTES = 2**20
 """A disk with less is full."""
 
@@ -49,7 +49,7 @@ def look_at_files(spec: SweepSpec) -> list[str]:
             if unknown is None or not any(unknown in mistake for mistake in mistakes):
                 mistakes.append(f"data.{role}: {error}")
     prompts = spec.reward.prompts
-    if spec.reward.model is not None and prompts not in (DEMO, STUDY):
+    if spec.reward.model is not None and prompts not in (*MADE_HERE, STUDY):
         try:
             read_prompts(Path(prompts))
         except UserError as error:
@@ -68,7 +68,7 @@ def _local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
     )
     for role, sources in by_role:
         for source in sources:
-            files = None if source == DEMO else source_files(source, role)
+            files = None if source in MADE_HERE else source_files(source, role)
             yield from ((role, path) for path in (files or [])[:MOST_FILES])
 
 
@@ -95,8 +95,18 @@ def _look(path: Path, reader: ExampleReader, field: str, whole: bool) -> str:
 
 def needs_demo(spec: SweepSpec) -> bool:
     """Whether a spec names the demo's data, models or prompts where they are used."""
-    judging = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
-    return DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *judging)
+    return spec.reward.model in MADE_HERE or DEMO in _used(spec)
+
+
+def needs_chat(spec: SweepSpec) -> bool:
+    """Whether a spec names the preset `chat`'s data, base model or prompts where they are used."""
+    return DEMO_CHAT in _used(spec)
+
+
+def _used(spec: SweepSpec) -> tuple[str | None, ...]:
+    """What a spec names, but for its reward model."""
+    prompts = (spec.reward.prompts,) if spec.reward.model else ()
+    return spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *prompts
 
 
 def check_cache_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
@@ -115,8 +125,9 @@ def check_cache_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
         if os.path.lexists(cache_dir / name):
             check_writable(key, cache_dir / name)
             WORKSHOPS.remove_abandoned(cache_dir / name)
-    made = any((cache_dir / "demo").glob("demo-*"))
-    needed = DEMO_BYTES if needs_demo(spec) and not made else LEAST_BYTES
+    wanted = [name for name, needed in (("demo", needs_demo(spec)), ("chat", needs_chat(spec))) if needed]
+    lacking = [name for name in wanted if not any((cache_dir / "demo").glob(f"{name}-*"))]
+    needed = DEMO_BYTES * len(lacking) or LEAST_BYTES
     there = next(folder for folder in (cache_dir, *cache_dir.parents) if os.path.isdir(folder))
     free = shutil.disk_usage(there).free
     if free < needed:

@@ -1,21 +1,26 @@
 """What a spec names, resolved to where it lies. Behind this, nobody asks whether a name is 'demo' or 'study'."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.data.dialogues import DataSources
-from sweep.demo.assets import demo_assets
+from sweep.demo.assets import DemoAssets, demo_assets
+from sweep.demo.chat.assets import ChatAssets, chat_assets
 from sweep.hub.fetch import Say, Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub.pin import hub_model
-from sweep.preparation.first_look import needs_demo
+from sweep.preparation.first_look import needs_chat, needs_demo
 from sweep.schema.data import DataPart
 from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
-from sweep.schema.places import DEMO, PRESETS, STUDY
+from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE, PRESETS, STUDY
 from sweep.schema.reward import RewardPart
 from sweep.schema.sweep_spec import SweepSpec
 
 STUDY_PROMPTS = PRESETS / "prompts.csv"
+
+Places = dict[str, str]
+"""Paths by the names that stand for them."""
 
 
 @dataclass(frozen=True)
@@ -85,33 +90,39 @@ def resolve_sources(spec: SweepSpec, cache_dir: Path, say: Say) -> SweepSources:
     Raises:
         UserError: the demo's reward model is not good enough.
     """
-    base_model = reward_model = prompts = train = test = DEMO
+    made: dict[str, DemoAssets | ChatAssets] = {}
+    reward_models: Places = {}
     if needs_demo(spec):
-        assets = demo_assets(cache_dir / "demo", say)
-        base_model, reward_model = str(assets.base_model), str(assets.reward_model)
-        prompts, train, test = str(assets.prompts_file), str(assets.train_file), str(assets.test_file)
+        demo = made[DEMO] = demo_assets(cache_dir / "demo", say)
+        reward_models = dict.fromkeys(MADE_HERE, str(demo.reward_model))
+    if needs_chat(spec):
+        made[DEMO_CHAT] = chat_assets(cache_dir / "demo", say)
+    base_models = {name: str(assets.base_model) for name, assets in made.items()}
+    prompts = {name: str(assets.prompts_file) for name, assets in made.items()}
     return SweepSources(
         model=spec.model,
-        base_model=_model(spec.model.name, "model.name", base_model),
-        tokenizer=_tokenizer(spec.model, base_model),
+        base_model=_model(spec.model.name, "model.name", base_models),
+        tokenizer=_tokenizer(spec.model, base_models),
         reward=spec.reward,
-        judge=_model(spec.reward.model, "reward.model", reward_model) if spec.reward.model else None,
+        judge=_model(spec.reward.model, "reward.model", reward_models) if spec.reward.model else None,
         prompts_file=STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(_resolved(spec.reward.prompts, prompts)),
-        data=_data(spec.data, train, test, validates=spec.chooses_on_validation),
+        data=_data(spec.data, made, validates=spec.chooses_on_validation),
     )
 
 
-def _model(name: str, key: str, demo: str) -> ModelSource:
-    return ModelSource(shown_name(name), key, _resolved(name, demo))
+def _model(name: str, key: str, made: Places) -> ModelSource:
+    return ModelSource(shown_name(name), key, _resolved(name, made))
 
 
-def _tokenizer(model: ModelPart, demo: str) -> ModelSource:
+def _tokenizer(model: ModelPart, made: Places) -> ModelSource:
     if model.tokenizer:
-        return _model(model.tokenizer, "model.tokenizer", demo)
-    return _model(model.name, "model.name", demo)
+        return _model(model.tokenizer, "model.tokenizer", made)
+    return _model(model.name, "model.name", made)
 
 
-def _data(data: DataPart, train: str, test: str, validates: bool) -> DataSources:
+def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], validates: bool) -> DataSources:
+    train = {name: str(assets.train_file) for name, assets in made.items()}
+    test = {name: str(assets.test_file) for name, assets in made.items()}
     return DataSources(
         train=tuple(_resolved(source, train) for source in data.train),
         test=tuple(_resolved(source, test) for source in data.test),
@@ -124,6 +135,6 @@ def _data(data: DataPart, train: str, test: str, validates: bool) -> DataSources
     )
 
 
-def _resolved(name: str, demo: str) -> str:
-    """The name, or what 'demo' stands for."""
-    return demo if name == DEMO else name
+def _resolved(name: str, made: Places) -> str:
+    """The name, or the path that it stands for."""
+    return made.get(name, name)

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import problem, shown
 from sweep.schema.data_folders import LOCAL_FILES, Role
-from sweep.schema.places import DEMO, beside_of, checked, expand
+from sweep.schema.places import MADE_HERE, beside_of, checked, expand
 from sweep.schema.sources import ON_HUB, source_files
 from sweep.trial.part import AcceptedWords, Part
 
@@ -33,7 +33,7 @@ def _existing_files(source: str, info: ValidationInfo) -> str:
 
 
 def _existing_data(source: str, info: ValidationInfo) -> str:
-    return source if source == DEMO else _existing_files(source, info)
+    return source if source in MADE_HERE else _existing_files(source, info)
 
 
 DataSource = Annotated[str, checked(_existing_data), AcceptedWords(_SOURCES)]
@@ -44,7 +44,7 @@ class DataPart(Part):
     """The SFT set: `train` and `test` dialogues minus those of `exclude`. Without any of the three, the study's."""
 
     train: tuple[DataSource, ...] = Field(
-        min_length=1, description="Where the train dialogues are: files, data sets on the hub, or 'demo'."
+        min_length=1, description="Where the train dialogues are: files, data sets on the hub, 'demo' or 'demo-chat'."
     )
     test: tuple[DataSource, ...] = Field(
         (), description="Where the test dialogues are. Empty: `test_fraction` of train is held out."

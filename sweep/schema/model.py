@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 
 from basis.errors import problem
 from sweep.schema.hub_names import model_name
-from sweep.schema.places import DEMO, beside_of, checked, model_place
+from sweep.schema.places import MADE_HERE, beside_of, checked, model_place
 from sweep.schema.seeds import Seed
 from sweep.trial.part import AcceptedWords, Count, Part
 
@@ -15,13 +15,13 @@ GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 
 def _existing_folder(name: str, info: ValidationInfo) -> str:
-    if name == DEMO:
+    if name in MADE_HERE:
         return name
     return model_place(name, beside_of(name, info), ambiguous=info.context is not None)
 
 
 ModelFolder = Annotated[str, checked(_existing_folder)]
-"""A model, tokenizer or reward model: a folder, which becomes absolute, a name on the hub, or 'demo'."""
+"""A model, tokenizer or reward model: a folder, which becomes absolute, a name on the hub, 'demo' or 'demo-chat'."""
 
 
 def with_revision(values: Any, key: str) -> Any:
@@ -38,7 +38,7 @@ def with_revision(values: Any, key: str) -> Any:
         return values
     rest = {name: value for name, value in values.items() if name != "revision"}
     name, revision = rest.get(key), values["revision"]
-    on_hub = model_name(name) if isinstance(name, str) and name != DEMO else None
+    on_hub = model_name(name) if isinstance(name, str) and name not in MADE_HERE else None
     if on_hub is None or on_hub.revision:
         raise problem("revision", f"{revision!r} is accepted beside a name on the hub that has none, not {name!r}")
     pinned = str(on_hub.at(str(revision)))
@@ -77,9 +77,11 @@ class ModelPart(Part):
     def is_architecture(self) -> bool:
         """Whether the name, under `init: random`, is that of an architecture, such as llama, and not of a model."""
         on_hub = model_name(self.name)
-        return on_hub is not None and "/" not in self.name and self.name not in (*GPT2_NAMES, DEMO)
+        return on_hub is not None and "/" not in self.name and self.name not in (*GPT2_NAMES, *MADE_HERE)
 
-    name: Annotated[ModelFolder, AcceptedWords("a hub name, perhaps with @revision, a folder, or 'demo'")] = Field(
+    name: Annotated[
+        ModelFolder, AcceptedWords("a hub name, perhaps with @revision, a folder, 'demo' or 'demo-chat'")
+    ] = Field(
         "gpt2-medium",
         description="The base model: any dense decoder-only language model of transformers. `revision` beside it may "
         "name a branch, a tag or a commit. Under `init: random` also an architecture, such as llama, with a tokenizer.",
@@ -104,8 +106,9 @@ class ModelPart(Part):
 
     @model_validator(mode="after")
     def _shape_only_at_random(self) -> "ModelPart":
-        if self.init == "random" and self.name == DEMO:
-            raise problem("name", "'demo' has weights of its own; init 'random' accepts a model or an architecture")
+        if self.init == "random" and self.name in MADE_HERE:
+            accepted = "init 'random' accepts a model or an architecture"
+            raise problem("name", f"{self.name!r} has weights of its own; {accepted}")
         if self.init == "random" and self.is_architecture and self.tokenizer is None:
             raise problem("tokenizer", f"missing; {self.name!r} under init 'random' is an architecture without one")
         unknown = next(iter(self.shape.model_extra or {}), None)

@@ -17,7 +17,13 @@ PRESETS = Path(__file__).parent.parent / "presets"
 """Specs that ship, and the prompts of the published study."""
 
 DEMO = "demo"
-"""Stands for the embedded default wherever a model, data or prompts are named."""
+"""Stands for the demo's own, wherever a model, a reward model, data or prompts are named."""
+
+DEMO_CHAT = "demo-chat"
+"""Stands for the same as messages, and for a Llama with a chat template; its reward model is the demo's."""
+
+MADE_HERE = (DEMO, DEMO_CHAT)
+"""Names of data and models that are made on the spot."""
 
 STUDY = "study"
 """Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
@@ -96,7 +102,7 @@ def model_place(name: str, beside: Sequence[Path], *, ambiguous: bool) -> str:
         if not os.path.isdir(folder):
             raise UserError(
                 f"{name!r}: no such folder{looked_from(name, beside)}; "
-                "accepted: 'demo', a model's folder, or a name on the hub"
+                "accepted: 'demo', 'demo-chat', a model's folder, or a name on the hub"
             )
         return str(folder.resolve())
     if ambiguous and "/" in name:

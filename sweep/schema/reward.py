@@ -7,30 +7,30 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import UserError
 from sweep.schema.model import ModelFolder, with_revision
-from sweep.schema.places import DEMO, STUDY, beside_of, checked, expand, looked_from
+from sweep.schema.places import MADE_HERE, STUDY, beside_of, checked, expand, looked_from
 from sweep.schema.seeds import Seed
 from sweep.trial.part import AcceptedWords, Count, Part
 
+_PROMPTS = "'study', 'demo', 'demo-chat', or a CSV file with a column 'prompt'"
+
 
 def _existing_prompts(source: str, info: ValidationInfo) -> str:
-    if source in (DEMO, STUDY):
+    if source in (*MADE_HERE, STUDY):
         return source
     path = expand(source)
     if not os.path.isfile(path):
         looked = looked_from(source, beside_of(source, info))
-        raise UserError(f"no such file{looked}; accepted: 'study', 'demo', or a CSV file with a column 'prompt'")
+        raise UserError(f"no such file{looked}; accepted: {_PROMPTS}")
     return str(path.resolve())
 
 
-PromptsFile = Annotated[
-    str, checked(_existing_prompts), AcceptedWords("'study', 'demo', or a CSV file with a column 'prompt'")
-]
+PromptsFile = Annotated[str, checked(_existing_prompts), AcceptedWords(_PROMPTS)]
 
 
 class RewardPart(Part):
     """How a trial's responses are made and judged. `model: null` leaves reward metrics out."""
 
-    model: Annotated[ModelFolder | None, AcceptedWords("a hub name, a folder, or 'demo'")] = Field(
+    model: Annotated[ModelFolder | None, AcceptedWords("a hub name, a folder, 'demo' or 'demo-chat'")] = Field(
         "OpenAssistant/reward-model-deberta-v3-large-v2",
         description="The reward model. `revision` beside it may name a branch, a tag or a commit. "
         "null: responses are neither made nor judged.",

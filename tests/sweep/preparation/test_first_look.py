@@ -129,6 +129,8 @@ def test_a_cache_without_room_or_with_a_part_that_cant_be_written_is_refused(
         check_cache_room(spec, tmp_path, "CACHE")
     (tmp_path / "demo" / "demo-made").mkdir(parents=True)
     check_cache_room(spec, tmp_path, "CACHE")
+    with pytest.raises(UserError, match=r"16 MiB are needed"):
+        check_cache_room(load_spec("demo", ["model.name=demo-chat"]), tmp_path, "CACHE")
 
 
 def test_cpus_that_are_not_there_are_refused_and_auto_takes_what_there_are(here: Here, tmp_path: Path) -> None:

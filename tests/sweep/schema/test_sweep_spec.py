@@ -157,6 +157,7 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("resources.gpu=1.5", "resources.gpu: 1.5 is not accepted; a trial trains on one GPU; accepted: auto, share,"),
         ("resources.gpu=-1", "resources.gpu: -1 is not accepted; accepted: auto, share, 0, 1 or a fraction"),
         ("resources.gpu=shared", "resources.gpu: 'shared' is not accepted; accepted: auto, share, 0, 1 or a fraction"),
+        ("model={name: demo-chat, init: random}", "model.name: 'demo-chat' has weights of its own"),
         ("data.exclude=demo", "data.exclude[0]: 'demo' is no data source"),
         (
             "space.1={method: lora, rank: 1, optimizer: muon, lr: 1, targets: [head]}",

@@ -1,0 +1,15 @@
+"""The shape from which a sweep's memory is predicted, before its base model is there."""
+
+from model.model_sizes import skeleton
+from sweep.demo.chat.sizes import ChatSizes
+from sweep.memory.shape import planned_shape
+from sweep.schema.model import ModelPart
+
+
+def test_the_chat_models_shape_is_known_before_it_is_made() -> None:
+    sizes = ChatSizes()
+    shape = planned_shape(ModelPart(name="demo-chat"))
+    assert (shape.model_type, shape.num_key_value_heads) == ("llama", sizes.base.key_heads)
+    weights = {name: tuple(weight.shape) for name, weight in skeleton(shape).named_parameters()}
+    assert weights["model.embed_tokens.weight"] == (sizes.demo.vocabulary + 2, sizes.base.width)
+    assert "lm_head.weight" not in weights
