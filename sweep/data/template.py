@@ -1,0 +1,247 @@
+"""Messages as the text that a model sees, and where in it the assistant's turns stand.
+
+A tokenizer's own chat template is taken, or one that the spec gives, or `TURNS` where there is neither.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from basis.errors import UserError, first_line
+from sweep.data.examples import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TURNS_NAME = "turns"
+"""How a spec calls `TURNS`."""
+
+TURNS = (
+    "{% for message in messages %}"
+    "{% if message.role == 'system' %}{{ message.content }}"
+    "{% elif message.role == 'user' %}{{ '\n\nHuman: ' + message.content }}"
+    "{% elif message.role == 'assistant' %}{{ '\n\nAssistant: ' + message.content }}"
+    "{% else %}{{ raise_exception('role ' + message.role + ' has no place in it') }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
+)
+"""The template of HH-RLHF's texts and of `reward.template`: plain text, so that any tokenizer can read it."""
+
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_THOUGHT_END = "</think>"
+
+Message = Mapping[str, Any]
+
+
+class Rendered(NamedTuple):
+    """A text as the model sees it.
+
+    Attributes:
+        text: all of it, the end-of-text token included.
+        spans: first and last + 1 character of each assistant turn, in order; a token that ends the turn belongs to it.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """How messages become text.
+
+    Attributes:
+        tokenizer: what renders, and whose special tokens end turns.
+        jinja: the template; None: the tokenizer's own.
+        name: what messages call it.
+    """
+
+    tokenizer: "PreTrainedTokenizerBase"
+    jinja: str | None
+    name: str
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> str:
+        """Messages up to where an assistant's answer begins.
+
+        Raises:
+            UserError: the template fails on them.
+        """
+        return self._text(messages, tools, answer_follows=True)
+
+    def render(self, example: Example) -> Rendered:
+        """A pair or a conversation as text.
+
+        Returns:
+            Its text, closed by the end-of-text token, and the assistant's turns in it.
+
+        Raises:
+            UserError: no assistant turn, the template fails on it, or does not show where a turn stands.
+        """
+        messages = example.messages
+        turns = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+        if not turns:
+            roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
+            raise UserError(f"it has no assistant turn, so nothing to learn; its roles are {roles}")
+        if _GENERATION.search(self._source(example.tools)):
+            text, spans = self._marked(messages, example.tools)
+        else:
+            text = self._text(messages, example.tools)
+            spans = self._turns_in(text, messages, example.tools, turns)
+        return self._closed(text, spans)
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[Message], answer_follows: bool = False) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,
+                chat_template=self.jinja,
+                add_generation_prompt=answer_follows,
+                tokenize=False,
+            )
+        except (TemplateError, TypeError, ValueError, KeyError) as error:  # what a template's expressions raise
+            raise UserError(f"{self.name} fails on it: {first_line(error)}") from error
+        return text
+
+    def _source(self, tools: Sequence[Message]) -> str:
+        """The template's own text."""
+        source: str = self.tokenizer.get_chat_template(self.jinja, [dict(tool) for tool in tools] or None)
+        return source
+
+    def _marked(self, messages: Sequence[Message], tools: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
+        """Text and turns by the template's {% generation %} marks."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        self._text(messages, tools)  # fails as the plain rendering does
+        texts, spans = render_jinja_template(
+            [[{key: value for key, value in message.items() if value is not None} for message in messages]],
+            tools=[dict(tool) for tool in tools] or None,
+            chat_template=self._source(tools),
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        if not spans[0]:
+            raise UserError(f"{self.name} marks no assistant turn of it with {{% generation %}}")
+        return texts[0], [(start, self._behind_end_token(texts[0], end)) for start, end in spans[0]]
+
+    def _turns_in(
+        self, text: str, messages: Sequence[Message], tools: Sequence[Message], turns: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        """Where assistant turns stand in the text of all messages.
+
+        A turn begins where the prompt before it ends, and ends where the text of the messages up to it does. Where a
+        template writes earlier turns in another way (Qwen3 leaves their thoughts out), its words are searched for.
+        """
+        spans: list[tuple[int, int]] = []
+        cursor = asked = 0
+        for number in turns:
+            prompt = self._prefix(messages[:number], tools, answer_follows=True)
+            start = len(prompt) if prompt and text.startswith(prompt) else None
+            whole = text if number == len(messages) - 1 else self._prefix(messages[: number + 1], tools)
+            end = None if start is None or not whole.startswith(prompt) else self._end_of(text, start, whole[start:])
+            for message in messages[asked:number] if start is None else ():
+                cursor = _words_in(text, message, cursor)[1]
+            first, last = _words_in(text, messages[number], cursor if start is None else start)
+            if first < 0 and (start is None or end is None):
+                raise UserError(
+                    f"{self.name} does not show where its message {number + 1}, an assistant's, begins and ends; "
+                    "mark it with {% generation %} and {% endgeneration %} in data.template"
+                )
+            if start is None or (first >= 0 and "add_generation_prompt" not in self._source(tools)):
+                start = first  # without a prompt for the answer, what lies between is the turn's heading
+            cursor = self._behind_end_token(text, last) if end is None else end
+            spans.append((start, cursor))
+            asked = number + 1
+        return spans
+
+    def _prefix(self, messages: Sequence[Message], tools: Sequence[Message], answer_follows: bool = False) -> str:
+        """The text of the first messages alone; empty where a template wants more than them."""
+        if not messages:
+            return ""
+        try:
+            return self._text(messages, tools, answer_follows)
+        except UserError:  # it took all messages together, and these are then searched for
+            return ""
+
+    def _end_of(self, text: str, start: int, turn: str) -> int | None:
+        """Where a turn that begins at `start` ends in the text, if it stands there as it does alone."""
+        bare = turn.rstrip()
+        if not bare or not text.startswith(bare, start):
+            return None
+        if bare.endswith(self._end_tokens):
+            return start + len(bare)
+        return start + len(turn) if text.startswith(turn, start) else start + len(bare)
+
+    def _behind_end_token(self, text: str, end: int) -> int:
+        """The place behind the token that ends a turn, if one stands right at `end`."""
+        if text[:end].endswith(self._end_tokens):
+            return end
+        return next((end + len(token) for token in self._end_tokens if text.startswith(token, end)), end)
+
+    @cached_property
+    def _end_tokens(self) -> tuple[str, ...]:
+        """The special tokens of the tokenizer, the longest first."""
+        added = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+        return tuple(sorted({*added, *self.tokenizer.all_special_tokens}, key=len, reverse=True))
+
+    def _closed(self, text: str, spans: list[tuple[int, int]]) -> Rendered:
+        """The text with an end-of-text token behind it; it belongs to an answer that it follows at once."""
+        end_token = str(self.tokenizer.eos_token)
+        start, end = spans[-1]
+        if not text.rstrip().endswith(end_token):
+            if end == len(text) and not text.endswith(self._end_tokens):
+                end += len(end_token)
+            text += end_token
+        elif text[end:].strip() == end_token:
+            end = len(text.rstrip())
+        return Rendered(text, (*spans[:-1], (start, end)))
+
+
+def _words_in(text: str, message: Message, behind: int) -> tuple[int, int]:
+    """Where a message's words stand in the text, from `behind` on: first and last + 1; (-1, behind) if nowhere."""
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    for words in (content, content.strip(), content.rpartition(_THOUGHT_END)[2].strip()):
+        if words and (first := text.find(words, behind)) >= 0:
+            return first, first + len(words)
+    return -1, behind
+
+
+def choose_template(tokenizer: "PreTrainedTokenizerBase", given: str | None) -> ChatTemplate:
+    """The template that messages go through.
+
+    Args:
+        tokenizer: taken for its own template.
+        given: `data.template`: the jinja text, or `TURNS_NAME`; None: the tokenizer's, or `TURNS` where it has none.
+
+    Raises:
+        UserError: what is given is no jinja template.
+    """
+    if given is None and tokenizer.chat_template is not None:
+        return ChatTemplate(tokenizer, None, "the tokenizer's chat template")
+    if given in (None, TURNS_NAME):
+        return ChatTemplate(tokenizer, TURNS, f"the template {TURNS_NAME!r}")
+    return ChatTemplate(tokenizer, given, "data.template")
+
+
+def read_template(given: str) -> str:
+    """The template that a spec gives: its own words, or those of the file that it names.
+
+    Raises:
+        UserError: a file that can't be read.
+    """
+    if given == TURNS_NAME or is_jinja(given):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"data.template: {given!r} can't be read ({first_line(error)})") from error
+
+
+def is_jinja(given: str) -> bool:
+    """Whether a text is a template and not a file's name."""
+    return "{{" in given or "{%" in given
