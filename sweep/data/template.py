@@ -171,19 +171,19 @@ class ChatTemplate:
         bare = turn.rstrip()
         if not bare or not text.startswith(bare, start):
             return None
-        if bare.endswith(self._end_tokens):
+        if bare.endswith(self.special_tokens):
             return start + len(bare)
         return start + len(turn) if text.startswith(turn, start) else start + len(bare)
 
     def _behind_end_token(self, text: str, end: int) -> int:
         """The place behind the token that ends a turn, if one stands right at `end`."""
-        if text[:end].endswith(self._end_tokens):
+        if text[:end].endswith(self.special_tokens):
             return end
-        return next((end + len(token) for token in self._end_tokens if text.startswith(token, end)), end)
+        return next((end + len(token) for token in self.special_tokens if text.startswith(token, end)), end)
 
     @cached_property
-    def _end_tokens(self) -> tuple[str, ...]:
-        """The special tokens of the tokenizer, the longest first."""
+    def special_tokens(self) -> tuple[str, ...]:
+        """The special tokens of the tokenizer, the longest first; one of them may end a turn."""
         added = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
         return tuple(sorted({*added, *self.tokenizer.all_special_tokens}, key=len, reverse=True))
 
@@ -192,7 +192,7 @@ class ChatTemplate:
         end_token = str(self.tokenizer.eos_token)
         start, end = spans[-1]
         if not text.rstrip().endswith(end_token):
-            if end == len(text) and not text.endswith(self._end_tokens):
+            if end == len(text) and not text.endswith(self.special_tokens):
                 end += len(end_token)
             text += end_token
         elif text[end:].strip() == end_token:
