@@ -32,6 +32,7 @@ class DataSources:
     field: str = "chosen"
     test_fraction: float = 0.05
     validation_fraction: float | None = None
+    template: str | None = None
 
     @property
     def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:

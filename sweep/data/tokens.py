@@ -1,11 +1,14 @@
-"""Dialogues as tokens: tokenised once per (sources, tokenizer) into a cache, and cut into train and test windows.
+"""Examples as tokens: tokenised once per (sources, tokenizer, template) into a cache.
 
 A cache entry is a folder named by everything its content depends on. It is built beside its final place and renamed
 into it, so a reader finds a whole entry or none, and whoever finds one starts without reading a dialogue.
 
     CACHE_DIR/KEY/
-      train.npy, test.npy    all tokens in a row, each dialogue closed by the end-of-text token; uint16 or uint32
+      train.npy, test.npy    all tokens in a row, each example closed by the end-of-text token; uint16 or uint32
       validation.npy         likewise, where some of train is held out for tuning
+      NAME_ends.npy          where each example ends in NAME.npy; int64
+      NAME_roles.npy         of examples that are no texts: the bits of `sweep.data.encode` by token; uint8
+      NAME_bytes.npy         of test and validation: the bytes of text that each token stands for; uint32
       statistics.json        token counts and what the report says about the dialogues
       seals.json             the size and SHA-256 of the files above
 """
@@ -13,11 +16,10 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,8 +30,12 @@ from basis.files import publish_folder
 from basis.read_json import DamagedError
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
+from sweep.data.encode import Encoder
+from sweep.data.examples import Example, Kind
 from sweep.data.overlap import overlap
-from sweep.data.tokenizer import load_tokenizer, tokenizer_digests
+from sweep.data.template import ChatTemplate, choose_template
+from sweep.data.token_files import ENDS, beside, write_examples
+from sweep.data.tokenizer import load_tokenizer, template_digests, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
 from sweep.machine.workshop import workshop
 
@@ -39,18 +45,18 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 """Part of the cache key: raise it when the content of an entry changes meaning."""
 
-BATCH_DIALOGUES = 256
 _STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
 class TokenSet:
-    """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.data.windows` opens them.
+    """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.data.token_files` opens them.
 
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
     where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
     where some are, see `records.Made`. `sources` are the digests of what the tokens were made from.
+    `template` names what messages went through; empty of texts.
     """
 
     train_path: Path
@@ -61,6 +67,8 @@ class TokenSet:
     validation_path: Path | None = None
     validation_tokens: int = 0
     sources: tuple[SourceDigest, ...] = ()
+    kind: Kind = "text"
+    template: str = ""
 
 
 def prepare_tokens(
@@ -93,17 +101,23 @@ def prepare_tokens(
     """
     sources = source_digests(data)
     key = _cache_key(data, sources, tokenizer_pinned or tokenizer_digests(tokenizer_dir))
-    entry = cache_dir / key[:32]
-    try:
-        tokens = _read_entry(entry)
-    except DamagedError as damage:
-        say(f"{entry}: {damage}{set_aside(entry)}; made again")
-        tokens = None
+    # Which of both it is, only the dialogues tell; there is one at most.
+    of_texts = cache_dir / key[:32]
+    template_files = [] if tokenizer_pinned else template_digests(tokenizer_dir)
+    of_messages = cache_dir / _key_with_template(key, data.template, template_files)[:32]
+    tokens = None
+    for entry in (of_texts, of_messages):
+        try:
+            tokens = tokens or _read_entry(entry)
+        except DamagedError as damage:
+            say(f"{entry}: {damage}{set_aside(entry)}; made again")
     if tokens is None:
-        tokens = _make_entry(entry, data, tokenizer_dir, tokenizer, say)
+        tokens = _make_entry(of_texts, of_messages, data, tokenizer_dir, tokenizer, say)
     else:
         say(f"the SFT set: {describe_sources(data)}")
-        say(f"{_counts(tokens)}, from the cache {entry}")
+        say(f"{_counts(tokens)}, from the cache {tokens.train_path.parent}")
+    if tokens.template:
+        say(f"messages go through {tokens.template}")
     for line in describe_dialogues(tokens.statistics, data.field):
         say(line)
     _check_windows(tokens, data, block_size)
@@ -111,21 +125,28 @@ def prepare_tokens(
 
 
 def _make_entry(
-    entry: Path,
+    of_texts: Path,
+    of_messages: Path,
     data: DataSources,
     tokenizer_dir: Path | str,
     tokenizer: "PreTrainedTokenizerBase | None",
     say: Callable[[str], None],
 ) -> TokenSet:
-    """Read and tokenise the SFT set into a new cache entry; arguments and errors are those of `prepare_tokens`."""
+    """Read and tokenise the SFT set into a new cache entry, at either place as its kind is.
+
+    The other arguments and the errors are those of `prepare_tokens`.
+    """
     started = time.perf_counter()
     say(f"reading the SFT set: {describe_sources(data)}")
     bring_hub_data(data, say)
     dialogues = load_sft(data)
     held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
     say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
+    tokenizer = load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer
+    template = choose_template(tokenizer, data.template)
+    entry = of_texts if _examples(dialogues.train)[0].kind == "text" else of_messages
     try:
-        tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
+        tokens = _build_entry(entry, dialogues, template)
     except OSError as error:
         number = disk_failure(error)
         why = disk_error(entry, number).strerror if number else f"can't be written ({error.strerror})"
@@ -163,6 +184,15 @@ def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: st
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def _key_with_template(key: str, given: str | None, files: Sequence[tuple[str, str]]) -> str:
+    """The key of examples that go through a template: the one given, or one among the tokenizer's files."""
+    return hashlib.sha256(json.dumps((key, given, files)).encode()).hexdigest()
+
+
+def _examples(side: list[str]) -> list[Example]:
+    return [Example("text", text) for text in side]
+
+
 def _read_entry(entry: Path) -> TokenSet | None:
     """A cache entry, or None if there is none.
 
@@ -174,6 +204,8 @@ def _read_entry(entry: Path) -> TokenSet | None:
     try:
         if flaw := folder_flaw(entry):
             raise DamagedError(flaw)
+        if not beside(entry / "train.npy", ENDS).exists():
+            raise DamagedError("an earlier version made it, without the ends and bytes of its examples")
         content = json.loads((entry / _STATISTICS).read_bytes())
     except OSError as error:
         raise UserError(f"{entry}: can't be read ({error.strerror})") from None
@@ -186,20 +218,31 @@ def _read_entry(entry: Path) -> TokenSet | None:
         content["statistics"],
         entry / "validation.npy" if validation_tokens else None,
         validation_tokens,
+        kind=content["kind"],
+        template=content["template"],
     )
 
 
-def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
+def _build_entry(entry: Path, dialogues: Dialogues, template: ChatTemplate) -> TokenSet:
     """Write a cache entry; if another process was faster, its entry is used and this one dropped."""
-    sets = {"train": dialogues.train, "test": dialogues.test}
+    sets = {"train": _examples(dialogues.train), "test": _examples(dialogues.test)}
     if dialogues.validation:
-        sets["validation"] = dialogues.validation
+        sets["validation"] = _examples(dialogues.validation)
+    kind = sets["train"][0].kind
+    tokenizer = template.tokenizer
+    encoder = Encoder(tokenizer, template)
+    dtype = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32)
     with workshop(entry.parent) as place:
         unfinished = place / entry.name
         unfinished.mkdir()
-        paths = {name: unfinished / f"{name}.npy" for name in sets}
+        counts = {
+            name: write_examples(unfinished / f"{name}.npy", examples, encoder, dtype, held_out=name != "train")
+            for name, examples in sets.items()
+        }
         content = {
-            **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
+            **{f"{name}_tokens": count for name, count in counts.items()},
+            "kind": kind,
+            "template": "" if kind == "text" else template.name,
             "statistics": _statistics(dialogues),
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
@@ -230,50 +273,3 @@ def _statistics(dialogues: Dialogues) -> dict[str, int]:
         statistics["validation_duplicates"] = counted.validation_duplicates
         statistics["validation_openings_in_test"] = counted.validation_in_test
     return statistics | {f"{how}_dialogues": number for how, number in dialogues.made.items()}
-
-
-def _write_tokens(path: Path, dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Stream the tokens of all dialogues into a .npy file, batch by batch, and return how many there are."""
-    dtype = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32)
-    count = 0
-    with path.open("wb") as file:
-        _write_header(file, dtype, 0)
-        for ids in _token_batches(dialogues, tokenizer):
-            file.write(np.array(ids, dtype).data)  # numpy's tofile does not say what the disk said
-            count += len(ids)
-        body = file.tell() - count * dtype.itemsize
-        file.seek(0)
-        _write_header(file, dtype, count)
-        # numpy leaves room in the header for the length to grow; a header of another size would shift the tokens
-        assert file.tell() == body, "the .npy header changed its size"
-    return count
-
-
-def _write_header(file: BinaryIO, dtype: np.dtype[Any], count: int) -> None:
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _token_batches(dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> Iterator[list[int]]:
-    """The tokens of a batch of dialogues at a time, each dialogue closed by the end-of-text token.
-
-    A fast tokenizer's own backend is called, without the offsets, masks and copies that transformers adds around it;
-    the tokens are the same. It gets one dialogue at a time: given many, it starts a thread per core, each of which
-    keeps several megabytes, and which Ray, forking its processes later, would inherit in an unknown state.
-    """
-    end: int = tokenizer.eos_token_id
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    remaining = iter(dialogues)
-    while batch := list(islice(remaining, BATCH_DIALOGUES)):
-        ids: list[int] = []
-        for text in batch:
-            if backend is not None:
-                ids += backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
-            else:
-                # verbose=False: that a dialogue is longer than the model's context is no news, windows are cut later
-                ids += tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-            ids.append(end)
-        yield ids

@@ -105,13 +105,6 @@ def test_tokens_decode_to_the_dialogues_with_end_of_text_between(
     assert tokens.tolist() == expected
 
 
-def test_batches_join_without_a_seam(prepare: Callable[..., TokenSet], monkeypatch: pytest.MonkeyPatch) -> None:
-    one_batch = open_tokens(prepare().train_path).tolist()
-    monkeypatch.setattr(sweep.data.tokens, "BATCH_DIALOGUES", 7)
-    monkeypatch.setattr(sweep.data.tokens, "FORMAT_VERSION", -1)
-    assert open_tokens(prepare().train_path).tolist() == one_batch
-
-
 def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], tmp_path: Path) -> None:
     exclude = write_lines(tmp_path / "exclude.jsonl", DIALOGUES[20:])
     test = write_lines(tmp_path / "other.jsonl", [DIALOGUES[0], DIALOGUES[1] + "?", "\n\nHuman: new"])
@@ -218,11 +211,11 @@ def test_an_entry_with_a_damaged_file_is_set_aside_named_and_made_again(
 def test_a_failing_build_leaves_nothing_behind(
     prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(*_: object) -> None:
+    def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.data.tokens, "_token_batches", full_disk)
+        patch.setattr(sweep.data.tokens, "write_examples", full_disk)
         with pytest.raises(UserError, match=r"cache can't be written: the disk is full \(.* free on /"):
             prepare()
     assert list((tmp_path / "cache").iterdir()) == []
@@ -238,17 +231,17 @@ def test_a_cache_that_is_a_file_is_an_error(prepare: Callable[..., TokenSet], tm
 def test_the_slower_of_two_builders_uses_the_entry_of_the_faster(
     prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = sweep.data.tokens._token_batches
+    write = sweep.data.tokens.write_examples
     faster: list[tuple[TokenSet, int]] = []
 
-    def overtaken(*arguments: Any) -> Any:
+    def overtaken(*arguments: Any, **options: Any) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(sweep.data.tokens, "_token_batches", batches)
+            patch.setattr(sweep.data.tokens, "write_examples", write)
             made = prepare()
         faster.append((made, made.train_path.stat().st_ino))
-        return batches(*arguments)
+        return write(*arguments, **options)
 
-    monkeypatch.setattr(sweep.data.tokens, "_token_batches", overtaken)
+    monkeypatch.setattr(sweep.data.tokens, "write_examples", overtaken)
     slower = prepare()
     assert faster == [(slower, slower.train_path.stat().st_ino)] * 2  # looked at once for train, once for test
     assert len(list((tmp_path / "cache").iterdir())) == 1
