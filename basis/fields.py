@@ -27,6 +27,15 @@ Target = Literal["attention_in", "attention_out", "mlp_in", "mlp_out", "head"]
 TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
 
+LossOn = Literal["auto", "all", "completions", "assistant"]
+"""Which tokens a train loss is taken on. `auto` is what suits the kind of the data."""
+
+RowPacking = Literal["auto", "stream", "examples", "none"]
+"""How examples become the rows of a batch. `auto` is what suits the kind of the data."""
+
+ADDED_FIELDS: dict[str, Any] = {"loss_on": "auto", "packing": "auto"}
+"""Fields that came after trials had been named, with the value that all earlier trials have."""
+
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)
