@@ -1,0 +1,153 @@
+"""The batches of a trial: of each optimizer step, and of the held-out sets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from basis.fields import LossOn
+from model.batch import Batch
+from sweep.data.encode import ASSISTANT, COMPLETION
+from sweep.data.rows import CutExamples, TrainRows, cut_examples, spread
+from sweep.data.token_files import ExampleTokens, open_examples
+from sweep.data.windows import test_window_starts, train_window_starts, windows
+from sweep.trial.config import TrialConfig
+
+PAD = 0
+"""The token behind an example that is shorter than its row. No target there counts, so any token does."""
+
+
+class HeldOut(NamedTuple):
+    """What a loss is measured on.
+
+    Attributes:
+        batch: windows of texts; of other examples one a row.
+        text_bytes: bytes of text that the targets that count stand for.
+    """
+
+    batch: Batch
+    text_bytes: int
+
+
+class TrainBatches:
+    """The batch of each optimizer step, a function of the trial's seed and the step alone."""
+
+    def __init__(self, tokens_path: Path, config: TrialConfig) -> None:
+        """Open the train tokens at a path."""
+        self._examples = open_examples(tokens_path)
+        self._config = config
+        self._bit = _bit_of(config.loss_on, self._examples)
+        self._cut: CutExamples | None = None
+        self._documents = False
+        packing = settled_packing(config, is_text=self._examples.roles is None)
+        if packing != "stream":
+            self._cut = cut_examples(self._examples, config.block_size)
+            self._rows = TrainRows(self._cut, config.seed, config.block_size, packing)
+            self._documents = packing == "examples"
+
+    def at(self, step: int) -> Batch:
+        """The batch of optimizer step `step`."""
+        config, examples = self._config, self._examples
+        if self._cut is None:
+            count = len(examples.tokens)
+            starts = train_window_starts(config.seed, step, config.batch_size, count, config.block_size)
+            return _window_batch(examples, starts, config.block_size, self._bit)
+        rows = self._rows.step(step, config.batch_size)
+        width = config.block_size if self._documents else None
+        return _example_batch(examples, self._cut, rows, width, self._bit, documents=self._documents)
+
+
+def held_out(tokens_path: Path, config: TrialConfig) -> HeldOut:
+    """The fixed batch of a held-out set: the same for every trial, whatever its packing and loss_on.
+
+    Texts are windows, all of which counts. Pairs and conversations are one example a row, cut to block_size, of which
+    the assistant's turns count. At most `test_windows` rows, spread evenly.
+    """
+    examples = open_examples(tokens_path)
+    assert examples.bytes is not None, "held-out tokens are written with their bytes"
+    if examples.roles is None:
+        starts = test_window_starts(len(examples.tokens), config.block_size, config.test_windows)
+        counted = windows(examples.bytes, starts, config.block_size)[:, 1:]
+        return HeldOut(_window_batch(examples, starts, config.block_size, None), int(counted.sum()))
+    cut = cut_examples(examples, config.block_size)
+    rows = [[example] for example in spread(len(cut.starts), config.test_windows).tolist()]
+    batch = _example_batch(examples, cut, rows, None, ASSISTANT, documents=False)
+    text_bytes = 0
+    for [example] in rows:
+        targets = slice(cut.starts[example] + 1, cut.starts[example] + cut.lengths[example])
+        text_bytes += int(examples.bytes[targets][(examples.roles[targets] & ASSISTANT) > 0].sum())
+    return HeldOut(batch, text_bytes)
+
+
+def settled_packing(config: TrialConfig, *, is_text: bool) -> Literal["stream", "examples", "none"]:
+    """What `packing` stands for on data of a kind."""
+    if config.packing == "auto":
+        return "stream" if is_text else "examples"
+    return config.packing
+
+
+def _bit_of(loss_on: LossOn, examples: ExampleTokens) -> int | None:
+    """The role of the tokens that count; None: all do."""
+    if loss_on == "all" or examples.roles is None:
+        return None
+    return COMPLETION if loss_on == "completions" else ASSISTANT  # auto: of a pair both are the same
+
+
+def _window_batch(examples: ExampleTokens, starts: npt.NDArray[np.int64], block_size: int, bit: int | None) -> Batch:
+    tokens = torch.from_numpy(windows(examples.tokens, starts, block_size))
+    if bit is None:
+        return Batch(tokens)
+    assert examples.roles is not None
+    scored = np.flatnonzero(windows(examples.roles, starts, block_size)[:, 1:] & bit)
+    return Batch(tokens, torch.from_numpy(scored))
+
+
+def _example_batch(
+    examples: ExampleTokens,
+    cut: CutExamples,
+    rows: Sequence[Sequence[int]],
+    width: int | None,
+    bit: int | None,
+    *,
+    documents: bool,
+) -> Batch:
+    """Rows of examples beside each other.
+
+    Args:
+        examples: the set.
+        cut: its examples as rows hold them.
+        rows: the examples of each row.
+        width: inputs per row; None: of the longest of these rows.
+        bit: the role of the targets that count; None: all that stand in the example of their input.
+        documents: whether to tell which example an input belongs to.
+    """
+    if width is None:
+        width = max(int(cut.lengths[row].sum()) for row in rows) - 1
+    tokens = np.full((len(rows), width + 1), PAD, np.int64)
+    counts = np.zeros((len(rows), width), np.bool_)
+    numbers = np.zeros((len(rows), width + 1), np.int32)
+    for row, members in enumerate(rows):
+        end = 0
+        for number, example in enumerate(members):
+            start, length = int(cut.starts[example]), int(cut.lengths[example])
+            begin, end = end, end + length
+            tokens[row, begin:end] = examples.tokens[start : start + length]
+            counts[row, begin : end - 1] = _counted(examples, start + 1, start + length, bit)
+            numbers[row, begin:end] = number
+        numbers[row, end:] = len(members)
+    return Batch(
+        torch.from_numpy(tokens),
+        torch.from_numpy(np.flatnonzero(counts)),
+        torch.from_numpy(np.ascontiguousarray(numbers[:, :-1])) if documents else None,
+    )
+
+
+def _counted(examples: ExampleTokens, first: int, end: int, bit: int | None) -> Any:
+    """Whether each target in a slice of the set's tokens counts."""
+    if bit is None:
+        return True
+    assert examples.roles is not None
+    return (examples.roles[first:end] & bit) > 0
