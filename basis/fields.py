@@ -18,12 +18,6 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 """What a spec may ask for. `auto` is settled before any trial, for all trials of a sweep at once."""
 
-LossOn = Literal["auto", "all", "completions", "assistant"]
-"""Which tokens the loss counts. `auto` is all of texts, and of pairs and conversations what an assistant says."""
-
-PackingChoice = Literal["auto", "stream", "examples", "none"]
-"""How tokens become rows. `auto` is the stream for texts, and for pairs and conversations packed examples."""
-
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 """What an adapter's product B A x is multiplied by: LoRA's rule (Hu et al. 2021), rsLoRA's (Kalajdzievski 2023)."""
 
@@ -38,6 +32,15 @@ ALL_LINEAR = "all-linear"
 
 TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 """Base weights that can train besides the adapters."""
+
+LossOn = Literal["auto", "all", "completions", "assistant"]
+"""Which tokens a train loss is taken on. `auto` is what suits the kind of the data."""
+
+RowPacking = Literal["auto", "stream", "examples", "none"]
+"""How examples become the rows of a batch. `auto` is what suits the kind of the data."""
+
+ADDED_FIELDS: dict[str, Any] = {"loss_on": "auto", "packing": "auto"}
+"""Fields that came after trials had been named, with the value that all earlier trials have."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)

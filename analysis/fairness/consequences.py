@@ -1,20 +1,23 @@
 """What follows from the factor of a table by itself, and is therefore no confound: it is told, as what it is."""
 
 from analysis.fairness.rows import EXECUTED, LedgerRow, LedgerRows
-from basis.fields import MOMENTUM_DEFAULTS
+from basis.fields import ADDED_FIELDS, MOMENTUM_DEFAULTS
 
-BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing")
+BY_MEMORY = (
+    *("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing"),
+    *("packing", "loss_on"),
+)
 """Fields that decide, with what memory permits, how a step is divided."""
 
 FOLLOWS = {
-    "tokens_seen": ("steps", "batch_size", "block_size"),
-    "scored_tokens_seen": ("steps", "batch_size", "block_size"),
+    "tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on"),
+    "scored_tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on"),
     **dict.fromkeys(EXECUTED.values(), BY_MEMORY),
 }
 """Facts by the config fields that they follow from."""
 
-ORDER_FIELDS = ("batch_size", "block_size")
-"""Fields that a step's train windows are drawn by, besides the seed and the train tokens; see `sweep.data.windows`."""
+ORDER_FIELDS = ("batch_size", "block_size", "packing")
+"""Fields that a step's train rows are drawn by, besides the seed and the train tokens; see `sweep.data.batches`."""
 ORDER_FACT = "train_tokens"
 
 
@@ -43,7 +46,7 @@ def order_of_data(rows: LedgerRows) -> tuple[bool, list[str]]:
     Args:
         rows: the rows of a table.
     """
-    fields = {name: [row.config.get(name) for row in rows] for name in ORDER_FIELDS}
+    fields = {name: [row.config.get(name, ADDED_FIELDS.get(name)) for row in rows] for name in ORDER_FIELDS}
     fields[ORDER_FACT] = [row.facts.get(ORDER_FACT) for row in rows]
     differing = [
         name for name, values in fields.items() if len({repr(value) for value in values if value is not None}) > 1

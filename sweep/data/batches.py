@@ -1,126 +1,156 @@
-"""What a trial trains on at each step, and the rows that it is tested on: `Batch`es out of files of tokens."""
+"""The batches of a trial: of each optimizer step, and of the held-out sets."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from basis.fields import LossOn, PackingChoice
+from basis.fields import LossOn
 from model.batch import Batch
-from sweep.data.encode import ASSISTANT_BIT, COMPLETION_BIT
-from sweep.data.rows import Ints, RowOrder, fit
-from sweep.data.token_files import TokenFiles
+from sweep.data.encode import ASSISTANT, COMPLETION
+from sweep.data.rows import CutExamples, TrainRows, cut_examples, spread
+from sweep.data.token_files import ExampleTokens, open_examples
 from sweep.data.windows import test_window_starts, train_window_starts, windows
+from sweep.trial.config import TrialConfig
 
-WIDTH_MULTIPLE = 32
-"""Rows of one example each are as wide as the longest of a step, rounded up to this, so that few widths occur."""
-
-BITS: dict[LossOn, int] = {"all": 0, "assistant": ASSISTANT_BIT, "auto": ASSISTANT_BIT, "completions": COMPLETION_BIT}
-"""By what the loss is on: which bit of a token's role says that it counts; 0: all count. In a pair the bits agree."""
+PAD = 0
+"""The token behind an example that is shorter than its row. No target there counts, so any token does."""
 
 
-class TrainBatches:
-    """The batches of a trial's steps; each depends on the arguments and its step alone.
-
-    Args:
-        path: the train side's tokens, see `TokenFiles.open`.
-        seed: the trial's.
-        batch_size: rows of a step.
-        block_size: inputs of a row.
-        packing: how tokens become rows; auto: windows of a stream of texts, rows packed with whole examples of others.
-        loss_on: which tokens count; auto: all of texts, what an assistant says of others.
-    """
-
-    def __init__(
-        self, path: Path, *, seed: int, batch_size: int, block_size: int, packing: PackingChoice, loss_on: LossOn
-    ) -> None:
-        self._files = TokenFiles.open(path)
-        self._seed, self._batch_size, self._block_size = seed, batch_size, block_size
-        texts = self._files.roles is None
-        self._bit = 0 if texts else BITS[loss_on]
-        self._order: RowOrder | None = None
-        self._packed = packing in ("auto", "examples")
-        if not texts and packing != "stream":
-            self._fit = fit(self._files, block_size, self._bit)
-            self._order = RowOrder(self._fit.lengths, block_size, seed, packed=self._packed)
-
-    def at(self, step: int) -> Batch:
-        """The batch of optimizer step `step`, counted from 0."""
-        if self._order is None:
-            return self._windows(step)
-        first = step * self._batch_size
-        rows = [self._order.row(number) for number in range(first, first + self._batch_size)]
-        return _rows_of(self._files, self._fit.starts, self._fit.lengths, rows, self._block_size, self._bit)
-
-    def _windows(self, step: int) -> Batch:
-        tokens, block = self._files.tokens, self._block_size
-        starts = train_window_starts(self._seed, step, self._batch_size, len(tokens), block)
-        cut = torch.from_numpy(windows(tokens, starts, block))
-        if self._files.roles is None or not self._bit:
-            return Batch(cut)
-        counts = windows(self._files.roles, starts, block)[:, 1:] & self._bit
-        return Batch(cut, torch.from_numpy(np.flatnonzero(counts)))
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Rows that every arm is tested on, whatever it trains on.
+class HeldOut(NamedTuple):
+    """What a loss is measured on.
 
     Attributes:
-        batch: the rows.
-        text_bytes: bytes, in UTF-8, of the text that their targets that count stand for.
+        batch: windows of texts; of other examples one a row.
+        text_bytes: bytes of text that the targets that count stand for.
     """
 
     batch: Batch
     text_bytes: int
 
 
-def held_out(path: Path, *, block_size: int, rows: int) -> HeldOut:
-    """The held-out rows: windows of texts; of pairs and conversations an example each, of which answers count.
+class TrainBatches:
+    """The batch of each optimizer step, a function of the trial's seed and the step alone."""
+
+    def __init__(self, tokens_path: Path, config: TrialConfig) -> None:
+        """Open the train tokens at a path."""
+        self._examples = open_examples(tokens_path)
+        self._config = config
+        self._bit = _bit_of(config.loss_on, self._examples)
+        self._cut: CutExamples | None = None
+        self._documents = False
+        packing = settled_packing(config, is_text=self._examples.roles is None)
+        if packing != "stream":
+            self._cut = cut_examples(self._examples, config.block_size)
+            self._rows = TrainRows(self._cut, config.seed, config.block_size, packing)
+            self._documents = packing == "examples"
+
+    def at(self, step: int) -> Batch:
+        """The batch of optimizer step `step`."""
+        config, examples = self._config, self._examples
+        if self._cut is None:
+            count = len(examples.tokens)
+            starts = train_window_starts(config.seed, step, config.batch_size, count, config.block_size)
+            return _window_batch(examples, starts, config.block_size, self._bit)
+        rows = self._rows.step(step, config.batch_size)
+        width = config.block_size if self._documents else None
+        return _example_batch(examples, self._cut, rows, width, self._bit, documents=self._documents)
+
+
+def held_out(tokens_path: Path, config: TrialConfig) -> HeldOut:
+    """The fixed batch of a held-out set: the same for every trial, whatever its packing and loss_on.
+
+    Texts are windows, all of which counts. Pairs and conversations are one example a row, cut to block_size, of which
+    the assistant's turns count. At most `test_windows` rows, spread evenly.
+    """
+    examples = open_examples(tokens_path)
+    assert examples.bytes is not None, "held-out tokens are written with their bytes"
+    if examples.roles is None:
+        starts = test_window_starts(len(examples.tokens), config.block_size, config.test_windows)
+        counted = windows(examples.bytes, starts, config.block_size)[:, 1:]
+        return HeldOut(_window_batch(examples, starts, config.block_size, None), int(counted.sum()))
+    cut = cut_examples(examples, config.block_size)
+    rows = [[example] for example in spread(len(cut.starts), config.test_windows).tolist()]
+    batch = _example_batch(examples, cut, rows, None, ASSISTANT, documents=False)
+    text_bytes = 0
+    for [example] in rows:
+        targets = slice(cut.starts[example] + 1, cut.starts[example] + cut.lengths[example])
+        text_bytes += int(examples.bytes[targets][(examples.roles[targets] & ASSISTANT) > 0].sum())
+    return HeldOut(batch, text_bytes)
+
+
+def settled_packing(config: TrialConfig, *, is_text: bool) -> Literal["stream", "examples", "none"]:
+    """What `packing` stands for on data of a kind."""
+    if config.packing == "auto":
+        return "stream" if is_text else "examples"
+    return config.packing
+
+
+def _bit_of(loss_on: LossOn, examples: ExampleTokens) -> int | None:
+    """The role of the tokens that count; None: all do."""
+    if loss_on == "all" or examples.roles is None:
+        return None
+    return COMPLETION if loss_on == "completions" else ASSISTANT  # auto: of a pair both are the same
+
+
+def _window_batch(examples: ExampleTokens, starts: npt.NDArray[np.int64], block_size: int, bit: int | None) -> Batch:
+    tokens = torch.from_numpy(windows(examples.tokens, starts, block_size))
+    if bit is None:
+        return Batch(tokens)
+    assert examples.roles is not None
+    scored = np.flatnonzero(windows(examples.roles, starts, block_size)[:, 1:] & bit)
+    return Batch(tokens, torch.from_numpy(scored))
+
+
+def _example_batch(
+    examples: ExampleTokens,
+    cut: CutExamples,
+    rows: Sequence[Sequence[int]],
+    width: int | None,
+    bit: int | None,
+    *,
+    documents: bool,
+) -> Batch:
+    """Rows of examples beside each other.
 
     Args:
-        path: the side's tokens.
-        block_size: inputs of a row.
-        rows: how many are wanted; of examples they are spread evenly over those that fit.
+        examples: the set.
+        cut: its examples as rows hold them.
+        rows: the examples of each row.
+        width: inputs per row; None: of the longest of these rows.
+        bit: the role of the targets that count; None: all that stand in the example of their input.
+        documents: whether to tell which example an input belongs to.
     """
-    files = TokenFiles.open(path)
-    assert files.sizes is not None, "held-out sides have sizes"
-    if files.roles is None:
-        starts = test_window_starts(len(files.tokens), block_size, rows)
-        cut, sizes = (windows(part, starts, block_size) for part in (files.tokens, files.sizes))
-        return HeldOut(Batch(torch.from_numpy(cut)), int(sizes[:, 1:].sum()))
-    fitted = fit(files, block_size, ASSISTANT_BIT)
-    count = min(rows, len(fitted.starts))
-    chosen = np.arange(count) * (len(fitted.starts) - 1) // max(count - 1, 1)
-    alone = [np.array([example]) for example in chosen]
-    batch = _rows_of(files, fitted.starts, fitted.lengths, alone, block_size, ASSISTANT_BIT)
-    spans = [slice(fitted.starts[index] + 1, fitted.starts[index] + fitted.lengths[index]) for index in chosen]
-    counted = sum(int(files.sizes[span][(files.roles[span] & ASSISTANT_BIT) > 0].sum()) for span in spans)
-    return HeldOut(batch, counted)
+    if width is None:
+        width = max(int(cut.lengths[row].sum()) for row in rows) - 1
+    tokens = np.full((len(rows), width + 1), PAD, np.int64)
+    counts = np.zeros((len(rows), width), np.bool_)
+    numbers = np.zeros((len(rows), width + 1), np.int32)
+    inputs = np.zeros(len(rows), np.int64)
+    for row, members in enumerate(rows):
+        end = 0
+        for number, example in enumerate(members):
+            start, length = int(cut.starts[example]), int(cut.lengths[example])
+            begin, end = end, end + length
+            tokens[row, begin:end] = examples.tokens[start : start + length]
+            counts[row, begin : end - 1] = _counted(examples, start + 1, start + length, bit)
+            numbers[row, begin:end] = number
+        numbers[row, end:] = len(members)
+        inputs[row] = min(end, width)
+    return Batch(
+        torch.from_numpy(tokens),
+        torch.from_numpy(np.flatnonzero(counts)),
+        torch.from_numpy(np.ascontiguousarray(numbers[:, :-1])) if documents else None,
+        torch.from_numpy(inputs),
+    )
 
 
-def _rows_of(files: TokenFiles, starts: Ints, lengths: Ints, rows: Iterable[Ints], block_size: int, bit: int) -> Batch:
-    """Rows of whole examples. Where a row holds several, each is a document; what is left of a row is one more."""
-    rows = list(rows)
-    packed = any(len(row) > 1 for row in rows)
-    width = block_size
-    if not packed:
-        longest = max(int(lengths[row].sum()) for row in rows) - 1
-        width = min(block_size, -(-longest // WIDTH_MULTIPLE) * WIDTH_MULTIPLE)
-    tokens = np.zeros((len(rows), width + 1), np.int64)
-    counts = np.zeros((len(rows), width + 1), bool)
-    documents = np.full((len(rows), width + 1), -1, np.int32)
-    for index, row in enumerate(rows):
-        place = 0
-        for number, example in enumerate(row):
-            start, length = int(starts[example]), int(lengths[example])
-            to, of = slice(place, place + length), slice(start, start + length)
-            tokens[index, to] = files.tokens[of]
-            counts[index, to] = (files.roles[of] & bit) > 0 if bit and files.roles is not None else True
-            counts[index, place] = False  # nothing stands before an example's first token
-            documents[index, to] = number
-            place += length
-    scored = torch.from_numpy(np.flatnonzero(counts[:, 1:]))
-    return Batch(torch.from_numpy(tokens), scored, torch.from_numpy(documents[:, :-1].copy()) if packed else None)
+def _counted(examples: ExampleTokens, first: int, end: int, bit: int | None) -> Any:
+    """Whether each target in a slice of the set's tokens counts."""
+    if bit is None:
+        return True
+    assert examples.roles is not None
+    return (examples.roles[first:end] & bit) > 0

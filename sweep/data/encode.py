@@ -1,118 +1,135 @@
-"""An example as tokens, and for each token who says it and how many bytes of text it stands for."""
+"""An example as tokens: which of them belong to the assistant, and how many bytes of text each stands for."""
 
-import itertools
-from collections.abc import Sequence
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from sweep.data.examples import Example
-from sweep.data.template import ChatTemplate, Rendered, Span
-from sweep.data.tokenizer import begin_tokens
+from sweep.data.template import ChatTemplate, Rendered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ASSISTANT_BIT = 1
-"""Of a token's role: an assistant says it."""
-COMPLETION_BIT = 2
-"""Of a token's role: it belongs to the last of an assistant's turns."""
+ASSISTANT = 1
+"""The bit of a token's role that says: of an assistant's turn."""
+
+COMPLETION = 2
+"""The bit that says: of the last assistant's turn, which is all of a pair's completion."""
+
+Numbers = npt.NDArray[np.int64]
 
 
 class Encoded(NamedTuple):
-    """An example as tokens, n of them.
+    """An example's tokens, (tokens,) each.
 
     Attributes:
-        ids: token ids.
-        roles: ASSISTANT_BIT and COMPLETION_BIT of each token, or 0; all 0 for a text.
-        sizes: bytes of text, in UTF-8, that each token stands for; 0 for special tokens.
+        ids: token ids, the end-of-text token among them.
+        roles: of kinds "pairs" and "conversations" the bits ASSISTANT and COMPLETION; of a text zeros.
+        bytes: how many bytes of UTF-8 text each stands for; 0 of special tokens.
     """
 
     ids: list[int]
-    roles: list[int]
-    sizes: list[int]
+    roles: npt.NDArray[np.uint8]
+    bytes: Numbers
 
 
 class Encoder:
-    """Makes examples tokens.
+    """Turns examples into tokens.
 
-    Args:
-        template: how messages become text.
-        tokenizer: any of transformers, with an end-of-text token.
-        sizes: whether bytes by token are wanted, which takes longer; else they are 0.
+    A fast tokenizer's own backend is called, without the masks and copies that transformers adds around it; the tokens
+    are the same. It gets one example at a time: given many, it starts a thread per core, each of which keeps several
+    megabytes, and which Ray, forking its processes later, would inherit in an unknown state.
     """
 
-    def __init__(self, template: ChatTemplate, tokenizer: "PreTrainedTokenizerBase", *, sizes: bool = True) -> None:
-        self._template, self._tokenizer, self._wants_sizes = template, tokenizer, sizes
-        self._begin = begin_tokens(tokenizer)
-        self._special = frozenset(tokenizer.all_special_ids)
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate) -> None:
+        """Take a tokenizer with an end-of-text token, and the template of examples that are no texts."""
+        self._tokenizer = tokenizer
+        self._template = template
+        self._end_id: int = tokenizer.eos_token_id
+        self._end_token = str(tokenizer.eos_token)
+        added = (id for id, token in tokenizer.added_tokens_decoder.items() if token.special)
+        self._special = np.array(sorted({*added, *tokenizer.all_special_ids}), np.int64)
+        self._special_text = re.compile("|".join(map(re.escape, template.special_tokens)))
         self._backend: Any = getattr(tokenizer, "backend_tokenizer", None)
         if self._backend is not None:
             self._backend.no_truncation()
             self._backend.no_padding()
 
-    def encode(self, example: Example) -> Encoded:
-        """The tokens of an example, which the end-of-text token closes.
+    def text_ids(self, text: str) -> list[int]:
+        """The tokens of a text and the end-of-text token, without roles and bytes: those cost time."""
+        if self._backend is None:
+            return [*self._slow_ids(text), self._end_id]
+        return [*self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids, self._end_id]
 
-        A token that stands on both sides of a turn's beginning belongs to the turn. A text is opened by the token with
-        which its tokenizer opens texts, if it has one.
+    def encode(self, example: Example) -> Encoded:
+        """An example's tokens with their roles and bytes.
 
         Raises:
-            TemplateError: see `ChatTemplate.render`.
+            UserError: no template renders it, or it has no assistant turn.
         """
         if example.kind == "text":
-            return self._encode_text(example.text)
-        rendered = self._template.render(example, self._tokenizer)
-        ids, spans = self._tokens(rendered)
-        return Encoded(ids, _roles(spans, rendered.answers), self._sizes(rendered.text, ids, spans))
-
-    def _encode_text(self, text: str) -> Encoded:
-        end: int = self._tokenizer.eos_token_id
-        if self._backend is not None and not self._wants_sizes:  # twice as fast as with what stands where
-            ids = self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
-            sizes = [0] * len(ids)
+            rendered = Rendered(example.text + self._end_token, ())
         else:
-            ids, spans = self._tokens(Rendered(text))
-            sizes = self._sizes(text, ids, spans)
-        ids = [*self._begin, *ids, end]
-        return Encoded(ids, [0] * len(ids), [*(0 for _ in self._begin), *sizes, 0])
+            rendered = self._template.render(example)
+        ids, first, last = self._tokens(rendered)
+        special = np.isin(ids, self._special)
+        covered = np.maximum.accumulate(np.concatenate(([0], last)))
+        # A tokenizer may leave whitespace out of a word's offsets; it belongs to the token behind it.
+        begins = np.where(special, first, np.minimum(first, covered[:-1]))
+        roles = np.zeros(len(ids), np.uint8)
+        for number, (start, end) in enumerate(rendered.spans):
+            bits = ASSISTANT | COMPLETION if number == len(rendered.spans) - 1 else ASSISTANT
+            roles[(last > start) & (begins < end)] |= bits
+        return Encoded(ids, roles, _bytes_of(rendered.text, first, covered, special))
 
-    def _tokens(self, rendered: Rendered) -> tuple[list[int], list[Span]]:
-        """Token ids, and the characters that each stands for."""
+    def _tokens(self, rendered: Rendered) -> tuple[list[int], Numbers, Numbers]:
+        """Token ids, and the first and last + 1 character of each."""
+        body = rendered.text.removesuffix(self._end_token)
         if self._backend is not None:
-            encoding = self._backend.encode(rendered.text, add_special_tokens=False)
-            return encoding.ids, [Span(*offsets) for offsets in encoding.offsets]
-        ids: list[int] = []  # a tokenizer that keeps no account of characters: piece by piece
-        spans: list[Span] = []
-        ends = sorted({0, len(rendered.text), *(place for answer in rendered.answers for place in answer)})
-        for start, end in itertools.pairwise(ends):
-            # verbose=False: that an example is longer than the model's context is no news, windows are cut later
-            piece: list[int] = self._tokenizer(
-                rendered.text[start:end], add_special_tokens=False, truncation=False, verbose=False
-            )["input_ids"]
-            ids += piece
-            spans += [Span(start, end)] * len(piece)
-        return ids, spans
+            encoding = self._backend.encode_batch([body], add_special_tokens=False)[0]
+            ids, places = encoding.ids, list(encoding.offsets)
+        else:
+            ids, places = self._segments(body, rendered.spans)
+        if len(body) < len(rendered.text):
+            ids, places = [*ids, self._end_id], [*places, (len(body), len(rendered.text))]
+        bounds = np.array(places, np.int64).reshape(-1, 2)
+        return ids, bounds[:, 0], bounds[:, 1]
 
-    def _sizes(self, text: str, ids: Sequence[int], spans: Sequence[Span]) -> list[int]:
-        """Bytes of text by token. Of several tokens that make one character, the first has its bytes."""
-        if not self._wants_sizes:
-            return [0] * len(ids)
-        counted = 0  # characters so far
-        sizes = []
-        for token, span in zip(ids, spans, strict=True):
-            end = max(counted, span.end)
-            sizes.append(0 if token in self._special else len(text[counted:end].encode()))
-            counted = end
-        return sizes
+    def _segments(self, text: str, spans: tuple[tuple[int, int], ...]) -> tuple[list[int], list[tuple[int, int]]]:
+        """A slow tokenizer gives no offsets: turns, special tokens and what lies between are tokenised apart."""
+        special = [match.span() for match in self._special_text.finditer(text)]
+        cuts = sorted({0, len(text), *(min(place, len(text)) for span in (*spans, *special) for place in span)})
+        ids: list[int] = []
+        places: list[tuple[int, int]] = []
+        for start, end in pairwise(cuts):
+            of_segment = self._slow_ids(text[start:end])
+            ids += of_segment
+            places += [(start, end)] * len(of_segment)
+        return ids, places
+
+    def _slow_ids(self, text: str) -> list[int]:
+        # verbose=False: that an example is longer than the model's context is no news, it is cut later
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        return ids
 
 
-def _roles(spans: Sequence[Span], answers: Sequence[Span]) -> list[int]:
-    roles = [0] * len(spans)
-    place = 0
-    for number, answer in enumerate(answers, 1):
-        bits = ASSISTANT_BIT | (COMPLETION_BIT if number == len(answers) else 0)
-        while place < len(spans) and spans[place].end <= answer.start:
-            place += 1
-        while place < len(spans) and spans[place].start < answer.end:
-            roles[place] = bits
-            place += 1
-    return roles
+def _bytes_of(text: str, first: Numbers, covered: Numbers, special: npt.NDArray[np.bool_]) -> Numbers:
+    """The bytes of text of each token: of what it covers first, since a character may be spread over several tokens.
+
+    What a tokenizer leaves out before a special token counts for the token before that one.
+    """
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    lengths = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
+    before = np.zeros(len(points) + 1, np.int64)  # bytes before each character
+    np.cumsum(lengths, out=before[1:])
+    numbers: Numbers = np.diff(before[covered])
+    for token in np.flatnonzero(special):
+        left_out = max(0, int(before[first[token]] - before[covered[token]]))
+        ordinary = np.flatnonzero(~special[:token])
+        if left_out and ordinary.size:
+            numbers[ordinary[-1]] += left_out
+        numbers[token] = 0
+    return numbers

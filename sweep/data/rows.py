@@ -1,169 +1,137 @@
-"""Whole examples as rows: which row holds which, in which order they come, and what is cut off.
-
-A row has room for `block_size` + 1 tokens: that many inputs, and the target behind the last. A longer example is cut
-off there. One without a token that counts in what is left is dropped.
-"""
+"""Which examples stand in which row of a batch, as a function of the seed and the step alone."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from basis.errors import UserError
-from sweep.data.token_files import TokenFiles
+from sweep.data.encode import ASSISTANT
+from sweep.data.token_files import ExampleTokens
 
-OPEN_ROWS = 64
-"""Rows that wait for an example that fits. More fill rows no better, and bring short examples together."""
+BUFFER_EXAMPLES = 4096
+"""Examples that are packed at a time, the longest first: enough to leave little of a row empty."""
 
-Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """The examples of a side that go into rows.
+class CutExamples(NamedTuple):
+    """The examples of a set as rows can hold them, (examples,) each, and what they lose by it.
 
     Attributes:
-        starts: where each begins in the tokens, (examples,).
-        lengths: how many tokens of each go into a row, (examples,).
-        cut_examples, cut_tokens: how many were too long, and what was cut off of them.
-        dropped: how many have nothing that counts in what is left.
+        starts: where each begins in the set's tokens.
+        lengths: how many of its tokens a row gets, from the first.
+        truncated_examples: of them, how many are longer than a row.
+        truncated_tokens: the tokens of these that no row gets.
+        dropped_examples: examples beside them that are left out, since none of their targets in a row would count.
+        dropped_tokens: the tokens of these.
+        whole: examples, of both, that are no longer than a row.
     """
 
-    starts: Ints
-    lengths: Ints
-    cut_examples: int
-    cut_tokens: int
-    dropped: int
+    starts: Numbers
+    lengths: Numbers
+    truncated_examples: int
+    truncated_tokens: int
+    dropped_examples: int
+    dropped_tokens: int
+    whole: int
 
 
-def fit(files: TokenFiles, block_size: int, bit: int) -> Fitting:
-    """What of each example goes into a row.
+def cut_examples(examples: ExampleTokens, block_size: int) -> CutExamples:
+    """Cut examples to rows of block_size inputs, and leave those out of which no target would count.
 
-    Args:
-        files: of pairs or conversations.
-        block_size: inputs of a row.
-        bit: of a token's role, says which tokens count, see `encode.ASSISTANT_BIT`; 0: all.
+    Which targets count is what the data's kind says, not `loss_on`: all arms of a sweep see the same rows.
     """
-    assert files.ends is not None
-    assert files.roles is not None
-    ends = np.asarray(files.ends, np.int64)
-    starts = np.concatenate([[0], ends[:-1]])
-    whole = ends - starts
-    lengths = np.minimum(whole, block_size + 1)
-    counts = (np.asarray(files.roles) & bit) > 0 if bit else np.ones(len(files.roles), bool)
-    counted = np.concatenate([[0], np.cumsum(counts)])
-    scored = counted[starts + lengths] - counted[starts + 1]  # the first token of an example is no target
-    kept = scored > 0
-    return Fitting(
+    ends = np.asarray(examples.ends)
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+    full = ends - starts
+    lengths = np.minimum(full, block_size + 1)
+    kept = lengths >= 2
+    if examples.roles is not None:
+        counts = np.concatenate(((examples.roles & ASSISTANT) > 0, [False]))
+        bounds = np.stack((starts + 1, starts + lengths), axis=1).ravel()  # a first token is nobody's target
+        kept &= np.add.reduceat(counts, np.minimum(bounds, len(counts) - 1), dtype=np.int64)[::2] > 0
+    lost = full - lengths
+    return CutExamples(
         starts[kept],
         lengths[kept],
-        int((whole > lengths).sum()),
-        int((whole - lengths).sum()),
+        int((lost[kept] > 0).sum()),
+        int(lost[kept].sum()),
         int((~kept).sum()),
+        int(full[~kept].sum()),
+        int((lost == 0).sum()),
     )
 
 
-def fitting(name: str, files: TokenFiles, block_size: int, bit: int = 1) -> str | None:
-    """What a side loses by its rows, in a line; None if nothing.
+class TrainRows:
+    """The rows of a training: epoch after epoch, each with every example once, in an order of its own."""
 
-    Raises:
-        UserError: it has no example of which an answer begins within a row.
-    """
-    fitted = fit(files, block_size, bit)
-    examples = len(fitted.starts) + fitted.dropped
-    if not len(fitted.starts):
-        raise UserError(
-            f"data.{name}: in none of {examples:,} examples an answer begins within block_size {block_size:,}; "
-            "give a larger block_size or shorter prompts"
-        )
-    if not fitted.cut_examples and not fitted.dropped:
-        return None
-    share = fitted.cut_tokens / len(files.tokens)
-    line = (
-        f"{name}: {fitted.cut_examples:,} of {examples:,} examples are longer than block_size {block_size:,} + 1; "
-        f"{fitted.cut_tokens:,} tokens ({100 * share:.1f} %) are cut off"
-    )
-    return line + (f"; {fitted.dropped:,} have no answer in what is left and are dropped" if fitted.dropped else "")
+    def __init__(self, cut: CutExamples, seed: int, block_size: int, packing: Literal["examples", "none"]) -> None:
+        """Take at least one example; a row has room for block_size + 1 tokens."""
+        self._lengths = cut.lengths
+        self._seed = seed
+        self._room = block_size + 1
+        self._packing = packing
+        self._ends = [0]  # of the epochs: rows up to there
+        self._latest: tuple[int, list[list[int]]] = (-1, [])
 
+    def step(self, step: int, batch_size: int) -> list[list[int]]:
+        """The examples of each row of an optimizer step: numbers in `cut`, in the order in which they stand."""
+        return [self._row(row) for row in range(step * batch_size, (step + 1) * batch_size)]
 
-@dataclass(frozen=True)
-class Rows:
-    """An epoch: which examples are in which row.
+    def _row(self, row: int) -> list[int]:
+        while self._ends[-1] <= row:  # how many rows an epoch packs into, packing it tells
+            self._ends.append(self._ends[-1] + len(self._epoch(len(self._ends) - 1)))
+        epoch = int(np.searchsorted(self._ends, row, side="right")) - 1
+        return self._epoch(epoch)[row - self._ends[epoch]]
 
-    Attributes:
-        examples: their numbers, row by row.
-        ends: where each row ends in `examples`.
-    """
-
-    examples: Ints
-    ends: Ints
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def row(self, index: int) -> Ints:
-        """The examples of a row, in order."""
-        return self.examples[self.ends[index - 1] if index else 0 : self.ends[index]]
+    def _epoch(self, epoch: int) -> list[list[int]]:
+        if self._latest[0] != epoch:
+            # Philox makes its numbers from (key, counter); the low 128 bits count the draws within an epoch.
+            draw = np.random.Generator(np.random.Philox(key=self._seed, counter=epoch << 128))
+            order = draw.permutation(len(self._lengths))
+            if self._packing == "none":
+                rows = [[example] for example in order.tolist()]
+            else:
+                packed = best_fit(self._lengths, order, self._room)
+                rows = [packed[row] for row in draw.permutation(len(packed)).tolist()]  # full ones come first
+            self._latest = epoch, rows
+        return self._latest[1]
 
 
-def epoch_rows(lengths: Ints, block_size: int, seed: int, epoch: int, *, packed: bool) -> Rows:
-    """All examples once, in an order that depends on the arguments alone.
+def best_fit(lengths: Numbers, order: Numbers, room: int) -> list[list[int]]:
+    """Pack examples into rows: by buffers, the longest first, each into the row where it leaves the least room.
 
-    Packed, an example goes into the fullest open row that has room for it (best fit), in the order of a shuffle. Rows
-    come in the order in which they are closed.
+    Best-fit decreasing (Johnson 1974) over a shuffled buffer.
 
     Args:
-        lengths: tokens of each example, (examples,), at most block_size + 1.
-        block_size: inputs of a row.
-        seed: the trial's.
-        epoch: counted from 0.
-        packed: whether a row holds as many examples as fit, or one.
+        lengths: tokens of each example, at most `room`.
+        order: the examples, in the order in which they fill buffers.
+        room: tokens of a row.
+
+    Returns:
+        The examples of each row.
     """
-    draw = np.random.Generator(np.random.Philox(key=seed, counter=epoch << 128))
-    order = draw.permutation(len(lengths)).astype(np.int64)
-    if not packed:
-        return Rows(order, np.arange(1, len(order) + 1))
-    rows = list(_packed(order, lengths, block_size + 1))
-    return Rows(np.concatenate(rows), np.cumsum([len(row) for row in rows]))
+    rows: list[list[int]] = []
+    unfilled: list[tuple[int, int]] = []  # room left and number of a row, the least room first
+    shortest = int(lengths.min())
+    for begin in range(0, len(order), BUFFER_EXAMPLES):
+        buffer = order[begin : begin + BUFFER_EXAMPLES]
+        for example in buffer[np.argsort(-lengths[buffer], kind="stable")].tolist():
+            length = int(lengths[example])
+            place = bisect_left(unfilled, (length, 0))
+            if place < len(unfilled):
+                left, row = unfilled.pop(place)
+            else:
+                left, row = room, len(rows)
+                rows.append([])
+            rows[row].append(example)
+            if left - length >= shortest:
+                insort(unfilled, (left - length, row))
+    return rows
 
 
-def _packed(order: Ints, lengths: Ints, room: int) -> Iterator[Ints]:
-    waiting: list[tuple[int, int]] = []  # room left and number of each open row, by room
-    rows: dict[int, list[int]] = {}
-    for number, example in enumerate(order.tolist()):
-        length = int(lengths[example])
-        place = bisect_left(waiting, (length, -1))
-        if place < len(waiting):
-            left, row = waiting.pop(place)
-        else:
-            left, row = room, number
-            rows[row] = []
-        rows[row].append(example)
-        insort(waiting, (left - length, row))
-        if len(waiting) > OPEN_ROWS or not waiting[0][0]:
-            yield np.array(rows.pop(waiting.pop(0)[1]))
-    for _, row in waiting:
-        yield np.array(rows[row])
-
-
-class RowOrder:
-    """Rows of one epoch after another, found by their number from the first on."""
-
-    def __init__(self, lengths: Ints, block_size: int, seed: int, *, packed: bool) -> None:
-        """Arguments are those of `epoch_rows`."""
-        self._lengths, self._block_size, self._seed, self._packed = lengths, block_size, seed, packed
-        self._firsts = [0]  # the number of each epoch's first row
-        self._epoch = lru_cache(maxsize=2)(self._rows_of)
-
-    def _rows_of(self, epoch: int) -> Rows:
-        return epoch_rows(self._lengths, self._block_size, self._seed, epoch, packed=self._packed)
-
-    def row(self, number: int) -> Ints:
-        """The examples of a row."""
-        while number >= self._firsts[-1]:
-            self._firsts.append(self._firsts[-1] + len(self._epoch(len(self._firsts) - 1)))
-        epoch = bisect_left(self._firsts, number + 1) - 1
-        return self._epoch(epoch).row(number - self._firsts[epoch])
+def spread(count: int, wanted: int) -> Numbers:
+    """The numbers of at most `wanted` of `count` things, spread evenly, the same for every trial."""
+    chosen = min(wanted, count)
+    return np.arange(chosen, dtype=np.int64) * (count - 1) // max(chosen - 1, 1)

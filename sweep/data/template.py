@@ -1,227 +1,247 @@
-"""From an example to the text that a model sees, and which of it an assistant says.
+"""Messages as the text that a model sees, and where in it the assistant's turns stand.
 
-A text stands as it is. Pairs and conversations go through a chat template: one that the spec gives, or the
-tokenizer's, or else turns as HH-RLHF marks them. Which characters are the assistant's is told by the template's
-{% generation %} marks where it has some. Else what stands before a turn is rendered by itself (as for inference, with
-the generation prompt), and the turn is what follows.
+A tokenizer's own chat template is taken, or one that the spec gives, or `TURNS` where there is neither.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from basis.errors import UserError, first_line, shortened
+from basis.errors import UserError, first_line
 from sweep.data.examples import Example
-from sweep.data.openings import HH_ANSWER, HH_HUMAN
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Messages = Sequence[Mapping[str, Any]]
+TURNS_NAME = "turns"
+"""How a spec calls `TURNS`."""
 
-ASSISTANT = "assistant"
+TURNS = (
+    "{% for message in messages %}"
+    "{% if message.role == 'system' %}{{ message.content }}"
+    "{% elif message.role == 'user' %}{{ '\n\nHuman: ' + message.content }}"
+    "{% elif message.role == 'assistant' %}{{ '\n\nAssistant: ' + message.content }}"
+    "{% else %}{{ raise_exception('role ' + message.role + ' has no place in it') }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
+)
+"""The template of HH-RLHF's texts and of `reward.template`: plain text, so that any tokenizer can read it."""
 
-_BEGIN, _END = "\ue000", "\ue001"
-"""Stand for the generation marks while a template is rendered; Unicode keeps them for private use."""
-_GENERATION = re.compile(r"(\{%[-+]?\s*generation\s*([-+]?)%\})(\s*)")
-_END_GENERATION = re.compile(r"(\s*)(\{%([-+]?)\s*endgeneration\s*[-+]?%\})")
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_THOUGHT_END = "</think>"
 
-
-class Span(NamedTuple):
-    """Characters of a text, the end excluded."""
-
-    start: int
-    end: int
+Message = Mapping[str, Any]
 
 
 class Rendered(NamedTuple):
-    """An example as a model sees it.
+    """A text as the model sees it.
 
     Attributes:
-        text: all of it, with the end-of-text token at its end.
-        answers: what an assistant says, turn by turn, with the token that ends a turn.
+        text: all of it, the end-of-text token included.
+        spans: first and last + 1 character of each assistant turn, in order; a token that ends the turn belongs to it.
     """
 
     text: str
-    answers: tuple[Span, ...] = ()
-
-
-class TemplateError(UserError):
-    """A template that fails on an example; whoever knows which one adds it."""
+    spans: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """How messages become a text.
+    """How messages become text.
 
     Attributes:
-        name: what messages to the user call it.
-        jinja: the template as transformers takes it; None: turns as HH-RLHF marks them.
+        tokenizer: what renders, and whose special tokens end turns.
+        jinja: the template; None: the tokenizer's own.
+        name: what messages call it.
     """
 
+    tokenizer: "PreTrainedTokenizerBase"
+    jinja: str | None
     name: str
-    jinja: str | None = None
 
-    def render(self, example: Example, tokenizer: "PreTrainedTokenizerBase") -> Rendered:
-        """The text of an example of any kind.
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> str:
+        """Messages up to where an assistant's answer begins.
 
         Raises:
-            TemplateError: the template refuses the messages, no turn is an assistant's, or one can't be found again.
+            UserError: the template fails on them.
         """
-        end: str = str(tokenizer.eos_token)
-        if example.kind == "text":
-            return Rendered(example.text + end)
+        return self._text(messages, tools, answer_follows=True)
+
+    def render(self, example: Example) -> Rendered:
+        """A pair or a conversation as text.
+
+        Returns:
+            Its text, closed by the end-of-text token, and the assistant's turns in it.
+
+        Raises:
+            UserError: no assistant turn, the template fails on it, or does not show where a turn stands.
+        """
         messages = example.messages
-        if not any(message["role"] == ASSISTANT for message in messages):
-            raise TemplateError("no turn is an assistant's, so nothing is to be learnt from it")
-        text, answers = self._with_answers(messages, example.tools, tokenizer)
-        if not text.rstrip().endswith(end):
-            if messages[-1]["role"] == ASSISTANT:
-                text = text[: answers[-1].end] + text[answers[-1].end :].rstrip()
-                answers[-1] = answers[-1]._replace(end=len(text) + len(end))
-            text += end
-        return Rendered(text, tuple(answers))
+        turns = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+        if not turns:
+            roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
+            raise UserError(f"it has no assistant turn, so nothing to learn; its roles are {roles}")
+        if _GENERATION.search(self._source(example.tools)):
+            text, spans = self._marked(messages, example.tools)
+        else:
+            text = self._text(messages, example.tools)
+            spans = self._turns_in(text, messages, example.tools, turns)
+        return self._closed(text, spans)
 
-    def prompt(self, messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> str:
-        """The text that an assistant's turn behind these messages continues.
+    def _text(self, messages: Sequence[Message], tools: Sequence[Message], answer_follows: bool = False) -> str:
+        from jinja2 import TemplateError
 
-        Raises:
-            TemplateError: the template refuses the messages.
-        """
-        return self._text(messages, (), tokenizer, answer_due=True)
-
-    def _with_answers(
-        self, messages: Messages, tools: Messages, tokenizer: "PreTrainedTokenizerBase"
-    ) -> tuple[str, list[Span]]:
-        text = self._text(messages, tools, tokenizer)
-        if self.jinja is not None and _GENERATION.search(self.jinja):
-            unmarked, answers = _marked(self._text(messages, tools, tokenizer, jinja=_with_marks(self.jinja)))
-            if unmarked == text and answers:
-                return text, answers
-        answers = []
-        for index, message in enumerate(messages):
-            if message["role"] == ASSISTANT:
-                before = self._text(messages[:index], tools, tokenizer, answer_due=True) if index else ""
-                through = self._text(messages[: index + 1], tools, tokenizer).rstrip()
-                answers.append(_answer(text, before, through, message, answers, tokenizer))
-        return text, answers
-
-    def _text(
-        self,
-        messages: Messages,
-        tools: Messages,
-        tokenizer: "PreTrainedTokenizerBase",
-        *,
-        answer_due: bool = False,
-        jinja: str | None = None,
-    ) -> str:
-        if self.jinja is None:
-            return "".join(_turns(messages)) + (HH_ANSWER if answer_due else "")
         try:
-            text: str = tokenizer.apply_chat_template(
+            text: str = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
                 tools=[dict(tool) for tool in tools] or None,
-                chat_template=jinja or self.jinja,
-                add_generation_prompt=answer_due,
+                chat_template=self.jinja,
+                add_generation_prompt=answer_follows,
                 tokenize=False,
             )
-        except Exception as error:  # a template raises whatever it likes
-            raise TemplateError(f"{self.name} fails on it: {first_line(error)}") from None
+        except (TemplateError, TypeError, ValueError, KeyError) as error:  # what a template's expressions raise
+            raise UserError(f"{self.name} fails on it: {first_line(error)}") from error
         return text
 
+    def _source(self, tools: Sequence[Message]) -> str:
+        """The template's own text."""
+        source: str = self.tokenizer.get_chat_template(self.jinja, [dict(tool) for tool in tools] or None)
+        return source
 
-PLAIN = ChatTemplate(f"turns marked {HH_HUMAN.strip()} and {HH_ANSWER.strip()}")
-"""For tokenizers without a chat template."""
+    def _marked(self, messages: Sequence[Message], tools: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
+        """Text and turns by the template's {% generation %} marks."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        self._text(messages, tools)  # fails as the plain rendering does
+        texts, spans = render_jinja_template(
+            [[{key: value for key, value in message.items() if value is not None} for message in messages]],
+            tools=[dict(tool) for tool in tools] or None,
+            chat_template=self._source(tools),
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        if not spans[0]:
+            raise UserError(f"{self.name} marks no assistant turn of it with {{% generation %}}")
+        return texts[0], [(start, self._behind_end_token(texts[0], end)) for start, end in spans[0]]
+
+    def _turns_in(
+        self, text: str, messages: Sequence[Message], tools: Sequence[Message], turns: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        """Where assistant turns stand in the text of all messages.
+
+        A turn begins where the prompt before it ends, and ends where the text of the messages up to it does. Where a
+        template writes earlier turns in another way (Qwen3 leaves their thoughts out), its words are searched for.
+        """
+        spans: list[tuple[int, int]] = []
+        cursor = asked = 0
+        for number in turns:
+            prompt = self._prefix(messages[:number], tools, answer_follows=True)
+            start = len(prompt) if prompt and text.startswith(prompt) else None
+            whole = text if number == len(messages) - 1 else self._prefix(messages[: number + 1], tools)
+            end = None if start is None or not whole.startswith(prompt) else self._end_of(text, start, whole[start:])
+            for message in messages[asked:number] if start is None else ():
+                cursor = _words_in(text, message, cursor)[1]
+            first, last = _words_in(text, messages[number], cursor if start is None else start)
+            if first < 0 and (start is None or end is None):
+                raise UserError(
+                    f"{self.name} does not show where its message {number + 1}, an assistant's, begins and ends; "
+                    "mark it with {% generation %} and {% endgeneration %} in data.template"
+                )
+            if start is None or (first >= 0 and "add_generation_prompt" not in self._source(tools)):
+                start = first  # without a prompt for the answer, what lies between is the turn's heading
+            cursor = self._behind_end_token(text, last) if end is None else end
+            spans.append((start, cursor))
+            asked = number + 1
+        return spans
+
+    def _prefix(self, messages: Sequence[Message], tools: Sequence[Message], answer_follows: bool = False) -> str:
+        """The text of the first messages alone; empty where a template wants more than them."""
+        if not messages:
+            return ""
+        try:
+            return self._text(messages, tools, answer_follows)
+        except UserError:  # it took all messages together, and these are then searched for
+            return ""
+
+    def _end_of(self, text: str, start: int, turn: str) -> int | None:
+        """Where a turn that begins at `start` ends in the text, if it stands there as it does alone."""
+        bare = turn.rstrip()
+        if not bare or not text.startswith(bare, start):
+            return None
+        if bare.endswith(self.special_tokens):
+            return start + len(bare)
+        return start + len(turn) if text.startswith(turn, start) else start + len(bare)
+
+    def _behind_end_token(self, text: str, end: int) -> int:
+        """The place behind the token that ends a turn, if one stands right at `end`."""
+        if text[:end].endswith(self.special_tokens):
+            return end
+        return next((end + len(token) for token in self.special_tokens if text.startswith(token, end)), end)
+
+    @cached_property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The special tokens of the tokenizer, the longest first; one of them may end a turn."""
+        added = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+        return tuple(sorted({*added, *self.tokenizer.all_special_tokens}, key=len, reverse=True))
+
+    def _closed(self, text: str, spans: list[tuple[int, int]]) -> Rendered:
+        """The text with an end-of-text token behind it; it belongs to an answer that it follows at once."""
+        end_token = str(self.tokenizer.eos_token)
+        start, end = spans[-1]
+        if not text.rstrip().endswith(end_token):
+            if end == len(text) and not text.endswith(self.special_tokens):
+                end += len(end_token)
+            text += end_token
+        elif text[end:].strip() == end_token:
+            end = len(text.rstrip())
+        return Rendered(text, (*spans[:-1], (start, end)))
 
 
-def choose_template(given: str | None, tokenizer: "PreTrainedTokenizerBase") -> ChatTemplate:
-    """The template that a spec gives, the tokenizer's, or the plain one."""
-    if given is not None:
-        return ChatTemplate("data.template", given)
-    if tokenizer.chat_template is None:
-        return PLAIN
-    try:
-        return ChatTemplate("the tokenizer's chat template", tokenizer.get_chat_template())
-    except ValueError as error:  # several, and none is the default
-        raise UserError(f"model.tokenizer: {first_line(error)}; data.template gives one") from None
+def _words_in(text: str, message: Message, behind: int) -> tuple[int, int]:
+    """Where a message's words stand in the text, from `behind` on: first and last + 1; (-1, behind) if nowhere."""
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    for words in (content, content.strip(), content.rpartition(_THOUGHT_END)[2].strip()):
+        if words and (first := text.find(words, behind)) >= 0:
+            return first, first + len(words)
+    return -1, behind
 
 
-def _turns(messages: Messages) -> Iterator[str]:
-    """Messages as HH-RLHF marks them; a system prompt stands before the first turn."""
-    for message in messages:
-        role, content = message["role"], message.get("content")
-        if not isinstance(content, str) or role not in ("system", "user", ASSISTANT):
-            found = f"role {role!r}" if isinstance(content, str) else f"content {shortened(repr(content), 30)}"
-            raise TemplateError(
-                f"a message with {found} needs a chat template, which the tokenizer lacks; data.template gives one"
-            )
-        if role == "system":
-            yield content.strip()
-        else:
-            yield f"{HH_HUMAN if role == 'user' else HH_ANSWER} {content.strip()}"
-
-
-def _with_marks(jinja: str) -> str:
-    """A template that leaves a character behind where it begins and ends to generate.
-
-    transformers renders with trim_blocks and lstrip_blocks, which take whitespace beside a tag away; beside the
-    character it is taken away here.
-    """
-
-    def begin(tag: re.Match[str]) -> str:
-        rest = "" if tag[2] == "-" else tag[3].removeprefix("\n")
-        return f'{tag[1]}{{{{ "{_BEGIN}" }}}}{rest}'
-
-    def end(tag: re.Match[str]) -> str:
-        line, newline, indent = tag[1].rpartition("\n")
-        rest = "" if tag[3] == "-" else f"{line}{newline}" if newline else indent
-        return f'{rest}{{{{ "{_END}" }}}}{tag[2]}'
-
-    return _END_GENERATION.sub(end, _GENERATION.sub(begin, jinja))
-
-
-def _marked(text: str) -> tuple[str, list[Span]]:
-    """A text without the characters of its marks, and what stood between each pair of them."""
-    answers, parts, length = [], [], 0
-    for piece in re.split(f"({_BEGIN}.*?{_END})", text, flags=re.DOTALL):
-        inner = piece.strip(_BEGIN + _END)
-        if piece.startswith(_BEGIN):
-            answers.append(Span(length, length + len(inner)))
-        parts.append(inner)
-        length += len(inner)
-    return "".join(parts), answers
-
-
-def _answer(
-    text: str,
-    before: str,
-    through: str,
-    message: Mapping[str, Any],
-    earlier: Sequence[Span],
-    tokenizer: "PreTrainedTokenizerBase",
-) -> Span:
-    """Where an assistant's turn stands in a text.
+def choose_template(tokenizer: "PreTrainedTokenizerBase", given: str | None) -> ChatTemplate:
+    """The template that messages go through.
 
     Args:
-        text: all of the example.
-        before: what stands before the turn, rendered by itself. A template may render it otherwise within the whole.
-        through: the same up to the end of the turn, without whitespace at its end.
-        message: the turn.
-        earlier: the turns of an assistant before it.
-        tokenizer: whose special tokens may end a turn.
+        tokenizer: taken for its own template.
+        given: `data.template`: the jinja text, or `TURNS_NAME`; None: the tokenizer's, or `TURNS` where it has none.
+
+    Raises:
+        UserError: what is given is no jinja template.
     """
-    content = message.get("content")
-    said = content.strip() if isinstance(content, str) else ""
-    start = len(before) if text.startswith(before) else None
-    if start is not None and text.startswith(through):
-        return Span(start, len(through))
-    at = text.find(said, start if start is not None else earlier[-1].end if earlier else 0) if said else -1
-    if at < 0:
-        raise TemplateError(
-            f"the assistant's turn {shortened(repr(content), 40)} is not found in what the template makes"
-        )
-    end = at + len(said)
-    ends = "|".join(map(re.escape, sorted(tokenizer.all_special_tokens, key=len, reverse=True)))
-    closing = re.compile(rf"\s*(?:{ends})").match(text, end) if ends else None
-    return Span(at if start is None else start, closing.end() if closing else end)
+    if given is None and tokenizer.chat_template is not None:
+        return ChatTemplate(tokenizer, None, "the tokenizer's chat template")
+    if given in (None, TURNS_NAME):
+        return ChatTemplate(tokenizer, TURNS, f"the template {TURNS_NAME!r}")
+    return ChatTemplate(tokenizer, given, "data.template")
+
+
+def read_template(given: str) -> str:
+    """The template that a spec gives: its own words, or those of the file that it names.
+
+    Raises:
+        UserError: a file that can't be read.
+    """
+    if given == TURNS_NAME or is_jinja(given):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"data.template: {given!r} can't be read ({first_line(error)})") from error
+
+
+def is_jinja(given: str) -> bool:
+    """Whether a text is a template and not a file's name."""
+    return "{{" in given or "{%" in given

@@ -87,3 +87,13 @@ def tokenizer_digests(folder: Path | str) -> list[tuple[str, str]]:
         UserError: no such folder, or no such file in it.
     """
     return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _checked_files(folder)]
+
+
+def template_digests(folder: Path | str) -> list[tuple[str, str]]:
+    """Name and SHA-256 of the chat templates in a tokenizer's folder that are files of their own.
+
+    Tokens of texts do not depend on them, so they are no part of `tokenizer_digests`. A template may also stand in
+    tokenizer_config.json, which is.
+    """
+    paths = sorted(Path(folder).rglob("*.jinja"))
+    return [(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]

@@ -11,16 +11,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, m
 
 from basis.errors import problems, refused, shown
 from basis.fields import (
+    ADDED_FIELDS,
     ALL_LINEAR,
     BETAS_DEFAULTS,
     DEPENDENT_FIELDS,
     LORA_DEFAULTS,
     MOMENTUM_DEFAULTS,
     SCALING_OPTIMIZERS,
+    LossOn,
     Method,
     Optimizer,
     Precision,
     PrecisionChoice,
+    RowPacking,
     Scaling,
     Schedule,
     Target,
@@ -131,6 +134,18 @@ class TrialConfig(BaseModel):
         "permits. Never more than 256 windows or 65,536 tokens at once.",
     )
     block_size: Count = Field(description="Length of a window, in tokens; at most the model's positions.")
+    loss_on: LossOn = Field(
+        "auto",
+        description="The tokens that the train loss is taken on: all, those of the last answer (completions), or of "
+        "every assistant's turn. auto: all of texts, completions of pairs, the assistant's turns of conversations. "
+        "Test and validation loss are taken on auto's tokens whatever trains.",
+    )
+    packing: RowPacking = Field(
+        "auto",
+        description="The rows of a batch. stream: windows of all examples in a row. examples: whole examples beside "
+        "each other, none of which sees another; one longer than a row is cut. none: one example a row. "
+        "auto: stream of texts, else examples.",
+    )
     precision: PrecisionChoice = Field(
         "fp32",
         description="Number format of the products in the forward and backward pass; what trains stays in fp32. auto: "
@@ -233,7 +248,9 @@ class TrialConfig(BaseModel):
     @property
     def name(self) -> str:
         """Name of the trial and of its directory: readable, and different for different configs."""
-        digest = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        fields = self.model_dump(mode="json")
+        named = {field: value for field, value in fields.items() if (field, value) not in ADDED_FIELDS.items()}
+        digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
         return f"{self.label.replace(' ', '-')}-lr{self.lr:g}-s{self.seed}-{digest[:6]}"
 
 

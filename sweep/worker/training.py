@@ -3,8 +3,7 @@
 import math
 import time
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,24 +11,16 @@ from torch import Tensor
 
 from basis.metrics import Row
 from basis.stages import Stage
-from model.batch import Batch
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
 from model.precision import LEAST_SCALE
-from sweep.data.windows import open_tokens, test_window_starts, train_window_starts, windows
+from sweep.data.batches import HeldOut, TrainBatches, held_out
 from sweep.inputs import SweepInputs
 from sweep.machine.gpu_facts import lacking, precisions_of
 from sweep.memory.plan import MemoryPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.metrics import device_name, memory_metrics
 from sweep.trial.model import as_configured, build_model, build_run
-
-
-class _HeldOut(NamedTuple):
-    """What a loss is measured on, and the bytes of text that the scored targets stand for, where they are known."""
-
-    batch: Batch
-    text_bytes: int | None
 
 
 class Training:
@@ -61,13 +52,13 @@ class Training:
             start_threads()
         limit_memory(device, limit_bytes)
         self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
-        self._train_tokens = open_tokens(inputs.train_tokens)
-        self._held_out: dict[str, _HeldOut] = {}
+        self._batches = TrainBatches(inputs.train_tokens, config)
+        self._held_out: dict[str, HeldOut] = {}
         if config.evaluate_on != Stage.TUNING:
-            self._held_out["test_loss"] = self._windows_of(inputs.test_tokens)
+            self._held_out["test_loss"] = held_out(inputs.test_tokens, config)
         if config.evaluate_on != Stage.PLAIN:
             assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
-            self._held_out["validation_loss"] = self._windows_of(inputs.validation_tokens)
+            self._held_out["validation_loss"] = held_out(inputs.validation_tokens, config)
         self.window_losses: dict[str, list[float]] = {}
         self._tokens_seen = self._scored_tokens_seen = 0
         self._train_seconds = self._evaluation_seconds = 0.0
@@ -98,7 +89,7 @@ class Training:
         timed_steps = 0
         while run.step < until:
             untimed = meter.accounting or run.step == self._first_step
-            batch = self._batch(run.step)
+            batch = self._batches.at(run.step)
             losses.append(meter.train_step(batch))
             self._tokens_seen += batch.input_count
             self._scored_tokens_seen += batch.scored_count
@@ -134,12 +125,6 @@ class Training:
                 f"nothing, and the loss scale fell to {run.scaler.last_scale():g}; accepted: bf16, tf32 or fp32"
             )
 
-    def _batch(self, step: int) -> Batch:
-        """The train windows of optimizer step `step`."""
-        config, tokens = self.config, self._train_tokens
-        starts = train_window_starts(config.seed, step, config.batch_size, len(tokens), config.block_size)
-        return Batch(torch.from_numpy(windows(tokens, starts, config.block_size)))
-
     def _row(self, trained: Row) -> Row:
         """All metrics but the reward at the run's present step, around those of the training since the last row."""
         run = self.run
@@ -161,14 +146,14 @@ class Training:
         """The losses on held-out windows that are due at the present step, by metric."""
         run, row = self.run, {}
         started = time.perf_counter()
-        for metric, held_out in self._held_out.items():
+        for metric, rows in self._held_out.items():
             if metric == "test_loss" and self.config.evaluate_on != Stage.PLAIN and not self.done:
                 continue
-            by_row = run.evaluate(held_out.batch)
+            by_row = run.evaluate(rows.batch)
             self.window_losses[metric] = _window_losses(by_row)
             row[metric] = float(np.mean(self.window_losses[metric]))
-            if metric == "test_loss" and held_out.text_bytes:
-                row["test_bits_per_byte"] = sum(nats for nats, _ in by_row) / math.log(2) / held_out.text_bytes
+            if metric == "test_loss" and rows.text_bytes:
+                row["test_bits_per_byte"] = sum(nats for nats, _ in by_row) / math.log(2) / rows.text_bytes
             if not math.isfinite(row[metric]):
                 name = metric.replace("_", " ")
                 raise FloatingPointError(f"{name} became {row[metric]} by step {run.step} (lr {self.config.lr:g})")
@@ -176,17 +161,6 @@ class Training:
         if "test_loss" in row:
             row["test_perplexity"] = math.exp(min(row["test_loss"], 700.0))  # exp overflows a float above 709
         return row
-
-    def _windows_of(self, tokens_path: Path) -> _HeldOut:
-        """The fixed windows of held-out tokens, and the bytes of text that their targets stand for."""
-        tokens = open_tokens(tokens_path)
-        starts = test_window_starts(len(tokens), self.config.block_size, self.config.test_windows)
-        batch = Batch(torch.from_numpy(windows(tokens, starts, self.config.block_size)))
-        bytes_path = tokens_path.with_name(f"{tokens_path.stem}_bytes.npy")
-        if not bytes_path.exists():  # of tokens that were prepared before it was kept
-            return _HeldOut(batch, None)
-        text_bytes = windows(open_tokens(bytes_path), starts, self.config.block_size)[:, 1:].sum()
-        return _HeldOut(batch, int(text_bytes))
 
     def drop_optimizer_state(self) -> None:
         """Free the optimizer's state before the model is judged; nothing is trained afterwards."""

@@ -32,6 +32,8 @@ VOCABULARIES = {
     "LoRA's fields": (fields.LORA_FIELDS, 3),
     "optimizers' fields": (fields.OPTIMIZER_FIELDS, 2),
     "fields of lists": (fields.LIST_FIELDS, 2),
+    "tokens that count": (get_args(fields.LossOn), 3),
+    "packings of rows": (get_args(fields.RowPacking), 3),
     "objectives": (get_args(Objective), 3),
     "rewards": (REWARD_METRICS, 5),
     "memory parts": (MEMORY_PARTS, 3),
@@ -93,7 +95,15 @@ def test_the_files_that_may_list_names_are_there() -> None:
 
 @pytest.mark.parametrize(
     "named",
-    [fields.DEPENDENT_FIELDS, fields.LIST_FIELDS, fields.COST_FIELDS, BY_MEMORY, ORDER_FIELDS, ALWAYS_ASKED],
+    [
+        fields.DEPENDENT_FIELDS,
+        fields.LIST_FIELDS,
+        fields.COST_FIELDS,
+        tuple(fields.ADDED_FIELDS),
+        BY_MEMORY,
+        ORDER_FIELDS,
+        ALWAYS_ASKED,
+    ],
 )
 def test_fields_that_are_named_are_fields_of_a_trial(named: tuple[str, ...]) -> None:
     assert set(named) <= set(TrialConfig.model_fields)
@@ -113,6 +123,10 @@ def test_every_field_that_may_be_none_by_its_method_or_optimizer_is_named() -> N
 
 def test_whether_a_field_applies_is_not_denied_where_method_or_optimizer_is_unknown() -> None:
     assert all(fields.applies(name, {}) for name in TrialConfig.model_fields)
+
+
+def test_added_fields_have_the_value_that_earlier_trials_have() -> None:
+    assert {name: TrialConfig.model_fields[name].default for name in fields.ADDED_FIELDS} == fields.ADDED_FIELDS
 
 
 def test_lists_are_the_values_of_the_fields_of_lists() -> None:

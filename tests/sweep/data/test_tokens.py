@@ -122,7 +122,6 @@ def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], t
             "test_openings_unknown": 0,
             "train_duplicates": 20,
             "test_duplicates": 0,
-            "form_chosen": 63,
         }
     overlap = "of 3 test dialogues 1 also occur in train; 2, these included, open with the same human turn"
     copies = "duplicates, copies beyond the first: 20 train dialogues"
@@ -212,11 +211,11 @@ def test_an_entry_with_a_damaged_file_is_set_aside_named_and_made_again(
 def test_a_failing_build_leaves_nothing_behind(
     prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(*_: object) -> None:
+    def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.data.tokens, "_encoded", full_disk)
+        patch.setattr(sweep.data.tokens, "write_examples", full_disk)
         with pytest.raises(UserError, match=r"cache can't be written: the disk is full \(.* free on /"):
             prepare()
     assert list((tmp_path / "cache").iterdir()) == []
@@ -232,17 +231,17 @@ def test_a_cache_that_is_a_file_is_an_error(prepare: Callable[..., TokenSet], tm
 def test_the_slower_of_two_builders_uses_the_entry_of_the_faster(
     prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = sweep.data.tokens._encoded
+    write = sweep.data.tokens.write_examples
     faster: list[tuple[TokenSet, int]] = []
 
-    def overtaken(*arguments: Any) -> Any:
+    def overtaken(*arguments: Any, **options: Any) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(sweep.data.tokens, "_encoded", batches)
+            patch.setattr(sweep.data.tokens, "write_examples", write)
             made = prepare()
         faster.append((made, made.train_path.stat().st_ino))
-        return batches(*arguments)
+        return write(*arguments, **options)
 
-    monkeypatch.setattr(sweep.data.tokens, "_encoded", overtaken)
+    monkeypatch.setattr(sweep.data.tokens, "write_examples", overtaken)
     slower = prepare()
     assert faster == [(slower, slower.train_path.stat().st_ino)] * 2  # looked at once for train, once for test
     assert len(list((tmp_path / "cache").iterdir())) == 1

@@ -1,0 +1,84 @@
+"""Tokens know whether they are an assistant's and how many bytes of text they stand for."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+from sweep.data.encode import ASSISTANT, COMPLETION, Encoded, Encoder
+from sweep.data.examples import Example
+from sweep.data.template import choose_template
+from tests.sweep.data.chat_templates import CHATML, MARKED, QWEN3, chat_tokenizer
+from tests.sweep.data.test_template import conversation
+
+ODD = "  ☃ “naïve” 🙂\n\n \u00a0e\u0301 "
+
+
+def encoded(tokenizer: Any, example: Example) -> Encoded:
+    return Encoder(tokenizer, choose_template(tokenizer, None)).encode(example)
+
+
+def words(tokenizer: Any, example: Example, bit: int) -> str:
+    """The tokens with a role, decoded."""
+    ids, roles, _ = encoded(tokenizer, example)
+    return str(tokenizer.decode([id for id, role in zip(ids, roles, strict=True) if role & bit]))
+
+
+@pytest.mark.parametrize("template", [None, CHATML, MARKED, QWEN3])
+def test_tokens_are_those_of_the_rendered_text(template: str | None) -> None:
+    tokenizer = chat_tokenizer(template)
+    example = conversation("a?", ODD, "b?", "no")
+    text = choose_template(tokenizer, None).render(example).text
+    assert encoded(tokenizer, example).ids == tokenizer(text)["input_ids"]
+
+
+@pytest.mark.parametrize("pure_python", [False, True])
+def test_roles_are_of_the_assistants_words_and_end_tokens(pure_python: bool) -> None:
+    example = conversation("yes", "yes", "no", "no")
+    for template, assistant, completion in (
+        (None, " yes no<|endoftext|>", " no<|endoftext|>"),
+        (CHATML, "yes<|im_end|>no<|im_end|>", "no<|im_end|>"),
+    ):
+        tokenizer = chat_tokenizer(template)
+        tokenizer = WithoutBackend(tokenizer) if pure_python else tokenizer
+        assert words(tokenizer, example, ASSISTANT) == assistant
+        assert words(tokenizer, example, COMPLETION) == completion
+
+
+@pytest.mark.parametrize("pure_python", [False, True])
+@pytest.mark.parametrize("template", [None, CHATML])
+def test_bytes_add_up_to_the_text_without_its_special_tokens(template: str | None, pure_python: bool) -> None:
+    tokenizer = chat_tokenizer(template)
+    given = WithoutBackend(tokenizer) if pure_python else tokenizer
+    for example in (Example("text", ODD), conversation(ODD, ODD), conversation("a?", f"yes{ODD}no", ODD, "no")):
+        ids, roles, counted = encoded(given, example)
+        text = example.text or choose_template(tokenizer, None).render(example).text
+        for special in tokenizer.all_special_tokens:
+            text = text.replace(special, "")
+        assert counted.sum() == len(text.encode())
+        assert not counted[np.isin(ids, tokenizer.all_special_ids)].any()
+        if template and example.kind != "text":
+            spoken = sum(len(m["content"].encode()) for m in example.messages if m["role"] == "assistant")
+            assert counted[(roles & ASSISTANT) > 0].sum() == spoken
+
+
+def test_bytes_of_a_character_in_several_tokens_are_counted_once() -> None:
+    ids, _, counted = encoded(chat_tokenizer(), Example("text", "a☃"))
+    assert len(ids) == 5
+    assert counted.tolist() == [1, 3, 0, 0, 0]
+
+
+class WithoutBackend:
+    """A fast tokenizer that hides its offsets, as one in pure Python has none."""
+
+    backend_tokenizer = None
+
+    def __init__(self, tokenizer: transformers.PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        return self._tokenizer(text, **options)

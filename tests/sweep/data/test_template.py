@@ -1,0 +1,93 @@
+"""Messages become text, and the assistant's turns are told apart in it, whatever shape the template has."""
+
+from pathlib import Path
+
+import pytest
+
+from basis.errors import UserError
+from sweep.data.examples import Example
+from sweep.data.template import choose_template, read_template
+from tests.sweep.data.chat_templates import CHATML, GEMMA, LLAMA, MARKED, MISTRAL, QWEN3, ZEPHYR, chat_tokenizer
+
+
+def conversation(*turns: str, system: str = "") -> Example:
+    """User and assistant by turns."""
+    roles = ("user", "assistant") * len(turns)
+    messages = [{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)]
+    return Example("conversations", messages=(*([{"role": "system", "content": system}] * bool(system)), *messages))
+
+
+def turns_of(template: str | None, example: Example, end: str = "<|endoftext|>") -> list[str]:
+    rendered = choose_template(chat_tokenizer(template, end), None).render(example)
+    return [rendered.text[start:stop] for start, stop in rendered.spans]
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "expected"),
+    [
+        (CHATML, "<|im_end|>", ["yes<|im_end|>", "no<|im_end|>"]),
+        (CHATML, "<|endoftext|>", ["yes<|im_end|>", "no<|im_end|>"]),
+        (LLAMA, "<|eot|>", ["yes<|eot|>", "no<|eot|>"]),
+        (LLAMA, "<|endoftext|>", ["yes<|eot|>", "no<|eot|>"]),
+        (GEMMA, "<|endoftext|>", ["yes<|im_end|>", "no<|im_end|>"]),
+        (QWEN3, "<|im_end|>", ["yes<|im_end|>", "<think>\n\n</think>\n\nno<|im_end|>"]),
+        (MISTRAL, "<|endoftext|>", ["yes<|endoftext|>", "no<|endoftext|>"]),
+        (ZEPHYR, "<|endoftext|>", ["yes<|endoftext|>", "no<|endoftext|>"]),
+        (MARKED, "<|im_end|>", ["yes<|im_end|>", "no<|im_end|>"]),
+        (None, "<|endoftext|>", [" yes", " no<|endoftext|>"]),
+    ],
+)
+def test_assistant_turns_are_found_with_their_end_token(template: str | None, end: str, expected: list[str]) -> None:
+    assert turns_of(template, conversation("yes", "yes", "no", "no"), end) == expected
+
+
+def test_a_thought_that_the_template_drops_does_not_hide_its_turn() -> None:
+    example = conversation("a?", "<think>hm</think>\n\nyes", "b?", "<think>hm</think>\n\nno")
+    assert turns_of(QWEN3, example) == ["yes<|im_end|>", "<think>\nhm\n</think>\n\nno<|im_end|>"]
+
+
+def test_the_text_ends_with_one_end_of_text_token() -> None:
+    example = conversation("a?", "yes")
+    for template, end in (
+        (CHATML, "<|im_end|>"),
+        (CHATML, "<|endoftext|>"),
+        (MISTRAL, "<|endoftext|>"),
+        (None, "<|eot|>"),
+    ):
+        text = choose_template(chat_tokenizer(template, end), None).render(example).text
+        assert text.rstrip().endswith(end)
+        assert text.count(end) == (2 if end == "<|im_end|>" else 1)  # ChatML ends both turns with it
+
+
+def test_a_tokenizer_without_a_template_gets_the_one_of_hh_rlhf() -> None:
+    template = choose_template(chat_tokenizer(), None)
+    example = conversation("a?", "yes", system="Be kind.")
+    assert template.name == "the template 'turns'"
+    assert template.render(example).text == "Be kind.\n\nHuman: a?\n\nAssistant: yes<|endoftext|>"
+    assert template.prompt(example.messages[:2]) == "Be kind.\n\nHuman: a?\n\nAssistant:"
+
+
+def test_a_given_template_goes_before_the_tokenizers_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text(ZEPHYR)
+    assert read_template(str(file)) == read_template(ZEPHYR) == ZEPHYR
+    rendered = choose_template(chat_tokenizer(CHATML), read_template(str(file))).render(conversation("a?", "yes"))
+    assert rendered.text == "<|user|>\na?<|endoftext|>\n<|assistant|>\nyes<|endoftext|>\n"
+    with pytest.raises(UserError, match=r"^data.template: 'nowhere' can't be read"):
+        read_template("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("template", "example", "error"),
+    [
+        (GEMMA, conversation("a?", "yes", system="Be kind."), "the tokenizer's chat template fails on it: System role"),
+        ("{% for m in messages %}{{ m.words.first }}{% endfor %}", conversation("a?", "yes"), "template fails on it"),
+        ("{% if %}", conversation("a?", "yes"), "the tokenizer's chat template fails on it"),
+        (CHATML, conversation("a?"), "no assistant turn, so nothing to learn; its roles are user"),
+        ("{{ messages[0].content }}", conversation("a?", "yes"), "does not show where its message 2, an assistant's"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused_in_one_line(template: str, example: Example, error: str) -> None:
+    with pytest.raises(UserError, match=error) as refusal:
+        turns_of(template, example)
+    assert "\n" not in str(refusal.value)
