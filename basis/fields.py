@@ -36,8 +36,11 @@ TrainedGroup = Literal["embeddings", "biases", "layernorms", "head"]
 LossOn = Literal["auto", "all", "completions", "assistant"]
 """Which tokens a train loss is taken on. `auto` is what suits the kind of the data."""
 
-RowPacking = Literal["auto", "stream", "examples", "none"]
-"""How examples become the rows of a batch. `auto` is what suits the kind of the data."""
+Packing = Literal["stream", "examples", "none"]
+"""How examples become the rows of a batch."""
+
+PackingChoice = Literal["auto", "stream", "examples", "none"]
+"""What a spec may ask for. `auto` is what suits the kind of the data."""
 
 ADDED_FIELDS: dict[str, Any] = {"loss_on": "auto", "packing": "auto"}
 """Fields that came after trials had been named, with the value that all earlier trials have."""

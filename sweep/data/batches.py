@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from basis.fields import LossOn
 from model.batch import Batch
 from sweep.data.encode import ASSISTANT, COMPLETION
-from sweep.data.rows import CutExamples, TrainRows, cut_examples, spread
+from sweep.data.rows import CutExamples, TrainRows, cut_examples, settled_packing, spread
 from sweep.data.token_files import ExampleTokens, open_examples
 from sweep.data.windows import test_window_starts, train_window_starts, windows
 from sweep.trial.config import TrialConfig
@@ -42,7 +42,7 @@ class TrainBatches:
         self._bit = _bit_of(config.loss_on, self._examples)
         self._cut: CutExamples | None = None
         self._documents = False
-        packing = settled_packing(config, is_text=self._examples.roles is None)
+        packing = settled_packing(config.packing, is_text=self._examples.roles is None)
         if packing != "stream":
             self._cut = cut_examples(self._examples, config.block_size)
             self._rows = TrainRows(self._cut, config.seed, config.block_size, packing)
@@ -80,13 +80,6 @@ def held_out(tokens_path: Path, config: TrialConfig) -> HeldOut:
         targets = slice(cut.starts[example] + 1, cut.starts[example] + cut.lengths[example])
         text_bytes += int(examples.bytes[targets][(examples.roles[targets] & ASSISTANT) > 0].sum())
     return HeldOut(batch, text_bytes)
-
-
-def settled_packing(config: TrialConfig, *, is_text: bool) -> Literal["stream", "examples", "none"]:
-    """What `packing` stands for on data of a kind."""
-    if config.packing == "auto":
-        return "stream" if is_text else "examples"
-    return config.packing
 
 
 def _bit_of(loss_on: LossOn, examples: ExampleTokens) -> int | None:

@@ -1,11 +1,12 @@
 """Which examples stand in which row of a batch, as a function of the seed and the step alone."""
 
 from bisect import bisect_left, insort
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from basis.fields import Packing, PackingChoice
 from sweep.data.encode import ASSISTANT
 from sweep.data.token_files import ExampleTokens
 
@@ -63,11 +64,18 @@ def cut_examples(examples: ExampleTokens, block_size: int) -> CutExamples:
     )
 
 
+def settled_packing(packing: PackingChoice, *, is_text: bool) -> Packing:
+    """What a trial's `packing` stands for on texts, or on other examples."""
+    if packing == "auto":
+        return "stream" if is_text else "examples"
+    return packing
+
+
 class TrainRows:
     """The rows of a training: epoch after epoch, each with every example once, in an order of its own."""
 
-    def __init__(self, cut: CutExamples, seed: int, block_size: int, packing: Literal["examples", "none"]) -> None:
-        """Take at least one example; a row has room for block_size + 1 tokens."""
+    def __init__(self, cut: CutExamples, seed: int, block_size: int, packing: Packing) -> None:
+        """Take at least one example; a row has room for block_size + 1 tokens. A stream has windows instead."""
         self._lengths = cut.lengths
         self._seed = seed
         self._room = block_size + 1

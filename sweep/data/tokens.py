@@ -122,7 +122,8 @@ def prepare_tokens(
         say(f"messages go through {tokens.template}")
     for line in describe_dialogues(tokens.statistics, data.field or CHOSEN):
         say(line)
-    _check_windows(tokens, data, block_size)
+    if tokens.kind == "text":
+        _check_windows(tokens, data, block_size)
     return replace(tokens, sources=tuple(sources))
 
 

@@ -10,6 +10,7 @@ from sweep.inputs import Process, SweepInputs
 from sweep.memory.device import Device
 from sweep.memory.packing import Packing
 from sweep.preparation.models import FoundModels, find_models
+from sweep.preparation.rows import check_rows
 from sweep.preparation.sources import resolve_sources
 from sweep.proposal import TrialPlanner
 from sweep.provenance.code_version import code_version
@@ -121,6 +122,7 @@ def prepare(plan: SweepPlan, cache_dir: Path, say: Say) -> PreparedSweep:
         tokenizer=models.loaded_tokenizer,
         tokenizer_pinned=models.pinned.get(models.tokenizer),
     )
+    check_rows(tokens, plan.candidates, say)
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path

@@ -21,9 +21,9 @@ from basis.fields import (
     LossOn,
     Method,
     Optimizer,
+    PackingChoice,
     Precision,
     PrecisionChoice,
-    RowPacking,
     Scaling,
     Schedule,
     Target,
@@ -140,7 +140,7 @@ class TrialConfig(BaseModel):
         "every assistant's turn. auto: all of texts, completions of pairs, the assistant's turns of conversations. "
         "Test and validation loss are taken on auto's tokens whatever trains.",
     )
-    packing: RowPacking = Field(
+    packing: PackingChoice = Field(
         "auto",
         description="The rows of a batch. stream: windows of all examples in a row. examples: whole examples beside "
         "each other, none of which sees another; one longer than a row is cut. none: one example a row. "

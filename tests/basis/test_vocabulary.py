@@ -33,7 +33,7 @@ VOCABULARIES = {
     "optimizers' fields": (fields.OPTIMIZER_FIELDS, 2),
     "fields of lists": (fields.LIST_FIELDS, 2),
     "tokens that count": (get_args(fields.LossOn), 3),
-    "packings of rows": (get_args(fields.RowPacking), 3),
+    "packings of rows": (get_args(fields.PackingChoice), 3),
     "objectives": (get_args(Objective), 3),
     "rewards": (REWARD_METRICS, 5),
     "memory parts": (MEMORY_PARTS, 3),
