@@ -6,6 +6,7 @@ projections of a block are its linear layers, sorted by the names below. Names o
 stand here alone.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -163,10 +164,11 @@ def logit_softcap(config: PretrainedConfig) -> float | None:
 
 
 def shallow(config: PretrainedConfig, blocks: int) -> PretrainedConfig:
-    """The same configuration with so many blocks."""
+    """The same configuration with so many blocks: each kind that there is, and then more of the commonest."""
     values = config.to_dict() | {"num_hidden_layers": blocks}
-    if values.get("layer_types"):
-        values["layer_types"] = values["layer_types"][-blocks:]  # the last is often the one of its kind
+    if (kinds := values.get("layer_types")) and blocks != len(kinds):
+        by_number = [kind for kind, _ in Counter(kinds).most_common()]
+        values["layer_types"] = (by_number + by_number[:1] * blocks)[:blocks]
     values.pop(config.attribute_map.get("num_hidden_layers", ""), None)
     smaller: PretrainedConfig = type(config)(**values)
     return smaller

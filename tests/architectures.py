@@ -75,3 +75,20 @@ def tiny_model(name: str, tied: bool | None = None) -> PreTrainedModel:
             if parameter.dim() == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
+
+
+def larger_config(name: str, blocks: int) -> PretrainedConfig:
+    """The configuration of an architecture at a size at which tensors outweigh what kernels allocate for themselves.
+
+    Blocks of Gemma 3 alternate as in its published models, which have one without a window in six.
+    """
+    width = 128
+    sizes = {
+        "vocab_size": 2000, "hidden_size": width, "word_embed_proj_dim": width, "n_embd": width, "head_dim": 32,
+        "intermediate_size": 2 * width, "ffn_dim": 2 * width, "num_hidden_layers": blocks, "n_layer": blocks,
+    }  # fmt: skip
+    values = CONFIGS[name].to_dict()
+    values |= {key: size for key, size in sizes.items() if values.get(key) is not None}
+    if values.get("layer_types"):
+        values["layer_types"] = ["full_attention" if index % 6 == 5 else "sliding_attention" for index in range(blocks)]
+    return type(CONFIGS[name])(**values)

@@ -1,12 +1,14 @@
 """Predicted memory: against real steps, against a trace of the whole depth, and at the shapes that matter."""
 
+import gc
 import random
 from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from basis.fields import PROJECTION_TARGETS
 from benchmarks.memory import Case, draw_case, measure_parts
 from model.batch import Batch
 from model.gpt2_lora import gpt2_config
@@ -21,6 +23,7 @@ from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import adapt, as_configured, build_run
+from tests.architectures import larger_config
 from tests.gpus import A100, H100
 from tests.model.test_checkpointing import small_run
 
@@ -61,6 +64,39 @@ def test_a_prediction_in_fp16_knows_the_gradients_that_are_unscaled_in_place(met
     case = Case(2, 64, 1009, config(precision="fp16", batch_size=4, block_size=64, **method))
     predicted = predict(case.config, case.shape, Device("cpu"), as_configured(case.config))
     assert predicted.total == pytest.approx(measure_parts(case).total, rel=0.08)  # as above
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"method": "full"},
+        {"rank": 8, "targets": (*PROJECTION_TARGETS, "head"), "tie_head": False, "precision": "fp32"},
+        {"rank": 8, "targets": ("attention_in",), "also_train": ("embeddings",), "activation_checkpointing": True},
+    ],
+    ids=["full", "lora", "lora, checkpointed"],
+)
+@pytest.mark.parametrize("name", ["llama", "gemma3", "opt"])
+def test_a_prediction_is_what_a_real_step_takes_whatever_the_architecture(name: str, method: dict[str, Any]) -> None:
+    shape, trial = larger_config(name, blocks=6), config(batch_size=3, block_size=64, micro_batch=2, **method)
+    predicted = predict(trial, shape, Device("cpu"), as_configured(trial))
+    model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
+    measured = measured_parts(build_run(adapt(model, trial), trial, as_configured(trial), CPU), trial)
+    assert predicted.total == pytest.approx(measured.total, rel=0.02)  # 5 % are promised
+    assert predicted.weights == measured.weights
+    assert predicted.gradients == measured.gradients
+    assert predicted.optimizer_state == measured.optimizer_state
+    assert predicted.logits == measured.logits
+
+
+def measured_parts(run: SFTRun, trial: TrialConfig) -> MemoryParts:
+    """The parts of the peak of real steps: two steps are profiled, the third one's tensors are counted."""
+    gc.collect()  # what was measured before would be freed within this record, and count
+    meter = PeakMeter(run)
+    windows = torch.randint(0, run.model.config.vocab_size, (trial.batch_size, trial.block_size + 1))
+    for _ in range(3):
+        meter.train_step(windows)
+    assert meter.parts is not None
+    return meter.parts
 
 
 def shallow_or_deep(trial: TrialConfig) -> Build:
