@@ -31,6 +31,13 @@ _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_exp
 """Fields of a configuration whose number is above 1 in a mixture of experts."""
 _LAYERS_WITH_ATTENTION = {"full_attention", "sliding_attention"}
 
+_RMS_NORM = "RMSNorm"
+"""How names of the classes of such norms end."""
+_NORM_OFFSETS = {"gemma": 1.0, "gemma2": 1.0, "gemma3_text": 1.0, "vaultgemma": 1.0}
+"""By model type: what is added to the weight of an RMSNorm; to others nothing is."""
+_GATED_MLP = ("gate_proj", "up_proj", "down_proj", "act_fn")
+"""Names of the modules of an MLP that computes down(act(gate(x)) * up(x)), and has no others."""
+
 _LOGIT_SCALES = {"cohere": "logit_scale", "cohere2": "logit_scale"}
 _LOGIT_DIVISORS = {"granite": "logits_scaling"}
 """By model type: the field of its configuration by which logits are multiplied, or divided."""
@@ -95,6 +102,21 @@ def block_prefix(model: PreTrainedModel) -> str:
 def projections_of(block: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]:
     """Name and module of each linear layer of a block."""
     return ((name, layer) for name, layer in block.named_modules() if isinstance(layer, nn.Linear | Conv1D))
+
+
+def rms_norms_of(model: PreTrainedModel) -> Iterator[tuple[nn.Module, float, float]]:
+    """Each RMSNorm of a model: the module, its epsilon, and what is added to its weight."""
+    offset = _NORM_OFFSETS.get(model.config.model_type, 0.0)
+    for module in model.modules():
+        epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+        weight = getattr(module, "weight", None)
+        if type(module).__name__.endswith(_RMS_NORM) and isinstance(epsilon, float) and getattr(weight, "ndim", 0) == 1:
+            yield module, epsilon, offset
+
+
+def gated_mlps_of(model: PreTrainedModel) -> Iterator[nn.Module]:
+    """Each MLP of a model that computes down(act(gate(x)) * up(x))."""
+    return (module for module in model.modules() if {name for name, _ in module.named_children()} == set(_GATED_MLP))
 
 
 def target_of(projection: str) -> Target:

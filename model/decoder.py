@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from model.architectures import ACCEPTED, ArchitectureError, blocks_of
+from model.decoder_layers import place_layers
 from model.dropout import by_window
 from model.head import logits_of
 from model.weights import quiet_transformers
@@ -117,7 +118,7 @@ def _capped(
 def prepare_decoder(
     model: PreTrainedModel, attention: str = CAUSAL, compile: bool = False, activation_checkpointing: bool = False
 ) -> None:
-    """Have a model attend by our function, and compile or checkpoint its blocks, in place.
+    """Have a model attend and compute its layers by our functions, and compile or checkpoint its blocks, in place.
 
     Args:
         model: the model.
@@ -127,6 +128,7 @@ def prepare_decoder(
     """
     with quiet_transformers():  # of models with attention of their own, which `check_decoder` refuses
         model.set_attn_implementation(attention)
+    place_layers(model)
     if activation_checkpointing:
         # Draws follow from the window (`model.dropout`), so they are the same once more without a generator's state.
         model.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})

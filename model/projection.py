@@ -104,6 +104,8 @@ class _Projection(torch.autograd.Function):
         if needs_A:
             dA = (dlow.T @ h)[: ctx.rank].mul_(ctx.scaling)  # (R, N) @ (N, in) -> (R, in), of it (r, in)
             dA = dA.to(ctx.adapter_dtype)
-        dkernel = h.T @ dy if needs_kernel else None  # (in, N) @ (N, out) -> (in, out)
+        dkernel = None
+        if needs_kernel:  # (in, N) @ (N, out) -> (in, out), which lies in memory as the kernel does
+            dkernel = h.T @ dy if kernel.is_contiguous() else (dy.T @ h).T
         dbias = dy.sum(0) if needs_bias else None  # (out,)
         return dx if dx is None else dx.view(ctx.shape), dkernel, dbias, dA, dB, None, None, None
