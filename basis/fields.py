@@ -18,6 +18,12 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 """What a spec may ask for. `auto` is settled before any trial, for all trials of a sweep at once."""
 
+LossOn = Literal["auto", "all", "completions", "assistant"]
+"""Which tokens the loss counts. `auto` is all of texts, and of pairs and conversations what an assistant says."""
+
+PackingChoice = Literal["auto", "stream", "examples", "none"]
+"""How tokens become rows. `auto` is the stream for texts, and for pairs and conversations packed examples."""
+
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
 """What an adapter's product B A x is multiplied by: LoRA's rule (Hu et al. 2021), rsLoRA's (Kalajdzievski 2023)."""
 

@@ -31,13 +31,15 @@ _OF_JUDGING = (
 
 METRICS: tuple[Metric, ...] = (
     Metric("step", "steps", "neither", "optimizer steps taken so far"),
-    Metric("tokens_seen", "tokens", "neither", "train tokens seen so far"),
+    Metric("tokens_seen", "tokens", "neither", "train tokens seen so far, padding not counted"),
+    Metric("scored_tokens_seen", "tokens", "neither", "train tokens so far whose prediction counted in the loss"),
     Metric("learning_rate", "", "neither", "learning rate of the last step"),
     Metric("train_loss", "nats/token", "lower", "mean train loss of the steps since the last report"),
     Metric("skipped_steps", "steps", "lower", "steps so far that changed nothing, since gradients overflowed fp16"),
     Metric("validation_loss", "nats/token", "lower", "mean loss over the fixed validation windows"),
     Metric("test_loss", "nats/token", "lower", "mean loss over the fixed test windows"),
     Metric("test_perplexity", "", "lower", "exp(test_loss)"),
+    Metric("test_bits_per_byte", "bits/byte", "lower", "test loss by byte of text, which compares across tokenizers"),
     Metric("tokens_per_second", "tokens/s", "higher", "train tokens per second of training time since the last report"),
     Metric("step_seconds", "s", "lower", "mean duration of one optimizer step since the last report"),
     Metric("train_seconds", "s", "lower", "time spent in training steps so far, evaluation excluded"),

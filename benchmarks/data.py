@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
 from benchmarks.measured import paired, run_alone, single, spread
 from benchmarks.table import Row, Table, Target
+from model.batch import Batch
 from model.sft import SFTRun, SFTSettings
 from sweep.data.dialogues import DataSources
 from sweep.data.tokens import TokenSet, prepare_tokens
@@ -143,9 +143,9 @@ def _feeding(tokens: TokenSet, size: Size) -> tuple[list[Row], Target]:
     train = open_tokens(tokens.train_path)
     steps = iter(range(10**9))
 
-    def batch(count: int, block: int) -> Tensor:  # as TrialRun._batch
+    def batch(count: int, block: int) -> Batch:  # as Training._batch
         starts = train_window_starts(0, next(steps), count, len(train), block)
-        return torch.from_numpy(windows(train, starts, block))
+        return Batch(torch.from_numpy(windows(train, starts, block)))
 
     feeds = {shape: _times(partial(batch, *shape), size.feeds) for shape in (BATCH, STEP_BATCH)}
     run = _small_run(size)

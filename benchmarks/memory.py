@@ -15,6 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from basis.fields import OPTIMIZERS
 from benchmarks.measured import largest_part_off, run_alone
 from benchmarks.table import Row, Table, Target
+from model.batch import Batch
 from model.ledger import MemoryParts
 from model.peak_meter import PeakMeter
 from sweep.memory.device import Device
@@ -125,7 +126,7 @@ def measure_parts(case: Case) -> MemoryParts:
     meter = PeakMeter(run)
     windows = torch.randint(0, case.vocabulary, (config.batch_size, config.block_size + 1))
     for _ in range(3):
-        meter.train_step(windows)
+        meter.train_step(Batch(windows))
     assert meter.parts is not None
     return meter.parts
 

@@ -13,6 +13,7 @@ from transformers import GPT2LMHeadModel
 
 from benchmarks.packed_step import PackedRuns, with_shared_base
 from benchmarks.step_shapes import Shape
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -78,7 +79,7 @@ def take_steps(runs: dict[int, SFTRun], packed: PackedRuns, order: Order) -> dic
         if order.way == "packed":
             losses = dict(zip(runs, packed.train_step(list(windows.values())), strict=True))
         else:
-            losses = {rank: run.train_step(windows[rank]) for rank, run in runs.items()}
+            losses = {rank: run.train_step(Batch(windows[rank])) for rank, run in runs.items()}
     return {rank: float(loss) for rank, loss in losses.items()}
 
 

@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from basis.fields import Method
 from benchmarks.step_pace import Pace
 from benchmarks.step_shapes import OURS, Shape
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -72,7 +73,8 @@ def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
     select_trainable(model, method)
     settings = OptimizerSettings("adamw", lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=BETAS)
     training = SFTSettings(steps=shape.rounds + 1, lr=LEARNING_RATE, micro_batch=shape.batch)
-    return SFTRun(model, build_optimizers(model, settings), training, CPU).train_step
+    run = SFTRun(model, build_optimizers(model, settings), training, CPU)
+    return lambda windows: run.train_step(Batch(windows))
 
 
 def _hf_loop(variant: str, shape: Shape) -> Callable[[Tensor], Tensor]:

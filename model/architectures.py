@@ -166,7 +166,7 @@ def shallow(config: PretrainedConfig, blocks: int) -> PretrainedConfig:
     """The same configuration with so many blocks."""
     values = config.to_dict() | {"num_hidden_layers": blocks}
     if values.get("layer_types"):
-        values["layer_types"] = values["layer_types"][:blocks]
+        values["layer_types"] = values["layer_types"][-blocks:]  # the last is often the one of its kind
     values.pop(config.attribute_map.get("num_hidden_layers", ""), None)
     smaller: PretrainedConfig = type(config)(**values)
     return smaller

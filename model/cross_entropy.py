@@ -43,6 +43,9 @@ CHUNKING = {"cpu": Chunking(256, pad_weights=False), "cuda": Chunking(2048, pad_
 SLAB_ROWS = 2048
 """Tokens of the vocabulary whose gradient is converted at once: as fast as all of them, in a fraction of the memory."""
 
+SLAB_LOGITS = 2**22
+"""Logits whose soft cap's slope is computed at once."""
+
 PAD_COLUMNS = 64
 """Logits are laid out in rows of a multiple of this; at 50,257 columns MKL's product took half as long
 again on an AMD EPYC."""
@@ -53,6 +56,7 @@ def chunked_cross_entropy(
     *terms: tuple[Tensor, Tensor],
     divisor: int | None = None,
     scale: Tensor | None = None,
+    softcap: float | None = None,
     chunking: Chunking | None = None,
     ledger: StepLedger = NO_LEDGER,
 ) -> Tensor:
@@ -66,6 +70,8 @@ def chunked_cross_entropy(
         divisor: what the sum is divided by; N (so that the result is the mean) if None.
         scale: what gradients are multiplied by, a scalar; the result is not. In fp16 small gradients need it before
             they are rounded, which is here, and not where backward begins.
+        softcap: the bound c of a head whose logits are c tanh(z / c) for products z, as Gemma 2 has it
+            (arXiv:2408.00118, section 2); None: there is none.
         chunking: that of the targets' device if None.
         ledger: told which tensors are logits.
 
@@ -76,12 +82,14 @@ def chunked_cross_entropy(
     flat = [tensor for x, w in terms for tensor in (_autocast(x), w)]
     divisor, chunking = divisor or len(targets), chunking or CHUNKING[device]
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, scale, chunking, ledger, *flat)
+        loss: Tensor = _ChunkedCrossEntropy.apply(targets, divisor, scale, softcap, chunking, ledger, *flat)
     return loss
 
 
 @torch.no_grad()
-def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Chunking | None = None) -> Tensor:
+def position_losses(
+    targets: Tensor, *terms: tuple[Tensor, Tensor], softcap: float | None = None, chunking: Chunking | None = None
+) -> Tensor:
     """The cross-entropy of each position by itself, (N,) in nats; arguments as for `chunked_cross_entropy`."""
     device = targets.device.type
     chunking = chunking or CHUNKING[device]
@@ -93,8 +101,10 @@ def position_losses(targets: Tensor, *terms: tuple[Tensor, Tensor], chunking: Ch
             of_chunk = targets[start : start + chunking.rows]  # (R,)
             logits = buffer[: len(of_chunk)]  # (R, P)
             _logits_into(logits, [x[start : start + chunking.rows] for x in xs], ws, vocabulary)
-            losses.append(_losses_and_softmax_(_at_least_fp32(logits), of_chunk[:, None]))  # (R,)
-    return torch.cat(losses)  # (N,)
+            z = _capped_(_at_least_fp32(logits), vocabulary, softcap)  # (R, P)
+            at_target = z.gather(1, of_chunk[:, None])[:, 0]  # (R,)
+            losses.append(_softmax_(z) - at_target)
+    return torch.cat(losses) if losses else xs[0].new_empty(0, dtype=torch.float32)  # (N,)
 
 
 def _autocast(x: Tensor) -> Tensor:
@@ -119,13 +129,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         divisor: int,
         scale: Tensor | None,
+        softcap: float | None,
         chunking: Chunking,
         ledger: StepLedger,
         *flat: Tensor,
     ) -> Tensor:
         xs, heads, vocabulary = flat[::2], flat[1::2], flat[1].shape[0]
-        chunk_rows = min(chunking.rows, len(targets))
-        needed = ctx.needs_input_grad[5:]
+        chunk_rows = max(1, min(chunking.rows, len(targets)))  # where there is no target, there is no chunk
+        needed = ctx.needs_input_grad[6:]
         # Chunks fill the gradient of x and add to that of w, which is as wide as x until the end.
         dxs = [torch.empty_like(x) if need else None for x, need in zip(xs, needed[::2], strict=True)]
         dws = [
@@ -141,7 +152,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             rows = slice(start, min(start + chunk_rows, len(targets)))
             logits = buffer[: rows.stop - start]  # (R, P)
             _logits_into(logits, [x[rows] for x in xs], ws, vocabulary)
-            total += _loss_and_gradient_(logits, targets[rows, None], factor, ledger)
+            total += _loss_and_gradient_(logits, vocabulary, targets[rows, None], factor, softcap, ledger)
             for x, w, dx, dw in zip(xs, ws, dxs, dws, strict=True):
                 if dx is not None:  # (R, V) @ (V, K) -> (R, K)
                     torch.addmm(dx[rows], logits[:, : len(w)], w, beta=0, alpha=alpha, out=dx[rows])
@@ -157,7 +168,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         gradients, ctx.gradients = ctx.gradients, None
-        return (None, None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
+        return (None, None, None, None, None, None, *(g if g is None else g.mul_(upstream) for g in gradients))
 
 
 def _logits_into(logits: Tensor, xs: list[Tensor], ws: list[Tensor], vocabulary: int) -> None:
@@ -181,34 +192,65 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor, alpha: float) -> None:
             part.add_((rows @ b).to(part.dtype), alpha=alpha)
 
 
-def _loss_and_gradient_(logits: Tensor, targets: Tensor, factor: Tensor | None, ledger: StepLedger) -> Tensor:
+def _loss_and_gradient_(
+    logits: Tensor,
+    vocabulary: int,
+    targets: Tensor,
+    factor: Tensor | None,
+    softcap: float | None,
+    ledger: StepLedger,
+) -> Tensor:
     """The summed cross-entropy of `logits` (R, P) for `targets` (R, 1); the logits become its gradient.
 
-    The gradient by the logits is softmax minus one-hot, multiplied by `factor` if there is one.
+    The gradient by the logits is softmax minus one-hot, multiplied by `factor` if there is one. That by the products
+    under a soft cap is this times the cap's slope.
     """
-    p = _at_least_fp32(logits)
+    p = _capped_(_at_least_fp32(logits), vocabulary, softcap)
     ledger.tag("logits", [p])
-    loss = _losses_and_softmax_(p, targets).sum()
-    p.scatter_add_(1, targets, p.new_full((), -1).expand(targets.shape))
+    at_target = p.gather(1, targets)  # (R, 1)
+    normaliser = _softmax_(p)  # (R,)
+    hot = at_target.new_full((), -1).expand(targets.shape)  # (R, 1)
+    if softcap is not None:
+        _multiply_by_slope_(p, normaliser, softcap)
+        hot = (at_target / softcap).square() - 1
+    p.scatter_add_(1, targets, hot)
     if factor is not None:
         p.mul_(factor)
     if p is not logits:
         logits.copy_(p)
-    return loss
+    return (normaliser - at_target[:, 0]).sum()
 
 
 def _at_least_fp32(logits: Tensor) -> Tensor:
     return logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
 
 
-def _losses_and_softmax_(z: Tensor, targets: Tensor) -> Tensor:
-    """The cross-entropy (R,) of each row of logits z (R, P), which become their softmax; `targets` is (R, 1).
+def _softmax_(z: Tensor) -> Tensor:
+    """The logsumexp (R,) of each row of logits z (R, P), which become their softmax.
 
     With p = softmax(z), any column j has logsumexp(z) = z_j - log p_j. It is taken where z is largest: there p is at
-    least 1 / P, so the loss is exact however small the target's own p. Unlike `torch.logsumexp` this takes no
-    memory beside z.
+    least 1 / P, so a loss is exact however small the target's own p. Unlike `torch.logsumexp` this takes no memory
+    beside z.
     """
     largest = z.amax(1)  # (R,)
-    at_target = z.gather(1, targets)[:, 0]  # (R,)
     torch.softmax(z, 1, out=z)  # (R, P)
-    return largest - z.amax(1).log() - at_target
+    return largest - z.amax(1).log()
+
+
+def _capped_(z: Tensor, vocabulary: int, softcap: float | None) -> Tensor:
+    """Products z (R, P) as logits, in place; columns that stand for no token stay as they are."""
+    if softcap is not None:
+        z[:, :vocabulary].div_(softcap).tanh_().mul_(softcap)
+    return z
+
+
+def _multiply_by_slope_(p: Tensor, normaliser: Tensor, softcap: float) -> None:
+    """Multiply p (R, P), the softmax of capped logits y, by the slope of c tanh(z / c), which is 1 - (y / c)^2.
+
+    Logits are taken back from y = log p + logsumexp(y) (R,), some rows at a time, and need no memory of their own.
+    Where p is 0, so is the result.
+    """
+    rows = max(1, SLAB_LOGITS // p.shape[1])
+    for of_p, of_normaliser in zip(p.split(rows), normaliser.split(rows), strict=True):
+        y = of_p.log().add_(of_normaliser[:, None]).clamp_(-softcap, softcap)
+        of_p.mul_(y.div_(softcap).square_().neg_().add_(1))

@@ -43,6 +43,13 @@ class Attend(Protocol):
         """
 
 
+class BiasedAttend(Protocol):
+    """The same, causally or as a bias has it."""
+
+    def __call__(self, layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Mix the values; `bias` (B, 1, T, T) is added to the scores, see `model.attention_mask`."""
+
+
 class Block(Protocol):
     """One transformer block, as `transformer_block` takes it and however it is computed."""
 
@@ -50,18 +57,21 @@ class Block(Protocol):
         """The residual stream behind the block, (B, T, C) like `x`."""
 
 
-def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Every position sees itself and those before it: softmax(scale q k^T, causal) v.
+def attend_causally(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Every position sees itself and those before it, or what a bias lets it see: softmax(scale q k^T + bias) v.
 
     It is PyTorch's `scaled_dot_product_attention`, which takes a fused kernel where there is one (FlashAttention-2,
-    arXiv:2307.08691, for bf16 on a GPU). Arguments and result are those of `Attend`.
+    arXiv:2307.08691, for bf16 on a GPU without a bias). Arguments and result are those of `BiasedAttend`.
     """
     dropout = layer.attn_dropout.p if layer.training else 0.0
 
-    def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=attention_scale(layer))
+    def mix(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias, dropout_p=dropout, is_causal=bias is None, scale=attention_scale(layer)
+        )
 
-    return by_window(layer.attn_dropout, mix, q, k, v) if dropout else mix(q, k, v)
+    operands = (q, k, v) if bias is None else (q, k, v, bias)
+    return by_window(layer.attn_dropout, mix, *operands) if dropout else mix(*operands)
 
 
 def attention_scale(layer: GPT2Attention) -> float:

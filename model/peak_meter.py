@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from model.batch import Batch
 from model.ledger import NO_LEDGER, MemoryParts, Part, StepLedger, TensorLedger
 from model.sft import UPDATE, SFTRun, pass_name
 from model.tensor_bytes import state_tensors, weight_bytes
@@ -68,34 +69,34 @@ class PeakMeter:
         known = {**self._counted.as_dict(), "activations": 0}
         return MemoryParts(**{**known, "activations": self.peak_bytes - sum(known.values())})
 
-    def train_step(self, windows: Tensor) -> Tensor:
+    def train_step(self, batch: Batch) -> Tensor:
         """Have the run take one training step, and take account of what it allocates, also if it fails.
 
         Arguments and result are those of `SFTRun.train_step`.
         """
         try:
             if self._profiling:
-                return self._profile(windows)
-            return self._count(windows) if self._counting else self._run.train_step(windows)
+                return self._profile(batch)
+            return self._count(batch) if self._counting else self._run.train_step(batch)
         finally:
             self._steps += 1
 
-    def _profile(self, windows: Tensor) -> Tensor:
+    def _profile(self, batch: Batch) -> Tensor:
         record = AllocationRecord()
         try:
             with FirstPasses(record.start, record.stop) as passes:
-                return self._run.train_step(windows, passes)
+                return self._run.train_step(batch, passes)
         finally:
             self.peak_bytes = max(self.peak_bytes, self.baseline_bytes + self.retained_delta_bytes + record.highest)
             self.retained_delta_bytes += record.net
 
-    def _count(self, windows: Tensor) -> Tensor:
+    def _count(self, batch: Batch) -> Tensor:
         ledger = TensorLedger(self._device.type)
         ledger.tag("weights", [*self._run.model.parameters(), *self._run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(self._run.optimizers))
         self.read()
         with FirstPasses(ledger.__enter__, lambda: ledger.__exit__(None, None, None), ledger) as passes:
-            loss = self._run.train_step(windows, passes)
+            loss = self._run.train_step(batch, passes)
         self._counted = max(ledger.peaks().values(), key=lambda parts: parts.total)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)  # that of this step is no training step's

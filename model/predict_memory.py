@@ -12,7 +12,7 @@ fractions of a second, while a `TensorLedger` keeps account. Two things are adde
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -22,6 +22,7 @@ from transformers import AttentionInterface, GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block
 
 from model.architectures import blocks_of
+from model.batch import Batch
 from model.decoder import attend
 from model.dropout import WindowDropout, by_window
 from model.forward import Attend, Block
@@ -45,6 +46,25 @@ CUBLAS_WORKSPACE_BYTES = {True: 32 * 2**20, False: 8_519_680}
 (getChosenWorkspaceSize in aten/src/ATen/cuda/CublasHandlePool.cpp, PyTorch 2.13)."""
 
 
+@dataclass(frozen=True)
+class BatchShape:
+    """What a batch is like, as `predict_parts` is told it."""
+
+    rows: int
+    block_size: int
+    masked: bool = False
+    packed: bool = False
+
+    def stand_in(self, most: int) -> Batch:
+        """Such a batch, of `most` rows at most."""
+        shape = min(self.rows, most), self.block_size
+        return Batch(
+            torch.zeros(shape[0], self.block_size + 1, dtype=torch.long),
+            torch.zeros(shape[0] * self.block_size, dtype=torch.long) if self.masked else None,
+            torch.zeros(shape, dtype=torch.int32) if self.packed else None,
+        )
+
+
 def predict_parts(
     build: Build,
     layers: int,
@@ -52,6 +72,9 @@ def predict_parts(
     block_size: int,
     device: DeviceType = "cpu",
     hopper: bool = False,
+    *,
+    masked: bool = False,
+    packed: bool = False,
 ) -> MemoryParts:
     """The parts of the peak of a run's training steps; their sum is the predicted peak.
 
@@ -62,12 +85,15 @@ def predict_parts(
         block_size: tokens of a window.
         device: what the real run trains on.
         hopper: whether that is a GPU of compute capability 9.0 or more.
+        masked: whether targets may not count. How many do differs from step to step: the peak is that of all.
+        packed: whether windows hold several examples, which are kept apart.
     """
+    shape = BatchShape(batch, block_size, masked, packed)
     if layers <= DEEPER:
-        peaks = list(_trace(build, layers, batch, block_size, device).values())
+        peaks = list(_trace(build, layers, shape, device).values())
     else:
-        low = _trace(build, SHALLOW, batch, block_size, device)
-        high = _trace(build, DEEPER, batch, block_size, device)
+        low = _trace(build, SHALLOW, shape, device)
+        high = _trace(build, DEEPER, shape, device)
         peaks = [_extrapolate(low[name], high[name], layers) for name in low]
     highest = max(peaks, key=lambda parts: parts.total)
     workspaces = 2 * CUBLAS_WORKSPACE_BYTES[hopper] if device == "cuda" else 0
@@ -81,7 +107,7 @@ def _extrapolate(low: MemoryParts, high: MemoryParts, layers: int) -> MemoryPart
     return MemoryParts(**{name: value + beyond * slope[name] for name, value in high.as_dict().items()})
 
 
-def _trace(build: Build, layers: int, batch: int, block_size: int, device: DeviceType) -> dict[str, MemoryParts]:
+def _trace(build: Build, layers: int, shape: BatchShape, device: DeviceType) -> dict[str, MemoryParts]:
     """The peak of each stretch of a step of the run with so many blocks; those of inner blocks are left out."""
     ledger = TensorLedger(round_to=ALLOCATION_BYTES[device])
 
@@ -101,9 +127,9 @@ def _trace(build: Build, layers: int, batch: int, block_size: int, device: Devic
         ledger.tag("weights", [*run.model.parameters(), *run.model.buffers()])
         ledger.tag("optimizer_state", state_tensors(run.optimizers))
         # Micro-batches after the second find what the second found.
-        windows = torch.zeros(min(batch, 2 * run.settings.micro_batch), block_size + 1, dtype=torch.long)
+        batch = shape.stand_in(2 * run.settings.micro_batch)
         with ledger:
-            run.train_step(windows, ledger)
+            run.train_step(batch, ledger)
     return {name: parts for name, parts in ledger.peaks().items() if name not in ("", INNER)}
 
 
@@ -186,8 +212,8 @@ class _FusedDropout(WindowDropout):
         return torch.native_dropout(x, self.p, self.training)[0]
 
 
-def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return by_window(layer.attn_dropout, _FusedAttention.apply, q, k, v)
+def _attend_as_on_a_gpu(layer: GPT2Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    return by_window(layer.attn_dropout, _FusedAttention.apply, *((q, k, v) if bias is None else (q, k, v, bias)))
 
 
 def _decoder_attends_as_on_a_gpu(
@@ -215,22 +241,24 @@ class _FusedAttention(torch.autograd.Function):
     """Allocates what FlashAttention-2 does in PyTorch, and computes nothing.
 
     That is mha_fwd and mha_bwd of aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, PyTorch 2.13. The
-    memory-efficient kernel, which PyTorch takes in fp32, keeps the same tensors.
+    memory-efficient kernel, which PyTorch takes in fp32 or with a bias, keeps the same tensors, and the bias.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
         mixed = _like_projected(q)  # (B, H, T, D)
         logsumexp = q.new_empty(q.shape[:3], dtype=torch.float32)  # (B, H, T)
-        ctx.save_for_backward(q, k, v, mixed, logsumexp)
+        ctx.save_for_backward(q, k, v, mixed, logsumexp, bias)
         return mixed
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        q, k, v, _, logsumexp = ctx.saved_tensors
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        q, k, v, _, logsumexp, _ = ctx.saved_tensors
         accumulated = q.new_empty(q.shape, dtype=torch.float32)  # (B, H, T, D)
         row_sums = torch.empty_like(logsumexp)  # (B, H, T)
-        gradients = _like_projected(q), _like_projected(k), _like_projected(v)
+        gradients = _like_projected(q), _like_projected(k), _like_projected(v), None
         del accumulated, row_sums  # the kernel's own, freed when it is done
         return gradients
 

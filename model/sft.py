@@ -1,7 +1,8 @@
-"""The SFT run: the training step, evaluation on fixed windows, and the state by which a stopped run continues."""
+"""The SFT run: the training step, evaluation of held-out batches, and the state by which a stopped run continues."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,11 +10,14 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from basis.fields import Precision, Schedule
+from model.architectures import logit_softcap
+from model.attention_mask import attention_bias, positions_within, seen_within
+from model.batch import Batch
 from model.checkpointing import checkpointed
 from model.cross_entropy import CHUNKING, Chunking, chunked_cross_entropy, position_losses
 from model.decoder import CAUSAL, decoder_states, prepare_decoder
 from model.dropout import Draws, WindowDropout, draw_by_window
-from model.forward import Attend, Block, attend_causally, hidden_states, transformer_block
+from model.forward import Attend, BiasedAttend, Block, attend_causally, hidden_states, transformer_block
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.head import head_terms
 from model.ledger import NO_LEDGER, StepLedger
@@ -65,7 +69,7 @@ class Kernels:
 
     Attributes:
         block: a transformer block of GPT-2, as it is, compiled or checkpointed.
-        attend: how positions of GPT-2 see each other.
+        attend: how positions of GPT-2 see each other, in rows of one example and of several.
         attention: what transformers calls the attention of other models, see `model.decoder`.
         dropout: the layer that drops.
         chunking: how many positions have logits at once.
@@ -73,7 +77,7 @@ class Kernels:
     """
 
     block: Block
-    attend: Attend
+    attend: BiasedAttend
     attention: str
     dropout: type[WindowDropout]
     chunking: Chunking
@@ -92,7 +96,7 @@ def training_kernels(settings: SFTSettings, device: torch.device) -> Kernels:
 
 
 class SFTRun:
-    """A model in training. The caller brings the windows; the run knows its step, which is also its data position.
+    """A model in training. The caller brings the batches; the run knows its step, which is also its data position.
 
     Args:
         model: moved to `device`; its dropouts are replaced, and autocast rounds its frozen projections.
@@ -118,6 +122,7 @@ class SFTRun:
         self.kernels = kernels or training_kernels(settings, device)
         if not isinstance(model, GPT2LMHeadModel):
             prepare_decoder(model, self.kernels.attention, settings.compile, settings.activation_checkpointing)
+        self._softcap = logit_softcap(model.config)
         self._draws = Draws(settings.seed, settings.compile)
         self._drops = draw_by_window(model, self._draws, self.kernels.dropout)
         if settings.precision in AUTOCAST:
@@ -131,28 +136,28 @@ class SFTRun:
         s = self.settings
         return learning_rate(s.lr, s.schedule, s.warmup_steps, s.steps, step)
 
-    def train_step(self, windows: Tensor, ledger: StepLedger = NO_LEDGER) -> Tensor:
-        """One optimizer step on `windows`, in micro-batches whose gradients add up to the whole batch's.
+    def train_step(self, batch: Batch, ledger: StepLedger = NO_LEDGER) -> Tensor:
+        """One optimizer step on `batch`, in micro-batches whose gradients add up to the whole batch's.
 
         Args:
-            windows: (batch, block + 1) token ids on any device; inputs and targets are its first and last `block`.
+            batch: on the host; without `scored` it may be on any device.
             ledger: told what the step's tensors are, and when its passes and its update begin.
 
         Returns:
-            Mean loss in nats per token, a scalar on the run's device (not yet read back, so nothing waits for it).
+            Mean loss in nats per scored target, a scalar on the run's device (not yet read back, so nothing waits for
+            it); 0 where no target counts.
         """
         self.model.train()
         set_learning_rate(self.optimizers, self.learning_rate_at(self.step))
-        windows = self._to_device(windows)
         losses = []
         devices = [self.device] if self.device.type == "cuda" else []
-        scale = self.scaler.scale
+        scale, divisor = self.scaler.scale, max(batch.scored_count, 1)
         # Dropout seeds the random state anew.
         with products_of_fp32(self.settings.precision), torch.random.fork_rng(devices, enabled=self._drops):
-            for index, micro in enumerate(windows.split(self.settings.micro_batch)):
+            for index, micro in enumerate(batch.split(self.settings.micro_batch)):
                 ledger.moment(pass_name(index))
                 self._draws.begin(self.step, index * self.settings.micro_batch)
-                loss = self._loss(micro, windows[:, 1:].numel(), scale, ledger)
+                loss = self._loss(micro.to(self.device), divisor, scale, ledger)
                 loss.backward()
                 losses.append(loss.detach())
         ledger.moment(UPDATE)
@@ -168,50 +173,61 @@ class SFTRun:
         return torch.stack(losses).sum()
 
     @torch.no_grad()
-    def evaluate(self, windows: Tensor) -> list[float]:
-        """Mean loss in nats per token of each of `windows` (W, block + 1), without dropout: W numbers."""
-        self.model.eval()
-        losses = []
-        for micro in self._to_device(windows).split(self.settings.micro_batch):
-            with products_of_fp32(self.settings.precision), self._autocast():
-                targets, terms = micro[:, 1:].flatten(), self._terms(micro)
-                by_position = position_losses(targets, *terms, chunking=self.kernels.chunking)
-            losses.append(by_position.view(len(micro), -1).double().mean(1))  # (B T,) -> (B, T) -> (B,)
-        by_window: list[float] = torch.cat(losses).tolist()  # W numbers
-        return by_window
+    def evaluate(self, batch: Batch) -> list[tuple[float, int]]:
+        """For each row of `batch`, without dropout: the summed loss of its scored targets in nats, and their number.
 
-    def _loss(self, windows: Tensor, divisor: int, scale: Tensor | None, ledger: StepLedger) -> Tensor:
-        """The summed loss over all positions of `windows` (B, T + 1), divided by `divisor`: a scalar.
+        Args:
+            batch: as for `train_step`.
+        """
+        self.model.eval()
+        nats = []
+        for micro in batch.split(self.settings.micro_batch):
+            on_device = micro.to(self.device)
+            with products_of_fp32(self.settings.precision), self._autocast():
+                terms = self._terms(on_device)
+                losses = position_losses(
+                    on_device.targets, *terms, softcap=self._softcap, chunking=self.kernels.chunking
+                )  # (n,)
+            nats.append(on_device.sum_by_row(losses.double()))  # (B,)
+        return list(zip(torch.cat(nats).tolist(), batch.scored_by_row(), strict=True))
+
+    def _loss(self, batch: Batch, divisor: int, scale: Tensor | None, ledger: StepLedger) -> Tensor:
+        """The summed loss over the scored targets of `batch`, divided by `divisor`: a scalar.
 
         Its gradients are multiplied by `scale`.
         """
         with self._autocast():
-            targets, terms = windows[:, 1:].flatten(), self._terms(windows)
-            chunking = self.kernels.chunking
             return chunked_cross_entropy(
-                targets, *terms, divisor=divisor, scale=scale, chunking=chunking, ledger=ledger
+                batch.targets,
+                *self._terms(batch),
+                divisor=divisor,
+                scale=scale,
+                softcap=self._softcap,
+                chunking=self.kernels.chunking,
+                ledger=ledger,
             )
 
-    def _terms(self, windows: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """What the logits of all positions of `windows` are made of, see `chunked_cross_entropy`."""
-        kernels = self.kernels
-        inputs = windows[:, :-1]  # (B, T)
-        multiple = kernels.rank_multiple
-        if isinstance(self.model, GPT2LMHeadModel):
-            hidden = hidden_states(
-                self.model, inputs, attend=kernels.attend, block=kernels.block, rank_multiple=multiple
-            )  # (B, T, C)
-        else:
-            hidden = decoder_states(self.model, inputs)  # (B, T, C)
-        return head_terms(self.model, hidden.flatten(0, 1), multiple)  # of (B T, C)
+    def _terms(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """What the logits of the scored positions of `batch` are made of, see `chunked_cross_entropy`."""
+        hidden = self._states(batch)  # (B, T, C)
+        return head_terms(self.model, batch.at_scored(hidden.flatten(0, 1)), self.kernels.rank_multiple)  # of (n, C)
+
+    def _states(self, batch: Batch) -> Tensor:
+        """The last hidden states of all positions of `batch`, (B, T, C)."""
+        model, kernels = self.model, self.kernels
+        positions = seen = None
+        if batch.documents is not None:
+            positions, seen = positions_within(batch.documents), seen_within(batch.documents)  # (B, T), (B, 1, T, T)
+        if not isinstance(model, GPT2LMHeadModel):
+            return decoder_states(model, batch.inputs, positions, seen)
+        attend: Attend = kernels.attend
+        if seen is not None:
+            dtype = AUTOCAST.get(self.settings.precision, model.dtype)
+            attend = partial(kernels.attend, bias=attention_bias(seen, dtype))
+        return hidden_states(model, batch.inputs, positions, attend, kernels.block, kernels.rank_multiple)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.settings.precision, self.device)
-
-    def _to_device(self, windows: Tensor) -> Tensor:
-        if self.device.type == "cuda" and not windows.is_cuda:  # only pinned memory is copied without waiting
-            windows = windows.pin_memory()
-        return windows.to(self.device, non_blocking=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a new process needs to continue to the bit, given the same base weights and settings."""

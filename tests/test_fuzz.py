@@ -3,12 +3,14 @@
 `make test` tries a few hundred inputs, always the same; `make fuzz` thousands, others each time.
 """
 
+import bz2
 import contextlib
 import copy
 import datetime
 import gzip
 import io
 import json
+import lzma
 import os
 import resource
 import shutil
@@ -31,6 +33,7 @@ from sweep.data.dialogues import DataSources, load_sft
 from sweep.data.overlap import overlap
 from sweep.provenance.sweep_record import spec_text
 from sweep.run import main
+from sweep.schema.data_folders import SUFFIXES
 from sweep.schema.places import PRESETS
 from sweep.spec_file.load import load_spec
 from tests import synthetic_experiment as synthetic
@@ -333,7 +336,21 @@ def test_any_setting_is_taken_or_refused_in_clear_lines(plain: Path, preset: str
 
 
 LINE = {"prompt": "Why is that so?", "chosen": "\n\nHuman: Why?\n\nAssistant: So.", "rejected": "No."}
-FIELDS = ["prompt", "chosen", "text", "role", "content"]
+TALK = {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}
+PAIR = {"instruction": "Add.", "input": "2 2", "output": "4", "prompt": "Add.", "completion": "4"}
+FIELDS = [
+    "prompt",
+    "chosen",
+    "text",
+    "role",
+    "content",
+    "messages",
+    "from",
+    "value",
+    "conversations",
+    "completion",
+    "tools",
+]
 JSON = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(list(LINE.values()))
@@ -369,20 +386,23 @@ ODD_JSON = [
 @st.composite
 def data_files(draw: DrawFn) -> tuple[str, bytes]:
     """A file's name and bytes: records as people write them, with something wrong or nothing."""
-    suffix = draw(st.sampled_from([".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet"]))
+    suffix = draw(st.sampled_from([*[".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet"] * 5, *SUFFIXES]))
     if suffix == ".parquet" and draw(st.booleans()):
         content = draw(st.sampled_from(PARQUET))
     else:
-        records = draw(st.lists(st.one_of(st.just(LINE), JSON), max_size=6))
+        records = draw(st.lists(st.one_of(st.sampled_from([LINE, TALK, PAIR]), JSON), max_size=6))
         lines = [json.dumps(one) for one in records]
         if draw(st.booleans()):
             lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(ODD_JSON)))
         text = "\n".join(lines) if draw(st.booleans()) else f"[{', '.join(lines)}]"
         if draw(st.booleans()) and suffix.startswith(".json"):
             text = json.dumps({"chosen": records, "prompt": draw(JSON)}) if draw(st.booleans()) else text
+        if suffix.startswith((".csv", ".tsv")) and draw(st.booleans()):
+            text = 'prompt,completion\tx\n"two\nlines",b\tc\n' + text
         content = text.encode(draw(st.sampled_from(["utf-8"] * 4 + ["utf-16", "utf-8-sig"])), "surrogatepass")
-    if suffix.endswith(".gz") and draw(st.integers(0, 3)):
-        content = gzip.compress(content)
+    packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    if (packer := packers.get(Path(suffix).suffix)) and draw(st.integers(0, 3)):
+        content = packer(content)
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(content)))
         content = content[:at] + draw(st.binary(max_size=4)) + content[at + draw(st.integers(0, 8)) :]

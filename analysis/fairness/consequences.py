@@ -8,6 +8,7 @@ BY_MEMORY = ("micro_batch", "batch_size", "block_size", "precision", "activation
 
 FOLLOWS = {
     "tokens_seen": ("steps", "batch_size", "block_size"),
+    "scored_tokens_seen": ("steps", "batch_size", "block_size"),
     **dict.fromkeys(EXECUTED.values(), BY_MEMORY),
 }
 """Facts by the config fields that they follow from."""

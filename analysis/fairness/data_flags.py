@@ -1,4 +1,4 @@
-"""What a fairness ledger flags of the data: dialogues that train, validation and test share, and windows drawn anew."""
+"""What a fairness ledger flags of the data: what train, validation and test share, is left out, or drawn anew."""
 
 from analysis.fairness.rows import ANEW, LedgerRows
 from analysis.fairness.words import which
@@ -18,6 +18,15 @@ def leaked_dialogues(rows: LedgerRows) -> list[str]:
                 f"{_share(only, number)}. On these a model is tested on questions that it was trained to answer."
             )
     return sentences
+
+
+def records_left_out(rows: LedgerRows) -> list[str]:
+    """Records that could not be used and were skipped, as the spec asked for."""
+    return [
+        f"Broken records of the data that were left out (data.skip_broken): {skipped:,}."
+        for skipped in dict.fromkeys(row.fact("skipped_records") for row in rows)
+        if skipped
+    ]
 
 
 def shared_with_validation(rows: LedgerRows) -> list[str]:

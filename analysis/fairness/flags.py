@@ -8,7 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from analysis.comparison.selection import chosen_by_what_is_reported
-from analysis.fairness.data_flags import leaked_dialogues, shared_with_validation, untold_openings, windows_drawn_anew
+from analysis.fairness.data_flags import (
+    leaked_dialogues,
+    records_left_out,
+    shared_with_validation,
+    untold_openings,
+    windows_drawn_anew,
+)
 from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
@@ -221,6 +227,7 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     not_judged_as_trained,
     chosen_on_test,
     leaked_dialogues,
+    records_left_out,
     shared_with_validation,
     untold_openings,
     shared_rate,

@@ -39,6 +39,7 @@ FACTS = {
 FACTS_IF_KNOWN = {
     "prompts_answered": "prompts that were answered (hash)",
     "base_responses": "the base model's responses (hash)",
+    "scored_tokens_seen": "train tokens scored",
     **{name: one.title for name, one in INPUT_HASHES.items() if not one.always_asked},
     EXECUTED["micro_batch"]: "micro-batch as it was run",
     EXECUTED["activation_checkpointing"]: "activation checkpointing as it was run",

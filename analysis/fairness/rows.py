@@ -31,7 +31,7 @@ LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters", "skipped_steps")
 DIALOGUES = (
     *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
-    *("validation_openings_in_test", "validation_dialogues"),
+    *("validation_openings_in_test", "validation_dialogues", "skipped_records"),
 )
 
 
@@ -122,6 +122,13 @@ def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:
     return LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges)
 
 
+def _scores_a_part(trials: pd.DataFrame) -> bool:
+    """Whether the loss of any trial scores not all tokens that it sees; where all do, nobody needs to be told."""
+    if "scored_tokens_seen" not in trials:
+        return False
+    return bool((trials["scored_tokens_seen"] < trials["tokens_seen"]).any())
+
+
 def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     results = evidence.results
     facts: dict[str, tuple[Any, ...]] = {
@@ -134,7 +141,8 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *FAILURES)
     facts |= _answered(evidence.answers, arm)
-    for name, kind in (("tokens_seen", int), ("micro_batch", int), ("activation_checkpointing", bool)):
+    counts = ["tokens_seen", *(["scored_tokens_seen"] if _scores_a_part(results.trials) else [])]
+    for name, kind in (*((name, int) for name in counts), ("micro_batch", int), ("activation_checkpointing", bool)):
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {EXECUTED.get(name, name): values if reached else ()} if values or not reached else {}
     facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}

@@ -12,6 +12,7 @@ from basis.metrics import METRIC
 from basis.outcomes import FAILURES, Outcome
 
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
+BITS_PER_BYTE = f"test loss, {METRIC['test_bits_per_byte'].unit}"
 BEST_LOSS = "best test loss @ step"
 SPEED = "tokens_per_second"
 LETTERS = "letters"
@@ -79,6 +80,7 @@ def _common() -> list[Column]:
         Column("learning rate", lambda arm: show_field(arm.config["lr"]) if "lr" in arm.config else MISSING, 5),
         Column(f"train loss, {unit}", lambda arm: _loss(arm, "train_loss"), 6),
         Column(TEST_LOSS, lambda arm: _loss(arm, "test_loss"), 2),
+        Column(BITS_PER_BYTE, _bits_per_byte, 8),
         Column(BEST_LOSS, _best, 7),
     ]
 
@@ -124,6 +126,11 @@ def _loss(arm: Arm, name: str) -> str:
     if arm.outcome == Outcome.DIVERGED:
         return Outcome.DIVERGED
     return _measured(arm, show_interval(arm.mean(name), 4))
+
+
+def _bits_per_byte(arm: Arm) -> str:
+    """In directories made before there are none, and then the table has no such column."""
+    return _loss(arm, "test_bits_per_byte") if arm.values("test_bits_per_byte") else MISSING
 
 
 def _perplexity(arm: Arm) -> str:

@@ -12,6 +12,7 @@ from benchmarks.gpu.runs import MIB, Variant, build, precisions, predict, random
 from benchmarks.measured import largest_part_off
 from benchmarks.step_shapes import Shape
 from benchmarks.table import Row, Target
+from model.batch import Batch
 from model.peak_meter import PeakMeter
 
 TITLE = "Peak memory, predicted and measured"
@@ -67,7 +68,7 @@ def compare(variant: Variant, shape: Shape, device: torch.device) -> Iterator[Ro
     meter = PeakMeter(run)
     windows = random_windows(shape)
     for _ in range(STEPS):
-        meter.train_step(windows)
+        meter.train_step(Batch(windows))
     meter.read()
     error = predicted.total / meter.peak_bytes - 1
     assert meter.parts is not None  # counted in the third step

@@ -29,6 +29,7 @@ from benchmarks.step_peers import (
 )
 from benchmarks.step_shapes import OURS, SHAPES, Shape
 from benchmarks.table import Row, Target
+from model.batch import Batch
 from model.generate import SamplingSettings, generate, uniform_draws
 
 TITLE = "The same by Hugging Face's libraries"
@@ -228,7 +229,7 @@ def step_duel(
 def our_step(method: Method, shape: Shape, device: torch.device, windows: Tensor) -> Work:
     """Our step on those windows."""
     run = build(Variant(RANK if method == "lora" else None, "bf16", clip_norm=None), shape, device)
-    return lambda: run.train_step(windows)
+    return lambda: run.train_step(Batch(windows))
 
 
 def task_name(method: Method, shape: Shape) -> str:

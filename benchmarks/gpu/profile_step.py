@@ -15,6 +15,7 @@ from benchmarks.step_pace import status_bytes
 from benchmarks.step_peers import step_windows
 from benchmarks.step_shapes import Shape
 from benchmarks.table import Row, Target
+from model.batch import Batch
 from model.generate import SamplingSettings, generate, uniform_draws
 
 WARM_UP, BLOCKS, CALLS = 3, 3, 5
@@ -90,11 +91,11 @@ def step(variant: Variant, shape: Shape, device: torch.device) -> Iterator[Row |
     run = build(variant, shape, device)
     windows = step_windows(shape, 1).to(device)
     short = windows[:1, : FLOOR_TOKENS + 1].contiguous()
-    wall = wall_ms(lambda: run.train_step(windows), device)
+    wall = wall_ms(lambda: run.train_step(Batch(windows)), device)
     yield spread(f"{shape}", "ms", wall)
-    floor = wall_ms(lambda: run.train_step(short), device)
+    floor = wall_ms(lambda: run.train_step(Batch(short)), device)
     yield spread(f"launch floor: one window of {short.shape[1] - 1} tokens", "ms", floor)
-    yield from kernel_rows(profiled(lambda: run.train_step(windows), device), min(wall), device)
+    yield from kernel_rows(profiled(lambda: run.train_step(Batch(windows)), device), min(wall), device)
 
 
 def kernel_rows(found: Profile, wall: float, device: torch.device) -> Iterator[Row]:
@@ -111,7 +112,7 @@ def as_one_graph(variant: Variant, shape: Shape, device: torch.device) -> Iterat
     """The whole step captured as a CUDA graph and replayed, beside the step as it is."""
     run = build(variant, shape, device)
     windows = step_windows(shape, 1).to(device)
-    eager = wall_ms(lambda: run.train_step(windows), device)
+    eager = wall_ms(lambda: run.train_step(Batch(windows)), device)
     for optimizer in run.optimizers:
         for group in optimizer.param_groups:
             group["capturable"] = True
@@ -119,11 +120,11 @@ def as_one_graph(variant: Variant, shape: Shape, device: torch.device) -> Iterat
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # as torch's notes on CUDA graphs have it: warm up on another stream
         for _ in range(WARM_UP):
-            run.train_step(windows)
+            run.train_step(Batch(windows))
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        loss = run.train_step(windows)
+        loss = run.train_step(Batch(windows))
     replayed = wall_ms(graph.replay, device)
     yield spread("eager", "ms", eager)
     yield spread("replayed", "ms", replayed, f"loss {float(loss):.3f}")

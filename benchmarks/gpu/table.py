@@ -24,6 +24,7 @@ from benchmarks.gpu.runs import (
 )
 from benchmarks.step_shapes import Shape
 from benchmarks.table import Row, Target
+from model.batch import Batch
 from model.peak_meter import PeakMeter
 from sweep.machine.gpu_facts import machine_gpus
 from sweep.machine.gpu_peaks import peak_flops
@@ -87,8 +88,8 @@ def measure_step(variant: Variant, shape: Shape, device: torch.device, timing: T
     meter = PeakMeter(run)
     windows = random_windows(shape)
     for _ in range(METERED_STEPS):
-        meter.train_step(windows)
-    seconds = timing.median_seconds(lambda: run.train_step(windows), device)
+        meter.train_step(Batch(windows))
+    seconds = timing.median_seconds(lambda: run.train_step(Batch(windows)), device)
     meter.read()
     flops = shape.flops(variant.method) / seconds
     peak = peak_flops(machine_gpus().gpus[0], variant.precision) if device.type == "cuda" else None

@@ -7,19 +7,18 @@ The study's set is HH-RLHF `chosen` minus every dialogue that is also in rm-stat
 What a source may be is told in `sweep.data.sources`.
 """
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from basis.errors import UserError
 from basis.files import whole_file
-from sweep.data.openings import opening_or_text
-from sweep.data.records import Made
-from sweep.data.sources import texts
-from sweep.schema.sources import LOCAL_FILES, Role, hub_dataset, source_files
+from sweep.data.examples import Example, Kind, identity, opening, text_digest
+from sweep.data.forms import Reading
+from sweep.data.sources import ExampleReader, Tally
+from sweep.schema.data_folders import LOCAL_FILES, Role
+from sweep.schema.sources import ON_HUB, hub_dataset, source_files
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,17 @@ class DataSources:
     train: tuple[str, ...]
     test: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    field: str = "chosen"
+    field: str | None = None
     test_fraction: float = 0.05
     validation_fraction: float | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    skip_broken: bool = False
+    template: str | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How the records of all sources are read."""
+        return Reading(dict(self.columns), self.field)
 
     @property
     def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:
@@ -44,18 +51,20 @@ class Dialogues:
     """The SFT set.
 
     Attributes:
-        train: dialogues to train on.
-        test: dialogues to test on.
-        excluded: how many dialogues were subtracted from both.
-        validation: dialogues by which settings are chosen. They are held out from train, and none of them is in test.
-        made: how many dialogues of train and test sources were made from a prompt and its answer, by how.
+        train: examples to train on.
+        test: examples to test on.
+        kind: what all of them are.
+        excluded: how many examples were subtracted from both.
+        validation: examples by which settings are chosen. They are held out from train, and none of them is in test.
+        tally: what the records of all sources were.
     """
 
-    train: list[str]
-    test: list[str]
+    train: list[Example]
+    test: list[Example]
+    kind: Kind = "text"
     excluded: int = 0
-    validation: list[str] = field(default_factory=list)
-    made: dict[Made, int] = field(default_factory=dict)
+    validation: list[Example] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
 
 def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
@@ -68,7 +77,7 @@ def bring_hub_data(data: DataSources, say: Callable[[str], None]) -> None:
 
     for role, sources in data.by_role:
         for source in sources:
-            if source_files(source) is None:
+            if source_files(source, role) is None:
                 fetch_dataset(hub_dataset(source, role), f"data.{role}", say)
 
 
@@ -76,8 +85,9 @@ def load_sft(data: DataSources) -> Dialogues:
     """Read the SFT set, subtract the excluded dialogues and hold out what is not given.
 
     Args:
-        data: `train`, `test` and `exclude` are sources, `field` is the field of a record that holds the dialogue's
-            text, or the answer to its `prompt`, see `records.dialogue_text`.
+        data: `train`, `test` and `exclude` are sources. `field` is the field of a record that holds a dialogue's text,
+            or the answer to its `prompt`, see `records.dialogue_text`; None: `sweep.data.forms` recognises the form.
+            `columns` are pairs of a field's name there and in the records. `skip_broken` leaves broken records out.
             Without test sources about `test_fraction` of the train dialogues are held out, and with a
             `validation_fraction` that share of the rest: chosen by a hash of the opening human turn, so no opening is
             on both sides, and neither the order of the dialogues nor their number moves one to the other side
@@ -91,31 +101,39 @@ def load_sft(data: DataSources) -> Dialogues:
         UserError: a source that can't be read, or nothing left on one side.
     """
     if not data.train:
-        raise UserError(f"no train source is given; name {LOCAL_FILES} or a hub dataset 'owner/name'")
+        raise UserError(f"no train source is given; name {LOCAL_FILES} or {ON_HUB}")
     for name in ("test_fraction", "validation_fraction"):
         fraction = getattr(data, name)
         if fraction is not None and not 0 < fraction < 1:
             raise UserError(f"{name} is {fraction}; a number between 0 and 1 is needed")
-    excluded = {identity(text) for source in data.exclude for text, _ in texts(source, "exclude", data.field)}
-    made: Counter[Made] = Counter()
-    train, removed = _subtract(data.train, "train", data.field, excluded, made)
+    reader = ExampleReader(data.reading, data.skip_broken)
+    excluded = {identity(example) for source in data.exclude for example in reader.of_source(source, "exclude")}
+    train, removed = _subtract(reader, data.train, "train", excluded)
     if data.test:
-        test, removed_from_test = _subtract(data.test, "test", data.field, excluded, made)
+        test, removed_from_test = _subtract(reader, data.test, "test", excluded)
         removed += removed_from_test
     else:
         train, test = _hold_out(train, "test_fraction", data.test_fraction)
-    validation: list[str] = []
+    validation: list[Example] = []
     if data.validation_fraction is not None:
         train, validation = _hold_out(train, "validation_fraction", data.validation_fraction)
-        tested = {identity(text) for text in test}
-        validation = [text for text in validation if identity(text) not in tested]
-    return Dialogues(train, test, removed, validation, {how: n for how, n in made.items() if how != "whole"})
+        tested = {identity(example) for example in test}
+        validation = [example for example in validation if identity(example) not in tested]
+    return Dialogues(
+        train,
+        test,
+        train[0].kind,
+        removed,
+        validation,
+        reader.tally,
+    )
 
 
 def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
     """Write `sft_train.json`, `sft_test.json` and, if there is a validation set, `sft_validation.json`.
 
-    They are lists of {"chosen": text} that `load_sft` reads back; each appears whole or not at all.
+    They are lists of records with `chosen`, or `prompt` and `completion`, or `messages` (and `tools` where there are
+    some), which `load_sft` reads back; each appears whole or not at all.
 
     Returns:
         Their paths.
@@ -133,61 +151,58 @@ def write_sft(dialogues: Dialogues, folder: Path) -> list[Path]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with whole_file(path, shared=True) as partial, partial.open("w", encoding="utf-8") as file:
-                for number, text in enumerate(written):
+                for number, example in enumerate(written):
                     file.write(",\n" if number else "[\n")
-                    file.write(json.dumps({"chosen": text}, ensure_ascii=False))
+                    file.write(json.dumps(_record(example), ensure_ascii=False))
                 file.write("\n]\n" if written else "[]\n")
         except OSError as error:
             raise UserError(f"{path}: can't be written ({error.strerror})") from error
     return paths
 
 
-def text_digest(text: str) -> bytes:
-    """What two dialogues share when they count as the same.
-
-    Whitespace around the text is ignored because rm-static was made by cutting HH-RLHF dialogues into prompt and answer
-    and stripping the answer's end: compared byte for byte, some would escape the subtraction. A digest instead of the
-    text keeps sets of some hundred thousand dialogues small.
-    """
-    return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
-
-
-def identity(text: str) -> bytes:
-    """The digest of a whole dialogue, whatever its line ends."""
-    return text_digest(text.replace("\r\n", "\n"))
+def _record(example: Example) -> dict[str, object]:
+    """The record by which `write_sft` writes an example."""
+    match example.kind:
+        case "text":
+            return {"chosen": example.text}
+        case "pairs":
+            prompt, completion = example.messages
+            return {"prompt": prompt["content"], "completion": completion["content"]}
+        case "conversations":
+            tools = {"tools": example.tools} if example.tools else {}
+            return {"messages": example.messages, **tools}
 
 
 def _subtract(
-    sources: Sequence[str], role: Role, field: str, excluded: set[bytes], made: Counter[Made]
-) -> tuple[list[str], int]:
-    """The dialogues of the sources that are not excluded, and how many were; `made` is told how each came about."""
-    kept: list[str] = []
+    reader: ExampleReader, sources: Sequence[str], role: Role, excluded: set[bytes]
+) -> tuple[list[Example], int]:
+    """The examples of the sources that are not excluded, and how many were."""
+    kept: list[Example] = []
     removed = 0
     for source in sources:
-        for text, how in texts(source, role, field):
-            made[how] += 1
-            if excluded and identity(text) in excluded:
+        for example in reader.of_source(source, role):
+            if excluded and identity(example) in excluded:
                 removed += 1
             else:
-                kept.append(text)
+                kept.append(example)
     if not kept:
         raise UserError(f"no {role} dialogue is left: all {removed} of {', '.join(sources)} are in the exclude sources")
     return kept, removed
 
 
-def _hold_out(dialogues: list[str], name: str, fraction: float) -> tuple[list[str], list[str]]:
+def _hold_out(examples: list[Example], name: str, fraction: float) -> tuple[list[Example], list[Example]]:
     """Split off a share by a hash of the opening turn. A small set still gets one opening to test on.
 
     A second split hashes differently: by the same hash, all that the first split left would lie above its fraction.
     """
     salt = "" if name == "test_fraction" else name
-    positions = [int.from_bytes(text_digest(salt + opening_or_text(text))) / 2**128 for text in dialogues]
+    positions = [int.from_bytes(text_digest(salt + opening(example))) / 2**128 for example in examples]
     limit = max(fraction, min(positions))
     if max(positions) <= limit:
         raise UserError(
-            f"all {len(dialogues)} dialogues would be held out with {name} {fraction}; "
+            f"all {len(examples)} dialogues would be held out with {name} {fraction}; "
             "give a test source, a smaller fraction, or dialogues with more than one opening human turn"
         )
-    train = [text for text, position in zip(dialogues, positions, strict=True) if position > limit]
-    held_out = [text for text, position in zip(dialogues, positions, strict=True) if position <= limit]
+    train = [example for example, position in zip(examples, positions, strict=True) if position > limit]
+    held_out = [example for example, position in zip(examples, positions, strict=True) if position <= limit]
     return train, held_out

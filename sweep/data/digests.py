@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sweep.data.dialogues import DataSources
-from sweep.data.sources import unreadable
+from sweep.data.files.records import unreadable
+from sweep.schema.data_folders import Role, suffix_of
 from sweep.schema.hub_names import HubName
-from sweep.schema.sources import Role, hub_dataset, source_files, suffix_of
+from sweep.schema.sources import hub_dataset, source_files
 
 
 class SourceDigest(NamedTuple):
@@ -16,7 +17,7 @@ class SourceDigest(NamedTuple):
 
     Attributes:
         role: what it is for.
-        name: the file's name without its folder, or "owner/name:split".
+        name: the file's name without its folder, or "owner/name:split", "owner/name/config:split".
         format: the file's `suffix_of`; empty for hub data.
         digest: SHA-256 of the file's bytes, or the commit of the hub dataset.
     """
@@ -48,7 +49,7 @@ def source_digests(data: DataSources) -> list[SourceDigest]:
     digests: list[SourceDigest] = []
     for role, sources in data.by_role:
         for source in sources:
-            files = source_files(source)
+            files = source_files(source, role)
             if files is None:
                 digests.append(_hub_digest(hub_dataset(source, role), role))
             for path in files or ():
@@ -65,4 +66,5 @@ def _hub_digest(dataset: HubName, role: Role) -> SourceDigest:
     from sweep.hub.fetch import resolve
 
     commit = resolve(dataset, "dataset", f"data.{role}")
-    return SourceDigest(role, f"{dataset.name}:{dataset.split or 'all'}", "", commit)
+    config = f"/{dataset.config}" if dataset.config else ""
+    return SourceDigest(role, f"{dataset.name}{config}:{dataset.split or 'all'}", "", commit)

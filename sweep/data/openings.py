@@ -110,12 +110,6 @@ def opening_turn(dialogue: str) -> str | None:
     return opening
 
 
-def opening_or_text(dialogue: str) -> str:
-    """What must not be on two sides of a split: the opening human turn, or the whole text where none can be told."""
-    opening = opening_turn(dialogue)
-    return dialogue.strip() if opening is None else opening
-
-
 def begins_dialogue(text: str) -> bool:
     """Whether the text begins as a dialogue does, and not as an answer."""
     text = _unix(text)

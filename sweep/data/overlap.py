@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from sweep.data.dialogues import Dialogues, identity, text_digest
-from sweep.data.openings import opening_turn
+from sweep.data.dialogues import Dialogues
+from sweep.data.examples import identity, opening_turn, text_digest
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Overlap:
 
 def overlap(dialogues: Dialogues) -> Overlap:
     """Count how many test dialogues also occur in train, exactly and by their opening human turn; see Overlap."""
-    train, test = ([identity(text) for text in side] for side in (dialogues.train, dialogues.test))
-    validation = {identity(text) for text in dialogues.validation}
+    train, test = ([identity(example) for example in side] for side in (dialogues.train, dialogues.test))
+    validation = {identity(example) for example in dialogues.validation}
     texts = set(train)
     train_openings, test_openings = (
-        [opening_turn(text) for text in side] for side in (dialogues.train, dialogues.test)
+        [opening_turn(example) for example in side] for side in (dialogues.train, dialogues.test)
     )
     unknown_in_train, unknown_in_test = train_openings.count(None), test_openings.count(None)
     openings = {text_digest(opening) for opening in train_openings if opening is not None}
@@ -59,5 +59,5 @@ def overlap(dialogues: Dialogues) -> Overlap:
         train_duplicates=len(train) - len(texts),
         test_duplicates=len(test) - len(set(test)),
         validation_duplicates=len(dialogues.validation) - len(validation),
-        validation_in_test=sum(opening_turn(text) in asked for text in dialogues.validation),
+        validation_in_test=sum(opening_turn(example) in asked for example in dialogues.validation),
     )

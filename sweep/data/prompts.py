@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from basis.errors import UserError
-from sweep.data.sources import LFS_POINTER
+from sweep.data.files.packing import LFS_POINTER
 
 
 def read_prompts(path: Path, max_prompts: int | None = None) -> list[str]:

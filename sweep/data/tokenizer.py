@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 END_OF_TEXT = "<|endoftext|>"
 
-_TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json", "*.model")
+_TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json", "*.model", "chat_template*")
 """Everything in a tokenizer's folder that tokens depend on; other files (weights, README) don't touch the cache."""
 
 
@@ -54,6 +54,12 @@ def load_tokenizer(folder: Path | str, name: str | None = None) -> "PreTrainedTo
             f"tokenizer {name or str(folder)!r} has no end-of-text token; set eos_token in its tokenizer_config.json"
         )
     return tokenizer
+
+
+def begin_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """What a tokenizer puts before every text by itself: Llama's or Gemma's begin token, of GPT-2's nothing."""
+    ids: list[int] = tokenizer("")["input_ids"]
+    return [token for token in ids if token == tokenizer.bos_token_id != tokenizer.eos_token_id][:1]
 
 
 def _checked_files(folder: Path | str, name: str | None = None) -> list[Path]:

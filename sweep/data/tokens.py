@@ -3,32 +3,36 @@
 A cache entry is a folder named by everything its content depends on. It is built beside its final place and renamed
 into it, so a reader finds a whole entry or none, and whoever finds one starts without reading a dialogue.
 
-    CACHE_DIR/KEY/
-      train.npy, test.npy    all tokens in a row, each dialogue closed by the end-of-text token; uint16 or uint32
+    CACHE_DIR/KEY.LAYOUT/
+      train.npy, test.npy    all tokens in a row, each example closed by the end-of-text token
       validation.npy         likewise, where some of train is held out for tuning
-      statistics.json        token counts and what the report says about the dialogues
+      NAME_KIND.npy          what is known of each token, see `sweep.data.token_files`
+      statistics.json        token counts and what the report says about the examples
       seals.json             the size and SHA-256 of the files above
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from basis.checksums import folder_flaw, seal_folder, set_aside
 from basis.disks import disk_error, disk_failure
-from basis.errors import UserError
+from basis.errors import UserError, shortened
 from basis.files import publish_folder
 from basis.read_json import DamagedError
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
+from sweep.data.encode import Encoded, Encoder
+from sweep.data.examples import Example, opening
+from sweep.data.forms import CHOSEN
 from sweep.data.overlap import overlap
+from sweep.data.rows import fitting
+from sweep.data.template import TemplateError, choose_template
+from sweep.data.token_files import TokenFiles, write_token_files
 from sweep.data.tokenizer import load_tokenizer, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
 from sweep.machine.workshop import workshop
@@ -39,20 +43,26 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 """Part of the cache key: raise it when the content of an entry changes meaning."""
 
-BATCH_DIALOGUES = 256
+LAYOUT_VERSION = 4
+"""Of an entry's files. An older one is left alone and made again beside it; the data are the same."""
+
 _STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
 class TokenSet:
-    """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.data.windows` opens them.
+    """Where the tokens of a sweep lie, small enough to travel to every trial; `sweep.data.token_files` opens them.
+
+    `key` is the same for the same data and tokenizer, wherever the files lie.
 
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
     where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
-    where some are, see `records.Made`. `sources` are the digests of what the tokens were made from.
+    where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and skipped_records, see
+    `sources.Tally`, where there are some. `sources` are the digests of what the tokens were made from.
     """
 
+    key: str
     train_path: Path
     test_path: Path
     train_tokens: int
@@ -93,7 +103,7 @@ def prepare_tokens(
     """
     sources = source_digests(data)
     key = _cache_key(data, sources, tokenizer_pinned or tokenizer_digests(tokenizer_dir))
-    entry = cache_dir / key[:32]
+    entry = cache_dir / f"{key[:32]}.{LAYOUT_VERSION}"
     try:
         tokens = _read_entry(entry)
     except DamagedError as damage:
@@ -104,9 +114,9 @@ def prepare_tokens(
     else:
         say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {entry}")
-    for line in describe_dialogues(tokens.statistics, data.field):
+    for line in describe_dialogues(tokens.statistics, data.field or CHOSEN):
         say(line)
-    _check_windows(tokens, data, block_size)
+    _check_windows(tokens, data, block_size, say)
     return replace(tokens, sources=tuple(sources))
 
 
@@ -125,7 +135,8 @@ def _make_entry(
     held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
     say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
     try:
-        tokens = _build_entry(entry, dialogues, load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer)
+        loaded = load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer
+        tokens = _build_entry(entry, dialogues, loaded, data.template)
     except OSError as error:
         number = disk_failure(error)
         why = disk_error(entry, number).strerror if number else f"can't be written ({error.strerror})"
@@ -134,21 +145,31 @@ def _make_entry(
     return tokens
 
 
-def _check_windows(tokens: TokenSet, data: DataSources, block_size: int) -> None:
-    """Refuse sets with fewer tokens than one window.
+def _check_windows(tokens: TokenSet, data: DataSources, block_size: int, say: Callable[[str], None]) -> None:
+    """Refuse sets with fewer tokens than one window, or without an answer that begins within one; say what is cut off.
 
     Raises:
         UserError: naming the set.
     """
-    counted = {"train": tokens.train_tokens, "test": tokens.test_tokens}
-    if data.validation_fraction is not None:
-        counted["validation"] = tokens.validation_tokens
-    for name, count in counted.items():
-        if count < block_size + 1:
-            raise UserError(
-                f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
-                f"{block_size:,} + 1); give more {name} dialogues or a smaller block_size"
-            )
+    paths = {"train": tokens.train_path, "test": tokens.test_path, "validation": tokens.validation_path}
+    for name, path in paths.items():
+        if path is None:
+            if name == "validation" and data.validation_fraction is None:
+                continue
+            raise UserError(f"the {name} set has no examples; give more, or a larger data.validation_fraction")
+        files = TokenFiles.open(path)
+        if files.roles is None:
+            _check_length(name, len(files.tokens), block_size)
+        elif line := fitting(name, files, block_size):
+            say(line)
+
+
+def _check_length(name: str, count: int, block_size: int) -> None:
+    if count < block_size + 1:
+        raise UserError(
+            f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
+            f"{block_size:,} + 1); give more {name} dialogues or a smaller block_size"
+        )
 
 
 def _counts(tokens: TokenSet) -> str:
@@ -159,7 +180,13 @@ def _counts(tokens: TokenSet) -> str:
 def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: str | list[tuple[str, str]]) -> str:
     """A digest of everything that the tokens depend on. The tokenizer is not loaded for it."""
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
-    parts = (FORMAT_VERSION, fingerprint(sources), data.field, *fractions, tokenizer)
+    named = data.field or CHOSEN  # which is read alike, named or recognised
+    others = [
+        *([data.template] if data.template else []),
+        *([data.columns] if data.columns else []),
+        *(["skip_broken"] if data.skip_broken else []),
+    ]
+    parts = (FORMAT_VERSION, fingerprint(sources), named, *fractions, tokenizer, *others)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -179,6 +206,7 @@ def _read_entry(entry: Path) -> TokenSet | None:
         raise UserError(f"{entry}: can't be read ({error.strerror})") from None
     validation_tokens = content.get("validation_tokens", 0)
     return TokenSet(
+        entry.name.partition(".")[0],
         entry / "train.npy",
         entry / "test.npy",
         content["train_tokens"],
@@ -189,17 +217,28 @@ def _read_entry(entry: Path) -> TokenSet | None:
     )
 
 
-def _build_entry(entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase") -> TokenSet:
+def _build_entry(
+    entry: Path, dialogues: Dialogues, tokenizer: "PreTrainedTokenizerBase", template_text: str | None
+) -> TokenSet:
     """Write a cache entry; if another process was faster, its entry is used and this one dropped."""
-    sets = {"train": dialogues.train, "test": dialogues.test}
+    examples = {"train": dialogues.train, "test": dialogues.test}
     if dialogues.validation:
-        sets["validation"] = dialogues.validation
+        examples["validation"] = dialogues.validation
+    template = choose_template(template_text, tokenizer)
+    vocabulary = max(tokenizer.get_vocab().values()) + 1
     with workshop(entry.parent) as place:
         unfinished = place / entry.name
         unfinished.mkdir()
-        paths = {name: unfinished / f"{name}.npy" for name in sets}
-        content = {
-            **{f"{name}_tokens": _write_tokens(paths[name], sets[name], tokenizer) for name in sets},
+        content: dict[str, Any] = {
+            f"{name}_tokens": write_token_files(
+                unfinished / f"{name}.npy",
+                _encoded(name, side, Encoder(template, tokenizer, sizes=name != "train")),
+                vocabulary,
+                roles=dialogues.kind != "text",
+                sizes=name != "train",
+            )
+            for name, side in examples.items()
+        } | {
             "statistics": _statistics(dialogues),
         }
         (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
@@ -229,51 +268,25 @@ def _statistics(dialogues: Dialogues) -> dict[str, int]:
         statistics["validation_dialogues"] = len(dialogues.validation)
         statistics["validation_duplicates"] = counted.validation_duplicates
         statistics["validation_openings_in_test"] = counted.validation_in_test
-    return statistics | {f"{how}_dialogues": number for how, number in dialogues.made.items()}
+    tally = dialogues.tally
+    statistics |= {f"{how}_dialogues": number for how, number in tally.made.items() if how != "whole"}
+    statistics |= {f"form_{name}": number for name, number in tally.forms.items()}
+    return statistics | {name: n for name, n in (("turns", tally.turns), ("skipped_records", tally.skipped)) if n}
 
 
-def _write_tokens(path: Path, dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Stream the tokens of all dialogues into a .npy file, batch by batch, and return how many there are."""
-    dtype = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32)
-    count = 0
-    with path.open("wb") as file:
-        _write_header(file, dtype, 0)
-        for ids in _token_batches(dialogues, tokenizer):
-            file.write(np.array(ids, dtype).data)  # numpy's tofile does not say what the disk said
-            count += len(ids)
-        body = file.tell() - count * dtype.itemsize
-        file.seek(0)
-        _write_header(file, dtype, count)
-        # numpy leaves room in the header for the length to grow; a header of another size would shift the tokens
-        assert file.tell() == body, "the .npy header changed its size"
-    return count
+def _encoded(name: str, examples: Sequence[Example], encoder: Encoder) -> Iterator[Encoded]:
+    """The examples of a side as tokens.
 
+    A fast tokenizer's own backend is called, without the masks and copies that transformers adds around it; the tokens
+    are the same. It gets one example at a time: given many, it starts a thread per core, each of which keeps several
+    megabytes, and which Ray, forking its processes later, would inherit in an unknown state.
 
-def _write_header(file: BinaryIO, dtype: np.dtype[Any], count: int) -> None:
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _token_batches(dialogues: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> Iterator[list[int]]:
-    """The tokens of a batch of dialogues at a time, each dialogue closed by the end-of-text token.
-
-    A fast tokenizer's own backend is called, without the offsets, masks and copies that transformers adds around it;
-    the tokens are the same. It gets one dialogue at a time: given many, it starts a thread per core, each of which
-    keeps several megabytes, and which Ray, forking its processes later, would inherit in an unknown state.
+    Raises:
+        UserError: an example that the template can't render.
     """
-    end: int = tokenizer.eos_token_id
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
-    remaining = iter(dialogues)
-    while batch := list(islice(remaining, BATCH_DIALOGUES)):
-        ids: list[int] = []
-        for text in batch:
-            if backend is not None:
-                ids += backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
-            else:
-                # verbose=False: that a dialogue is longer than the model's context is no news, windows are cut later
-                ids += tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-            ids.append(end)
-        yield ids
+    for number, example in enumerate(examples, 1):
+        try:
+            yield encoder.encode(example)
+        except TemplateError as error:
+            opens = shortened(opening(example), 40)
+            raise UserError(f"data.{name}: example {number}, which opens with {opens!r}: {error}") from None

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from sweep.data.examples import Kind
+from sweep.data.forms import FORMS
 from sweep.schema.hub_names import shown_name
 
 
@@ -27,15 +29,45 @@ def describe_sources(data: Sources) -> str:
     return f"train {_names(data.train)}; test {tested}; {excluded}"
 
 
+def describe_forms(forms: Mapping[str, int], turns: int) -> str:
+    """What was recognised, in a few words: "12,431 conversations in OpenAI messages, 2.1 turns on average".
+
+    Args:
+        forms: how many examples were read in which form, by `forms.Form.name`.
+        turns: answers in all of them.
+    """
+    parts = []
+    for name, count in forms.items():
+        form = FORMS[name]
+        parts.append(f"{count:,} {kind_name(form.kind, count)} {form.shown}")
+    conversations = sum(count for name, count in forms.items() if FORMS[name].kind == "conversations")
+    average = f", {turns / conversations:.1f} turns on average" if conversations else ""
+    return " and ".join(parts) + average
+
+
+def kind_name(kind: Kind, count: int) -> str:
+    """What so many examples of a kind are called."""
+    one = "text" if kind == "text" else kind.removesuffix("s")
+    return one if count == 1 else f"{one}s"
+
+
+def broken_records(count: int) -> str:
+    """So many broken records, in words."""
+    return f"{count:,} broken record{'s' * (count > 1)}"
+
+
 def describe_dialogues(counts: Mapping[str, int], field: str) -> list[str]:
-    """What the statistics of an SFT set say, a line each: overlap, openings, duplicates, dialogues that were joined.
+    """What the statistics of an SFT set say, a line each: forms, overlap, openings, duplicates, what was joined.
 
     Args:
         counts: `TokenSet.statistics`.
         field: the field that holds dialogues or answers.
     """
     test = counts["test_dialogues"]
-    lines = []
+    forms = {name.removeprefix("form_"): n for name, n in counts.items() if name.startswith("form_")}
+    lines = [f"recognised: {describe_forms(forms, counts.get('turns', 0))}"] if forms else []
+    if skipped := counts.get("skipped_records"):
+        lines.append(f"left out: {broken_records(skipped)}")
     overlap = f"of {test:,} test dialogues {counts['overlap_exact']:,} also occur in train"
     if "overlap_opening" in counts:
         opening = f"{counts['overlap_opening']:,}, these included, open with the same human turn as a train dialogue"

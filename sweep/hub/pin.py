@@ -1,7 +1,10 @@
 """Pins a spec: every name on the hub gets the commit that it stands for now."""
 
+from typing import get_args
+
 from sweep.hub.errors import Kind
 from sweep.hub.fetch import Say, resolve
+from sweep.schema.data_folders import Role
 from sweep.schema.hub_names import HubName, dataset_name, model_name
 from sweep.schema.places import MADE_HERE
 from sweep.schema.sources import source_files
@@ -29,8 +32,8 @@ def pin(spec: SweepSpec, say: Say) -> SweepSpec:
     if model.init == "pretrained" or "/" in model.name:
         changes["name"] = _pinned_model(model.name, "model.name", say)
     data = {
-        role: tuple(_pinned_dataset(source, f"data.{role}", say) for source in getattr(spec.data, role))
-        for role in ("train", "test", "exclude")
+        role: tuple(_pinned_dataset(source, role, say) for source in getattr(spec.data, role))
+        for role in get_args(Role)
     }
     return spec.model_copy(
         update={
@@ -51,9 +54,9 @@ def _pinned_model(name: str | None, key: str, say: Say) -> str | None:
     return _pinned(on_hub, "model", key, say) if on_hub else name
 
 
-def _pinned_dataset(source: str, key: str, say: Say) -> str:
-    on_hub = dataset_name(source) if source not in MADE_HERE and source_files(source) is None else None
-    return _pinned(on_hub, "dataset", key, say) if on_hub else source
+def _pinned_dataset(source: str, role: Role, say: Say) -> str:
+    on_hub = dataset_name(source) if source not in MADE_HERE and source_files(source, role) is None else None
+    return _pinned(on_hub, "dataset", f"data.{role}", say) if on_hub else source
 
 
 def _pinned(name: HubName, kind: Kind, key: str, say: Say) -> str:

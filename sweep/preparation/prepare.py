@@ -44,7 +44,7 @@ class PreparedSweep:
         """What must stay the same for the trials of one sweep to be comparable, each part as a digest."""
         hashes = self.provenance.hashes
         return {
-            "data": self.tokens.train_path.parent.name,
+            "data": self.tokens.key,
             "base model": hashes["base_weights"],
             "reward": self.models.reward_identity(hashes),
         }

@@ -128,6 +128,8 @@ def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], validates
         test=tuple(_resolved(source, test) for source in data.test),
         exclude=data.exclude,
         field=data.field,
+        columns=tuple(sorted(data.columns.items())),
+        skip_broken=data.skip_broken,
         test_fraction=data.test_fraction,
         validation_fraction=data.validation_fraction if validates else None,
     )

@@ -1,23 +1,34 @@
 """The part `data` of a spec: the SFT set."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from basis.errors import problem
+from basis.errors import problem, shown
+from sweep.schema.data_folders import LOCAL_FILES, Role
 from sweep.schema.places import MADE_HERE, beside_of, checked, expand
-from sweep.schema.sources import LOCAL_FILES, source_files
+from sweep.schema.sources import ON_HUB, source_files
 from sweep.trial.part import AcceptedWords, Part
 
 STUDY_DATA = {"train": "Anthropic/hh-rlhf:train", "test": "Anthropic/hh-rlhf:test", "exclude": "Dahoas/rm-static"}
 """The published study's set."""
 
-_SOURCES = f"{LOCAL_FILES}, or a hub dataset 'owner/name:split'"
+COLUMNS = (
+    *("messages", "conversations", "tools", "system", "chosen", "instruction", "input", "output"),
+    *("prompt", "completion", "question", "answer", "text"),
+)
+"""The fields by which the form of a record is recognised, and those that may stand beside them."""
+
+_SOURCES = f"{LOCAL_FILES}, or {ON_HUB}"
+
+
+def _role(info: ValidationInfo) -> Role:
+    return next(role for role in get_args(Role) if role == info.field_name)
 
 
 def _existing_files(source: str, info: ValidationInfo) -> str:
-    files = source_files(source, beside_of(source, info))
+    files = source_files(source, _role(info), beside_of(source, info))
     return source if files is None else os.path.abspath(expand(source))
 
 
@@ -39,8 +50,16 @@ class DataPart(Part):
         (), description="Where the test dialogues are. Empty: `test_fraction` of train is held out."
     )
     exclude: tuple[ExcludeSource, ...] = Field((), description="Dialogues that are taken out of train and test.")
-    field: Annotated[str, AcceptedWords("the name of a record's field")] = Field(
-        "chosen", description="The field of a record that holds the dialogue, or the answer to the record's `prompt`."
+    field: Annotated[str | None, AcceptedWords("the name of a record's field")] = Field(
+        None,
+        description="The field of a record that holds the text of a dialogue, or the answer to the record's `prompt`. "
+        "Without it the form of the records is recognised by their fields.",
+    )
+    columns: Annotated[
+        dict[str, Any], AcceptedWords(f"names of fields, by our names of them ({', '.join(COLUMNS)})")
+    ] = Field({}, description="What the records call a field that has another name here: `{prompt: q, completion: a}`.")
+    skip_broken: bool = Field(
+        False, description="Leave records out that can't be used, and count them, instead of refusing the set."
     )
     test_fraction: float = Field(
         0.05, gt=0, lt=1, description="Share of the train dialogues that are held out when `test` is empty."
@@ -62,6 +81,20 @@ class DataPart(Part):
         if named and "train" not in named:
             raise problem("train", f"missing; data.{min(named)} is given, and what trains beside it is not")
         return given if named else {**STUDY_DATA, **given}
+
+    @model_validator(mode="after")
+    def _one_way_of_reading(self) -> "DataPart":
+        named = list(self.columns.values())
+        for ours, theirs in self.columns.items():
+            if ours not in COLUMNS:
+                raise problem("columns", f"{ours!r} is no field that is read; accepted: {', '.join(COLUMNS)}")
+            if not isinstance(theirs, str):
+                raise problem("columns", f"{ours} is {shown(theirs)}; accepted: the name of a field, as text")
+            if named.count(theirs) > 1:
+                raise problem("columns", f"{theirs!r} stands twice; a field of the records has one name here")
+        if named and self.field is not None:
+            raise problem("columns", "stands beside data.field, which reads one field as text; leave one of them out")
+        return self
 
     @field_validator("train", "test", "exclude", mode="before")
     @classmethod

@@ -4,6 +4,8 @@ gpt2-medium                       a model, tokenizer or reward model, as its bra
 gpt2-medium@6dcaa7a               at a branch, tag or commit
 Anthropic/hh-rlhf:train           a split of a data set
 Anthropic/hh-rlhf@v1.0:train      likewise at a revision
+openai/gsm8k/main:train           a split of one configuration of a data set that has several
+openai/gsm8k/main@v1.0:train      likewise at a revision
 """
 
 import re
@@ -12,7 +14,7 @@ from typing import NamedTuple
 _REVISION = r"@(?P<revision>\w[\w./+-]*)"
 _COMMIT = re.compile("[0-9a-f]{40}")
 _MODEL = re.compile(rf"(?P<name>[\w-][\w.-]*(/[\w.-]+)?)({_REVISION})?")
-_DATASET = re.compile(rf"(?P<name>[\w-][\w.-]*/[\w.-]+)({_REVISION})?(:(?P<split>.+))?")
+_DATASET = re.compile(rf"(?P<name>[\w-][\w.-]*/[\w.-]+)(/(?P<config>[\w.-]+))?({_REVISION})?(:(?P<split>.+))?")
 
 
 class HubName(NamedTuple):
@@ -22,11 +24,13 @@ class HubName(NamedTuple):
         name: "owner/name"; of the oldest models the name alone.
         revision: a branch, tag or commit; None means the branch `main`.
         split: one split of a data set; None if none is named.
+        config: one configuration of a data set; None if none is named.
     """
 
     name: str
     revision: str | None = None
     split: str | None = None
+    config: str | None = None
 
     def at(self, revision: str) -> "HubName":
         """The same at another revision."""
@@ -34,7 +38,8 @@ class HubName(NamedTuple):
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
-        return f"{self.name}{revision}{f':{self.split}' if self.split else ''}"
+        config = f"/{self.config}" if self.config else ""
+        return f"{self.name}{config}{revision}{f':{self.split}' if self.split else ''}"
 
     @property
     def shown(self) -> str:
@@ -58,4 +63,4 @@ def model_name(text: str) -> HubName | None:
 def dataset_name(text: str) -> HubName | None:
     """The data set that `text` names on the hub, or None if it can't be such a name."""
     match = _DATASET.fullmatch(text)
-    return HubName(match["name"], match["revision"], match["split"]) if match else None
+    return HubName(match["name"], match["revision"], match["split"], match["config"]) if match else None

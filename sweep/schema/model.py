@@ -91,8 +91,8 @@ class ModelPart(Part):
     )
     shape: Shape = Field(
         Shape(),
-        description="Dimensions that replace those of the named model under `init: random`. The keys below are GPT-2's; "
-        "other architectures have those of their configuration in transformers, such as hidden_size.",
+        description="Dimensions that replace those of the named model under `init: random`. The keys below are "
+        "GPT-2's; other architectures have those of their configuration in transformers, such as hidden_size.",
     )
     seed: Seed = Field(0, description="Seed of the base weights under `init: random`, the same for every trial.")
     tokenizer: Annotated[ModelFolder | None, AcceptedWords("a folder or a hub name")] = Field(

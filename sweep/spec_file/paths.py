@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from basis.errors import UserError
+from sweep.schema.data_folders import suffix_of
 from sweep.schema.file_patterns import matching_files
 from sweep.schema.hub_names import model_name
 from sweep.schema.places import Beside
-from sweep.schema.sources import suffix_of
+from sweep.schema.sources import is_pattern
 
 
 def _is_data(path: Path) -> bool:
+    named = bool(suffix_of(path.name)) or is_pattern(path.name)
     try:
-        return bool(suffix_of(path.name)) and bool(matching_files(path))
+        return os.path.isdir(path) or (named and bool(matching_files(path)))
     except UserError:  # too many files; validation of the merged spec tells it
         return True
 

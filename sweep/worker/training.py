@@ -4,7 +4,7 @@ import math
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from basis.metrics import Row
 from basis.stages import Stage
+from model.batch import Batch
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
 from model.precision import LEAST_SCALE
@@ -22,6 +23,13 @@ from sweep.memory.plan import MemoryPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.metrics import device_name, memory_metrics
 from sweep.trial.model import as_configured, build_model, build_run
+
+
+class _HeldOut(NamedTuple):
+    """What a loss is measured on, and the bytes of text that the scored targets stand for, where they are known."""
+
+    batch: Batch
+    text_bytes: int | None
 
 
 class Training:
@@ -54,13 +62,14 @@ class Training:
         limit_memory(device, limit_bytes)
         self.run = build_run(build_model(config, inputs.base_model), config, self.execution, device)
         self._train_tokens = open_tokens(inputs.train_tokens)
-        self._held_out: dict[str, Tensor] = {}
+        self._held_out: dict[str, _HeldOut] = {}
         if config.evaluate_on != Stage.TUNING:
             self._held_out["test_loss"] = self._windows_of(inputs.test_tokens)
         if config.evaluate_on != Stage.PLAIN:
             assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
             self._held_out["validation_loss"] = self._windows_of(inputs.validation_tokens)
         self.window_losses: dict[str, list[float]] = {}
+        self._tokens_seen = self._scored_tokens_seen = 0
         self._train_seconds = self._evaluation_seconds = 0.0
         self._first_step = 0  # of this process
         self._meter = PeakMeter(self.run)
@@ -84,11 +93,15 @@ class Training:
         run, meter, config = self.run, self._meter, self.config
         until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
         losses: list[Tensor] = []
+        seen_before = self._tokens_seen
         started = timed_from = time.perf_counter()
         timed_steps = 0
         while run.step < until:
             untimed = meter.accounting or run.step == self._first_step
-            losses.append(meter.train_step(self._batch(run.step)))
+            batch = self._batch(run.step)
+            losses.append(meter.train_step(batch))
+            self._tokens_seen += batch.input_count
+            self._scored_tokens_seen += batch.scored_count
             timed_steps += 1
             if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others
                 losses[-1].item()  # reads back: a GPU must have done this step before the clock starts
@@ -100,7 +113,7 @@ class Training:
             raise FloatingPointError(f"train loss became {train_loss} by step {run.step} (lr {config.lr:g})")
         self._check_scale()
         seconds = (now - timed_from) / timed_steps if timed_steps else (now - started) / len(losses)
-        tokens = config.batch_size * config.block_size
+        tokens = (self._tokens_seen - seen_before) / len(losses)  # of a step
         losses.clear()  # they are small, but would count as retained
         return self._row(
             {
@@ -121,11 +134,11 @@ class Training:
                 f"nothing, and the loss scale fell to {run.scaler.last_scale():g}; accepted: bf16, tf32 or fp32"
             )
 
-    def _batch(self, step: int) -> Tensor:
-        """The train windows of optimizer step `step`: (batch, block + 1) token ids."""
+    def _batch(self, step: int) -> Batch:
+        """The train windows of optimizer step `step`."""
         config, tokens = self.config, self._train_tokens
         starts = train_window_starts(config.seed, step, config.batch_size, len(tokens), config.block_size)
-        return torch.from_numpy(windows(tokens, starts, config.block_size))
+        return Batch(torch.from_numpy(windows(tokens, starts, config.block_size)))
 
     def _row(self, trained: Row) -> Row:
         """All metrics but the reward at the run's present step, around those of the training since the last row."""
@@ -133,7 +146,8 @@ class Training:
         losses = self._evaluate()
         return {
             "step": run.step,
-            "tokens_seen": run.step * self.config.batch_size * self.config.block_size,
+            "tokens_seen": self._tokens_seen,
+            "scored_tokens_seen": self._scored_tokens_seen,
             **trained,
             **losses,
             **_present("skipped_steps", run.scaler.skipped_steps()),
@@ -150,8 +164,11 @@ class Training:
         for metric, held_out in self._held_out.items():
             if metric == "test_loss" and self.config.evaluate_on != Stage.PLAIN and not self.done:
                 continue
-            self.window_losses[metric] = run.evaluate(held_out)
+            by_row = run.evaluate(held_out.batch)
+            self.window_losses[metric] = _window_losses(by_row)
             row[metric] = float(np.mean(self.window_losses[metric]))
+            if metric == "test_loss" and held_out.text_bytes:
+                row["test_bits_per_byte"] = sum(nats for nats, _ in by_row) / math.log(2) / held_out.text_bytes
             if not math.isfinite(row[metric]):
                 name = metric.replace("_", " ")
                 raise FloatingPointError(f"{name} became {row[metric]} by step {run.step} (lr {self.config.lr:g})")
@@ -160,11 +177,16 @@ class Training:
             row["test_perplexity"] = math.exp(min(row["test_loss"], 700.0))  # exp overflows a float above 709
         return row
 
-    def _windows_of(self, tokens_path: Path) -> Tensor:
-        """The fixed windows of held-out tokens: (windows, block + 1) token ids."""
+    def _windows_of(self, tokens_path: Path) -> _HeldOut:
+        """The fixed windows of held-out tokens, and the bytes of text that their targets stand for."""
         tokens = open_tokens(tokens_path)
         starts = test_window_starts(len(tokens), self.config.block_size, self.config.test_windows)
-        return torch.from_numpy(windows(tokens, starts, self.config.block_size))
+        batch = Batch(torch.from_numpy(windows(tokens, starts, self.config.block_size)))
+        bytes_path = tokens_path.with_name(f"{tokens_path.stem}_bytes.npy")
+        if not bytes_path.exists():  # of tokens that were prepared before it was kept
+            return _HeldOut(batch, None)
+        text_bytes = windows(open_tokens(bytes_path), starts, self.config.block_size)[:, 1:].sum()
+        return _HeldOut(batch, int(text_bytes))
 
     def drop_optimizer_state(self) -> None:
         """Free the optimizer's state before the model is judged; nothing is trained afterwards."""
@@ -185,6 +207,8 @@ class Training:
             "train_seconds": self._train_seconds,
             "evaluation_seconds": self._evaluation_seconds,
             "window_losses": self.window_losses,
+            "tokens_seen": self._tokens_seen,
+            "scored_tokens_seen": self._scored_tokens_seen,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -194,6 +218,19 @@ class Training:
         self._meter.load_state_dict(state["meter"], as_before=state["execution"] == asdict(self.execution))
         self._train_seconds, self._evaluation_seconds = state["train_seconds"], state["evaluation_seconds"]
         self.window_losses = state["window_losses"]
+        all_tokens = self.run.step * self.config.batch_size * self.config.block_size  # when a checkpoint kept no count
+        self._tokens_seen = state.get("tokens_seen", all_tokens)
+        self._scored_tokens_seen = state.get("scored_tokens_seen", all_tokens)
+
+
+def _window_losses(by_window: list[tuple[float, int]]) -> list[float]:
+    """Each window's share of the mean loss, in nats per scored token: their mean is that of all scored tokens.
+
+    Args:
+        by_window: nats and scored tokens of each, as `SFTRun.evaluate` gives them.
+    """
+    scored_each = sum(scored for _, scored in by_window) / len(by_window)  # on average
+    return [nats / scored_each for nats, _ in by_window]
 
 
 def _present(name: str, value: int | None) -> Row:

@@ -11,6 +11,7 @@ from benchmarks.packed import CONTENDERS, QUICK, RANKS, RATIOS, Measured, _rows,
 from benchmarks.packed_step import PackedRuns, with_shared_base
 from benchmarks.packed_worker import Order, Way, random_base, take_steps
 from benchmarks.packed_worker import lora_run as benchmark_run
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -61,7 +62,7 @@ def test_packed_runs_train_as_they_do_alone() -> None:
     together = torch.stack([packed.train_step(step) for step in zip(*map(windows_of, range(3)), strict=True)])
     for number, run in enumerate(runs):
         alone = lora_run(base_model(), number)
-        losses = torch.stack([alone.train_step(windows) for windows in windows_of(number)])
+        losses = torch.stack([alone.train_step(Batch(windows)) for windows in windows_of(number)])
         torch.testing.assert_close(together[:, number], losses, rtol=1e-11, atol=0)
         assert run.step == alone.step == STEPS
         for (name, own), (_, other) in zip(trained_parameters(run.model), trained_parameters(alone.model), strict=True):
@@ -77,7 +78,7 @@ def test_packed_steps_and_steps_alone_can_alternate() -> None:
     successor = lora_run(base_model(), 1)
     successor.load_state_dict(runs[1].state_dict())
     together = PackedRuns(runs[1:]).train_step(per_step[1][1:])
-    assert successor.train_step(per_step[1][1]).item() == pytest.approx(together[0].item(), rel=1e-11)
+    assert successor.train_step(Batch(per_step[1][1])).item() == pytest.approx(together[0].item(), rel=1e-11)
 
 
 def test_models_of_one_base_share_its_weights_and_not_their_adapters() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable
 from model.ledger import TensorLedger
 from model.lora_linear import LoRASettings
@@ -45,7 +46,7 @@ def test_training_is_the_same_to_the_bit(method: str, precision: str, dropout: f
     def trained(checkpointing: bool) -> tuple[list[float], list[torch.Tensor]]:
         run = small_run(checkpointing, method, dropout, precision=precision)
         torch.manual_seed(1)
-        losses = [float(run.train_step(torch.randint(0, 500, (4, 33)))) for _ in range(4)]
+        losses = [float(run.train_step(Batch(torch.randint(0, 500, (4, 33))))) for _ in range(4)]
         return losses, [p.detach() for p in run.model.parameters()]
 
     plain, checkpointed = trained(False), trained(True)
@@ -55,7 +56,7 @@ def test_training_is_the_same_to_the_bit(method: str, precision: str, dropout: f
 
 def test_evaluation_is_the_same() -> None:
     windows = torch.randint(0, 500, (4, 33))
-    assert small_run(True).evaluate(windows) == small_run(False).evaluate(windows)
+    assert small_run(True).evaluate(Batch(windows)) == small_run(False).evaluate(Batch(windows))
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -78,7 +79,7 @@ def test_of_a_block_its_input_alone_is_kept(method: str) -> None:
         run = small_run(checkpointing, method, kernels=watched, micro_batch=4)
         ledger.tag("weights", run.model.parameters())
         with ledger:
-            run.train_step(torch.randint(0, 500, (4, 65)), ledger)
+            run.train_step(Batch(torch.randint(0, 500, (4, 65))), ledger)
         return max(parts.activations for parts in bytes_kept[0].values())
 
     stream = 4 * 64 * 64 * 4  # the residual stream: batch x length x width x fp32

@@ -69,6 +69,64 @@ def test_an_adapters_weight_may_be_narrower_than_its_padded_rank(padded: bool) -
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
+def capped(targets: Tensor, terms: list[tuple[Tensor, Tensor]], softcap: float) -> Tensor:
+    """The loss of each position by autograd, as Gemma 2 has it (transformers, `modeling_gemma2.py`)."""
+    logits = sum((x @ w.T for x, w in terms), torch.zeros(()))
+    return F.cross_entropy(torch.tanh(logits / softcap) * softcap, targets, reduction="none")
+
+
+@pytest.mark.parametrize("vocabulary", [61, 64])
+@pytest.mark.parametrize("softcap", [0.5, 4.0, 30.0])  # products are of about 6, so the first cap flattens them all
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
+@PADDED
+def test_a_soft_cap_has_its_exact_gradient(
+    vocabulary: int,
+    softcap: float,
+    dtype: torch.dtype,
+    tolerance: float,
+    padded: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cross_entropy, "SLAB_LOGITS", 3 * 64)  # slopes of three rows at a time
+    targets, terms = operands(vocabulary, dtype, 3)
+    leaves = [leaf for term in terms for leaf in term]
+    theirs = capped(targets, terms, softcap)
+    chunking = Chunking(7, padded)
+    loss = chunked_cross_entropy(targets, *terms, softcap=softcap, chunking=chunking)
+    torch.testing.assert_close(loss, theirs.mean(), rtol=tolerance, atol=0)
+    each = position_losses(targets, *terms, softcap=softcap, chunking=chunking)
+    torch.testing.assert_close(each, theirs.detach(), rtol=tolerance, atol=tolerance)
+    expected = torch.autograd.grad(3 * theirs.mean(), leaves)
+    for ours, wanted in zip(torch.autograd.grad(3 * loss, leaves), expected, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=10 * tolerance, atol=tolerance)
+
+
+def test_a_soft_capped_target_without_probability_in_fp32_keeps_its_slope() -> None:
+    x, w = torch.tensor([[1.0]]), torch.tensor([[0.0], [300.0], [-300.0]], requires_grad=True)
+    loss = chunked_cross_entropy(torch.tensor([2]), (x, w), softcap=400.0)
+    exact = capped(torch.tensor([2]), [(x.double(), w.double())], 400.0)[0]
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-6)
+    (ours,), (theirs,) = torch.autograd.grad(loss, [w]), torch.autograd.grad(exact, [w])
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@PADDED
+def test_a_heads_bias_is_a_term_of_ones(bf16: bool, padded: bool) -> None:
+    targets, [(x, w)] = operands(61, torch.float32 if bf16 else torch.float64, None)
+    bias = torch.randn(61, dtype=x.dtype, requires_grad=True)
+    terms = [(x, w), (x.new_ones(23, 1), bias[:, None])]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        ours = chunked_cross_entropy(targets, *terms, softcap=8.0, chunking=Chunking(7, padded))
+    logits = F.linear(x, w, bias)
+    theirs = F.cross_entropy(8 * torch.tanh(logits / 8), targets)
+    torch.testing.assert_close(ours, theirs, rtol=0.02 if bf16 else 1e-12, atol=0)
+    both = (torch.autograd.grad(loss, [x, w, bias]) for loss in (ours, theirs))
+    for our_gradient, wanted in zip(*both, strict=True):
+        allowed = 0.02 * float(wanted.abs().max()) if bf16 else 1e-13
+        torch.testing.assert_close(our_gradient, wanted, rtol=0.1 if bf16 else 1e-11, atol=allowed)
+
+
 @pytest.mark.parametrize("rank", [None, 3])
 @PADDED
 def test_the_loss_of_each_position_is_that_of_whole_logits(rank: int | None, padded: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from model.batch import Batch
 from model.dropout import Draws, WindowDropout
 from tests.model.test_checkpointing import small_run
 
@@ -14,7 +15,7 @@ WINDOWS = torch.randint(0, 500, (5, 33), generator=torch.Generator().manual_seed
 def gradients(**settings: Any) -> tuple[float, list[torch.Tensor]]:
     """The loss of a second step under dropout, and what the run then trains."""
     run = small_run(settings.pop("checkpointing", False), settings.pop("method", "full"), 0.2, lr=1e-3, **settings)
-    losses = [float(run.train_step(WINDOWS)) for _ in range(2)]
+    losses = [float(run.train_step(Batch(WINDOWS))) for _ in range(2)]
     return losses[1], [p.detach() for p in run.model.parameters() if p.requires_grad]
 
 
@@ -50,5 +51,5 @@ def test_no_two_windows_steps_layers_or_seeds_drop_the_same_and_the_rate_is_righ
 
 def test_training_leaves_the_process_s_own_random_numbers_alone() -> None:
     run, before = small_run(True, dropout=0.1), torch.get_rng_state()
-    run.train_step(WINDOWS)
+    run.train_step(Batch(WINDOWS))
     assert torch.equal(torch.get_rng_state(), before)

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.fields import PROJECTION_TARGETS
+from model.batch import Batch
 from model.gpt2_lora import (
     SHAPES,
     add_adapters,
@@ -228,7 +229,8 @@ def test_base_weights_stay_mapped_from_their_file_while_lora_trains(tmp_path: Pa
     add_adapters(model, LoRASettings(2, 2.0), torch.Generator().manual_seed(0))
     select_trainable(model, "lora")
     optimizers = build_optimizers(model, OptimizerSettings("adamw", lr=0.1))
-    SFTRun(model, optimizers, SFTSettings(steps=1, lr=0.1, micro_batch=2), torch.device("cpu")).train_step(TOKENS)
+    run = SFTRun(model, optimizers, SFTSettings(steps=1, lr=0.1, micro_batch=2), torch.device("cpu"))
+    run.train_step(Batch(TOKENS))
     mapped = [
         range(*(int(end, 16) for end in line.split()[0].split("-")))
         for line in Path("/proc/self/maps").read_text().splitlines()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -42,7 +43,7 @@ def test_the_peak_lies_between_the_parts_that_must_coexist_and_a_generous_bound(
     meter = PeakMeter(run)
     windows = torch.randint(0, 500, (4, 65))
     for _ in range(3):
-        meter.train_step(windows)
+        meter.train_step(Batch(windows))
     logits_bytes = 4 * 64 * 500 * 4
     weights, state = weight_bytes(run.model), optimizer_state_bytes(run.optimizers)
     assert meter.source == "cpu tensors"
@@ -56,7 +57,7 @@ def test_the_peak_follows_the_batch_and_the_optimizer() -> None:
         run = small_run(optimizer, micro_batch=batch)
         meter = PeakMeter(run)
         for _ in range(2):
-            meter.train_step(torch.randint(0, 500, (batch, 65)))
+            meter.train_step(Batch(torch.randint(0, 500, (batch, 65))))
         return meter.peak_bytes
 
     assert peak("sgd", 8) > 1.5 * peak("sgd", 2)
@@ -81,7 +82,7 @@ def test_what_measuring_takes_does_not_grow_with_the_number_of_passes(monkeypatc
         meter = PeakMeter(run)
         recorded.clear()
         for _ in range(3):
-            meter.train_step(windows)
+            meter.train_step(Batch(windows))
         assert len(recorded) == 2 * (1 if micro_batch >= 3 else 2)  # first passes and update, where others lie between
         assert meter.retained_delta_bytes == pytest.approx(optimizer_state_bytes(run.optimizers), abs=4096)
         assert meter.parts is not None
@@ -89,7 +90,7 @@ def test_what_measuring_takes_does_not_grow_with_the_number_of_passes(monkeypatc
         whole, again = AllocationRecord(), small_run("adamw", micro_batch=micro_batch)
         whole.start()
         for _ in range(2):
-            again.train_step(windows)
+            again.train_step(Batch(windows))
         real(whole)
         assert meter.peak_bytes == pytest.approx(meter.baseline_bytes + whole.highest, rel=1e-4)
 
@@ -99,4 +100,4 @@ def test_measuring_does_not_change_what_is_computed() -> None:
     plain, measured = small_run("adamw"), small_run("adamw")
     meter = PeakMeter(measured)
     for _ in range(4):
-        assert torch.equal(plain.train_step(windows), meter.train_step(windows))
+        assert torch.equal(plain.train_step(Batch(windows)), meter.train_step(Batch(windows)))

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from basis.fields import SCALING_OPTIMIZERS
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable
 from model.ledger import NO_LEDGER
 from model.lora_linear import LoRASettings
@@ -65,7 +66,7 @@ def test_gradients_in_fp16_are_as_near_to_fp64_as_those_of_the_usual_recipe(meth
     scale = run.scaler.scale
     assert scale is not None
     for micro in windows.split(2):
-        run._loss(micro, windows[:, 1:].numel(), scale, NO_LEDGER).backward()
+        run._loss(Batch(micro), windows[:, 1:].numel(), scale, NO_LEDGER).backward()
     ours = gradients_of(model) / float(scale)
     error, reference = (float((g - exact).norm() / exact.norm()) for g in (ours, theirs))
     assert error < 1.3 * reference + 1e-4  # what is rounded when differs; how much is lost does not
@@ -75,7 +76,8 @@ def test_gradients_in_fp16_are_as_near_to_fp64_as_those_of_the_usual_recipe(meth
 def test_a_run_in_fp16_follows_the_losses_of_one_in_fp32() -> None:
     exact, rounded = (run_of(adapted("full"), precision, "adamw") for precision in ("fp32", "fp16"))
     for windows in batches(6):
-        assert rounded.train_step(windows).item() == pytest.approx(exact.train_step(windows).item(), rel=5e-3)
+        losses = [run.train_step(Batch(windows)).item() for run in (rounded, exact)]
+        assert losses[0] == pytest.approx(losses[1], rel=5e-3)
     assert (exact.scaler.skipped_steps(), rounded.scaler.skipped_steps()) == (None, 0)
 
 
@@ -84,12 +86,12 @@ def test_a_first_step_whose_gradients_overflow_is_counted_and_leaves_no_trace(op
     first, *others = batches(3)
     skipped, fresh = (run_of(adapted("full"), "fp16", optimizer, clip_norm=1.0) for _ in range(2))
     before = [p.detach().clone() for p in skipped.model.parameters()]
-    scaled_by(skipped, 2.0**40).train_step(first)
+    scaled_by(skipped, 2.0**40).train_step(Batch(first))
     assert all(map(torch.equal, before, skipped.model.parameters()))
     assert (skipped.scaler.skipped_steps(), skipped.scaler.last_scale()) == (1, 2.0**39)
     scaled_by(skipped, 1024.0), scaled_by(fresh, 1024.0)
     for windows in others:
-        assert skipped.train_step(windows).item() == fresh.train_step(windows).item()
+        assert skipped.train_step(Batch(windows)).item() == fresh.train_step(Batch(windows)).item()
     assert (skipped.scaler.skipped_steps(), fresh.scaler.skipped_steps()) == (1, 0)
 
 
@@ -100,7 +102,7 @@ def test_a_run_resumed_right_after_a_skipped_step_goes_on_to_the_bit(optimizer: 
     for step, windows in enumerate(batches(5)):
         if step == skipped:
             scaled_by(whole, 2.0**30), scaled_by(stopped, 2.0**30)
-        assert whole.train_step(windows).item() == stopped.train_step(windows).item()
+        assert whole.train_step(Batch(windows)).item() == stopped.train_step(Batch(windows)).item()
         if step == skipped:
             state = copy.deepcopy(stopped.state_dict())
             stopped = run_of(adapted("full"), "fp16", optimizer, clip_norm=1.0)

@@ -8,11 +8,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.memory import Case, draw_case, measure_parts
+from model.batch import Batch
 from model.gpt2_lora import gpt2_config
 from model.ledger import MemoryParts
 from model.peak_meter import AllocationRecord, PeakMeter
-from model.predict_memory import CUBLAS_WORKSPACE_BYTES, Build, _trace, predict_parts
-from model.sft import KernelsFor, SFTRun
+from model.predict_memory import CUBLAS_WORKSPACE_BYTES, BatchShape, Build, _trace, predict_parts
+from model.sft import KernelsFor, SFTRun, training_kernels
 from model.tensor_bytes import optimizer_state_bytes, weight_bytes
 from sweep.memory.device import Device
 from sweep.memory.plan import predict
@@ -80,7 +81,7 @@ def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     run = build_run(adapt(GPT2LMHeadModel(shape), trial), trial, as_configured(trial), CPU)
     record = AllocationRecord()
     record.start()
-    run.evaluate(torch.zeros(2, 65, dtype=torch.long))
+    run.evaluate(Batch(torch.zeros(2, 65, dtype=torch.long)))
     record.stop()
     evaluation_bytes = weight_bytes(run.model) + record.highest
     assert evaluation_bytes <= predict(trial, shape, Device("cpu"), as_configured(trial)).total
@@ -99,10 +100,16 @@ def test_evaluation_stays_within_the_peak_of_training(precision: Any) -> None:
     ],
     ids=lambda value: value.label if isinstance(value, TrialConfig) else value,
 )
-def test_the_extrapolated_depth_is_the_traced_one_to_the_byte(trial: TrialConfig, device: Any) -> None:
+@pytest.mark.parametrize("kept_apart", [False, True], ids=["", "packed examples"])
+def test_the_extrapolated_depth_is_the_traced_one_to_the_byte(
+    trial: TrialConfig, device: Any, kept_apart: bool
+) -> None:
     build = shallow_or_deep(trial)
-    traced = max(_trace(build, 9, trial.batch_size, 64, device).values(), key=lambda parts: parts.total)
-    predicted = predict_parts(build, 9, trial.batch_size, 64, device)
+    traced = max(
+        _trace(build, 9, BatchShape(trial.batch_size, 64, kept_apart, kept_apart), device).values(),
+        key=lambda parts: parts.total,
+    )
+    predicted = predict_parts(build, 9, trial.batch_size, 64, device, masked=kept_apart, packed=kept_apart)
     workspaces = 2 * CUBLAS_WORKSPACE_BYTES[False] if device == "cuda" else 0
     assert predicted.total == traced.total + workspaces
 
@@ -211,7 +218,7 @@ def test_a_tied_embedding_whose_two_gradients_are_summed_is_predicted_as_it_is_m
     record = AllocationRecord()
     record.start()  # of all passes, while a PeakMeter's is of the first two
     for _ in range(2):
-        run.train_step(windows)
+        run.train_step(Batch(windows))
     record.stop()
     assert predicted.total == pytest.approx(weight_bytes(run.model) + record.highest, rel=0.005)
 
@@ -220,11 +227,41 @@ def test_a_tied_embedding_whose_two_gradients_are_summed_is_predicted_as_it_is_m
 def test_the_parts_of_a_measured_peak_add_up_and_counting_them_changes_no_loss(method: str) -> None:
     windows = torch.randint(0, 500, (4, 65))
     plain, counted = (small_run(False, method, micro_batch=2) for _ in range(2))
-    losses = [float(plain.train_step(windows)) for _ in range(4)]
+    losses = [float(plain.train_step(Batch(windows))) for _ in range(4)]
     meter = PeakMeter(counted)
-    assert [float(meter.train_step(windows)) for _ in range(4)] == losses
+    assert [float(meter.train_step(Batch(windows))) for _ in range(4)] == losses
     assert meter.parts is not None
     assert meter.parts.total == meter.peak_bytes
     assert meter.parts.activations > 0
     assert meter.parts.optimizer_state == optimizer_state_bytes(counted.optimizers)
     assert meter.parts.weights == weight_bytes(counted.model)
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        config(method="full", precision="fp32", batch_size=4, block_size=256, micro_batch=2),
+        config(rank=4, precision="fp32", batch_size=2, block_size=256, activation_checkpointing=True),
+        config(rank=4, batch_size=2, block_size=256),
+    ],
+    ids=["full in passes", "lora, checkpointed", "lora, bf16"],
+)
+@pytest.mark.parametrize("scored", [256, 180])
+def test_packed_examples_of_which_parts_count_are_predicted_with_their_mask(trial: TrialConfig, scored: int) -> None:
+    """The mask is there once for all layers. The prediction is that of a step whose targets all count."""
+
+    def build(layers: int, kernels: KernelsFor = training_kernels) -> SFTRun:
+        shape = GPT2Config(n_layer=layers, n_embd=64, n_head=2, vocab_size=5000, bos_token_id=0, eos_token_id=0)
+        return build_run(adapt(GPT2LMHeadModel(shape), trial), trial, as_configured(trial), CPU, kernels)
+
+    predicted = predict_parts(build, 5, trial.batch_size, trial.block_size, masked=True, packed=True)
+    counted = torch.arange(trial.batch_size * 256)
+    documents = torch.arange(256).div(100, rounding_mode="floor").expand(trial.batch_size, 256)
+    windows = torch.randint(0, 5000, (trial.batch_size, 257))
+    meter = PeakMeter(build(5))
+    for _ in range(3):
+        meter.train_step(Batch(windows, counted[counted % 256 < scored], documents))
+    assert predicted.total == pytest.approx(meter.peak_bytes, rel=0.08 if trial.precision == "bf16" else 0.03)
+    without = predict_parts(build, 5, trial.batch_size, trial.block_size)
+    mask = as_configured(trial).micro_batch * 256 * 256
+    assert mask * 2 <= predicted.activations - without.activations <= mask * 12

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.fields import PROJECTION_TARGETS, SCALING_OPTIMIZERS
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
@@ -67,7 +68,49 @@ def test_the_step_follows_a_plain_pytorch_loop(name: Any, micro_batch: int) -> N
         loss.backward()
         torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
         optimizer.step()
-        assert run.train_step(windows).item() == pytest.approx(loss.item(), rel=1e-9)
+        assert run.train_step(Batch(windows)).item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+SCORED = torch.tensor([3, 4, 5, 15, 48, 49, 63])
+"""Of four windows of 16 targets each: of the second and the third one, none counts."""
+
+
+@pytest.mark.parametrize("micro_batch", [4, 3, 1])
+def test_only_scored_targets_train_and_a_pass_may_have_none(micro_batch: int) -> None:
+    reference, ours = small_gpt2().double(), small_gpt2().double()
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
+    settings = SFTSettings(steps=8, lr=0.1, micro_batch=micro_batch)
+    run = SFTRun(ours, build_optimizers(ours, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+    for windows in batches(3):
+        logits = reference(windows[:, :-1]).logits.flatten(0, 1)
+        losses = F.cross_entropy(logits, windows[:, 1:].flatten(), reduction="none")
+        scored = torch.zeros(64).index_fill_(0, SCORED, 1.0).view(4, 16)
+        by_row = (losses.view(4, 16) * scored).sum(1)
+        evaluated = run.evaluate(Batch(windows, SCORED))
+        assert [nats for nats, _ in evaluated] == pytest.approx(by_row.tolist(), rel=1e-9)
+        assert [count for _, count in evaluated] == [4, 0, 0, 3]
+        loss = by_row.sum() / 7
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert run.train_step(Batch(windows, SCORED)).item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_without_any_scored_target_changes_nothing_but_the_step(method: Any, precision: Any) -> None:
+    model = small_gpt2()
+    if method == "lora":
+        add_adapters(model, LoRASettings(3, 6, (*PROJECTION_TARGETS, "head")), torch.Generator().manual_seed(0))
+    select_trainable(model, method)
+    settings = SFTSettings(steps=2, lr=0.1, micro_batch=2, precision=precision, clip_norm=1.0)
+    run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU)
+    before = [p.detach().clone() for p in model.parameters()]
+    nothing = Batch(batches(1)[0], torch.zeros(0, dtype=torch.long))
+    assert run.train_step(nothing).item() == 0
+    assert run.evaluate(nothing) == [(0.0, 0)] * 4
+    assert run.step == 1
+    assert all(map(torch.equal, before, model.parameters()))
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -99,7 +142,7 @@ def test_fifty_steps_of_adamw_follow_hugging_face_with_loralib(
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        assert run.train_step(windows).item() == pytest.approx(loss.item(), rel=tolerance)
+        assert run.train_step(Batch(windows)).item() == pytest.approx(loss.item(), rel=tolerance)
     assert losses[-1] < losses[0] - 0.1  # it did learn
 
 
@@ -123,7 +166,7 @@ def test_lora_plus_follows_a_plain_pytorch_loop_with_a_rate_of_its_own_for_b(nam
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        assert run.train_step(windows).item() == pytest.approx(loss.item(), rel=1e-9)
+        assert run.train_step(Batch(windows)).item() == pytest.approx(loss.item(), rel=1e-9)
 
 
 def test_evaluation_gives_each_windows_loss_without_dropout_and_keeps_the_random_state() -> None:
@@ -134,12 +177,13 @@ def test_evaluation_gives_each_windows_loss_without_dropout_and_keeps_the_random
     run = SFTRun(model, [], SFTSettings(steps=1, lr=0.1, micro_batch=3), CPU)
     windows = torch.cat(batches(2))
     before = torch.get_rng_state()
-    measured = run.evaluate(windows)
+    measured = run.evaluate(Batch(windows))
+    assert [scored for _, scored in measured] == [16] * 8
     assert torch.equal(torch.get_rng_state(), before)
     model.eval()
     with torch.no_grad():
         each = [F.cross_entropy(model(w[None, :-1]).logits[0], w[1:]).item() for w in windows]
-    assert measured == pytest.approx(each, rel=1e-6)
+    assert [nats / scored for nats, scored in measured] == pytest.approx(each, rel=1e-6)
 
 
 def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
@@ -151,7 +195,7 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
         SFTSettings(steps=1, lr=0.1, micro_batch=4),
         CPU,
     )
-    loss = run.train_step(batches(1)[0])
+    loss = run.train_step(Batch(batches(1)[0]))
     assert loss.grad_fn is None
     assert all(p.grad is None for p in model.parameters())
 
@@ -176,9 +220,11 @@ def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have
         settings = SFTSettings(steps=3, lr=0.1, micro_batch=2, clip_norm=1.0, precision=precision)
         on_gpu = training_kernels(settings, torch.device("cuda"))
         run = SFTRun(model, build_optimizers(model, OptimizerSettings(optimizer, lr=0.1)), settings, CPU, on_gpu)
-        loss = run.train_step(torch.zeros(4, 17, dtype=torch.long))
+        loss = run.train_step(Batch(torch.zeros(4, 17, dtype=torch.long)))
+        some = torch.zeros(5, dtype=torch.long)
+        run.train_step(Batch(torch.zeros(2, 17, dtype=torch.long), some, torch.zeros(2, 16, dtype=torch.int32)))
         with pytest.raises(DataDependentOutputException):
-            float(run.train_step(torch.zeros(4, 17, dtype=torch.long)))
+            float(run.train_step(Batch(torch.zeros(4, 17, dtype=torch.long))))
     assert loss.shape == ()
 
 
@@ -186,7 +232,7 @@ def test_bf16_changes_the_loss_by_its_rounding_alone() -> None:
     def first_losses(precision: Any) -> list[float]:
         model = small_gpt2()
         run = SFTRun(model, [], SFTSettings(steps=1, lr=0.1, micro_batch=4, precision=precision), CPU)
-        return run.evaluate(batches(1)[0])
+        return [nats for nats, _ in run.evaluate(Batch(batches(1)[0]))]
 
     assert first_losses("bf16") != first_losses("fp32")
     assert first_losses("bf16") == pytest.approx(first_losses("fp32"), rel=0.01)
@@ -201,8 +247,9 @@ def test_ranks_that_are_padded_for_a_gpu_train_like_plain_ones(checkpointing: bo
         settings = SFTSettings(steps=8, lr=0.1, micro_batch=2, activation_checkpointing=checkpointing)
         kernels = replace(training_kernels(settings, CPU), rank_multiple=rank_multiple)
         run = SFTRun(model, build_optimizers(model, OptimizerSettings("adamw", lr=0.1)), settings, CPU, kernels)
-        losses = [run.train_step(windows).item() for windows in batches(8)]
-        assert run.evaluate(batches(1)[0])[0] < losses[0]
+        losses = [run.train_step(Batch(windows)).item() for windows in batches(8)]
+        nats, scored = run.evaluate(Batch(batches(1)[0]))[0]
+        assert nats / scored < losses[0]
         return losses, dict(trained_parameters(model))
 
     (padded, ours), (plain, theirs) = (losses_and_adapters(multiple) for multiple in (8, 1))
@@ -218,7 +265,7 @@ def test_a_frozen_base_kept_in_bf16_trains_to_the_bit_as_autocast_does(monkeypat
         select_trainable(model, "lora")
         optimizers = build_optimizers(model, OptimizerSettings("adamw", lr=0.1))
         run = SFTRun(model, optimizers, SFTSettings(steps=5, lr=0.1, micro_batch=4, precision="bf16"), CPU)
-        losses = [run.train_step(windows).item() for windows in batches(5)]
+        losses = [run.train_step(Batch(windows)).item() for windows in batches(5)]
         assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
         return losses, {layer.weight.dtype for layer in model.modules() if isinstance(layer, LoRALinear)}
 
@@ -239,7 +286,8 @@ def test_compiled_blocks_train_like_plain_ones_and_nothing_in_them_is_left_out(m
         settings = SFTSettings(steps=3, lr=0.1, micro_batch=3, compile=compiled)  # a whole micro-batch and a short one
         kernels = replace(training_kernels(settings, CPU), rank_multiple=8 if compiled else 1)
         run = SFTRun(model, build_optimizers(model, OptimizerSettings("sgd", lr=0.1)), settings, CPU, kernels)
-        return [run.train_step(windows).item() for windows in batches(3)] + run.evaluate(batches(1)[0])
+        trained = [run.train_step(Batch(windows)).item() for windows in batches(3)]
+        return trained + [nats for nats, _ in run.evaluate(Batch(batches(1)[0]))]
 
     torch._dynamo.reset()
     counters.clear()

@@ -10,6 +10,7 @@ from basis.fields import Precision
 from benchmarks.generation import FULL, QUICK, greedy_rows_equal, random_model, random_prompts
 from benchmarks.gpu.parity.references import TINY, Check, Small, new_run, optimizers_under
 from benchmarks.gpu.runs import GIB, MIB
+from model.batch import Batch
 from model.memory_limit import asked_bytes, limit_memory, ran_out_of_memory
 
 UNSTEADY = ("adafactor",)
@@ -25,10 +26,10 @@ def waiting_steps(device: torch.device, precision: Precision, quick: bool) -> It
     for optimizer in (name for name in optimizers_under(precision) if name not in UNSTEADY):
         run = new_run(shape.model(2), optimizer, device, precision, micro_batch=2, clip_norm=1.0)
         for _ in range(WARM_UP_STEPS):
-            run.train_step(shape.windows())
+            run.train_step(Batch(shape.windows()))
         torch.cuda.set_sync_debug_mode("error")
         try:
-            run.train_step(shape.windows())
+            run.train_step(Batch(shape.windows()))
             waits = 0
         except RuntimeError as error:
             if "synchronizing" not in str(error):

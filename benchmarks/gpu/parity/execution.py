@@ -17,6 +17,7 @@ from benchmarks.gpu.parity.references import (
     new_run,
     optimizers_under,
 )
+from model.batch import Batch
 from model.sft import SFTRun
 
 SHAPE = Small(batch=6, block=96)
@@ -89,4 +90,4 @@ def optimizers(device: torch.device, quick: bool) -> Iterator[Check]:
 
 def losses(run: SFTRun, shape: Small) -> list[float]:
     """The losses of the run's next steps, on windows that follow from the step's number."""
-    return [run.train_step(shape.windows(seed)).item() for seed in range(run.step, run.step + STEPS)]
+    return [run.train_step(Batch(shape.windows(seed))).item() for seed in range(run.step, run.step + STEPS)]

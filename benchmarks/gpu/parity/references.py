@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from basis.fields import OPTIMIZERS, SCALING_OPTIMIZERS, Optimizer, Precision
+from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
@@ -144,7 +145,7 @@ def by_our_step(
     copies = GradientCopies(model)
     run = new_run(model, [copies], device, precision)
     for _ in range(MOST_SKIPPED_STEPS):
-        loss = run.train_step(windows)
+        loss = run.train_step(Batch(windows))
         if copies.gradients:
             break
     return loss.item(), copies.gradients

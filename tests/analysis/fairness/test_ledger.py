@@ -138,6 +138,15 @@ def test_tokens_seen_are_compared_as_they_were_counted() -> None:
     assert confounds == ["train tokens seen: 20,480 (lora r1 adamw), 40,960 (lora r10 adamw)"]
 
 
+def test_scored_tokens_are_compared_where_not_all_that_are_seen_are_scored() -> None:
+    results = sweep_of(LOW, HIGH)
+    results.trials["scored_tokens_seen"] = results.trials["tokens_seen"]
+    assert not ledger_of(results).confounds
+    results.trials.loc[results.trials["rank"] == 10, "scored_tokens_seen"] = 5_120
+    confounds = ledger_of(results).confounds
+    assert confounds == ["train tokens scored: 20,480 (lora r1 adamw), 5,120 (lora r10 adamw)"]
+
+
 def test_prompts_and_base_responses_are_compared_as_they_stand_in_the_responses() -> None:
     results = sweep_of(LOW, HIGH)
     rows = results.responses
@@ -526,6 +535,11 @@ def test_one_rate_tried_has_no_end() -> None:
     assert rate_ranges(group_arms(sweep_of(*decays))) == []
     twice = [{**LOW, "lr": lr} for lr in (1e-3, 1e-3)]
     assert rate_ranges(group_arms(sweep_of(*twice, seeds=(1,)))) == []
+
+
+def test_records_that_were_left_out_are_counted() -> None:
+    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"skipped_records": 1200}})).flags
+    assert flag == "Broken records of the data that were left out (data.skip_broken): 1,200."
 
 
 def test_openings_that_cannot_be_told_are_flagged() -> None:

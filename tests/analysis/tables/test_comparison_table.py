@@ -19,6 +19,7 @@ from analysis.wording.numbers import show_bytes, show_interval
 from tests import synthetic_experiment as synthetic
 
 TEST = "test loss, nats/token"
+CLEAN = str.maketrans("", "", "[],")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,18 @@ def test_tables_have_the_titles_and_rows_that_the_spec_asks_for(tables: dict[str
             for name in ("sgd", "momentum", "nesterov", "adamw", "adafactor", "muon lr=0.1", "muon lr=1")
         ],
     }
+
+
+def test_bits_per_byte_stand_beside_the_test_loss_where_a_trial_has_them(tables: dict[str, ComparisonTable]) -> None:
+    heading = "test loss, bits/byte"
+    assert not any(heading in table.frame for table in tables.values())  # rows as trials wrote them before
+    results = synthetic.in_memory({"seed": 1}, {"seed": 2})
+    results.trials["test_bits_per_byte"] = results.trials["test_loss"] / 2
+    (table,) = build_tables(group_arms(results), {}, 1)
+    mean, low, high = (float(part) for part in cells(table, "lora r1 adamw")[heading].translate(CLEAN).split())
+    assert mean == pytest.approx(results.trials["test_loss"].mean() / 2, abs=1e-4)
+    assert low < mean < high
+    assert list(table.frame).index(heading) == list(table.frame).index(TEST) + 1
 
 
 def test_win_rate_carries_its_wilson_interval_and_counts(tables: dict[str, ComparisonTable]) -> None:

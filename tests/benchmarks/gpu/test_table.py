@@ -8,6 +8,7 @@ import torch
 from benchmarks.gpu import memory, table
 from benchmarks.gpu.runs import MEDIUM, TINY, Variant, build, precisions, random_windows
 from benchmarks.gpu.table import targets
+from model.batch import Batch
 from sweep.machine.gpu_facts import GpuFacts
 from tests import gpus
 
@@ -21,7 +22,7 @@ VARIANTS = dict.fromkeys(
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_variant_trains(variant: Variant) -> None:
-    assert build(variant, TINY, CPU).train_step(random_windows(TINY)).isfinite()
+    assert build(variant, TINY, CPU).train_step(Batch(random_windows(TINY))).isfinite()
 
 
 def test_ten_configs_have_their_peaks_compared() -> None:

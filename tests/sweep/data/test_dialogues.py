@@ -16,7 +16,7 @@ from basis.packages import ROOT
 from sweep.data import dialogues
 from sweep.data.dialogues import DataSources, Dialogues, write_sft
 from sweep.data.digests import fingerprint, source_digests
-from sweep.data.openings import opening_turn
+from sweep.data.examples import Example, opening_turn
 from sweep.data.overlap import overlap
 
 SAMPLE = ROOT.parent / "shared" / "data" / "hh_harmless_sample.jsonl.gz"
@@ -31,6 +31,14 @@ def dialogue(question: str, answer: str = "Yes.") -> str:
 
 
 DIALOGUES = [dialogue(f"Is {n} a prime – ou “pas” ?\u2028Second line", f"{n} is.\nQuite.") for n in range(20)]
+
+
+def examples(texts: Iterable[str]) -> list[Example]:
+    return [Example("text", text) for text in texts]
+
+
+def sft(train: Iterable[str], test: Iterable[str]) -> Dialogues:
+    return Dialogues(examples(train), examples(test))
 
 
 def content_of(data: DataSources) -> str:
@@ -94,18 +102,19 @@ def test_every_format_gives_the_same_dialogues(
 ) -> None:
     write(tmp_path / name, [{"chosen": text, "rejected": "no"} for text in DIALOGUES])
     path = str(tmp_path / name)
-    assert load_sft([path], [path], []) == Dialogues(DIALOGUES, DIALOGUES)
+    read = load_sft([path], [path], [])
+    assert read.train == read.test == examples(DIALOGUES)
 
 
 def test_a_json_file_with_one_record_is_read(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "one.json", DIALOGUES[:1])
-    assert load_sft([path], [path], []).train == DIALOGUES[:1]
+    assert load_sft([path], [path], []).train == examples(DIALOGUES[:1])
 
 
 def test_a_glob_reads_its_files_in_order_of_their_names(tmp_path: Path) -> None:
     write_lines(tmp_path / "part-1.jsonl", DIALOGUES[10:])
     test = write_lines(tmp_path / "part-0.jsonl", DIALOGUES[:10])
-    assert load_sft([str(tmp_path / "part-*.jsonl")], [test], []).train == DIALOGUES
+    assert load_sft([str(tmp_path / "part-*.jsonl")], [test], []).train == examples(DIALOGUES)
 
 
 def test_records_of_rm_static_form_are_subtracted_from_train_and_test(tmp_path: Path) -> None:
@@ -116,18 +125,20 @@ def test_records_of_rm_static_form_are_subtracted_from_train_and_test(tmp_path: 
     train = write_lines(tmp_path / "train.jsonl", DIALOGUES[:10])
     test = write_lines(tmp_path / "test.jsonl", DIALOGUES[10:])
     left = load_sft([train], [test], [str(tmp_path / "rm_static.jsonl")])
-    assert left == Dialogues(DIALOGUES[:3] + DIALOGUES[4:10], DIALOGUES[10:12] + DIALOGUES[13:], excluded=2)
+    assert left.train == examples(DIALOGUES[:3] + DIALOGUES[4:10])
+    assert left.test == examples(DIALOGUES[10:12] + DIALOGUES[13:])
+    assert left.excluded == 2
 
 
 def test_records_without_a_prompt_are_subtracted_by_their_field(tmp_path: Path) -> None:
     train = write_lines(tmp_path / "train.jsonl", DIALOGUES)
     exclude = write_lines(tmp_path / "exclude.jsonl", DIALOGUES[5:])
-    assert load_sft([train], [train], [exclude]).train == DIALOGUES[:5]
+    assert load_sft([train], [train], [exclude]).train == examples(DIALOGUES[:5])
 
 
 def test_a_prompt_beside_a_train_dialogue_is_left_out(tmp_path: Path) -> None:
     train = write_lines(tmp_path / "train.jsonl", DIALOGUES, prompt="unused")
-    assert load_sft([train], [train], []).train == DIALOGUES
+    assert load_sft([train], [train], []).train == examples(DIALOGUES)
 
 
 def test_holding_out_keeps_openings_apart_whatever_the_order(tmp_path: Path) -> None:
@@ -137,13 +148,15 @@ def test_holding_out_keeps_openings_apart_whatever_the_order(tmp_path: Path) -> 
     other = load_sft([write_lines(tmp_path / "other.jsonl", texts)], [], [], test_fraction=0.1)
 
     assert sorted(one.test) == sorted(other.test)
-    assert sorted(one.train + one.test) == sorted(texts)
+    assert sorted(one.train + one.test) == sorted(examples(texts))
     assert not set(map(opening_turn, one.train)) & set(map(opening_turn, one.test))
     assert overlap(one).opening == 0
     assert 0.06 < len(one.test) / len(texts) < 0.14
 
     fewer = load_sft([write_lines(tmp_path / "fewer.jsonl", texts[:600])], [], [], test_fraction=0.1)
-    assert set(fewer.test) <= set(one.test), "a smaller set moved a dialogue to the other side"
+    assert {x.text for x in fewer.test} <= {x.text for x in one.test}, (
+        "a smaller set moved a dialogue to the other side"
+    )
 
 
 def test_what_settings_are_chosen_by_is_neither_in_train_nor_in_test(tmp_path: Path) -> None:
@@ -151,11 +164,12 @@ def test_what_settings_are_chosen_by_is_neither_in_train_nor_in_test(tmp_path: P
     train, test = write_lines(tmp_path / "train.jsonl", texts), write_lines(tmp_path / "test.jsonl", texts[:60])
     split = load_sft([train], [test], [], validation_fraction=0.2)
     assert not set(map(opening_turn, split.train)) & set(map(opening_turn, split.validation))
-    assert not set(split.test) & set(split.validation), "a test dialogue that also stood in train has come along"
+    both_sides = [example for example in split.validation if example in split.test]
+    assert not both_sides, "a test dialogue that also stood in train has come along"
     assert 0.1 < len(split.validation) / len(texts) < 0.3
 
     both = load_sft([train], [], [], test_fraction=0.2, validation_fraction=0.2)
-    assert sorted(both.train + both.test + both.validation) == sorted(texts)
+    assert sorted(both.train + both.test + both.validation) == sorted(examples(texts))
     assert both.test == load_sft([train], [], [], test_fraction=0.2).test, "the test set is that of other searches"
     assert 0.1 < len(both.validation) / len(texts) < 0.25
 
@@ -163,14 +177,14 @@ def test_what_settings_are_chosen_by_is_neither_in_train_nor_in_test(tmp_path: P
 def test_holding_out_of_few_dialogues_takes_one_opening(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "few.jsonl", [dialogue("a"), dialogue("b"), dialogue("a", "No.")])
     held = load_sft([path], [], [], test_fraction=0.001)
-    assert len({opening_turn(text) for text in held.test}) == 1
+    assert len({opening_turn(example) for example in held.test}) == 1
     assert held.train
 
 
 def test_overlap_counts_exact_ones_openings_and_duplicates() -> None:
     train = [dialogue("a"), dialogue("b"), dialogue("b"), dialogue("b", "No."), dialogue("c") + "\n"]
     test = [dialogue("a"), dialogue("c"), dialogue("b", "Perhaps."), dialogue("new")]
-    counted = overlap(Dialogues(train, test))
+    counted = overlap(sft(train, test))
     assert (counted.exact, counted.opening, counted.test_dialogues, counted.train_duplicates) == (2, 3, 4, 1)
 
 
@@ -192,9 +206,9 @@ def test_openings_are_held_out_and_counted_in_every_format(tmp_path: Path, name:
     held = load_sft([write_lines(tmp_path / "a.jsonl", texts(range(100), "abc"))], [], [], test_fraction=0.2)
     assert len(held.test) % 3 == 0
     assert overlap(held).opening == 0
-    alike = overlap(Dialogues(texts(range(20), "a"), [*texts(range(10), "b"), *texts(range(30, 33), "b")]))
+    alike = overlap(sft(texts(range(20), "a"), [*texts(range(10), "b"), *texts(range(30, 33), "b")]))
     assert (alike.exact, alike.opening, alike.test_openings_unknown) == (0, 10, 0)
-    other = overlap(Dialogues([dialogue("What is 1?")], texts(range(2), "b")))
+    other = overlap(sft([dialogue("What is 1?")], texts(range(2), "b")))
     assert other.opening == 1, "one question is one opening whatever its format"
 
 
@@ -206,7 +220,7 @@ def test_openings_that_cannot_be_told_are_counted_as_unknown_and_never_as_zero(t
     assert (counted.exact, counted.opening) == (0, None), "copies are on one side"
     assert counted.test_openings_unknown == len(held.test)
     assert counted.train_duplicates + counted.test_duplicates == 40
-    few = overlap(Dialogues([*DIALOGUES, prose[0]], [*DIALOGUES[:2], prose[0], prose[1]]))
+    few = overlap(sft([*DIALOGUES, prose[0]], [*DIALOGUES[:2], prose[0], prose[1]]))
     assert (few.exact, few.opening, few.test_openings_unknown, few.train_openings_unknown) == (3, 3, 2, 1)
 
 
@@ -218,18 +232,19 @@ def test_line_ends_do_not_make_a_dialogue_another_one(tmp_path: Path) -> None:
 
 
 def test_written_dialogues_are_read_back(tmp_path: Path) -> None:
-    train, test = write_sft(Dialogues(DIALOGUES, DIALOGUES[:1]), tmp_path / "new" / "folder")
+    train, test = write_sft(sft(DIALOGUES, DIALOGUES[:1]), tmp_path / "new" / "folder")
     assert [train.name, test.name] == ["sft_train.json", "sft_test.json"]
     assert json.loads(train.read_text(encoding="utf-8"))[0] == {"chosen": DIALOGUES[0]}
-    assert load_sft([str(train)], [str(test)], []) == Dialogues(DIALOGUES, DIALOGUES[:1])
+    read = load_sft([str(train)], [str(test)], [])
+    assert (read.train, read.test) == (examples(DIALOGUES), examples(DIALOGUES[:1]))
     assert sorted(path.name for path in train.parent.iterdir()) == ["sft_test.json", "sft_train.json"]
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
-    train, _ = write_sft(Dialogues(DIALOGUES, DIALOGUES), tmp_path)
+    train, _ = write_sft(sft(DIALOGUES, DIALOGUES), tmp_path)
     before = train.read_bytes()
     with pytest.raises(UnicodeEncodeError):
-        write_sft(Dialogues([*DIALOGUES, "\ud800"], []), tmp_path)
+        write_sft(sft([*DIALOGUES, "\ud800"], []), tmp_path)
     assert train.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -246,25 +261,25 @@ def test_fingerprint_follows_the_bytes_not_the_place(tmp_path: Path) -> None:
 
 
 BROKEN: dict[str, tuple[str, bytes, str]] = {
-    "empty": ("a.jsonl", b"", r"a\.jsonl: is empty; records with a field 'chosen' are needed"),
+    "empty": ("a.jsonl", b"", r"a\.jsonl: is empty; records are needed"),
     "blank": ("a.jsonl", b"\n \n", r"a\.jsonl: is empty"),
     "empty list": ("a.json", b"[]", r"a\.json: is empty"),
     "empty columns": ("a.json", b'{"chosen": []}', r"a\.json: is empty"),
     "empty parquet": ("a.parquet", b"", r"a\.parquet: is empty"),
     "wrong field": (
         "a.jsonl",
-        b'{"text": "a", "id": 1}',
-        r"line 1: no field 'chosen'; the fields there are 'text', 'id'",
+        b'{"texts": "a", "id": 1}',
+        r"line 1: no form is recognised by the fields 'texts', 'id'; accepted: messages, ",
     ),
-    "wrong column": ("a.json", b'{"text": ["a"]}', r"record 1: no field 'chosen'; the fields there are 'text'"),
-    "no field": ("a.jsonl", b"{}", r"line 1: no field 'chosen'; the fields there are none"),
-    "not a record": ("a.json", b'["a", "b"]', r"record 1: a str where a record with a field 'chosen' is needed"),
+    "wrong column": ("a.json", b'{"texts": ["a"]}', r"record 1: no form is recognised by the fields 'texts'"),
+    "no field": ("a.jsonl", b"{}", r"line 1: no form is recognised by the fields none"),
+    "not a record": ("a.json", b'["a", "b"]', r"record 1: a str where a record is needed"),
     "not text": (
         "a.jsonl",
         b'{"chosen": "a"}\n\n{"chosen": ["a"]}',
         r"line 3: the field 'chosen' is \['a'\], but text is needed",
     ),
-    "null": ("a.json", b'[{"chosen": null}]', r"record 1: the field 'chosen' is None, but text is needed"),
+    "null": ("a.json", b'[{"chosen": null}]', r"record 1: the field 'chosen' is null, but text is needed"),
     "surrogate": ("a.jsonl", b'{"chosen": "\\ud800"}', r"line 1: the field 'chosen' has half a surrogate pair"),
     "not UTF-8": (
         "a.jsonl",
@@ -282,7 +297,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "uneven columns": (
         "a.json",
         b'{"chosen": ["a"], "prompt": []}',
-        r"the columns 'prompt' and 'chosen' differ in length",
+        r"the columns 'chosen' and 'prompt' differ in length",
     ),
     "gzip by another name": ("a.jsonl", gzip.compress(b'{"chosen": "a"}'), r"give it a name that ends in \.jsonl\.gz"),
     "not gzip": ("a.jsonl.gz", b"plain", r"a\.jsonl\.gz: can't be read \(Not a gzipped file"),
@@ -311,7 +326,7 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, case: str, role: str
 def test_a_parquet_file_without_the_field_names_its_columns(tmp_path: Path) -> None:
     as_parquet(tmp_path / "a.parquet", [{"text": "a", "id": "b"}])
     with pytest.raises(UserError, match="row 1: no field 'chosen'; the fields there are 'text', 'id'"):
-        load_sft([str(tmp_path / "a.parquet")], [], [])
+        load_sft([str(tmp_path / "a.parquet")], [], [], field="chosen")
 
 
 def test_parquet_text_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
@@ -326,9 +341,8 @@ def test_parquet_text_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     [
         ("nothing.jsonl", r"nothing\.jsonl: no such file \(looked from "),
         ("part-*.jsonl", r"part-\*\.jsonl: matches no file \(looked from "),
-        ("folder", r"'folder' is no data source; give local files \(.*\.parquet\) or a hub dataset 'owner/name:split'"),
-        ("data/notes.txt", r"'data/notes.txt' is no data source"),
-        ("folder.json", r"folder\.json: can't be read \(Is a directory\)"),
+        ("data/notes.md", r"'data/notes.md' is no data source"),
+        ("folder.json", r"folder\.json: no data file is in this folder; accepted: \.jsonl, "),
     ],
 )
 def test_a_source_that_is_no_file_is_an_error(
@@ -338,7 +352,7 @@ def test_a_source_that_is_no_file_is_an_error(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "notes.txt").touch()
+    (tmp_path / "data" / "notes.md").touch()
     with pytest.raises(UserError, match=message):
         load_sft([source], [], [])
     with pytest.raises(UserError, match=message):
@@ -374,7 +388,7 @@ def test_real_dialogues_are_read_and_split() -> None:
     assert len(held.train) + len(held.test) == 1500
     assert 40 < len(held.test) < 110
     assert overlap(held).opening == 0
-    openings = [opening_turn(text) for text in held.test]
+    openings = [opening_turn(example) for example in held.test]
     assert all(opening and "Assistant:" not in opening for opening in openings)
 
 
@@ -383,7 +397,7 @@ def test_validation_dialogues_that_open_as_a_given_test_dialogue_are_counted(tmp
     other = [dialogue(f"question {n}", "an answer that train has not") for n in range(0, 300, 3)]
     train, test = write_lines(tmp_path / "train.jsonl", texts), write_lines(tmp_path / "test.jsonl", other)
     split = load_sft([train], [test], [], validation_fraction=0.2)
-    asked = [text for text in split.validation if int((opening_turn(text) or "").split()[1]) % 3 == 0]
+    asked = [x for x in split.validation if int((opening_turn(x) or "").split()[1]) % 3 == 0]
     assert len(asked) > 20
     assert overlap(split).validation_in_test == len(asked)
     assert overlap(load_sft([train], [], [], validation_fraction=0.2)).validation_in_test == 0

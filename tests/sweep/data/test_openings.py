@@ -2,7 +2,9 @@
 
 import pytest
 
-from sweep.data.openings import begins_dialogue, join, opening_or_text, opening_turn
+from sweep.data.examples import Example
+from sweep.data.examples import opening as not_on_two_sides
+from sweep.data.openings import begins_dialogue, join, opening_turn
 
 END = "<|endoftext|>"
 
@@ -51,7 +53,7 @@ END = "<|endoftext|>"
 )
 def test_the_opening_turn_is_recognised_or_said_to_be_unknown(text: str, opening: str | None) -> None:
     assert opening_turn(text) == opening
-    assert opening_or_text(text) == (text.strip() if opening is None else opening)
+    assert not_on_two_sides(Example("text", text)) == (text.strip() if opening is None else opening)
 
 
 RM_STATIC = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: What is 2 + 2?\n\nAssistant:"

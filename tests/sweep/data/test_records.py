@@ -12,7 +12,6 @@ from sweep.data.records import dialogue_text
 from sweep.data.words import describe_dialogues
 
 HH = "\n\nHuman: What is 2 + 2?\n\nAssistant:"
-MESSAGES = [{"role": "user", "content": "What is 2 + 2?"}, {"role": "assistant", "content": "4."}]
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> str:
@@ -38,43 +37,7 @@ def write(path: Path, records: list[dict[str, Any]]) -> str:
     ],
 )
 def test_a_prompt_is_joined_with_its_answer_once(record: dict[str, Any], field: str, text: str, made: str) -> None:
-    assert dialogue_text("here", record, field) == (text, made)
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        (
-            {"messages": MESSAGES},
-            "no field 'chosen'; the fields there are 'messages' ('messages' is a list of messages",
-        ),
-        (
-            {"conversations": [{"from": "human", "value": "Hi"}]},
-            "is a list of messages (from, value), which is not read",
-        ),
-        ({"prompt": "Hi", "chosen": MESSAGES}, "the field 'chosen' is a list of messages (role, content), but text is"),
-        (
-            {"prompt": MESSAGES[:1], "chosen": "4."},
-            "the field 'prompt' is a list of messages (role, content), but text",
-        ),
-        (
-            {"chosen": MESSAGES[1]},
-            "the field 'chosen' is a message (role, content), but text is needed; accepted: a field",
-        ),
-        (
-            {"instruction": "Add.", "input": "", "output": "4"},
-            "(Alpaca's instruction and output, which are not read yet)",
-        ),
-        ({"prompt": "Hi", "completion": "Hey"}, "write data.field: completion, which joins 'prompt' and 'completion'"),
-        ({"text": "whole"}, "; write data.field: text"),
-        ({"prompt": 3, "chosen": "4."}, "the field 'prompt' is 3, but text is needed"),
-    ],
-)
-def test_other_forms_are_named_with_what_is_accepted(record: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        dialogue_text("here", record, "chosen")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert dialogue_text(record, field) == (text, made)
 
 
 def test_rm_static_trains_as_the_dialogues_that_it_was_cut_from_and_is_subtracted_as_those(tmp_path: Path) -> None:
@@ -83,8 +46,9 @@ def test_rm_static_trains_as_the_dialogues_that_it_was_cut_from_and_is_subtracte
     train = write(tmp_path / "cut.jsonl", cut)
     exclude = write(tmp_path / "whole.jsonl", [{"chosen": text} for text in whole[:7]])
     read = load_sft(DataSources((train,), (train,), (exclude,)))
-    assert (read.train, read.excluded, read.made) == (whole[7:], 14, {"joined": 80})
-    assert load_sft(DataSources((exclude,), (train,), ())).test == whole
+    assert ([example.text for example in read.train], read.excluded) == (whole[7:], 14)
+    assert read.tally.made == {"joined": 80}
+    assert [example.text for example in load_sft(DataSources((exclude,), (train,), ())).test] == whole
 
 
 def test_a_git_lfs_pointer_is_no_data_whatever_its_suffix(tmp_path: Path) -> None:
@@ -95,7 +59,7 @@ def test_a_git_lfs_pointer_is_no_data_whatever_its_suffix(tmp_path: Path) -> Non
 
 
 def test_files_of_another_format_are_no_hub_datasets(tmp_path: Path) -> None:
-    for source in ("data/train.csv", "mine/dialogues.txt", "mine/dialogues.jsonl.zst"):
+    for source in ("data/train.xlsx", "mine/dialogues.md", "mine/dialogues.zip"):
         with pytest.raises(UserError, match=r"is no data source; give local files \(\.jsonl, "):
             load_sft(DataSources((source,)))
 

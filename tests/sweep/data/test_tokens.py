@@ -105,13 +105,6 @@ def test_tokens_decode_to_the_dialogues_with_end_of_text_between(
     assert tokens.tolist() == expected
 
 
-def test_batches_join_without_a_seam(prepare: Callable[..., TokenSet], monkeypatch: pytest.MonkeyPatch) -> None:
-    one_batch = open_tokens(prepare().train_path).tolist()
-    monkeypatch.setattr(sweep.data.tokens, "BATCH_DIALOGUES", 7)
-    monkeypatch.setattr(sweep.data.tokens, "FORMAT_VERSION", -1)
-    assert open_tokens(prepare().train_path).tolist() == one_batch
-
-
 def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], tmp_path: Path) -> None:
     exclude = write_lines(tmp_path / "exclude.jsonl", DIALOGUES[20:])
     test = write_lines(tmp_path / "other.jsonl", [DIALOGUES[0], DIALOGUES[1] + "?", "\n\nHuman: new"])
@@ -129,6 +122,7 @@ def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], t
             "test_openings_unknown": 0,
             "train_duplicates": 20,
             "test_duplicates": 0,
+            "form_chosen": 63,
         }
     overlap = "of 3 test dialogues 1 also occur in train; 2, these included, open with the same human turn"
     copies = "duplicates, copies beyond the first: 20 train dialogues"
@@ -222,7 +216,7 @@ def test_a_failing_build_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.data.tokens, "_token_batches", full_disk)
+        patch.setattr(sweep.data.tokens, "_encoded", full_disk)
         with pytest.raises(UserError, match=r"cache can't be written: the disk is full \(.* free on /"):
             prepare()
     assert list((tmp_path / "cache").iterdir()) == []
@@ -238,17 +232,17 @@ def test_a_cache_that_is_a_file_is_an_error(prepare: Callable[..., TokenSet], tm
 def test_the_slower_of_two_builders_uses_the_entry_of_the_faster(
     prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = sweep.data.tokens._token_batches
+    batches = sweep.data.tokens._encoded
     faster: list[tuple[TokenSet, int]] = []
 
     def overtaken(*arguments: Any) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(sweep.data.tokens, "_token_batches", batches)
+            patch.setattr(sweep.data.tokens, "_encoded", batches)
             made = prepare()
         faster.append((made, made.train_path.stat().st_ino))
         return batches(*arguments)
 
-    monkeypatch.setattr(sweep.data.tokens, "_token_batches", overtaken)
+    monkeypatch.setattr(sweep.data.tokens, "_encoded", overtaken)
     slower = prepare()
     assert faster == [(slower, slower.train_path.stat().st_ino)] * 2  # looked at once for train, once for test
     assert len(list((tmp_path / "cache").iterdir())) == 1

@@ -65,7 +65,9 @@ def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a/b@refs/pr/1", HubName("a/b", "refs/pr/1"), HubName("a/b", "refs/pr/1")),
         ("a/b:train[:10%]", None, HubName("a/b", None, "train[:10%]")),
         ("a/b@main:test", None, HubName("a/b", "main", "test")),
-        ("a/b/c", None, None),
+        ("a/b/c", None, HubName("a/b", None, None, "c")),
+        ("a/b/c@main:train", None, HubName("a/b", "main", "train", "c")),
+        ("a/b/c/d", None, None),
         ("./gpt2", None, None),
         ("gpt2@", None, None),
     ],
@@ -312,7 +314,7 @@ def test_data_that_cant_be_read_name_the_file_and_the_reason(hub: StandInHub) ->
         (
             "a/configs",
             {"README.md": card + b"---", "a.jsonl": b'{"chosen": "x"}'},
-            r"Config name is missing.*main.*other",
+            r"data\.train: 'a/configs:train' has several configurations; accepted: a/configs/main:train, a/co",
         ),
         (
             "a/torn",
@@ -324,6 +326,25 @@ def test_data_that_cant_be_read_name_the_file_and_the_reason(hub: StandInHub) ->
         with pytest.raises(UserError, match=expected) as raised:
             load_sft(DataSources((name,)))
         assert "\n" not in str(raised.value)
+
+
+def test_a_configuration_is_named_after_the_data_set(hub: StandInHub) -> None:
+    card = (
+        b"---\nconfigs:\n- config_name: main\n  data_files: a.jsonl\n- config_name: other\n  data_files: b.jsonl\n---"
+    )
+    files = {"README.md": card, "a.jsonl": b'{"question": "a", "answer": "b"}', "b.jsonl": b'{"text": "x"}'}
+    hub.repositories["dataset", "a/two"] = Repository("a/two", "dataset", files)
+    commit = hub.repository("a/two", "dataset").main
+    for source in ("a/two/main", f"a/two/main@{commit}:train"):
+        read = load_sft(DataSources((source,), ("a/two/main:train",)))
+        assert (read.kind, len(read.train)) == ("pairs", 1)
+    assert load_sft(DataSources(("a/two/other",), ("a/two/other:train",))).kind == "text"
+    with pytest.raises(
+        UserError, match="'a/two:train' has no configuration 'third'; accepted: a/two/main:train, a/two/o"
+    ):
+        load_sft(DataSources(("a/two/third",)))
+    main, other = (source_digests(DataSources((f"a/two/{config}",)))[0] for config in ("main", "other"))
+    assert (main.name, main.digest, main == other) == ("a/two/main:train", commit, False)
 
 
 def test_a_slow_download_comes_through(hub: StandInHub) -> None:

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from model.batch import Batch
 from model.cross_entropy import CHUNKING
 from model.gpt2_lora import gpt2_config
 from model.sft import Kernels, SFTSettings, training_kernels
@@ -58,7 +59,7 @@ def counted_step(config: TrialConfig, shape: GPT2Config) -> Counted:
         run = build_run(model, config, as_configured(config), torch.device("cpu"), kernels)
         windows = torch.zeros(config.batch_size, config.block_size + 1, dtype=torch.long)
         with Counted() as counted:
-            run.train_step(windows)
+            run.train_step(Batch(windows))
     return counted
 
 

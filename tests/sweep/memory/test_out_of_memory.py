@@ -12,6 +12,7 @@ import torch
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUT_OF_MEMORY_FILE, RESPONSES_FILE
 from basis.metrics import NOT_JUDGED
+from model.batch import Batch
 from model.ledger import NO_LEDGER, StepLedger
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
@@ -33,10 +34,10 @@ def failing_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that takes four windows at once run out of memory at this step."""
     real = SFTRun.train_step
 
-    def train_step(run: SFTRun, windows: torch.Tensor, ledger: StepLedger = NO_LEDGER) -> torch.Tensor:
+    def train_step(run: SFTRun, batch: Batch, ledger: StepLedger = NO_LEDGER) -> torch.Tensor:
         if run.step == step and run.settings.micro_batch == 4:
             raise torch.OutOfMemoryError(NO_MEMORY)
-        return real(run, windows, ledger)
+        return real(run, batch, ledger)
 
     monkeypatch.setattr(SFTRun, "train_step", train_step)
 

@@ -41,7 +41,7 @@ def nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
         ("big.jsonl", '{"chosen": ' + "9" * 5000 + "}", "line 1: a number has thousands of digits"),
         ("big.json", "9" * 5000, "big.json: a number has thousands of digits"),
         ("empty.jsonl", "", "empty.jsonl: is empty"),
-        ("odd.jsonl", "[]", "line 1: a list where a record with a field 'chosen' is needed"),
+        ("odd.jsonl", "[]", "line 1: a list where a record is needed"),
         ("torn.parquet", "PAR1", "torn.parquet: not a readable parquet file"),
     ],
 )
@@ -157,9 +157,10 @@ def test_a_dry_run_says_what_the_first_records_hold(parts: Parts, tmp_path: Path
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "Why is it so?", "chosen": "Well."}\n', encoding="utf-8")
     changes: dict[str, Any] = {"data": {"train": [str(parts.train)], "test": [str(tmp_path / "pairs.jsonl")]}}
     first, second = look_at_files(load_spec(str(parts.write_spec(tmp_path, **changes))))
-    assert first.startswith("data.train: train.jsonl: 300 records, the first opens with 'What colour is the")
+    assert first.startswith("data.train: train.jsonl: 300 texts in the field chosen, as of HH-RLHF, the first")
     assert second == (
-        "data.test: pairs.jsonl: 1 record, the first opens with 'Why is it so?', framed from 'prompt' and 'chosen'"
+        "data.test: pairs.jsonl: 1 text in the field chosen, as of HH-RLHF, the first opens with 'Why is it so?', "
+        "framed from 'prompt' and 'chosen'"
     )
 
 

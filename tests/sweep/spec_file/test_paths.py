@@ -114,8 +114,11 @@ def test_where_a_folder_and_the_hub_may_be_meant_one_says_which(specs: Path) -> 
     ):
         load_spec(write(specs, model={"name": "models/mine"}))
     assert load_spec(write(specs, model={"name": "./models/mine"})).model.name == str(specs / "models/mine")
-    with pytest.raises(UserError, match=r"'data/set' is no data source; .*write data/set/\*\.jsonl"):
+    with pytest.raises(UserError, match=r"data/set: no data file is in this folder; accepted: \.jsonl, "):
         load_spec(write(specs, data={"train": "data/set"}))
+    Path("data/set/a.jsonl").touch()
+    folder = str(Path("data/set").resolve())
+    assert load_spec(write(specs, data={"train": "data/set"})).data.train == (folder,), "as datasets.load_dataset does"
     assert load_spec(write(specs, data={"train": "data/set:train"})).data.train == ("data/set:train",)
 
 

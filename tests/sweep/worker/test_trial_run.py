@@ -23,6 +23,7 @@ from basis.directory import (
 )
 from basis.metrics import METRIC, NOT_JUDGED
 from basis.stages import Stage
+from model.batch import Batch
 from model.sft import SFTRun
 from sweep import reward_metric
 from sweep.data.windows import open_tokens
@@ -75,9 +76,17 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
+def with_bytes(inputs: SweepInputs, each: int = 3) -> SweepInputs:
+    """The inputs with test tokens of which each stands for so many bytes of text."""
+    tokens = inputs.experiment_dir / "test.npy"
+    shutil.copy(inputs.test_tokens, tokens)
+    np.save(tokens.with_name("test_bytes.npy"), np.full(len(open_tokens(tokens)), each, np.uint16))
+    return replace(inputs, test_tokens=tokens)
+
+
 def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs) -> None:
     plan = plan_trial(config(), read_shape(inputs.base_model, "model.name"), Device("cpu"), None)
-    trial = open_trial(config(), inputs, plan=plan)
+    trial = open_trial(config(), with_bytes(inputs), plan=plan)
     rows = finish(trial)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
@@ -94,6 +103,35 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     assert kept.keys() == {"test_loss"}
     assert len(kept["test_loss"]) == config().test_windows
     assert np.mean(kept["test_loss"]) == rows[-1]["test_loss"]
+
+
+def test_bits_per_byte_are_those_of_the_text_that_the_test_targets_stand_for(inputs: SweepInputs) -> None:
+    rows = finish(open_trial(config(), with_bytes(inputs, each=3)))
+    for row in rows:
+        assert row["test_bits_per_byte"] == pytest.approx(row["test_loss"] / math.log(2) / 3)
+
+
+class Masked(training.Training):
+    """Rows of 20 inputs and 12 of padding, of which the targets 4 to 11 count."""
+
+    def _batch(self, step: int) -> Batch:
+        scored = torch.arange(4 * 32).view(4, 32)[:, 4:12].flatten()
+        return replace(super()._batch(step), scored=scored, lengths=torch.full((4,), 20))
+
+
+def test_tokens_seen_are_inputs_without_padding_and_scored_ones_their_targets(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in finish(open_trial(config(), inputs)):
+        assert row["tokens_seen"] == row["scored_tokens_seen"] == row["step"] * 4 * 32
+    monkeypatch.setattr(trial_run, "Training", Masked)
+    stopped = open_trial(config(steps=8), inputs)
+    while stopped.advance()["step"] < 4:
+        pass
+    stopped.close()
+    rows = finish(open_trial(config(steps=8), inputs))
+    assert [row["tokens_seen"] for row in rows] == [row["step"] * 4 * 20 for row in rows]
+    assert [row["scored_tokens_seen"] for row in rows] == [row["step"] * 4 * 8 for row in rows]
 
 
 def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
@@ -319,7 +357,9 @@ def test_a_loss_that_is_not_finite_stops_the_trial_and_says_where(inputs: SweepI
 
 def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: SweepInputs) -> None:
     one, two = open_trial(config(), inputs), open_trial(config(seed=4), inputs)
-    assert torch.equal(one._training._held_out["test_loss"], two._training._held_out["test_loss"])
-    assert not torch.equal(one._training._batch(0), two._training._batch(0))
+    assert torch.equal(
+        one._training._held_out["test_loss"].batch.tokens, two._training._held_out["test_loss"].batch.tokens
+    )
+    assert not torch.equal(one._training._batch(0).tokens, two._training._batch(0).tokens)
     one.close()
     two.close()
