@@ -25,11 +25,11 @@ class HeldOut(NamedTuple):
 
     Attributes:
         batch: windows of texts; of other examples one a row.
-        text_bytes: bytes of text that the targets that count stand for.
+        text_bytes: bytes of text that the targets that count stand for; None: nobody has counted them.
     """
 
     batch: Batch
-    text_bytes: int
+    text_bytes: int | None
 
 
 class TrainBatches:
@@ -67,11 +67,12 @@ def held_out(tokens_path: Path, config: TrialConfig) -> HeldOut:
     the assistant's turns count. At most `test_windows` rows, spread evenly.
     """
     examples = open_examples(tokens_path)
-    assert examples.bytes is not None, "held-out tokens are written with their bytes"
     if examples.roles is None:
         starts = test_window_starts(len(examples.tokens), config.block_size, config.test_windows)
-        counted = windows(examples.bytes, starts, config.block_size)[:, 1:]
-        return HeldOut(_window_batch(examples, starts, config.block_size, None), int(counted.sum()))
+        counted = None if examples.bytes is None else windows(examples.bytes, starts, config.block_size)[:, 1:]
+        batch = _window_batch(examples, starts, config.block_size, None)
+        return HeldOut(batch, None if counted is None else int(counted.sum()))
+    assert examples.bytes is not None, "held-out tokens of messages are written with their bytes"
     cut = cut_examples(examples, config.block_size)
     rows = [[example] for example in spread(len(cut.starts), config.test_windows).tolist()]
     batch = _example_batch(examples, cut, rows, None, ASSISTANT, documents=False)

@@ -26,7 +26,7 @@ class ExampleTokens:
 
     Attributes:
         tokens: (tokens,) of all examples in a row; uint16 or uint32.
-        ends: (examples,) where each example ends.
+        ends: (examples,) where each example ends; of tokens without that, the end of all.
         roles: (tokens,) the bits of `sweep.data.encode`; None: the examples are texts.
         bytes: (tokens,) bytes of text that each token stands for; None of train.
     """
@@ -44,17 +44,13 @@ def beside(tokens_path: Path, what: str) -> Path:
 
 def open_examples(tokens_path: Path) -> ExampleTokens:
     """Map the files of one side of an SFT set into memory."""
-    roles, counted = beside(tokens_path, ROLES), beside(tokens_path, BYTES)
-    return ExampleTokens(
-        open_tokens(tokens_path),
-        _mapped(beside(tokens_path, ENDS)),
-        _mapped(roles) if roles.exists() else None,
-        _mapped(counted) if counted.exists() else None,
-    )
+    tokens = open_tokens(tokens_path)
+    ends, roles, counted = (_mapped(beside(tokens_path, what)) for what in (ENDS, ROLES, BYTES))
+    return ExampleTokens(tokens, np.array([len(tokens)]) if ends is None else ends, roles, counted)
 
 
 def _mapped(path: Path) -> Any:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
 
 
 def write_examples(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from analysis.fairness.consequences import BY_MEMORY, FOLLOWS, ORDER_FIELDS
 from analysis.fairness.ledger import ALWAYS_ASKED, COST_FACTS, FACTS, FACTS_IF_KNOWN
@@ -137,7 +137,8 @@ def test_lists_are_the_values_of_the_fields_of_lists() -> None:
 @pytest.mark.parametrize("name", get_args(fields.Optimizer))
 def test_an_optimizer_has_its_traits_and_can_be_built(name: fields.Optimizer) -> None:
     assert name in fields.OPTIMIZERS, "add its traits to basis.fields.OPTIMIZERS"
-    built = build_optimizers(nn.Sequential(nn.Linear(2, 2)), OptimizerSettings(name, 1e-3))
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=4, n_head=1, n_positions=4, vocab_size=8))
+    built = build_optimizers(model, OptimizerSettings(name, 1e-3))
     assert built, "add a case to model.optimizers.build_optimizers"
 
 

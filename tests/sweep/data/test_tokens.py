@@ -113,6 +113,7 @@ def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], t
     for _ in range(2):
         made = prepare(data=DataSources((train, train), (test,), (exclude,)), say=said.append)
         assert made.statistics == {
+            "form_chosen": 63,
             "train_dialogues": 40,
             "test_dialogues": 3,
             "excluded_dialogues": 20,

@@ -26,6 +26,9 @@ from basis.stages import Stage
 from model.batch import Batch
 from model.sft import SFTRun
 from sweep import reward_metric
+from sweep.data import batches
+from sweep.data.batches import TrainBatches
+from sweep.data.token_files import open_examples
 from sweep.data.windows import open_tokens
 from sweep.inputs import SweepInputs
 from sweep.memory.device import Device
@@ -111,12 +114,12 @@ def test_bits_per_byte_are_those_of_the_text_that_the_test_targets_stand_for(inp
         assert row["test_bits_per_byte"] == pytest.approx(row["test_loss"] / math.log(2) / 3)
 
 
-class Masked(training.Training):
+class Masked(TrainBatches):
     """Rows of 20 inputs and 12 of padding, of which the targets 4 to 11 count."""
 
-    def _batch(self, step: int) -> Batch:
+    def at(self, step: int) -> Batch:
         scored = torch.arange(4 * 32).view(4, 32)[:, 4:12].flatten()
-        return replace(super()._batch(step), scored=scored, lengths=torch.full((4,), 20))
+        return replace(super().at(step), scored=scored, lengths=torch.full((4,), 20))
 
 
 def test_tokens_seen_are_inputs_without_padding_and_scored_ones_their_targets(
@@ -124,7 +127,7 @@ def test_tokens_seen_are_inputs_without_padding_and_scored_ones_their_targets(
 ) -> None:
     for row in finish(open_trial(config(), inputs)):
         assert row["tokens_seen"] == row["scored_tokens_seen"] == row["step"] * 4 * 32
-    monkeypatch.setattr(trial_run, "Training", Masked)
+    monkeypatch.setattr(training, "TrainBatches", Masked)
     stopped = open_trial(config(steps=8), inputs)
     while stopped.advance()["step"] < 4:
         pass
@@ -138,7 +141,7 @@ def test_a_tuning_trial_sees_neither_test_windows_nor_prompts(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    monkeypatch.setattr(training, "open_tokens", lambda path: opened.append(path) or open_tokens(path))
+    monkeypatch.setattr(batches, "open_examples", lambda path: opened.append(path) or open_examples(path))
     monkeypatch.setattr(trial_run, "judge", lambda *_: pytest.fail("judged"))
     validation = inputs.experiment_dir / "validation.npy"
     shutil.copy(inputs.train_tokens, validation)
@@ -360,6 +363,6 @@ def test_two_seeds_train_on_different_windows_and_test_on_the_same(inputs: Sweep
     assert torch.equal(
         one._training._held_out["test_loss"].batch.tokens, two._training._held_out["test_loss"].batch.tokens
     )
-    assert not torch.equal(one._training._batch(0).tokens, two._training._batch(0).tokens)
+    assert not torch.equal(one._training._batches.at(0).tokens, two._training._batches.at(0).tokens)
     one.close()
     two.close()
