@@ -1,11 +1,11 @@
 """Whether a response gives the right answer: 1 or 0 by the reference of its prompt, without a reward model."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
 
-Match = Literal["exact", "contains", "regex", "number"]
-"""How a response is compared with its reference."""
+from basis.errors import UserError, shortened
+from sweep.schema.reward import Match
 
 FINAL_ANSWER = "####"
 """What GSM8K writes between a worked solution and its number (Cobbe et al. 2021, arXiv:2110.14168)."""
@@ -46,21 +46,29 @@ def answered_number(text: str) -> Decimal | None:
     return Decimal(numbers[0 if mark else -1].replace(",", ""))
 
 
-def reference_flaw(match: Match, reference: str) -> str | None:
-    """Why no response can be held to a reference, in words that go on after "the reference of prompt 3"; None if one
-    can."""
-    if not reference.strip():
+def check_references(match: Match, references: Sequence[str]) -> None:
+    """Refuse references that no response can be held to.
+
+    Args:
+        match: how responses are compared with them.
+        references: one for each prompt.
+
+    Raises:
+        UserError: naming the first such reference.
+    """
+    for number, reference in enumerate(references, 1):
+        if flaw := _flaw(match, reference.strip()):
+            raise UserError(f"the reference of prompt {number} {flaw}")
+
+
+def _flaw(match: Match, reference: str) -> str | None:
+    if not reference:
         return "is empty"
     if match == "number" and answered_number(reference) is None:
-        return f"has no number: {_short(reference)}"
+        return f"has no number: {shortened(reference, 60)!r}"
     if match == "regex":
         try:
-            re.compile(reference.strip())
+            re.compile(reference)
         except re.error as error:
-            return f"is not a regular expression ({error}): {_short(reference)}"
+            return f"is no regular expression ({error}): {shortened(reference, 60)!r}"
     return None
-
-
-def _short(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

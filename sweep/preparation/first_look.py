@@ -7,11 +7,11 @@ from pathlib import Path
 
 from basis.errors import SpecError, UserError, shortened
 from sweep.data.openings import opening_or_text
-from sweep.data.prompts import read_prompts
 from sweep.data.sources import file_texts
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
-from sweep.schema.places import DEMO, STUDY
+from sweep.preparation.questions import file_questions
+from sweep.schema.places import DEMO, STUDY, TEST
 from sweep.schema.sources import Role, source_files
 from sweep.schema.sweep_spec import SweepSpec
 
@@ -43,10 +43,10 @@ def look_at_files(spec: SweepSpec) -> list[str]:
             lacking = "no field" in str(error)  # which is a mistake of data.field, and told once
             if not (lacking and any("no field" in mistake for mistake in mistakes)):
                 mistakes.append(f"data.{role}: {error}")
-    prompts = spec.reward.prompts
-    if spec.reward.model is not None and prompts not in (DEMO, STUDY):
+    reward = spec.reward
+    if reward.judged_by is not None and reward.prompts not in (DEMO, STUDY, TEST):
         try:
-            read_prompts(Path(prompts))
+            file_questions(Path(reward.prompts), reward)
         except UserError as error:
             mistakes.append(f"reward.prompts: {error}")
     if mistakes:
@@ -83,7 +83,7 @@ def _look(role: Role, path: Path, field: str, whole: bool) -> str:
 
 def needs_demo(spec: SweepSpec) -> bool:
     """Whether a spec names the demo's data, models or prompts where they are used."""
-    judging = (spec.reward.model, spec.reward.prompts) if spec.reward.model else ()
+    judging = (spec.reward.model, spec.reward.prompts) if spec.reward.judged_by else ()
     return DEMO in (spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *judging)
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from sweep.judge.answer_match import Match, is_right, reference_flaw
+from basis.errors import UserError
+from sweep.judge.answer_match import check_references, is_right
+from sweep.schema.reward import Match
 
 
 @pytest.mark.parametrize(
@@ -30,10 +32,15 @@ def test_a_response_is_right_by_its_reference(match: Match, response: str, refer
     assert is_right(match, response, reference) is right
 
 
-def test_a_reference_that_no_response_can_be_held_to_is_named() -> None:
-    assert reference_flaw("exact", " ") == "is empty"
-    assert reference_flaw("number", "a dozen") == "has no number: 'a dozen'"
-    assert reference_flaw("regex", "(") == (
-        "is not a regular expression (missing ), unterminated subpattern at position 0): '('"
-    )
-    assert [reference_flaw(match, "12") for match in ("exact", "contains", "regex", "number")] == [None] * 4
+@pytest.mark.parametrize(
+    ("match", "reference", "said"),
+    [
+        ("exact", " ", "the reference of prompt 2 is empty"),
+        ("number", "a dozen", "the reference of prompt 2 has no number: 'a dozen'"),
+        ("regex", "(", r"the reference of prompt 2 is no regular expression \(missing \), .*\): '\('"),
+    ],
+)
+def test_a_reference_that_no_response_can_be_held_to_is_named(match: Match, reference: str, said: str) -> None:
+    check_references(match, ["12"])
+    with pytest.raises(UserError, match=said):
+        check_references(match, ["12", reference])
