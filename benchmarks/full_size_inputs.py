@@ -12,8 +12,8 @@ import transformers
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
 from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
+from sweep.data.prompts import read_questions
 from sweep.preparation.sources import STUDY_PROMPTS
-from sweep.reward_metric import read_prompts
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import load_spec
 
@@ -131,7 +131,8 @@ def write_files(folder: Path, size: Size) -> Files:
     texts = dialogues(size.dialogues)
     write_dialogues(files.train, texts)
     # The prompts are real English; three times over, a word of theirs is as few tokens as under GPT-2's own BPE.
-    write_tokenizer(files.tokenizer, [*texts, *3 * read_prompts(STUDY_PROMPTS, None)], size.vocabulary)
+    prompts = [question.text for question in read_questions(STUDY_PROMPTS)]
+    write_tokenizer(files.tokenizer, [*texts, *3 * prompts], size.vocabulary)
     shutil.copytree(files.tokenizer, files.reward_model)
     write_reward_model(files.reward_model, size)
     return files

@@ -15,11 +15,11 @@ from benchmarks.memory import TOLERANCE
 from benchmarks.study_time import A100, GPUS, RECORDED_HOURS, count_work
 from benchmarks.table import Row, Table, Target
 from model.ledger import MemoryParts
+from sweep.data.prompts import read_questions
 from sweep.machine.hardware import cpu_has_bf16
 from sweep.memory.gpu_time import UTILISATION
 from sweep.memory.shape import planned_shape
 from sweep.preparation.sources import STUDY_PROMPTS
-from sweep.reward_metric import read_prompts
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import enumerate_trials
 
@@ -134,7 +134,7 @@ def _time_table(figures: Figures) -> Table:
 
 def _study_table(figures: Figures, size: Size) -> Table:
     spec = whole_spec(size, variant=None)
-    shape, responses = planned_shape(spec.model), len(read_prompts(STUDY_PROMPTS, None))
+    shape, responses = planned_shape(spec.model), len(read_questions(STUDY_PROMPTS))
     paces = {(f.config.method, c.precision): f.pace for c, f in figures.measured.items() if c.variant is None}
     rows: list[Row] = []
     for config in enumerate_trials(spec):

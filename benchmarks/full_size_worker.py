@@ -149,5 +149,6 @@ def judge_batch(inputs: SweepInputs) -> Judged:
     tokens = [tokenizer.encode(text)[: inputs.reward.new_tokens] for text in dialogues(len(inputs.prompts), seed=1)]
     responses = [tokenizer.decode(ids) for ids in tokens]
     started = time.perf_counter()
-    score(inputs.reward.model, inputs.prompts, responses, len(responses), torch.device("cpu"), inputs.reading)
+    prompts = [prompt.text for prompt in inputs.prompts]
+    score(inputs.reward.model, prompts, responses, len(responses), torch.device("cpu"), inputs.reading)
     return Judged(len(responses), time.perf_counter() - started, status_bytes("VmHWM"))

@@ -108,7 +108,7 @@ def greedy_rows_equal(model: GPT2LMHeadModel, prompts: list[list[int]], new_toke
     """The share of prompts for which ours and Hugging Face's generate give the same greedy tokens."""
     theirs = hugging_face_generate(model, prompts, new_tokens, do_sample=False)
     settings = SamplingSettings(new_tokens, top_k=1)
-    ours = generate(model, prompts, uniform_draws(0, len(prompts), new_tokens), settings, END)
+    ours = generate(model, prompts, uniform_draws(0, len(prompts), new_tokens), settings, [END])
     return sum(one == other for one, other in zip(ours, theirs, strict=True)) / len(prompts)
 
 
@@ -145,7 +145,7 @@ def _rounds(model: GPT2LMHeadModel, prompts: list[list[int]], size: Size) -> Tim
         study_seconds += time.perf_counter() - started
         contenders: list[tuple[list[float], Callable[[], list[list[int]]]]] = [
             (theirs, lambda: hugging_face_generate(model, prompts, size.new_tokens, do_sample=True)),
-            (ours, lambda: generate(model, prompts, draws, settings, END)),
+            (ours, lambda: generate(model, prompts, draws, settings, [END])),
         ]
         for rates, contender in contenders if number % 2 else contenders[::-1]:
             rates.append(_rate(contender, len(prompts) * size.new_tokens))

@@ -4,7 +4,8 @@ Shapes: G prompts, B of them still going on, T columns of a step (the padded pro
 are stored, S columns that there will be; the others are those of `model.forward`.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,14 +59,14 @@ def generate(
     prompts: Sequence[Sequence[int]],
     draws: Tensor,
     settings: SamplingSettings,
-    end_token: int,
+    end_tokens: Collection[int],
 ) -> list[list[int]]:
     """Continue one batch of prompts until each has ended or `new_tokens` are there.
 
     Args:
         prompts: token ids of each prompt, at least one each; they may differ in length (padded on the left).
         draws: (len(prompts), new_tokens), from `uniform_draws`.
-        end_token: the id that ends a response; it is not part of what is returned.
+        end_tokens: the ids that end a response, one at least; none is part of what is returned.
 
     Returns:
         The new token ids of each prompt.
@@ -77,7 +78,8 @@ def generate(
     own = _GPT2Decoding if isinstance(model, GPT2LMHeadModel) else _Decoding
     decoding = own(model, real, settings.new_tokens)
     draws = draws.to(model.device)  # (G, new_tokens)
-    responses = torch.full(draws.shape, end_token, device=model.device)  # (G, new_tokens)
+    ends = torch.tensor(sorted(end_tokens), device=model.device)
+    responses = torch.full(draws.shape, min(end_tokens), device=model.device)  # (G, new_tokens)
     going = torch.arange(len(prompts), device=model.device)  # (B,): the prompt that each row of the batch stands for
     ended = torch.zeros_like(going, dtype=torch.bool)  # (B,)
     look_every = LOOK_EVERY[model.device.type]
@@ -85,7 +87,7 @@ def generate(
         hidden = decoding.last_states(tokens, positions)  # (B, C)
         chosen = _sample(logits_of(model, hidden), draws[going, new], settings)  # (B, V), (B,) -> (B,)
         responses[going, new] = chosen
-        ended |= chosen == end_token
+        ended |= torch.isin(chosen, ends)
         tokens, positions = chosen[:, None], positions[:, -1:] + 1  # (B, 1) each
         if (new + 1) % look_every:
             continue
@@ -96,7 +98,7 @@ def generate(
             going, ended, tokens, positions = going[rows], ended[rows], tokens[rows], positions[rows]
             decoding.keep(rows)
     model.train(was_training)
-    return [_until(row, end_token) for row in responses.tolist()]
+    return [_until(row, end_tokens) for row in responses.tolist()]
 
 
 class _GPT2Decoding:
@@ -217,5 +219,5 @@ def _sample(logits: Tensor, draws: Tensor, settings: SamplingSettings) -> Tensor
     return top.indices.gather(1, place.clamp_max(top.indices.shape[1] - 1))[:, 0]  # (B,)
 
 
-def _until(tokens: list[int], end_token: int) -> list[int]:
-    return tokens[: tokens.index(end_token)] if end_token in tokens else tokens
+def _until(tokens: list[int], end_tokens: Collection[int]) -> list[int]:
+    return list(itertools.takewhile(lambda token: token not in end_tokens, tokens))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.weight_files import WeightsError, weight_files
+from sweep.data.rendered_prompts import Prompt
 from sweep.hub.fetch import Snapshot, fetch_model, fetch_tokenizer
 from sweep.judge.reward_model import Reading
 from sweep.memory.packing import Packing
@@ -41,7 +42,7 @@ class SweepInputs:
     tokenizer: str
     train_tokens: Path
     test_tokens: Path
-    prompts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     reward: RewardPart
     cpus: float
     packing: Packing

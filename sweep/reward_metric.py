@@ -2,8 +2,9 @@
 
     python -m sweep.reward_metric DIR       judges what a sweep has kept, see `sweep.driver.rejudge`
 
-Trial and base model get the same prompts, the same template and the same random draws, and are scored by the same
-reward model. The base model's answers are made once per sweep, by whichever trial needs them first, and shared.
+Trial and base model get the same prompts, the same template and the same random draws. Their responses are scored by
+the same reward model, or held to the same right answers: 1 where a response is right, else 0. The base model's answers
+are made once per sweep, by whichever trial needs them first, and shared.
 """
 
 import math
@@ -20,16 +21,17 @@ if __name__ == "__main__":
 
 import torch
 from filelock import FileLock
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from basis.directory import BASE_RESPONSES_FILE, RESPONSES_FILE
 from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from model.precision import products_of_fp32
-from sweep.data.prompts import read_prompts as read_prompts
+from sweep.data.rendered_prompts import Prompt
 from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
+from sweep.judge.answer_match import is_right
 from sweep.judge.reading import load_judge
 from sweep.judge.reward_model import Reading
 from sweep.schema.reward import RewardPart
@@ -41,49 +43,59 @@ class JudgingError(Exception):
 
 
 NEXT_TURN = "\n\nHuman:"
-"""Where a response ends if the model goes on to write the human's next turn."""
+"""Where a response ends if the model goes on to write the human's next turn. In a chat template a token ends it."""
 
 
 def encode_prompts(
-    prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, reward: RewardPart, positions: int
+    prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, new_tokens: int, positions: int
 ) -> list[list[int]]:
-    """Token ids of each prompt in the template.
+    """Token ids of each prompt as rendered.
 
     Raises:
-        UserError: a prompt and its response do not fit into the model's `positions`.
+        UserError: a prompt and its response of `new_tokens` do not fit into the model's `positions`.
     """
-    encoded = [
-        tokenizer.encode(reward.template.replace("{prompt}", prompt), add_special_tokens=False) for prompt in prompts
-    ]
+    encoded = [tokenizer.encode(prompt.rendered, add_special_tokens=False) for prompt in prompts]
     for number, ids in enumerate(encoded, 1):
-        if len(ids) + reward.new_tokens > positions:
+        if len(ids) + new_tokens > positions:
             raise UserError(
                 f"reward.prompts: prompt {number} has {len(ids)} tokens, and with reward.new_tokens "
-                f"{reward.new_tokens} exceeds the model's {positions} positions"
+                f"{new_tokens} exceeds the model's {positions} positions"
             )
     return encoded
 
 
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The ids that end a response: the tokenizer's end of text, and what the model's generation_config.json names.
+
+    Without such a file of its author's, Transformers copies the ids of the model's configuration, which know nothing of
+    the tokenizer.
+    """
+    settings = model.generation_config.to_dict()
+    named = None if settings.get("_from_model_config") else settings["eos_token_id"]
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [] if named is None else [named])}
+
+
 @products_of_fp32("fp32")  # whatever the environment allows: base and trained model are answered for alike
 def respond(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], reward: RewardPart
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], reward: RewardPart
 ) -> tuple[list[str], list[int]]:
-    """The model's response to each prompt, up to `<|endoftext|>` or the next turn, and its length in tokens.
+    """The model's response to each prompt, up to an end token or the next turn, and its length in tokens.
 
     Prompts of similar length share a batch, so little is padded; a response does not depend on its batch.
     """
-    encoded = encode_prompts(prompts, tokenizer, reward, model.config.n_positions)
+    encoded = encode_prompts(prompts, tokenizer, reward.new_tokens, model.config.max_position_embeddings)
     draws = uniform_draws(reward.seed, len(encoded), reward.new_tokens)
     settings = SamplingSettings(reward.new_tokens, reward.temperature, reward.top_k)
+    ends = end_tokens(model, tokenizer)
     responses, lengths = [""] * len(encoded), [0] * len(encoded)
     by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     for start in range(0, len(by_length), reward.batch_size):
         batch = by_length[start : start + reward.batch_size]
-        generated = generate(model, [encoded[i] for i in batch], draws[batch], settings, tokenizer.eos_token_id)
+        generated = generate(model, [encoded[i] for i in batch], draws[batch], settings, ends)
         for i, ids in zip(batch, generated, strict=True):
             text = tokenizer.decode(ids)
-            responses[i] = text.split(NEXT_TURN)[0].strip()
-            cut = NEXT_TURN in text
+            cut = reward.template is not None and NEXT_TURN in text
+            responses[i] = (text.split(NEXT_TURN)[0] if cut else text).strip()
             lengths[i] = len(tokenizer.encode(responses[i], add_special_tokens=False)) if cut else len(ids)
     return responses, lengths
 
@@ -119,7 +131,7 @@ def shared_base_answers(inputs: SweepInputs, reward: RewardPart, device: torch.d
     path = inputs.experiment_dir / BASE_RESPONSES_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if remark := set_answers_aside(path, inputs.prompts):
+        if remark := set_answers_aside(path, [prompt.text for prompt in inputs.prompts]):
             print(remark, file=sys.stderr)
         if not path.exists():
             answer_as_base(path, inputs.base_model, inputs.tokenizer, inputs.prompts, reward, inputs.reading, device)
@@ -130,7 +142,7 @@ def answer_as_base(
     path: Path,
     base_model: str,
     tokenizer: str,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     reward: RewardPart,
     reading: Reading | None,
     device: torch.device,
@@ -142,9 +154,9 @@ def answer_as_base(
 
 
 def evaluate_reward(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     reward: RewardPart,
     base: Sequence[Answer],
     folder: Path,
@@ -202,26 +214,35 @@ def _score_of(value: str | float | int | None) -> float:
 
 
 def _answer(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     reward: RewardPart,
     known: Mapping[tuple[str, str], float],
     reading: Reading | None,
 ) -> list[Answer]:
-    """Responses with their rewards; a response that is `known` keeps its reward.
+    """Responses with their rewards, and the references that they were held to.
 
-    A batch's padding moves a score in its last digits, so the same text scored twice would seldom tie with itself.
+    A response that is `known` keeps its reward. A batch's padding moves a score in its last digits, so the same text
+    scored twice would seldom tie with itself.
     """
-    assert reward.model is not None  # callers ask only where the spec names a reward model
     responses, lengths = respond(model, tokenizer, prompts, reward)
+    if reward.judge is not None:
+        match = reward.judge.match
+        rights = [is_right(match, r, p.reference or "") for p, r in zip(prompts, responses, strict=True)]
+        return [
+            {"prompt": p.text, "response": r, "reward": float(right), "response_tokens": n, "reference": p.reference}
+            for p, r, right, n in zip(prompts, responses, rights, lengths, strict=True)
+        ]
+    assert reward.model is not None  # callers ask only where the spec names a judge
     rewards = dict(known)
-    new = [pair for pair in dict.fromkeys(zip(prompts, responses, strict=True)) if pair not in rewards]
+    pairs = [(prompt.text, response) for prompt, response in zip(prompts, responses, strict=True)]
+    new = [pair for pair in dict.fromkeys(pairs) if pair not in rewards]
     scores = score(reward.model, [p for p, _ in new], [r for _, r in new], reward.batch_size, model.device, reading)
     rewards |= dict(zip(new, scores, strict=True))
     return [
         {"prompt": prompt, "response": response, "reward": rewards[prompt, response], "response_tokens": length}
-        for prompt, response, length in zip(prompts, responses, lengths, strict=True)
+        for (prompt, response), length in zip(pairs, lengths, strict=True)
     ]
 
 

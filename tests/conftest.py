@@ -149,8 +149,11 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
     """What trials share, for tests that run trials without Ray; checkpoints are written at every row."""
     from sweep.data.dialogues import DataSources
+    from sweep.data.prompts import read_questions
+    from sweep.data.rendered_prompts import render
+    from sweep.data.tokenizer import load_tokenizer
     from sweep.data.tokens import prepare_tokens
-    from sweep.reward_metric import read_prompts
+    from sweep.schema.reward import STUDY_TEMPLATE
 
     sources = DataSources(train=(str(parts.train),), test=(str(parts.test),), exclude=())
     tokens = prepare_tokens(sources, str(parts.model), parts.model.parent / "cache", lambda text: None, block_size=32)
@@ -162,8 +165,10 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         tokenizer=str(parts.model),
         train_tokens=tokens.train_path,
         test_tokens=tokens.test_path,
-        prompts=tuple(read_prompts(parts.prompts)),
-        reward=RewardPart(model=str(parts.reward_model), prompts=str(parts.prompts), new_tokens=8),
+        prompts=render(read_questions(parts.prompts), load_tokenizer(parts.model), STUDY_TEMPLATE),
+        reward=RewardPart(
+            model=str(parts.reward_model), prompts=str(parts.prompts), template=STUDY_TEMPLATE, new_tokens=8
+        ),
         cpus=1,
         packing=Packing(Device("cpu")),
         checkpoint_seconds=0,

@@ -40,6 +40,7 @@ class Arm:
         seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
             no reward for a prompt; empty without responses.
         window_losses: last loss of each test window in nats/token by seed, for the trials in `used` that kept them.
+        held_to_answers: whether a reward is 1 for a right answer and 0 for a wrong one, and no reward model's score.
     """
 
     label: str
@@ -48,6 +49,7 @@ class Arm:
     used: pd.DataFrame
     seed_margins: pd.DataFrame
     window_losses: dict[int, Values]
+    held_to_answers: bool = False
 
     @cached_property
     def outcome(self) -> str:
@@ -126,6 +128,17 @@ class Arm:
         return Wins(wins, ties, losses, wilson_interval(wins / asked * prompts, prompts))
 
     @cached_property
+    def right_answers(self) -> Interval | None:
+        """Share of prompts that are answered rightly, over all seeds; None where a reward model judges.
+
+        Every seed answers the same prompts, so the interval counts each prompt once, not once per seed.
+        """
+        shares = self.values("reward_mean")
+        if not self.held_to_answers or not shares or not self.asked:
+            return None
+        return wilson_interval(sum(shares) / len(shares) * self.asked, self.asked)
+
+    @cached_property
     def margins(self) -> pd.Series:
         """Mean margin by prompt over all seeds; a prompt that some seed could not score is left out."""
         return self.margins_over(list(self.seed_margins.columns))
@@ -175,6 +188,11 @@ class Arm:
         return {}
 
 
+def reward_word(arms: Sequence[Arm]) -> str:
+    """What the mean of the arms' rewards is: "share of right answers", or "reward" of a reward model."""
+    return "share of right answers" if any(arm.held_to_answers for arm in arms) else "reward"
+
+
 def group_arms(results: Results) -> list[Arm]:
     """Group the trials of a sweep into arms.
 
@@ -185,13 +203,15 @@ def group_arms(results: Results) -> list[Arm]:
         The arms in the order in which their trials come.
     """
     arms = []
+    reward = results.spec.get("reward")
+    held_to_answers = isinstance(reward, dict) and bool(reward.get("judge"))
     responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
     for label, trials in results.trials.groupby("arm", sort=False):
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
         margins = _seed_margins(_rows_of(responses, used, results.responses), used)
-        arms.append(Arm(str(label), config, trials, used, margins, _window_losses(losses, used)))
+        arms.append(Arm(str(label), config, trials, used, margins, _window_losses(losses, used), held_to_answers))
     return arms
 
 

@@ -5,7 +5,7 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 
 from collections import Counter
 
-from analysis.comparison.arms import Arm
+from analysis.comparison.arms import Arm, reward_word
 from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
@@ -16,7 +16,7 @@ from analysis.comparison.fields import WINDOW_FIELDS, windows
 from analysis.comparison.selection import best_of_many
 from analysis.statistics.difference_tests import sign_test
 from analysis.statistics.multiple_tests import ALPHA, holm
-from analysis.wording.numbers import show_interval, show_number, show_p
+from analysis.wording.numbers import MISSING, show_interval, show_number, show_p
 from analysis.wording.phrases import count, holm_adjusted, join
 from analysis.wording.values import show_field
 
@@ -168,24 +168,23 @@ def _untested_gap(best: Arm, second: Arm) -> str:
 
 
 def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
-    """Which pairs of arms differ in reward, and in wins prompt by prompt.
+    """Which pairs of arms differ in reward or in right answers, and in wins prompt by prompt.
 
     Args:
         arms: finished arms of one table.
         made: their comparisons.
 
     Returns:
-        Sentences; none where no two arms answered the same prompts.
+        Sentences; none where a reward model judges and no two arms answered the same prompts.
     """
-    compared = made.rewards
+    compared, sentences = made.rewards, _right_answers(arms)
     if not compared:
-        return []
-    adjusted = made.rewards_adjusted
-    sentences = []
+        return sentences
+    adjusted, word = made.rewards_adjusted, reward_word(arms)
     for over_seeds in (True, False):
         some = [pair for pair in compared if pair.over_seeds == over_seeds]
         tests = " or ".join(sorted({pair.method for pair in some}))
-        what = f"reward on the same prompts ({tests}; {adjusted}; in brackets plain 95 % intervals)"
+        what = f"{word} on the same prompts ({tests}; {adjusted}; in brackets plain 95 % intervals)"
         explained = "seeds and prompts explains" if over_seeds else "prompts explains"
         sentences += _pairs(what, some, "above", f"by more than the choice of {explained}", 2)
     if any(not pair.over_seeds for pair in compared):
@@ -199,6 +198,20 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
         share = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
         sentences.append(f"Some responses have no reward: the pairs are compared on {share} of {asked} prompts.")
     return sentences
+
+
+def _right_answers(arms: list[Arm]) -> list[str]:
+    """How many prompts each arm answers rightly, and the base model; nothing where a reward model judges."""
+    known = [(arm, share) for arm in arms if (share := arm.right_answers)]
+    if not known:
+        return []
+    known.sort(key=lambda pair: -pair[1].estimate)
+    asked = max(arm.asked for arm, _ in known)
+    named = [f"{share.estimate * arm.asked:.0f} in {arm.label}" for arm, share in known[:NAMED_PAIRS]]
+    rest = f" and {len(known) - NAMED_PAIRS} more arms" if len(known) > NAMED_PAIRS else ""
+    base = next((f"{share * asked:.0f}" for arm, _ in known for share in arm.values("reward_base_mean")), MISSING)
+    seeds = ", on average over seeds" if any(len(arm.seeds) > 1 for arm, _ in known) else ""
+    return [f"Right answers of {count(asked, 'prompt')}{seeds}: {', '.join(named)}{rest}; {base} by the base model."]
 
 
 def _won(made: Comparisons) -> str:

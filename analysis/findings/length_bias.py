@@ -17,6 +17,19 @@ FEWEST_PROMPTS = 10
 """Fewer prompts than this say nothing about an association."""
 
 
+class Words(NamedTuple):
+    """What the sentence calls what responses are compared by, its margin, more of it, and what lengths may do to it."""
+
+    what: str
+    margin: str
+    more: str
+    cause: str
+
+
+REWARDS = Words("rewards", "reward margin", "get higher rewards", "be the reward model's taste in length")
+RIGHT_ANSWERS = Words("right answers", "right answers", "are right more often", "come of their length alone")
+
+
 class LengthBias(NamedTuple):
     """How rewards go with lengths over the prompts of a sweep.
 
@@ -83,11 +96,12 @@ def measure_length_bias(responses: pd.DataFrame) -> LengthBias | None:
     )
 
 
-def describe_length_bias(responses: pd.DataFrame) -> list[str]:
+def describe_length_bias(responses: pd.DataFrame, held_to_answers: bool = False) -> list[str]:
     """The sentence about lengths that stands beside win rates.
 
     Args:
         responses: rows of `Results.responses` of finished trials.
+        held_to_answers: whether a reward is that of a right answer, and no reward model's score.
 
     Returns:
         One sentence, or none where nothing can be told.
@@ -95,16 +109,17 @@ def describe_length_bias(responses: pd.DataFrame) -> list[str]:
     bias = measure_length_bias(responses)
     if bias is None:
         return []
+    words = RIGHT_ANSWERS if held_to_answers else REWARDS
     rho = "Spearman's rho {:.2f} [{:.2f}, {:.2f}]".format(*bias.rho)
-    how = f"{rho}, {show_p(bias.p_value)}, of reward margin and margin in words, over {count(bias.prompts, 'prompt')}"
+    how = f"{rho}, {show_p(bias.p_value)}, of {words.margin} and margin in words, over {count(bias.prompts, 'prompt')}"
     if bias.p_value >= ALPHA:
-        return [f"No association of rewards with the length of responses can be told ({how})."]
+        return [f"No association of {words.what} with the length of responses can be told ({how})."]
     longest, shortest = (pick(bias.words, key=bias.words.__getitem__) for pick in (max, min))
     arms = f"on average {bias.words[longest]:.0f} words in {longest}"
     if longest != shortest:
         arms += f", {bias.words[shortest]:.0f} in {shortest}"
     longer, more = ("Longer", "longer") if bias.rho.estimate > 0 else ("Shorter", "shorter")
     return [
-        f"{longer} responses get higher rewards ({how}), so a win rate of an arm with {more} responses may be the "
-        f"reward model's taste in length: {arms}, {bias.base_words:.0f} in the base model's."
+        f"{longer} responses {words.more} ({how}), so a win rate of an arm with {more} responses may {words.cause}: "
+        f"{arms}, {bias.base_words:.0f} in the base model's."
     ]

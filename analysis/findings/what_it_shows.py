@@ -56,7 +56,9 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
     findings = [Finding("What it rests on", [*rests_on, *([FAMILIES] if len(finished) > 1 else [])])]
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]
-        lengths = describe_length_bias(results.responses[results.responses["trial"].isin(used)])
+        lengths = describe_length_bias(
+            results.responses[results.responses["trial"].isin(used)], finished[0].held_to_answers
+        )
         findings.append(Finding("Against the base model", [*wins, *lengths]))
     told: list[set[str]] = []
     for table in tables:

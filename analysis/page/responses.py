@@ -212,6 +212,8 @@ def _notes(shown: list[_Speaker], answering: int, arms: int) -> list[str]:
     else:
         notes = ["The prompts come as they were asked, since one arm alone cannot disagree."]
     notes.append("An arm wins, ties or loses by its reward against the base model's.")
+    if any(speaker.arm.held_to_answers for speaker in shown):
+        notes.append("A reward is 1 for a right answer and 0 for a wrong one.")
     if any(speaker.seeds > 1 for speaker in shown):
         notes.append(
             "An arm of several seeds is shown by the seed of highest mean reward over the prompts that all its seeds "

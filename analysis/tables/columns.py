@@ -14,6 +14,8 @@ from basis.outcomes import FAILURES, Outcome
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BITS_PER_BYTE = f"test loss, {METRIC['test_bits_per_byte'].unit}"
 BEST_LOSS = "best test loss @ step"
+RIGHT_ANSWERS = "share of right answers"
+MORE_RIGHT = "right answers against base"
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
@@ -88,9 +90,11 @@ def _common() -> list[Column]:
 def _rewards() -> list[Column]:
     return [
         Column("perplexity", _perplexity, 11),
+        Column(RIGHT_ANSWERS, _right_answers, 3),
         Column("win rate", _win_rate, 3),
         Column("wins / ties / losses", _counts, 9),
-        Column("reward margin", lambda arm: _measured(arm, show_interval(arm.margin, 2, signed=True)), 10),
+        Column("reward margin", lambda arm: MISSING if arm.held_to_answers else _margin(arm), 10),
+        Column(MORE_RIGHT, lambda arm: _margin(arm) if arm.held_to_answers else MISSING, 10),
         Column(
             "trainable parameters", lambda arm: _measured(arm, show_parameters(arm.largest("trainable_parameters"))), 12
         ),
@@ -100,6 +104,7 @@ def _rewards() -> list[Column]:
 
 def _costs() -> list[Column]:
     return [
+        Column(RIGHT_ANSWERS, _right_answers, 3),
         Column("win rate", _win_rate, 3),
         Column("peak memory", lambda arm: _bytes(arm, "peak_bytes"), 4),
         Column("optimizer state", lambda arm: _bytes(arm, "optimizer_state_bytes"), 4),
@@ -151,6 +156,14 @@ def _best(arm: Arm) -> str:
 
 def _win_rate(arm: Arm) -> str:
     return _measured(arm, show_interval(arm.wins.rate, 2)) if arm.wins else MISSING
+
+
+def _right_answers(arm: Arm) -> str:
+    return _measured(arm, show_interval(arm.right_answers, 2)) if arm.right_answers else MISSING
+
+
+def _margin(arm: Arm) -> str:
+    return _measured(arm, show_interval(arm.margin, 2, signed=True))
 
 
 def _counts(arm: Arm) -> str:

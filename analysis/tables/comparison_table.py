@@ -14,9 +14,10 @@ from analysis.comparison.fields import matches, windows
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.company import RAN_ALONE
-from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, TEST_LOSS, columns_for
+from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MORE_RIGHT, RIGHT_ANSWERS, TEST_LOSS, columns_for
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
-from analysis.wording.numbers import MISSING
+from analysis.wording.numbers import MISSING, show_number
+from analysis.wording.phrases import count
 from analysis.wording.values import show_field
 from basis.fields import optimizer_order
 from basis.metrics import PEAK_SOURCE
@@ -195,6 +196,8 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."
         )
+    if RIGHT_ANSWERS in headings:
+        notes.append(_right_answers_note(arms))
     if "win rate" in headings:
         notes.append(
             "Win rate is wins / (wins + ties + losses) against the base model, in brackets the 95 % interval of Wilson "
@@ -202,6 +205,11 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         )
     if "wins / ties / losses" in headings and any(len(arm.seeds) > 1 for arm in arms):
         notes.append("Wins / ties / losses are summed over the seeds.")
+    if MORE_RIGHT in headings:
+        notes.append(
+            "Right answers against base is the share of right answers minus the base model's, with a 95 % t interval "
+            "over the prompts."
+        )
     if "reward margin" in headings:
         notes.append("Reward margin is the mean over prompts of reward minus the base model's, with a 95 % t interval.")
     if "peak memory" in headings:
@@ -218,6 +226,17 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
     if "tokens/s" in headings:
         notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
     return notes
+
+
+def _right_answers_note(arms: list[Arm]) -> str:
+    """What is right, and how often the base model is."""
+    asked = max(arm.asked for arm in arms)
+    base = next((share for arm in arms for share in arm.values("reward_base_mean")), math.nan)
+    return (
+        f"Share of right answers is that of {count(asked, 'prompt')} whose response gives the reference's answer, in "
+        f"brackets the 95 % interval of Wilson over the prompts; the base model's is {show_number(base, 2)}. A prompt "
+        "is won where the response is right and the base model's is wrong."
+    )
 
 
 def _shared_throughput(arms: list[Arm]) -> str:

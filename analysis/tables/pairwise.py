@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm
+from analysis.comparison.arms import Arm, reward_word
 from analysis.comparison.comparisons import (
     AnyComparison,
     Comparison,
@@ -24,7 +24,6 @@ MOST_PAIRS = 28
 asked for. Of many arms (see `pair_choice`) it shows what was tested."""
 
 TEST_LOSS_DIFFERENCE = f"{TEST_LOSS}: first − second"
-REWARD_DIFFERENCE = "reward: first − second"
 WINS = "wins of first / ties / wins of second"
 TOLD_APART = "told apart"
 
@@ -65,10 +64,11 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
     shown = tested
     if len(tested) > MOST_PAIRS and not compared.contenders and not all_pairs:
         shown = [pair for pair in tested if pair[0] == finished[0].label]
-    rows = [_row(pair, losses.get(pair), rewards.get(pair), wins.get(pair)) for pair in shown]
+    word = reward_word(finished)
+    rows = [_row(pair, losses.get(pair), rewards.get(pair), wins.get(pair), word) for pair in shown]
     frame = pd.DataFrame(rows, dtype=str)
     frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
-    notes = _notes(compared)
+    notes = _notes(compared, word)
     if len(shown) < len(tested):
         leader = f"{finished[0].label}, the arm of the lowest mean test loss"
         notes.insert(
@@ -86,15 +86,17 @@ def _facing(compared: list[AnyComparison], places: Mapping[str, int]) -> dict[Pa
     return {(pair.a, pair.b): pair for pair in turned}
 
 
-def _row(pair: Pair, loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None) -> dict[str, str]:
+def _row(
+    pair: Pair, loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None, word: str
+) -> dict[str, str]:
     counts = f"{wins.wins}/{wins.ties}/{wins.losses}, {show_p(wins.p_value)}" if wins else MISSING
     return {
         "first": pair[0],
         "second": pair[1],
         TEST_LOSS_DIFFERENCE: _difference(loss, 4),
-        REWARD_DIFFERENCE: _difference(reward, 2),
+        f"{word}: first − second": _difference(reward, 2),
         WINS: counts,
-        TOLD_APART: _told_apart(loss, reward, wins),
+        TOLD_APART: _told_apart(loss, reward, wins, word),
     }
 
 
@@ -105,10 +107,10 @@ def _difference(pair: Comparison | None, digits: int) -> str:
     return f"{show_interval(pair.difference, digits, signed=True)}, {p_value}"
 
 
-def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None) -> str:
+def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None, word: str) -> str:
     """Which of the two is better by what; an asterisk where that speaks of the trained models alone."""
     better: dict[str, list[str]] = {"first": [], "second": []}
-    for name, pair in (("test loss", loss), ("reward", reward)):
+    for name, pair in (("test loss", loss), (word, reward)):
         if pair is not None and pair.differs:
             better["first" if pair.a_is_better else "second"].append(name if pair.over_seeds else f"{name}*")
     if wins is not None and wins.differs:
@@ -116,12 +118,12 @@ def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinCom
     return "; ".join(f"{which} better in {', '.join(names)}" for which, names in better.items() if names) or "no"
 
 
-def _notes(compared: Comparisons) -> list[str]:
+def _notes(compared: Comparisons, word: str) -> list[str]:
     losses, rewards, wins = compared.losses, compared.rewards, compared.wins
     notes = []
     for name, pairs, adjustment in (
         ("Test loss", losses, compared.losses_adjusted),
-        ("Reward", rewards, compared.rewards_adjusted),
+        (word.capitalize(), rewards, compared.rewards_adjusted),
     ):
         if methods := sorted({pair.method for pair in pairs if pair.tested}):
             notes.append(f"{name}: {' or '.join(methods)}, {adjustment}.")

@@ -338,7 +338,7 @@ def responses(device: torch.device, size: generation.Size) -> Iterator[Row | Tar
     duel = Duel(
         f"new token of {size.prompts} prompts, ms, {size.layers} x {size.width}, fp32",
         "HF generate",
-        lambda: lambda: generate(model, prompts, draws, settings, END),
+        lambda: lambda: generate(model, prompts, draws, settings, [END]),
         lambda: lambda: hugging_face_generate(model, prompts, size.new_tokens, do_sample=True),
         units=size.new_tokens,
         calls=1,

@@ -139,7 +139,7 @@ def responses(size: generation.Size, device: torch.device) -> Iterator[Row | Tar
     draws = uniform_draws(0, len(prompts), size.new_tokens)
 
     def work() -> object:
-        return generate(model, prompts, draws, settings, generation.END)
+        return generate(model, prompts, draws, settings, [generation.END])
 
     work()
     per_token = []

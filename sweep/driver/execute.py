@@ -81,7 +81,7 @@ def _open_record(prepared: PreparedSweep, launch: Launch, say: Say) -> None:
     experiment_dir = launch.experiment_dir
     check_settled(f"--resume {experiment_dir}", experiment_dir)  # another process may have judged it anew
     check_identity(experiment_dir, prepared.identity)
-    for line in heal_experiment(experiment_dir, prepared.models.prompts):
+    for line in heal_experiment(experiment_dir, [prompt.text for prompt in prepared.models.prompts]):
         say(line)
     if not (experiment_dir / SWEEP_FILE).exists():  # it was damaged
         check_trial_hashes(experiment_dir, prepared.provenance.hashes)

@@ -42,6 +42,9 @@ from sweep.worker.judging import in_batches_that_fit, kept_model, release_memory
 BASE_DEVICE_TYPE = "base_answers_device_type"
 """Key of sweep.json: what the base model's answers were made on, if that was not in a trial."""
 
+OF_JUDGING = ("prompts", "reward_model")
+"""What a trial's record has hashes of that another judge changes."""
+
 
 class Rejudging:
     """The judging of an experiment's kept models by one judge."""
@@ -92,7 +95,7 @@ class Rejudging:
     def judge_one_by_one(self, trials: Sequence[KeptTrial]) -> int:
         """Have the sweep's own judge judge trials that it had not judged; each is kept at once. Returns as above."""
         path = self._experiment_dir / BASE_RESPONSES_FILE
-        if remark := set_answers_aside(path, self._models.prompts):
+        if remark := set_answers_aside(path, [prompt.text for prompt in self._models.prompts]):
             self._say(remark)
         if path.exists():
             self._check_device(trials)
@@ -125,7 +128,7 @@ class Rejudging:
 
     def _none_judged(self, failed: int, row: Row) -> UserError:
         return UserError(
-            f"{self._spec.reward.model}: could judge no trial ({failed} tried); the last: {row[NOT_JUDGED]}"
+            f"{self._spec.reward.judged_by}: could judge no trial ({failed} tried); the last: {row[NOT_JUDGED]}"
         )
 
     def _check_device(self, trials: Sequence[KeptTrial]) -> None:
@@ -154,7 +157,7 @@ class Rejudging:
             if not ran_out_of_memory(error):
                 raise
             raise UserError(
-                f"{models.reward.model}: memory runs out on the base model's answers, one prompt at a time "
+                f"{self._spec.reward.judged_by}: memory runs out on the base model's answers, one prompt at a time "
                 f"({first_line(error)})"
             ) from None
         self._sweep[BASE_DEVICE_TYPE] = self._device.type
@@ -206,10 +209,11 @@ class Rejudging:
         def write(name: str, text: str) -> None:
             write_text(replacement.path(f"{trial.folder.name}/{name}"), text)
 
-        judged = {name: self._hashes[name] for name in ("prompts", "reward_model")}
+        judged = {name: self._hashes[name] for name in OF_JUDGING if name in self._hashes}
+        others = {name: value for name, value in trial.record["hashes"].items() if name not in OF_JUDGING}
         record = {
             **trial.record,
-            "hashes": {**trial.record["hashes"], **judged},
+            "hashes": {**others, **judged},
             "judged_as_trained": NOT_JUDGED not in row,
         }
         write(RECORD_FILE, json.dumps(record, indent=2))
@@ -227,7 +231,11 @@ class Rejudging:
 
     def _write_sweep(self, trials: int, replacement: Replacement) -> None:
         """A new version of sweep.json, which --resume holds itself to, with how many trials are judged by now."""
-        note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "by": self._spec.reward.model, "trials": trials}
+        note = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "by": self._spec.reward.judged_by,
+            "trials": trials,
+        }
         sweep = {
             **self._sweep,
             "identity": {**self._sweep["identity"], "reward": self._identity},

@@ -95,7 +95,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
     quiet_libraries()
     say = remarks_on(console)
     trial = read_trial(trial_dir)
-    unjudged = trial.spec.model_copy(update={"reward": trial.spec.reward.model_copy(update={"model": None})})
+    unjudged = trial.spec.model_copy(update={"reward": trial.spec.reward.unjudged()})
     with TemporaryDirectory(prefix="sft-sweep-") as folder:
         prepared = prepare(SweepPlan(unjudged, [trial.config], groups=[], least_trials=1), cache_dir, say)
         on_cuda = trial.record["hardware"]["device_type"] == "cuda" and torch.cuda.is_available()

@@ -8,13 +8,13 @@ from pathlib import Path
 from basis.errors import SpecError, UserError, shortened
 from sweep.data.examples import opening
 from sweep.data.forms import CHOSEN, FORMS, Reading
-from sweep.data.prompts import read_prompts
 from sweep.data.sources import ExampleReader, Tally
 from sweep.data.words import broken_records, describe_forms, kind_name
 from sweep.machine.output_folders import check_length, check_writable
 from sweep.machine.workshop import WORKSHOPS
+from sweep.preparation.questions import file_questions
 from sweep.schema.data_folders import Role
-from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE, STUDY
+from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE, STUDY, TEST
 from sweep.schema.sources import source_files
 from sweep.schema.sweep_spec import SweepSpec
 
@@ -48,10 +48,10 @@ def look_at_files(spec: SweepSpec) -> list[str]:
             unknown = next((words for words in ("no field", "no form") if words in str(error)), None)
             if unknown is None or not any(unknown in mistake for mistake in mistakes):
                 mistakes.append(f"data.{role}: {error}")
-    prompts = spec.reward.prompts
-    if spec.reward.model is not None and prompts not in (*MADE_HERE, STUDY):
+    reward = spec.reward
+    if reward.judged_by is not None and reward.prompts not in (*MADE_HERE, STUDY, TEST):
         try:
-            read_prompts(Path(prompts))
+            file_questions(Path(reward.prompts), reward)
         except UserError as error:
             mistakes.append(f"reward.prompts: {error}")
     if mistakes:
@@ -105,7 +105,7 @@ def needs_chat(spec: SweepSpec) -> bool:
 
 def _used(spec: SweepSpec) -> tuple[str | None, ...]:
     """What a spec names, but for its reward model."""
-    prompts = (spec.reward.prompts,) if spec.reward.model else ()
+    prompts = (spec.reward.prompts,) if spec.reward.judged_by else ()
     return spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *prompts
 
 

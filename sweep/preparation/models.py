@@ -19,6 +19,7 @@ from model.decoder import check_decoder
 from model.gpt2_lora import load_base
 from model.model_sizes import model_sizes
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
+from sweep.data.rendered_prompts import Prompt, render
 from sweep.data.tokenizer import load_tokenizer
 from sweep.hub.fetch import Say, Snapshot
 from sweep.judge.reading import check_judge
@@ -28,12 +29,13 @@ from sweep.machine.workshop import workshop
 from sweep.memory.packing import judging_bytes
 from sweep.memory.shape import check_trials_fit, planned_shape, read_shape, refuse_broken
 from sweep.preparation.disk_room import refuse_without_room
+from sweep.preparation.questions import file_questions
 from sweep.preparation.sources import SweepSources
-from sweep.provenance.hashes import hash_values, input_hashes
-from sweep.reward_metric import encode_prompts, read_prompts
+from sweep.provenance.hashes import asked, hash_values, input_hashes
+from sweep.reward_metric import encode_prompts
 from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
-from sweep.schema.reward import RewardPart
+from sweep.schema.reward import STUDY_TEMPLATE, RewardPart
 from sweep.trial.config import TrialConfig
 
 
@@ -46,8 +48,8 @@ class FoundModels:
         tokenizer: folder of its tokenizer.
         loaded_tokenizer: that tokenizer, loaded.
         shape: the base model's configuration.
-        reward: the spec's, with the folder of its reward model.
-        prompts: what is asked; none without a reward model.
+        reward: the spec's, with the folder of its reward model, and with its template unless that is the chat template.
+        prompts: what is asked; none where nothing judges.
         reading: how the judge reads.
         judging_bytes: what judging takes, see `sweep.memory.packing.judging_bytes`.
         snapshots: which of the folders come from the hub.
@@ -58,7 +60,7 @@ class FoundModels:
     loaded_tokenizer: PreTrainedTokenizerBase
     shape: PretrainedConfig
     reward: RewardPart
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
     reading: Reading | None = None
     judging_bytes: int = 0
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
@@ -74,8 +76,9 @@ class FoundModels:
 
     def reward_identity(self, hashes: Mapping[str, str]) -> str:
         """A digest of what is asked, how it is answered and who judges; `hashes` are those of the models."""
-        reward = self.reward.model_dump(mode="json", exclude={"model", "batch_size", "prompts", "max_prompts"})
-        return hash_values([reward, list(self.prompts), hashes.get("reward_model")])
+        left_out = {"model", "batch_size", "prompts", "max_prompts", *(["judge"] if self.reward.judge is None else [])}
+        reward = self.reward.model_dump(mode="json", exclude=left_out)
+        return hash_values([reward, asked(self.prompts, self.reward), hashes.get("reward_model")])
 
 
 def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir: Path, say: Say) -> FoundModels:
@@ -110,18 +113,22 @@ def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir:
     shape = read_shape(base_model, base.key, base.name)
     _check_shape(shape, trials, len(tokenizer), base.name)
     _check_weights(base_model, base.name)
-    if sources.judge is None:
-        return FoundModels(base_model, tokenizer_folder, tokenizer, shape, sources.reward, snapshots=snapshots)
-    judge = folder_of(sources.judge.fetch(say))
-    reward = sources.reward.model_copy(update={"model": judge})
-    prompts = read_prompts(sources.prompts_file, reward.max_prompts)
-    reading, judge_bytes = _check_judge(judge, sources.judge.name, prompts, reward)
-    say("checked the base model and the reward model")
-    encoded = encode_prompts(prompts, tokenizer, reward, shape.max_position_embeddings)
+    template = sources.reward.template or (None if tokenizer.chat_template else STUDY_TEMPLATE)
+    reward = sources.reward.model_copy(update={"template": template})
+    if reward.judged_by is None:
+        return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, snapshots=snapshots)
+    if sources.prompts_file is None:
+        raise UserError("reward.prompts: 'test' is not read yet; name a file")
+    questions = file_questions(sources.prompts_file, reward)
+    prompts = render(questions, tokenizer, reward.template)
+    reading, judge_bytes = None, 0
+    if sources.judge is not None:
+        reward = reward.model_copy(update={"model": folder_of(sources.judge.fetch(say))})
+        reading, judge_bytes = _check_judge(sources.judge.name, prompts, reward)
+    say(f"checked the base model and the {'right answers' if sources.judge is None else 'reward model'}")
+    encoded = encode_prompts(prompts, tokenizer, reward.new_tokens, shape.max_position_embeddings)
     judging = judging_bytes(shape, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
-    return FoundModels(
-        base_model, tokenizer_folder, tokenizer, shape, reward, tuple(prompts), reading, judging, snapshots
-    )
+    return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, prompts, reading, judging, snapshots)
 
 
 def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:
@@ -174,9 +181,9 @@ def _check_weights(folder: str, name: str) -> None:
         raise UserError(f"model.name: {name!r} is refused: {error}") from None
 
 
-def _check_judge(folder: str, name: str, prompts: Sequence[str], reward: RewardPart) -> tuple[Reading, int]:
+def _check_judge(name: str, prompts: Sequence[Prompt], reward: RewardPart) -> tuple[Reading, int]:
     """How the judge reads, and the bytes of its weights; a judge that can't judge is refused."""
     try:
-        return check_judge(folder, prompts, reward.new_tokens, reward.batch_size)
+        return check_judge(str(reward.model), [prompt.text for prompt in prompts], reward.new_tokens, reward.batch_size)
     except Exception as error:  # a damaged file raises whatever its parser raises
         raise UserError(f"reward.model: {name!r} can't judge: {said_by_transformers(error)}") from None

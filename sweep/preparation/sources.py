@@ -13,7 +13,7 @@ from sweep.preparation.first_look import needs_chat, needs_demo
 from sweep.schema.data import DataPart
 from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
-from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE, PRESETS, STUDY
+from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE, PRESETS, STUDY, TEST
 from sweep.schema.reward import RewardPart
 from sweep.schema.sweep_spec import SweepSpec
 
@@ -65,8 +65,8 @@ class SweepSources:
         base_model: where its weights are taken from, unless they are random.
         tokenizer: where its tokenizer is taken from.
         reward: how responses are made and judged.
-        judge: where the reward model is taken from; None: nothing is judged.
-        prompts_file: the CSV file of evaluation prompts.
+        judge: where the reward model is taken from; None: none judges.
+        prompts_file: the file of evaluation prompts; None: the test set's own first turns.
         data: the sources of the SFT set.
     """
 
@@ -75,7 +75,7 @@ class SweepSources:
     tokenizer: ModelSource
     reward: RewardPart
     judge: ModelSource | None
-    prompts_file: Path
+    prompts_file: Path | None
     data: DataSources
 
 
@@ -105,9 +105,15 @@ def resolve_sources(spec: SweepSpec, cache_dir: Path, say: Say) -> SweepSources:
         tokenizer=_tokenizer(spec.model, base_models),
         reward=spec.reward,
         judge=_model(spec.reward.model, "reward.model", reward_models) if spec.reward.model else None,
-        prompts_file=STUDY_PROMPTS if spec.reward.prompts == STUDY else Path(_resolved(spec.reward.prompts, prompts)),
+        prompts_file=_prompts_file(spec.reward.prompts, prompts),
         data=_data(spec.data, made, validates=spec.chooses_on_validation),
     )
+
+
+def _prompts_file(name: str, made: Places) -> Path | None:
+    if name == TEST:
+        return None
+    return STUDY_PROMPTS if name == STUDY else Path(_resolved(name, made))
 
 
 def _model(name: str, key: str, made: Places) -> ModelSource:

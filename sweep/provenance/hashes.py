@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.weight_files import CONFIG_FILE, weight_files
 from sweep.data.digests import SourceDigest
+from sweep.data.rendered_prompts import Prompt
 from sweep.data.tokenizer import tokenizer_files
 from sweep.provenance.code_version import CodeVersion
 from sweep.schema.reward import RewardPart
@@ -32,7 +33,7 @@ def input_hashes(
     base_model: str,
     tokenizer: str,
     token_files: Mapping[str, Path],
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     reward: RewardPart,
     pinned: Mapping[str, str],
 ) -> dict[str, str]:
@@ -42,8 +43,8 @@ def input_hashes(
         base_model: the base model's folder.
         tokenizer: the tokenizer's folder.
         token_files: .npy files of tokens by their role: "train", "test", perhaps "validation".
-        prompts: the evaluation prompts; empty without a reward model.
-        reward: how responses are sampled, and the reward model's folder.
+        prompts: the evaluation prompts; empty where nothing judges.
+        reward: how responses are sampled and judged, and the reward model's folder.
         pinned: NAME@COMMIT by folder, for the folders that come from the hub.
 
     Returns:
@@ -52,13 +53,23 @@ def input_hashes(
         NAME@COMMIT instead, which identifies its content as well.
     """
     sampling = reward.model_dump(mode="json", include={"template", "temperature", "top_k", "new_tokens", "seed"})
+    if reward.judge is not None:
+        sampling["judge"] = reward.judge.match
     return {
         "base_weights": pinned.get(base_model) or hash_model(base_model),
         "tokenizer": pinned.get(tokenizer) or hash_tokenizer(tokenizer),
         **{f"{role}_tokens": hash_file(path) for role, path in token_files.items()},
-        "prompts": hash_values([list(prompts), sampling]),
+        "prompts": hash_values([asked(prompts, reward), sampling]),
         **({"reward_model": pinned.get(reward.model) or hash_model(reward.model)} if reward.model else {}),
     }
+
+
+def asked(prompts: Sequence[Prompt], reward: RewardPart) -> list[object]:
+    """What identifies prompts: their texts, which a plain template says all of; in a chat template, or with right
+    answers, all that a prompt is."""
+    if reward.template is not None and reward.judge is None:
+        return [prompt.text for prompt in prompts]
+    return [list(prompt) for prompt in prompts]
 
 
 def name_sources(sources: Sequence[SourceDigest]) -> dict[str, str]:

@@ -28,6 +28,9 @@ MADE_HERE = (DEMO, DEMO_CHAT)
 STUDY = "study"
 """Stands for the 166 evaluation prompts of the published study (presets/prompts.csv)."""
 
+TEST = "test"
+"""Stands for the first turns of the test set's own conversations, where prompts are named."""
+
 Beside = dict[str, list[Path]]
 """By a relative path that leads nowhere from the files that name it: the folders of these files, for messages."""
 

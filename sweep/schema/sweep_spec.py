@@ -155,5 +155,5 @@ class SweepSpec(Part):
             for field, reason in SET_BY_THE_SWEEP.items():
                 if field in fields:
                     yield f"{part}.{field}", f"not accepted; {reason}"
-        if self.reward.model is None and self.search == "optuna" and self.metric in REWARD_METRICS:
-            yield "metric", f"{self.metric!r} needs a reward model, and reward.model is null"
+        if self.reward.judged_by is None and self.search == "optuna" and self.metric in REWARD_METRICS:
+            yield "metric", f"{self.metric!r} needs a judge, and reward names none"

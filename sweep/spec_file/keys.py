@@ -85,6 +85,7 @@ def sections() -> list[Section]:
         Section("How it is tried", "", _top("search", "trials", "choose_on", "metric", "search_seed")),
         Section("`seeds`", "", (*_top("seeds"), *_part("seeds").keys)),
         _part("reward"),
+        _part("reward", "judge"),
         _part("resources"),
         _part("memory"),
         Section("Failures", "", _top("max_failures", "checkpoint_seconds")),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from basis.directory import TRAINED_FILE
 from basis.files import write_atomically
@@ -26,8 +26,8 @@ from sweep.trial.model import build_model, in_fp32
 T = TypeVar("T")
 
 
-def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, folder: Path) -> dict[str, Any]:
-    """The reward metrics of a trained model; none without a reward model.
+def judge(trained: PreTrainedModel, config: TrialConfig, inputs: SweepInputs, folder: Path) -> dict[str, Any]:
+    """The reward metrics of a trained model; none where nothing judges.
 
     A response does not depend on its batch, so where memory runs out batches are halved, down to single prompts.
 
@@ -35,7 +35,7 @@ def judge(trained: GPT2LMHeadModel, config: TrialConfig, inputs: SweepInputs, fo
         JudgingError: the judge has no finite score for any prompt.
         Exception: memory has run out for a single prompt too, or what else went wrong.
     """
-    if inputs.reward.model is None:
+    if inputs.reward.judged_by is None:
         return {}
     base = base_answers(inputs, trained.device)
     started = time.perf_counter()
@@ -53,7 +53,7 @@ def base_answers(inputs: SweepInputs, device: torch.device) -> list[Answer]:
     return in_batches_that_fit(lambda reward: shared_base_answers(inputs, reward, device), inputs.reward)
 
 
-def keep_model(model: GPT2LMHeadModel, folder: Path) -> None:
+def keep_model(model: PreTrainedModel, folder: Path) -> None:
     """Keep what a trial has trained in its directory.
 
     Raises:
@@ -66,7 +66,7 @@ def keep_model(model: GPT2LMHeadModel, folder: Path) -> None:
     )
 
 
-def kept_model(config: TrialConfig, base_model: str, folder: Path) -> GPT2LMHeadModel:
+def kept_model(config: TrialConfig, base_model: str, folder: Path) -> PreTrainedModel:
     """The model that a finished trial has kept in its directory, in fp32 on the CPU.
 
     Raises:

@@ -127,10 +127,13 @@ def recorded_state(folder: Path, inputs: SweepInputs) -> Complete | Unjudged | D
     finished, diverged = folder / FINISHED_FILE, folder / DIVERGED_FILE
     if finished.exists():
         *rows, last = read_finished(finished).rows
-        if inputs.reward.model is not None and NOT_JUDGED in last:
+        if inputs.reward.judged_by is not None and NOT_JUDGED in last:
             return Unjudged(rows, {name: v for name, v in last.items() if name not in (NOT_JUDGED, "finished")})
         base = inputs.experiment_dir / BASE_RESPONSES_FILE
-        return Complete([*rows, last], "win_rate" in last and answers_flaw(base, inputs.prompts) is not None)
+        return Complete(
+            [*rows, last],
+            "win_rate" in last and answers_flaw(base, [prompt.text for prompt in inputs.prompts]) is not None,
+        )
     if diverged.exists():
         return Diverged(diverged.read_text(encoding="utf-8"))
     if len(attempts) >= MOST_ATTEMPTS:

@@ -100,7 +100,7 @@ class TrialRun:
         self._plan = smaller or self._plan
         transformers.utils.logging.disable_progress_bar()
         on_gpu = self._device.type == "cuda" and torch.cuda.is_available()
-        if on_gpu and self.inputs.reward.model is not None and self.config.evaluate_on != Stage.TUNING:
+        if on_gpu and self.inputs.reward.judged_by is not None and self.config.evaluate_on != Stage.TUNING:
             # The judge has been tried on the CPU alone. Here it shows what it does on the GPU before hours of training.
             self.answer_as_base()
             release_memory()
@@ -194,7 +194,7 @@ class TrialRun:
         """Judge what is trained, which has been kept; where that fails the losses stand, and the row says why."""
         try:
             judged = {**row, **judge(trained().to(self._device), self.config, self.inputs, self.folder)}
-            if self.inputs.reward.model is not None:
+            if self.inputs.reward.judged_by is not None:
                 note_judged(self.folder)
         except Exception as error:
             unjudged = self._finish({**row, NOT_JUDGED: name_failure(error)})  # kept whether or not it is tried again

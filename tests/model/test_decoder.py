@@ -155,7 +155,7 @@ PROMPTS = [[5, 6, 7], [1, 2, 3, 4, 5, 6, 8, 9, 10, 11], [9], [11, 12, 13, 14, 15
 def test_greedy_tokens_are_transformers_own(name: str) -> None:
     """With an untied head, since a tied one of random weights says the same token for ever; past the sliding window."""
     ours, theirs = tiny_model(name, tied=False), tiny_model(name, tied=False)
-    responses = generate(ours, PROMPTS, uniform_draws(0, 4, 16), SamplingSettings(16, top_k=1), END)
+    responses = generate(ours, PROMPTS, uniform_draws(0, 4, 16), SamplingSettings(16, top_k=1), [END])
     assert max(len(set(tokens)) for tokens in responses) > 5
     for prompt, tokens in zip(PROMPTS, responses, strict=True):
         ids = torch.tensor([prompt])

@@ -27,7 +27,7 @@ def model() -> GPT2LMHeadModel:
 
 
 def test_greedy_tokens_equal_hugging_faces_for_every_prompt_of_a_padded_batch(model: GPT2LMHeadModel) -> None:
-    ours = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20, top_k=1), END)
+    ours = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20, top_k=1), [END])
     assert max(len(set(tokens)) for tokens in ours) > 5  # not one token for ever, which would hide wrong positions
     for prompt, tokens in zip(PROMPTS, ours, strict=True):
         ids = torch.tensor([prompt])
@@ -39,21 +39,30 @@ def test_greedy_tokens_equal_hugging_faces_for_every_prompt_of_a_padded_batch(mo
 
 def test_a_response_does_not_depend_on_its_batch(model: GPT2LMHeadModel) -> None:
     draws, settings = uniform_draws(5, 4, 20), SamplingSettings(20, temperature=0.9, top_k=40)
-    together = generate(model, PROMPTS, draws, settings, END)
-    alone = [generate(model, [prompt], draws[i : i + 1], settings, END)[0] for i, prompt in enumerate(PROMPTS)]
+    together = generate(model, PROMPTS, draws, settings, [END])
+    alone = [generate(model, [prompt], draws[i : i + 1], settings, [END])[0] for i, prompt in enumerate(PROMPTS)]
     assert together == alone
-    assert generate(model, PROMPTS, uniform_draws(6, 4, 20), settings, END) != together
+    assert generate(model, PROMPTS, uniform_draws(6, 4, 20), settings, [END]) != together
+
+
+def test_a_response_ends_at_whichever_end_token_comes_first(model: GPT2LMHeadModel) -> None:
+    draws, settings = uniform_draws(5, 4, 20), SamplingSettings(20, temperature=0.9, top_k=40)
+    whole = generate(model, PROMPTS, draws, settings, [model.config.vocab_size])
+    ends = {whole[0][7], whole[0][3], whole[1][5]}
+    cut = [response[: min((i for i, token in enumerate(response) if token in ends), default=20)] for response in whole]
+    assert generate(model, PROMPTS, draws, settings, ends) == cut
+    assert len(cut[0]) <= 3
 
 
 def test_rows_that_have_ended_leave_the_batch_and_the_others_do_not_notice(
     model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draws, settings = uniform_draws(5, 4, 20), SamplingSettings(20, temperature=0.9, top_k=40)
-    undisturbed = generate(model, PROMPTS, draws, settings, end_token=model.config.vocab_size)
+    undisturbed = generate(model, PROMPTS, draws, settings, end_tokens=[model.config.vocab_size])
     end = undisturbed[1][3]  # whichever token comes fourth in one response, as the token that ends responses
     rows: list[int] = []
     monkeypatch.setattr("model.generate.logits_of", lambda *args: rows.append(len(args[1])) or logits_of(*args))
-    ended = generate(model, PROMPTS, draws, settings, end)
+    ended = generate(model, PROMPTS, draws, settings, [end])
     assert ended == [row[: row.index(end)] if end in row else row for row in undisturbed]
     going = [sum(len(row) >= new for row in ended) for new in range(20)]
     assert rows[0] == 4 > min(rows)
@@ -69,7 +78,7 @@ def test_generation_stops_when_all_rows_have_ended(model: GPT2LMHeadModel, monke
         return logits.index_fill(-1, torch.tensor([END]), 1e4) if len(steps) == 3 else logits
 
     monkeypatch.setattr("model.generate.logits_of", end_at_third)
-    responses = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), END)
+    responses = generate(model, PROMPTS, uniform_draws(0, 4, 20), SamplingSettings(20), [END])
     assert [len(row) for row in responses] == [2, 2, 2, 2]
     assert len(steps) == 3
 
@@ -103,7 +112,7 @@ def test_how_often_ended_rows_are_looked_for_changes_no_response(
     end = undisturbed[seed][3 * seed]  # a token that ends some responses early, others late or never
     expected = [row[: row.index(end)] if end in row else row for row in undisturbed]
     assert len({len(row) for row in expected}) > 1
-    assert generate(model, PROMPTS, draws, settings, end) == expected
+    assert generate(model, PROMPTS, draws, settings, [end]) == expected
 
 
 class HostReads(TorchDispatchMode):
@@ -122,7 +131,7 @@ class HostReads(TorchDispatchMode):
 def test_a_gpu_is_waited_for_once_in_eight_tokens(model: GPT2LMHeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOOK_EVERY, "cpu", LOOK_EVERY["cuda"])
     with HostReads() as reads:
-        responses = generate(model, PROMPTS, uniform_draws(0, 4, 40), SamplingSettings(40, top_k=1), end_token=-1)
+        responses = generate(model, PROMPTS, uniform_draws(0, 4, 40), SamplingSettings(40, top_k=1), end_tokens=[-1])
     assert [len(row) for row in responses] == [40] * 4
     assert reads.count == 40 // 8
 
@@ -139,7 +148,7 @@ def test_attention_takes_the_bias_of_its_mask_as_it_is_in_every_layer(
         return attention(q, k, v, attn_mask=attn_mask, scale=scale)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
-    generate(model, PROMPTS, uniform_draws(0, 4, 11), SamplingSettings(11, top_k=1), end_token=-1)
+    generate(model, PROMPTS, uniform_draws(0, 4, 11), SamplingSettings(11, top_k=1), end_tokens=[-1])
     assert len(biases) == 11 * model.config.n_layer
     assert len({bias.data_ptr() for bias in biases}) == 2  # of the prompts, and of all tokens after them
     for bias in biases:
@@ -153,7 +162,7 @@ def test_sampling_follows_the_models_distribution(model: GPT2LMHeadModel) -> Non
     count, settings = 4000, SamplingSettings(1, temperature=0.7, top_k=5)
     prompt = [5, 6, 7]
     first = [
-        row[0] if row else END for row in generate(model, [prompt] * count, uniform_draws(1, count, 1), settings, END)
+        row[0] if row else END for row in generate(model, [prompt] * count, uniform_draws(1, count, 1), settings, [END])
     ]
     with torch.no_grad():
         top = torch.topk(model(torch.tensor([prompt])).logits[0, -1] / 0.7, 5)
@@ -166,6 +175,6 @@ def test_sampling_follows_the_models_distribution(model: GPT2LMHeadModel) -> Non
 
 def test_generation_leaves_the_mode_as_it_was(model: GPT2LMHeadModel) -> None:
     model.train()
-    generate(model, PROMPTS[:1], uniform_draws(0, 1, 2), SamplingSettings(2), END)
+    generate(model, PROMPTS[:1], uniform_draws(0, 1, 2), SamplingSettings(2), [END])
     assert model.training
     model.eval()

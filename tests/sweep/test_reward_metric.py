@@ -9,6 +9,7 @@ import torch
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     GPT2Config,
     GPT2ForSequenceClassification,
 )
@@ -18,9 +19,12 @@ from basis.errors import UserError
 from model.gpt2_lora import add_adapters, load_base
 from model.lora_linear import LoRASettings
 from sweep import reward_metric
+from sweep.data.prompts import Question, read_questions
+from sweep.data.rendered_prompts import Prompt
 from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
-from sweep.reward_metric import evaluate_reward, read_prompts, respond, score, shared_base_answers, summarise
+from sweep.reward_metric import end_tokens, evaluate_reward, respond, score, shared_base_answers, summarise
+from sweep.schema.reward import JudgePart
 from tests.conftest import Parts
 
 CPU = torch.device("cpu")
@@ -96,6 +100,44 @@ def test_wins_ties_and_losses_are_counted_apart() -> None:
     assert found["reward_margin_mean"] == 0.5
 
 
+def test_right_answers_judge_in_place_of_a_reward_model(inputs: SweepInputs) -> None:
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    responses, _ = respond(load_base(inputs.base_model), tokenizer, inputs.prompts, inputs.reward)
+    words = [response.split()[-1] if response.split() else "?" for response in responses]
+    last = len(words) - 1  # the base model is right but for its last answer
+    prompts = [p._replace(reference="?!" if i == last else words[i]) for i, p in enumerate(inputs.prompts)]
+    reward = inputs.reward.model_copy(update={"model": None, "judge": JudgePart(match="contains", reference="answer")})
+    asked = replace(inputs, prompts=tuple(prompts), reward=reward)
+    base = shared_base_answers(asked, reward, CPU)
+    assert [answer["reward"] for answer in base] == [1.0] * last + [0.0]
+    judged = evaluate_reward(adapted(inputs, 0.0), tokenizer, prompts, reward, base, inputs.experiment_dir)
+    assert (judged["reward_mean"], judged["ties"]) == (last / len(words), len(words))
+    planted = evaluate_reward(adapted(inputs, 1.0), tokenizer, prompts, reward, base, inputs.experiment_dir)
+    records = [json.loads(line) for line in (inputs.experiment_dir / RESPONSES_FILE).read_text().splitlines()]
+    right = [float(str(p.reference) in r["response"]) for p, r in zip(prompts, records, strict=True)]
+    assert [r["reward"] for r in records] == right
+    assert [r["reference"] for r in records] == [p.reference for p in prompts]
+    lost = sum(ours < float(str(theirs["reward"])) for ours, theirs in zip(right, base, strict=True))
+    assert planted["losses"] == lost > 0
+
+
+def test_a_response_ends_where_the_models_own_generation_config_says(inputs: SweepInputs) -> None:
+    model, tokenizer = load_base(inputs.base_model), load_tokenizer(inputs.tokenizer)
+    assert end_tokens(model, tokenizer) == {tokenizer.eos_token_id}
+    model.generation_config = GenerationConfig(eos_token_id=[3, 5])
+    assert end_tokens(model, tokenizer) == {3, 5, tokenizer.eos_token_id}
+
+
+def test_in_a_chat_template_no_words_end_a_response(inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    written = tokenizer.encode("The apple is red.\n\nHuman: And the river?")
+    monkeypatch.setattr(reward_metric, "generate", lambda model, batch, *_: [written] * len(batch))
+    reward = inputs.reward.model_copy(update={"template": None})
+    [response], [length] = respond(load_base(inputs.base_model), tokenizer, inputs.prompts[:1], reward)
+    assert response == "The apple is red.\n\nHuman: And the river?"
+    assert length == len(written)
+
+
 def test_what_follows_the_next_human_turn_is_neither_judged_nor_counted(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,26 +165,26 @@ def test_a_judge_without_a_padding_token_and_pairs_too_long_for_it_are_scored(
 
 def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Path) -> None:
     path = tmp_path / "prompts.csv"
-    path.write_text("question\nhello\n", encoding="utf-8")
-    with pytest.raises(UserError, match="no column 'prompt'; its columns are question"):
-        read_prompts(path)
+    path.write_text("text\nhello\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no column 'prompt'; its columns are text"):
+        read_questions(path)
     path.write_text("prompt\n", encoding="utf-8")
     with pytest.raises(UserError, match="no prompts in it"):
-        read_prompts(path)
+        read_questions(path)
     path.write_text("prompt\nhello\n", encoding="utf-8-sig")  # as spreadsheets write it
-    assert read_prompts(path) == ["hello"]
+    assert read_questions(path) == [Question("hello")]
     path.write_text("prompt\n" + "x" * 200_000 + "\n", encoding="utf-8")
     with pytest.raises(UserError, match="not a CSV file that can be read"):
-        read_prompts(path)
+        read_questions(path)
     path.write_bytes(b"prompt\nh\xe9llo\n")
     with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):
-        read_prompts(path)
+        read_questions(path)
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"prompts\.csv is a pointer of Git LFS, not the file itself"):
-        read_prompts(path)
+        read_questions(path)
     with pytest.raises(UserError, match=r"can't be read \(Is a directory\)"):
-        read_prompts(tmp_path)
-    long = replace(inputs, prompts=("What colour is it? " * 40,))
+        read_questions(tmp_path)
+    long = replace(inputs, prompts=(Prompt("", "What colour is it? " * 40),))
     with pytest.raises(
         UserError, match=r"prompt 1 has \d+ tokens, and with reward.new_tokens 8 exceeds the model's 64"
     ):

@@ -300,3 +300,26 @@ def test_sweep_in_which_nothing_finished_claims_nothing() -> None:
     assert said == {
         "What it rests on": "0 of 2 trials finished (2 failed). Without a finished trial there is nothing to compare."
     }
+
+
+def test_right_answers_are_told_in_their_own_words() -> None:
+    results = synthetic.in_memory({"rank": 1}, {"rank": 10})
+    results = replace(
+        results,
+        spec={"reward": {"judge": {"match": "number", "reference": "answer"}}},
+        trials=results.trials.assign(reward_mean=[0.75, 0.5], reward_base_mean=0.25),
+    )
+    said = text_of(results, [])
+    told = " ".join(said.values())
+    assert "Right answers of 40 prompts: 30 in lora r1 adamw, 20 in lora r10 adamw; 10 by the base model." in told
+    assert "In share of right answers on the same prompts" in told
+    del said["What it rests on"]
+    assert "reward" not in " ".join(said.values())
+    [table] = build_tables(group_arms(results), {}, looks=1)
+    row = dict(table.frame.set_index("arm").loc["lora r1 adamw"])
+    low, high = stats.binomtest(30, 40).proportion_ci(0.95, method="wilson")
+    assert row["share of right answers"] == f"0.75 [{low:.2f}, {high:.2f}]"
+    assert row["right answers against base"].startswith("+0.35 [")
+    assert "reward margin" not in row
+    assert "40 prompts whose response gives the reference's answer" in " ".join(table.notes)
+    assert "the base model's is 0.25" in " ".join(table.notes)

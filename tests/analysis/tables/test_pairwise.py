@@ -10,7 +10,6 @@ from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.comparison.pair_tests import compare_pairs, compare_rewards, compare_test_losses
 from analysis.tables.pairwise import (
     MOST_PAIRS,
-    REWARD_DIFFERENCE,
     TEST_LOSS_DIFFERENCE,
     TOLD_APART,
     WINS,
@@ -33,7 +32,7 @@ def test_pair_shows_differences_intervals_and_adjusted_p_values() -> None:
     assert row[TEST_LOSS_DIFFERENCE] == f"{estimate:+.4f} [{low:+.4f}, {high:+.4f}], {show_p(loss.p_value)}"
     (reward,) = adjusted(compare_rewards(arms[::-1]), looks=2)
     estimate, low, high = reward.difference
-    assert row[REWARD_DIFFERENCE] == f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}], {show_p(reward.p_value)}"
+    assert row["reward: first − second"] == f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}], {show_p(reward.p_value)}"
     wins = re.fullmatch(r"(\d+)/(\d+)/(\d+), p [<=] [\d.]+", row[WINS])
     assert wins
     assert sum(map(int, wins.groups())) == synthetic.PROMPTS

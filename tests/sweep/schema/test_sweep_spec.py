@@ -143,6 +143,22 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("model.shape.n_layer=2", "model.shape: accepted under init 'random' only"),
         ("model.init=random", "model.name: 'demo' has weights of its own"),
         ("reward.prompts=nowhere.csv", "reward.prompts: 'nowhere.csv': no such file"),
+        (
+            "reward={judge: {match: exact}}",
+            "reward.prompts: 'study' has no right answers; a judge takes 'test', or a f",
+        ),
+        (
+            "reward={judge: {match: exact, reference: a}, prompts: test}",
+            "reward.judge: reference is 'a'; accepted: the",
+        ),
+        (
+            "reward={judge: {match: exact}, prompts: test, model: demo}",
+            "reward.model: 'demo' and a judge are named; acc",
+        ),
+        (
+            "reward={judge: {match: alike}, prompts: test}",
+            "reward.judge.match: 'alike' is not accepted; accepted: 'exa",
+        ),
         ("reward.template=hello", "reward.template: 'hello': the text '{prompt}' is missing from it"),
         ("tables.0.factor=colour", "tables[0].factor: 'colour' is not a trial's field; accepted: method, rank"),
         ("tables.0.where={colour: 3}", "tables[0].where: {'colour': 3}: 'colour' is not a trial's field"),

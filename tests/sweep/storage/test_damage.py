@@ -260,13 +260,13 @@ def test_a_damaged_sweep_json_is_set_aside_and_written_anew_without_a_beginning_
     path = folder / SWEEP_FILE
     path.write_bytes(content)
     check_identity(folder, {**identity, "data": "x"})  # can't tell, and says nothing
-    [line] = heal_experiment(folder, experiment.prompts)
+    [line] = heal_experiment(folder, [prompt.text for prompt in experiment.prompts])
     assert line.startswith(f"{path}: ")
     assert ", set aside as sweep.json.damaged; written anew; when the sweep began, " in line
     tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
     begin_sweep_record(folder, load_spec("demo"), "", tokens, identity)
     assert json.loads(path.read_text())["started_at"] is None
-    assert heal_experiment(folder, experiment.prompts) == []
+    assert heal_experiment(folder, [prompt.text for prompt in experiment.prompts]) == []
 
 
 def test_where_sweep_json_is_lost_the_trials_records_tell_what_has_changed(experiment: SweepInputs) -> None:
@@ -296,7 +296,7 @@ def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: Swe
     path = folder / CONFIG.name / SUGGESTED_FILE
     assert known_suggestions(folder) == [{f"{SUGGESTED_KEY}/lr": 0.01}]
     path.write_bytes(b"")
-    assert heal_experiment(folder, stopped.prompts) == [
+    assert heal_experiment(folder, [prompt.text for prompt in stopped.prompts]) == [
         f"{path}: is empty, set aside as suggested.json.damaged; a search can't be told it again"
     ]
     assert known_suggestions(folder) == []

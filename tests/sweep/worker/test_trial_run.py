@@ -98,7 +98,7 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     assert rows[-1]["test_loss"] < rows[0]["test_loss"]
     assert rows[-1]["wins"] + rows[-1]["ties"] + rows[-1]["losses"] == len(inputs.prompts)
     responses = [json.loads(line) for line in (trial.folder / RESPONSES_FILE).read_text().splitlines()]
-    assert [r["prompt"] for r in responses] == list(inputs.prompts)
+    assert [r["prompt"] for r in responses] == [prompt.text for prompt in inputs.prompts]
     assert sum(r["reward"] > r["base_reward"] for r in responses) == rows[-1]["wins"]
     assert all("lora_" in name for name in load_file(trial.folder / TRAINED_FILE))
     assert not (trial.folder / CHECKPOINT_FILE).exists()
@@ -300,7 +300,7 @@ def scoring(values: dict[str, float]) -> Any:
 def test_a_reward_that_is_no_number_is_no_loss_and_is_counted_apart(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nan, infinite = inputs.prompts[0], inputs.prompts[1]
+    nan, infinite = (prompt.text for prompt in inputs.prompts[:2])
     monkeypatch.setattr(reward_metric, "score", scoring({nan: math.nan, infinite: -math.inf}))
     trial = open_trial(config(method="full", lr=1e-2), inputs)
     row = finish(trial)[-1]
