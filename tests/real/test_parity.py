@@ -99,7 +99,7 @@ def test_greedy_responses_are_those_of_generate(real: Real) -> None:
     prompts = [row[:length].tolist() for row, length in zip(real.rows[:3], (9, 20, 33), strict=True)]
     peer = AutoModelForCausalLM.from_pretrained(real.folder, dtype=torch.float32)
     settings = SamplingSettings(new_tokens=24, top_k=1)
-    responses = generate(real.base, prompts, uniform_draws(0, 3, 24), settings, end_tokens=[])
+    responses = generate(real.base, prompts, uniform_draws(0, 3, 24), settings, end_tokens=[-1])
     for prompt, response in zip(prompts, responses, strict=True):
         tokens = torch.tensor([prompt])
         greedy = {"do_sample": False, "repetition_penalty": 1.0, "eos_token_id": None, "pad_token_id": 0}
