@@ -1,11 +1,11 @@
 """A decoder's norms, gated MLPs and linear layers, computed in fewer passes over memory than transformers takes.
 
 transformers (5.23.0, `models/llama/modeling_llama.py`) makes a tensor for each operator of a formula, and autograd
-keeps most of them. Here each is one differentiable operation that keeps its inputs. `place_layers` puts them into the
+keeps most of them. Here a norm, and a projection with the gate before it (`model.projection`), are one differentiable
+operation each, which keeps its inputs. `place_layers` puts them into the
 modules of a model, whose names, parameters and classes stay as they are.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from model.architectures import blocks_of, gated_mlps_of, projections_of, rms_norms_of
-from model.projection import project
+from model.projection import Gate, project
 
 
 def place_layers(model: PreTrainedModel) -> None:
@@ -32,8 +32,8 @@ def place_layers(model: PreTrainedModel) -> None:
                 layer.forward = partial(_linear, layer)  # type: ignore[method-assign]
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    return project(x, layer.weight.T, layer.bias)
+def _linear(layer: nn.Linear, x: Tensor, gate: Gate | None = None) -> Tensor:
+    return project(x, layer.weight.T, layer.bias, gate=gate)
 
 
 def _norm(module: nn.Module, epsilon: float, offset: float, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def _norm(module: nn.Module, epsilon: float, offset: float, x: Tensor) -> Tensor
 
 
 def _gated_mlp(module: Any, x: Tensor) -> Tensor:
-    y: Tensor = module.down_proj(gated(module.act_fn, module.gate_proj(x), module.up_proj(x)))
+    y: Tensor = module.down_proj(module.up_proj(x), gate=(module.gate_proj(x), module.act_fn))
     return y
 
 
@@ -83,33 +83,3 @@ class _RMSNorm(torch.autograd.Function):
         if needs_weight:
             dweight = scale.reshape(-1) @ product.view(-1, x.shape[-1])  # (N,) @ (N, C) -> (C,)
         return dx, dweight, None
-
-
-def gated(activation: Callable[[Tensor], Tensor], gate: Tensor, up: Tensor) -> Tensor:
-    """activation(gate) * up, of which gate and up alone are kept; SwiGLU with SiLU (Shazeer 2020, arXiv:2002.05202).
-
-    Args:
-        activation: elementwise, without parameters; computed once more in the backward pass.
-        gate, up: (..., I).
-    """
-    h: Tensor = _Gated.apply(activation, gate, up)
-    return h
-
-
-class _Gated(torch.autograd.Function):
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, activation: Callable[[Tensor], Tensor], gate: Tensor, up: Tensor
-    ) -> Tensor:
-        ctx.activation = activation
-        ctx.save_for_backward(gate, up)
-        return activation(gate) * up
-
-    @staticmethod
-    def backward(ctx: Any, dh: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        gate, up = ctx.saved_tensors
-        with torch.enable_grad():
-            gate = gate.detach().requires_grad_()
-            activated = ctx.activation(gate)
-        (dgate,) = torch.autograd.grad(activated, gate, dh * up)
-        return None, dgate, activated.detach().mul_(dh)

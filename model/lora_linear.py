@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from basis.fields import LORA_DEFAULTS, Scaling, adapter_scaling
 from model.matmul import RANK_MULTIPLE
-from model.projection import Adapter, project
+from model.projection import Adapter, Gate, project
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class LoRALinear(loralib.Linear):  # type: ignore[misc]  # loralib has no types
             self.lora_A.copy_(drawn)
             self.lora_B.zero_()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """y = x W + b + s (x A^T) B^T, (..., out), for x (..., in)."""
+    def forward(self, x: Tensor, gate: Gate | None = None) -> Tensor:
+        """y = x W + b + s (x A^T) B^T, (..., out), for x (..., in), which `gate` may multiply, see `project`."""
         kernel = self.weight if self.fan_in_fan_out else self.weight.T  # (in, out)
         # Padding pays at a training step's rows, not at a decoding step's.
         rank_multiple = RANK_MULTIPLE[x.device.type] if self.training else 1
-        return project(x, kernel, self.bias, self.adapter, rank_multiple=rank_multiple)  # (..., out)
+        return project(x, kernel, self.bias, self.adapter, rank_multiple=rank_multiple, gate=gate)  # (..., out)
 
     @property
     def adapter(self) -> Adapter:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from model.decoder_layers import gated, place_layers, rms_norm
+from model.decoder_layers import place_layers, rms_norm
+from model.projection import project
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "pad_token_id": 0}
@@ -59,14 +60,21 @@ def test_gradients_are_those_of_finite_differences() -> None:
     x, up = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, w: rms_norm(x, w, 1e-5), (x, weight))
+    kernel, A, B = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 4), (2, 6), (4, 2)))
     for activation in (nn.functional.silu, nn.GELU("tanh")):
-        assert torch.autograd.gradcheck(lambda gate, up, act=activation: gated(act, gate, up), (x, up))
+
+        def down(x: Tensor, gate: Tensor, kernel: Tensor, A: Tensor, B: Tensor, act: Any = activation) -> Tensor:
+            return project(x, kernel, None, (A, B, 0.5), gate=(gate, act))
+
+        assert torch.autograd.gradcheck(down, (x, up, kernel, A, B))
 
 
-def test_a_norm_and_a_gated_product_keep_their_inputs_alone() -> None:
-    x, up = torch.randn(2, 4, 8, requires_grad=True)
+def test_a_norm_and_a_gated_projection_keep_their_inputs_alone() -> None:
+    x, up, gate = torch.randn(3, 4, 8, requires_grad=True)
+    kernel = torch.randn(8, 5, requires_grad=True)
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
         rms_norm(x, torch.ones(8), 1e-5)
-        gated(nn.functional.silu, x, up)
-    assert sum(tensor.numel() for tensor in kept if tensor.data_ptr() not in (x.data_ptr(), up.data_ptr())) == 8 + 4
+        project(up, kernel, None, gate=(gate, nn.functional.silu))
+    inputs = {tensor.data_ptr() for tensor in (x, up, gate, kernel)}
+    assert sum(tensor.numel() for tensor in kept if tensor.data_ptr() not in inputs) == 8 + 4, "weight and scale"
