@@ -81,5 +81,5 @@ class _RMSNorm(torch.autograd.Function):
             along = (product @ weight)[..., None].mul_(scale**3).div_(-x.shape[-1])  # (..., 1)
             dx = (dy * weight).mul_(scale).addcmul_(x, along)  # (..., C)
         if needs_weight:
-            dweight = scale.reshape(-1) @ product.view(-1, x.shape[-1])  # (N,) @ (N, C) -> (C,)
+            dweight = scale.reshape(-1) @ product.reshape(-1, x.shape[-1])  # (N,) @ (N, C) -> (C,)
         return dx, dweight, None

@@ -94,7 +94,7 @@ def measured_parts(run: SFTRun, trial: TrialConfig) -> MemoryParts:
     meter = PeakMeter(run)
     windows = torch.randint(0, run.model.config.vocab_size, (trial.batch_size, trial.block_size + 1))
     for _ in range(3):
-        meter.train_step(windows)
+        meter.train_step(Batch(windows))
     assert meter.parts is not None
     return meter.parts
 
