@@ -14,7 +14,7 @@ from sweep.trial.part import AcceptedWords, Count, Part
 Match = Literal["exact", "contains", "regex", "number"]
 """How a response is compared with the right answer."""
 
-PROMPTS = "'study', 'demo', 'demo-chat', 'test', or a file (.csv, .jsonl, .jsonl.gz) of prompts"
+PROMPTS = "'study', 'demo', 'demo-chat', 'test', or a file"
 
 STUDY_TEMPLATE = "\n\nHuman: {prompt}\n\nAssistant:"
 """The text that responses continue in the published study, and for any tokenizer without a chat template."""

@@ -131,7 +131,7 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("space.0.seed=3", "space[0].seed: not accepted; replicates are listed under 'seeds'"),
         ("trial.micro_batch=64", "trial.micro_batch: 64 is more than batch_size 8"),
         ("lora.alpha=-1", "lora.alpha: -1 is not accepted; accepted: a number above 0"),
-        ("lora.targets=[mlp]", "lora.targets[0]: 'mlp' is not accepted; accepted: 'attention_in'"),
+        ("lora.targets=[mlp]", "lora.targets[0]: 'mlp': accepted: attention_in, attention_out"),
         ("variant=pub", "variant: 'pub' is unknown; accepted: published"),
         ("search=random", "trials: missing; search 'random' needs the number of configs to try"),
         ("trials=3", "trials: 3 is not accepted under search 'grid'"),
