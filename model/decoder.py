@@ -12,9 +12,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import AttentionInterface, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from model.architectures import ACCEPTED, ArchitectureError, blocks_of
+from model.architectures import ACCEPTED, ArchitectureError, architecture_name, blocks_of, shallow
 from model.decoder_layers import place_layers
 from model.dropout import by_window
 from model.head import logits_of
@@ -24,7 +25,7 @@ CAUSAL = "sft_sweep_causal"
 """What transformers calls our attention."""
 
 COUNTED = "sft_sweep_counted"
-"""The same, with its calls counted by `check_decoder`."""
+"""The same, with its calls counted by `refuse_other_attention`."""
 
 CHECKED_TOKENS = 24
 MOST_DIFFERENCE = 1e-3
@@ -171,6 +172,43 @@ def decoder_states(
     return states
 
 
+class _Count:
+    """Our attention, which counts how often it is called."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, module: nn.Module, *arguments: Any, **options: Any) -> tuple[Tensor, None]:
+        self.calls += getattr(module, "is_causal", True)
+        return attend(module, *arguments, **options)
+
+
+@torch.no_grad()
+def refuse_other_attention(config: PretrainedConfig) -> None:
+    """Refuse a model that does not attend by the function that it is told to, before its weights are there.
+
+    A shallow model on tensors without storage goes forward.
+
+    Raises:
+        ArchitectureError: it doesn't, or its attention is not causal.
+    """
+    name = architecture_name(config)
+    blocks = min(2, config.num_hidden_layers)
+    count = _Count()
+    AttentionInterface.register(COUNTED, count)
+    try:
+        with FakeTensorMode(), quiet_transformers():
+            model = AutoModelForCausalLM.from_config(shallow(config, blocks))
+            prepare_decoder(model, COUNTED)
+            decoder_states(model.eval(), torch.zeros(1, 4, dtype=torch.long))
+    except ArchitectureError:
+        raise
+    except Exception as error:  # whatever a model raises that is no decoder, or has no sizes that go together
+        raise ArchitectureError(f"it is a {name}, which can't go forward: {error}; {ACCEPTED}") from None
+    if count.calls != blocks:
+        raise ArchitectureError(f"it is a {name}, whose attention is not transformers' causal interface; {ACCEPTED}")
+
+
 @torch.no_grad()
 def check_decoder(model: PreTrainedModel) -> None:
     """Hold our forward pass to transformers' own on a few tokens, and leave the model made ready for ours.
@@ -178,27 +216,16 @@ def check_decoder(model: PreTrainedModel) -> None:
     It costs two short forward passes. So an architecture that nobody has tried here is refused where it differs.
 
     Raises:
-        ArchitectureError: logits differ, or the model does not attend by the function that it is told to.
+        ArchitectureError: logits differ.
     """
-    calls = 0
-
-    def counted(*arguments: Any, **options: Any) -> tuple[Tensor, None]:
-        nonlocal calls
-        calls += 1
-        return attend(*arguments, **options)
-
     length = min(CHECKED_TOKENS, model.config.max_position_embeddings)
     tokens = torch.arange(2 * length).view(2, length) * 37 % model.config.vocab_size
     wanted = model(input_ids=tokens, use_cache=False).logits.flatten(0, 1)  # (2 T, V)
-    AttentionInterface.register(COUNTED, counted)
-    prepare_decoder(model, COUNTED)
-    logits = logits_of(model, decoder_states(model, tokens).flatten(0, 1))  # (2 T, V)
     prepare_decoder(model)
-    name = type(model).__name__
-    if calls != len(blocks_of(model)):
-        raise ArchitectureError(f"it is a {name}, whose attention is not transformers' AttentionInterface; {ACCEPTED}")
+    logits = logits_of(model, decoder_states(model, tokens).flatten(0, 1))  # (2 T, V)
     difference = float((logits - wanted).abs().max() / wanted.abs().max().clamp_min(1e-6))
     if difference > MOST_DIFFERENCE:
         raise ArchitectureError(
-            f"it is a {name}, whose logits differ here from transformers' own by {100 * difference:.1f} %; {ACCEPTED}"
+            f"it is a {type(model).__name__}, whose logits differ here from transformers' own by "
+            f"{100 * difference:.1f} %; {ACCEPTED}"
         )

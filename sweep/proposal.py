@@ -65,11 +65,13 @@ class TrialPlanner:
         shape: of the base model.
         device: what each trial trains on.
         budget_bytes: the most that a trial may be predicted to take; None: nobody has set a limit or knows one.
+        is_text: whether the data are texts, and not pairs or conversations, whose rows need a mask.
     """
 
     shape: PretrainedConfig
     device: Device
     budget_bytes: int | None
+    is_text: bool = True
 
     def propose(self, config: TrialConfig) -> Proposal:
         """The trial with the plan of its memory.
@@ -77,7 +79,7 @@ class TrialPlanner:
         Raises:
             UserError: the trial does not fit into the budget.
         """
-        return Proposal(config, plan_trial(config, self.shape, self.device, self.budget_bytes))
+        return Proposal(config, plan_trial(config, self.shape, self.device, self.budget_bytes, is_text=self.is_text))
 
     def propose_to_ray(self, config: TrialConfig) -> dict[str, Any]:
         """The same as the mapping that Ray Tune is given.

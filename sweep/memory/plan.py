@@ -18,6 +18,7 @@ from model.ledger import MemoryParts
 from model.model_sizes import ConfigKey
 from model.predict_memory import DeviceType, predict_parts
 from model.sft import KernelsFor, SFTRun
+from sweep.data.rows import settled_packing
 from sweep.memory.device import Device
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import Execution, adapt, as_configured, build_run
@@ -48,12 +49,22 @@ def predict(config: TrialConfig, shape: PretrainedConfig, device: Device, execut
     return _predict(alike, ConfigKey(shape), device.type, device.hopper, execution)
 
 
-def plan_trial(config: TrialConfig, shape: PretrainedConfig, device: Device, budget_bytes: int | None) -> MemoryPlan:
+def plan_trial(
+    config: TrialConfig, shape: PretrainedConfig, device: Device, budget_bytes: int | None, *, is_text: bool = True
+) -> MemoryPlan:
     """How a trial is executed within a budget.
+
+    Args:
+        config: the trial.
+        shape: of its base model.
+        device: what it trains on.
+        budget_bytes: the most that it may be predicted to take; None: there is no limit.
+        is_text: whether the data are texts; else rows hold packed examples, of which not all counts, by themselves.
 
     Raises:
         UserError: no execution fits; names what would.
     """
+    config = config.model_copy(update={"packing": settled_packing(config.packing, is_text=is_text)})
     plan = best_plan(config, shape, device, budget_bytes)
     if budget_bytes is not None and plan.predicted.total > budget_bytes:
         raise UserError(_no_fit(config, shape, device, plan, budget_bytes))
@@ -143,4 +154,13 @@ def _predict(
         model = adapt(AutoModelForCausalLM.from_config(shallow(shape.config, layers), dtype=torch.float32), config)
         return build_run(model, config, execution, torch.device("cpu"), kernels)
 
-    return predict_parts(build, shape.config.num_hidden_layers, config.batch_size, config.block_size, device, hopper)
+    return predict_parts(
+        build,
+        shape.config.num_hidden_layers,
+        config.batch_size,
+        config.block_size,
+        device,
+        hopper,
+        masked=config.packing not in ("auto", "stream") or config.loss_on not in ("auto", "all"),
+        packed=config.packing == "examples",
+    )

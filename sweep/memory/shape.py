@@ -9,6 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from basis.errors import UserError, first_line, said_by_transformers
 from model.architectures import ArchitectureError, refuse_targets, refuse_unknown
+from model.decoder import refuse_other_attention
 from model.gpt2_lora import SHAPES, gpt2_config
 from model.model_sizes import skeleton
 from model.weight_files import WeightsError, check_folder
@@ -119,6 +120,8 @@ def read_shape(folder: str, key: str, name: str | None = None) -> PretrainedConf
     config = read_config(folder, key, name)
     try:
         refuse_unknown(config)
+        if config.model_type != "gpt2":
+            refuse_other_attention(config)
     except ArchitectureError as error:
         raise UserError(f"{key}: {name or folder!r} is refused: {error}") from None
     return config

@@ -56,7 +56,7 @@ class PreparedSweep:
         Raises:
             UserError: a trial that does not fit. It is refused now and not after hours.
         """
-        planner = TrialPlanner(self.models.shape, device, budget_bytes)
+        planner = TrialPlanner(self.models.shape, device, budget_bytes, is_text=self.tokens.kind == "text")
         for trial in self.plan.candidates:
             planner.propose(trial)
         return planner

@@ -105,7 +105,7 @@ def model_place(name: str, beside: Sequence[Path], *, ambiguous: bool) -> str:
         if not os.path.isdir(folder):
             raise UserError(
                 f"{name!r}: no such folder{looked_from(name, beside)}; "
-                "accepted: 'demo', 'demo-chat', a model's folder, or a name on the hub"
+                "accepted: 'demo', a model's folder, or a name on the hub"
             )
         return str(folder.resolve())
     if ambiguous and "/" in name:

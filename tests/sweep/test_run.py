@@ -77,7 +77,10 @@ def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swep
         (lambda spec, folder: spec["reward"].update(new_tokens=60), "exceeds the model's 64 positions"),
         (lambda spec, folder: spec["data"].update(field="picked"), "picked"),
         (lambda spec, folder: (folder / "empty.jsonl").touch(), "empty.jsonl"),
-        (lambda spec, folder: spec["model"].update(name=spec["reward"]["model"]), "deberta-v2 model; accepted: GPT-2"),
+        (
+            lambda spec, folder: spec["model"].update(name=spec["reward"]["model"]),
+            "which is no language model of transformers",
+        ),
         (lambda spec, folder: spec["reward"].update(model=str(folder)), "reward.model: "),
     ],
 )
