@@ -119,6 +119,7 @@ def _data(data: DataPart, train: str, test: str, validates: bool) -> DataSources
         field=data.field,
         test_fraction=data.test_fraction,
         validation_fraction=data.validation_fraction if validates else None,
+        template=data.template,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import problem
+from sweep.schema.chat_template import ChatTemplateText
 from sweep.schema.places import DEMO, beside_of, checked, expand
 from sweep.schema.sources import LOCAL_FILES, source_files
 from sweep.trial.part import AcceptedWords, Part
@@ -41,6 +42,11 @@ class DataPart(Part):
     exclude: tuple[ExcludeSource, ...] = Field((), description="Dialogues that are taken out of train and test.")
     field: Annotated[str, AcceptedWords("the name of a record's field")] = Field(
         "chosen", description="The field of a record that holds the dialogue, or the answer to the record's `prompt`."
+    )
+    template: ChatTemplateText | None = Field(
+        None,
+        description="How messages become text: a jinja template, a file with one, or 'turns' (Human: and Assistant: in "
+        "plain text). null: the tokenizer's chat template, or 'turns' where it has none.",
     )
     test_fraction: float = Field(
         0.05, gt=0, lt=1, description="Share of the train dialogues that are held out when `test` is empty."
