@@ -7,17 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from basis.errors import UserError, first_line
 from sweep.data.examples import Example
+from sweep.schema.chat_template import TURNS_NAME
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-TURNS_NAME = "turns"
-"""How a spec calls `TURNS`."""
 
 TURNS = (
     "{% for message in messages %}"
@@ -226,22 +223,3 @@ def choose_template(tokenizer: "PreTrainedTokenizerBase", given: str | None) -> 
     if given in (None, TURNS_NAME):
         return ChatTemplate(tokenizer, TURNS, f"the template {TURNS_NAME!r}")
     return ChatTemplate(tokenizer, given, "data.template")
-
-
-def read_template(given: str) -> str:
-    """The template that a spec gives: its own words, or those of the file that it names.
-
-    Raises:
-        UserError: a file that can't be read.
-    """
-    if given == TURNS_NAME or is_jinja(given):
-        return given
-    try:
-        return Path(given).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"data.template: {given!r} can't be read ({first_line(error)})") from error
-
-
-def is_jinja(given: str) -> bool:
-    """Whether a text is a template and not a file's name."""
-    return "{{" in given or "{%" in given

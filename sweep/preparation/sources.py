@@ -138,6 +138,7 @@ def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], validates
         skip_broken=data.skip_broken,
         test_fraction=data.test_fraction,
         validation_fraction=data.validation_fraction if validates else None,
+        template=data.template,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from basis.errors import problem, shown
+from sweep.schema.chat_template import ChatTemplateText
 from sweep.schema.data_folders import LOCAL_FILES, Role
 from sweep.schema.places import MADE_HERE, beside_of, checked, expand
 from sweep.schema.sources import ON_HUB, source_files
@@ -60,6 +61,11 @@ class DataPart(Part):
     ] = Field({}, description="What the records call a field that has another name here: `{prompt: q, completion: a}`.")
     skip_broken: bool = Field(
         False, description="Leave records out that can't be used, and count them, instead of refusing the set."
+    )
+    template: ChatTemplateText | None = Field(
+        None,
+        description="How messages become text: a jinja template, a file with one, or 'turns' (Human: and Assistant: in "
+        "plain text). null: the tokenizer's chat template, or 'turns' where it has none.",
     )
     test_fraction: float = Field(
         0.05, gt=0, lt=1, description="Share of the train dialogues that are held out when `test` is empty."

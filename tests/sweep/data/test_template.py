@@ -1,12 +1,10 @@
 """Messages become text, and the assistant's turns are told apart in it, whatever shape the template has."""
 
-from pathlib import Path
-
 import pytest
 
 from basis.errors import UserError
 from sweep.data.examples import Example
-from sweep.data.template import choose_template, read_template
+from sweep.data.template import choose_template
 from tests.sweep.data.chat_templates import CHATML, GEMMA, LLAMA, MARKED, MISTRAL, QWEN3, ZEPHYR, chat_tokenizer
 
 
@@ -67,14 +65,12 @@ def test_a_tokenizer_without_a_template_gets_the_one_of_hh_rlhf() -> None:
     assert template.prompt(example.messages[:2]) == "Be kind.\n\nHuman: a?\n\nAssistant:"
 
 
-def test_a_given_template_goes_before_the_tokenizers_own(tmp_path: Path) -> None:
-    file = tmp_path / "mine.jinja"
-    file.write_text(ZEPHYR)
-    assert read_template(str(file)) == read_template(ZEPHYR) == ZEPHYR
-    rendered = choose_template(chat_tokenizer(CHATML), read_template(str(file))).render(conversation("a?", "yes"))
-    assert rendered.text == "<|user|>\na?<|endoftext|>\n<|assistant|>\nyes<|endoftext|>\n"
-    with pytest.raises(UserError, match=r"^data.template: 'nowhere' can't be read"):
-        read_template("nowhere")
+def test_a_given_template_goes_before_the_tokenizers_own() -> None:
+    example = conversation("a?", "yes")
+    assert choose_template(chat_tokenizer(CHATML), ZEPHYR).render(example).text == (
+        "<|user|>\na?<|endoftext|>\n<|assistant|>\nyes<|endoftext|>\n"
+    )
+    assert choose_template(chat_tokenizer(CHATML), "turns").render(example).text.startswith("\n\nHuman: a?")
 
 
 @pytest.mark.parametrize(
