@@ -1,6 +1,7 @@
 """Judges the models that a sweep has kept: those that could not be judged, or all of them by another judge.
 
     python -m sweep.reward_metric EXPERIMENT_DIR --judge MODEL
+    python -m sweep.reward_metric EXPERIMENT_DIR --match number --reference COLUMN --prompts FILE
 
 One sweep has one judge. What another one says replaces everything that the first said, all at once and only when it is
 whole: responses, rewards in finished.json (which --resume replays) and result.json (which the report reads), records,
@@ -10,9 +11,10 @@ had not judged takes its place at once, whatever becomes of the others.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.text import Text
@@ -29,6 +31,7 @@ from sweep.machine.quiet import quiet_libraries
 from sweep.preparation.models import find_models
 from sweep.preparation.sources import resolve_sources
 from sweep.schema.places import model_place
+from sweep.schema.reward import Match
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
@@ -37,13 +40,12 @@ from sweep.storage.kept_trials import check_unchanged, find_experiment, finished
 from sweep.storage.replacement import settle
 
 
-def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_dir: Path, console: Console) -> int:
+def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, console: Console) -> int:
     """Judge kept models, and say how.
 
     Args:
         directory: an experiment directory, or the directory of one of its trials.
-        judge: a folder or name on the hub; None: the sweep's own judge.
-        prompts: a CSV file; None: the sweep's own prompts.
+        changes: what of the spec's `reward` is another than the sweep's: its model, judge or prompts.
         cache_dir: as for a sweep.
         console: told what happens.
 
@@ -56,10 +58,10 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
 
     say = remarks_on(console)
     experiment_dir, only = find_experiment(directory)
-    with claimed(experiment_dir, "DIR"), _named_as_given(judge, prompts):
+    with claimed(experiment_dir, "DIR"), _named_as_given(changes):
         settle(experiment_dir)
         quiet_libraries()
-        spec = pin(_changed_spec(experiment_dir, judge, prompts), say)
+        spec = pin(_changed_spec(experiment_dir, changes), say)
         trials, damaged = finished_trials(experiment_dir)
         mend = as_called("sweep.run", "--resume", str(experiment_dir))
         for line in damaged:
@@ -88,7 +90,7 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
         else:
             todo = [trial for trial in trials if not trial.is_judged and only in (None, trial.folder.name)]
             if not todo:
-                say(f"nothing to judge: {spec.reward.model} has judged every finished trial asked for")
+                say(f"nothing to judge: {spec.reward.judged_by} has judged every finished trial asked for")
                 return len(damaged)
             failed = rejudging.judge_one_by_one(todo) + len(damaged)
     report = as_called("analysis.report", str(experiment_dir))
@@ -97,10 +99,10 @@ def judge_kept(directory: Path, judge: str | None, prompts: str | None, cache_di
 
 
 @contextmanager
-def _named_as_given(judge: str | None, prompts: str | None) -> Iterator[None]:
+def _named_as_given(changes: Mapping[str, Any]) -> Iterator[None]:
     """Have errors about the judge and the prompts name the flags that gave them."""
-    flags = {"reward.model": "--judge"} if judge is not None else {}
-    flags |= {"reward.prompts": "--prompts"} if prompts is not None else {}
+    given = {"model": "--judge", "judge": "--match", "prompts": "--prompts"}
+    flags = {f"reward.{key}": flag for key, flag in given.items() if changes.get(key) is not None}
     try:
         yield
     except UserError as error:
@@ -110,44 +112,59 @@ def _named_as_given(judge: str | None, prompts: str | None) -> Iterator[None]:
         raise
 
 
-def _changed_spec(experiment_dir: Path, judge: str | None, prompts: str | None) -> SweepSpec:
+def _changed_spec(experiment_dir: Path, changes: Mapping[str, Any]) -> SweepSpec:
     """The experiment's spec with another judge or other prompts."""
-    if judge is not None:
+    if changes.get("model") is not None:
         try:
-            model_place(judge, (), ambiguous=True)  # a kept spec's names have been understood, this one has not
+            model_place(
+                changes["model"], (), ambiguous=True
+            )  # a kept spec's names have been understood, this one has not
         except UserError as error:
             raise UserError(f"reward.model: {error}") from None
     values = read_yaml(experiment_dir / SPEC_FILE)
-    changes = {"model": judge, "prompts": prompts}
     kept = values.get("reward")
-    reward = {
-        **(kept if isinstance(kept, dict) else {}),
-        **{name: value for name, value in changes.items() if value is not None},
-    }
+    reward = {**(kept if isinstance(kept, dict) else {}), **changes}
     spec = parse_kept_spec({**values, "reward": reward})
-    if spec.reward.model is None:
-        raise UserError(f"{experiment_dir}: the sweep has no reward model; name one with --judge")
+    if spec.reward.judged_by is None:
+        raise UserError(f"{experiment_dir}: the sweep has no judge; name one with --judge, or right answers by --match")
     return spec
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a command line changes of a spec's `reward`."""
+    if arguments.reference is not None and arguments.match is None:
+        raise UserError(
+            f"--reference {arguments.reference}: accepted beside --match, which says how answers are held to it"
+        )
+    changes: dict[str, Any] = {}
+    if arguments.judge is not None:
+        changes = {"model": arguments.judge, "judge": None}
+    if arguments.match is not None:
+        changes = {"model": None, "judge": {"match": arguments.match, "reference": arguments.reference}}
+    return changes if arguments.prompts is None else {**changes, "prompts": arguments.prompts}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: judge the kept models of an experiment; returns the exit code, as `--help` lists them."""
     parser = argparse.ArgumentParser(
         prog=as_called("sweep.reward_metric"),
-        description="Judge the models that a sweep has kept: those that could not be judged, or with --judge or "
-        "--prompts all of them anew.",
+        description="Judge the models that a sweep has kept: those that could not be judged, or with --judge, --match "
+        "or --prompts all of them anew.",
         epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
         "interrupted; what another judge says replaces everything at once, when all is judged.",
     )
     parser.add_argument("directory", metavar="DIR", help="an experiment directory, or that of one trial")
-    parser.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
-    parser.add_argument("--prompts", metavar="CSV", help="other prompts: a CSV file with a column 'prompt'")
+    judges = parser.add_mutually_exclusive_group()
+    judges.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
+    judges.add_argument("--match", choices=get_args(Match), help="judge by right answers; see reward.judge of a spec")
+    parser.add_argument("--reference", metavar="COLUMN", help="under --match: the column of the right answers")
+    parser.add_argument("--prompts", metavar="FILE", help="other prompts: a file as reward.prompts of a spec takes it")
     words = sys.argv[1:] if argv is None else argv
 
     def judge(console: Console) -> int:
         arguments = parser.parse_args(words)
         directory = local_path("DIR", arguments.directory)
-        failed = judge_kept(directory, arguments.judge, arguments.prompts, set_up(console), console)
+        failed = judge_kept(directory, _changes(arguments), set_up(console), console)
         return EXIT_FAILED if failed else 0
 
     return run_command(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from analysis.comparison.arms import group_arms
 from analysis.results import experiment as results
 from basis.directory import (
     BASE_RESPONSES_FILE,
@@ -173,6 +174,34 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     rows = [replayed.advance() for _ in range(len(replayed.rows))]
     replayed.close()
     assert rows[-1] == finished(experiment)[config.name]
+
+
+def test_right_answers_replace_what_a_reward_model_said_and_it_replaces_them(
+    experiment: Path, judge: Judge, another: Path, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "asked.jsonl"
+    prompts.write_text("".join(f'{{"question": "What colour is it? {i}", "answer": "e"}}\n' for i in range(3)))
+    how = ("--match", "contains", "--reference", "answer")
+    before = content(experiment)
+    for arguments, said in (
+        (how, "no column 'answer'; its columns are act, prompt"),
+        (("--reference", "answer"), "--reference answer: accepted beside --match"),
+    ):
+        code, _, errors = judge(experiment, *arguments)
+        assert said in errors
+        assert (code, content(experiment)) == (2, before)
+    code, _, errors = judge(experiment, *how, "--prompts", prompts)
+    assert code == 0, errors
+    for trial, row in finished(experiment).items():
+        answers = lines(experiment / trial / RESPONSES_FILE)
+        assert [one["reward"] for one in answers] == [float("e" in one["response"]) for one in answers]
+        assert row["reward_mean"] == sum(one["reward"] for one in answers) / 3
+        assert "reward_model" not in json.loads((experiment / trial / RECORD_FILE).read_text())["hashes"]
+    spec = parse_spec(read_yaml(experiment / SPEC_FILE))
+    assert (spec.reward.model, spec.reward.judged_by) == (None, "right answers (contains)")
+    assert all(arm.held_to_answers for arm in group_arms(results.read_experiment(experiment)))
+    assert judge(experiment, "--judge", another)[0] == 0
+    assert parse_spec(read_yaml(experiment / SPEC_FILE)).reward.judge is None
 
 
 def test_a_sweep_whose_trials_are_judged_anew_while_it_prepares_to_go_on_is_refused(
