@@ -29,7 +29,9 @@ _MLP_OUT = ("down_proj", "fc2", "dense_4h_to_h", "c_proj", "fc_out", "w2")
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """Fields of a configuration whose number is above 1 in a mixture of experts."""
-_LAYERS_WITH_ATTENTION = {"full_attention", "sliding_attention"}
+_LAYERS_WITH_ATTENTION = {"full_attention", "sliding_attention", "attention"}
+_NEEDED = {"num_attention_heads": "has no attention", "max_position_embeddings": "has no limit of positions"}
+"""Fields of a configuration that must be there, and what is said of an architecture without one."""
 
 _RMS_NORM = "RMSNorm"
 """How names of the classes of such norms end."""
@@ -72,13 +74,14 @@ def _flaw(config: PretrainedConfig) -> str | None:
         return "which is no language model of transformers"
     if values.get("text_config") is not None:
         return "which reads more than text"
-    experts = next((values[name] for name in _EXPERTS if isinstance(values.get(name), int)), 0)
+    mlp = values | (values.get("ffn_config") or {})
+    experts = next((mlp[name] for name in _EXPERTS if isinstance(mlp.get(name), int)), 0)
     if experts > 1:
         return f"a mixture of {experts} experts"
-    others = sorted(set(values.get("layer_types") or ()) - _LAYERS_WITH_ATTENTION)
-    if others:
+    kinds = getattr(config, "layer_types", None) or ()
+    if others := sorted(set(kinds) - _LAYERS_WITH_ATTENTION):
         return f"which has layers of {others[0]}"
-    return None
+    return next((f"which {lack}" for name, lack in _NEEDED.items() if not getattr(config, name, None)), None)
 
 
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:

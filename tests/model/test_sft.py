@@ -21,6 +21,7 @@ from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
 from model.sft import SFTRun, SFTSettings, training_kernels
+from tests.architectures import tiny_model
 
 CPU = torch.device("cpu")
 
@@ -208,12 +209,13 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_no_operation_of_a_step_reads_a_tensors_value_for_which_a_gpu_would_have_to_be_waited_for(
-    method: Any, optimizer: Any, precision: Any
+    architecture: str, method: Any, optimizer: Any, precision: Any
 ) -> None:
     """Fake tensors have shapes but no values: whatever asks for one raises."""
     with FakeTensorMode():
-        model = small_gpt2()
+        model = small_gpt2() if architecture == "gpt2" else tiny_model(architecture)
         if method == "lora":
             add_adapters(model, LoRASettings(3, 6), torch.Generator().manual_seed(0))
         select_trainable(model, method)
