@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from basis.fields import Method
-from benchmarks.step_shapes import OURS, SHAPES, VARIANTS, Shape
+from benchmarks.step_shapes import OURS, SHAPES, Shape
 from benchmarks.table import Row, Table, Target
 
 ROOT = Path(__file__).parent.parent
@@ -19,32 +19,32 @@ LOSS_TOLERANCE = 1e-3
 
 SPEED_BOUNDS: dict[tuple[Method, str], dict[str, float]] = {
     ("lora", "TRL + PEFT"): {"small": 2.8, "base": 1.25, "medium": 1.0},
-    ("lora", "HF + PEFT"): {"small": 1.3, "base": 1.05, "medium": 1.0},
+    ("lora", "HF + PEFT"): {"small": 1.3, "base": 1.05, "medium": 1.0, "llama": 1.1},
     ("lora", "HF + loralib"): {"small": 1.3, "base": 1.05, "medium": 1.0},
-    ("full", "HF Trainer"): {"small": 1.3, "base": 1.05, "medium": 1.0},
+    ("full", "HF Trainer"): {"small": 1.3, "base": 1.05, "medium": 1.0, "llama": 1.1},
 }
 MFU_BOUNDS: dict[Method, dict[str, float]] = {
     "lora": {"small": 0.52, "base": 0.64, "medium": 0.66},
     "full": {"small": 0.62, "base": 0.74, "medium": 0.72},
 }
 MEMORY_PEER = "HF + PEFT"
-MEMORY_BOUNDS = {"small": 0.25, "base": 0.35, "medium": 0.35}
+MEMORY_BOUNDS = {"small": 0.25, "base": 0.35, "medium": 0.35, "llama": 0.5}
 
 ABOUT = """\
-One optimizer step (forward, backward, AdamW, gradients dropped) of GPT-2 with random weights, in fp32 on one CPU
-thread, without dropout, head tied. LoRA: rank 8 on all four projections of a block, adapters alone train; full: all
-weights train. Every variant runs in a process of its own and does one step per round, in an order that rotates, while
-the others wait; all start from the same weights and see the same random tokens, and their losses agree to 0.001 in
-every step, which holds the forward passes together (gradients are held to Hugging Face's by the tests). Peers do what
-they do by default: TRL computes entropy and token accuracy beside the loss, and the loops around HF take torch's
+One optimizer step (forward, backward, AdamW, gradients dropped) of GPT-2, or of a Llama, with random weights, in fp32
+on one CPU thread, without dropout, head tied. LoRA: rank 8 on all projections of a block, adapters alone train; full:
+all weights train. Every variant runs in a process of its own and does one step per round, in an order that rotates,
+while the others wait; all start from the same weights and see the same random tokens, and their losses agree to 0.001
+in every step, which holds the forward passes together (gradients are held to Hugging Face's by the tests). Peers do
+what they do by default: TRL computes entropy and token accuracy beside the loss, and the loops around HF take torch's
 default AdamW, both Trainers and ours the fused one. The first round is a warm-up on windows an eighth as long and is
-not counted. A step is timed in CPU time of its process, data collation included; right before and after it the
-process times products of 1024 x 1024 fp32 matrices (sgemm), which say how fast the machine is at that moment.
-*Tokens/s* are per second of CPU time; *tokens per GFLOP* is that divided by the sgemm's GFLOP/s. *MFU* is the FLOPs
-that the step needs, divided by its time and by the sgemm's FLOP/s; needed per token are 6 N (full) or 4 N (LoRA) with
-N = 12 L d^2 + V d, and 6 L T d for causal attention. *Memory growth* is the peak resident memory of the steps minus
-what the process held with its model before the first. *Ours is faster* is the ratio of tokens per GFLOP, paired by
-round. All figures are medians over the rounds (memory: the peak of all)."""
+not counted. A step is timed in CPU time of its process, data collation included; right before and after it the process
+times products of 1024 x 1024 fp32 matrices (sgemm), which say how fast the machine is at that moment. *Tokens/s* are
+per second of CPU time; *tokens per GFLOP* is that divided by the sgemm's GFLOP/s. *MFU* is the FLOPs that the step
+needs, divided by its time and by the sgemm's FLOP/s; needed per token are 6 N (full) or 4 N (LoRA) with N the weights
+of the products, 12 L d^2 + V d of GPT-2, and 6 L T d for causal attention. *Memory growth* is the peak resident memory
+of the steps minus what the process held with its model before the first. *Ours is faster* is the ratio of tokens per
+GFLOP, paired by round. All figures are medians over the rounds (memory: the peak of all)."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class Group:
 
 def measure(quick: bool) -> Table:
     """Measure all shapes and both methods; under `quick` only a tiny shape, which has no targets."""
-    shapes = ["tiny"] if quick else ["small", "base", "medium"]
-    groups = [run_group(method, shape) for shape in shapes for method in VARIANTS]
+    shapes = ["tiny", "tiny llama"] if quick else ["small", "base", "medium", "llama"]
+    groups = [run_group(method, shape) for shape in shapes for method in SHAPES[shape].variants]
     return Table(
         name="step",
         title="The training step",
@@ -158,7 +158,7 @@ def run_group(method: Method, shape: str) -> Group:
     Raises:
         RuntimeError: a worker failed, or the variants do not compute the same loss.
     """
-    variants = VARIANTS[method]
+    variants = SHAPES[shape].variants[method]
     steps: dict[str, list[Step]] = {variant: [] for variant in variants}
     with ExitStack() as stack:
         workers = {variant: stack.enter_context(Worker(method, variant, shape)) for variant in variants}

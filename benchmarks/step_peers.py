@@ -13,7 +13,14 @@ from typing import Any, Protocol
 import loralib
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    TrainerCallback,
+)
 from transformers.pytorch_utils import Conv1D
 
 from basis.fields import Method
@@ -55,15 +62,36 @@ def step_windows(shape: Shape, index: int) -> Tensor:
     return torch.randint(shape.vocabulary, (shape.batch, block + 1), generator=generator)
 
 
-def plain_model(shape: Shape, positions: int = 1024, device: torch.device = CPU) -> GPT2LMHeadModel:
-    """A GPT-2 of that shape without dropout, its random weights drawn on `device`: the same on every call."""
+def plain_model(shape: Shape, positions: int = 1024, device: torch.device = CPU) -> PreTrainedModel:
+    """A model of that shape without dropout, its random weights drawn on `device`: the same on every call."""
+    config = _gpt2(shape, positions) if shape.swiglu is None else _llama(shape, positions)
+    torch.manual_seed(0)
+    with device:
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32).train()
+    return model
+
+
+def _gpt2(shape: Shape, positions: int) -> PretrainedConfig:
     sizes = {"n_layer": shape.layers, "n_embd": shape.width, "n_head": shape.heads, "vocab_size": shape.vocabulary}
     config = gpt2_config("gpt2", {**sizes, "n_positions": positions})
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     config.bos_token_id = config.eos_token_id = 0  # inside the smallest vocabulary
-    torch.manual_seed(0)
-    with device:
-        return GPT2LMHeadModel(config).train()
+    return config
+
+
+def _llama(shape: Shape, positions: int) -> PretrainedConfig:
+    return LlamaConfig(
+        num_hidden_layers=shape.layers,
+        hidden_size=shape.width,
+        intermediate_size=shape.swiglu,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        vocab_size=shape.vocabulary,
+        max_position_embeddings=positions,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
 
 
 def _ours(method: Method, shape: Shape) -> Callable[[Tensor], Tensor]:
@@ -118,27 +146,27 @@ def shifted_inputs(windows: Tensor) -> dict[str, Tensor]:
     return {"input_ids": inputs, "labels": inputs, "shift_labels": windows[:, 1:].contiguous()}
 
 
-def with_peft(model: GPT2LMHeadModel) -> Any:
-    """The model with PEFT's adapters, which alone train."""
+def with_peft(model: PreTrainedModel) -> Any:
+    """The model with PEFT's adapters on every projection of its blocks, which alone train."""
     from peft import get_peft_model
 
-    return get_peft_model(model, _peft_config())
+    return get_peft_model(model, _peft_config(isinstance(model, GPT2LMHeadModel)))
 
 
-def _peft_config() -> Any:
+def _peft_config(gpt2: bool = True) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
         r=RANK,
         lora_alpha=ALPHA,
         lora_dropout=0.0,
-        target_modules=["c_attn", "c_proj", "c_fc"],
-        fan_in_fan_out=True,
+        target_modules="all-linear",
+        fan_in_fan_out=gpt2,
         task_type="CAUSAL_LM",
     )
 
 
-def _put_loralib_in(model: GPT2LMHeadModel) -> None:
+def _put_loralib_in(model: PreTrainedModel) -> None:
     projections = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, Conv1D)]
     for name, layer in projections:
         fan_in, fan_out = layer.weight.shape

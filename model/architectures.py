@@ -37,6 +37,8 @@ _RMS_NORM = "RMSNorm"
 """How names of the classes of such norms end."""
 _NORM_OFFSETS = {"gemma": 1.0, "gemma2": 1.0, "gemma3_text": 1.0, "vaultgemma": 1.0}
 """By model type: what is added to the weight of an RMSNorm; to others nothing is."""
+_ROTARY_ATTENTION = ("LlamaAttention", "MistralAttention", "Qwen2Attention", "Qwen3Attention")
+"""Classes of attention that rotate queries and keys as Llama does, and differ by norms and windows alone."""
 _GATED_MLP = ("gate_proj", "up_proj", "down_proj", "act_fn")
 """Names of the modules of an MLP that computes down(act(gate(x)) * up(x)), and has no others."""
 
@@ -120,6 +122,11 @@ def rms_norms_of(model: PreTrainedModel) -> Iterator[tuple[nn.Module, float, flo
 def gated_mlps_of(model: PreTrainedModel) -> Iterator[nn.Module]:
     """Each MLP of a model that computes down(act(gate(x)) * up(x))."""
     return (module for module in model.modules() if {name for name, _ in module.named_children()} == set(_GATED_MLP))
+
+
+def rotary_attentions_of(model: PreTrainedModel) -> Iterator[nn.Module]:
+    """Each attention of a model that rotates queries and keys as Llama does."""
+    return (module for module in model.modules() if type(module).__name__ in _ROTARY_ATTENTION)
 
 
 def target_of(projection: str) -> Target:

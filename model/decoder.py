@@ -129,7 +129,7 @@ def prepare_decoder(
     """
     with quiet_transformers():  # of models with attention of their own, which `check_decoder` refuses
         model.set_attn_implementation(attention)
-    place_layers(model)
+    place_layers(model, attention)
     if activation_checkpointing:
         # Draws follow from the window (`model.dropout`), so they are the same once more without a generator's state.
         model.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})

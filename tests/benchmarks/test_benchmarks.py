@@ -11,7 +11,7 @@ import pytest
 from basis.packages import ROOT
 from benchmarks.results import format_value, markdown_page, markdown_table, targets_line, write_results
 from benchmarks.step import Group, Step, check_losses, targets_of
-from benchmarks.step_shapes import SHAPES, VARIANTS, Shape
+from benchmarks.step_shapes import SHAPES, Shape
 from benchmarks.table import Table, Target
 
 MACHINE: dict[str, str | int] = {"date": "2026-11-24T10:00:00+00:00", "CPU": "Some CPU @ 2.0GHz", "cores": 2}
@@ -24,6 +24,11 @@ def test_flops_of_a_shape_small_enough_to_count_by_hand() -> None:
     assert shape.flops_per_token("full") == 6 * 2470 + 480
     assert shape.flops_per_token("lora") == 4 * 2470 + 480
     assert shape.flops("full") == 12 * 15300
+
+
+def test_a_swiglu_has_three_matrices_of_its_own_width() -> None:
+    llama = Shape(layers=2, width=10, heads=1, batch=3, block=4, vocabulary=7, swiglu=20)
+    assert llama.flops_per_token("lora") == 4 * (2 * (4 * 100 + 3 * 10 * 20) + 70) + 480
 
 
 def test_flops_of_gpt2_are_six_per_weight_and_little_more() -> None:
@@ -103,9 +108,14 @@ def test_the_step_benchmark_runs_every_variant_to_the_same_loss(tmp_path: Path) 
     (page,), (data,) = tmp_path.glob("*-step-quick.md"), tmp_path.glob("*-step-quick.json")
     assert "## The training step" in page.read_text(encoding="utf-8")
     (table,) = json.loads(data.read_text(encoding="utf-8"))["tables"]
-    found = {(row["method"], row["variant"]): row["loss"] for row in table["rows"]}
-    assert found.keys() == {(method, variant) for method, variants in VARIANTS.items() for variant in variants}
-    for method in VARIANTS:
-        losses = [loss for (its_method, _), loss in found.items() if its_method == method]
-        assert max(losses) - min(losses) <= 1e-3
+    found = {(row["shape"], row["method"], row["variant"]): row["loss"] for row in table["rows"]}
+    for name in ("tiny", "tiny llama"):
+        for method, variants in SHAPES[name].variants.items():
+            losses = {
+                variant: loss
+                for (its_shape, its_method, variant), loss in found.items()
+                if its_shape == f"{name} ({SHAPES[name]})" and its_method == method
+            }
+            assert losses.keys() == set(variants)
+            assert max(losses.values()) - min(losses.values()) <= 1e-3
     assert all(row["CPU s"] > 0 and row["tokens per GFLOP"] > 0 for row in table["rows"])

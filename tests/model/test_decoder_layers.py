@@ -7,9 +7,18 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
-from model.decoder_layers import place_layers, rms_norm
+from model.decoder import prepare_decoder
+from model.decoder_layers import rms_norm, rotate
 from model.projection import project
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
@@ -20,18 +29,22 @@ def llama() -> PreTrainedModel:
     return LlamaForCausalLM(LlamaConfig(**SIZES, **HEADS, attention_bias=True))
 
 
+def qwen() -> PreTrainedModel:
+    return Qwen3ForCausalLM(Qwen3Config(**SIZES, **HEADS))
+
+
 def gemma() -> PreTrainedModel:
     return Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **HEADS, sliding_window=4))
 
 
-@pytest.mark.parametrize("build", [llama, gemma])
+@pytest.mark.parametrize("build", [llama, qwen, gemma])
 def test_a_model_with_our_layers_has_the_loss_and_gradients_of_transformers(build: Callable[[], Any]) -> None:
     torch.manual_seed(0)
     theirs = build()
     for parameter in theirs.parameters():
         nn.init.normal_(parameter, std=0.3)
     ours = copy.deepcopy(theirs)
-    place_layers(ours)
+    prepare_decoder(ours)
     assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
     rows = torch.randint(50, (2, 9))
     losses = [model(input_ids=rows, labels=rows).loss for model in (ours, theirs)]
@@ -48,7 +61,7 @@ def test_a_model_with_our_layers_has_the_loss_and_gradients_of_transformers(buil
 
 def test_a_copy_of_a_model_with_our_layers_has_weights_of_its_own() -> None:
     model = llama()
-    place_layers(model)
+    prepare_decoder(model)
     rows = torch.randint(50, (1, 5))
     before = model(input_ids=rows).logits
     for parameter in copy.deepcopy(model).parameters():
@@ -60,6 +73,8 @@ def test_gradients_are_those_of_finite_differences() -> None:
     x, up = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, w: rms_norm(x, w, 1e-5), (x, weight))
+    cos, sin = torch.randn(2, 3, 1, 5, 6, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: rotate(x, cos, sin), (torch.stack((x, up), 1),))
     kernel, A, B = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 4), (2, 6), (4, 2)))
     for activation in (nn.functional.silu, nn.GELU("tanh")):
 

@@ -75,7 +75,7 @@ def test_every_gradient_is_that_of_hugging_face(real: Real, method: Method) -> N
     assert max(distance(*kept["fp32"]).values()) < 1e-3
     exact = kept["fp32"][1]
     ours_off, theirs_off = (distance(rounded, exact) for rounded in kept["bf16"])
-    assert max(ours_off[name] / theirs_off[name] for name in exact) < 4
+    assert max(ours_off.values()) < 2 * max(theirs_off.values())
     assert statistics.mean(ours_off.values()) < 1.1 * statistics.mean(theirs_off.values())
 
 
