@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,13 @@ from sweep.demo.chat.sizes import ChatModelSizes, ChatSizes
 from sweep.demo.chat.tokenizer import MARKS
 from sweep.demo.corpus import make_corpus
 from sweep.demo.sizes import DemoSizes
+from sweep.memory.device import Device
+from sweep.preparation import sources
+from sweep.preparation.prepare import prepare
+from sweep.search_space import candidate_trials, plan_sweep
+from sweep.spec_file.load import load_spec
+from sweep.worker.opening import open_trial
+from tests.conftest import Parts
 
 SMALL = ChatSizes(
     demo=DemoSizes(train=200, test=40, prompts=10, vocabulary=400),
@@ -97,3 +105,27 @@ def test_assets_of_which_a_file_is_damaged_are_set_aside_and_built_again(
     aside = f"set aside as {folder.name}.damaged; made again"
     assert said == [f"{folder}: {name} has other content than was written, {aside}"]
     assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_the_preset_scores_the_assistants_turns_or_all_on_the_same_test_and_is_judged(
+    built: ChatAssets, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "chat_assets", lambda *_: built)
+    short = ["trial.steps=4", "trial.test_every=4", "trial.test_windows=10"]
+    judged = [f"reward.model={parts.reward_model}", "reward.max_prompts=3", "reward.new_tokens=4"]
+    plan = plan_sweep(load_spec("chat", [*short, *judged]))
+    prepared = prepare(plan, tmp_path / "cache", lambda _: None)
+    inputs = prepared.inputs(tmp_path, Device("cpu"), cpus=1)
+    first, last = {}, {}
+    for trial in candidate_trials(plan.spec):
+        if trial.method == "full":
+            run = open_trial(trial, inputs)
+            rows = [run.advance()]
+            while not rows[-1].get("finished"):
+                rows.append(run.advance())
+            run.close()
+            first[trial.loss_on], last[trial.loss_on] = rows[0], rows[-1]
+    assert set(last) == {"assistant", "all"}
+    assert first["assistant"]["test_loss"] == first["all"]["test_loss"]
+    assert last["assistant"]["scored_tokens_seen"] < last["all"]["scored_tokens_seen"]
+    assert all(math.isfinite(row["reward_mean"]) for row in last.values())
