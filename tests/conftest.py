@@ -165,7 +165,9 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         tokenizer=str(parts.model),
         train_tokens=tokens.train_path,
         test_tokens=tokens.test_path,
-        prompts=render(read_questions(parts.prompts), load_tokenizer(parts.model), STUDY_TEMPLATE),
+        prompts=render(
+            read_questions(parts.prompts), choose_template(load_tokenizer(parts.model), None), STUDY_TEMPLATE
+        ),
         reward=RewardPart(
             model=str(parts.reward_model), prompts=str(parts.prompts), template=STUDY_TEMPLATE, new_tokens=8
         ),
