@@ -151,6 +151,7 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
     from sweep.data.dialogues import DataSources
     from sweep.data.prompts import read_questions
     from sweep.data.rendered_prompts import render
+    from sweep.data.template import choose_template
     from sweep.data.tokenizer import load_tokenizer
     from sweep.data.tokens import prepare_tokens
     from sweep.schema.reward import STUDY_TEMPLATE
