@@ -11,7 +11,7 @@ from sweep.search_space import candidate_trials, enumerate_trials
 from sweep.spec_file.load import load_spec, parse_kept_spec
 from sweep.spec_file.presets import preset_about, preset_names
 
-PRESETS = ["demo", "fair", "full", "lora-ranks", "optimizers", "study"]
+PRESETS = ["chat", "demo", "fair", "full", "lora-ranks", "optimizers", "study"]
 
 
 def write(folder: Path, name: str = "mine.yaml", **values: Any) -> str:
