@@ -9,6 +9,9 @@ from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.spec_file.presets import preset_names
 
+MOST_SHOWN = 1000
+"""Examples that --show-data prints; who wants more reads the files."""
+
 
 @dataclass(frozen=True)
 class NewSweep:
@@ -70,6 +73,14 @@ class WriteData:
 
 
 @dataclass(frozen=True)
+class ShowData:
+    """--show-data N: so many train examples of a sweep as the model sees them."""
+
+    sweep: Sweep
+    examples: int
+
+
+@dataclass(frozen=True)
 class RunSweep:
     """Run a sweep.
 
@@ -86,7 +97,7 @@ class RunSweep:
     command: str
 
 
-Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | RunSweep
+Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | ShowData | RunSweep
 
 
 def parse_request(words: Sequence[str]) -> Request:
@@ -102,7 +113,7 @@ def parse_request(words: Sequence[str]) -> Request:
     if arguments.explain is not None:
         return ExplainKey(arguments.explain)
     if arguments.reproduce is not None:
-        further = ("--resume", "--dry-run", "--write-data", "--address", "--dashboard")
+        further = ("--resume", "--dry-run", "--write-data", "--show-data", "--address", "--dashboard")
         _refuse_beside("--reproduce", "a trial runs again as it is recorded", arguments, further)
         return ReproduceTrial(arguments.reproduce)
     sweep = _sweep(arguments)
@@ -110,6 +121,8 @@ def parse_request(words: Sequence[str]) -> Request:
         return ListTrials(sweep)
     if arguments.write_data is not None:
         return WriteData(sweep, arguments.write_data)
+    if arguments.show_data is not None:
+        return ShowData(sweep, arguments.show_data)
     return RunSweep(sweep, arguments.address, arguments.dashboard, as_called("sweep.run", *words))
 
 
@@ -137,6 +150,12 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help tells what is accepted")
+
+
+def _examples(word: str) -> int:
+    if not word.isdecimal() or not 1 <= int(word) <= MOST_SHOWN:
+        raise UserError(f"--show-data {word} is not accepted; accepted: a whole number from 1 to {MOST_SHOWN}")
+    return int(word)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,6 +188,12 @@ def _parser() -> argparse.ArgumentParser:
         "CPU, code and versions, within a stated tolerance otherwise",
     )
     parser.add_argument("--write-data", metavar="DIR", help="write sft_train.json and sft_test.json, and exit")
+    parser.add_argument(
+        "--show-data",
+        type=_examples,
+        metavar="N",
+        help="print N train examples as the model sees them, with what the loss counts marked, and exit",
+    )
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
     parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
     return parser

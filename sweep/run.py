@@ -24,6 +24,7 @@ from sweep.requests import (
     ReproduceTrial,
     Request,
     RunSweep,
+    ShowData,
     WriteData,
     parse_request,
 )
@@ -52,6 +53,8 @@ def _answer(request: Request, apart: bool, console: Console) -> int:
             return commands.list_trials(request, console)
         case WriteData():
             return commands.write_data(request, console)
+        case ShowData():
+            return commands.show_data(request, console)
         case RunSweep():
             return commands.run_sweep(request, apart, console)
     assert_never(request)

@@ -151,6 +151,7 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
     from sweep.data.dialogues import DataSources
     from sweep.data.prompts import read_questions
     from sweep.data.rendered_prompts import render
+    from sweep.data.template import choose_template
     from sweep.data.tokenizer import load_tokenizer
     from sweep.data.tokens import prepare_tokens
     from sweep.schema.reward import STUDY_TEMPLATE
@@ -165,7 +166,9 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
         tokenizer=str(parts.model),
         train_tokens=tokens.train_path,
         test_tokens=tokens.test_path,
-        prompts=render(read_questions(parts.prompts), load_tokenizer(parts.model), STUDY_TEMPLATE),
+        prompts=render(
+            read_questions(parts.prompts), choose_template(load_tokenizer(parts.model), None), STUDY_TEMPLATE
+        ),
         reward=RewardPart(
             model=str(parts.reward_model), prompts=str(parts.prompts), template=STUDY_TEMPLATE, new_tokens=8
         ),

@@ -40,7 +40,7 @@ def test_links_lead_to_files(paper: Path) -> None:
 def test_the_readmes_spec_is_valid(tmp_path: Path) -> None:
     (spec_text,) = blocks(README, "yaml")
     (tmp_path / "mine.yaml").write_text(spec_text)
-    (tmp_path / "dialogues.jsonl").write_text('{"chosen": "\\n\\nHuman: Hello\\n\\nAssistant: Hello!"}\n')
+    (tmp_path / "chats.jsonl").write_text('{"chosen": "\\n\\nHuman: Hello\\n\\nAssistant: Hello!"}\n')
     plan = load_plan(str(tmp_path / "mine.yaml"))
     assert plan.spec.search == "tuned"
     assert len(plan.candidates) == 4 * 5  # arms, and learning rates tried for each

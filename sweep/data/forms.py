@@ -114,7 +114,7 @@ def _form_of(record: Mapping[str, Any], columns: Mapping[str, str]) -> Form:
                 return form
     raise BrokenRecordError(
         f"no form is recognised by the fields {shortened(', '.join(map(repr, record)) or 'none', 60)}; "
-        f"accepted: {ACCEPTED}; other names: data.columns: {_columns_for(record)}"
+        f"accepted: {ACCEPTED}, or data.columns: {_columns_for(record)}"
     )
 
 

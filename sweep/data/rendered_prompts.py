@@ -1,13 +1,11 @@
 """Questions as the text that a model continues: in the tokenizer's chat template, or in a plain one."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from basis.errors import UserError, first_line
+from basis.errors import UserError
 from sweep.data.prompts import Question
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from sweep.data.template import ChatTemplate
 
 PLACE = "{prompt}"
 
@@ -26,15 +24,13 @@ class Prompt(NamedTuple):
     reference: str | None = None
 
 
-def render(
-    questions: Sequence[Question], tokenizer: "PreTrainedTokenizerBase", template: str | None
-) -> tuple[Prompt, ...]:
+def render(questions: Sequence[Question], chat: ChatTemplate, template: str | None) -> tuple[Prompt, ...]:
     """The questions as prompts.
 
     Args:
         questions: what is asked.
-        tokenizer: whose chat template is taken without another.
-        template: a text with '{prompt}'; None: the tokenizer's chat template, with its mark of an assistant's turn.
+        chat: the template that the data go through.
+        template: a text with '{prompt}', which takes its place; None: `chat` renders, up to where an answer begins.
 
     Raises:
         UserError: the template fails on a question, leaves it out, or has no place for a system turn.
@@ -42,7 +38,7 @@ def render(
     prompts = []
     for number, question in enumerate(questions, 1):
         if template is None:
-            rendered = _in_chat(question, tokenizer, number)
+            rendered = _in_chat(question, chat, number)
         elif question.system:
             raise UserError(f"reward.template: has no place for the system turn of prompt {number}; null accepts one")
         else:
@@ -51,13 +47,13 @@ def render(
     return tuple(prompts)
 
 
-def _in_chat(question: Question, tokenizer: "PreTrainedTokenizerBase", number: int) -> str:
+def _in_chat(question: Question, chat: ChatTemplate, number: int) -> str:
     system = [{"role": "system", "content": question.system}] if question.system else []
     turns = [*system, {"role": "user", "content": question.text}]
     try:
-        rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # a template is code of its author's, and raises what it likes
-        raise UserError(f"the chat template fails on prompt {number}: {first_line(error)}") from None
+        rendered = chat.prompt(turns)
+    except UserError as error:
+        raise UserError(f"prompt {number}: {error}") from None
     if question.text.strip() not in rendered:
-        raise UserError(f"the chat template leaves out what is asked in prompt {number}")
-    return str(rendered)
+        raise UserError(f"prompt {number}: {chat.name} leaves out what is asked")
+    return rendered

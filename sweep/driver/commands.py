@@ -29,7 +29,17 @@ from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
 from sweep.preparation.first_look import check_cache_room, look_at_files
-from sweep.requests import ExplainKey, KeptSweep, ListTrials, NewSweep, ReproduceTrial, RunSweep, Sweep, WriteData
+from sweep.requests import (
+    ExplainKey,
+    KeptSweep,
+    ListTrials,
+    NewSweep,
+    ReproduceTrial,
+    RunSweep,
+    ShowData,
+    Sweep,
+    WriteData,
+)
 from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan, load_plan
@@ -106,6 +116,22 @@ def write_data(request: WriteData, console: Console) -> int:
 
     for path in write_sft_set(plan.spec, cache_dir, folder, console):
         console.print(Text(str(path)), soft_wrap=True)
+    return 0
+
+
+def show_data(request: ShowData, console: Console) -> int:
+    """Print train examples as the model sees them; returns the exit code.
+
+    Raises:
+        UserError: a bad spec, or data or a tokenizer that can't be read.
+    """
+    plan, _ = open_sweep(request.sweep)
+    look_at_files(plan.spec)
+    cache_dir = set_up(console)
+    check_cache_room(plan.spec, cache_dir, OURS)
+    from sweep.driver.show_data import show_examples  # imports transformers
+
+    show_examples(plan, cache_dir, request.examples, console)
     return 0
 
 

@@ -19,7 +19,10 @@ from model.decoder import check_decoder
 from model.gpt2_lora import load_base
 from model.model_sizes import model_sizes
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
+from sweep.data.dialogues import bring_hub_data, load_sft
+from sweep.data.prompts import Question, first_turns
 from sweep.data.rendered_prompts import Prompt, render
+from sweep.data.template import choose_template
 from sweep.data.tokenizer import load_tokenizer
 from sweep.hub.fetch import Say, Snapshot
 from sweep.judge.reading import check_judge
@@ -29,7 +32,7 @@ from sweep.machine.workshop import workshop
 from sweep.memory.packing import judging_bytes
 from sweep.memory.shape import check_trials_fit, planned_shape, read_shape, refuse_broken
 from sweep.preparation.disk_room import refuse_without_room
-from sweep.preparation.questions import file_questions
+from sweep.preparation.questions import check_answers, file_questions
 from sweep.preparation.sources import SweepSources
 from sweep.provenance.hashes import asked, hash_values, input_hashes
 from sweep.reward_metric import encode_prompts
@@ -113,14 +116,14 @@ def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir:
     shape = read_shape(base_model, base.key, base.name)
     _check_shape(shape, trials, len(tokenizer), base.name)
     _check_weights(base_model, base.name)
-    template = sources.reward.template or (None if tokenizer.chat_template else STUDY_TEMPLATE)
+    in_chat = bool(sources.data.template or tokenizer.chat_template)
+    template = sources.reward.template or (None if in_chat else STUDY_TEMPLATE)
     reward = sources.reward.model_copy(update={"template": template})
     if reward.judged_by is None:
         return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, snapshots=snapshots)
-    if sources.prompts_file is None:
-        raise UserError("reward.prompts: 'test' is not read yet; name a file")
-    questions = file_questions(sources.prompts_file, reward)
-    prompts = render(questions, tokenizer, reward.template)
+    file = sources.prompts_file
+    questions = _test_questions(sources, say) if file is None else file_questions(file, reward)
+    prompts = render(questions, choose_template(tokenizer, sources.data.template), reward.template)
     reading, judge_bytes = None, 0
     if sources.judge is not None:
         reward = reward.model_copy(update={"model": folder_of(sources.judge.fetch(say))})
@@ -129,6 +132,19 @@ def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir:
     encoded = encode_prompts(prompts, tokenizer, reward.new_tokens, shape.max_position_embeddings)
     judging = judging_bytes(shape, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
     return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, prompts, reading, judging, snapshots)
+
+
+def _test_questions(sources: SweepSources, say: Say) -> list[Question]:
+    """The first turns of the test set. It is read once more than for its tokens, which may come from the cache."""
+    reward = sources.reward
+    bring_hub_data(sources.data, say)
+    test = load_sft(sources.data).test
+    questions = first_turns(test, reward.max_prompts, answered=reward.judge is not None)
+    try:
+        check_answers(questions, reward)
+    except UserError as error:
+        raise UserError(f"reward.prompts: 'test': {error}") from None
+    return questions
 
 
 def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:

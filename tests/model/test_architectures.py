@@ -19,7 +19,8 @@ from model.architectures import (
     refuse_unknown,
     targeted,
 )
-from model.decoder import check_decoder
+from model.decoder import check_decoder, refuse_other_attention
+from model.head import logits_of
 from sweep.memory.shape import read_shape
 from tests.architectures import CONFIGS, tiny_model
 
@@ -67,21 +68,23 @@ def test_what_is_not_trained_here_is_refused_by_its_configuration(
         transformers.FalconConfig(**SMALL),
         transformers.GPTJConfig(vocab_size=120, n_embd=32, n_layer=2, n_head=4, n_positions=64, rotary_dim=4),
         transformers.DiffLlamaConfig(**SMALL, intermediate_size=64),
+        transformers.BertConfig(**SMALL, intermediate_size=64),
     ],
     ids=lambda config: str(config.model_type),
 )
 def test_attention_that_is_a_models_own_is_refused(config: PretrainedConfig) -> None:
     refuse_unknown(config)
+    with pytest.raises(ArchitectureError, match="whose attention is not transformers' causal interface; accepted: "):
+        refuse_other_attention(config)
+
+
+def test_a_forward_pass_that_differs_from_transformers_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = transformers.LlamaConfig(**SMALL, intermediate_size=64)
+    refuse_other_attention(config)
     model = AutoModelForCausalLM.from_config(config).eval()
-    with pytest.raises(ArchitectureError, match="whose attention is not transformers' AttentionInterface; accepted: "):
-        check_decoder(model)
-
-
-def test_a_forward_pass_that_differs_from_transformers_own_is_refused() -> None:
-    model = AutoModelForCausalLM.from_config(
-        transformers.BertConfig(**SMALL, intermediate_size=64, architectures=["BertLMHeadModel"])
-    ).eval()
-    with pytest.raises(ArchitectureError, match="it is a BertLMHeadModel, whose logits differ here from transformers'"):
+    check_decoder(model)
+    monkeypatch.setattr("model.decoder.logits_of", lambda model, hidden: 1.1 * logits_of(model, hidden))
+    with pytest.raises(ArchitectureError, match=r"it is a LlamaForCausalLM, whose logits differ here .* by 10.0 %"):
         check_decoder(model)
 
 

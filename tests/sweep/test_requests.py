@@ -12,6 +12,7 @@ from sweep.requests import (
     ReproduceTrial,
     Request,
     RunSweep,
+    ShowData,
     WriteData,
     parse_request,
 )
@@ -29,6 +30,7 @@ DEMO = NewSweep("demo", (), None)
         ("demo --dry-run", ListTrials(DEMO)),
         ("--resume x --dry-run", ListTrials(KeptSweep("x"))),
         ("demo --write-data y", WriteData(DEMO, "y")),
+        ("demo --show-data 3", ShowData(DEMO, 3)),
         ("demo --dry-run --write-data y", ListTrials(DEMO)),
         (
             "demo --set seeds=2 --set trial.steps=3 --output z",

@@ -118,9 +118,9 @@ def test_columns_give_foreign_names_ours_and_leave_no_doubt_which_form_is_meant(
     ("record", "message"),
     [
         ({"q": "Add.", "a": "4."}, "no form is recognised by the fields 'q', 'a'; accepted: messages, conversations, "),
-        ({"prompt": "Add.", "response": "4."}, "other names: data.columns: {completion: response}"),
-        ({"instruction": "Add.", "response": "4."}, "other names: data.columns: {output: response}"),
-        ({"dialog": list(TALK)}, "other names: data.columns: {messages: dialog}"),
+        ({"prompt": "Add.", "response": "4."}, ", or data.columns: {completion: response}"),
+        ({"instruction": "Add.", "response": "4."}, ", or data.columns: {output: response}"),
+        ({"dialog": list(TALK)}, ", or data.columns: {messages: dialog}"),
         ({"prompt": "Add.", "completion": None}, "the field 'completion' is null, but text is needed"),
         ({"prompt": "Add.", "completion": " "}, "the field 'completion' is empty, but text is needed"),
         ({"question": 3, "answer": "4."}, "the field 'question' is 3, but text is needed"),

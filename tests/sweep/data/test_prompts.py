@@ -11,6 +11,7 @@ from basis.errors import UserError
 from sweep.data.examples import Example
 from sweep.data.prompts import Question, first_turns, read_questions
 from sweep.data.rendered_prompts import render
+from sweep.data.template import choose_template
 from sweep.data.tokenizer import load_tokenizer
 from tests.conftest import Parts
 
@@ -74,19 +75,19 @@ def test_the_first_turns_of_the_test_set_are_asked_once_each_and_held_to_their_a
 
 def test_a_prompt_is_rendered_as_the_model_was_made_to_be_asked(parts: Parts) -> None:
     tokenizer = load_tokenizer(parts.model)
-    [plain] = render([Question("Why?", reference="b")], tokenizer, "Q: {prompt}\nA:")
+    [plain] = render([Question("Why?", reference="b")], choose_template(tokenizer, None), "Q: {prompt}\nA:")
     assert plain == ("Why?", "Q: Why?\nA:", "b")
     tokenizer.chat_template = CHATML
-    [chat] = render([Question("Why?", "Be kind.")], tokenizer, None)
+    [chat] = render([Question("Why?", "Be kind.")], choose_template(tokenizer, None), None)
     assert chat.text == "Why?"
     assert chat.rendered == (
         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
     )
     with pytest.raises(UserError, match=r"reward\.template: has no place for the system turn of prompt 1"):
-        render([Question("Why?", "Be kind.")], tokenizer, "{prompt}")
+        render([Question("Why?", "Be kind.")], choose_template(tokenizer, None), "{prompt}")
     tokenizer.chat_template = "{{ raise_exception('no such role') }}"
-    with pytest.raises(UserError, match="the chat template fails on prompt 1: no such role"):
-        render([Question("Why?")], tokenizer, None)
+    with pytest.raises(UserError, match="prompt 1: the tokenizer's chat template fails on it: no such role"):
+        render([Question("Why?")], choose_template(tokenizer, None), None)
     tokenizer.chat_template = "{{ messages[5].content }}"
-    with pytest.raises(UserError, match=r"the chat template (fails on|leaves out)"):
-        render([Question("Why?")], tokenizer, None)
+    with pytest.raises(UserError, match=r"prompt 1: the tokenizer's chat template (fails on|leaves out)"):
+        render([Question("Why?")], choose_template(tokenizer, None), None)

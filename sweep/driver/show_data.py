@@ -1,0 +1,66 @@
+"""--show-data: train examples as the model sees them, with what the loss counts marked."""
+
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from basis.errors import UserError
+from sweep.data.dialogues import bring_hub_data, load_sft
+from sweep.data.encode import ASSISTANT, Encoder
+from sweep.data.template import choose_template
+from sweep.data.tokenizer import load_tokenizer
+from sweep.machine.quiet import quiet_libraries
+from sweep.preparation.sources import resolve_sources
+from sweep.search_space import SweepPlan
+
+COUNTED = "bold reverse"
+"""How a terminal shows what counts; elsewhere it stands in [[ ]]."""
+
+
+def show_examples(plan: SweepPlan, cache_dir: Path, count: int, console: Console) -> None:
+    """Print the first train examples, special tokens included.
+
+    Marked is what every arm is tested on: all of a text, and of pairs and conversations what an assistant says. An arm
+    with another `loss_on` trains on other tokens of the same rows.
+
+    Args:
+        plan: the sweep.
+        cache_dir: where the demo's assets are kept.
+        count: how many examples.
+        console: where they are printed.
+
+    Raises:
+        UserError: data or a tokenizer that can't be read, or a template that fails on an example.
+    """
+    quiet_libraries()
+
+    def say(text: str) -> None:
+        console.print(text, style="dim")
+
+    sources = resolve_sources(plan.spec, cache_dir, say)
+    fetched = sources.tokenizer.fetch_tokenizer()
+    tokenizer = load_tokenizer(fetched if isinstance(fetched, Path) else fetched.folder, sources.tokenizer.name)
+    template = choose_template(tokenizer, sources.data.template)
+    encoder = Encoder(tokenizer, template)
+    bring_hub_data(sources.data, say)
+    examples = load_sft(sources.data).train
+    if examples[0].kind != "text":
+        say(f"messages go through {template.name}")
+    longest = plan.longest_window + 1
+    for number, example in enumerate(examples[:count], 1):
+        try:
+            encoded = encoder.encode(example)
+        except UserError as error:
+            raise UserError(f"train {example.kind[:-1]} {number}: {error}") from None
+        counts = [example.kind == "text" or bool(role & ASSISTANT) for role in encoded.roles]
+        shown = min(len(encoded.ids), longest)
+        text = Text()
+        for counted, places in groupby(range(shown), key=counts.__getitem__):
+            said = tokenizer.decode([encoded.ids[place] for place in places], clean_up_tokenization_spaces=False)
+            said = said.replace("\x1b", "\N{SYMBOL FOR ESCAPE}")  # or data could steer the terminal
+            text.append(said if not counted or console.is_terminal else f"[[{said}]]", COUNTED if counted else "")
+        cut = f", of which a row of block_size {plan.longest_window:,} has {shown:,}" if shown < len(counts) else ""
+        console.print(f"example {number}: {len(counts):,} tokens{cut}; {sum(counts[:shown]):,} count", style="bold")
+        console.print(text, soft_wrap=True)
