@@ -91,7 +91,7 @@ def test_ten_steps_are_those_of_hugging_face(real: Real, method: Method) -> None
         float((steps(real, method, "bf16").change - wanted.change).norm() / change)
         for steps in (our_steps, their_steps)
     )
-    assert ours_off < 1.1 * theirs_off < 0.2
+    assert ours_off < 1.1 * theirs_off < 0.5  # transformers' own are off by 0.27 of the change in Gemma 3
 
 
 def test_greedy_responses_are_those_of_generate(real: Real) -> None:
