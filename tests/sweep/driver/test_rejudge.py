@@ -460,7 +460,7 @@ def one_trial(experiment: Path, parts: Parts) -> list[object]:
         (lambda e, p: [e.parent], "no spec.yaml in it; name an experiment directory, or the directory of a trial"),
         (one_trial, "one sweep has one of each; name"),
         (change_base, "base weights changed since it was trained"),
-        (no_judge, "the sweep has no reward model; name one with --judge"),
+        (no_judge, "the sweep has no judge; name one with --judge, or right answers by --match"),
         (damaged, "trained.safetensors: can't be loaded: "),
         (without_weights, "no trained.safetensors in it, so it can't be judged anew"),
         (none_has_weights, "no finished trial in it has kept what it trained"),
