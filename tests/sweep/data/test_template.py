@@ -110,7 +110,7 @@ def test_a_call_of_a_tool_is_learnt_where_the_template_has_it_and_refused_where_
 ) -> None:
     text, spans = choose_template(chat_tokenizer(WITH_TOOLS, "<|im_end|>"), None).render(called(content))
     assert "<call>weather</call><|im_end|>" in text[slice(*spans[0])]
-    with pytest.raises(UserError, match="leaves out the tool 'weather'; data.template gives one with tools"):
+    with pytest.raises(UserError, match=r"leaves out the tool 'weather'; data\.template gives one with tools"):
         turns_of(CHATML, called(content))
     with pytest.raises(UserError, match="leaves out the call of the tool 'weather'"):
         turns_of(CHATML, called(content)._replace(tools=()))
