@@ -133,6 +133,7 @@ def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], validates
         train=tuple(_resolved(source, train) for source in data.train),
         test=tuple(_resolved(source, test) for source in data.test),
         exclude=data.exclude,
+        general=data.general,
         field=data.field,
         columns=tuple(sorted(data.columns.items())),
         skip_broken=data.skip_broken,
