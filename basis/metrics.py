@@ -40,9 +40,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("test_loss", "nats/token", "lower", "mean loss over the fixed test windows"),
     Metric("test_perplexity", "", "lower", "exp(test_loss)"),
     Metric("test_bits_per_byte", "bits/byte", "lower", "test loss by byte of text, which compares across tokenizers"),
-    Metric(
-        "general_loss", "nats/token", "lower", "mean loss over general text, at the first and last step"
-    ),
+    Metric("general_loss", "nats/token", "lower", "mean loss over general text, at the first and last step"),
     Metric("forgetting", "nats/token", "lower", "general_loss minus that of the base model, before the first step"),
     Metric("tokens_per_second", "tokens/s", "higher", "train tokens per second of training time since the last report"),
     Metric("step_seconds", "s", "lower", "mean duration of one optimizer step since the last report"),

@@ -107,10 +107,15 @@ def needs_chat(spec: SweepSpec) -> bool:
     return DEMO_CHAT in _used(spec)
 
 
+def needs_general_text(spec: SweepSpec) -> bool:
+    """Whether a spec names the demo's general text."""
+    return any(source in MADE_HERE for source in spec.data.general)
+
+
 def _used(spec: SweepSpec) -> tuple[str | None, ...]:
     """What a spec names, but for its reward model."""
     prompts = (spec.reward.prompts,) if spec.reward.judged_by else ()
-    return spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *spec.data.general, *prompts
+    return spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *prompts
 
 
 def check_cache_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:
