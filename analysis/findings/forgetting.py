@@ -49,9 +49,6 @@ def _method(tested: Sequence[Forgetting]) -> str:
     """The tests, each named once, and what they do not speak of."""
     differences = [one.difference for one in tested if one.difference]
     methods = " or ".join(dict.fromkeys(difference.method for difference in differences))
-    alone = (
-        ""
-        if all(difference.over_seeds for difference in differences)
-        else ", which speaks of these trained models alone"
-    )
-    return f"{methods}{alone}"
+    if all(difference.over_seeds for difference in differences):
+        return methods
+    return f"{methods}, which speaks of these trained models alone"
