@@ -22,7 +22,8 @@ EXPERIMENT_DIR/
     trained.safetensors    what was trained: the adapters alone, or the full weights
     responses.jsonl        every prompt, response and score of the trial
     window_losses.json     the loss of each fixed window after the last step, in nats/token: {"test_loss": [...]}
-                           and, where validation windows are evaluated, {"validation_loss": [...]}
+                           and, where validation windows are evaluated, {"validation_loss": [...]}; of general text
+                           {"general_loss": [...]}, and before the first step {"general_loss_base": [...]}
     record.json            what the trial was: config, code, versions, hardware, hashes
                                (see sweep/provenance/trial_record.py)
     events.out.tfevents.*  TensorBoard

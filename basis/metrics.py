@@ -40,10 +40,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("test_loss", "nats/token", "lower", "mean loss over the fixed test windows"),
     Metric("test_perplexity", "", "lower", "exp(test_loss)"),
     Metric("test_bits_per_byte", "bits/byte", "lower", "test loss by byte of text, which compares across tokenizers"),
+    Metric("general_loss", "nats/token", "lower", "mean loss over general text, at the first and last step"),
+    Metric("forgetting", "nats/token", "lower", "general_loss minus that of the base model, before the first step"),
     Metric("tokens_per_second", "tokens/s", "higher", "train tokens per second of training time since the last report"),
     Metric("step_seconds", "s", "lower", "mean duration of one optimizer step since the last report"),
     Metric("train_seconds", "s", "lower", "time spent in training steps so far, evaluation excluded"),
-    Metric("evaluation_seconds", "s", "lower", "time spent on test windows so far"),
+    Metric("evaluation_seconds", "s", "lower", "time spent on held-out windows so far"),
     Metric("clock_seconds", "s", "neither", "when the row was made, in seconds since 1970"),
     Metric("peak_bytes", "B", "lower", "peak memory: most bytes allocated on the device at once during training"),
     Metric("peak_weight_bytes", "B", "neither", "of peak memory: parameters and buffers"),
@@ -77,6 +79,9 @@ METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 Objective = Literal["test_loss", "train_loss", "reward_mean", "reward_margin_mean", "win_rate"]
 """The metrics that a search may choose by; each says itself which direction is better."""
+
+GENERAL_LOSS_BASE = "general_loss_base"
+"""Among the losses of windows: those of general text before the first step. A row has them as its `general_loss`."""
 
 EXECUTION_METRICS = ("micro_batch", "activation_checkpointing")
 """How a trial's steps were carried out. The fields of its config of these names say what was asked for."""

@@ -52,6 +52,8 @@ class SweepInputs:
     """Which of the folders above come from the hub."""
     validation_tokens: Path | None = None
     """What settings are chosen by, where they are."""
+    general_tokens: Path | None = None
+    """What forgetting is measured on, where it is."""
     began: float = 0.0
     """When this run of the sweep began, in seconds since the epoch. Attempts that ran out of memory before do not
     count: a sweep that is continued may have more memory."""

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,7 @@ def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
         attempts=pd.DataFrame(columns=["trial", "arm", "seed", "outcome"]),
         tuning=pd.DataFrame(columns=["trial", "outcome", "reason"]),
         window_losses=pd.DataFrame(columns=["trial", "arm", "seed", "window", "test_loss"]),
+        general_losses=pd.DataFrame(columns=["trial", "arm", "seed", "window", "general_loss", "general_loss_base"]),
         records={},
         spec={},
         sweep={},
@@ -319,6 +321,23 @@ def with_window_losses(results: Results, windows: int = 40) -> Results:
         losses += key["test_loss"] - losses.mean()
         made += [{**key, "window": window, "test_loss": loss} for window, loss in enumerate(losses)]
     return replace(results, window_losses=pd.DataFrame(made))
+
+
+def with_general_losses(results: Results, rises: Mapping[str, float], windows: int = 40) -> Results:
+    """The same with losses of general text, which rise by so much in the finished trials of each arm, on average."""
+    rng = np.random.default_rng(0)
+    base = 3 + rng.normal(size=windows)
+    trials, made = results.trials.copy(), []
+    trials[["general_loss", "forgetting"]] = math.nan
+    for index, key in trials[["trial", "arm", "seed"]].iterrows():
+        noise = 0.01 * rng.normal(size=windows)
+        losses = base + rises[key["arm"]] + noise - noise.mean()
+        trials.loc[index, ["general_loss", "forgetting"]] = losses.mean(), losses.mean() - base.mean()
+        made += [
+            {**key, "window": window, "general_loss": loss, "general_loss_base": before}
+            for window, (loss, before) in enumerate(zip(losses, base, strict=True))
+        ]
+    return replace(results, trials=trials, general_losses=pd.DataFrame(made))
 
 
 if __name__ == "__main__":

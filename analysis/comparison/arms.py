@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
+from basis.metrics import GENERAL_LOSS_BASE
 from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
 
@@ -40,6 +41,8 @@ class Arm:
         seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
             no reward for a prompt; empty without responses.
         window_losses: last loss of each test window in nats/token by seed, for the trials in `used` that kept them.
+        general_losses: last loss of each window of general text by seed, likewise.
+        base_general_losses: the base model's losses of the same windows by seed, before the first step.
         held_to_answers: whether a reward is 1 for a right answer and 0 for a wrong one, and no reward model's score.
     """
 
@@ -50,6 +53,8 @@ class Arm:
     seed_margins: pd.DataFrame
     window_losses: dict[int, Values]
     held_to_answers: bool = False
+    general_losses: dict[int, Values] = field(default_factory=dict)
+    base_general_losses: dict[int, Values] = field(default_factory=dict)
 
     @cached_property
     def outcome(self) -> str:
@@ -206,12 +211,15 @@ def group_arms(results: Results) -> list[Arm]:
     reward = results.spec.get("reward")
     held_to_answers = isinstance(reward, dict) and bool(reward.get("judge"))
     responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
+    of_general = rows_by_trial(results.general_losses)
     for label, trials in results.trials.groupby("arm", sort=False):
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
         margins = _seed_margins(_rows_of(responses, used, results.responses), used)
-        arms.append(Arm(str(label), config, trials, used, margins, _window_losses(losses, used), held_to_answers))
+        tested = _window_losses(losses, used, "test_loss")
+        general, base = (_window_losses(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
+        arms.append(Arm(str(label), config, trials, used, margins, tested, held_to_answers, general, base))
     return arms
 
 
@@ -260,12 +268,12 @@ def _seed_margins(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     return margins.unstack()
 
 
-def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame) -> dict[int, Values]:
-    """Window losses by seed; a trial whose seed is lost has none."""
+def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame, name: str) -> dict[int, Values]:
+    """Window losses of this name by seed; a trial whose seed is lost has none."""
     if REPLICATE_FIELD not in used:
         return {}
     by_seed = {}
     for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
         if trial in losses and math.isfinite(seed):
-            by_seed[int(seed)] = losses[trial].sort_values("window")["test_loss"].to_numpy(dtype=float)
+            by_seed[int(seed)] = losses[trial].sort_values("window")[name].to_numpy(dtype=float)
     return by_seed

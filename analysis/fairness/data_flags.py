@@ -54,6 +54,18 @@ def untold_openings(rows: LedgerRows) -> list[str]:
     ]
 
 
+def general_text_trained_on(rows: LedgerRows) -> list[str]:
+    """Examples of general text that also occur in train, so that what is forgotten of them is not told."""
+    return [
+        f"Examples of general text that also occur in train: {_share(shared, number)}. What is trained on is not "
+        "forgotten, so forgetting comes out too low."
+        for shared, number in dict.fromkeys(
+            tuple(row.fact(name) for name in ("general_in_train", "general_examples")) for row in rows
+        )
+        if shared
+    ]
+
+
 def windows_drawn_anew(rows: LedgerRows) -> list[str]:
     """Test windows that are another sample at every evaluation."""
     anew = [row.label for row in rows if ANEW in row.facts.get("test_windows_drawn", ())]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from analysis.comparison.selection import chosen_by_what_is_reported
 from analysis.fairness.data_flags import (
+    general_text_trained_on,
     leaked_dialogues,
     records_left_out,
     shared_with_validation,
@@ -229,6 +230,7 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     leaked_dialogues,
     records_left_out,
     shared_with_validation,
+    general_text_trained_on,
     untold_openings,
     shared_rate,
     rank_and_scaling,

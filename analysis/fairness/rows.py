@@ -32,6 +32,7 @@ LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters",
 DIALOGUES = (
     *("overlap_exact", "overlap_opening", "test_dialogues", "test_openings_unknown", "train_openings_unknown"),
     *("validation_openings_in_test", "validation_dialogues", "skipped_records"),
+    *("general_in_train", "general_examples"),
 )
 
 

@@ -12,6 +12,7 @@ from analysis.comparison.fields import WINDOW_FIELDS
 from analysis.comparison.learning_rates import RateRange
 from analysis.comparison.selection import chosen_apart, describe_selection
 from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.forgetting import describe_forgetting
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
 from analysis.results.experiment import Results
@@ -26,8 +27,8 @@ from basis.scripts import as_called
 
 FAMILIES = (
     "A false claim has a chance of at most 5 % in each family of tests: the pairs of a table by loss, by reward and by "
-    "wins, its rises of test loss, the arms against the base model, and under “What mattered” the effects, the shares "
-    "and the arms dominated by each cost."
+    "wins, its rises of test loss{forgetting}, the arms against the base model, and under “What mattered” the effects, "
+    "the shares and the arms dominated by each cost."
 )
 """What the adjustments of p-values cover, and what they do not: one family says nothing of the others."""
 
@@ -53,7 +54,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
     results, finished, looks = evidence.results, evidence.finished, evidence.looks
     chosen_on_test, chosen_on_validation = describe_selection(evidence.searched, evidence.arms), chosen_apart(results)
     rests_on = [*chosen_on_test, *_basis(results, evidence.arms, tuning), *chosen_on_validation]
-    findings = [Finding("What it rests on", [*rests_on, *([FAMILIES] if len(finished) > 1 else [])])]
+    findings = [Finding("What it rests on", [*rests_on, *([_families(tables)] if len(finished) > 1 else [])])]
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]
         lengths = describe_length_bias(
@@ -66,6 +67,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
         sentences = [
             *describe_test_losses(table.finished, table.compared),
             *describe_rises(table.finished, results.curves, looks),
+            *describe_forgetting(table.forgotten, looks),
             *describe_rewards(table.finished, table.compared),
             *_memory(table),
             *_learning_rates(table.rate_ranges),
@@ -74,6 +76,11 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
             findings.append(Finding(table.title, sentences))
             told.append(labels)
     return findings
+
+
+def _families(tables: list[ComparisonTable]) -> str:
+    measured = any(table.forgotten for table in tables)
+    return FAMILIES.format(forgetting=", what its arms forget" if measured else "")
 
 
 def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> list[str]:

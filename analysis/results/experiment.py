@@ -24,6 +24,7 @@ from analysis.results.files import (
 from analysis.results.frames import (
     attempt_frame,
     curve_frame,
+    general_loss_frame,
     response_frame,
     trial_frame,
     tuning_frame,
@@ -55,6 +56,9 @@ class Results:
             without `arm`. Such trials are in none of the frames above.
         window_losses: one row per trial and fixed test window: `trial`, `arm`, `seed`, `window` (from 0), `test_loss`
             after the last step in nats/token; no rows for a trial that kept none.
+        general_losses: one row per trial and window of general text: `trial`, `arm`, `seed`, `window` (from 0),
+            `general_loss` after the last step and `general_loss_base` before the first, in nats/token; no rows for a
+            trial that kept none.
         records: what each trial kept in record.json, by directory name; empty where it kept none.
         spec: the resolved spec.
         sweep: versions, hardware, data and times.
@@ -69,6 +73,7 @@ class Results:
     attempts: pd.DataFrame
     tuning: pd.DataFrame
     window_losses: pd.DataFrame
+    general_losses: pd.DataFrame
     records: dict[str, dict[str, Any]]
     spec: dict[str, Any]
     sweep: dict[str, Any]
@@ -101,6 +106,7 @@ def read_experiment(directory: Path) -> Results:
         attempts=attempt_frame(compared),
         tuning=tuning_frame([trial for trial in trials if trial.is_tuning], alone),
         window_losses=window_loss_frame(compared),
+        general_losses=general_loss_frame(compared),
         records={record.name: record.files.record for record in records},
         spec=read_mapping(directory / SPEC_FILE),
         sweep=read_mapping(directory / SWEEP_FILE),

@@ -18,7 +18,7 @@ from basis.directory import (
     RESULT_FILE,
     WINDOW_LOSSES_FILE,
 )
-from basis.metrics import with_present_names
+from basis.metrics import GENERAL_LOSS_BASE, with_present_names
 
 REWARDS = ("reward", "base_reward")
 
@@ -34,6 +34,7 @@ class TrialFiles:
         responses: number and content of each line of responses.jsonl.
         attempts: the attempts that ran out of memory, oldest first.
         window_losses: the last loss of each test window, in nats/token.
+        general_losses: of each window of general text the last loss and the base model's, in nats/token.
     """
 
     rows: list[dict[str, Any]]
@@ -42,6 +43,7 @@ class TrialFiles:
     responses: list[tuple[int, dict[str, Any]]]
     attempts: list[dict[str, Any]]
     window_losses: list[float]
+    general_losses: list[tuple[float, float]]
 
 
 def read_trial_files(folder: Path) -> TrialFiles:
@@ -52,7 +54,8 @@ def read_trial_files(folder: Path) -> TrialFiles:
         record=read_mapping(folder / RECORD_FILE),
         responses=read_responses(folder / RESPONSES_FILE),
         attempts=read_attempts(folder),
-        window_losses=read_window_losses(folder),
+        window_losses=read_window_losses(folder, "test_loss"),
+        general_losses=read_general_losses(folder),
     )
 
 
@@ -120,9 +123,15 @@ def read_attempts(path: Path) -> list[dict[str, Any]]:
     return [with_present_names(attempt) for attempt in attempts if isinstance(attempt, dict)]
 
 
-def read_window_losses(path: Path) -> list[float]:
-    """The loss of each test window; none where the file is missing, cut or something else."""
-    losses = read_mapping(path / WINDOW_LOSSES_FILE).get("test_loss")
+def read_general_losses(path: Path) -> list[tuple[float, float]]:
+    """Of each window of general text the last loss and the base model's; none where one of the two is not there."""
+    last, base = (read_window_losses(path, name) for name in ("general_loss", GENERAL_LOSS_BASE))
+    return list(zip(last, base, strict=True)) if len(last) == len(base) else []
+
+
+def read_window_losses(path: Path, name: str) -> list[float]:
+    """The losses of this name by window; none where the file is missing, cut or something else."""
+    losses = read_mapping(path / WINDOW_LOSSES_FILE).get(name)
     return losses if isinstance(losses, list) and all(map(finite, losses)) else []
 
 

@@ -10,7 +10,7 @@ from analysis.results.outcomes import LOSS_COLUMNS
 from analysis.results.prompt_order import number_by_prompt
 from analysis.results.reported_trials import ReportedTrial
 from analysis.results.trial_numbers import metrics_of
-from basis.metrics import EXECUTION_METRICS
+from basis.metrics import EXECUTION_METRICS, GENERAL_LOSS_BASE
 from basis.outcomes import Outcome
 
 
@@ -71,6 +71,17 @@ def window_loss_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
         for window, loss in enumerate(trial.record.files.window_losses)
     ]
     return pd.DataFrame(rows, columns=["trial", "arm", "seed", "window", "test_loss"])
+
+
+def general_loss_frame(trials: Sequence[ReportedTrial]) -> pd.DataFrame:
+    """One row per trial and window of general text, see `Results.general_losses`."""
+    rows = [
+        {**trial.key, "window": window, "general_loss": last, GENERAL_LOSS_BASE: base}
+        for trial in trials
+        if trial.outcome != Outcome.REPEATED
+        for window, (last, base) in enumerate(trial.record.files.general_losses)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "arm", "seed", "window", "general_loss", GENERAL_LOSS_BASE])
 
 
 def _trial_row(trial: ReportedTrial, alone: Mapping[str, bool]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The columns of a comparison table: what each cell says of an arm, and how numbers are printed."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_parameters
+from analysis.comparison.forgetting import Forgetting
+from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_p, show_parameters
 from analysis.wording.values import show_field
 from basis.metrics import METRIC
 from basis.outcomes import FAILURES, Outcome
@@ -16,6 +18,8 @@ BITS_PER_BYTE = f"test loss, {METRIC['test_bits_per_byte'].unit}"
 BEST_LOSS = "best test loss @ step"
 RIGHT_ANSWERS = "share of right answers"
 MORE_RIGHT = "right answers against base"
+FORGETTING = f"forgetting, {METRIC['forgetting'].unit}"
+"""Heading of the column of a table whose trials were tested on general text; `tables` adds it."""
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
@@ -51,6 +55,7 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {
         LETTERS: 3,
         BEST_ARM: 3,
+        FORGETTING: 3,
     }
     kept: dict[str, int] = {}
     for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
@@ -71,6 +76,12 @@ def show_best_steps(arm: Arm) -> str:
     """The step of the lowest test loss, or the range of the seeds' steps; a dash without any."""
     steps = arm.values("test_loss_best_step")
     return " to ".join(dict.fromkeys(f"{step:,.0f}" for step in (min(steps), max(steps)))) if steps else MISSING
+
+
+def show_forgetting(forgotten: Forgetting) -> str:
+    """How far the loss on general text rose, and the adjusted p-value of "not at all"."""
+    rise = show_interval(forgotten.rise, 4, signed=True)
+    return f"{rise}, {show_p(forgotten.p_value)}" if math.isfinite(forgotten.p_value) else rise
 
 
 def _common() -> list[Column]:

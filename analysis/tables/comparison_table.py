@@ -11,10 +11,22 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
+from analysis.comparison.forgetting import Forgetting, measure_forgetting
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.company import RAN_ALONE
-from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS, MORE_RIGHT, RIGHT_ANSWERS, TEST_LOSS, columns_for
+from analysis.tables.columns import (
+    BEST_ARM,
+    BEST_LOSS,
+    BITS_PER_BYTE,
+    FORGETTING,
+    LETTERS,
+    MORE_RIGHT,
+    RIGHT_ANSWERS,
+    TEST_LOSS,
+    columns_for,
+    show_forgetting,
+)
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING, show_number
 from analysis.wording.phrases import count
@@ -25,6 +37,11 @@ from basis.outcomes import Outcome
 
 LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
+)
+
+FORGETTING_NOTE = (
+    "Forgetting is the last loss on general text minus the base model's, with the 95 % interval and the p-value of a "
+    "test against zero, Holm-adjusted for the arms of the table."
 )
 
 ANCHOR_LENGTH = 60
@@ -45,6 +62,7 @@ class ComparisonTable:
         trace: the arms with the trial directories that their numbers come from.
         compared: the comparisons of its finished arms.
         rate_ranges: its arms that differ in their learning rate alone.
+        forgotten: what its finished arms forget, as far as they measured it.
     """
 
     title: str
@@ -56,6 +74,7 @@ class ComparisonTable:
     trace: list[tuple[str, list[str]]]
     compared: Comparisons
     rate_ranges: list[RateRange]
+    forgotten: list[Forgetting]
 
     @property
     def finished(self) -> list[Arm]:
@@ -108,7 +127,9 @@ def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
     arms = _by_level(arms, factor)
-    compared = compare_pairs([arm for arm in arms if arm.outcome == Outcome.FINISHED], looks, all_pairs)
+    finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
+    compared = compare_pairs(finished, looks, all_pairs)
+    forgotten = measure_forgetting(finished, looks)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
@@ -125,6 +146,9 @@ def _table(
     if marks:
         place = list(frame.columns).index(TEST_LOSS) + 1
         frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
+    if forgotten:
+        shown = {one.arm.label: show_forgetting(one) for one in forgotten}
+        frame.insert(_behind_losses(frame), FORGETTING, [shown.get(arm.label, MISSING) for arm in arms])
     notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
     note = marks_note(compared) if compared.contenders else letters_note(compared)
     if note:
@@ -141,7 +165,14 @@ def _table(
         trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
         compared=compared,
         rate_ranges=rate_ranges(arms),
+        forgotten=forgotten,
     )
+
+
+def _behind_losses(frame: pd.DataFrame) -> int:
+    """The place behind the last column of test losses."""
+    of_losses = (TEST_LOSS, BITS_PER_BYTE, BEST_LOSS)
+    return max((place for place, name in enumerate(frame.columns, 1) if name in of_losses), default=1)
 
 
 def _by_loss(arms: list[Arm]) -> list[Arm]:
@@ -190,6 +221,8 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(
             "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
         )
+    if FORGETTING in headings:
+        notes.append(FORGETTING_NOTE)
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
     if len({windows(arm) for arm in arms}) > 1:

@@ -28,6 +28,7 @@ class DataSources:
     train: tuple[str, ...]
     test: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    general: tuple[str, ...] = ()
     field: str | None = None
     test_fraction: float = 0.05
     validation_fraction: float | None = None
@@ -43,7 +44,7 @@ class DataSources:
     @property
     def by_role(self) -> tuple[tuple[Role, tuple[str, ...]], ...]:
         """The sources by what they are for, in the order in which they are read."""
-        return ("train", self.train), ("test", self.test), ("exclude", self.exclude)
+        return ("train", self.train), ("test", self.test), ("exclude", self.exclude), ("general", self.general)
 
 
 @dataclass(frozen=True)

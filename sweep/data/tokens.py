@@ -16,37 +16,29 @@ into it, so a reader finds a whole entry or none, and whoever finds one starts w
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from basis.checksums import folder_flaw, seal_folder, set_aside
-from basis.disks import disk_error, disk_failure
 from basis.errors import UserError
-from basis.files import publish_folder
-from basis.read_json import DamagedError
+from sweep.data.cache_entry import whole_entry, write_entry
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
-from sweep.data.encode import Encoder
 from sweep.data.examples import Kind
 from sweep.data.forms import CHOSEN
+from sweep.data.general import GeneralTokens, prepare_general
 from sweep.data.overlap import overlap
 from sweep.data.template import ChatTemplate, choose_template
-from sweep.data.token_files import ENDS, beside, write_examples
 from sweep.data.tokenizer import load_tokenizer, template_digests, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
-from sweep.machine.workshop import workshop
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FORMAT_VERSION = 3
 """Part of the cache key: raise it when the content of an entry changes meaning."""
-
-_STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ class TokenSet:
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
     where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and skipped_records, see
     `sources.Tally`, where there are some. `sources` are the digests of what the tokens were made from.
-    `template` names what messages went through; empty of texts.
+    `template` names what messages went through; empty of texts. `general` is general text, where there is some.
     """
 
     train_path: Path
@@ -71,6 +63,7 @@ class TokenSet:
     sources: tuple[SourceDigest, ...] = ()
     kind: Kind = "text"
     template: str = ""
+    general: GeneralTokens | None = None
 
 
 def prepare_tokens(
@@ -99,7 +92,7 @@ def prepare_tokens(
 
     Raises:
         UserError: sources or tokenizer that can't be read, a cache that can't be written, or fewer tokens than one
-            window in train or test.
+            window in train, test or general text.
     """
     sources = source_digests(data)
     key = _cache_key(data, sources, tokenizer_pinned or tokenizer_digests(tokenizer_dir))
@@ -109,12 +102,21 @@ def prepare_tokens(
     of_messages = cache_dir / _key_with_template(key, data.template, template_files)[:32]
     tokens = None
     for entry in (of_texts, of_messages):
-        try:
-            tokens = tokens or _read_entry(entry)
-        except DamagedError as damage:
-            say(f"{entry}: {damage}{set_aside(entry)}; made again")
+        if content := whole_entry(entry, "train", say):
+            tokens = _token_set(entry, content)
+
+    @cache
+    def dialogues() -> Dialogues:
+        say(f"reading the SFT set: {describe_sources(data)}")
+        bring_hub_data(data, say)
+        return load_sft(data)
+
+    @cache
+    def template() -> ChatTemplate:
+        return choose_template(load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer, data.template)
+
     if tokens is None:
-        tokens = _make_entry(of_texts, of_messages, data, tokenizer_dir, tokenizer, say)
+        tokens = _make_entry(of_texts, of_messages, dialogues, template, say)
     else:
         say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {tokens.train_path.parent}")
@@ -122,56 +124,52 @@ def prepare_tokens(
         say(f"messages go through {tokens.template}")
     for line in describe_dialogues(tokens.statistics, data.field or CHOSEN):
         say(line)
-    if tokens.kind == "text":
-        _check_windows(tokens, data, block_size)
+    if data.general:
+        general = prepare_general(data, sources, of_messages, dialogues, template, say)
+        tokens = replace(tokens, general=general)
+    _check_windows(tokens, data, block_size)
     return replace(tokens, sources=tuple(sources))
 
 
 def _make_entry(
     of_texts: Path,
     of_messages: Path,
-    data: DataSources,
-    tokenizer_dir: Path | str,
-    tokenizer: "PreTrainedTokenizerBase | None",
+    read: Callable[[], Dialogues],
+    template: Callable[[], ChatTemplate],
     say: Callable[[str], None],
 ) -> TokenSet:
-    """Read and tokenise the SFT set into a new cache entry, at either place as its kind is.
-
-    The other arguments and the errors are those of `prepare_tokens`.
-    """
+    """Read and tokenise the SFT set into a new cache entry, at either place as its kind is."""
     started = time.perf_counter()
-    say(f"reading the SFT set: {describe_sources(data)}")
-    bring_hub_data(data, say)
-    dialogues = load_sft(data)
+    dialogues = read()
     held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
     say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
-    tokenizer = load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer
-    template = choose_template(tokenizer, data.template)
     entry = of_texts if dialogues.kind == "text" else of_messages
-    try:
-        tokens = _build_entry(entry, dialogues, template)
-    except OSError as error:
-        number = disk_failure(error)
-        why = disk_error(entry, number).strerror if number else f"can't be written ({error.strerror})"
-        raise UserError(f"{entry.parent}: the token cache {why}") from error
+    sets = {"train": dialogues.train, "test": dialogues.test}
+    if dialogues.validation:
+        sets["validation"] = dialogues.validation
+    tokens = _token_set(entry, write_entry(entry, sets, template(), _statistics(dialogues)))
     say(f"{_counts(tokens)}, in {time.perf_counter() - started:.1f} s, kept in {entry}")
     return tokens
 
 
 def _check_windows(tokens: TokenSet, data: DataSources, block_size: int) -> None:
-    """Refuse sets with fewer tokens than one window.
+    """Refuse sets of texts with fewer tokens than one window.
 
     Raises:
         UserError: naming the set.
     """
-    counted = {"train": tokens.train_tokens, "test": tokens.test_tokens}
-    if data.validation_fraction is not None:
-        counted["validation"] = tokens.validation_tokens
+    counted: dict[str, int] = {}
+    if tokens.kind == "text":
+        counted = {"train": tokens.train_tokens, "test": tokens.test_tokens}
+        if data.validation_fraction is not None:
+            counted["validation"] = tokens.validation_tokens
+    if tokens.general and tokens.general.kind == "text":
+        counted["general"] = tokens.general.tokens
     for name, count in counted.items():
         if count < block_size + 1:
             raise UserError(
                 f"the {name} set has {count:,} tokens, but one window takes {block_size + 1:,} (block_size "
-                f"{block_size:,} + 1); give more {name} dialogues or a smaller block_size"
+                f"{block_size:,} + 1); give more {name} examples or a smaller block_size"
             )
 
 
@@ -184,8 +182,9 @@ def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: st
     """A digest of everything that the tokens depend on. The tokenizer is not loaded for it."""
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
     named = data.field or CHOSEN  # which is read alike, named or recognised
+    of_set = [source for source in sources if source.role != "general"]
     others = [*([data.columns] if data.columns else []), *(["skip_broken"] if data.skip_broken else [])]
-    parts = (FORMAT_VERSION, fingerprint(sources), named, *fractions, tokenizer, *others)
+    parts = (FORMAT_VERSION, fingerprint(of_set), named, *fractions, tokenizer, *others)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -194,22 +193,8 @@ def _key_with_template(key: str, given: str | None, files: Sequence[tuple[str, s
     return hashlib.sha256(json.dumps((key, given, files)).encode()).hexdigest()
 
 
-def _read_entry(entry: Path) -> TokenSet | None:
-    """A cache entry, or None if there is none.
-
-    Raises:
-        DamagedError: naming the file of it that is not as it was written.
-    """
-    if not entry.exists():
-        return None
-    try:
-        if flaw := folder_flaw(entry):
-            raise DamagedError(flaw)
-        if not beside(entry / "train.npy", ENDS).exists():
-            raise DamagedError("an earlier version made it, without the ends and bytes of its examples")
-        content = json.loads((entry / _STATISTICS).read_bytes())
-    except OSError as error:
-        raise UserError(f"{entry}: can't be read ({error.strerror})") from None
+def _token_set(entry: Path, content: Mapping[str, Any]) -> TokenSet:
+    """What lies in a cache entry, by what is told of it."""
     validation_tokens = content.get("validation_tokens", 0)
     return TokenSet(
         entry / "train.npy",
@@ -222,37 +207,6 @@ def _read_entry(entry: Path) -> TokenSet | None:
         kind=content["kind"],
         template=content["template"],
     )
-
-
-def _build_entry(entry: Path, dialogues: Dialogues, template: ChatTemplate) -> TokenSet:
-    """Write a cache entry; if another process was faster, its entry is used and this one dropped."""
-    sets = {"train": dialogues.train, "test": dialogues.test}
-    if dialogues.validation:
-        sets["validation"] = dialogues.validation
-    kind = dialogues.kind
-    tokenizer = template.tokenizer
-    encoder = Encoder(tokenizer, template)
-    dtype = np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32)
-    with workshop(entry.parent) as place:
-        unfinished = place / entry.name
-        unfinished.mkdir()
-        counts = {
-            name: write_examples(unfinished / f"{name}.npy", examples, encoder, dtype, held_out=name != "train")
-            for name, examples in sets.items()
-        }
-        content = {
-            **{f"{name}_tokens": count for name, count in counts.items()},
-            "kind": kind,
-            "template": "" if kind == "text" else template.name,
-            "statistics": _statistics(dialogues),
-        }
-        (unfinished / _STATISTICS).write_text(json.dumps(content, indent=2) + "\n")
-        seal_folder(unfinished)
-        publish_folder(unfinished, entry)
-    tokens = _read_entry(entry)
-    if tokens is None:  # of another process, which was faster
-        raise UserError(f"{entry}: another process has just written it, and it is damaged; start again")
-    return tokens
 
 
 def _statistics(dialogues: Dialogues) -> dict[str, int]:

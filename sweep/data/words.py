@@ -18,15 +18,18 @@ class Sources(Protocol):
     @property
     def exclude(self) -> tuple[str, ...]: ...
     @property
+    def general(self) -> tuple[str, ...]: ...
+    @property
     def test_fraction(self) -> float: ...
 
 
 def describe_sources(data: Sources) -> str:
-    """What trains, what is tested on and what is subtracted, in one line."""
+    """What trains, what is tested on, what is subtracted, and on what forgetting is measured, in one line."""
     held_out = f"{100 * data.test_fraction:g} % of train, held out"
     tested = _names(data.test) if data.test else held_out
     excluded = f"minus {_names(data.exclude)}" if data.exclude else "nothing subtracted"
-    return f"train {_names(data.train)}; test {tested}; {excluded}"
+    general = f"; general text {_names(data.general)}" if data.general else ""
+    return f"train {_names(data.train)}; test {tested}; {excluded}{general}"
 
 
 def describe_forms(forms: Mapping[str, int], turns: int) -> str:

@@ -39,10 +39,13 @@ def look_at_files(spec: SweepSpec) -> list[str]:
     mistakes: list[str] = []
     local = list(_local_files(spec))
     whole = sum(os.path.getsize(path) for _, path in local if os.path.isfile(path)) <= SMALL_BYTES
-    reader = ExampleReader(Reading(spec.data.columns, spec.data.field), spec.data.skip_broken)
+    skip = spec.data.skip_broken
+    reader = ExampleReader(Reading(spec.data.columns, spec.data.field), skip)
+    general_reader = ExampleReader(Reading(), skip)
     for role, path in local:
+        asked = general_reader if role == "general" else reader
         try:
-            lines.append(f"data.{role}: {_look(path, reader, spec.data.field or CHOSEN, whole)}")
+            lines.append(f"data.{role}: {_look(path, asked, spec.data.field or CHOSEN, whole)}")
         except UserError as error:
             # a mistake of data.field or data.columns is told once
             unknown = next((words for words in ("no field", "no form") if words in str(error)), None)
@@ -65,6 +68,7 @@ def _local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
         ("train", spec.data.train),
         ("test", spec.data.test),
         ("exclude", spec.data.exclude),
+        ("general", spec.data.general),
     )
     for role, sources in by_role:
         for source in sources:
@@ -101,6 +105,11 @@ def needs_demo(spec: SweepSpec) -> bool:
 def needs_chat(spec: SweepSpec) -> bool:
     """Whether a spec names the preset `chat`'s data, base model or prompts where they are used."""
     return DEMO_CHAT in _used(spec)
+
+
+def needs_general_text(spec: SweepSpec) -> bool:
+    """Whether a spec names the demo's general text."""
+    return any(source in MADE_HERE for source in spec.data.general)
 
 
 def _used(spec: SweepSpec) -> tuple[str | None, ...]:

@@ -48,6 +48,7 @@ class PreparedSweep:
             "data": self.tokens.train_path.parent.name,
             "base model": hashes["base_weights"],
             "reward": self.models.reward_identity(hashes),
+            **({"general": self.tokens.general.path.parent.name} if self.tokens.general else {}),
         }
 
     def planner(self, device: Device, budget_bytes: int | None) -> TrialPlanner:
@@ -88,6 +89,7 @@ class PreparedSweep:
             train_tokens=tokens.train_path,
             test_tokens=tokens.test_path,
             validation_tokens=tokens.validation_path,
+            general_tokens=tokens.general.path if tokens.general else None,
             prompts=models.prompts,
             reward=models.reward,
             reading=models.reading,
@@ -126,5 +128,7 @@ def prepare(plan: SweepPlan, cache_dir: Path, say: Say) -> PreparedSweep:
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path
+    if tokens.general:
+        token_files["general"] = tokens.general.path
     provenance = Provenance(code_version(), models.hashes(token_files), name_sources(tokens.sources))
     return PreparedSweep(plan, models, tokens, provenance)

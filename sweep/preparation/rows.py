@@ -30,7 +30,9 @@ def check_rows(tokens: TokenSet, trials: Sequence[TrialConfig], say: Callable[[s
                 f"trial.loss_on: {loss_on!r} is not accepted on texts, which do not say who speaks; accepted: 'auto', "
                 "'all', or data with messages, or with a prompt and its completion"
             )
-    held_out = {"test": tokens.test_path, "validation": tokens.validation_path}
+    held_out = {} if is_text else {"test": tokens.test_path, "validation": tokens.validation_path}
+    if tokens.general and tokens.general.kind != "text":
+        held_out["general"] = tokens.general.path
     for block_size, packings in asked.items():
         if "stream" in packings and tokens.train_tokens < block_size + 1:
             raise UserError(
@@ -40,7 +42,7 @@ def check_rows(tokens: TokenSet, trials: Sequence[TrialConfig], say: Callable[[s
         if packings != {"stream"}:
             say(_described("train", tokens.train_path, block_size))
         for side, path in held_out.items():
-            if path and not is_text:
+            if path:
                 say(_described(side, path, block_size))
 
 

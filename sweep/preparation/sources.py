@@ -7,9 +7,10 @@ from pathlib import Path
 from sweep.data.dialogues import DataSources
 from sweep.demo.assets import DemoAssets, demo_assets
 from sweep.demo.chat.assets import ChatAssets, chat_assets
+from sweep.demo.general.assets import general_text
 from sweep.hub.fetch import Say, Snapshot, fetch_model, fetch_tokenizer
 from sweep.hub.pin import hub_model
-from sweep.preparation.first_look import needs_chat, needs_demo
+from sweep.preparation.first_look import needs_chat, needs_demo, needs_general_text
 from sweep.schema.data import DataPart
 from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
@@ -92,11 +93,13 @@ def resolve_sources(spec: SweepSpec, cache_dir: Path, say: Say) -> SweepSources:
     """
     made: dict[str, DemoAssets | ChatAssets] = {}
     reward_models: Places = {}
+    demo_cache = cache_dir / "demo"
     if needs_demo(spec):
-        demo = made[DEMO] = demo_assets(cache_dir / "demo", say)
+        demo = made[DEMO] = demo_assets(demo_cache, say)
         reward_models = dict.fromkeys(MADE_HERE, str(demo.reward_model))
     if needs_chat(spec):
-        made[DEMO_CHAT] = chat_assets(cache_dir / "demo", say)
+        made[DEMO_CHAT] = chat_assets(demo_cache, say)
+    general = dict.fromkeys(MADE_HERE, str(general_text(demo_cache, say))) if needs_general_text(spec) else {}
     base_models = {name: str(assets.base_model) for name, assets in made.items()}
     prompts = {name: str(assets.prompts_file) for name, assets in made.items()}
     return SweepSources(
@@ -106,7 +109,7 @@ def resolve_sources(spec: SweepSpec, cache_dir: Path, say: Say) -> SweepSources:
         reward=spec.reward,
         judge=_model(spec.reward.model, "reward.model", reward_models) if spec.reward.model else None,
         prompts_file=_prompts_file(spec.reward.prompts, prompts),
-        data=_data(spec.data, made, validates=spec.chooses_on_validation),
+        data=_data(spec.data, made, general, validates=spec.chooses_on_validation),
     )
 
 
@@ -126,13 +129,14 @@ def _tokenizer(model: ModelPart, made: Places) -> ModelSource:
     return _model(model.name, "model.name", made)
 
 
-def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], validates: bool) -> DataSources:
+def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], general: Places, validates: bool) -> DataSources:
     train = {name: str(assets.train_file) for name, assets in made.items()}
     test = {name: str(assets.test_file) for name, assets in made.items()}
     return DataSources(
         train=tuple(_resolved(source, train) for source in data.train),
         test=tuple(_resolved(source, test) for source in data.test),
         exclude=data.exclude,
+        general=tuple(_resolved(source, general) for source in data.general),
         field=data.field,
         columns=tuple(sorted(data.columns.items())),
         skip_broken=data.skip_broken,

@@ -42,7 +42,7 @@ def input_hashes(
     Args:
         base_model: the base model's folder.
         tokenizer: the tokenizer's folder.
-        token_files: .npy files of tokens by their role: "train", "test", perhaps "validation".
+        token_files: .npy files of tokens by their role: "train", "test", perhaps "validation" and "general".
         prompts: the evaluation prompts; empty where nothing judges.
         reward: how responses are sampled and judged, and the reward model's folder.
         pinned: NAME@COMMIT by folder, for the folders that come from the hub.

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-LOSSES = ("train_loss", "validation_loss", "test_loss")
+LOSSES = ("train_loss", "validation_loss", "test_loss", "general_loss")
 
 RELATIVE_TOLERANCE = 5e-4
 """Largest relative difference between two losses that still match, where the arithmetic is not the same.

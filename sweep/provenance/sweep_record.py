@@ -140,6 +140,7 @@ def begin_sweep_record(
                 "train_tokens": tokens.train_tokens,
                 "test_tokens": tokens.test_tokens,
                 **tokens.statistics,
+                **(tokens.general.statistics if tokens.general else {}),
             },
             FORMAT: FORMAT_VERSION,
             "identity": identity,

@@ -21,6 +21,9 @@ COLUMNS = (
 )
 """The fields by which the form of a record is recognised, and those that may stand beside them."""
 
+_BESIDE_TRAIN = ("test", "exclude", "general")
+"""Sources that may be left out, or null."""
+
 _SOURCES = f"{LOCAL_FILES}, or {ON_HUB}"
 
 
@@ -51,6 +54,11 @@ class DataPart(Part):
         (), description="Where the test dialogues are. Empty: `test_fraction` of train is held out."
     )
     exclude: tuple[ExcludeSource, ...] = Field((), description="Dialogues that are taken out of train and test.")
+    general: tuple[DataSource, ...] = Field(
+        (),
+        description="Where general text is, on which forgetting is measured. Its form is recognised by its fields; it "
+        "need not be that of train.",
+    )
     field: Annotated[str | None, AcceptedWords("the name of a record's field")] = Field(
         None,
         description="The field of a record that holds the text of a dialogue, or the answer to the record's `prompt`. "
@@ -83,7 +91,7 @@ class DataPart(Part):
         if not isinstance(values, dict):
             return values
         named = values.keys() & STUDY_DATA.keys()
-        given = {key: value for key, value in values.items() if key not in ("test", "exclude") or value is not None}
+        given = {key: value for key, value in values.items() if key not in _BESIDE_TRAIN or value is not None}
         if named and "train" not in named:
             raise problem("train", f"missing; data.{min(named)} is given, and what trains beside it is not")
         return given if named else {**STUDY_DATA, **given}
@@ -102,7 +110,7 @@ class DataPart(Part):
             raise problem("columns", "stands beside data.field, which reads one field as text; leave one of them out")
         return self
 
-    @field_validator("train", "test", "exclude", mode="before")
+    @field_validator("train", *_BESIDE_TRAIN, mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

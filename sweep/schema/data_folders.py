@@ -8,7 +8,7 @@ from typing import Literal
 from basis.errors import UserError
 from sweep.schema.file_patterns import matching_files
 
-Role = Literal["train", "test", "exclude"]
+Role = Literal["train", "test", "exclude", "general"]
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 PACKINGS = (".gz", ".bz2", ".xz", ".zst")
@@ -40,7 +40,8 @@ def folder_files(folder: Path, role: Role) -> list[Path]:
     """The files of a folder, and of all folders within it, that are for a role.
 
     Where names tell splits apart, as in train-00000.parquet, test.jsonl or validation/data.csv, train and test take the
-    files of their split; for train, files without such a word will do. Exclude takes all files.
+    files of their split; for train, files without such a word will do. Exclude takes all files. General text is tested
+    on, so its files are those of test.
 
     Raises:
         UserError: it has no data file, none for the role, or files of several formats.
@@ -52,11 +53,12 @@ def folder_files(folder: Path, role: Role) -> list[Path]:
     named = {split for split in splits.values() if split}
     chosen = files
     if role != "exclude" and named:
-        chosen = [path for path in files if splits[path] == role]
+        split = "test" if role == "general" else role
+        chosen = [path for path in files if splits[path] == split]
         if not chosen and role == "train":
             chosen = [path for path in files if splits[path] is None]
         if not chosen:
-            raise UserError(f"{folder}: has files for {' and '.join(sorted(named))}, and none for {role}; name a file")
+            raise UserError(f"{folder}: has files for {' and '.join(sorted(named))}, and none for {split}; name a file")
     formats = sorted({_format_of(path) for path in chosen})
     if len(formats) > 1:
         raise UserError(

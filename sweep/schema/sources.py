@@ -2,7 +2,7 @@
 
 A source is a string. A folder, a file that ends in one of SUFFIXES, or a pattern of files is local. Any other is a data
 set on the Hugging Face hub, see `sweep.schema.hub_names`. Without a split, train sources read the split "train", test
-sources "test", and exclude sources every split.
+and general sources "test", and exclude sources every split.
 """
 
 import glob
@@ -21,7 +21,12 @@ _OTHER_SUFFIX = re.compile(
     r"\.(md|xlsx?|feather|pkl|pickle|npy|npz|pt|ya?ml|xml|html?|ndjson|zip|tar|gz|bz2|xz|zst)$", re.IGNORECASE
 )
 
-DEFAULT_SPLIT: dict[Role, str | None] = {"train": "train", "test": "test", "exclude": None}
+DEFAULT_SPLIT: dict[Role, str | None] = {
+    "train": "train",
+    "test": "test",
+    "exclude": None,
+    "general": "test",
+}
 """The split of a dataset on the hub that is named without one; None means all splits."""
 ON_HUB = "a hub dataset 'owner/name:split' or 'owner/name/config:split'"
 

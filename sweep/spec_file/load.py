@@ -24,8 +24,9 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     The order of precedence, lowest first: the spec named by `extends`, the file itself, the variant that is chosen by
     `variant` (from `variants`), and then `overrides`, each "key=value" with a dotted key and a YAML value.
     Mappings are merged key by key; anything else, lists included, is replaced. One rule more: whoever gives
-    `data.train` says what it is tested on, too. `data.test` and `data.exclude` from below belong to the train data
-    from below, and go with it. Likewise `tables` from below belong to the `space` from below (see `inherited`).
+    `data.train` says what it is tested on, too. `data.test`, `data.exclude` and `data.general` from below belong to
+    the train data from below, and go with it. Likewise `tables` from below belong to the `space` from below (see
+    `inherited`).
 
     A relative path in a file leads from that file's folder if something lies there, or else from the working directory.
 

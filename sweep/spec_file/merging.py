@@ -15,7 +15,7 @@ from sweep.spec_file.presets import preset_names
 from sweep.spec_file.read_yaml import read_lines
 from sweep.spec_file.settings import names_any, parse_setting, set_value
 
-BELONG_TO_TRAIN = ("test", "exclude")
+BELONG_TO_TRAIN = ("test", "exclude", "general")
 """Keys of `data` that are not inherited by whoever gives a `train` of their own."""
 
 

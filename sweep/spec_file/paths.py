@@ -25,6 +25,7 @@ _LIES_THERE: Mapping[tuple[str, str], Callable[[Path], bool]] = {
     ("data", "train"): _is_data,
     ("data", "test"): _is_data,
     ("data", "exclude"): _is_data,
+    ("data", "general"): _is_data,
     ("data", "template"): os.path.isfile,
     ("model", "name"): os.path.isdir,
     ("model", "tokenizer"): os.path.isdir,

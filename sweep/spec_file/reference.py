@@ -56,8 +56,8 @@ Four sources give a spec its values. Each overrides those before it:
    `--set variant=published`.
 
 Mappings are merged key by key. Anything else, lists included, is replaced. Two groups of keys belong together:
-whoever gives `data.train` does not inherit `data.test` and `data.exclude`, and whoever gives `space` does not inherit
-`tables`.
+whoever gives `data.train` does not inherit `data.test`, `data.exclude` and `data.general`, and whoever gives `space`
+does not inherit `tables`.
 
 A relative path leads from the file that names it, or else from the working directory. A name on the Hugging Face hub
 may have a branch, tag or commit behind it: `gpt2-medium@main`, `owner/name@main:train`.

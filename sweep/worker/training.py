@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from basis.metrics import Row
+from basis.metrics import GENERAL_LOSS_BASE, Row
 from basis.stages import Stage
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
@@ -30,7 +30,8 @@ class Training:
         config: the trial.
         execution: how its steps are divided, and what is computed twice.
         run: the model in training.
-        window_losses: of the last evaluation, by metric: the loss of each held-out window in nats per token.
+        window_losses: of the last evaluation, by metric: the loss of each held-out window in nats per token; and of
+            general text before the first step, `GENERAL_LOSS_BASE`.
     """
 
     def __init__(
@@ -59,6 +60,9 @@ class Training:
         if config.evaluate_on != Stage.PLAIN:
             assert inputs.validation_tokens is not None, "a sweep that tunes has prepared validation windows"
             self._held_out["validation_loss"] = held_out(inputs.validation_tokens, config)
+        self._general = None
+        if inputs.general_tokens is not None and config.evaluate_on != Stage.TUNING:
+            self._general = held_out(inputs.general_tokens, config)
         self.window_losses: dict[str, list[float]] = {}
         self._tokens_seen = self._scored_tokens_seen = 0
         self._train_seconds = self._evaluation_seconds = 0.0
@@ -154,13 +158,28 @@ class Training:
             row[metric] = float(np.mean(self.window_losses[metric]))
             if metric == "test_loss" and rows.text_bytes:
                 row["test_bits_per_byte"] = sum(nats for nats, _ in by_row) / math.log(2) / rows.text_bytes
-            if not math.isfinite(row[metric]):
-                name = metric.replace("_", " ")
-                raise FloatingPointError(f"{name} became {row[metric]} by step {run.step} (lr {self.config.lr:g})")
+            self._check_finite(metric, row[metric])
+        if self._general is not None and (run.step == 0 or self.done):
+            row |= self._evaluate_general(self._general)
         self._evaluation_seconds += time.perf_counter() - started
         if "test_loss" in row:
             row["test_perplexity"] = math.exp(min(row["test_loss"], 700.0))  # exp overflows a float above 709
         return row
+
+    def _evaluate_general(self, general: HeldOut) -> dict[str, float]:
+        """The loss on general text, and after the last step how far it has risen since before the first."""
+        losses = _window_losses(self.run.evaluate(general.batch))
+        self.window_losses["general_loss" if self.done else GENERAL_LOSS_BASE] = losses
+        loss = float(np.mean(losses))
+        self._check_finite("general_loss", loss)
+        if not self.done:
+            return {"general_loss": loss}
+        return {"general_loss": loss, "forgetting": loss - float(np.mean(self.window_losses[GENERAL_LOSS_BASE]))}
+
+    def _check_finite(self, metric: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            name, run = metric.replace("_", " "), self.run
+            raise FloatingPointError(f"{name} became {loss} by step {run.step} (lr {self.config.lr:g})")
 
     def drop_optimizer_state(self) -> None:
         """Free the optimizer's state before the model is judged; nothing is trained afterwards."""

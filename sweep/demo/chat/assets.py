@@ -80,7 +80,8 @@ def _content_key(sizes: ChatSizes) -> str:
     digest = hashlib.sha256(repr(sizes).encode())
     for library in ("torch", "transformers", "tokenizers"):
         digest.update(f"{library} {version(library)}".encode())
-    for source in sorted(Path(__file__).parent.parent.rglob("*.py")):
+    room = Path(__file__).parent
+    for source in (*sorted(room.parent.glob("*.py")), *sorted(room.glob("*.py"))):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -14,6 +14,7 @@ import pytest
 import tokenizers
 import transformers
 
+import sweep.data.cache_entry
 import sweep.data.tokens
 from basis.errors import UserError
 from basis.packages import ROOT
@@ -216,7 +217,7 @@ def test_a_failing_build_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.data.tokens, "write_examples", full_disk)
+        patch.setattr(sweep.data.cache_entry, "write_examples", full_disk)
         with pytest.raises(UserError, match=r"cache can't be written: the disk is full \(.* free on /"):
             prepare()
     assert list((tmp_path / "cache").iterdir()) == []
@@ -232,17 +233,17 @@ def test_a_cache_that_is_a_file_is_an_error(prepare: Callable[..., TokenSet], tm
 def test_the_slower_of_two_builders_uses_the_entry_of_the_faster(
     prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = sweep.data.tokens.write_examples
+    write = sweep.data.cache_entry.write_examples
     faster: list[tuple[TokenSet, int]] = []
 
     def overtaken(*arguments: Any, **options: Any) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(sweep.data.tokens, "write_examples", write)
+            patch.setattr(sweep.data.cache_entry, "write_examples", write)
             made = prepare()
         faster.append((made, made.train_path.stat().st_ino))
         return write(*arguments, **options)
 
-    monkeypatch.setattr(sweep.data.tokens, "write_examples", overtaken)
+    monkeypatch.setattr(sweep.data.cache_entry, "write_examples", overtaken)
     slower = prepare()
     assert faster == [(slower, slower.train_path.stat().st_ino)] * 2  # looked at once for train, once for test
     assert len(list((tmp_path / "cache").iterdir())) == 1

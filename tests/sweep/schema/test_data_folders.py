@@ -18,6 +18,8 @@ from sweep.schema.sources import source_files
         (("train.jsonl", "test.jsonl", "dev.jsonl"), "test", ("test.jsonl",)),
         (("train.jsonl", "test.jsonl"), "exclude", ("test.jsonl", "train.jsonl")),
         (("a.jsonl", "eval.jsonl"), "train", ("a.jsonl",)),
+        (("train.jsonl", "test.jsonl", "dev.jsonl"), "general", ("test.jsonl",)),
+        (("a.jsonl", "b.jsonl"), "general", ("a.jsonl", "b.jsonl")),
         (("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-0.parquet"), "train", 2),
         (("train/data-0.arrow", "test/data-0.arrow", "train/state.json", "dataset_dict.json"), "train", 1),
         (("contest.jsonl", "trainer.jsonl"), "train", ("contest.jsonl", "trainer.jsonl")),

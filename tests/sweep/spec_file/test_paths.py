@@ -156,6 +156,14 @@ def test_who_gives_train_says_what_it_is_tested_on_or_has_it_held_out(specs: Pat
     assert load_spec("study", ["data.train=a.jsonl", "data.test_fraction=0.2"]).data.test_fraction == 0.2
 
 
+def test_general_text_is_looked_up_beside_its_file_and_goes_with_the_train_data_below(specs: Path) -> None:
+    fill(specs / "a.jsonl", specs / "g.txt")
+    write(specs, "below.yaml", data={"train": "a.jsonl", "general": "g.txt"})
+    assert load_spec(write(specs, extends="below.yaml")).data.general == (str(specs / "g.txt"),)
+    assert load_spec(write(specs, extends="below.yaml", data={"train": "a.jsonl"})).data.general == ()
+    assert load_spec(write(specs, data={"general": ["g.txt"]})).data.train == HH[0]
+
+
 def test_the_data_of_the_study_stay_whole_where_no_train_is_given(specs: Path) -> None:
     fill(specs / "b.jsonl")
     assert data_of(load_spec(write(specs))) == HH

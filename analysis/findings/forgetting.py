@@ -1,0 +1,54 @@
+"""What training costs on general text: which arms forget, and whether chance explains it."""
+
+from collections.abc import Sequence
+
+from analysis.comparison.forgetting import Forgetting
+from analysis.wording.numbers import show_interval, show_p
+from analysis.wording.phrases import count, holm_adjusted
+
+
+def describe_forgetting(forgotten: Sequence[Forgetting], looks: int) -> list[str]:
+    """Say in which arms the loss on general text rose above the base model's, and whether chance explains it.
+
+    Args:
+        forgotten: what the arms of one table forget.
+        looks: see `choices.looks_at`.
+
+    Returns:
+        One sentence; none where no arm measured it.
+    """
+    if not forgotten:
+        return []
+    tested = [one for one in forgotten if one.difference]
+    how = f"{_method(tested)}; {holm_adjusted(len(tested), 'arm', looks)}" if tested else ""
+    ranked = sorted((one for one in forgotten if one.told), key=lambda one: -one.rise.estimate)
+    risen = [one for one in ranked if one.rise.estimate > 0]
+    fallen = [one for one in reversed(ranked) if one.rise.estimate < 0]
+    if not ranked:
+        most = max(forgotten, key=lambda one: one.rise.estimate)
+        chance = f"in no arm is that more than chance ({how})"
+        why = chance if tested else "without losses by window one seed can't tell"
+        return [f"Against the base model, loss on general text rises most in {_of(most)}; {why}."]
+    parts = []
+    if risen:
+        least = f", least in {_of(risen[-1])}" if len(risen) > 1 else ""
+        which = f"{len(risen)} of {count(len(forgotten), 'arm')}, most in " if len(forgotten) > 1 else ""
+        parts.append(f"rose in {which}{_of(risen[0])}{least}")
+    if fallen:
+        which = f"{len(fallen)} of {count(len(forgotten), 'arm')}, most in " if len(forgotten) > 1 else ""
+        parts.append(f"fell in {which}{_of(fallen[0])}")
+    return [f"Against the base model, and beyond chance, loss on general text {' and '.join(parts)} ({how})."]
+
+
+def _of(one: Forgetting) -> str:
+    p_value = f", {show_p(one.p_value)}" if one.difference else ""
+    return f"{one.arm.label}, by {show_interval(one.rise, 4, signed=True)} nats/token{p_value}"
+
+
+def _method(tested: Sequence[Forgetting]) -> str:
+    """The tests, each named once, and what they do not speak of."""
+    differences = [one.difference for one in tested if one.difference]
+    methods = " or ".join(dict.fromkeys(difference.method for difference in differences))
+    if all(difference.over_seeds for difference in differences):
+        return methods
+    return f"{methods}, which speaks of these trained models alone"
