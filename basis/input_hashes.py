@@ -26,7 +26,7 @@ INPUT_HASHES = {
     "tokenizer": InputHash("tokenizer (hash)", decides_losses=True, identity="base model"),
     "test_tokens": InputHash("test set (hash of its tokens)", decides_losses=True, identity="data"),
     "validation_tokens": InputHash("validation set (hash of its tokens)", True, identity="", always_asked=False),
-    "general_tokens": InputHash("general text (hash of its tokens)", True, identity="general", always_asked=False),
+    "general_tokens": InputHash("general text (hash of its tokens)", True, identity="general text", always_asked=False),
     "prompts": InputHash("prompts (hash)", decides_losses=False, identity="reward"),
     "reward_model": InputHash("reward model (hash)", decides_losses=False, identity="reward"),
 }

@@ -48,7 +48,7 @@ class PreparedSweep:
             "data": self.tokens.train_path.parent.name,
             "base model": hashes["base_weights"],
             "reward": self.models.reward_identity(hashes),
-            **({"general": self.tokens.general.path.parent.name} if self.tokens.general else {}),
+            **({"general text": self.tokens.general.path.parent.name} if self.tokens.general else {}),
         }
 
     def planner(self, device: Device, budget_bytes: int | None) -> TrialPlanner:

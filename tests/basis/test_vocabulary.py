@@ -157,7 +157,8 @@ def test_every_part_of_memory_is_predicted_measured_reported_and_drawn() -> None
 
 
 def test_every_set_of_tokens_has_a_hash_that_a_ledger_can_word() -> None:
-    assert {f"{side}_tokens" for side in SIDES} == {name for name in INPUT_HASHES if name.endswith("_tokens")}
+    sets = (*SIDES, "general")
+    assert {f"{side}_tokens" for side in sets} == {name for name in INPUT_HASHES if name.endswith("_tokens")}
 
 
 def test_facts_that_follow_from_a_field_name_fields_and_have_words() -> None:

@@ -431,6 +431,14 @@ def test_test_dialogues_that_occur_in_train_or_only_open_as_one_are_flagged_apar
     assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": none})).flags == []
 
 
+def test_general_text_that_is_trained_on_is_flagged() -> None:
+    data = {"general_in_train": 3, "general_examples": 60}
+    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags
+    assert flag.startswith("Examples of general text that also occur in train: 3 of 60 (5.0 %).")
+    none = {**data, "general_in_train": 0}
+    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": none})).flags == []
+
+
 def test_validation_that_opens_as_test_does_is_flagged_where_a_choice_was_made_by_it() -> None:
     data = {"validation_openings_in_test": 39, "validation_dialogues": 177}
     chosen = tuned({1: [1e-4, 1e-3, 1e-2], 10: [2e-4, 2e-3, 2e-2]}, {1: 1e-3, 10: 2e-3})

@@ -59,6 +59,17 @@ def test_data_that_cant_be_read_are_refused_before_anything_is_prepared(
     assert not (tmp_path / "out").exists()
 
 
+def test_general_text_is_looked_at_by_its_own_form(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(GOOD * 3)
+    general = tmp_path / "general.jsonl"
+    general.write_text('{"text": "The sea is blue."}\n')
+    spec = load_spec("demo", [f"data={{train: {tmp_path}/train.jsonl, field: chosen, general: {general}}}"])
+    assert "data.general: general.jsonl: 1 text in the field text, the first opens with" in look_at_files(spec)[-1]
+    general.write_text('{"words": "The sea is blue."}\n')
+    with pytest.raises(UserError, match=r"data\.general: .*line 1: no form is recognised by the fields 'words'"):
+        look_at_files(spec)
+
+
 @pytest.mark.usefixtures("nothing_is_prepared")
 def test_all_files_that_cant_be_read_are_told_at_once(here: Here, parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Examples that no trial could learn from are refused in one line, and what rows leave out is told."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from basis.errors import UserError
 from sweep.data.encode import Encoder
 from sweep.data.examples import Example
+from sweep.data.general import GeneralTokens
 from sweep.data.template import choose_template
 from sweep.data.token_files import ROLES, beside, write_examples
 from sweep.data.tokens import TokenSet
@@ -41,6 +43,16 @@ def test_what_rows_leave_out_is_told(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in said] == ["train rows of 60 tokens", "test rows of 60 tokens"]
     assert " 2 examples, 1 of them cut by " in said[0]
     assert "; 1 left out in every arm, " in said[0]
+
+
+def test_general_conversations_beside_texts_are_told_likewise(tmp_path: Path) -> None:
+    talks = token_set(tmp_path, CONVERSATIONS)
+    (tmp_path / "texts").mkdir()
+    texts = token_set(tmp_path / "texts", [Example("text", "a b c " * 30)])
+    general = GeneralTokens(talks.test_path, talks.test_tokens, "conversations", {})
+    said: list[str] = []
+    check_rows(replace(texts, general=general), [trial()], said.append)
+    assert [line.split(":")[0] for line in said] == ["general rows of 60 tokens"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ def test_demo_stands_for_the_made_files_and_messages_still_call_it_demo(assets: 
     assert resolved.prompts_file == assets.prompts_file
     assert (resolved.data.train, resolved.data.test) == ((str(assets.train_file),), (str(assets.test_file),))
     assert {resolved.base_model.name, resolved.tokenizer.name, resolved.judge.name} == {"demo"}
+    [general] = resolved.data.general
+    assert general.startswith(str(tmp_path / "demo" / "general-"))
+    assert Path(general).is_file()
     assert "demo" not in astuple(resolved.data)
 
 
@@ -36,7 +39,7 @@ def test_demo_chat_stands_for_messages_and_a_chat_model_and_is_judged_by_the_dem
 ) -> None:
     chat = ChatAssets.inside(tmp_path / "chat")
     monkeypatch.setattr(sources, "chat_assets", lambda *_: chat)
-    named = ["model.name", "data.train", "data.test", "reward.prompts", "reward.model"]
+    named = ["model.name", "data.train", "data.test", "data.general", "reward.prompts", "reward.model"]
     spec = load_spec("demo", [f"{key}=demo-chat" for key in named])
     resolved = resolve_sources(spec, tmp_path, lambda _: None)
     assert resolved.judge is not None
@@ -44,6 +47,7 @@ def test_demo_chat_stands_for_messages_and_a_chat_model_and_is_judged_by_the_dem
     assert resolved.judge.place == str(assets.reward_model)
     assert resolved.prompts_file == chat.prompts_file
     assert (resolved.data.train, resolved.data.test) == ((str(chat.train_file),), (str(chat.test_file),))
+    assert resolved.data.general == resolve_sources(load_spec("demo"), tmp_path, lambda _: None).data.general
     assert {resolved.base_model.name, resolved.judge.name} == {"demo-chat"}
 
 

@@ -1,0 +1,43 @@
+"""A sweep's identity and provenance cover its general text where it has some, and change in nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from basis.directory import SWEEP_FILE
+from basis.errors import UserError
+from sweep.memory.device import Device
+from sweep.preparation.prepare import PreparedSweep, prepare
+from sweep.provenance.sweep_record import begin_sweep_record, check_identity
+from sweep.spec_file.load import load_plan
+from tests.conftest import Parts
+
+
+def prepared(parts: Parts, folder: Path, *words: str) -> PreparedSweep:
+    (folder / "general.jsonl").write_text("".join(json.dumps({"text": f"{word} " * 40}) + "\n" for word in words))
+    general = {"general": [str(folder / "general.jsonl")]} if words else {}
+    spec = parts.write_spec(folder, data={**parts.spec()["data"], **general})
+    return prepare(load_plan(str(spec)), folder / "cache", lambda _: None)
+
+
+def test_general_text_is_part_of_what_must_stay_the_same_where_there_is_some(parts: Parts, tmp_path: Path) -> None:
+    without, with_some = prepared(parts, tmp_path), prepared(parts, tmp_path, "sea", "sky")
+    assert with_some.tokens.general is not None
+    assert without.identity.keys() == {"data", "base model", "reward"}
+    assert with_some.identity.items() > without.identity.items()
+    assert with_some.identity["general text"] == with_some.tokens.general.path.parent.name
+    assert with_some.provenance.hashes.keys() - without.provenance.hashes.keys() == {"general_tokens"}
+    assert with_some.provenance.data_files.keys() - without.provenance.data_files.keys() == {"general:general.jsonl"}
+    inputs = [one.inputs(tmp_path, Device("cpu"), cpus=1).general_tokens for one in (without, with_some)]
+    assert inputs == [None, with_some.tokens.general.path]
+
+
+def test_a_sweep_is_not_continued_on_other_general_text(parts: Parts, tmp_path: Path) -> None:
+    first = prepared(parts, tmp_path, "sea", "sky")
+    begin_sweep_record(tmp_path, first.spec, "", first.tokens, first.identity)
+    data = json.loads((tmp_path / SWEEP_FILE).read_text())["data"]
+    assert (data["general_examples"], data["general_in_train"]) == (2, 0)
+    check_identity(tmp_path, prepared(parts, tmp_path, "sea", "sky").identity)
+    with pytest.raises(UserError, match="changed since the sweep began: general text"):
+        check_identity(tmp_path, prepared(parts, tmp_path, "sea", "land").identity)
