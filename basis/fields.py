@@ -45,6 +45,12 @@ PackingChoice = Literal["auto", "stream", "examples", "none"]
 ADDED_FIELDS: dict[str, Any] = {"loss_on": "auto", "packing": "auto"}
 """Fields that came after trials had been named, with the value that all earlier trials have."""
 
+
+def identifying(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a config by which a trial is named and recognised: not those that came later, at their default."""
+    return {name: value for name, value in config.items() if (name, value) not in ADDED_FIELDS.items()}
+
+
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)

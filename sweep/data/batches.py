@@ -39,7 +39,7 @@ class TrainBatches:
         """Open the train tokens at a path."""
         self._examples = open_examples(tokens_path)
         self._config = config
-        self._bit = _bit_of(config.loss_on, self._examples)
+        self._bit = None if self._examples.roles is None else role_that_counts(config.loss_on)
         self._cut: CutExamples | None = None
         self._documents = False
         packing = settled_packing(config.packing, is_text=self._examples.roles is None)
@@ -83,11 +83,9 @@ def held_out(tokens_path: Path, config: TrialConfig) -> HeldOut:
     return HeldOut(batch, text_bytes)
 
 
-def _bit_of(loss_on: LossOn, examples: ExampleTokens) -> int | None:
-    """The role of the tokens that count; None: all do."""
-    if loss_on == "all" or examples.roles is None:
-        return None
-    return COMPLETION if loss_on == "completions" else ASSISTANT  # auto: of a pair both are the same
+def role_that_counts(loss_on: LossOn) -> int | None:
+    """The role of the tokens of pairs and conversations that count; None: all do. auto: in a pair both are the same."""
+    return {"all": None, "completions": COMPLETION}.get(loss_on, ASSISTANT)
 
 
 def _window_batch(examples: ExampleTokens, starts: npt.NDArray[np.int64], block_size: int, bit: int | None) -> Batch:

@@ -26,7 +26,6 @@ class CutExamples(NamedTuple):
         truncated_tokens: the tokens of these that no row gets.
         dropped_examples: examples beside them that are left out, since none of their targets in a row would count.
         dropped_tokens: the tokens of these.
-        whole: examples, of both, that are no longer than a row.
     """
 
     starts: Numbers
@@ -35,7 +34,6 @@ class CutExamples(NamedTuple):
     truncated_tokens: int
     dropped_examples: int
     dropped_tokens: int
-    whole: int
 
 
 def cut_examples(examples: ExampleTokens, block_size: int) -> CutExamples:
@@ -60,7 +58,6 @@ def cut_examples(examples: ExampleTokens, block_size: int) -> CutExamples:
         int(lost[kept].sum()),
         int((~kept).sum()),
         int(full[~kept].sum()),
-        int((lost == 0).sum()),
     )
 
 

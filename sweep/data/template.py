@@ -76,7 +76,7 @@ class ChatTemplate:
         Raises:
             UserError: no assistant turn, the template fails on it, or does not show where a turn stands.
         """
-        messages = example.messages
+        messages = [_with_content(message) for message in example.messages]
         turns = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
         if not turns:
             roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
@@ -86,7 +86,17 @@ class ChatTemplate:
         else:
             text = self._text(messages, example.tools)
             spans = self._turns_in(text, messages, example.tools, turns)
+        self._check_tools(text, example)
         return self._closed(text, spans)
+
+    def _check_tools(self, text: str, example: Example) -> None:
+        """Refuse a template that leaves out the tools that are offered, or a call: the model would learn silence."""
+        calls = (call for message in example.messages for call in message.get("tool_calls") or ())
+        for what, entries in (("the tool", example.tools), ("the call of the tool", calls)):
+            for entry in entries:
+                name = entry.get("function", entry).get("name")
+                if isinstance(name, str) and name not in text:
+                    raise UserError(f"{self.name} leaves out {what} {name!r}; data.template gives one with tools")
 
     def _text(self, messages: Sequence[Message], tools: Sequence[Message], answer_follows: bool = False) -> str:
         from jinja2 import TemplateError
@@ -195,6 +205,11 @@ class ChatTemplate:
         elif text[end:].strip() == end_token:
             end = len(text.rstrip())
         return Rendered(text, (*spans[:-1], (start, end)))
+
+
+def _with_content(message: Message) -> Message:
+    """A message whose content is text, as templates expect it; beside a call of a tool it is often null or missing."""
+    return {**message, "content": ""} if message.get("tool_calls") and message.get("content") is None else message
 
 
 def _words_in(text: str, message: Message, behind: int) -> tuple[int, int]:

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from basis.errors import UserError
+from sweep.data.batches import role_that_counts
 from sweep.data.dialogues import bring_hub_data, load_sft
-from sweep.data.encode import ASSISTANT, Encoder
+from sweep.data.encode import Encoder
 from sweep.data.template import choose_template
 from sweep.data.tokenizer import load_tokenizer
 from sweep.machine.quiet import quiet_libraries
@@ -22,8 +23,7 @@ COUNTED = "bold reverse"
 def show_examples(plan: SweepPlan, cache_dir: Path, count: int, console: Console) -> None:
     """Print the first train examples, special tokens included.
 
-    Marked is what every arm is tested on: all of a text, and of pairs and conversations what an assistant says. An arm
-    with another `loss_on` trains on other tokens of the same rows.
+    Marked is what the loss counts. An example comes once for each `loss_on` of the sweep.
 
     Args:
         plan: the sweep.
@@ -48,19 +48,23 @@ def show_examples(plan: SweepPlan, cache_dir: Path, count: int, console: Console
     examples = load_sft(sources.data).train
     if examples[0].kind != "text":
         say(f"messages go through {template.name}")
-    longest = plan.longest_window + 1
+    choices = list(dict.fromkeys(trial.loss_on for trial in plan.candidates))
     for number, example in enumerate(examples[:count], 1):
         try:
             encoded = encoder.encode(example)
         except UserError as error:
             raise UserError(f"train {example.kind[:-1]} {number}: {error}") from None
-        counts = [example.kind == "text" or bool(role & ASSISTANT) for role in encoded.roles]
-        shown = min(len(encoded.ids), longest)
-        text = Text()
-        for counted, places in groupby(range(shown), key=counts.__getitem__):
-            said = tokenizer.decode([encoded.ids[place] for place in places], clean_up_tokenization_spaces=False)
-            said = said.replace("\x1b", "\N{SYMBOL FOR ESCAPE}")  # or data could steer the terminal
-            text.append(said if not counted or console.is_terminal else f"[[{said}]]", COUNTED if counted else "")
-        cut = f", of which a row of block_size {plan.longest_window:,} has {shown:,}" if shown < len(counts) else ""
-        console.print(f"example {number}: {len(counts):,} tokens{cut}; {sum(counts[:shown]):,} count", style="bold")
-        console.print(text, soft_wrap=True)
+        shown = min(len(encoded.ids), plan.longest_window + 1)
+        for loss_on in choices:
+            bit = None if example.kind == "text" else role_that_counts(loss_on)
+            counts = [bit is None or bool(role & bit) for role in encoded.roles[:shown]]
+            text = Text()
+            for counted, places in groupby(range(shown), key=counts.__getitem__):
+                said = tokenizer.decode([encoded.ids[place] for place in places], clean_up_tokenization_spaces=False)
+                said = said.replace("\x1b", "\N{SYMBOL FOR ESCAPE}")  # or data could steer the terminal
+                text.append(said if not counted or console.is_terminal else f"[[{said}]]", COUNTED if counted else "")
+            cut = f", {shown:,} of them in a row of block_size {plan.longest_window:,}"
+            heading = f"example {number}, loss_on {loss_on}: {len(encoded.ids):,} tokens"
+            heading += f"{cut if shown < len(encoded.ids) else ''}; {sum(counts):,} count"
+            console.print(heading, style="bold")
+            console.print(text, soft_wrap=True)

@@ -150,7 +150,10 @@ def _test_questions(sources: SweepSources, say: Say) -> list[Question]:
 def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) -> str:
     config = planned_shape(model)
     if config.vocab_size < tokens:
-        raise UserError(f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens")
+        raise UserError(
+            f"model.shape.vocab_size: {config.vocab_size} is less than the tokenizer's {tokens} tokens; accepted: "
+            f"{tokens} or more"
+        )
     size_bytes = 4 * model_sizes(config).parameters
     if size_bytes > (free := free_memory_bytes()):
         raise UserError(

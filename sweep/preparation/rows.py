@@ -17,8 +17,8 @@ def check_rows(tokens: TokenSet, trials: Sequence[TrialConfig], say: Callable[[s
     """Refuse what no trial could learn from or be tested on, and tell what is cut and left out.
 
     Raises:
-        UserError: tokens of which texts do not say which count, no example with a target that counts, none that fits
-            into a row, or fewer tokens than one window.
+        UserError: tokens of which texts do not say which count, no example with a target that counts, or fewer tokens
+            than one window.
     """
     is_text = tokens.kind == "text"
     asked: dict[int, set[Packing]] = {}
@@ -50,16 +50,12 @@ def _described(side: str, path: Path, block_size: int) -> str:
     """What rows of block_size leave of one side's examples, as a sentence."""
     examples = open_examples(path)
     cut = cut_examples(examples, block_size)
-    if not cut.whole:
-        raise UserError(
-            f"none of the {len(examples.ends):,} {side} examples fits into trial.block_size {block_size:,} + 1 tokens; "
-            f"the shortest has {np.diff(examples.ends, prepend=0).min():,}"
-        )
     if not len(cut.starts):
         raise UserError(
             f"every token of the {len(examples.ends):,} {side} examples is masked: none is an assistant's within "
-            f"trial.block_size {block_size:,}"
+            f"trial.block_size {block_size:,}; the shortest example has {np.diff(examples.ends, prepend=0).min():,} "
+            "tokens; give a larger block_size or shorter prompts"
         )
     kept = f"{len(cut.starts):,} examples, {cut.truncated_examples:,} of them cut by {cut.truncated_tokens:,} tokens"
-    left_out = f"; {cut.dropped_examples:,} left out, of whose {cut.dropped_tokens:,} tokens none would count"
+    left_out = f"; {cut.dropped_examples:,} left out in every arm, since no row would have an assistant's token of them"
     return f"{side} rows of {block_size:,} tokens: {kept}{left_out if cut.dropped_examples else ''}"

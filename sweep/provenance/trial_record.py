@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from basis.directory import RECORD_FILE
+from basis.fields import identifying
 from basis.files import write_text
 from basis.read_json import DamagedError, read_object
 from sweep.machine.hardware import cpu_name
@@ -85,7 +86,7 @@ def make_trial_record(
 
 def config_hash(values: Mapping[str, Any]) -> str:
     """SHA-256 of a TrialConfig as plain values. A trial's name ends in its first six digits."""
-    return hash_values(dict(values))
+    return hash_values(identifying(values))
 
 
 def begin_trial_record(folder: Path, record: TrialRecord, goes_on: bool) -> None:

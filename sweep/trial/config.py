@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, m
 
 from basis.errors import problems, refused, shown
 from basis.fields import (
-    ADDED_FIELDS,
     ALL_LINEAR,
     BETAS_DEFAULTS,
     DEPENDENT_FIELDS,
@@ -30,6 +29,7 @@ from basis.fields import (
     TrainedGroup,
     applies,
     arm_label,
+    identifying,
     names_with,
     owner_of,
 )
@@ -248,8 +248,7 @@ class TrialConfig(BaseModel):
     @property
     def name(self) -> str:
         """Name of the trial and of its directory: readable, and different for different configs."""
-        fields = self.model_dump(mode="json")
-        named = {field: value for field, value in fields.items() if (field, value) not in ADDED_FIELDS.items()}
+        named = identifying(self.model_dump(mode="json"))
         digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
         return f"{self.label.replace(' ', '-')}-lr{self.lr:g}-s{self.seed}-{digest[:6]}"
 

@@ -161,7 +161,6 @@ def test_what_does_not_fit_a_row_is_counted() -> None:
     assert cut.lengths.tolist() == [5, 9]
     assert (cut.truncated_examples, cut.truncated_tokens) == (1, 3)
     assert (cut.dropped_examples, cut.dropped_tokens) == (2, 15)  # one without an assistant's token, one by its cut
-    assert cut.whole == 2
 
 
 def test_rows_are_filled_well_and_never_beyond_their_room() -> None:

@@ -87,3 +87,30 @@ def test_what_cannot_be_rendered_is_refused_in_one_line(template: str, example: 
     with pytest.raises(UserError, match=error) as refusal:
         turns_of(template, example)
     assert "\n" not in str(refusal.value)
+
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+WITH_TOOLS = (
+    "{% for tool in tools %}{{ tool.function.name }} {% endfor %}{% for message in messages %}<|im_start|>"
+    "{{ message.role }}\n{% for call in message.tool_calls %}<call>{{ call.function.name }}</call>{% endfor %}"
+    "{{ message.content }}<|im_end|>\n{% endfor %}"
+)
+
+
+def called(content: str | None) -> Example:
+    """A question, the call of a tool, what it says and the answer."""
+    call = {"role": "assistant", "content": content, "tool_calls": [TOOL]}
+    messages = ({"role": "user", "content": "Rain?"}, call, {"role": "tool", "content": "no"})
+    return Example("conversations", messages=(*messages, {"role": "assistant", "content": "No."}), tools=(TOOL,))
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_a_call_of_a_tool_is_learnt_where_the_template_has_it_and_refused_where_it_would_be_silence(
+    content: str | None,
+) -> None:
+    text, spans = choose_template(chat_tokenizer(WITH_TOOLS, "<|im_end|>"), None).render(called(content))
+    assert "<call>weather</call><|im_end|>" in text[slice(*spans[0])]
+    with pytest.raises(UserError, match=r"leaves out the tool 'weather'; data\.template gives one with tools"):
+        turns_of(CHATML, called(content))
+    with pytest.raises(UserError, match="leaves out the call of the tool 'weather'"):
+        turns_of(CHATML, called(content)._replace(tools=()))

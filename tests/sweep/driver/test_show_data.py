@@ -38,7 +38,7 @@ def test_examples_are_printed_as_the_model_sees_them_with_what_counts_marked(
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec))
     assert main([str(tmp_path / "mine.yaml"), "--show-data", "2"]) == 0
     said = capsys.readouterr().out
-    assert "example 2:" in said
-    assert "example 3:" not in said
+    assert "example 2, loss_on auto:" in said
+    assert "example 3" not in said
     assert "<|im_start|>assistant\n[[Be␛[2Jcause.<|im_end|>]]" in said.replace("\x1b[0m", "")
     assert "\x1b[2J" not in said

@@ -42,7 +42,7 @@ def test_what_rows_leave_out_is_told(tmp_path: Path) -> None:
     check_rows(token_set(tmp_path, CONVERSATIONS), [trial(), trial(lr=2), trial(loss_on="all")], said.append)
     assert [line.split(":")[0] for line in said] == ["train rows of 60 tokens", "test rows of 60 tokens"]
     assert " 2 examples, 1 of them cut by " in said[0]
-    assert "; 1 left out, of whose " in said[0]
+    assert "; 1 left out in every arm, " in said[0]
 
 
 def test_general_conversations_beside_texts_are_told_likewise(tmp_path: Path) -> None:
@@ -59,10 +59,14 @@ def test_general_conversations_beside_texts_are_told_likewise(tmp_path: Path) ->
     ("examples", "changed", "error"),
     [
         ([Example("text", "a b c " * 30)], {"loss_on": "assistant"}, r"^trial.loss_on: 'assistant' is not accepted on"),
-        (CONVERSATIONS, {"block_size": 4}, r"^none of the 3 train examples fits into trial.block_size 4 \+ 1 tokens"),
-        (CONVERSATIONS, {"block_size": 4, "packing": "stream"}, "^none of the 3 test examples fits"),
+        (
+            CONVERSATIONS,
+            {"block_size": 4},
+            "^every token of the 3 train examples is masked: none is",
+        ),
+        (CONVERSATIONS, {"block_size": 4, "packing": "stream"}, "^every token of the 3 test examples is masked"),
         (CONVERSATIONS, {"block_size": 9999, "packing": "stream"}, "one window takes 10,000"),
-        ([conversation("a " * 90, "yes")], {}, "^none of the 1 train examples fits"),
+        ([conversation("a " * 90, "yes")], {}, "^every token of the 1 train examples is masked"),
     ],
 )
 def test_rows_without_anything_to_learn_are_refused(
