@@ -89,7 +89,7 @@ def with_bytes(inputs: SweepInputs, each: int = 3) -> SweepInputs:
 
 def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs) -> None:
     plan = plan_trial(config(), read_shape(inputs.base_model, "model.name"), Device("cpu"), None)
-    trial = open_trial(config(), with_bytes(inputs), plan=plan)
+    trial = open_trial(config(), replace(with_bytes(inputs), general_tokens=inputs.train_tokens), plan=plan)
     rows = finish(trial)
 
     assert [row["step"] for row in rows] == [0, 2, 4, 6, 8, 9]
@@ -104,7 +104,7 @@ def test_a_trial_reports_every_metric_and_keeps_its_results(inputs: SweepInputs)
     assert all("lora_" in name for name in load_file(trial.folder / TRAINED_FILE))
     assert not (trial.folder / CHECKPOINT_FILE).exists()
     kept = json.loads((trial.folder / WINDOW_LOSSES_FILE).read_text())
-    assert kept.keys() == {"test_loss"}
+    assert kept.keys() == {"test_loss", "general_loss", "general_loss_base"}
     assert len(kept["test_loss"]) == config().test_windows
     assert np.mean(kept["test_loss"]) == rows[-1]["test_loss"]
 
