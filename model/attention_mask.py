@@ -34,7 +34,11 @@ def attention_bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
 
     A kernel that is given `seen` itself makes this in every layer, and keeps it for the backward pass.
     """
+    return padded_bias(seen, dtype)[..., : seen.shape[-1]]
+
+
+def padded_bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same, with columns that nobody sees up to a multiple of BIAS_MULTIPLE."""
     columns = seen.shape[-1]
     wide = F.pad(seen, (0, round_up(columns, BIAS_MULTIPLE) - columns))
-    bias = torch.zeros(wide.shape, dtype=dtype, device=seen.device).masked_fill_(~wide, -torch.inf)
-    return bias[..., :columns]
+    return torch.zeros(wide.shape, dtype=dtype, device=seen.device).masked_fill_(~wide, -torch.inf)

@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel, PreTrainedModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
+from model.attention_mask import padded_bias
 from model.decoder import prepare_decoder
 from model.forward import attention_scale, hidden_states
 from model.head import logits_of
-from model.matmul import round_up
 
 SHRINK_AT = 0.75
 """Rows that have ended leave the batch when no more than this share goes on: leaving copies the cache of the others."""
@@ -29,10 +29,6 @@ LOOK_EVERY = {"cpu": 1, "cuda": 8}
 On a CPU looking costs nothing. A GPU has to be waited for, and then has nothing to do. There, rows that have ended are
 computed for up to 7 tokens more, which changes no response.
 """
-
-BIAS_MULTIPLE = 8
-"""Rows of a bias lie at multiples of this, or attention on a GPU copies it in every layer to have it so
-(preprocess_mask in aten/src/ATen/native/transformers/attention.cpp, PyTorch 2.13)."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +111,10 @@ class _GPT2Decoding:
         self._model = model
         self._columns = 0
         self._stored = torch.empty(shape, dtype=model.dtype, device=real.device)  # (layers, 2, B, H, S, D)
-        self._prompts_bias: Tensor | None = _bias(_prompts_see(real), model.dtype)
-        self._bias = _bias(F.pad(real, (0, new_tokens), value=True)[:, None, None, :], model.dtype)  # (B, 1, 1, S)
+        self._prompts_bias: Tensor | None = padded_bias(_prompts_see(real), model.dtype)
+        self._bias = padded_bias(
+            F.pad(real, (0, new_tokens), value=True)[:, None, None, :], model.dtype
+        )  # (B, 1, 1, S)
 
     def last_states(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """The last of the states (B, T, C) of the next columns, (B, C). Prompts come first, then a column at a time."""
@@ -181,16 +179,6 @@ def _prompts_see(real: Tensor) -> Tensor:
     """
     square = torch.ones(real.shape[1], real.shape[1], dtype=torch.bool, device=real.device)  # (T, T)
     return real[:, None, None, :] & square.tril() | square.tril().triu()
-
-
-def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores: 0 for columns that are `seen` (..., S) and -inf for others.
-
-    The columns are padded to a multiple of BIAS_MULTIPLE.
-    """
-    columns = seen.shape[-1]
-    seen = F.pad(seen, (0, round_up(columns, BIAS_MULTIPLE) - columns))
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
 def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
