@@ -81,7 +81,11 @@ def _attention(
 
 
 def _gated_mlp(module: Any, x: Tensor) -> Tensor:
-    y: Tensor = module.down_proj(module.up_proj(x), gate=(module.gate_proj(x), module.act_fn))
+    up, gate = module.up_proj(x), (module.gate_proj(x), module.act_fn)
+    down = module.down_proj
+    if type(down) is nn.Linear:  # whether or not it was there when layers were placed
+        return _linear(down, up, gate)
+    y: Tensor = down(up, gate=gate)
     return y
 
 

@@ -17,8 +17,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from model.decoder import prepare_decoder
+from model.decoder import decoder_states, prepare_decoder
 from model.decoder_layers import rms_norm, rotate
+from model.gpt2_lora import add_adapters, merge
+from model.lora_linear import LoRASettings
 from model.projection import project
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
@@ -93,3 +95,16 @@ def test_a_norm_and_a_gated_projection_keep_their_inputs_alone() -> None:
         project(up, kernel, None, gate=(gate, nn.functional.silu))
     inputs = {tensor.data_ptr() for tensor in (x, up, gate, kernel)}
     assert sum(tensor.numel() for tensor in kept if tensor.data_ptr() not in inputs) == 8 + 4, "weight and scale"
+
+
+@torch.no_grad()
+def test_a_model_that_was_made_ready_runs_after_its_adapters_are_merged() -> None:
+    model = llama()
+    add_adapters(model, LoRASettings(2, 4, ("mlp_out",)), torch.Generator().manual_seed(0))
+    for name, parameter in model.named_parameters():
+        if name.endswith("lora_B"):
+            parameter.fill_(0.1)
+    prepare_decoder(model)
+    tokens = torch.arange(6)[None]
+    adapted = decoder_states(model, tokens)
+    torch.testing.assert_close(decoder_states(merge(model), tokens), adapted)
