@@ -89,6 +89,9 @@ def _reshaped(config: PretrainedConfig, model: ModelPart) -> PretrainedConfig:
     try:
         shape = type(config)(**{**values, **fields})
         skeleton(shape)
+        refuse_other_attention(shape)
+    except ArchitectureError as error:
+        raise UserError(f"model.name: {model.name!r} is refused: {error}") from None
     except Exception as error:  # whatever a class makes of values that don't go together
         raise UserError(f"model.shape: makes no {type(config).__name__} of a model: {first_line(error)}") from None
     return shape
