@@ -57,6 +57,9 @@ def refuse_unanswered(name: str, messages: tuple[Message, ...]) -> None:
     roles = [message["role"] for message in messages]
     if "assistant" not in roles:
         raise BrokenRecordError(f"{name!r} has no assistant turn; its roles are {', '.join(dict.fromkeys(roles))}")
+    said = (message for message in messages if message["role"] == "assistant")
+    if not any((message["content"] or "").strip() or message.get("tool_calls") for message in said):
+        raise BrokenRecordError(f"in {name!r} every assistant turn is blank, but an answer is needed")
 
 
 def read_tools(value: object) -> tuple[Mapping[str, Any], ...]:
@@ -70,6 +73,8 @@ def read_tools(value: object) -> tuple[Mapping[str, Any], ...]:
         return ()
     if not isinstance(held, list) or not all(isinstance(tool, dict) for tool in held):
         raise BrokenRecordError(f"the field 'tools' is {shown(value)}, but a list of tools is needed")
+    _refuse_odd_functions("a tool of 'tools'", held)
+    _checked("the field 'tools'", held)
     return tuple(held)
 
 
@@ -85,8 +90,31 @@ def _message(place: str, message: object) -> Message:
     if not isinstance(role, str) or role.lower() not in ROLES:
         raise BrokenRecordError(f"{place} has the {role_key} {role!r}; accepted: {', '.join(ROLES)}")
     rest = {key: value for key, value in message.items() if key not in (role_key, content_key) and value is not None}
+    if "tool_calls" in rest:
+        rest["tool_calls"] = _tool_calls(place, rest["tool_calls"])
+    _checked(place, rest)
     content = _content(f"the {content_key} of {place}", message[content_key], optional="tool_calls" in rest)
     return {"role": ROLES[role.lower()], "content": content, **rest}
+
+
+def _tool_calls(place: str, value: object) -> list[dict[str, Any]]:
+    """The calls of a message: a list of objects, or such a list as JSON text."""
+    held = _decoded(value) if isinstance(value, str) else value
+    if not isinstance(held, list) or not all(isinstance(call, dict) for call in held):
+        raise BrokenRecordError(f"the tool_calls of {place} are {shown(value)}, but a list of calls is needed")
+    _refuse_odd_functions(f"a call of {place}", held)
+    return held
+
+
+def _refuse_odd_functions(what: str, entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        if not isinstance(entry.get("function", {}), dict):
+            raise BrokenRecordError(f"the function of {what} is {shown(entry['function'])}, but an object is needed")
+
+
+def _checked(place: str, value: object) -> None:
+    """Refuse what UTF-8 can't hold, wherever in the value it stands."""
+    checked_text(place, json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _content(place: str, content: object, optional: bool) -> str | None:

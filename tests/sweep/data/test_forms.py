@@ -130,6 +130,21 @@ def test_columns_give_foreign_names_ours_and_leave_no_doubt_which_form_is_meant(
         ({"messages": None}, "the field 'messages' is null, but a list of messages is needed"),
         ({"messages": "hi"}, "the field 'messages' is 'hi', but a list of messages is needed"),
         ({"messages": [USER]}, "'messages' has no assistant turn; its roles are user"),
+        ({"messages": [USER, {"role": "assistant", "content": " "}]}, "in 'messages' every assistant turn is blank"),
+        (
+            {"messages": [USER, {**ASSISTANT, "tool_calls": "x"}]},
+            "the tool_calls of message 2 of 'messages' are 'x', but a",
+        ),
+        (
+            {"messages": [USER, {**ASSISTANT, "tool_calls": {"name": "f"}}]},
+            "the tool_calls of message 2 of 'messages' are",
+        ),
+        (
+            {"messages": [USER, {**ASSISTANT, "tool_calls": [{"function": "f"}]}]},
+            "the function of a call of message 2 of",
+        ),
+        ({"messages": list(TALK), "tools": [{"description": "\ud800"}]}, "the field 'tools' has half a surrogate"),
+        ({"messages": [{**USER, "name": "\ud800"}, *TALK]}, "message 1 of 'messages' has half a surrogate pair"),
         (
             {"messages": [USER, {"role": "alien", "content": "x"}]},
             "message 2 of 'messages' has the role 'alien'; accepted",
