@@ -99,7 +99,7 @@ def prepare_tokens(
     # Which of both it is, only the dialogues tell; there is one at most.
     of_texts = cache_dir / key[:32]
     template_files = [] if tokenizer_pinned else template_digests(tokenizer_dir)
-    of_messages = cache_dir / _key_with_template(key, data.template, template_files)[:32]
+    of_messages = cache_dir / _key_with_template(key, data, template_files)[:32]
     tokens = None
     for entry in (of_texts, of_messages):
         if content := whole_entry(entry, "train", say):
@@ -188,9 +188,12 @@ def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: st
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _key_with_template(key: str, given: str | None, files: Sequence[tuple[str, str]]) -> str:
-    """The key of examples that go through a template: the one given, or one among the tokenizer's files."""
-    return hashlib.sha256(json.dumps((key, given, files)).encode()).hexdigest()
+def _key_with_template(key: str, data: DataSources, files: Sequence[tuple[str, str]]) -> str:
+    """The key of examples that go through a template: the one given, or one among the tokenizer's files.
+
+    A field that is named holds texts, where recognised records may hold messages.
+    """
+    return hashlib.sha256(json.dumps((key, data.field, data.template, files)).encode()).hexdigest()
 
 
 def _token_set(entry: Path, content: Mapping[str, Any]) -> TokenSet:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,18 @@ def test_tokens_decode_to_the_dialogues_with_end_of_text_between(
     assert tokenizer.decode(tokens.tolist()) == "".join(text + END_OF_TEXT for text in DIALOGUES)
     expected = [token for text in DIALOGUES for token in (*tokenizer(text)["input_ids"], tokenizer.eos_token_id)]
     assert tokens.tolist() == expected
+
+
+def test_a_field_that_is_named_is_not_answered_by_an_entry_of_recognised_messages(
+    prepare: Callable[..., TokenSet], tmp_path: Path
+) -> None:
+    talks = tmp_path / "talks.jsonl"
+    turns = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "yes"}] for n in range(9)]
+    talks.write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in turns))
+    recognised = DataSources((str(talks),), (str(talks),))
+    assert prepare(data=recognised).kind == "conversations"
+    with pytest.raises(UserError, match="no field 'chosen'"):
+        prepare(data=replace(recognised, field="chosen"))
 
 
 def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], tmp_path: Path) -> None:
