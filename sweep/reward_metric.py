@@ -28,6 +28,7 @@ from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
 from model.precision import products_of_fp32
+from sweep.data.openings import HH_ANSWER, HH_HUMAN
 from sweep.data.rendered_prompts import Prompt
 from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
@@ -42,7 +43,7 @@ class JudgingError(Exception):
     """A judge that has no finite score for any prompt: there is nothing to compare."""
 
 
-NEXT_TURN = "\n\nHuman:"
+NEXT_TURN = HH_HUMAN
 """Where a response ends if the model goes on to write the human's next turn. In a chat template a token ends it."""
 
 
@@ -87,6 +88,7 @@ def respond(
     draws = uniform_draws(reward.seed, len(encoded), reward.new_tokens)
     settings = SamplingSettings(reward.new_tokens, reward.temperature, reward.top_k)
     ends = end_tokens(model, tokenizer)
+    ends |= {tokenizer.convert_tokens_to_ids(end) for end in {prompt.turn_end for prompt in prompts} - {""}}
     responses, lengths = [""] * len(encoded), [0] * len(encoded)
     by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     for start in range(0, len(by_length), reward.batch_size):
@@ -94,7 +96,8 @@ def respond(
         generated = generate(model, [encoded[i] for i in batch], draws[batch], settings, ends)
         for i, ids in zip(batch, generated, strict=True):
             text = tokenizer.decode(ids)
-            cut = reward.template is not None and NEXT_TURN in text
+            plain = reward.template is not None or prompts[i].rendered.endswith(HH_ANSWER)
+            cut = plain and NEXT_TURN in text
             responses[i] = (text.split(NEXT_TURN)[0] if cut else text).strip()
             lengths[i] = len(tokenizer.encode(responses[i], add_special_tokens=False)) if cut else len(ids)
     return responses, lengths

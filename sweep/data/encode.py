@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from sweep.data.examples import Example
 from sweep.data.template import ChatTemplate, Rendered
+from sweep.data.tokenizer import begin_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,7 +38,7 @@ class Encoded(NamedTuple):
 
 
 class Encoder:
-    """Turns examples into tokens.
+    """Turns examples into tokens. Texts begin as their tokenizer begins them; messages as their template does.
 
     A fast tokenizer's own backend is called, without the masks and copies that transformers adds around it; the tokens
     are the same. It gets one example at a time: given many, it starts a thread per core, each of which keeps several
@@ -48,6 +49,7 @@ class Encoder:
         """Take a tokenizer with an end-of-text token, and the template of examples that are no texts."""
         self._tokenizer = tokenizer
         self._template = template
+        self._begin = begin_tokens(tokenizer)
         self._end_id: int = tokenizer.eos_token_id
         self._end_token = str(tokenizer.eos_token)
         added = (id for id, token in tokenizer.added_tokens_decoder.items() if token.special)
@@ -61,8 +63,8 @@ class Encoder:
     def text_ids(self, text: str) -> list[int]:
         """The tokens of a text and the end-of-text token, without roles and bytes: those cost time."""
         if self._backend is None:
-            return [*self._slow_ids(text), self._end_id]
-        return [*self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids, self._end_id]
+            return [*self._begin, *self._slow_ids(text), self._end_id]
+        return [*self._begin, *self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids, self._end_id]
 
     def encode(self, example: Example) -> Encoded:
         """An example's tokens with their roles and bytes.
@@ -75,6 +77,9 @@ class Encoder:
         else:
             rendered = self._template.render(example)
         ids, first, last = self._tokens(rendered)
+        if example.kind == "text" and self._begin:  # a template writes it itself
+            ids = [*self._begin, *ids]
+            first, last = (np.concatenate((np.zeros(len(self._begin), np.int64), ends)) for ends in (first, last))
         special = np.isin(ids, self._special)
         covered = np.maximum.accumulate(np.concatenate(([0], last)))
         # A tokenizer may leave whitespace out of a word's offsets; it belongs to the token behind it.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from basis.errors import UserError
 from sweep.data.prompts import Question
 from sweep.data.template import ChatTemplate
+from sweep.data.tokenizer import begin_tokens
 
 PLACE = "{prompt}"
 
@@ -17,11 +18,14 @@ class Prompt(NamedTuple):
         text: the question, as a report shows it and a reward model reads it.
         rendered: the text that a response continues.
         reference: the right answer; None where a reward model judges.
+        turn_end: the special token that closes an answer in the chat template; "" for none. The model's own end of text
+            may be another one.
     """
 
     text: str
     rendered: str
     reference: str | None = None
+    turn_end: str = ""
 
 
 def render(questions: Sequence[Question], chat: ChatTemplate, template: str | None) -> tuple[Prompt, ...]:
@@ -36,14 +40,16 @@ def render(questions: Sequence[Question], chat: ChatTemplate, template: str | No
         UserError: the template fails on a question, leaves it out, or has no place for a system turn.
     """
     prompts = []
+    turn_end = chat.turn_end if template is None else ""
+    begin = chat.tokenizer.decode(begin_tokens(chat.tokenizer))
     for number, question in enumerate(questions, 1):
         if template is None:
             rendered = _in_chat(question, chat, number)
         elif question.system:
             raise UserError(f"reward.template: has no place for the system turn of prompt {number}; null accepts one")
         else:
-            rendered = template.replace(PLACE, question.text)
-        prompts.append(Prompt(question.text, rendered, question.reference))
+            rendered = begin + template.replace(PLACE, question.text)
+        prompts.append(Prompt(question.text, rendered, question.reference, turn_end))
     return tuple(prompts)
 
 

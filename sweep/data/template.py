@@ -157,8 +157,11 @@ class ChatTemplate:
                     f"{self.name} does not show where its message {number + 1}, an assistant's, begins and ends; "
                     "mark it with {% generation %} and {% endgeneration %} in data.template"
                 )
-            if start is None or (first >= 0 and "add_generation_prompt" not in self._source(tools)):
-                start = first  # without a prompt for the answer, what lies between is the turn's heading
+            if start is None:
+                start = first
+            elif first >= 0 and "add_generation_prompt" not in self._source(tools):
+                # Without a prompt for the answer, a heading lies between, which may hold the answer's words too.
+                start = first if end is None else text.rindex(text[first:last], start, end)
             cursor = self._behind_end_token(text, last) if end is None else end
             spans.append((start, cursor))
             asked = number + 1
@@ -193,6 +196,17 @@ class ChatTemplate:
         """The special tokens of the tokenizer, the longest first; one of them may end a turn."""
         added = (str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special)
         return tuple(sorted({*added, *self.tokenizer.all_special_tokens}, key=len, reverse=True))
+
+    @cached_property
+    def turn_end(self) -> str:
+        """The special token that closes an assistant's turn, which is learnt with it; "" for none."""
+        turns = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+        try:
+            rendered = self.render(Example("pairs", messages=turns))
+        except UserError:  # a template that wants other messages; what it closes turns with can't be told
+            return ""
+        answer = rendered.text[slice(*rendered.spans[-1])]
+        return next((token for token in self.special_tokens if answer.endswith(token)), "")
 
     def _closed(self, text: str, spans: list[tuple[int, int]]) -> Rendered:
         """The text with an end-of-text token behind it; it belongs to an answer that it follows at once."""

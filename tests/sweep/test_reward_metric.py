@@ -20,7 +20,8 @@ from model.gpt2_lora import add_adapters, load_base
 from model.lora_linear import LoRASettings
 from sweep import reward_metric
 from sweep.data.prompts import Question, read_questions
-from sweep.data.rendered_prompts import Prompt
+from sweep.data.rendered_prompts import Prompt, render
+from sweep.data.template import choose_template
 from sweep.data.tokenizer import load_tokenizer
 from sweep.inputs import SweepInputs
 from sweep.reward_metric import end_tokens, evaluate_reward, respond, score, shared_base_answers, summarise
@@ -133,9 +134,34 @@ def test_in_a_chat_template_no_words_end_a_response(inputs: SweepInputs, monkeyp
     written = tokenizer.encode("The apple is red.\n\nHuman: And the river?")
     monkeypatch.setattr(reward_metric, "generate", lambda model, batch, *_: [written] * len(batch))
     reward = inputs.reward.model_copy(update={"template": None})
-    [response], [length] = respond(load_base(inputs.base_model), tokenizer, inputs.prompts[:1], reward)
+    in_chat = Prompt("What?", "user: What? assistant: ")
+    [response], [length] = respond(load_base(inputs.base_model), tokenizer, [in_chat], reward)
     assert response == "The apple is red.\n\nHuman: And the river?"
     assert length == len(written)
+
+
+def test_turns_in_plain_text_end_a_response_whoever_names_them(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    written = tokenizer.encode("The apple is red.\n\nHuman: And the river?")
+    monkeypatch.setattr(reward_metric, "generate", lambda model, batch, *_: [written] * len(batch))
+    reward = inputs.reward.model_copy(update={"template": None})
+    prompts = render([Question("What?")], choose_template(tokenizer, "turns"), None)
+    [response], _ = respond(load_base(inputs.base_model), tokenizer, prompts, reward)
+    assert response == "The apple is red."
+
+
+def test_a_response_ends_at_the_token_that_closes_a_turn_in_the_template_too(
+    inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = load_tokenizer(inputs.tokenizer)
+    closing = next(token for token in ("Ġthe", "Ġis") if token in tokenizer.get_vocab())
+    asked: list[set[int]] = []
+    monkeypatch.setattr(reward_metric, "generate", lambda *args: asked.append(args[-1]) or [[1]])
+    prompts = [Prompt("What?", "user: What? assistant: ", turn_end=closing)]
+    respond(load_base(inputs.base_model), tokenizer, prompts, inputs.reward)
+    assert asked == [{tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(closing)}]
 
 
 def test_what_follows_the_next_human_turn_is_neither_judged_nor_counted(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 import transformers
 
 from sweep.data.encode import ASSISTANT, COMPLETION, Encoded, Encoder
@@ -82,3 +83,22 @@ class WithoutBackend:
 
     def __call__(self, text: str, **options: Any) -> Any:
         return self._tokenizer(text, **options)
+
+
+def test_a_text_begins_as_its_tokenizer_begins_texts_and_a_conversation_as_its_template_does() -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    tokenizer.bos_token = "<|begin|>"
+    begin = tokenizer.convert_tokens_to_ids("<|begin|>")
+    text = Example("text", "yes and no")
+    plain = encoded(tokenizer, text).ids
+    assert begin not in plain
+    tokenizer.backend_tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", begin)]
+    )
+    encoder = Encoder(tokenizer, choose_template(tokenizer, None))
+    ids, roles, counted = encoder.encode(text)
+    assert ids == encoder.text_ids(text.text) == [begin, *plain]
+    assert len(roles) == len(counted) == len(ids)
+    assert counted.sum() == len("yes and no")
+    assert counted[0] == 0
+    assert begin not in encoder.encode(conversation("a?", "yes")).ids

@@ -76,7 +76,7 @@ def test_the_first_turns_of_the_test_set_are_asked_once_each_and_held_to_their_a
 def test_a_prompt_is_rendered_as_the_model_was_made_to_be_asked(parts: Parts) -> None:
     tokenizer = load_tokenizer(parts.model)
     [plain] = render([Question("Why?", reference="b")], choose_template(tokenizer, None), "Q: {prompt}\nA:")
-    assert plain == ("Why?", "Q: Why?\nA:", "b")
+    assert plain == ("Why?", "Q: Why?\nA:", "b", "")
     tokenizer.chat_template = CHATML
     [chat] = render([Question("Why?", "Be kind.")], choose_template(tokenizer, None), None)
     assert chat.text == "Why?"

@@ -114,3 +114,22 @@ def test_a_call_of_a_tool_is_learnt_where_the_template_has_it_and_refused_where_
         turns_of(CHATML, called(content))
     with pytest.raises(UserError, match="leaves out the call of the tool 'weather'"):
         turns_of(CHATML, called(content)._replace(tools=()))
+
+
+def test_a_turn_does_not_begin_in_its_own_heading() -> None:
+    plain = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+    assert turns_of(plain, conversation("a?", "a")) == ["a <|endoftext|>"]
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "closes"),
+    [
+        (CHATML, "<|endoftext|>", "<|im_end|>"),
+        (LLAMA, "<|endoftext|>", "<|eot|>"),
+        (MISTRAL, "<|endoftext|>", "<|endoftext|>"),
+        (None, "<|endoftext|>", "<|endoftext|>"),
+        ("{{ raise_exception('no') }}", "<|endoftext|>", ""),
+    ],
+)
+def test_the_token_that_closes_an_answer_is_told(template: str | None, end: str, closes: str) -> None:
+    assert choose_template(chat_tokenizer(template, end), None).turn_end == closes
