@@ -6,7 +6,7 @@ EXPERIMENT_DIR/
   experiment_state-*.json  Ray Tune's own list of trials
   ray.log                  what Ray itself printed, where it did
   base/responses.jsonl     the base model's response and score for each evaluation prompt; its size and SHA-256 are
-                           in responses.seal.json
+                           in responses.seal.json; of several base models base/LABEL/responses.jsonl each
   TRIAL/                   one directory per trial, written by Ray and by the trial itself
     params.json            the trial's resolved TrialConfig
     result.json            one JSON row per report, keyed by the metric names below
@@ -35,7 +35,7 @@ EXPERIMENT_DIR/
 SPEC_FILE = "spec.yaml"
 SWEEP_FILE = "sweep.json"
 RAY_LOG_FILE = "ray.log"
-BASE_RESPONSES_FILE = "base/responses.jsonl"
+BASE_DIR = "base"
 CHECKPOINT_FILE = "checkpoint.pt"
 FINISHED_FILE = "finished.json"
 PARAMS_FILE = "params.json"
@@ -52,3 +52,8 @@ RECORD_FILE = "record.json"
 REPORT_DIR = "report"
 REPLACEMENT_DIR = "judged"
 """New versions of several files on their way into place; gone a moment later (see `sweep.storage.replacement`)."""
+
+
+def base_responses_file(model: str | None) -> str:
+    """The file of a base model's responses, by what trials say of it: its label, or None where there is but one."""
+    return "/".join((BASE_DIR, *([] if model is None else [model]), RESPONSES_FILE))

@@ -42,7 +42,7 @@ Packing = Literal["stream", "examples", "none"]
 PackingChoice = Literal["auto", "stream", "examples", "none"]
 """What a spec may ask for. `auto` is what suits the kind of the data."""
 
-ADDED_FIELDS: dict[str, Any] = {"loss_on": "auto", "packing": "auto"}
+ADDED_FIELDS: dict[str, Any] = {"model": None, "loss_on": "auto", "packing": "auto"}
 """Fields that came after trials had been named, with the value that all earlier trials have."""
 
 
@@ -155,10 +155,11 @@ def optimizer_order(name: object) -> int:
 
 
 def arm_label(config: Mapping[str, Any]) -> str:
-    """Short name of an arm for tables and figures, such as "full adamw" or "lora r10 adamw".
+    """Short name of an arm for tables and figures, such as "full adamw", "lora r10 adamw" or "gpt2 full adamw".
 
-    `config` is a TrialConfig as a mapping. Fields beyond method, rank and optimizer are not named here;
+    `config` is a TrialConfig as a mapping. Fields beyond base model, method, rank and optimizer are not named here;
     whoever shows several arms with the same label appends the fields in which they differ.
     """
+    model = f"{config['model']} " if config.get("model") else ""  # earlier configs have no such field
     method = f"lora r{config['rank']}" if config["method"] == "lora" else str(config["method"])
-    return f"{method} {config['optimizer']}"
+    return f"{model}{method} {config['optimizer']}"

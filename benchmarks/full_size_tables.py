@@ -134,7 +134,7 @@ def _time_table(figures: Figures) -> Table:
 
 def _study_table(figures: Figures, size: Size) -> Table:
     spec = whole_spec(size, variant=None)
-    shape, responses = planned_shape(spec.model), len(read_questions(STUDY_PROMPTS))
+    shape, responses = planned_shape(spec.models[None]), len(read_questions(STUDY_PROMPTS))
     paces = {(f.config.method, c.precision): f.pace for c, f in figures.measured.items() if c.variant is None}
     rows: list[Row] = []
     for config in enumerate_trials(spec):
@@ -167,7 +167,7 @@ def _sum(rows: Sequence[Row], column: str) -> float | None:
 
 def _about(figures: Figures, size: Size) -> str:
     spec = whole_spec(size, variant=None, settings=size.part)
-    shape, trial, reward = planned_shape(spec.model), spec.trial, size.reward_model
+    shape, trial, reward = planned_shape(spec.models[None]), spec.trial, size.reward_model
     bf16 = "has instructions for bf16" if cpu_has_bf16() else "has no bf16 arithmetic: it is emulated"
     return (
         f"Trials of the preset `study` and of its variant `published`, on {len(os.sched_getaffinity(0))} CPU cores "

@@ -99,7 +99,7 @@ def prepare_variant(files: Files, size: Size, variant: str | None) -> SweepInput
         files.experiment(variant),
         Device("cpu"),  # each case has its own
         cpus=float(spec.resources.with_cpus(allowed_cpus()).cpu),
-    )
+    )[None]
 
 
 def choose_trial(spec: SweepSpec, arm: str) -> TrialConfig:

@@ -130,7 +130,7 @@ def common_demand(folder: Path, size: Size) -> int:
     """
     transformers.utils.logging.set_verbosity_error()  # a made-up vocabulary lacks GPT-2's end of text
     spec = load_spec(str(_write_spec(folder, "demand", size, WAYS["packed"], 2**40)))
-    shape, device = planned_shape(spec.model), Device("cpu")
+    shape, device = planned_shape(spec.models[None]), Device("cpu")
     plans = [plan_trial(trial, shape, device, None) for trial in enumerate_trials(spec)]
     demands = {Packing(device).demand_bytes(plan) for plan in plans}
     if len(demands) > 1:
@@ -216,7 +216,7 @@ def _orders(folder: Path, size: Size) -> list[Order]:
     resources = spec.resources.with_cpus(MOST_AUTO_CPUS)
     packed = Order(
         stubs=tuple(Stub(arm, size.seconds * _flops(arm) / least) for arm in arms),
-        shape=planned_shape(spec.model),
+        shape=planned_shape(spec.models[None]),
         device=GPU,
         resources=resources.model_copy(update={"gpu": "share"}),
         cpus=len(arms) * round(float(resources.cpu)),

@@ -71,8 +71,8 @@ def carry_out(orders: tuple[Order, ...]) -> list[Schedule]:
 
 def _carry_out(order: Order) -> Schedule:
     """Carry out one order, set up as `sweep.tune.tuning.tune_trials` sets up a sweep."""
-    planner = TrialPlanner(order.shape, order.device, budget_on(order.device, order.resources, None))
-    shares = Shares(GpuSharing(order.resources, Packing(order.device), order.shape))
+    planner = TrialPlanner({None: order.shape}, order.device, budget_on(order.device, order.resources, None))
+    shares = Shares(GpuSharing(order.resources, Packing(order.device), {None: order.shape}))
     proposals = [planner.propose_to_ray(stub.config) for stub in order.stubs]
     bundles = Bundles(proposals, shares)
     folder = order.experiment_dir

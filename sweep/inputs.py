@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from basis.directory import base_responses_file
 from model.weight_files import WeightsError, weight_files
 from sweep.data.rendered_prompts import Prompt
 from sweep.hub.fetch import Snapshot, fetch_model, fetch_tokenizer
@@ -35,7 +36,7 @@ class Process:
 
 @dataclass(frozen=True)
 class SweepInputs:
-    """Made once per sweep by `PreparedSweep.inputs`, handed to every trial."""
+    """Made once per sweep and base model by `PreparedSweep.inputs`, handed to every trial."""
 
     experiment_dir: Path
     base_model: str
@@ -61,6 +62,13 @@ class SweepInputs:
     """What trials take over from the driver's process; None: they run as they are started."""
     reading: Reading | None = None
     """How the judge reads pairs, as found before anything was trained; without it that is found on loading it."""
+    model: str | None = None
+    """What trials say of their base model: its label, or None where there is but one."""
+
+    @property
+    def base_answers(self) -> Path:
+        """The file of the base model's answers."""
+        return self.experiment_dir / base_responses_file(self.model)
 
 
 def on_this_node(inputs: SweepInputs) -> SweepInputs:

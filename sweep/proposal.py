@@ -62,13 +62,13 @@ class TrialPlanner:
     """Plans the memory of a sweep's trials.
 
     Attributes:
-        shape: of the base model.
+        shapes: of the base models, by what trials say of theirs.
         device: what each trial trains on.
         budget_bytes: the most that a trial may be predicted to take; None: nobody has set a limit or knows one.
         is_text: whether the data are texts, and not pairs or conversations, whose rows need a mask.
     """
 
-    shape: PretrainedConfig
+    shapes: Mapping[str | None, PretrainedConfig]
     device: Device
     budget_bytes: int | None
     is_text: bool = True
@@ -79,7 +79,8 @@ class TrialPlanner:
         Raises:
             UserError: the trial does not fit into the budget.
         """
-        return Proposal(config, plan_trial(config, self.shape, self.device, self.budget_bytes, is_text=self.is_text))
+        shape = self.shapes[config.model]
+        return Proposal(config, plan_trial(config, shape, self.device, self.budget_bytes, is_text=self.is_text))
 
     def propose_to_ray(self, config: TrialConfig) -> dict[str, Any]:
         """The same as the mapping that Ray Tune is given.

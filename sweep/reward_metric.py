@@ -23,7 +23,7 @@ import torch
 from filelock import FileLock
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from basis.directory import BASE_RESPONSES_FILE, RESPONSES_FILE
+from basis.directory import RESPONSES_FILE
 from basis.errors import UserError
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base
@@ -131,7 +131,7 @@ def shared_base_answers(inputs: SweepInputs, reward: RewardPart, device: torch.d
         reward: the sweep's own, but for the size of its batches.
         device: where they are made, if they have to be.
     """
-    path = inputs.experiment_dir / BASE_RESPONSES_FILE
+    path = inputs.base_answers
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if remark := set_answers_aside(path, [prompt.text for prompt in inputs.prompts]):

@@ -69,11 +69,6 @@ class SweepPlan:
         """Whether some trial is compiled."""
         return any(trial.compile for trial in self.candidates)
 
-    @property
-    def longest_window(self) -> int:
-        """Most tokens of a window."""
-        return max(trial.block_size for trial in self.candidates)
-
 
 def plan_sweep(spec: SweepSpec) -> SweepPlan:
     """Enumerate the trials of a sweep.

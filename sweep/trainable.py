@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,23 +31,26 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     Workers are reused: `reset_config` ends one trial completely, and the next begins in the same process.
     """
 
-    def setup(self, config: dict[str, Any], inputs: SweepInputs, objective: str | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], inputs: Mapping[str | None, SweepInputs], objective: str | None = None
+    ) -> None:
         """Get ready for the trial of `config`, which begins with the first step.
 
         Args:
             config: a `Proposal` as Ray has it.
-            inputs: what the sweep's trials share.
+            inputs: what the sweep's trials share, by what they say of their base model.
             objective: a metric that every row must have because a search algorithm reads it; rows before it is
                 known get NaN.
         """
         gc.freeze()  # what imports have left stays for good; looking through it after every trial would take 0.2 s
-        if inputs.packing.limit_bytes is not None:
+        shared = next(iter(inputs.values()))  # in these two all are alike
+        if shared.packing.limit_bytes is not None:
             keep_large_tensors_apart()
-        if inputs.process is not None:
-            inputs.process.take_over()
-        self.inputs = on_this_node(inputs)
+        if shared.process is not None:
+            shared.process.take_over()
+        self._inputs = {model: on_this_node(of_model) for model, of_model in inputs.items()}
         self.objective = objective
-        for path in (inputs.experiment_dir, inputs.train_tokens):
+        for path in (shared.experiment_dir, *(of_model.train_tokens for of_model in inputs.values())):
             if not path.exists():
                 raise FileNotFoundError(
                     f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE "
@@ -55,6 +59,11 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._proposal = Proposal.from_ray(config)
         self._trial_run: TrialRun | None = None
         self._noted = ExitStack()
+
+    @property
+    def inputs(self) -> SweepInputs:
+        """What trials of this one's base model share."""
+        return self._inputs[self._proposal.config.model]
 
     @property
     def _folder(self) -> Path:

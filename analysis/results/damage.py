@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from analysis.results.files import finished_rows, read_mapping, read_rows
 from basis.checksums import flaw
-from basis.directory import BASE_RESPONSES_FILE, FINISHED_FILE, RESULT_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
+from basis.directory import BASE_DIR, FINISHED_FILE, RESPONSES_FILE, RESULT_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
 
-BASE_SEAL_FILE = "base/responses.seal.json"
+BASE_SEAL_FILE = "responses.seal.json"
+"""Beside a base model's answers: their size and checksum."""
 MOST_NAMED = 20
 
 
@@ -40,11 +41,12 @@ def damaged_files(directory: Path) -> list[str]:
         The sentences, the last one saying how to mend them; none if nothing is damaged.
     """
     unread = [name for name in (SPEC_FILE, SWEEP_FILE) if not read_mapping(directory / name)]
-    base_seal = read_mapping(directory / BASE_SEAL_FILE)
     trials = [_finished_trial(path.parent) for path in sorted(directory.glob(f"*/{FINISHED_FILE}"))]
     sentences = [f"{name} can't be read: what it says of the sweep is left out." for name in unread]
-    if base_seal and (wrong := _flaw(directory / BASE_RESPONSES_FILE, base_seal)):
-        sentences.append(f"{BASE_RESPONSES_FILE} {wrong}.")
+    for sealed in sorted((directory / BASE_DIR).rglob(BASE_SEAL_FILE)):
+        seal, answers = read_mapping(sealed), sealed.with_name(RESPONSES_FILE)
+        if seal and (wrong := _flaw(answers, seal)):
+            sentences.append(f"{answers.relative_to(directory).as_posix()} {wrong}.")
     for trial in trials:
         sentences += [f"{trial.folder.name}/{sentence}" for sentence in _damage_of(trial)]
     if len(sentences) > MOST_NAMED:

@@ -1,5 +1,6 @@
 """The batches of a trial: of each optimizer step, and of the held-out sets."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +27,13 @@ class HeldOut(NamedTuple):
     Attributes:
         batch: windows of texts; of other examples one a row.
         text_bytes: bytes of text that the targets that count stand for; None: nobody has counted them.
+        text_digest: which text each row holds to a model: equal for two tokenizers if it is the same, row by row; None
+            where bytes were not counted.
     """
 
     batch: Batch
     text_bytes: int | None
+    text_digest: str | None = None
 
 
 class TrainBatches:
@@ -69,18 +73,26 @@ def held_out(tokens_path: Path, config: TrialConfig) -> HeldOut:
     examples = open_examples(tokens_path)
     if examples.roles is None:
         starts = test_window_starts(len(examples.tokens), config.block_size, config.test_windows)
-        counted = None if examples.bytes is None else windows(examples.bytes, starts, config.block_size)[:, 1:]
         batch = _window_batch(examples, starts, config.block_size, None)
-        return HeldOut(batch, None if counted is None else int(counted.sum()))
+        if examples.bytes is None:
+            return HeldOut(batch, None)
+        by_row = windows(examples.bytes, starts, config.block_size)[:, 1:].sum(axis=1)
+        return HeldOut(batch, int(by_row.sum()), _digest(np.cumsum(examples.bytes)[starts], by_row))
     assert examples.bytes is not None, "held-out tokens of messages are written with their bytes"
     cut = cut_examples(examples, config.block_size)
     rows = [[example] for example in spread(len(cut.starts), config.test_windows).tolist()]
     batch = _example_batch(examples, cut, rows, None, ASSISTANT, documents=False)
-    text_bytes = 0
-    for [example] in rows:
+    by_row = np.zeros(len(rows), np.int64)
+    for row, [example] in enumerate(rows):
         targets = slice(cut.starts[example] + 1, cut.starts[example] + cut.lengths[example])
-        text_bytes += int(examples.bytes[targets][(examples.roles[targets] & ASSISTANT) > 0].sum())
-    return HeldOut(batch, text_bytes)
+        by_row[row] = examples.bytes[targets][(examples.roles[targets] & ASSISTANT) > 0].sum()
+    numbers = np.searchsorted(examples.ends, cut.starts[np.concatenate(rows)], side="right")
+    return HeldOut(batch, int(by_row.sum()), _digest(numbers, by_row))
+
+
+def _digest(places: npt.NDArray[Any], text_bytes: npt.NDArray[Any]) -> str:
+    """SHA-256 of where the text of each row begins, and how many bytes of it count."""
+    return hashlib.sha256(np.stack([places, text_bytes]).astype("<i8").tobytes()).hexdigest()
 
 
 def role_that_counts(loss_on: LossOn) -> int | None:

@@ -18,7 +18,7 @@ from sweep.memory.device import Device, gpu_device
 from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import MemoryPlan, plan_trial
-from sweep.memory.shape import check_trials_fit, planned_shape
+from sweep.memory.shape import planned_shapes
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
@@ -45,13 +45,12 @@ def print_trials(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFa
     console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec, gpus)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
-    shape = planned_shape(spec.model)
-    check_trials_fit(shape, trials, spec.model.name)
+    shapes = planned_shapes(spec.models, trials)
     with console.status("predicting memory"):
-        memory_plans = [plan_trial(trial, shape, device, budget_bytes) for trial in trials]
+        memory_plans = [plan_trial(trial, shapes[trial.model], device, budget_bytes) for trial in trials]
     _print_memory(trials, memory_plans, device, budget_bytes, console)
     packing = Packing(device, limit_bytes=spec.memory.limit)
-    _print_resources(GpuSharing(spec.resources, packing, shape), trials, memory_plans, console)
+    _print_resources(GpuSharing(spec.resources, packing, shapes), trials, memory_plans, console)
 
 
 def _what_runs(plan: SweepPlan) -> str:
@@ -92,7 +91,8 @@ def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> N
     """
     rows = [trial.model_dump(mode="json") for trial in trials]
     values = {name: list(dict.fromkeys(_cell(r[name]) for r in rows if r[name] is not None)) for name in rows[0]}
-    differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in ("method", "rank"))]
+    told = ("model", "method", "rank")  # by the label, and by a column of its own
+    differing = ["rank", *(name for name in values if len(values[name]) > 1 and name not in told)]
     table = _table()
     table.add_column("trial", no_wrap=True)
     for column in differing:

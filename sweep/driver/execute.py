@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from basis.directory import SWEEP_FILE
+from basis.directory import SWEEP_FILE, base_responses_file
 from basis.disks import DiskError
 from sweep.cluster.privacy import TOKEN_PATH, own_umask, without_secrets
 from sweep.cluster.session import find_device, fit_resources, ray_session
@@ -58,7 +58,8 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
         process = Process(own_umask(), Path.cwd()) if alone else None
         inputs = prepared.inputs(experiment_dir, device, cpus=float(resources.cpu), process=process)
-        sharing = GpuSharing(resources, inputs.packing, planner.shape)
+        packing = next(iter(inputs.values())).packing  # of all alike
+        sharing = GpuSharing(resources, packing, planner.shapes)
         if resources.packs:
             proposals = map(planner.propose, prepared.plan.candidates)
             say(sharing.described((p.config, p.plan) for p in proposals if p.plan))
@@ -81,9 +82,13 @@ def _open_record(prepared: PreparedSweep, launch: Launch, say: Say) -> None:
     experiment_dir = launch.experiment_dir
     check_settled(f"--resume {experiment_dir}", experiment_dir)  # another process may have judged it anew
     check_identity(experiment_dir, prepared.identity)
-    for line in heal_experiment(experiment_dir, [prompt.text for prompt in prepared.models.prompts]):
+    asked = {
+        experiment_dir / base_responses_file(label): [prompt.text for prompt in base.models.prompts]
+        for label, base in prepared.bases.items()
+    }
+    for line in heal_experiment(experiment_dir, asked):
         say(line)
     if not (experiment_dir / SWEEP_FILE).exists():  # it was damaged
-        check_trial_hashes(experiment_dir, prepared.provenance.hashes)
+        check_trial_hashes(experiment_dir, {label: base.provenance.hashes for label, base in prepared.bases.items()})
     command = without_secrets(launch.command)
-    begin_sweep_record(experiment_dir, prepared.spec, command, prepared.tokens, prepared.identity)
+    begin_sweep_record(experiment_dir, prepared.spec, command, prepared.statistics, prepared.identity)

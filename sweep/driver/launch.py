@@ -15,7 +15,7 @@ from sweep.machine.environment import allow_open_files
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
 from sweep.machine.quiet import quiet_libraries
-from sweep.memory.shape import check_trials_fit, planned_shape
+from sweep.memory.shape import planned_shapes
 from sweep.preparation.disk_room import check_output_room
 from sweep.preparation.prepare import PreparedSweep, prepare
 from sweep.provenance.sweep_record import check_identity
@@ -61,9 +61,8 @@ def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:
     plan = settled_plan(plan, launch.address, launch.gpus, say)
     public = plan.spec.model_copy(update={"about": without_secrets(plan.spec.about)})
     spec = pin(public, say)
-    shape = planned_shape(spec.model)
-    check_trials_fit(shape, plan.candidates, spec.model.name)
-    check_output_room(shape, plan, launch.experiment_dir, say)
+    shapes = planned_shapes(spec.models, plan.candidates)
+    check_output_room(shapes, plan, launch.experiment_dir, say)
     prepared = prepare(replace(plan, spec=spec), launch.cache_dir, say)
     check_identity(launch.experiment_dir, prepared.identity)
     return prepared

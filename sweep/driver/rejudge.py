@@ -73,8 +73,9 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
             )
         sources = resolve_sources(spec, cache_dir, say)
         models = find_models(sources, [trial.config for trial in trials], cache_dir, say)
-        hashes = models.hashes({})
-        check_unchanged(trials, hashes)
+        hashes = {label: found.hashes({}) for label, found in models.items()}
+        for label in models:
+            check_unchanged([trial for trial in trials if trial.config.model == label], hashes[label])
         rejudging = Rejudging(experiment_dir, spec, models, hashes, say)
         if rejudging.asked_anew:
             if only is not None:

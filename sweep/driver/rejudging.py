@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from basis.checksums import flaw
 from basis.directory import (
-    BASE_RESPONSES_FILE,
     FINISHED_FILE,
     OUTCOME_FILE,
     RECORD_FILE,
@@ -20,6 +19,7 @@ from basis.directory import (
     SPEC_FILE,
     SWEEP_FILE,
     TRAINED_FILE,
+    base_responses_file,
 )
 from basis.errors import UserError, first_line, name_failure
 from basis.files import write_text
@@ -29,7 +29,7 @@ from basis.outcomes import ending_of_finished
 from model.memory_limit import ran_out_of_memory
 from sweep.data.tokenizer import load_tokenizer
 from sweep.preparation.models import FoundModels
-from sweep.provenance.sweep_record import read_sweep_record, spec_text
+from sweep.provenance.sweep_record import part_of_model, read_sweep_record, spec_text
 from sweep.reward_metric import JudgingError, answer_as_base, evaluate_reward
 from sweep.schema.reward import RewardPart
 from sweep.schema.sweep_spec import SweepSpec
@@ -53,8 +53,8 @@ class Rejudging:
         self,
         experiment_dir: Path,
         spec: SweepSpec,
-        models: FoundModels,
-        hashes: dict[str, str],
+        models: Mapping[str | None, FoundModels],
+        hashes: Mapping[str | None, dict[str, str]],
         say: Callable[[str], None],
     ) -> None:
         self._experiment_dir = experiment_dir
@@ -63,9 +63,11 @@ class Rejudging:
         self._hashes = hashes
         self._say = say
         self._sweep = read_sweep_record(experiment_dir)
-        self._identity = models.reward_identity(hashes)
+        self._identity = {
+            part_of_model("reward", label): found.reward_identity(hashes[label]) for label, found in models.items()
+        }
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.asked_anew = self._sweep["identity"].get("reward") != self._identity
+        self.asked_anew = any(self._sweep["identity"].get(part) != now for part, now in self._identity.items())
         """Whether the judge or the prompts are others than the sweep's, so that every trial is to be judged."""
 
     def judge_together(self, trials: Sequence[KeptTrial]) -> int:
@@ -79,9 +81,9 @@ class Rejudging:
             )
         failed = 0
         with Replacement(self._experiment_dir) as replacement:
-            base = self._answer_as_base(replacement)
+            base = {label: self._answer_as_base(label, replacement) for label in self._models}
             for number, trial in enumerate(trials, 1):
-                row = self._judged(trial, base, replacement)
+                row = self._judged(trial, base[trial.config.model], replacement)
                 self._write_trial(trial, row, replacement)
                 failed += NOT_JUDGED in row
                 self._tell(f"{number} of {len(trials)}", trial, row)
@@ -94,22 +96,15 @@ class Rejudging:
 
     def judge_one_by_one(self, trials: Sequence[KeptTrial]) -> int:
         """Have the sweep's own judge judge trials that it had not judged; each is kept at once. Returns as above."""
-        path = self._experiment_dir / BASE_RESPONSES_FILE
-        if remark := set_answers_aside(path, [prompt.text for prompt in self._models.prompts]):
-            self._say(remark)
-        if path.exists():
-            self._check_device(trials)
-        else:
-            with Replacement(self._experiment_dir) as replacement:
-                self._answer_as_base(replacement)
-                self._write_sweep(0, replacement)
-                replacement.commit()
-        base = read_answers(path)
+        base = {
+            label: self._base_answers(label, [trial for trial in trials if trial.config.model == label])
+            for label in dict.fromkeys(trial.config.model for trial in trials)
+        }
         failed = 0
         for number, trial in enumerate(trials, 1):
             with Replacement(self._experiment_dir) as replacement:
                 try:
-                    row = self._judged(trial, base, replacement)
+                    row = self._judged(trial, base[trial.config.model], replacement)
                 except UserError as error:  # about what this trial has kept
                     row = {NOT_JUDGED: str(error)}
                 failed += NOT_JUDGED in row
@@ -121,6 +116,20 @@ class Rejudging:
         if failed == len(trials):
             raise self._none_judged(failed, row)
         return failed
+
+    def _base_answers(self, model: str | None, trials: Sequence[KeptTrial]) -> list[Answer]:
+        """A base model's answers as they are kept; made where they are not, or are damaged."""
+        path = self._experiment_dir / base_responses_file(model)
+        if remark := set_answers_aside(path, [prompt.text for prompt in self._models[model].prompts]):
+            self._say(remark)
+        if path.exists():
+            self._check_device(trials)
+        else:
+            with Replacement(self._experiment_dir) as replacement:
+                self._answer_as_base(model, replacement)
+                self._write_sweep(0, replacement)
+                replacement.commit()
+        return read_answers(path)
 
     def _tell(self, which: str, trial: KeptTrial, row: Row) -> None:
         said = row.get(NOT_JUDGED) or f"win rate {row['win_rate']:.2f}, reward {row['reward_mean']:+.3f}"
@@ -142,9 +151,9 @@ class Rejudging:
                     "another judge"
                 )
 
-    def _answer_as_base(self, replacement: Replacement) -> list[Answer]:
-        """The base model's answers, made anew."""
-        path, models = replacement.path(BASE_RESPONSES_FILE), self._models
+    def _answer_as_base(self, model: str | None, replacement: Replacement) -> list[Answer]:
+        """A base model's answers, made anew."""
+        path, models = replacement.path(base_responses_file(model)), self._models[model]
 
         def answer(reward: RewardPart) -> None:
             answer_as_base(
@@ -175,14 +184,14 @@ class Rejudging:
         if not trial.has_weights:
             return {**row, NOT_JUDGED: f"no {TRAINED_FILE} in it"}
         folder = replacement.path(f"{trial.folder.name}/{FINISHED_FILE}").parent
+        models = self._models[trial.config.model]
         try:
-            model, tokenizer = self._load(trial).to(self._device), load_tokenizer(self._models.tokenizer)
+            model, tokenizer = self._load(trial).to(self._device), load_tokenizer(models.tokenizer)
 
             def evaluate(reward: RewardPart) -> Row:
-                models = self._models
                 return dict(evaluate_reward(model, tokenizer, models.prompts, reward, base, folder, models.reading))
 
-            metrics = in_batches_that_fit(evaluate, self._models.reward)
+            metrics = in_batches_that_fit(evaluate, models.reward)
         except Exception as error:
             if not isinstance(error, JudgingError) and not ran_out_of_memory(error):
                 raise
@@ -197,7 +206,7 @@ class Rejudging:
         if found := flaw(path, trial.kept[TRAINED_FILE]) if TRAINED_FILE in trial.kept else None:
             raise UserError(f"{path}: can't be loaded: it {found}; --resume trains it again")
         try:
-            return kept_model(trial.config, self._models.base_model, trial.folder)
+            return kept_model(trial.config, self._models[trial.config.model].base_model, trial.folder)
         except Exception as error:  # safetensors and the model's own checks raise unrelated types
             if ran_out_of_memory(error):
                 raise
@@ -209,7 +218,8 @@ class Rejudging:
         def write(name: str, text: str) -> None:
             write_text(replacement.path(f"{trial.folder.name}/{name}"), text)
 
-        judged = {name: self._hashes[name] for name in OF_JUDGING if name in self._hashes}
+        hashes = self._hashes[trial.config.model]
+        judged = {name: hashes[name] for name in OF_JUDGING if name in hashes}
         others = {name: value for name, value in trial.record["hashes"].items() if name not in OF_JUDGING}
         record = {
             **trial.record,
@@ -238,7 +248,7 @@ class Rejudging:
         }
         sweep = {
             **self._sweep,
-            "identity": {**self._sweep["identity"], "reward": self._identity},
+            "identity": {**self._sweep["identity"], **self._identity},
             "judged_later": [*self._sweep.get("judged_later", []), *([note] if trials else [])],
         }
         write_text(replacement.path(SWEEP_FILE), json.dumps(sweep, indent=2))

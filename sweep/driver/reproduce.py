@@ -96,6 +96,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
     say = remarks_on(console)
     trial = read_trial(trial_dir)
     unjudged = trial.spec.model_copy(update={"reward": trial.spec.reward.unjudged()})
+    model = trial.config.model
     with TemporaryDirectory(prefix="sft-sweep-") as folder:
         prepared = prepare(SweepPlan(unjudged, [trial.config], groups=[], least_trials=1), cache_dir, say)
         on_cuda = trial.record["hardware"]["device_type"] == "cuda" and torch.cuda.is_available()
@@ -104,7 +105,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
             Device("cuda" if on_cuda else "cpu"),
             cpus=trial.record["hardware"]["threads"],
             checkpoint_seconds=math.inf,
-        )
+        )[model]
         execution = Execution(**trial.record["execution"])
         device, threads = torch.device(inputs.packing.device.type), int(inputs.cpus)
         now = make_trial_record(trial.config, inputs.provenance, execution, device, threads)
@@ -115,7 +116,7 @@ def reproduce(trial_dir: Path, cache_dir: Path, console: Console) -> bool:
         for difference in differing:
             say(str(difference))
         say(_expectation(tolerance, on_cuda))
-        again = _run_again(trial, inputs, prepared.models.shape, execution, console)
+        again = _run_again(trial, inputs, prepared.bases[model].models.shape, execution, console)
     pairs = pair_losses(trial.rows, again)
     console.print(loss_table(pairs))
     matches, verdict = judge_losses(pairs, tolerance)

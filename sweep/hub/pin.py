@@ -6,6 +6,7 @@ from sweep.hub.errors import Kind
 from sweep.hub.fetch import Say, resolve
 from sweep.schema.data_folders import Role
 from sweep.schema.hub_names import HubName, dataset_name, model_name
+from sweep.schema.model import ModelPart
 from sweep.schema.places import MADE_HERE
 from sweep.schema.sources import source_files
 from sweep.schema.sweep_spec import SweepSpec
@@ -24,24 +25,30 @@ def pin(spec: SweepSpec, say: Say) -> SweepSpec:
     Raises:
         UserError: a name is not on the hub, the user may not read it, or neither hub nor cache answers.
     """
-    model, reward = spec.model, spec.reward
-    tokenizer = model.tokenizer
-    if tokenizer is None and model.init == "random":  # the weights come from nowhere, the tokenizer may be the hub's
-        tokenizer = model.name
-    changes = {"tokenizer": _pinned_model(tokenizer, "model.tokenizer", say)}
-    if model.init == "pretrained" or "/" in model.name:
-        changes["name"] = _pinned_model(model.name, "model.name", say)
+    reward = spec.reward
+    models = {key: _pinned_base(part, key, say) for key, part in spec.models_by_key.items()}
     data = {
         role: tuple(_pinned_dataset(source, role, say) for source in getattr(spec.data, role))
         for role in get_args(Role)
     }
     return spec.model_copy(
         update={
-            "model": model.model_copy(update=changes),
+            "model": tuple(models.values()) if isinstance(spec.model, tuple) else models["model"],
             "data": spec.data.model_copy(update=data),
             "reward": reward.model_copy(update={"model": _pinned_model(reward.model, "reward.model", say)}),
         }
     )
+
+
+def _pinned_base(model: ModelPart, key: str, say: Say) -> ModelPart:
+    """A base model with the commits of its weights and its tokenizer; `key` is where it stands in the spec."""
+    tokenizer = model.tokenizer
+    if tokenizer is None and model.init == "random":  # the weights come from nowhere, the tokenizer may be the hub's
+        tokenizer = model.name
+    changes = {"tokenizer": _pinned_model(tokenizer, f"{key}.tokenizer", say)}
+    if model.init == "pretrained" or "/" in model.name:
+        changes["name"] = _pinned_model(model.name, f"{key}.name", say)
+    return model.model_copy(update=changes)
 
 
 def hub_model(name: str) -> HubName | None:

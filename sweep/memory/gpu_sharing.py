@@ -5,7 +5,7 @@ least the share of a GPU that it keeps busy.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from transformers import PretrainedConfig
@@ -24,12 +24,12 @@ class GpuSharing:
     Attributes:
         resources: what the spec asks for.
         packing: how trials share memory.
-        shape: of the base model.
+        shapes: of the base models, by what trials say of theirs.
     """
 
     resources: Resources
     packing: Packing
-    shape: PretrainedConfig
+    shapes: Mapping[str | None, PretrainedConfig]
 
     def share(self, config: TrialConfig, plan: MemoryPlan) -> float:
         """How much of a GPU a trial with that plan gets: all of one where nobody knows how busy the trial keeps it."""
@@ -64,7 +64,7 @@ class GpuSharing:
         return f"{how}: each is predicted to keep it busy for {_in_percent(known)} of a step{also}"
 
     def _busy(self, config: TrialConfig, plan: MemoryPlan) -> float | None:
-        return busy_share(config, self.shape, plan.execution, self.packing.device.gpus)
+        return busy_share(config, self.shapes[config.model], plan.execution, self.packing.device.gpus)
 
 
 def _in_percent(shares: list[float]) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig
@@ -23,6 +23,21 @@ from sweep.schema.hub_names import model_name
 from sweep.schema.model import ModelPart
 from sweep.schema.places import DEMO, DEMO_CHAT
 from sweep.trial.config import TrialConfig
+
+
+def planned_shapes(
+    models: Mapping[str | None, ModelPart], candidates: Sequence[TrialConfig]
+) -> dict[str | None, PretrainedConfig]:
+    """The shapes of the base models that some trial is of, by what trials say of theirs; see `SweepSpec.models`.
+
+    Raises:
+        UserError: as `planned_shape`, or a trial that no model of that shape can be trained by.
+    """
+    shapes = {}
+    for label in dict.fromkeys(trial.model for trial in candidates):
+        shapes[label] = planned_shape(models[label])
+        check_trials_fit(shapes[label], [trial for trial in candidates if trial.model == label], models[label].name)
+    return shapes
 
 
 def planned_shape(model: ModelPart) -> PretrainedConfig:

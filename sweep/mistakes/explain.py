@@ -12,9 +12,13 @@ from basis.fields import LORA_FIELDS
 from sweep.mistakes.accepted import Location, accepted, accepted_keys, choices, listed
 from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, mistake
 from sweep.mistakes.hints import key_hint, value_hint
+from sweep.schema.model import ONE_TAG, SEVERAL_TAG
 from sweep.schema.seeds import ADAPTIVE_TAG, LISTED_TAG
 from sweep.schema.sweep_spec import KEYS_OF_A_FILE, SET_BY_THE_SWEEP, SweepSpec
 from sweep.trial.config import TrialConfig
+
+TAGS = (LISTED_TAG, ADAPTIVE_TAG, ONE_TAG, SEVERAL_TAG)
+"""Steps of a location that nobody types."""
 
 _KEY = "[key]"
 """Ends the location that pydantic gives for a wrong key of a mapping."""
@@ -45,7 +49,7 @@ def mistakes(error: ValidationError, model: type[BaseModel], prefix: str | Calla
         too_short = problem["type"] == "too_short" and problem["loc"] in inner
         if too_short or (item_is_missing and problem["loc"][:-1] in wrong_lists):
             continue
-        location = tuple(part for part in problem["loc"] if part not in (LISTED_TAG, ADAPTIVE_TAG))
+        location = tuple(part for part in problem["loc"] if part not in TAGS)
         if _order(problem) == MISSING and location in meant:
             continue
         if problem["type"] == PROBLEM:

@@ -1,7 +1,7 @@
 """Whether a disk has room for what a sweep will write, asked before anything is prepared."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,14 +23,14 @@ TRIAL_BYTES = 64 * 2**10
 
 
 def check_output_room(
-    shape: PretrainedConfig, plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]
+    shapes: Mapping[str | None, PretrainedConfig], plan: SweepPlan, experiment_dir: Path, say: Callable[[str], None]
 ) -> None:
     """Refuse a sweep that the disk of its experiment directory has no room for, or say what it lacks room for.
 
     Checkpoints are not counted: a trial goes on without. They are what is lacked room for.
 
     Args:
-        shape: the base model's.
+        shapes: the base models', by what trials say of theirs.
         plan: the sweep and its trials.
         experiment_dir: where they keep their files; what has finished there takes no more.
         say: told what there is no room for.
@@ -43,7 +43,7 @@ def check_output_room(
         return
     kinds = Counter(map(_kind, todo))
     alike = {_kind(trial): trial for trial in todo}
-    weights = {kind: trained_bytes(trial, shape) for kind, trial in alike.items()}
+    weights = {kind: trained_bytes(trial, shapes[trial.model]) for kind, trial in alike.items()}
     kept = {kind: size if alike[kind].evaluate_on != Stage.TUNING else 0 for kind, size in weights.items()}
     scale = max(
         1.0, (plan.least_trials - len(plan.candidates) + len(todo)) / len(todo)

@@ -115,7 +115,8 @@ def needs_general_text(spec: SweepSpec) -> bool:
 def _used(spec: SweepSpec) -> tuple[str | None, ...]:
     """What a spec names, but for its reward model."""
     prompts = (spec.reward.prompts,) if spec.reward.judged_by else ()
-    return spec.model.name, spec.model.tokenizer, *spec.data.train, *spec.data.test, *prompts
+    bases = [name for model in spec.models.values() for name in (model.name, model.tokenizer)]
+    return *bases, *spec.data.train, *spec.data.test, *prompts
 
 
 def check_cache_room(spec: SweepSpec, cache_dir: Path, key: str) -> None:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2LMHeadModel, PretrainedConfig, PreTrainedTokenizerBase
@@ -33,7 +34,7 @@ from sweep.memory.packing import judging_bytes
 from sweep.memory.shape import check_trials_fit, planned_shape, read_shape, refuse_broken
 from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.questions import check_answers, file_questions
-from sweep.preparation.sources import SweepSources
+from sweep.preparation.sources import BaseSources, ModelSource, SweepSources
 from sweep.provenance.hashes import asked, hash_values, input_hashes
 from sweep.reward_metric import encode_prompts
 from sweep.schema.hub_names import shown_name
@@ -44,7 +45,7 @@ from sweep.trial.config import TrialConfig
 
 @dataclass(frozen=True)
 class FoundModels:
-    """The models of a sweep, found and checked.
+    """The models of a sweep's trials of one base model, found and checked.
 
     Attributes:
         base_model: folder of the base model.
@@ -84,54 +85,114 @@ class FoundModels:
         return hash_values([reward, asked(self.prompts, self.reward), hashes.get("reward_model")])
 
 
-def find_models(sources: SweepSources, trials: Sequence[TrialConfig], cache_dir: Path, say: Say) -> FoundModels:
-    """Find the base model, its tokenizer and the judge, and have each show that it can do what it is there for.
+def find_models(
+    sources: SweepSources, trials: Sequence[TrialConfig], cache_dir: Path, say: Say
+) -> dict[str | None, FoundModels]:
+    """Find the base models, their tokenizers and the judge, and have each show that it can do what it is there for.
 
     Args:
         sources: where they lie.
-        trials: that the models must fit.
+        trials: that the models must fit; a base model of which there is none is left out.
         cache_dir: where random base weights are kept.
         say: told what happens, one line at a time.
+
+    Returns:
+        The models by what trials say of their base model, see `SweepSpec.models`.
 
     Raises:
         UserError: a model, tokenizer or prompt that is missing, broken or does not fit.
     """
-    base, pretrained = sources.base_model, sources.model.init == "pretrained"
+    of_model = {label: [trial for trial in trials if trial.model == label] for label in sources.bases}
+    bases = {
+        label: _find_base(base, sources, of_model[label], cache_dir, say)
+        for label, base in sources.bases.items()
+        if of_model[label]
+    }
+    if sources.reward.judged_by is None:
+        return bases
+    file = sources.prompts_file
+    questions = _test_questions(sources, say) if file is None else file_questions(file, sources.reward)
+    judge = _FoundJudge()
+    if sources.judge is not None:
+        judge = _find_judge(sources.judge, questions, sources.reward, say)
+    judged = {label: _with_judge(base, questions, sources.data.template, judge) for label, base in bases.items()}
+    words = "base model" if len(bases) == 1 else "base models"
+    say(f"checked the {words} and the {'right answers' if sources.judge is None else 'reward model'}")
+    return judged
+
+
+def _find_base(
+    base: BaseSources, sources: SweepSources, trials: Sequence[TrialConfig], cache_dir: Path, say: Say
+) -> FoundModels:
+    """A base model with its tokenizer, and how its answers are sampled; prompts and judge are still missing."""
+    source, pretrained = base.base_model, base.model.init == "pretrained"
     snapshots: dict[str, Snapshot] = {}
-
-    def folder_of(fetched: Path | Snapshot) -> str:
-        if isinstance(fetched, Path):
-            return str(fetched)
-        snapshots[str(fetched.folder)] = fetched
-        return str(fetched.folder)
-
     if pretrained:
-        base_model = folder_of(base.fetch(say))
-        refuse_broken(base_model, f"{base.key}: {base.name!r}", check_folder)
-    tokenizer_folder = folder_of(sources.tokenizer.fetch_tokenizer())
-    refuse_broken(tokenizer_folder, f"tokenizer {sources.tokenizer.name!r}", refuse_pointers_in)
-    tokenizer = load_tokenizer(tokenizer_folder, sources.tokenizer.name)
+        base_model = _folder_of(source.fetch(say), snapshots)
+        refuse_broken(base_model, f"{source.key}: {source.name!r}", check_folder)
+    tokenizer_folder = _folder_of(base.tokenizer.fetch_tokenizer(), snapshots)
+    refuse_broken(tokenizer_folder, f"tokenizer {base.tokenizer.name!r}", refuse_pointers_in)
+    tokenizer = load_tokenizer(tokenizer_folder, base.tokenizer.name)
     if not pretrained:
-        base_model = _random_weights(sources.model, len(tokenizer), cache_dir, say)
-    shape = read_shape(base_model, base.key, base.name)
-    _check_shape(shape, trials, len(tokenizer), base.name)
-    _check_weights(base_model, base.name)
+        base_model = _random_weights(base.model, len(tokenizer), cache_dir, say)
+    shape = read_shape(base_model, source.key, source.name)
+    _check_shape(shape, trials, len(tokenizer), source.name)
+    _check_weights(base_model, source.name)
     in_chat = bool(sources.data.template or tokenizer.chat_template)
     template = sources.reward.template or (None if in_chat else STUDY_TEMPLATE)
     reward = sources.reward.model_copy(update={"template": template})
-    if reward.judged_by is None:
-        return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, snapshots=snapshots)
-    file = sources.prompts_file
-    questions = _test_questions(sources, say) if file is None else file_questions(file, reward)
-    prompts = render(questions, choose_template(tokenizer, sources.data.template), reward.template)
-    reading, judge_bytes = None, 0
-    if sources.judge is not None:
-        reward = reward.model_copy(update={"model": folder_of(sources.judge.fetch(say))})
-        reading, judge_bytes = _check_judge(sources.judge.name, prompts, reward)
-    say(f"checked the base model and the {'right answers' if sources.judge is None else 'reward model'}")
-    encoded = encode_prompts(prompts, tokenizer, reward.new_tokens, shape.max_position_embeddings)
-    judging = judging_bytes(shape, max(map(len, encoded)) + reward.new_tokens, judge_bytes)
-    return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, prompts, reading, judging, snapshots)
+    return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, snapshots=snapshots)
+
+
+def _folder_of(fetched: Path | Snapshot, snapshots: dict[str, Snapshot]) -> str:
+    """The folder of what was fetched; one of the hub is put among the snapshots."""
+    if isinstance(fetched, Path):
+        return str(fetched)
+    snapshots[str(fetched.folder)] = fetched
+    return str(fetched.folder)
+
+
+class _FoundJudge(NamedTuple):
+    """A reward model that has shown that it can judge; without one all is empty.
+
+    Attributes:
+        folder: where it lies.
+        reading: how it reads.
+        model_bytes: of its weights.
+        snapshots: the folder, if it comes from the hub.
+    """
+
+    folder: str | None = None
+    reading: Reading | None = None
+    model_bytes: int = 0
+    snapshots: Mapping[str, Snapshot] = {}
+
+
+def _find_judge(judge: ModelSource, questions: Sequence[Question], reward: RewardPart, say: Say) -> _FoundJudge:
+    """The reward model, tried once: it reads the same questions whatever base model answers."""
+    snapshots: dict[str, Snapshot] = {}
+    folder = _folder_of(judge.fetch(say), snapshots)
+    asked = [question.text for question in questions]
+    reading, model_bytes = _check_judge(judge.name, folder, asked, reward)
+    return _FoundJudge(folder, reading, model_bytes, snapshots)
+
+
+def _with_judge(
+    base: FoundModels, questions: Sequence[Question], data_template: str | None, judge: _FoundJudge
+) -> FoundModels:
+    """A base model with the judge, and with the questions as it is asked them."""
+    tokenizer, reward = base.loaded_tokenizer, base.reward
+    prompts = render(questions, choose_template(tokenizer, data_template), reward.template)
+    encoded = encode_prompts(prompts, tokenizer, reward.new_tokens, base.shape.max_position_embeddings)
+    longest = max(map(len, encoded)) + reward.new_tokens
+    return replace(
+        base,
+        reward=reward.model_copy(update={"model": judge.folder}),
+        prompts=prompts,
+        reading=judge.reading,
+        judging_bytes=judging_bytes(base.shape, longest, judge.model_bytes),
+        snapshots={**base.snapshots, **judge.snapshots},
+    )
 
 
 def _test_questions(sources: SweepSources, say: Say) -> list[Question]:
@@ -200,9 +261,9 @@ def _check_weights(folder: str, name: str) -> None:
         raise UserError(f"model.name: {name!r} is refused: {error}") from None
 
 
-def _check_judge(name: str, prompts: Sequence[Prompt], reward: RewardPart) -> tuple[Reading, int]:
+def _check_judge(name: str, folder: str, asked: Sequence[str], reward: RewardPart) -> tuple[Reading, int]:
     """How the judge reads, and the bytes of its weights; a judge that can't judge is refused."""
     try:
-        return check_judge(str(reward.model), [prompt.text for prompt in prompts], reward.new_tokens, reward.batch_size)
+        return check_judge(folder, asked, reward.new_tokens, reward.batch_size)
     except Exception as error:  # a damaged file raises whatever its parser raises
         raise UserError(f"reward.model: {name!r} can't judge: {said_by_transformers(error)}") from None

@@ -58,22 +58,33 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
+class BaseSources:
+    """What a base model is made from.
+
+    Attributes:
+        model: how it is made.
+        base_model: where its weights are taken from, unless they are random.
+        tokenizer: where its tokenizer is taken from.
+    """
+
+    model: ModelPart
+    base_model: ModelSource
+    tokenizer: ModelSource
+
+
+@dataclass(frozen=True)
 class SweepSources:
     """What a sweep is made from.
 
     Attributes:
-        model: how the base model is made.
-        base_model: where its weights are taken from, unless they are random.
-        tokenizer: where its tokenizer is taken from.
+        bases: the base models, by what trials say of theirs, see `SweepSpec.models`.
         reward: how responses are made and judged.
         judge: where the reward model is taken from; None: none judges.
         prompts_file: the file of evaluation prompts; None: the test set's own first turns.
         data: the sources of the SFT set.
     """
 
-    model: ModelPart
-    base_model: ModelSource
-    tokenizer: ModelSource
+    bases: Mapping[str | None, BaseSources]
     reward: RewardPart
     judge: ModelSource | None
     prompts_file: Path | None
@@ -103,9 +114,7 @@ def resolve_sources(spec: SweepSpec, cache_dir: Path, say: Say) -> SweepSources:
     base_models = {name: str(assets.base_model) for name, assets in made.items()}
     prompts = {name: str(assets.prompts_file) for name, assets in made.items()}
     return SweepSources(
-        model=spec.model,
-        base_model=_model(spec.model.name, "model.name", base_models),
-        tokenizer=_tokenizer(spec.model, base_models),
+        bases={label: _base(part, base_models) for label, part in spec.models.items()},
         reward=spec.reward,
         judge=_model(spec.reward.model, "reward.model", reward_models) if spec.reward.model else None,
         prompts_file=_prompts_file(spec.reward.prompts, prompts),
@@ -123,10 +132,10 @@ def _model(name: str, key: str, made: Places) -> ModelSource:
     return ModelSource(shown_name(name), key, _resolved(name, made))
 
 
-def _tokenizer(model: ModelPart, made: Places) -> ModelSource:
-    if model.tokenizer:
-        return _model(model.tokenizer, "model.tokenizer", made)
-    return _model(model.name, "model.name", made)
+def _base(model: ModelPart, made: Places) -> BaseSources:
+    base_model = _model(model.name, "model.name", made)
+    tokenizer = _model(model.tokenizer, "model.tokenizer", made) if model.tokenizer else base_model
+    return BaseSources(model, base_model, tokenizer)
 
 
 def _data(data: DataPart, made: Mapping[str, DemoAssets | ChatAssets], general: Places, validates: bool) -> DataSources:

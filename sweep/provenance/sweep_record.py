@@ -18,7 +18,7 @@ from basis.files import write_text
 from basis.read_json import DamagedError, read_object
 from basis.scripts import as_called
 from basis.stages import Stage
-from sweep.data.tokens import FORMAT_VERSION, TokenSet
+from sweep.data.tokens import FORMAT_VERSION
 from sweep.machine.hardware import allowed_cpus, cpu_name
 from sweep.schema.sweep_spec import SweepSpec
 
@@ -53,6 +53,11 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def part_of_model(part: str, model: str | None) -> str:
+    """What sweep.json calls a part of the trials of one base model: of several, by the model's label as well."""
+    return part if model is None else f"{part} of {model}"
+
+
 def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     """Refuse to continue a sweep whose data, base model or reward have changed since it began.
 
@@ -77,14 +82,15 @@ def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     _refuse_changed(experiment_dir, changed)
 
 
-def check_trial_hashes(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
+def check_trial_hashes(experiment_dir: Path, hashes_by_model: Mapping[str | None, Mapping[str, str]]) -> None:
     """Refuse as `check_identity` does, by the records of finished trials, since sweep.json may be lost.
 
     The reward model and prompts in a tuning trial's record are not compared: no judge has seen that trial.
 
     Args:
         experiment_dir: the experiment directory.
-        hashes: the hashes of the inputs now, see `hashes.input_hashes`.
+        hashes_by_model: the hashes of the inputs now, see `hashes.input_hashes`, by what trials say of their base
+            model.
 
     Raises:
         UserError: naming what changed.
@@ -95,7 +101,8 @@ def check_trial_hashes(experiment_dir: Path, hashes: Mapping[str, str]) -> None:
             record = read_object(path.with_name(RECORD_FILE))
             tuning = record["config"]["evaluate_on"] == Stage.TUNING
             before = dict(record["hashes"])
-        except (DamagedError, LookupError, TypeError, ValueError):
+            hashes = hashes_by_model.get(record["config"].get("model"), {})
+        except (DamagedError, LookupError, TypeError, ValueError, AttributeError):
             continue
         of_judging = ("prompts", "reward_model")
         names = [name for name in hashes if name in before and not (tuning and name in of_judging)]
@@ -112,7 +119,7 @@ def _refuse_changed(experiment_dir: Path, changed: list[str]) -> None:
 
 
 def begin_sweep_record(
-    experiment_dir: Path, spec: SweepSpec, command: str, tokens: TokenSet, identity: dict[str, str]
+    experiment_dir: Path, spec: SweepSpec, command: str, statistics: Mapping[str, int], identity: dict[str, str]
 ) -> None:
     """Write spec.yaml and sweep.json at the start of a sweep.
 
@@ -122,7 +129,7 @@ def begin_sweep_record(
         experiment_dir: where to.
         spec: the sweep, resolved.
         command: the command line that began it, without secrets.
-        tokens: of the SFT set.
+        statistics: of the data, see `PreparedSweep.statistics`.
         identity: what must stay the same, see `check_identity`.
     """
     if (experiment_dir / SWEEP_FILE).exists():
@@ -136,12 +143,7 @@ def begin_sweep_record(
             "finished_at": None,
             "versions": versions(),
             "hardware": hardware(),
-            "data": {
-                "train_tokens": tokens.train_tokens,
-                "test_tokens": tokens.test_tokens,
-                **tokens.statistics,
-                **(tokens.general.statistics if tokens.general else {}),
-            },
+            "data": dict(statistics),
             FORMAT: FORMAT_VERSION,
             "identity": identity,
         }

@@ -1,13 +1,26 @@
-"""The part `model` of a spec: which weights every trial starts from."""
+"""The part `model` of a spec: which weights trials start from, of one base model or of several."""
 
+import os
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
 
 from basis.errors import problem
 from sweep.schema.hub_names import model_name
 from sweep.schema.places import MADE_HERE, beside_of, checked, model_place
 from sweep.schema.seeds import Seed
+from sweep.trial.config import ModelLabel
 from sweep.trial.part import AcceptedWords, Count, Part
 
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -71,7 +84,7 @@ class Shape(Part):
 
 
 class ModelPart(Part):
-    """Which weights every trial starts from."""
+    """Which weights trials start from. `model` may also be a list of such: each trial then starts from one of them."""
 
     @property
     def is_architecture(self) -> bool:
@@ -93,6 +106,10 @@ class ModelPart(Part):
         Shape(),
         description="Dimensions that replace those of the named model under `init: random`. The keys below are "
         "GPT-2's; other architectures have those of their configuration in transformers, such as hidden_size.",
+    )
+    label: ModelLabel | None = Field(
+        None,
+        description="What tables, and `model` in a branch, call it among several; null: the last part of its name.",
     )
     seed: Seed = Field(0, description="Seed of the base weights under `init: random`, the same for every trial.")
     tokenizer: Annotated[ModelFolder | None, AcceptedWords("a folder or a hub name")] = Field(
@@ -118,3 +135,64 @@ class ModelPart(Part):
         if self.init == "pretrained" and self.shape.model_dump(exclude_none=True):
             raise problem("shape", "accepted under init 'random' only; pretrained weights have a shape already")
         return self
+
+    @property
+    def called(self) -> str:
+        """What it is called among several base models."""
+        if self.label is not None:
+            return self.label
+        on_hub = None if self.name in MADE_HERE else model_name(self.name)
+        last = (on_hub.name if on_hub else self.name).rstrip("/").rpartition("/")[2]
+        return re.sub(r"[^\w.+-]+", "-", last).lstrip(".+-")[:60] or "model"
+
+    def is_meant(self, word: str) -> bool:
+        """Whether a branch of `space` that says `word` means this one among several base models."""
+        on_hub = None if self.name in MADE_HERE else model_name(self.name)
+        same = (self.called, self.name, *([on_hub.name] if on_hub else []))
+        return word in same or os.path.realpath(os.path.expanduser(word)) == self.name
+
+
+ONE_TAG, SEVERAL_TAG = "<one>", "<several>"
+"""Steps in the location of a validation error: whether `model` is one base model or a list."""
+
+
+def _as_part(value: Any) -> Any:
+    """A base model, where its name alone is given."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _as_models(value: Any) -> Any:
+    return [_as_part(entry) for entry in value] if isinstance(value, list) else _as_part(value)
+
+
+def _told_apart(models: tuple[ModelPart, ...]) -> tuple[ModelPart, ...]:
+    """Several base models, each with a label of its own.
+
+    It is kept: what stands for a name, such as a commit, may take the name's place.
+    """
+    labelled = tuple(model.model_copy(update={"label": model.called}) for model in models)
+    for place, model in enumerate(labelled):
+        if model.label in {earlier.label for earlier in labelled[:place]}:
+            raise ValueError(f"{model.label!r} names two of the models; accepted: a label beside each name")
+    return labelled
+
+
+Models = Annotated[
+    Annotated[ModelPart, Tag(ONE_TAG)]
+    | Annotated[tuple[ModelPart, ...], Field(min_length=1), AfterValidator(_told_apart), Tag(SEVERAL_TAG)],
+    Discriminator(lambda value: SEVERAL_TAG if isinstance(value, Sequence) else ONE_TAG),
+    BeforeValidator(_as_models),
+    AcceptedWords("{name: ..., init: ..., ...}, a name alone, or a list of such"),
+]
+"""One base model, or several, which are then a factor of the sweep."""
+
+
+def labels_of(models: Sequence[ModelPart], said: Any) -> list[Any]:
+    """The labels of those of several base models that a branch names; a word that names none stays as it is.
+
+    Args:
+        models: all of them.
+        said: a label or name, or a list of such.
+    """
+    words = said if isinstance(said, list) else [said]
+    return [next((model.called for model in models if model.is_meant(str(word))), word) for word in words]

@@ -6,12 +6,12 @@ Each part of a spec has a module of its own beside this one: model, data, reward
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from basis.errors import problems, shown
 from basis.metrics import REWARD_METRICS, Objective
 from sweep.schema.data import DataPart
-from sweep.schema.model import ModelPart
+from sweep.schema.model import ModelPart, Models, labels_of
 from sweep.schema.resources import HangPart, MemoryPart, Resources
 from sweep.schema.reward import RewardPart
 from sweep.schema.seeds import AdaptiveSeeds, Seed, Seeds
@@ -53,7 +53,11 @@ class SweepSpec(Part):
         None, description="The variant that is chosen, one of `variants`. `--set variant=NAME` chooses another."
     )
     published_figures: StrictBool = Field(False, description="Print the published study's figures beside ours.")
-    model: ModelPart = Field(ModelPart(), description="Which weights every trial starts from.")
+    model: Models = Field(
+        ModelPart(),
+        description="Which weights trials start from. Several are a list: each branch of `space` that has no `model` "
+        "of its own is then tried with each of them.",
+    )
     data: DataPart = Field(
         default_factory=lambda: DataPart.model_validate({}), description="What trials train and are tested on."
     )
@@ -107,6 +111,30 @@ class SweepSpec(Part):
     def _one_branch(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
 
+    @field_validator("space")
+    @classmethod
+    def _models_by_label(cls, space: tuple[dict[str, Any], ...], info: ValidationInfo) -> tuple[dict[str, Any], ...]:
+        """Where there are several base models, every branch says by their labels which it takes."""
+        models = info.data.get("model")
+        if not isinstance(models, tuple):
+            return space
+        every = info.data.get("trial", {}).get("model", [part.called for part in models])
+        return tuple(
+            {"model": labels_of(models, branch.get("model", every)), **_without_model(branch)} for branch in space
+        )
+
+    @property
+    def models(self) -> dict[str | None, ModelPart]:
+        """The base models by what trials say of theirs: by its label, or None where there is but one."""
+        return {None: self.model} if isinstance(self.model, ModelPart) else {part.label: part for part in self.model}
+
+    @property
+    def models_by_key(self) -> dict[str, ModelPart]:
+        """The base models by the key at which they stand, for messages."""
+        if isinstance(self.model, ModelPart):
+            return {"model": self.model}
+        return {f"model[{place}]": part for place, part in enumerate(self.model)}
+
     @property
     def chooses_on_validation(self) -> bool:
         """Whether settings are chosen by trials on validation windows, and the best of them tested once."""
@@ -155,5 +183,26 @@ class SweepSpec(Part):
             for field, reason in SET_BY_THE_SWEEP.items():
                 if field in fields:
                     yield f"{part}.{field}", f"not accepted; {reason}"
+        yield from self._misfits_of_models()
         if self.reward.judged_by is None and self.search == "optuna" and self.metric in REWARD_METRICS:
             yield "metric", f"{self.metric!r} needs a judge, and reward names none"
+
+    def _misfits_of_models(self) -> Iterator[tuple[str, str]]:
+        """Base models that branches name and that the spec does not have."""
+        places = {"trial.model": self.trial, **{f"space[{i}].model": branch for i, branch in enumerate(self.space)}}
+        if "model" in self.lora:
+            yield "lora.model", "not accepted; model stands in a branch of space"
+        for place, fields in places.items():
+            if "model" not in fields:
+                continue
+            if isinstance(self.model, ModelPart):
+                yield place, f"{shown(fields['model'])} is accepted where the spec's `model` is a list of models"
+                continue
+            known = [part.called for part in self.model]
+            for label in labels_of(self.model, fields["model"]):
+                if label not in known:
+                    yield place, f"{shown(label)} is none of the spec's models; accepted: {', '.join(known)}"
+
+
+def _without_model(branch: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in branch.items() if field != "model"}

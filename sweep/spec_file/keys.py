@@ -97,7 +97,7 @@ def sections() -> list[Section]:
 def all_keys() -> list[Key]:
     """All keys of a spec, parts included."""
     inside = [key for section in sections() for key in section.keys]
-    known = {key.name for key in inside}
+    known = {key.name for key in inside if not key.group}  # a trial's field may be called as a part
     parts = [_key(SweepSpec, (field,)) for field in SweepSpec.model_fields if field not in known]
     return [*parts, *inside]
 

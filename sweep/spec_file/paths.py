@@ -27,12 +27,13 @@ _LIES_THERE: Mapping[tuple[str, str], Callable[[Path], bool]] = {
     ("data", "exclude"): _is_data,
     ("data", "general"): _is_data,
     ("data", "template"): os.path.isfile,
-    ("model", "name"): os.path.isdir,
-    ("model", "tokenizer"): os.path.isdir,
     ("reward", "model"): os.path.isdir,
     ("reward", "prompts"): os.path.isfile,
 }
-"""The keys of a spec that may hold paths; and for each whether something of its kind lies at a path."""
+"""The keys of a spec that may hold paths; and for each whether something of its kind lies at a path.
+
+Those of base models have a function of their own, since there may be several.
+"""
 
 
 def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict
         folder: the folder of the file.
         beside: gets the paths that stay as they are, each with `folder`.
     """
-    resolved = dict(content)
+    resolved = _resolve_models(content, folder, beside)
     for (part, key), lies_there in _LIES_THERE.items():
         values = resolved.get(part)
         if not isinstance(values, dict) or key not in values:
@@ -62,6 +63,28 @@ def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict
             name: resolve_paths(variant, folder, beside) if isinstance(variant, dict) else variant
             for name, variant in variants.items()
         }
+    return resolved
+
+
+def _resolve_models(content: dict[str, Any], folder: Path, beside: Beside) -> dict[str, Any]:
+    """The content with the paths of base models: of one or several, and where branches of `space` name them."""
+
+    def path_of(value: Any) -> Any:
+        if isinstance(value, list):
+            return [path_of(entry) for entry in value]
+        if isinstance(value, dict):
+            return {k: path_of(v) if k in ("name", "tokenizer") else v for k, v in value.items()}
+        return _resolve(value, folder, os.path.isdir, beside)
+
+    resolved = dict(content)
+    if "model" in resolved:
+        resolved["model"] = path_of(resolved["model"])
+    space = resolved.get("space")
+    if isinstance(space, list):
+        resolved["space"] = [
+            {k: path_of(v) if k == "model" else v for k, v in branch.items()} if isinstance(branch, dict) else branch
+            for branch in space
+        ]
     return resolved
 
 

@@ -188,6 +188,8 @@ def _explained(key: Key, known: Sequence[Key]) -> str:
 
 def _within(key: Key, known: Sequence[Key]) -> list[Key]:
     """The keys of a part; none of a key that holds a plain value."""
+    if key.group:
+        return []
     if key.name in ("trial", "lora"):
         return [one for one in known if one.group == key.name]
     return [one for one in known if one.name.rpartition(".")[0] == key.name]

@@ -4,12 +4,11 @@ Nothing is deleted: a damaged file is renamed to NAME.damaged. A trial that must
 for they follow from its config; its finished.json is renamed as well, to NAME.superseded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from basis.checksums import flaw, set_aside
 from basis.directory import (
-    BASE_RESPONSES_FILE,
     CHECKPOINT_FILE,
     DIVERGED_FILE,
     FINISHED_FILE,
@@ -40,12 +39,12 @@ OURS = (
 )
 
 
-def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
+def heal_experiment(experiment_dir: Path, asked: Mapping[Path, Sequence[str]]) -> list[str]:
     """Heal every trial of an experiment, and what they share; call it under a claim.
 
     Args:
         experiment_dir: the experiment.
-        prompts: what is asked of each trial and of the base model; none without a reward model.
+        asked: by the file of each base model's answers, what it is asked; nothing where nothing judges.
 
     Returns:
         A line for each damaged file, with what becomes of it.
@@ -55,8 +54,9 @@ def heal_experiment(experiment_dir: Path, prompts: Sequence[str]) -> list[str]:
     """
     lost = "written anew; when the sweep began, and with which versions, can't be told any more"
     said = _heal_file(experiment_dir / SWEEP_FILE, parse_sweep_record, lost)
-    if prompts and (line := set_answers_aside(experiment_dir / BASE_RESPONSES_FILE, prompts)):
-        said.append(line)
+    for path, prompts in asked.items():
+        if prompts and (line := set_answers_aside(path, prompts)):
+            said.append(line)
     for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
         said += heal_trial(folder)
     return said

@@ -39,6 +39,8 @@ from sweep.trial.part import AcceptedWords, Count
 MOST_TOKENS_PER_STEP = 2**26
 """The largest language models take a quarter of it; their numbers alone fill half a gigabyte."""
 
+LABEL_WORDS = "a label of letters, digits and . _ + -"
+
 _TARGET_WORDS = (
     f"{', '.join(get_args(Target))}, {ALL_LINEAR}, or the name of a projection in the model's blocks, such as q_proj"
 )
@@ -56,6 +58,9 @@ def _target(name: str) -> str:
 
 
 TargetName = Annotated[str, AfterValidator(_target), AcceptedWords(_TARGET_WORDS)]
+
+ModelLabel = Annotated[str, Field(max_length=60, pattern=r"^\w[\w.+-]*$"), AcceptedWords(LABEL_WORDS)]
+"""What a base model is called among several: it begins the names of its trials' directories."""
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 
@@ -99,6 +104,11 @@ class TrialConfig(BaseModel):
         True,
         description="true: the head is the embedding, one weight. "
         "false: the head starts as a copy of the embedding and is a weight of its own.",
+    )
+    model: ModelLabel | None = Field(
+        None,
+        description="Which of several base models is trained, by its label or name: where the spec's `model` is a "
+        "list. Left out: each of them.",
     )
 
     optimizer: Optimizer = Field(description="The optimizer. momentum and nesterov are SGD with momentum.")

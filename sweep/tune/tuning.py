@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,39 +66,40 @@ class TrialSource:
 
 
 def tune_trials(
-    plan: SweepPlan, inputs: SweepInputs, planner: TrialPlanner, shares: Shares, console: Console
+    plan: SweepPlan, inputs: Mapping[str | None, SweepInputs], planner: TrialPlanner, shares: Shares, console: Console
 ) -> SweepCounts:
     """Run the trials under Ray, which must be running; trials that an earlier run finished replay their rows.
 
     Args:
         plan: the sweep and its trials.
-        inputs: what its trials share.
+        inputs: what its trials share, by what they say of their base model.
         planner: plans the memory of each trial.
         shares: what Ray sets aside for each trial.
         console: where the live table is drawn.
     """
-    spec = plan.spec
+    spec, shared = plan.spec, next(iter(inputs.values()))
+    experiment_dir = shared.experiment_dir
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(plan.least_trials))
-    source = _source(plan, inputs.experiment_dir, planner)
+    source = _source(plan, experiment_dir, planner)
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
-    folders, disk = [inputs.experiment_dir, ray_folder()], None
+    folders, disk = [experiment_dir, ray_folder()], None
     planned = [] if spec.search == "optuna" else plan.candidates
     with LiveTable(planned, plan.least_trials, console) as live:
-        endings = Endings(live, inputs.began)
+        endings = Endings(live, shared.began)
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
                 search_alg=source.search,
-                scheduler=RetryAlone(shares.alone, inputs.began),
+                scheduler=RetryAlone(shares.alone, shared.began),
                 num_samples=source.samples,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),
             run_config=tune.RunConfig(
-                name=inputs.experiment_dir.name,
-                storage_path=str(inputs.experiment_dir.parent),
+                name=experiment_dir.name,
+                storage_path=str(experiment_dir.parent),
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
                 callbacks=[live, endings, HangWatch(spec.hang, live.tell)],

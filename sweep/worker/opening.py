@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock
 
-from basis.directory import BASE_RESPONSES_FILE, DIVERGED_FILE, FINISHED_FILE, SUGGESTED_FILE
+from basis.directory import DIVERGED_FILE, FINISHED_FILE, SUGGESTED_FILE
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED, Row
 from basis.outcome_file import forget_outcome
@@ -129,11 +129,9 @@ def recorded_state(folder: Path, inputs: SweepInputs) -> Complete | Unjudged | D
         *rows, last = read_finished(finished).rows
         if inputs.reward.judged_by is not None and NOT_JUDGED in last:
             return Unjudged(rows, {name: v for name, v in last.items() if name not in (NOT_JUDGED, "finished")})
-        base = inputs.experiment_dir / BASE_RESPONSES_FILE
-        return Complete(
-            [*rows, last],
-            "win_rate" in last and answers_flaw(base, [prompt.text for prompt in inputs.prompts]) is not None,
-        )
+        asked = [prompt.text for prompt in inputs.prompts]
+        damaged = "win_rate" in last and answers_flaw(inputs.base_answers, asked) is not None
+        return Complete([*rows, last], damaged)
     if diverged.exists():
         return Diverged(diverged.read_text(encoding="utf-8"))
     if len(attempts) >= MOST_ATTEMPTS:

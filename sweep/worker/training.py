@@ -70,6 +70,11 @@ class Training:
         self._meter = PeakMeter(self.run)
 
     @property
+    def test_rows(self) -> str | None:
+        """Which text each test row holds, see `HeldOut.text_digest`; None where there are no test rows."""
+        return self._held_out["test_loss"].text_digest if "test_loss" in self._held_out else None
+
+    @property
     def done(self) -> bool:
         """Whether the last step has been taken."""
         return self.run.step >= self.config.steps

@@ -111,6 +111,8 @@ class TrialRun:
         goes_on = self._continue_from(self._checkpoint_file.path)
         execution, threads = self._training.execution, torch.get_num_threads()
         record = make_trial_record(self.config, self.inputs.provenance, execution, self._device, threads)
+        if self._training.test_rows is not None:
+            record["test_rows"] = self._training.test_rows
         begin_trial_record(self.folder, record, goes_on)
 
     def _load_training(self) -> Training:

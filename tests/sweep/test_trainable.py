@@ -15,7 +15,7 @@ from tests.sweep.worker.test_trial_run import config, timeless
 def worker(inputs: SweepInputs, trial: dict[str, Any], objective: str | None = None) -> Trainable:
     class Worker(Trainable):
         def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
-            super().setup(config, inputs, objective)
+            super().setup(config, {None: inputs}, objective)
 
     return Worker(trial)
 

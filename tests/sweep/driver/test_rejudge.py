@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from analysis.comparison.arms import group_arms
 from analysis.results import experiment as results
 from basis.directory import (
-    BASE_RESPONSES_FILE,
     FINISHED_FILE,
     RECORD_FILE,
     REPLACEMENT_DIR,
@@ -22,6 +21,7 @@ from basis.directory import (
     SPEC_FILE,
     SWEEP_FILE,
     TRAINED_FILE,
+    base_responses_file,
 )
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
 from basis.outcome_file import keep_outcome, read_outcome
@@ -145,10 +145,10 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     experiment: Path, judge: Judge, another: Path, parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:
     before = finished(experiment)
-    base_before = lines(experiment / BASE_RESPONSES_FILE)
+    base_before = lines(experiment / base_responses_file(None))
     code, _, errors = judge(experiment, "--judge", another)
     assert code == 0, errors
-    base = lines(experiment / BASE_RESPONSES_FILE)
+    base = lines(experiment / base_responses_file(None))
     assert [one["response"] for one in base] == [one["response"] for one in base_before]
     scores = score(another, [r["prompt"] for r in base], [r["response"] for r in base], 1, torch.device("cpu"))
     assert [one["reward"] for one in base] == pytest.approx(scores, abs=1e-5)
@@ -168,7 +168,7 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     assert spec.reward.model == str(another)
     prepared = prepare(plan_sweep(spec), Path(environment["SFT_SWEEP_CACHE"]), lambda _: None)
     check_identity(experiment, prepared.identity)  # as --resume does
-    inputs = prepared.inputs(experiment, Device("cpu"), cpus=1)
+    inputs = prepared.inputs(experiment, Device("cpu"), cpus=1)[None]
     [config] = [trial for trial in candidate_trials(spec) if trial.method == "lora"]
     replayed = open_trial(config, inputs)
     rows = [replayed.advance() for _ in range(len(replayed.rows))]

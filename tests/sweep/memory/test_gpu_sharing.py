@@ -29,11 +29,11 @@ SMALL = gpt2_config("gpt2", {"n_layer": 4, "n_embd": 256, "n_head": 4})
 
 def sharing(gpu: GpuFacts | None, asked: float | str, shape: GPT2Config) -> GpuSharing:
     device = Device("cuda", gpu.free_bytes if gpu else 2**36, (gpu,) if gpu else ())
-    return GpuSharing(Resources.model_validate({"gpu": asked}), Packing(device), shape)
+    return GpuSharing(Resources.model_validate({"gpu": asked}), Packing(device), {None: shape})
 
 
 def planned(how: GpuSharing, trials: list[TrialConfig]) -> list[tuple[TrialConfig, MemoryPlan]]:
-    return [(config, plan_trial(config, how.shape, how.packing.device, None)) for config in trials]
+    return [(config, plan_trial(config, how.shapes[None], how.packing.device, None)) for config in trials]
 
 
 def shares(how: GpuSharing, trials: list[TrialConfig]) -> list[float]:
@@ -83,7 +83,7 @@ def test_trials_of_a_small_model_share_a_fast_gpu_and_together_keep_it_no_more_t
 
 def test_memory_decides_under_auto_where_it_is_what_is_short() -> None:
     crowded = Device("cuda", 5 * 2**29, (H100,))
-    how = GpuSharing(Resources(gpu="auto"), Packing(crowded), SMALL)
+    how = GpuSharing(Resources(gpu="auto"), Packing(crowded), {None: SMALL})
     assert shares(how, small()) == [how.packing.gpu_share(plan) for _, plan in planned(how, small())]
 
 

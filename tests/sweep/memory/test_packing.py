@@ -117,8 +117,8 @@ def test_a_budget_is_no_more_than_a_trial_can_get() -> None:
 
 
 def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each_other_in_a_worker() -> None:
-    shares = Shares(GpuSharing(Resources(cpu=1), Packing(CPU), MEDIUM))
-    planner = TrialPlanner(MEDIUM, CPU, None)
+    shares = Shares(GpuSharing(Resources(cpu=1), Packing(CPU), {None: MEDIUM}))
+    planner = TrialPlanner({None: MEDIUM}, CPU, None)
     asked = [shares(planner.propose_to_ray(trial(batch_size=1, block_size=64, rank=rank))) for rank in (1, 4)]
     assert asked[0] == asked[1]
     assert hash(asked[0]) == hash(asked[1])
@@ -127,9 +127,9 @@ def test_on_a_cpu_trials_that_differ_little_ask_for_the_same_and_can_follow_each
 
 
 def test_a_fixed_share_of_a_gpu_is_asked_for_as_it_is_and_whole_when_alone() -> None:
-    proposal = TrialPlanner(MEDIUM, GPU, None).propose_to_ray(trial(rank=1))
+    proposal = TrialPlanner({None: MEDIUM}, GPU, None).propose_to_ray(trial(rank=1))
     for gpu in (0.5, 1):
-        shares = Shares(GpuSharing(Resources(cpu=3, gpu=gpu), Packing(GPU), MEDIUM))
+        shares = Shares(GpuSharing(Resources(cpu=3, gpu=gpu), Packing(GPU), {None: MEDIUM}))
         assert shares(proposal).required_resources == {"CPU": 3, "GPU": gpu}
         assert shares.alone.required_resources == {"CPU": 3, "GPU": 1}
 
@@ -156,7 +156,7 @@ def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fi
     ]
     done = scheduled(tmp_path, [Stub(config, 1.5) for config in mixed])
     packing = Packing(GPU)
-    planner = TrialPlanner(MEDIUM, GPU, budget_on(GPU, SHARE, None))
+    planner = TrialPlanner({None: MEDIUM}, GPU, budget_on(GPU, SHARE, None))
     shares = {c.name: packing.gpu_share(plan) for c in mixed if (plan := planner.propose(c).plan)}
     assert done.failed == 0
     assert {span.name: span.share for span in done.spans} == pytest.approx(shares)

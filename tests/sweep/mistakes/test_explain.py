@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from basis.errors import UserError
+from sweep.mistakes.accepted import accepted_keys
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import candidate_trials
 from sweep.spec_file.load import load_spec, parse_spec
@@ -51,8 +52,9 @@ def answer_to(values: dict[str, Any]) -> str:
 
 PLACES: list[list[str | int]] = [
     *([field] for field in SweepSpec.model_fields),
-    *([part, field] for part in ("model", "data", "reward", "resources", "memory") for field in
-      SweepSpec.model_fields[part].annotation.model_fields),  # type: ignore[union-attr]
+    *([part, field] for part in ("model", "data", "reward", "resources", "memory")
+      for field in accepted_keys(SweepSpec, [part])),
+    *(["model", 0, field] for field in ("name", "label", "seed")),
     *(["model", "shape", field] for field in ("n_layer", "vocab_size")),
     *(["tables", 0, field] for field in ("title", "where", "factor")),
     *(["space", 0, field] for field in TrialConfig.model_fields),

@@ -23,19 +23,21 @@ def prepared(parts: Parts, folder: Path, *words: str) -> PreparedSweep:
 
 def test_general_text_is_part_of_what_must_stay_the_same_where_there_is_some(parts: Parts, tmp_path: Path) -> None:
     without, with_some = prepared(parts, tmp_path), prepared(parts, tmp_path, "sea", "sky")
-    assert with_some.tokens.general is not None
+    general = with_some.bases[None].tokens.general
+    assert general is not None
     assert without.identity.keys() == {"data", "base model", "reward"}
     assert with_some.identity.items() > without.identity.items()
-    assert with_some.identity["general text"] == with_some.tokens.general.path.parent.name
-    assert with_some.provenance.hashes.keys() - without.provenance.hashes.keys() == {"general_tokens"}
-    assert with_some.provenance.data_files.keys() - without.provenance.data_files.keys() == {"general:general.jsonl"}
-    inputs = [one.inputs(tmp_path, Device("cpu"), cpus=1).general_tokens for one in (without, with_some)]
-    assert inputs == [None, with_some.tokens.general.path]
+    assert with_some.identity["general text"] == general.path.parent.name
+    now, before = (one.bases[None].provenance for one in (with_some, without))
+    assert now.hashes.keys() - before.hashes.keys() == {"general_tokens"}
+    assert now.data_files.keys() - before.data_files.keys() == {"general:general.jsonl"}
+    inputs = [one.inputs(tmp_path, Device("cpu"), cpus=1)[None].general_tokens for one in (without, with_some)]
+    assert inputs == [None, general.path]
 
 
 def test_a_sweep_is_not_continued_on_other_general_text(parts: Parts, tmp_path: Path) -> None:
     first = prepared(parts, tmp_path, "sea", "sky")
-    begin_sweep_record(tmp_path, first.spec, "", first.tokens, first.identity)
+    begin_sweep_record(tmp_path, first.spec, "", first.statistics, first.identity)
     data = json.loads((tmp_path / SWEEP_FILE).read_text())["data"]
     assert (data["general_examples"], data["general_in_train"]) == (2, 0)
     check_identity(tmp_path, prepared(parts, tmp_path, "sea", "sky").identity)

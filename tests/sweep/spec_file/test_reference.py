@@ -44,6 +44,7 @@ def test_every_key_of_a_spec_and_every_field_of_a_trial_is_told_once() -> None:
     on_the_page = {key.name for section in sections() for key in section.keys}
     parts = {name for name in told if any(other.startswith(f"{name}.") for other in told)}
     assert set(told) - on_the_page <= parts
+    assert told.count("model") == 2, "which weights, and which of several a trial takes"
 
 
 def test_every_key_has_a_sentence_what_it_takes_and_a_default() -> None:

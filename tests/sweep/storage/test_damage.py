@@ -14,7 +14,6 @@ import torch
 from analysis.results.damage import damaged_files
 from analysis.results.files import read_reports
 from basis.directory import (
-    BASE_RESPONSES_FILE,
     CHECKPOINT_FILE,
     DIVERGED_FILE,
     FINISHED_FILE,
@@ -26,9 +25,9 @@ from basis.directory import (
     SWEEP_FILE,
     TRAINED_FILE,
     WINDOW_LOSSES_FILE,
+    base_responses_file,
 )
 from basis.errors import UserError
-from sweep.data.tokens import TokenSet
 from sweep.inputs import SweepInputs
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
@@ -162,7 +161,7 @@ def test_a_damaged_finished_json_has_its_trial_trained_again(experiment: SweepIn
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_damaged_answers_of_the_base_model_are_given_again(experiment: SweepInputs, damage: Damage) -> None:
-    path = experiment.experiment_dir / BASE_RESPONSES_FILE
+    path = experiment.experiment_dir / base_responses_file(None)
     before = path.read_bytes()
     damage(path)
     trial = open_trial(CONFIG, experiment)
@@ -243,12 +242,16 @@ def test_a_damaged_file_of_a_trial_that_was_stopped_keeps_it_from_nothing(
     assert ("earlier" in record) == (name == RECORD_FILE), "what the trial ran with before can't be told any more"
 
 
+def asked_in(inputs: SweepInputs) -> dict[Path, list[str]]:
+    """What `heal_experiment` is told of the base model's answers."""
+    return {inputs.base_answers: [prompt.text for prompt in inputs.prompts]}
+
+
 @pytest.fixture
 def swept_of(experiment: SweepInputs) -> tuple[Path, dict[str, str]]:
     """An experiment directory with its sweep.json, and the identity in it."""
-    tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
     identity = {"data": "a", "base model": "b", "reward": "c"}
-    begin_sweep_record(experiment.experiment_dir, load_spec("demo"), "python -m sweep.run tiny", tokens, identity)
+    begin_sweep_record(experiment.experiment_dir, load_spec("demo"), "python -m sweep.run tiny", {}, identity)
     return experiment.experiment_dir, identity
 
 
@@ -260,13 +263,12 @@ def test_a_damaged_sweep_json_is_set_aside_and_written_anew_without_a_beginning_
     path = folder / SWEEP_FILE
     path.write_bytes(content)
     check_identity(folder, {**identity, "data": "x"})  # can't tell, and says nothing
-    [line] = heal_experiment(folder, [prompt.text for prompt in experiment.prompts])
+    [line] = heal_experiment(folder, asked_in(experiment))
     assert line.startswith(f"{path}: ")
     assert ", set aside as sweep.json.damaged; written anew; when the sweep began, " in line
-    tokens = TokenSet(experiment.train_tokens, experiment.test_tokens, 1, 1, {})
-    begin_sweep_record(folder, load_spec("demo"), "", tokens, identity)
+    begin_sweep_record(folder, load_spec("demo"), "", {}, identity)
     assert json.loads(path.read_text())["started_at"] is None
-    assert heal_experiment(folder, [prompt.text for prompt in experiment.prompts]) == []
+    assert heal_experiment(folder, asked_in(experiment)) == []
 
 
 def test_where_sweep_json_is_lost_the_trials_records_tell_what_has_changed(experiment: SweepInputs) -> None:
@@ -275,9 +277,9 @@ def test_where_sweep_json_is_lost_the_trials_records_tell_what_has_changed(exper
     record = json.loads(path.read_text())
     hashes = {"base_weights": "1", "train_tokens": "2", "prompts": "3"}
     path.write_text(json.dumps({**record, "hashes": {**hashes, "data_files": {}}}))
-    check_trial_hashes(folder, hashes)
+    check_trial_hashes(folder, {None: hashes})
     with pytest.raises(UserError, match="changed since the sweep began: base weights, prompts"):
-        check_trial_hashes(folder, {"base_weights": "9", "train_tokens": "2", "prompts": "9"})
+        check_trial_hashes(folder, {None: {"base_weights": "9", "train_tokens": "2", "prompts": "9"}})
 
 
 def test_data_prepared_by_an_earlier_version_are_said_to_be_that(swept_of: tuple[Path, dict[str, str]]) -> None:
@@ -296,7 +298,7 @@ def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: Swe
     path = folder / CONFIG.name / SUGGESTED_FILE
     assert known_suggestions(folder) == [{f"{SUGGESTED_KEY}/lr": 0.01}]
     path.write_bytes(b"")
-    assert heal_experiment(folder, [prompt.text for prompt in stopped.prompts]) == [
+    assert heal_experiment(folder, asked_in(stopped)) == [
         f"{path}: is empty, set aside as suggested.json.damaged; a search can't be told it again"
     ]
     assert known_suggestions(folder) == []
@@ -306,7 +308,7 @@ def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: Swe
     ("name", "damage", "said"),
     [
         (SWEEP_FILE, emptied, "sweep.json can't be read: what it says of the sweep is left out."),
-        (BASE_RESPONSES_FILE, cut, "base/responses.jsonl has "),
+        (base_responses_file(None), cut, "base/responses.jsonl has "),
         (f"{CONFIG.name}/{FINISHED_FILE}", cut, f"{CONFIG.name}/finished.json can't be read: the trial's numbers are "),
         (f"{CONFIG.name}/{TRAINED_FILE}", Path.unlink, f"{CONFIG.name}/trained.safetensors is missing."),
         (f"{CONFIG.name}/{RESPONSES_FILE}", one_byte_flipped, "responses.jsonl has other content than was written."),

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from torch._dynamo.utils import counters
 
 from basis.directory import (
-    BASE_RESPONSES_FILE,
     CHECKPOINT_FILE,
     FINISHED_FILE,
     RESPONSES_FILE,
     TRAINED_FILE,
     WINDOW_LOSSES_FILE,
+    base_responses_file,
 )
 from basis.metrics import METRIC, NOT_JUDGED
 from basis.stages import Stage
@@ -308,7 +308,7 @@ def test_a_reward_that_is_no_number_is_no_loss_and_is_counted_apart(
     assert row["wins"] + row["ties"] + row["losses"] == len(inputs.prompts) - 2
     assert (row["wins"], row["losses"]) == (0, 0)
     assert row["reward_mean"] == row["reward_base_mean"] == 0.5
-    for path in (trial.folder / RESPONSES_FILE, inputs.experiment_dir / BASE_RESPONSES_FILE):
+    for path in (trial.folder / RESPONSES_FILE, inputs.experiment_dir / base_responses_file(None)):
         lines = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
         assert [line["reward"] for line in lines[:2]] == [None, None]
     json.loads((trial.folder / FINISHED_FILE).read_text(), parse_constant=pytest.fail)

@@ -115,7 +115,7 @@ def test_the_preset_scores_the_assistants_turns_or_all_on_the_same_test_and_is_j
     judged = [f"reward.model={parts.reward_model}", "reward.max_prompts=3", "reward.new_tokens=4"]
     plan = plan_sweep(load_spec("chat", [*short, *judged]))
     prepared = prepare(plan, tmp_path / "cache", lambda _: None)
-    inputs = prepared.inputs(tmp_path, Device("cpu"), cpus=1)
+    inputs = prepared.inputs(tmp_path, Device("cpu"), cpus=1)[None]
     first, last = {}, {}
     for trial in candidate_trials(plan.spec):
         if trial.method == "full":
