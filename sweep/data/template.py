@@ -3,6 +3,7 @@
 A tokenizer's own chat template is taken, or one that the spec gives, or `TURNS` where there is neither.
 """
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,20 @@ TURNS = (
     "{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
 )
 """The template of HH-RLHF's texts and of `reward.template`: plain text, so that any tokenizer can read it."""
+
+TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
+"""The day that every template is told, so that tokens do not depend on the day of a run.
+
+It is the date that Llama 3's templates take where the renderer tells none.
+"""
+
+_DATE_CODES = [f"%{flag}{code}" for code in "aAbBcCdDeFGHIjmMpSTuUVwWxXyYzZ" for flag in ("", "-")]
+_FIXED_DATE = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace({code!r}, {TEMPLATE_DATE.strftime(code)!r})" for code in _DATE_CODES)
+    + " }}{% endmacro %}"
+)
+"""Put before a template, it hides transformers' function of this name. Of arguments transformers takes no functions."""
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _THOUGHT_END = "</think>"
@@ -105,7 +120,7 @@ class ChatTemplate:
             text: str = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
                 tools=[dict(tool) for tool in tools] or None,
-                chat_template=self.jinja,
+                chat_template=self._source(tools),
                 add_generation_prompt=answer_follows,
                 tokenize=False,
             )
@@ -114,9 +129,9 @@ class ChatTemplate:
         return text
 
     def _source(self, tools: Sequence[Message]) -> str:
-        """The template's own text."""
+        """The template's own text, with a fixed date where it asks for one."""
         source: str = self.tokenizer.get_chat_template(self.jinja, [dict(tool) for tool in tools] or None)
-        return source
+        return _FIXED_DATE + source if "strftime_now" in source else source
 
     def _marked(self, messages: Sequence[Message], tools: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
         """Text and turns by the template's {% generation %} marks."""

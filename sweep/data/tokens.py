@@ -30,7 +30,7 @@ from sweep.data.examples import Kind
 from sweep.data.forms import CHOSEN
 from sweep.data.general import GeneralTokens, prepare_general
 from sweep.data.overlap import overlap
-from sweep.data.template import ChatTemplate, choose_template
+from sweep.data.template import TEMPLATE_DATE, ChatTemplate, choose_template
 from sweep.data.tokenizer import load_tokenizer, template_digests, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
 
@@ -193,7 +193,8 @@ def _key_with_template(key: str, data: DataSources, files: Sequence[tuple[str, s
 
     A field that is named holds texts, where recognised records may hold messages.
     """
-    return hashlib.sha256(json.dumps((key, data.field, data.template, files)).encode()).hexdigest()
+    parts = (key, data.field, data.template, files, TEMPLATE_DATE.isoformat())
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _token_set(entry: Path, content: Mapping[str, Any]) -> TokenSet:
