@@ -53,7 +53,8 @@ class Rendered(NamedTuple):
 
     Attributes:
         text: all of it, the end-of-text token included.
-        spans: first and last + 1 character of each assistant turn, in order; a token that ends the turn belongs to it.
+        spans: first and last + 1 character of each assistant turn that may be learnt, in order; a token that ends the
+            turn belongs to it.
     """
 
     text: str
@@ -86,7 +87,7 @@ class ChatTemplate:
         """A pair or a conversation as text.
 
         Returns:
-            Its text, closed by the end-of-text token, and the assistant's turns in it.
+            Its text, closed by the end-of-text token, and the assistant's turns in it, without those of a prompt.
 
         Raises:
             UserError: no assistant turn, the template fails on it, or does not show where a turn stands.
@@ -102,7 +103,9 @@ class ChatTemplate:
             text = self._text(messages, example.tools)
             spans = self._turns_in(text, messages, example.tools, turns)
         self._check_tools(text, example)
-        return self._closed(text, spans)
+        # A template may mark fewer turns than there are; the last ones are the completion's all the same.
+        completion = sum(number >= example.prompt_messages for number in turns)
+        return self._closed(text, spans[-completion:])
 
     def _check_tools(self, text: str, example: Example) -> None:
         """Refuse a template that leaves out the tools that are offered, or a call: the model would learn silence."""

@@ -47,6 +47,16 @@ def test_roles_are_of_the_assistants_words_and_end_tokens(pure_python: bool) -> 
         assert words(tokenizer, example, COMPLETION) == completion
 
 
+@pytest.mark.parametrize("template", [None, CHATML, MARKED, QWEN3])
+def test_an_assistants_turn_in_a_prompt_counts_for_nothing(template: str | None) -> None:
+    tokenizer = chat_tokenizer(template)
+    conversed = conversation("a?", "yes", "b?", "no")
+    completed = conversed._replace(prompt_messages=3)
+    assert encoded(tokenizer, completed).ids == encoded(tokenizer, conversed).ids
+    assert "yes" in words(tokenizer, conversed, ASSISTANT)
+    assert words(tokenizer, completed, ASSISTANT) == words(tokenizer, conversed, COMPLETION)
+
+
 @pytest.mark.parametrize("pure_python", [False, True])
 @pytest.mark.parametrize("template", [None, CHATML])
 def test_bytes_add_up_to_the_text_without_its_special_tokens(template: str | None, pure_python: bool) -> None:
