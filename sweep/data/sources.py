@@ -26,12 +26,14 @@ class Tally:
         forms: how many examples of train and test sources were read in which form, by `forms.Form.name`.
         made: how many of them were made from a prompt and its answer, by how.
         turns: answers in those of them that have messages.
+        prompt_turns: of these, what an assistant says in a prompt.
         skipped: records of any source that were left out because they are broken.
     """
 
     forms: Counter[str] = field(default_factory=Counter)
     made: Counter[Made] = field(default_factory=Counter)
     turns: int = 0
+    prompt_turns: int = 0
     skipped: int = 0
 
 
@@ -105,5 +107,7 @@ class ExampleReader:
         if role != "exclude":
             self.tally.forms[form.name] += 1
             self.tally.made[made] += 1
-            self.tally.turns += sum(message["role"] == "assistant" for message in example.messages)
+            spoken = [message["role"] == "assistant" for message in example.messages]
+            self.tally.turns += sum(spoken)
+            self.tally.prompt_turns += sum(spoken[: example.prompt_messages])
         return example

@@ -20,18 +20,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from basis.errors import UserError
 from sweep.data.cache_entry import whole_entry, write_entry
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
 from sweep.data.examples import Kind
-from sweep.data.forms import CHOSEN
+from sweep.data.forms import CHOSEN, COMPLETION, MESSAGES_COMPLETED
 from sweep.data.general import GeneralTokens, prepare_general
 from sweep.data.overlap import overlap
-from sweep.data.template import TEMPLATE_DATE, ChatTemplate, choose_template
-from sweep.data.tokenizer import load_tokenizer, template_digests, tokenizer_digests
+from sweep.data.template import TEMPLATE_DATE, ChatTemplate, asks_for_the_date, choose_template
+from sweep.data.tokenizer import load_tokenizer, template_digests, template_sources, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class TokenSet:
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
     where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
-    where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and skipped_records, see
-    `sources.Tally`, where there are some. `sources` are the digests of what the tokens were made from.
+    where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns, prompt_turns and
+    skipped_records, see `sources.Tally`, where there are some. `sources` are digests of what the tokens were made from.
     `template` names what messages went through; empty of texts. `general` is general text, where there is some.
     """
 
@@ -95,13 +95,9 @@ def prepare_tokens(
             window in train, test or general text.
     """
     sources = source_digests(data)
-    key = _cache_key(data, sources, tokenizer_pinned or tokenizer_digests(tokenizer_dir))
-    # Which of both it is, only the dialogues tell; there is one at most.
-    of_texts = cache_dir / key[:32]
-    template_files = [] if tokenizer_pinned else template_digests(tokenizer_dir)
-    of_messages = cache_dir / _key_with_template(key, data, template_files)[:32]
+    places = _places(data, sources, tokenizer_dir, cache_dir, tokenizer_pinned)
     tokens = None
-    for entry in (of_texts, of_messages):
+    for entry in places:
         if content := whole_entry(entry, "train", say):
             tokens = _token_set(entry, content)
 
@@ -115,8 +111,10 @@ def prepare_tokens(
     def template() -> ChatTemplate:
         return choose_template(load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer, data.template)
 
+    if tokens and _leaves_prompts_open(tokens.statistics) and dialogues().tally.prompt_turns:
+        tokens = None
     if tokens is None:
-        tokens = _make_entry(of_texts, of_messages, dialogues, template, say)
+        tokens = _make_entry(places, dialogues, template, say)
     else:
         say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {tokens.train_path.parent}")
@@ -125,25 +123,24 @@ def prepare_tokens(
     for line in describe_dialogues(tokens.statistics, data.field or CHOSEN):
         say(line)
     if data.general:
-        general = prepare_general(data, sources, of_messages, dialogues, template, say)
+        general = prepare_general(data, sources, places.of_messages, dialogues, template, say)
         tokens = replace(tokens, general=general)
     _check_windows(tokens, data, block_size)
     return replace(tokens, sources=tuple(sources))
 
 
 def _make_entry(
-    of_texts: Path,
-    of_messages: Path,
+    places: "_Places",
     read: Callable[[], Dialogues],
     template: Callable[[], ChatTemplate],
     say: Callable[[str], None],
 ) -> TokenSet:
-    """Read and tokenise the SFT set into a new cache entry, at either place as its kind is."""
+    """Read and tokenise the SFT set into a new cache entry."""
     started = time.perf_counter()
     dialogues = read()
     held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
     say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
-    entry = of_texts if dialogues.kind == "text" else of_messages
+    entry = places.of(dialogues)
     sets = {"train": dialogues.train, "test": dialogues.test}
     if dialogues.validation:
         sets["validation"] = dialogues.validation
@@ -178,6 +175,37 @@ def _counts(tokens: TokenSet) -> str:
     return f"{tokens.train_tokens:,} train{held_out} and {tokens.test_tokens:,} test tokens"
 
 
+class _Places(NamedTuple):
+    """Where the entry of an SFT set lies. Only its dialogues tell which place it is; of old entries the last counts."""
+
+    of_texts: Path
+    of_messages: Path
+    of_completions: Path
+
+    def of(self, dialogues: Dialogues) -> Path:
+        """Completions of prompts in which an assistant speaks lie apart: entries once counted those turns too."""
+        if dialogues.kind == "text":
+            return self.of_texts
+        return self.of_completions if dialogues.tally.prompt_turns else self.of_messages
+
+
+def _places(
+    data: DataSources, sources: Sequence[SourceDigest], tokenizer_dir: Path | str, cache_dir: Path, pinned: str | None
+) -> _Places:
+    """The places of an SFT set's entry in a cache."""
+    key = _cache_key(data, sources, pinned or tokenizer_digests(tokenizer_dir))
+    template_files = [] if pinned else template_digests(tokenizer_dir)
+    dated = asks_for_the_date(template_sources(tokenizer_dir) if data.template is None else data.template)
+    with_template = _key_with_template(key, data, template_files, dated)
+    of_completions = hashlib.sha256(json.dumps((with_template, COMPLETION)).encode()).hexdigest()
+    return _Places(*(cache_dir / name[:32] for name in (key, with_template, of_completions)))
+
+
+def _leaves_prompts_open(statistics: Mapping[str, int]) -> bool:
+    """Whether an entry was made when nobody asked who speaks in its prompts."""
+    return f"form_{MESSAGES_COMPLETED.name}" in statistics and "prompt_turns" not in statistics
+
+
 def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: str | list[tuple[str, str]]) -> str:
     """A digest of everything that the tokens depend on. The tokenizer is not loaded for it."""
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
@@ -188,12 +216,14 @@ def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: st
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _key_with_template(key: str, data: DataSources, files: Sequence[tuple[str, str]]) -> str:
+def _key_with_template(key: str, data: DataSources, files: Sequence[tuple[str, str]], dated: bool) -> str:
     """The key of examples that go through a template: the one given, or one among the tokenizer's files.
+
+    One that is dated may hold TEMPLATE_DATE.
 
     A field that is named holds texts, where recognised records may hold messages.
     """
-    parts = (key, data.field, data.template, files, TEMPLATE_DATE.isoformat())
+    parts = (key, data.field, data.template, files, *([TEMPLATE_DATE.isoformat()] if dated else []))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -234,4 +264,6 @@ def _statistics(dialogues: Dialogues) -> dict[str, int]:
     tally = dialogues.tally
     statistics |= {f"{how}_dialogues": number for how, number in tally.made.items() if how != "whole"}
     statistics |= {f"form_{name}": number for name, number in tally.forms.items()}
+    if MESSAGES_COMPLETED.name in tally.forms:
+        statistics["prompt_turns"] = tally.prompt_turns
     return statistics | {name: n for name, n in (("turns", tally.turns), ("skipped_records", tally.skipped)) if n}

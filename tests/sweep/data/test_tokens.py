@@ -1,5 +1,6 @@
 """The token cache, and the windows that trials train and test on."""
 
+import datetime
 import json
 import pickle
 import shutil
@@ -17,10 +18,12 @@ import transformers
 
 import sweep.data.cache_entry
 import sweep.data.tokens
+from basis.checksums import seal_folder
 from basis.errors import UserError
 from basis.packages import ROOT
 from sweep.data.dialogues import DataSources
 from sweep.data.digests import source_digests
+from sweep.data.template import TURNS
 from sweep.data.tokenizer import END_OF_TEXT, load_tokenizer
 from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.data.windows import open_tokens, train_window_starts, windows
@@ -117,6 +120,43 @@ def test_a_field_that_is_named_is_not_answered_by_an_entry_of_recognised_message
     assert prepare(data=recognised).kind == "conversations"
     with pytest.raises(UserError, match="no field 'chosen'"):
         prepare(data=replace(recognised, field="chosen"))
+
+
+ANSWER, AGAIN = {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Sure?"}
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_an_old_entry_is_used_only_where_no_assistant_speaks_in_its_prompts(
+    prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoken: bool
+) -> None:
+    path = tmp_path / "completions.jsonl"
+    asked = [[{"role": "user", "content": f"{n}?"}, *[ANSWER, AGAIN] * spoken] for n in range(9)]
+    path.write_text("\n".join(json.dumps({"prompt": prompt, "completion": [ANSWER]}) for prompt in asked))
+    data = DataSources((str(path),), (str(path),))
+    with monkeypatch.context() as before:
+        before.setattr(sweep.data.tokens._Places, "of", lambda places, _: places.of_messages)
+        old = prepare(data=data)
+    told = old.train_path.with_name("statistics.json")
+    told.write_text(told.read_text().replace("prompt_turns", "turns_of_nobody"))
+    seal_folder(told.parent)
+    made = prepare(data=data)
+    assert (made.train_path == old.train_path) == (not spoken)
+    assert made.statistics.get("prompt_turns", 0) == 18 * spoken  # train and test
+    assert prepare(data=data) == made
+
+
+@pytest.mark.parametrize(("template", "dated"), [("turns", False), ("{{ strftime_now('%Y') }}", True)])
+def test_an_entry_depends_on_the_templates_date_only_where_the_template_asks_for_it(
+    prepare: Callable[..., TokenSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, dated: bool
+) -> None:
+    path = tmp_path / "talks.jsonl"
+    talks = [[{"role": "user", "content": f"{n}?"}, ANSWER] for n in range(9)]
+    path.write_text("\n".join(json.dumps({"messages": talk}) for talk in talks))
+    jinja = template if template == "turns" else template + TURNS
+    data = DataSources((str(path),), (str(path),), template=jinja)
+    first = prepare(data=data)
+    monkeypatch.setattr(sweep.data.tokens, "TEMPLATE_DATE", datetime.datetime(2030, 1, 1))
+    assert (prepare(data=data).train_path != first.train_path) == dated
 
 
 def test_statistics_are_kept_with_the_tokens(prepare: Callable[..., TokenSet], tmp_path: Path) -> None:
