@@ -30,6 +30,7 @@ from sweep.data.examples import Kind
 from sweep.data.forms import CHOSEN, COMPLETION, MESSAGES_COMPLETED
 from sweep.data.general import GeneralTokens, prepare_general
 from sweep.data.overlap import overlap
+from sweep.data.rows import RowCounts
 from sweep.data.template import TEMPLATE_DATE, ChatTemplate, asks_for_the_date, choose_template
 from sweep.data.tokenizer import load_tokenizer, template_digests, template_sources, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
@@ -50,7 +51,8 @@ class TokenSet:
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
     where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns, prompt_turns and
     skipped_records, see `sources.Tally`, where there are some. `sources` are digests of what the tokens were made from.
-    `template` names what messages went through; empty of texts. `general` is general text, where there is some.
+    `template` names what messages went through; empty of texts. `general` is general text, where there is some. `rows`
+    are what rows of whole examples leave of each set, once that is known.
     """
 
     train_path: Path
@@ -64,6 +66,7 @@ class TokenSet:
     kind: Kind = "text"
     template: str = ""
     general: GeneralTokens | None = None
+    rows: tuple[RowCounts, ...] = ()
 
 
 def prepare_tokens(

@@ -1,7 +1,7 @@
 """What happens once, before any trial: data, base model and prompts are found or made, and checked."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweep.data.tokens import TokenSet, prepare_tokens
@@ -124,7 +124,7 @@ def prepare(plan: SweepPlan, cache_dir: Path, say: Say) -> PreparedSweep:
         tokenizer=models.loaded_tokenizer,
         tokenizer_pinned=models.pinned.get(models.tokenizer),
     )
-    check_rows(tokens, plan.candidates, say)
+    tokens = replace(tokens, rows=tuple(check_rows(tokens, plan.candidates, say)))
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path

@@ -141,6 +141,7 @@ def begin_sweep_record(
                 "test_tokens": tokens.test_tokens,
                 **tokens.statistics,
                 **(tokens.general.statistics if tokens.general else {}),
+                **({"rows": [counts._asdict() for counts in tokens.rows]} if tokens.rows else {}),
             },
             FORMAT: FORMAT_VERSION,
             "identity": identity,
