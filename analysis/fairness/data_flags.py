@@ -29,6 +29,23 @@ def records_left_out(rows: LedgerRows) -> list[str]:
     ]
 
 
+def examples_cut(rows: LedgerRows) -> list[str]:
+    """Examples that are longer than a row, and what is left out of them."""
+    parts = [
+        f"{cut.side} rows of {cut.block_size:,} tokens{f' of {cut.model}' if cut.model else ''} cut "
+        f"{_share(cut.truncated_examples, cut.examples)} by {cut.truncated_tokens:,} tokens and leave out "
+        f"{_share(cut.dropped_examples, cut.examples)} with {cut.dropped_tokens:,} tokens"
+        for cut in dict.fromkeys(cut for row in rows for cut in row.facts.get("cut_rows", ()))
+        if cut.truncated_examples or cut.dropped_examples
+    ]
+    if not parts:
+        return []
+    return [
+        f"Examples longer than a row: {'; '.join(parts)}. They are left out where no token of an answer would be in "
+        "the row."
+    ]
+
+
 def shared_with_validation(rows: LedgerRows) -> list[str]:
     """Validation dialogues that open as a test dialogue does, so that what is chosen by them is not chosen blindly."""
     return [

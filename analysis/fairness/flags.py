@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from analysis.comparison.selection import chosen_by_what_is_reported
 from analysis.fairness.data_flags import (
+    examples_cut,
     general_text_trained_on,
     leaked_dialogues,
     records_left_out,
@@ -229,6 +230,7 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     chosen_on_test,
     leaked_dialogues,
     records_left_out,
+    examples_cut,
     shared_with_validation,
     general_text_trained_on,
     untold_openings,

@@ -36,6 +36,19 @@ DIALOGUES = (
 )
 
 
+class CutRows(NamedTuple):
+    """What rows leave of a set's examples, by the names that sweep.json has for it under "rows" of its data."""
+
+    model: str | None
+    side: str
+    block_size: int
+    examples: int
+    truncated_examples: int
+    truncated_tokens: int
+    dropped_examples: int
+    dropped_tokens: int
+
+
 class Tried(NamedTuple):
     """What was tried of a field before a row's value was chosen as the best.
 
@@ -155,6 +168,8 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
         facts |= {name: (identity[key],) for name, key in covered.items() if name not in facts}
     data = _mapping(results.sweep.get("data"))
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
+    counted = [counts for counts in data.get("rows", ()) if set(counts) == set(CutRows._fields)]
+    facts["cut_rows"] = tuple(CutRows(**counts) for counts in counted if counts["model"] == arm.config.get("model"))
     seeds = results.spec.get("seeds")
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
 

@@ -171,6 +171,8 @@ def _record(example: Example) -> dict[str, object]:
             return {"prompt": prompt["content"], "completion": completion["content"]}
         case "conversations":
             tools = {"tools": example.tools} if example.tools else {}
+            if asked := example.prompt_messages:
+                return {"prompt": example.messages[:asked], "completion": example.messages[asked:], **tools}
             return {"messages": example.messages, **tools}
 
 

@@ -1,6 +1,7 @@
 """An example as tokens: which of them belong to the assistant, and how many bytes of text each stands for."""
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +30,8 @@ class Encoded(NamedTuple):
     Attributes:
         ids: token ids, the end-of-text token among them.
         roles: of kinds "pairs" and "conversations" the bits ASSISTANT and COMPLETION; of a text zeros.
-        bytes: how many bytes of UTF-8 text each stands for; 0 of special tokens.
+        bytes: how many bytes of UTF-8 text each stands for; 0 of special tokens, and of the white space around what an
+            assistant says, which is the template's. So an answer has as many bytes for every tokenizer and template.
     """
 
     ids: list[int]
@@ -88,7 +90,18 @@ class Encoder:
         for number, (start, end) in enumerate(rendered.spans):
             bits = ASSISTANT | COMPLETION if number == len(rendered.spans) - 1 else ASSISTANT
             roles[(last > start) & (begins < end)] |= bits
-        return Encoded(ids, roles, _bytes_of(rendered.text, first, covered, special))
+        return Encoded(ids, roles, _bytes_of(rendered.text, first, covered, special, self._margins(rendered)))
+
+    def _margins(self, rendered: Rendered) -> list[tuple[int, int]]:
+        """First and last + 1 character of what is no word of an assistant's, at both ends of each of its turns."""
+        margins = []
+        for start, end in rendered.spans:
+            turn = rendered.text[start:end]
+            end_token = next((token for token in self._template.special_tokens if turn.endswith(token)), "")
+            words = turn.removesuffix(end_token).strip()
+            first = start + turn.find(words)
+            margins += [(start, first), (first + len(words), end)]
+        return margins
 
     def _tokens(self, rendered: Rendered) -> tuple[list[int], Numbers, Numbers]:
         """Token ids, and the first and last + 1 character of each."""
@@ -121,13 +134,22 @@ class Encoder:
         return ids
 
 
-def _bytes_of(text: str, first: Numbers, covered: Numbers, special: npt.NDArray[np.bool_]) -> Numbers:
+def _bytes_of(
+    text: str,
+    first: Numbers,
+    covered: Numbers,
+    special: npt.NDArray[np.bool_],
+    margins: Sequence[tuple[int, int]],
+) -> Numbers:
     """The bytes of text of each token: of what it covers first, since a character may be spread over several tokens.
 
-    What a tokenizer leaves out before a special token counts for the token before that one.
+    What a tokenizer leaves out before a special token counts for the token before that one. Characters in `margins`
+    count for none.
     """
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     lengths = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
+    for start, end in margins:
+        lengths[start:end] = 0
     before = np.zeros(len(points) + 1, np.int64)  # bytes before each character
     np.cumsum(lengths, out=before[1:])
     numbers: Numbers = np.diff(before[covered])

@@ -20,12 +20,15 @@ class Example(NamedTuple):
         messages: of kind "pairs" a user's message and the assistant's; of kind "conversations" the messages as they
             were read. Each has a "role" and a "content", and whatever else a chat template knows.
         tools: the tools that the record offers beside a conversation, as a chat template takes them.
+        prompt_messages: how many of the messages, from the first, are the prompt that the rest completes. What an
+            assistant says in them is not learnt. 0 where the record does not say.
     """
 
     kind: Kind
     text: str = ""
     messages: tuple[Mapping[str, Any], ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
+    prompt_messages: int = 0
 
 
 def opening_turn(example: Example) -> str | None:

@@ -146,18 +146,24 @@ def _with_messages(record: Mapping[str, Any], form: Form) -> Example:
         return _pair("question", text_field(record, "question"), record, "answer")
     if form is COMPLETIONS:
         return _pair(PROMPT, text_field(record, PROMPT), record, COMPLETION)
+    prompt: tuple[Message, ...] = ()
     if form is MESSAGES_COMPLETED:
-        name, messages = COMPLETION, _turns(PROMPT, record, "user") + _turns(COMPLETION, record, "assistant")
+        prompt = _turns(PROMPT, record, "user")
+        completion = _turns(COMPLETION, record, "assistant")
+        refuse_unanswered(COMPLETION, completion)
+        messages = prompt + completion
     else:
         name = form.fields[0]
         messages = read_messages(name, record[name])
+        refuse_unanswered(name, messages)
         if form is PREFERENCES and record.get(PROMPT) and all(message["role"] != "user" for message in messages):
             messages = _turns(PROMPT, record, "user") + messages
     system = record.get("system")
     if isinstance(system, str) and system.strip() and all(message["role"] != "system" for message in messages):
-        messages = ({"role": "system", "content": checked_text("the field 'system'", system)}, *messages)
-    refuse_unanswered(name, messages)
-    return Example("conversations", messages=messages, tools=read_tools(record.get("tools")))
+        opening = {"role": "system", "content": checked_text("the field 'system'", system)}
+        messages, prompt = (opening, *messages), (opening, *prompt) if prompt else ()
+    tools = read_tools(record.get("tools"))
+    return Example("conversations", messages=messages, tools=tools, prompt_messages=len(prompt))
 
 
 def _pair(name: str, prompt: str, record: Mapping[str, Any], answer_name: str) -> Example:

@@ -3,6 +3,7 @@
 A tokenizer's own chat template is taken, or one that the spec gives, or `TURNS` where there is neither.
 """
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,20 @@ TURNS = (
 )
 """The template of HH-RLHF's texts and of `reward.template`: plain text, so that any tokenizer can read it."""
 
+TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
+"""The day that every template is told, so that tokens do not depend on the day of a run.
+
+It is the date that Llama 3's templates take where the renderer tells none.
+"""
+
+_DATE_CODES = [f"%{flag}{code}" for code in "aAbBcCdDeFGHIjmMpSTuUVwWxXyYzZ" for flag in ("", "-")]
+_FIXED_DATE = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace({code!r}, {TEMPLATE_DATE.strftime(code)!r})" for code in _DATE_CODES)
+    + " }}{% endmacro %}"
+)
+"""Put before a template, it hides transformers' function of this name. Of arguments transformers takes no functions."""
+
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _THOUGHT_END = "</think>"
 
@@ -38,7 +53,8 @@ class Rendered(NamedTuple):
 
     Attributes:
         text: all of it, the end-of-text token included.
-        spans: first and last + 1 character of each assistant turn, in order; a token that ends the turn belongs to it.
+        spans: first and last + 1 character of each assistant turn that may be learnt, in order; a token that ends the
+            turn belongs to it.
     """
 
     text: str
@@ -71,7 +87,7 @@ class ChatTemplate:
         """A pair or a conversation as text.
 
         Returns:
-            Its text, closed by the end-of-text token, and the assistant's turns in it.
+            Its text, closed by the end-of-text token, and the assistant's turns in it, without those of a prompt.
 
         Raises:
             UserError: no assistant turn, the template fails on it, or does not show where a turn stands.
@@ -87,7 +103,9 @@ class ChatTemplate:
             text = self._text(messages, example.tools)
             spans = self._turns_in(text, messages, example.tools, turns)
         self._check_tools(text, example)
-        return self._closed(text, spans)
+        # A template may mark fewer turns than there are; the last ones are the completion's all the same.
+        completion = sum(number >= example.prompt_messages for number in turns)
+        return self._closed(text, spans[-completion:])
 
     def _check_tools(self, text: str, example: Example) -> None:
         """Refuse a template that leaves out the tools that are offered, or a call: the model would learn silence."""
@@ -105,7 +123,7 @@ class ChatTemplate:
             text: str = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
                 tools=[dict(tool) for tool in tools] or None,
-                chat_template=self.jinja,
+                chat_template=self._source(tools),
                 add_generation_prompt=answer_follows,
                 tokenize=False,
             )
@@ -114,9 +132,9 @@ class ChatTemplate:
         return text
 
     def _source(self, tools: Sequence[Message]) -> str:
-        """The template's own text."""
+        """The template's own text, with a fixed date where it asks for one."""
         source: str = self.tokenizer.get_chat_template(self.jinja, [dict(tool) for tool in tools] or None)
-        return source
+        return _FIXED_DATE + source if asks_for_the_date(source) else source
 
     def _marked(self, messages: Sequence[Message], tools: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
         """Text and turns by the template's {% generation %} marks."""
@@ -235,6 +253,11 @@ def _words_in(text: str, message: Message, behind: int) -> tuple[int, int]:
         if words and (first := text.find(words, behind)) >= 0:
             return first, first + len(words)
     return -1, behind
+
+
+def asks_for_the_date(source: str) -> bool:
+    """Whether a template's text may hold the date, which it is then told to be TEMPLATE_DATE."""
+    return "strftime_now" in source
 
 
 def choose_template(tokenizer: "PreTrainedTokenizerBase", given: str | None) -> ChatTemplate:

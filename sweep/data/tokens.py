@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from basis.errors import UserError
 from sweep.data.cache_entry import whole_entry, write_entry
@@ -30,7 +30,8 @@ from sweep.data.examples import Kind
 from sweep.data.forms import CHOSEN
 from sweep.data.general import GeneralTokens, prepare_general
 from sweep.data.overlap import overlap
-from sweep.data.template import ChatTemplate, choose_template
+from sweep.data.rows import RowCounts
+from sweep.data.template import TEMPLATE_DATE, ChatTemplate, choose_template
 from sweep.data.tokenizer import load_tokenizer, template_digests, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 """Part of the cache key: raise it when the content of an entry changes meaning."""
 
+MESSAGES_VERSION = 2
+"""Likewise of entries of messages alone."""
+
 
 @dataclass(frozen=True)
 class TokenSet:
@@ -48,9 +52,10 @@ class TokenSet:
     `statistics` holds train_dialogues, test_dialogues and excluded_dialogues; overlap_exact, overlap_opening (absent
     where it can't be told), openings unknown and duplicates, explained at `overlap.Overlap`; validation_dialogues,
     validation_duplicates and validation_openings_in_test where some are held out; joined_dialogues and framed_dialogues
-    where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and skipped_records, see
-    `sources.Tally`, where there are some. `sources` are the digests of what the tokens were made from.
-    `template` names what messages went through; empty of texts. `general` is general text, where there is some.
+    where some are, see `records.Made`; form_NAME for each `forms.Form` that was read, turns and
+    skipped_records, see `sources.Tally`, where there are some. `sources` are digests of what the tokens were made from.
+    `template` names what messages went through; empty of texts. `general` is general text, where there is some. `rows`
+    are what rows of whole examples leave of each set, once that is known.
     """
 
     train_path: Path
@@ -64,6 +69,7 @@ class TokenSet:
     kind: Kind = "text"
     template: str = ""
     general: GeneralTokens | None = None
+    rows: tuple[RowCounts, ...] = ()
 
 
 def prepare_tokens(
@@ -95,13 +101,9 @@ def prepare_tokens(
             window in train, test or general text.
     """
     sources = source_digests(data)
-    key = _cache_key(data, sources, tokenizer_pinned or tokenizer_digests(tokenizer_dir))
-    # Which of both it is, only the dialogues tell; there is one at most.
-    of_texts = cache_dir / key[:32]
-    template_files = [] if tokenizer_pinned else template_digests(tokenizer_dir)
-    of_messages = cache_dir / _key_with_template(key, data, template_files)[:32]
+    places = _places(data, sources, tokenizer_dir, cache_dir, tokenizer_pinned)
     tokens = None
-    for entry in (of_texts, of_messages):
+    for entry in places:
         if content := whole_entry(entry, "train", say):
             tokens = _token_set(entry, content)
 
@@ -116,7 +118,7 @@ def prepare_tokens(
         return choose_template(load_tokenizer(tokenizer_dir) if tokenizer is None else tokenizer, data.template)
 
     if tokens is None:
-        tokens = _make_entry(of_texts, of_messages, dialogues, template, say)
+        tokens = _make_entry(places, dialogues, template, say)
     else:
         say(f"the SFT set: {describe_sources(data)}")
         say(f"{_counts(tokens)}, from the cache {tokens.train_path.parent}")
@@ -125,25 +127,24 @@ def prepare_tokens(
     for line in describe_dialogues(tokens.statistics, data.field or CHOSEN):
         say(line)
     if data.general:
-        general = prepare_general(data, sources, of_messages, dialogues, template, say)
+        general = prepare_general(data, sources, places.of_messages, dialogues, template, say)
         tokens = replace(tokens, general=general)
     _check_windows(tokens, data, block_size)
     return replace(tokens, sources=tuple(sources))
 
 
 def _make_entry(
-    of_texts: Path,
-    of_messages: Path,
+    places: "_Places",
     read: Callable[[], Dialogues],
     template: Callable[[], ChatTemplate],
     say: Callable[[str], None],
 ) -> TokenSet:
-    """Read and tokenise the SFT set into a new cache entry, at either place as its kind is."""
+    """Read and tokenise the SFT set into a new cache entry."""
     started = time.perf_counter()
     dialogues = read()
     held_out = f", {len(dialogues.validation):,} validation" if dialogues.validation else ""
     say(f"tokenising {len(dialogues.train):,} train{held_out} and {len(dialogues.test):,} test dialogues")
-    entry = of_texts if dialogues.kind == "text" else of_messages
+    entry = places.of_texts if dialogues.kind == "text" else places.of_messages
     sets = {"train": dialogues.train, "test": dialogues.test}
     if dialogues.validation:
         sets["validation"] = dialogues.validation
@@ -178,6 +179,22 @@ def _counts(tokens: TokenSet) -> str:
     return f"{tokens.train_tokens:,} train{held_out} and {tokens.test_tokens:,} test tokens"
 
 
+class _Places(NamedTuple):
+    """Where the entry of an SFT set lies. Only its dialogues tell which of both it is; there is one at most."""
+
+    of_texts: Path
+    of_messages: Path
+
+
+def _places(
+    data: DataSources, sources: Sequence[SourceDigest], tokenizer_dir: Path | str, cache_dir: Path, pinned: str | None
+) -> _Places:
+    """The places of an SFT set's entry in a cache."""
+    key = _cache_key(data, sources, pinned or tokenizer_digests(tokenizer_dir))
+    template_files = [] if pinned else template_digests(tokenizer_dir)
+    return _Places(cache_dir / key[:32], cache_dir / _key_with_template(key, data, template_files)[:32])
+
+
 def _cache_key(data: DataSources, sources: Sequence[SourceDigest], tokenizer: str | list[tuple[str, str]]) -> str:
     """A digest of everything that the tokens depend on. The tokenizer is not loaded for it."""
     fractions = [data.test_fraction, *([] if data.validation_fraction is None else [data.validation_fraction])]
@@ -193,7 +210,8 @@ def _key_with_template(key: str, data: DataSources, files: Sequence[tuple[str, s
 
     A field that is named holds texts, where recognised records may hold messages.
     """
-    return hashlib.sha256(json.dumps((key, data.field, data.template, files)).encode()).hexdigest()
+    parts = (key, MESSAGES_VERSION, TEMPLATE_DATE.isoformat(), data.field, data.template, files)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _token_set(entry: Path, content: Mapping[str, Any]) -> TokenSet:

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.hub.fetch import Say
@@ -86,14 +87,17 @@ class PreparedSweep:
         }
 
     @property
-    def statistics(self) -> dict[str, int]:
-        """That of each base model, told apart where they differ: the same examples make other numbers of tokens."""
-        told: dict[str, int] = {}
+    def statistics(self) -> dict[str, Any]:
+        """That of each base model, told apart where they differ: the same examples make other numbers of tokens. And
+        what rows leave out of each."""
+        told: dict[str, Any] = {}
         for label, base in self.bases.items():
             for name, value in base.statistics.items():
                 alike = all(other.statistics.get(name) == value for other in self.bases.values())
                 told[name if alike else part_of_model(name, label)] = value
-        return told
+        counted = [(label, counts) for label, base in self.bases.items() for counts in base.tokens.rows]
+        rows = [{"model": label, **counts._asdict()} for label, counts in counted]
+        return {**told, **({"rows": rows} if rows else {})}
 
     def planner(self, device: Device, budget_bytes: int | None) -> TrialPlanner:
         """Plans the memory of the sweep's trials on a device, each within a budget.
@@ -187,7 +191,7 @@ def _prepare_base(
         tokenizer=models.loaded_tokenizer,
         tokenizer_pinned=models.pinned.get(models.tokenizer),
     )
-    check_rows(tokens, trials, say)
+    tokens = replace(tokens, rows=tuple(check_rows(tokens, trials, say)))
     token_files = {"train": tokens.train_path, "test": tokens.test_path}
     if tokens.validation_path:
         token_files["validation"] = tokens.validation_path

@@ -7,14 +7,17 @@ import numpy as np
 
 from basis.errors import UserError
 from basis.fields import Packing
-from sweep.data.rows import cut_examples, settled_packing
+from sweep.data.rows import RowCounts, cut_examples, settled_packing
 from sweep.data.token_files import open_examples
 from sweep.data.tokens import TokenSet
 from sweep.trial.config import TrialConfig
 
 
-def check_rows(tokens: TokenSet, trials: Sequence[TrialConfig], say: Callable[[str], None]) -> None:
+def check_rows(tokens: TokenSet, trials: Sequence[TrialConfig], say: Callable[[str], None]) -> list[RowCounts]:
     """Refuse what no trial could learn from or be tested on, and tell what is cut and left out.
+
+    Returns:
+        What rows leave of each set's examples, by the trials' block sizes; nothing of sets that are read in windows.
 
     Raises:
         UserError: tokens of which texts do not say which count, no example with a target that counts, or fewer tokens
@@ -33,21 +36,26 @@ def check_rows(tokens: TokenSet, trials: Sequence[TrialConfig], say: Callable[[s
     held_out = {} if is_text else {"test": tokens.test_path, "validation": tokens.validation_path}
     if tokens.general and tokens.general.kind != "text":
         held_out["general"] = tokens.general.path
+    counts: list[RowCounts] = []
     for block_size, packings in asked.items():
         if "stream" in packings and tokens.train_tokens < block_size + 1:
             raise UserError(
                 f"the train set has {tokens.train_tokens:,} tokens, but one window takes {block_size + 1:,} "
                 f"(block_size {block_size:,} + 1); give more examples, or a smaller block_size"
             )
-        if packings != {"stream"}:
-            say(_described("train", tokens.train_path, block_size))
-        for side, path in held_out.items():
-            if path:
-                say(_described(side, path, block_size))
+        in_rows = {"train": tokens.train_path, **held_out} if packings != {"stream"} else held_out
+        counts += (_counted(side, path, block_size) for side, path in in_rows.items() if path)
+    for of_side in counts:
+        say(_described(of_side))
+    return counts
 
 
-def _described(side: str, path: Path, block_size: int) -> str:
-    """What rows of block_size leave of one side's examples, as a sentence."""
+def _counted(side: str, path: Path, block_size: int) -> RowCounts:
+    """What rows of block_size leave of one side's examples.
+
+    Raises:
+        UserError: nothing that counts.
+    """
     examples = open_examples(path)
     cut = cut_examples(examples, block_size)
     if not len(cut.starts):
@@ -56,6 +64,13 @@ def _described(side: str, path: Path, block_size: int) -> str:
             f"trial.block_size {block_size:,}; the shortest example has {np.diff(examples.ends, prepend=0).min():,} "
             "tokens; give a larger block_size or shorter prompts"
         )
-    kept = f"{len(cut.starts):,} examples, {cut.truncated_examples:,} of them cut by {cut.truncated_tokens:,} tokens"
-    left_out = f"; {cut.dropped_examples:,} left out in every arm, since no row would have an assistant's token of them"
-    return f"{side} rows of {block_size:,} tokens: {kept}{left_out if cut.dropped_examples else ''}"
+    return RowCounts(side, block_size, len(examples.ends), *cut[2:])
+
+
+def _described(counts: RowCounts) -> str:
+    """The counts as a sentence."""
+    in_rows = counts.examples - counts.dropped_examples
+    kept = f"{in_rows:,} examples, {counts.truncated_examples:,} of them cut by {counts.truncated_tokens:,} tokens"
+    dropped = counts.dropped_examples
+    left_out = f"; {dropped:,} left out in every arm, since no row would have an assistant's token of them"
+    return f"{counts.side} rows of {counts.block_size:,} tokens: {kept}{left_out if dropped else ''}"

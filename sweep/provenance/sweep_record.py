@@ -119,7 +119,7 @@ def _refuse_changed(experiment_dir: Path, changed: list[str]) -> None:
 
 
 def begin_sweep_record(
-    experiment_dir: Path, spec: SweepSpec, command: str, statistics: Mapping[str, int], identity: dict[str, str]
+    experiment_dir: Path, spec: SweepSpec, command: str, statistics: Mapping[str, Any], identity: dict[str, str]
 ) -> None:
     """Write spec.yaml and sweep.json at the start of a sweep.
 

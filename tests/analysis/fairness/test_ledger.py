@@ -550,6 +550,20 @@ def test_records_that_were_left_out_are_counted() -> None:
     assert flag == "Broken records of the data that were left out (data.skip_broken): 1,200."
 
 
+def test_examples_that_rows_cut_or_leave_out_are_counted() -> None:
+    counts = {"examples": 300, "truncated_examples": 12, "truncated_tokens": 4000, "dropped_examples": 3}
+    rows = [
+        {"model": None, "side": side, "block_size": 512, **counts, "dropped_tokens": 900} for side in ("train", "test")
+    ]
+    rows[1] |= {"truncated_examples": 0, "dropped_examples": 0}
+    (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"rows": rows}})).flags
+    assert flag.startswith(
+        "Examples longer than a row: train rows of 512 tokens cut 12 of 300 (4.0 %) by 4,000 tokens and leave out "
+        "3 of 300 (1.0 %) with 900 tokens. "
+    )
+    assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"rows": rows[1:]}})).flags == []
+
+
 def test_openings_that_cannot_be_told_are_flagged() -> None:
     data = {"overlap_exact": 0, "test_dialogues": 60, "test_openings_unknown": 60, "train_openings_unknown": 1200}
     (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags

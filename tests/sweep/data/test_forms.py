@@ -34,8 +34,6 @@ def refusal(record: object, field: str | None = None, **columns: str) -> str:
         ({"conversations": SHAREGPT, "id": "7"}, "conversations"),
         ({"prompt": "What is 2 + 2?", "chosen": list(TALK), "rejected": list(TALK)}, "chosen_messages"),
         ({"prompt": [USER], "chosen": [ASSISTANT], "rejected": [ASSISTANT]}, "chosen_messages"),
-        ({"prompt": [USER], "completion": [ASSISTANT]}, "completion_messages"),
-        ({"prompt": "What is 2 + 2?", "completion": [ASSISTANT]}, "completion_messages"),
         (
             {"messages": '[{"role": "user", "content": "What is 2 + 2?"}, {"role": "assistant", "content": "4."}]'},
             "mess",
@@ -48,6 +46,16 @@ def test_conversations_are_the_same_whatever_form_they_are_read_in(record: dict[
     read_as = read_record(record, Reading())
     assert read_as.example == Example("conversations", messages=TALK)
     assert read_as.form.name.startswith(form)
+
+
+@pytest.mark.parametrize("system", [None, "Be brief."])
+@pytest.mark.parametrize("prompt", [[*TALK, USER], [USER], "What is 2 + 2?"])
+def test_messages_of_a_prompt_are_told_from_those_of_its_completion(prompt: Any, system: str | None) -> None:
+    read_as = read_record({"prompt": prompt, "completion": [ASSISTANT], "system": system}, Reading())
+    example = read_as.example
+    assert read_as.form.name == "completion_messages"
+    assert example.messages[example.prompt_messages :] == (ASSISTANT,)
+    assert len(example.messages) == (1 if isinstance(prompt, str) else len(prompt)) + 1 + bool(system)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +137,7 @@ def test_columns_give_foreign_names_ours_and_leave_no_doubt_which_form_is_meant(
         ({"messages": []}, "the field 'messages' is an empty list, but messages are needed"),
         ({"messages": None}, "the field 'messages' is null, but a list of messages is needed"),
         ({"messages": "hi"}, "the field 'messages' is 'hi', but a list of messages is needed"),
+        ({"prompt": list(TALK), "completion": [USER]}, "'completion' has no assistant turn; its roles are user"),
         ({"messages": [USER]}, "'messages' has no assistant turn; its roles are user"),
         ({"messages": [USER, {"role": "assistant", "content": " "}]}, "in 'messages' every assistant turn is blank"),
         (

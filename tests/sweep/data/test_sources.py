@@ -111,6 +111,7 @@ def test_a_file_with_more_broken_records_than_others_is_refused_all_the_same(tmp
         [talk(n) for n in range(4)],
         [{"prompt": f"Add {n}.", "completion": "x"} for n in range(4)],
         [{**talk(n), "tools": [{"type": "function"}]} for n in range(4)],
+        [{"prompt": talk(n)["messages"], "completion": talk(n)["messages"]} for n in range(4)],
     ],
 )
 def test_examples_of_every_kind_are_written_and_read_back(tmp_path: Path, records: list[object]) -> None:

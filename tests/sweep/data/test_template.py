@@ -133,3 +133,12 @@ def test_a_turn_does_not_begin_in_its_own_heading() -> None:
 )
 def test_the_token_that_closes_an_answer_is_told(template: str | None, end: str, closes: str) -> None:
     assert choose_template(chat_tokenizer(template, end), None).turn_end == closes
+
+
+@pytest.mark.parametrize("heading", ["{{ strftime_now('%d %b %Y') }}", "{{ strftime_now(format='%d %B %Y')[:6] }}"])
+@pytest.mark.parametrize("turns", [CHATML, MARKED])
+def test_a_template_that_prints_the_date_prints_the_same_one_every_day(heading: str, turns: str) -> None:
+    template = choose_template(chat_tokenizer(heading + turns), None)
+    example = conversation("a?", "yes")
+    assert template.render(example).text.startswith("26 Jul")
+    assert template.prompt(example.messages[:1]).startswith("26 Jul")

@@ -35,6 +35,18 @@ def test_general_text_is_part_of_what_must_stay_the_same_where_there_is_some(par
     assert inputs == [None, general.path]
 
 
+def test_what_rows_cut_and_leave_out_is_recorded_with_the_data(parts: Parts, tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So it is. " * 90}]
+    talks = tmp_path / "talks.jsonl"
+    talks.write_text("".join(json.dumps({"messages": [*asked, *asked[: 2 * long]]}) + "\n" for long in (0, 1)))
+    spec = parts.write_spec(tmp_path, data={"train": [str(talks)], "test": [str(talks)]})
+    made = prepare(load_plan(str(spec)), tmp_path / "cache", lambda _: None)
+    begin_sweep_record(tmp_path, made.spec, "", made.statistics, made.identity)
+    train, test = json.loads((tmp_path / SWEEP_FILE).read_text())["data"]["rows"]
+    assert train == {**test, "side": "train"}
+    assert (train["examples"], train["truncated_examples"], train["dropped_examples"]) == (2, 2, 0)
+
+
 def test_a_sweep_is_not_continued_on_other_general_text(parts: Parts, tmp_path: Path) -> None:
     first = prepared(parts, tmp_path, "sea", "sky")
     begin_sweep_record(tmp_path, first.spec, "", first.statistics, first.identity)

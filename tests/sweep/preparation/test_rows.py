@@ -39,10 +39,15 @@ def token_set(folder: Path, examples: list[Example]) -> TokenSet:
 
 def test_what_rows_leave_out_is_told(tmp_path: Path) -> None:
     said: list[str] = []
-    check_rows(token_set(tmp_path, CONVERSATIONS), [trial(), trial(lr=2), trial(loss_on="all")], said.append)
+    tokens = token_set(tmp_path, CONVERSATIONS)
+    train, test = check_rows(tokens, [trial(), trial(lr=2), trial(loss_on="all")], said.append)
     assert [line.split(":")[0] for line in said] == ["train rows of 60 tokens", "test rows of 60 tokens"]
     assert " 2 examples, 1 of them cut by " in said[0]
     assert "; 1 left out in every arm, " in said[0]
+    assert (train.side, train.block_size, test.side) == ("train", 60, "test")
+    assert train[2:] == test[2:]
+    assert (train.examples, train.truncated_examples, train.dropped_examples) == (3, 1, 1)
+    assert 0 < train.truncated_tokens + train.dropped_tokens < tokens.train_tokens
 
 
 def test_general_conversations_beside_texts_are_told_likewise(tmp_path: Path) -> None:
