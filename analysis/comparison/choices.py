@@ -1,8 +1,8 @@
 """Which trials of a search compete with each other: the one decision that a sweep and its report share.
 
 A search chooses within groups. Under search 'tuned' a group is an arm but for the ranges of its branch. Under random
-and Optuna search it is a branch, and within it each value of a field that some table compares: so a table of ranks has
-the best of each rank. Works on plain mappings, and needs nothing but them.
+and Optuna search it is a branch, and within it each base model, and each value of a field that some table compares: so
+a table of ranks has the best of each rank. Works on plain mappings, and needs nothing but them.
 """
 
 import json
@@ -74,6 +74,7 @@ def _searched(spec: Mapping[str, Any], branch: Mapping[str, Any]) -> list[str]:
     tables = spec.get("tables")
     listed = tables if isinstance(tables, (list, tuple)) else []
     factors = [table.get("factor") for table in listed if isinstance(table, Mapping)]
+    factors.append("model")  # losses of models do not compare where their tokenizers differ
     return [
         name
         for name, choice in branch.items()

@@ -190,6 +190,8 @@ class SweepSpec(Part):
     def _misfits_of_models(self) -> Iterator[tuple[str, str]]:
         """Base models that branches name and that the spec does not have."""
         places = {"trial.model": self.trial, **{f"space[{i}].model": branch for i, branch in enumerate(self.space)}}
+        if self.search == "optuna" and not isinstance(self.model, ModelPart):
+            yield "search", "'optuna' is not accepted with several models, whose losses may not compare; 'tuned' is"
         if "model" in self.lora:
             yield "lora.model", "not accepted; model stands in a branch of space"
         for place, fields in places.items():

@@ -65,16 +65,16 @@ class Rounds:
     def further_seeds(self) -> Iterator[list[TrialConfig]]:
         """The rounds that follow when all lanes have ended: one more seed at a time for arms tied with the leader.
 
-        The test is the report's own (`analysis.comparison.told_apart`). Arms that are tested on different windows do
-        not compare, so each such group has a leader of its own. An arm that was told apart once gets no more seeds,
-        whoever leads later.
+        The test is the report's own (`analysis.comparison.told_apart`). Losses on different windows do not compare, nor
+        do those of base models with different tokenizers, so each such group has a leader of its own. An arm that was
+        told apart once gets no more seeds, whoever leads later.
         """
         seeds = self.plan.spec.seeds
         if not isinstance(seeds, AdaptiveSeeds):
             return
-        groups: dict[tuple[int, int], list[TrialConfig]] = {}
+        groups: dict[tuple[str | None, int, int], list[TrialConfig]] = {}
         for arm in self._arms():
-            groups.setdefault((arm.block_size, arm.test_windows), []).append(arm)
+            groups.setdefault((arm.model, arm.block_size, arm.test_windows), []).append(arm)
         tied = groups
         for seed in range(seeds.min, seeds.max):
             tied = {key: self._still_tied(group, tied[key], seed, seeds) for key, group in groups.items()}
