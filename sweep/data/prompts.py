@@ -74,7 +74,7 @@ def first_turns(examples: Sequence[Example], max_prompts: int | None = None, ans
         raise UserError("reward.prompts: 'test' takes conversations or pairs, and the test set holds texts")
     questions: dict[tuple[str, str], Question] = {}
     for example in examples:
-        question = _first_turn(example.messages)
+        question = first_turn(example.messages)
         if question and (question.reference or not answered):
             kept = question if answered else question._replace(reference=None)
             questions.setdefault((question.system, question.text), kept)
@@ -84,7 +84,7 @@ def first_turns(examples: Sequence[Example], max_prompts: int | None = None, ans
     return list(questions.values())[:max_prompts]
 
 
-def _first_turn(messages: Sequence[Mapping[str, Any]]) -> Question | None:
+def first_turn(messages: Sequence[Mapping[str, Any]]) -> Question | None:
     """The user's turn that a conversation opens with, the system turn before it and the answer behind it."""
     system = ""
     if messages and messages[0]["role"] == "system":
