@@ -1,12 +1,16 @@
 """Questions as the text that a model continues: in the tokenizer's chat template, or in a plain one."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from basis.errors import UserError
 from sweep.data.prompts import Question
 from sweep.data.template import ChatTemplate
 from sweep.data.tokenizer import begin_tokens
+from sweep.schema.reward import STUDY_TEMPLATE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PLACE = "{prompt}"
 
@@ -26,6 +30,17 @@ class Prompt(NamedTuple):
     rendered: str
     reference: str | None = None
     turn_end: str = ""
+
+
+def answer_template(given: str | None, data_template: str | None, tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """The plain text that questions are put into; None where the chat template of the data renders them.
+
+    Args:
+        given: `reward.template`.
+        data_template: `data.template`.
+        tokenizer: which may have a chat template.
+    """
+    return given or (None if data_template or tokenizer.chat_template else STUDY_TEMPLATE)
 
 
 def render(questions: Sequence[Question], chat: ChatTemplate, template: str | None) -> tuple[Prompt, ...]:

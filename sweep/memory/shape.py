@@ -13,15 +13,16 @@ from model.decoder import refuse_other_attention
 from model.gpt2_lora import SHAPES, gpt2_config
 from model.model_sizes import skeleton
 from model.weight_files import WeightsError, check_folder
+from sweep.data.tokenizer import load_tokenizer
 from sweep.demo.base_model import base_model_config
 from sweep.demo.chat.base_model import chat_model_config
 from sweep.demo.chat.sizes import ChatSizes
 from sweep.demo.chat.tokenizer import MARKS
 from sweep.demo.sizes import DemoSizes
-from sweep.hub.fetch import fetch_config
+from sweep.hub.fetch import fetch_config, fetch_tokenizer
 from sweep.schema.hub_names import model_name
 from sweep.schema.model import ModelPart
-from sweep.schema.places import DEMO, DEMO_CHAT
+from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE
 from sweep.trial.config import TrialConfig
 
 
@@ -61,7 +62,8 @@ def planned_shape(model: ModelPart) -> PretrainedConfig:
             raise UserError(f"model.shape: n_embd {shape.n_embd} is not a multiple of n_head {shape.n_head}")
         return shape
     if model.init == "random" and model.is_architecture:
-        return _reshaped(_architecture(model.name), model)
+        vocabulary = {} if model.shape.vocab_size else _vocabulary(str(model.tokenizer))
+        return _reshaped(_architecture(model.name), model, vocabulary)
     if on_hub:
         named = read_shape(str(fetch_config(on_hub, "model.name").folder), "model.name", model.name)
     else:
@@ -86,8 +88,25 @@ def _architecture(name: str) -> PretrainedConfig:
     return config
 
 
-def _reshaped(config: PretrainedConfig, model: ModelPart) -> PretrainedConfig:
-    """A configuration with the fields of the spec's shape.
+def _vocabulary(name: str) -> dict[str, int | None]:
+    """The fields of a configuration that say which tokens a tokenizer has. A pad token is left out: nothing is padded.
+
+    Raises:
+        UserError: the tokenizer can't be had or loaded.
+    """
+    if name in MADE_HERE:  # which is made later, with its model
+        shape = planned_shape(ModelPart(name=name))
+        return {"vocab_size": shape.vocab_size, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+    on_hub = model_name(name)
+    tokenizer = load_tokenizer(fetch_tokenizer(on_hub, "model.tokenizer").folder if on_hub else name, name)
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
+    return {"vocab_size": len(tokenizer), **special}
+
+
+def _reshaped(
+    config: PretrainedConfig, model: ModelPart, vocabulary: Mapping[str, int | None] | None = None
+) -> PretrainedConfig:
+    """A configuration with the fields of the spec's shape, and with those of a tokenizer where they are given.
 
     Raises:
         UserError: a field that its class does not have, or values that make no model.
@@ -102,7 +121,7 @@ def _reshaped(config: PretrainedConfig, model: ModelPart) -> PretrainedConfig:
     if "num_hidden_layers" in fields:
         values.pop("layer_types", None)  # as many as there were layers
     try:
-        shape = type(config)(**{**values, **fields})
+        shape = type(config)(**{**values, **(vocabulary or {}), **fields})
         skeleton(shape)
         refuse_other_attention(shape)
     except ArchitectureError as error:

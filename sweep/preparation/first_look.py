@@ -37,7 +37,7 @@ def look_at_files(spec: SweepSpec) -> list[str]:
     """
     lines: list[str] = []
     mistakes: list[str] = []
-    local = list(_local_files(spec))
+    local = list(local_files(spec))
     whole = sum(os.path.getsize(path) for _, path in local if os.path.isfile(path)) <= SMALL_BYTES
     skip = spec.data.skip_broken
     reader = ExampleReader(Reading(spec.data.columns, spec.data.field), skip)
@@ -62,7 +62,7 @@ def look_at_files(spec: SweepSpec) -> list[str]:
     return lines
 
 
-def _local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
+def local_files(spec: SweepSpec) -> Iterator[tuple[Role, Path]]:
     """The files that are opened, each once."""
     by_role: tuple[tuple[Role, tuple[str, ...]], ...] = (
         ("train", spec.data.train),

@@ -22,7 +22,7 @@ from model.model_sizes import model_sizes
 from model.weight_files import WeightsError, check_folder, refuse_pointers_in
 from sweep.data.dialogues import bring_hub_data, load_sft
 from sweep.data.prompts import Question, first_turns
-from sweep.data.rendered_prompts import Prompt, render
+from sweep.data.rendered_prompts import Prompt, answer_template, render
 from sweep.data.template import choose_template
 from sweep.data.tokenizer import load_tokenizer
 from sweep.hub.fetch import Say, Snapshot
@@ -39,7 +39,7 @@ from sweep.provenance.hashes import asked, hash_values, input_hashes
 from sweep.reward_metric import encode_prompts
 from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
-from sweep.schema.reward import STUDY_TEMPLATE, RewardPart
+from sweep.schema.reward import RewardPart
 from sweep.trial.config import TrialConfig
 
 
@@ -138,8 +138,7 @@ def _find_base(
     shape = read_shape(base_model, source.key, source.name)
     _check_shape(shape, trials, len(tokenizer), source.name)
     _check_weights(base_model, source.name)
-    in_chat = bool(sources.data.template or tokenizer.chat_template)
-    template = sources.reward.template or (None if in_chat else STUDY_TEMPLATE)
+    template = answer_template(sources.reward.template, sources.data.template, tokenizer)
     reward = sources.reward.model_copy(update={"template": template})
     return FoundModels(base_model, tokenizer_folder, tokenizer, shape, reward, snapshots=snapshots)
 

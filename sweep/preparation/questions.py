@@ -13,7 +13,7 @@ def file_questions(path: Path, reward: RewardPart) -> list[Question]:
     """The questions of a file.
 
     Args:
-        path: CSV or JSON lines.
+        path: see `read_questions`.
         reward: how many are asked, and what right answers are held to.
 
     Raises:

@@ -79,7 +79,10 @@ class Shape(Part):
         None, le=2**22, description="Longest sequence that the model reads, in tokens; null: 1024."
     )
     vocab_size: Count | None = Field(
-        None, le=2**24, description="Rows of the embedding, at least as many as the tokenizer has tokens; null: 50257."
+        None,
+        le=2**24,
+        description="Rows of the embedding, at least as many as the tokenizer has tokens; null: as many for an "
+        "architecture, else as the named model has.",
     )
 
 

@@ -147,8 +147,8 @@ class TrialConfig(BaseModel):
     loss_on: LossOn = Field(
         "auto",
         description="The tokens that the train loss is taken on: all, those of the last answer (completions), or of "
-        "every assistant's turn. auto: all of texts, completions of pairs, the assistant's turns of conversations. "
-        "Test and validation loss are taken on auto's tokens whatever trains.",
+        "every assistant's turn but those in a field `prompt`. auto: all of texts, completions of pairs, the "
+        "assistant's turns of conversations. Test and validation loss are taken on auto's tokens whatever trains.",
     )
     packing: PackingChoice = Field(
         "auto",

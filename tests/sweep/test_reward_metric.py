@@ -199,14 +199,14 @@ def test_prompts_that_cannot_be_used_are_named(inputs: SweepInputs, tmp_path: Pa
         read_questions(path)
     path.write_text("prompt\nhello\n", encoding="utf-8-sig")  # as spreadsheets write it
     assert read_questions(path) == [Question("hello")]
-    path.write_text("prompt\n" + "x" * 200_000 + "\n", encoding="utf-8")
-    with pytest.raises(UserError, match="not a CSV file that can be read"):
+    path.write_text('prompt\n"hello\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"prompts\.csv, line 2: not CSV \(unexpected end of data\)"):
         read_questions(path)
     path.write_bytes(b"prompt\nh\xe9llo\n")
-    with pytest.raises(UserError, match=r"not UTF-8 text \(byte 8\)"):
+    with pytest.raises(UserError, match=r"prompts\.csv, line 2: byte 0xe9 is not UTF-8"):
         read_questions(path)
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"prompts\.csv is a pointer of Git LFS, not the file itself"):
+    with pytest.raises(UserError, match=r"prompts\.csv: is a Git LFS pointer, not the data"):
         read_questions(path)
     with pytest.raises(UserError, match=r"can't be read \(Is a directory\)"):
         read_questions(tmp_path)

@@ -1,4 +1,4 @@
-"""Opens a data file as what it is, unpacked where its name says that it is packed."""
+"""Opens a data file unpacked, where its name or its first bytes say that it is packed."""
 
 import bz2
 import gzip
@@ -8,38 +8,35 @@ import zlib
 from pathlib import Path
 
 from basis.errors import UserError
-from sweep.schema.data_folders import PACKINGS, suffix_of
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 PACKED_ERRORS = (EOFError, zlib.error, lzma.LZMAError)
 """What reading a damaged packed file raises, beside OSError."""
 
-_MAGIC = {"gzip": (b"\x1f\x8b", ".gz"), "bzip2": (b"BZh", ".bz2"), "xz": (b"\xfd7zXZ\0", ".xz")}
-_MAGIC["Zstandard"] = (b"\x28\xb5\x2f\xfd", ".zst")
+_MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\0", ".zst": b"\x28\xb5\x2f\xfd"}
+"""What a file packed in each way begins with."""
 
 
-def check_beginning(path: Path, beginning: bytes) -> None:
-    """Refuse a file that is not what its name says.
+def packing_of(path: Path, beginning: bytes) -> str:
+    """Which of PACKINGS a file's name or its first bytes tell; "" for none.
 
     Args:
         path: the file.
         beginning: its first bytes, at least as many as LFS_POINTER has.
 
     Raises:
-        UserError: a pointer of Git LFS, or a packed file with the name of one that is not.
+        UserError: it is a pointer of Git LFS.
     """
-    suffix = suffix_of(path.name)
     if beginning.startswith(LFS_POINTER):
         raise UserError(f"{path}: is a Git LFS pointer, not the data; fetch the data with: git lfs pull")
-    for packer, (magic, packing) in _MAGIC.items():
-        if beginning.startswith(magic) and not suffix.endswith(packing):
-            plain = suffix.removesuffix(_packing(suffix))
-            raise UserError(f"{path}: is compressed by {packer}; give it a name that ends in {plain}{packing}")
+    name = path.name.lower()
+    told = (packing for packing, magic in _MAGIC.items() if name.endswith(packing) or beginning.startswith(magic))
+    return next(told, "")
 
 
-def open_unpacked(path: Path) -> io.BufferedIOBase:
+def open_unpacked(path: Path, packing: str) -> io.BufferedIOBase:
     """Open a file for reading its content, unpacked."""
-    match _packing(suffix_of(path.name)):
+    match packing:
         case ".gz":
             return gzip.open(path)
         case ".bz2":
@@ -51,12 +48,3 @@ def open_unpacked(path: Path) -> io.BufferedIOBase:
 
             return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
     return path.open("rb")
-
-
-def is_packed(path: Path) -> bool:
-    """Whether the file's name says that it is packed."""
-    return bool(_packing(suffix_of(path.name)))
-
-
-def _packing(suffix: str) -> str:
-    return next((packing for packing in PACKINGS if suffix.endswith(packing)), "")

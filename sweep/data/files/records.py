@@ -6,18 +6,19 @@ from pathlib import Path
 
 from basis.errors import UserError
 from sweep.data.files.json_records import json_lines, json_records
-from sweep.data.files.packing import LFS_POINTER, PACKED_ERRORS, check_beginning, is_packed, open_unpacked
+from sweep.data.files.packing import LFS_POINTER, PACKED_ERRORS, open_unpacked, packing_of
 from sweep.data.files.tables import arrow_records, csv_records, parquet_records, text_lines
 from sweep.hub.data import PlacedRecord
 from sweep.schema.data_folders import FORMATS, suffix_of
 
 
-def file_records(path: Path, fields: Collection[str]) -> Iterator[PlacedRecord]:
+def file_records(path: Path, fields: Collection[str], format_: str | None = None) -> Iterator[PlacedRecord]:
     """The records of one file.
 
     Args:
         path: the file.
         fields: the fields that may be read; a table's other columns are left out where it has one of these.
+        format_: which of FORMATS it has; None: the one that its name says.
 
     Yields:
         Each record with its place; `records.Unreadable` where one should be and can't be read as such.
@@ -25,15 +26,14 @@ def file_records(path: Path, fields: Collection[str]) -> Iterator[PlacedRecord]:
     Raises:
         UserError: the file can't be read, or not beyond some line of it.
     """
-    suffix = suffix_of(path.name)
     try:
         with path.open("rb") as start:
             beginning = start.read(len(LFS_POINTER))
         if not beginning:
             return
-        check_beginning(path, beginning)
-        with open_unpacked(path) as file:
-            match next(format_ for format_ in FORMATS if suffix.startswith(format_)):
+        packing = packing_of(path, beginning)
+        with open_unpacked(path, packing) as file:
+            match format_ or format_of(path):
                 case ".jsonl":
                     yield from json_lines(path, file)
                 case ".json":
@@ -45,13 +45,19 @@ def file_records(path: Path, fields: Collection[str]) -> Iterator[PlacedRecord]:
                 case ".txt":
                     yield from text_lines(path, file)
                 case ".parquet":
-                    yield from parquet_records(path, io.BytesIO(file.read()) if is_packed(path) else path, fields)
+                    yield from parquet_records(path, io.BytesIO(file.read()) if packing else path, fields)
                 case ".arrow":
-                    yield from arrow_records(path, io.BytesIO(file.read()) if is_packed(path) else file, fields)
+                    yield from arrow_records(path, io.BytesIO(file.read()) if packing else file, fields)
     except (OSError, *PACKED_ERRORS) as error:
         raise unreadable(path, error) from error
     except MemoryError:
         raise UserError(f"{path}: takes more memory than there is; write it as JSON lines, in several files") from None
+
+
+def format_of(path: Path) -> str:
+    """Which of FORMATS a file's name says; "" for none of them."""
+    suffix = suffix_of(path.name)
+    return next((format_ for format_ in FORMATS if suffix.startswith(format_)), "")
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

@@ -28,7 +28,12 @@ def test_prompts_and_right_answers_are_columns_of_csv_and_json_lines(tmp_path: P
     (tmp_path / "p.jsonl").write_text(lines, encoding="utf-8")
     (tmp_path / "p.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     (tmp_path / "p.csv").write_text('id,prompt,answer\n0,2 + 2?,4\n1,"What, then?",#### 5\n2,,none\n', encoding="utf-8")
-    for name in ("p.jsonl", "p.jsonl.gz", "p.csv"):
+    (tmp_path / "p.tsv").write_text("question\tanswer\n2 + 2?\t4\nWhat, then?\t#### 5\n", encoding="utf-8")
+    (tmp_path / "p.json").write_text(json.dumps(rows), encoding="utf-8")
+    for name in ("prompts", "p.txt"):  # no name of a table is CSV, packed or not
+        (tmp_path / name).write_bytes((tmp_path / "p.csv").read_bytes())
+    (tmp_path / "packed.csv").write_bytes(gzip.compress((tmp_path / "p.csv").read_bytes()))
+    for name in ("p.jsonl", "p.jsonl.gz", "p.csv", "p.tsv", "p.json", "prompts", "p.txt", "packed.csv"):
         assert read_questions(tmp_path / name, reference="answer") == expected
     assert read_questions(tmp_path / "p.jsonl", 1) == [Question("2 + 2?")]
     (tmp_path / "numbers.jsonl").write_text('{"prompt": "2 + 2?", "sum": 4}\n', encoding="utf-8")
@@ -40,6 +45,8 @@ def test_prompts_and_right_answers_are_columns_of_csv_and_json_lines(tmp_path: P
     [
         ("p.csv", "prompt,sum\na,1\n", "p.csv: no column 'answer'; its columns are prompt, sum"),
         ("p.csv", "prompt,answer\na,1\nb,\n", "p.csv, line 3: the prompt has no right answer in the column 'answer'"),
+        ("p.csv", "prompt,prompt,answer\na,b,1\n", "p.csv: the column 'prompt' is there twice"),
+        ("p.csv", "prompt,answer\na\n", "p.csv, line 2: has 1 values, but the first line names 2 columns"),
         ("p.jsonl", '{"prompt": "a"}\n', r"p.jsonl: no column 'answer'; its columns are prompt \(line 1\)"),
         ("p.jsonl", '{"prompt": "a", "answer": null}\n', "p.jsonl, line 1: the prompt has no right answer"),
         ("p.jsonl", '{"prompt": ["a"], "answer": "b"}\n', r"line 1: the column 'prompt' is \['a'\]; accepted: text"),

@@ -73,7 +73,7 @@ def test_general_text_is_looked_at_by_its_own_form(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("nothing_is_prepared")
 def test_all_files_that_cant_be_read_are_told_at_once(here: Here, parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{", encoding="utf-8")
-    (tmp_path / "b.csv").write_text("text\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("text\nhello\n", encoding="utf-8")
     spec = parts.spec()
     spec["data"]["test"], spec["reward"]["prompts"] = [str(tmp_path / "a.jsonl")], str(tmp_path / "b.csv")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")

@@ -70,8 +70,7 @@ def test_every_format_is_read_plain_and_packed(tmp_path: Path, suffix: str, pack
     if packing:
         disguised = tmp_path / f"b{suffix}"
         disguised.write_bytes(path.read_bytes())
-        with pytest.raises(UserError, match=rf"compressed by \w+; give it a name that ends in \{suffix}\{packing}$"):
-            records(disguised)
+        assert records(disguised) == ROWS
         path.write_bytes(path.read_bytes()[:-12])
         with pytest.raises(UserError, match=rf"a\{suffix}\{packing}: can't be read \("):
             records(path)
