@@ -1,10 +1,10 @@
 """One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ from analysis.statistics.intervals import Interval, Values, mean_interval, wilso
 from basis.metrics import GENERAL_LOSS_BASE
 from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
+
+
+LossMetric = Literal["test_loss", "test_bits_per_byte"]
+"""What test losses are compared by: nats per token of one tokenizer, or what compares across tokenizers."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Arm:
         general_losses: last loss of each window of general text by seed, likewise.
         base_general_losses: the base model's losses of the same windows by seed, before the first step.
         held_to_answers: whether a reward is 1 for a right answer and 0 for a wrong one, and no reward model's score.
+        tokenizer: hash of its model's tokenizer; empty where no trial kept a record.
+        test_rows: digest of the text that every test row scores; in a directory made before the hash of the test
+            tokens; empty where neither is known.
+        loss_metric: the test loss by which the arm is compared, see `loss_metric.by_one_metric`.
     """
 
     label: str
@@ -55,6 +63,9 @@ class Arm:
     held_to_answers: bool = False
     general_losses: dict[int, Values] = field(default_factory=dict)
     base_general_losses: dict[int, Values] = field(default_factory=dict)
+    tokenizer: str = ""
+    test_rows: str = ""
+    loss_metric: LossMetric = "test_loss"
 
     @cached_property
     def outcome(self) -> str:
@@ -101,11 +112,45 @@ class Arm:
         pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
         return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
 
+    @property
+    def test_loss(self) -> Interval:
+        """Mean of the last test loss over the seeds, in the unit of `loss_metric`."""
+        return self.mean(self.loss_metric)
+
+    @property
+    def has_test_loss(self) -> bool:
+        """Whether any of its seeds has the loss that it is compared by."""
+        return bool(self.values(self.loss_metric))
+
     @cached_property
     def losses_by_seed(self) -> dict[int, Values]:
-        """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them."""
-        means = self.by_seed("test_loss")
-        return {seed: self.window_losses.get(seed, np.array([mean])) for seed, mean in means.items()}
+        """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them.
+
+        In bits per byte these are the shares of the windows, which add up to K times the loss of the whole text.
+        """
+        means = self.by_seed(self.loss_metric)
+        if self.loss_metric == "test_loss":
+            return {seed: self.window_losses.get(seed, np.array([mean])) for seed, mean in means.items()}
+        scales = self._scales_by_seed
+        return {
+            seed: self.window_losses[seed] * scales[seed] if seed in self.window_losses else np.array([mean])
+            for seed, mean in means.items()
+            if seed in scales
+        }
+
+    @cached_property
+    def best_test_loss(self) -> Interval:
+        """Mean over the seeds of the lowest test loss of each, in the unit of `loss_metric`."""
+        if self.loss_metric == "test_loss":
+            return self.mean("test_loss_best")
+        lowest, scales = self.by_seed("test_loss_best"), self._scales_by_seed
+        return mean_interval([loss * scales[seed] for seed, loss in lowest.items() if seed in scales])
+
+    @cached_property
+    def _scales_by_seed(self) -> dict[int, float]:
+        """What a nat per token is in the unit of `loss_metric`: it is the same for all losses of one trial."""
+        told, losses = self.by_seed(self.loss_metric), self.by_seed("test_loss")
+        return {seed: told[seed] / loss for seed, loss in losses.items() if seed in told and loss}
 
     def largest(self, name: str) -> float:
         """Largest value of a metric over the seeds; NaN without any."""
@@ -219,8 +264,28 @@ def group_arms(results: Results) -> list[Arm]:
         margins = _seed_margins(_rows_of(responses, used, results.responses), used)
         tested = _window_losses(losses, used, "test_loss")
         general, base = (_window_losses(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
-        arms.append(Arm(str(label), config, trials, used, margins, tested, held_to_answers, general, base))
+        record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
+        arms.append(
+            Arm(
+                label=str(label),
+                config=config,
+                trials=trials,
+                used=used,
+                seed_margins=margins,
+                window_losses=tested,
+                held_to_answers=held_to_answers,
+                general_losses=general,
+                base_general_losses=base,
+                tokenizer=_hash(record, "tokenizer"),
+                test_rows=str(record.get("test_rows") or _hash(record, "test_tokens")),
+            )
+        )
     return arms
+
+
+def _hash(record: Mapping[str, Any], name: str) -> str:
+    hashes = record.get("hashes")
+    return str(hashes.get(name) or "") if isinstance(hashes, Mapping) else ""
 
 
 def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -2,7 +2,8 @@
 
 A search chooses within groups. Under search 'tuned' a group is an arm but for the ranges of its branch. Under random
 and Optuna search it is a branch, and within it each value of a field that some table compares: so a table of ranks has
-the best of each rank. Works on plain mappings, and needs nothing but them.
+the best of each rank. Base models never compete: the validation losses of two tokenizers do not compare. Works on
+plain mappings, and needs nothing but them.
 """
 
 import json
@@ -78,7 +79,7 @@ def _searched(spec: Mapping[str, Any], branch: Mapping[str, Any]) -> list[str]:
         name
         for name, choice in branch.items()
         if isinstance(choice, Mapping)
-        or (spec.get("search") != "tuned" and _several(name, choice) and name not in factors)
+        or (spec.get("search") != "tuned" and _several(name, choice) and name not in (*factors, "model"))
     ]
 
 

@@ -134,13 +134,13 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
     shown = [
         arm
         for arm in arms
-        if arm.outcome == Outcome.FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
+        if arm.outcome == Outcome.FINISHED and arm.has_test_loss and math.isfinite(cost_of(arm, price.metric))
     ]
     if len({windows(arm) for arm in shown}) > 1 or len(sources(shown, price)) > 1:
         return []
     if price.metric == TIME and why_no_times(shown):
         return []
-    values = [(cost_of(arm, price.metric), arm.mean("test_loss").estimate) for arm in shown]
+    values = [(cost_of(arm, price.metric), arm.test_loss.estimate) for arm in shown]
     points = [Point(arm, *both, lost) for arm, both, lost in zip(shown, values, dominated(values), strict=True)]
     return sorted(points, key=lambda point: (point.cost, point.loss))
 

@@ -80,7 +80,7 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     Returns:
         Sentences; none without test losses.
     """
-    known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
+    known = sorted((arm for arm in arms if arm.has_test_loss), key=lambda arm: arm.test_loss.estimate)
     compared = made.losses
     contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
@@ -128,7 +128,7 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     """The arm of the lowest test loss and what cannot be told apart from it, or what it is said without."""
     best = known[0]
     named = f"{best.label}, {best.shortfall}" if best.shortfall else best.label
-    mean = best.mean("test_loss")
+    mean = best.test_loss
     first = f"Lowest last test loss{among}: {named} ({show_interval(mean, 4)})"
     if len(known) == 1:
         return f"{first}."
@@ -143,7 +143,7 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     if not tied:
         return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
     if len(tied) == len(known) - 1:
-        last = f"{known[-1].label} ({show_interval(known[-1].mean('test_loss'), 4)})"
+        last = f"{known[-1].label} ({show_interval(known[-1].test_loss, 4)})"
         return (
             f"Last test loss{among} singles out no arm: it goes from {named} ({show_interval(mean, 4)}) to {last}, and "
             f"the tests that follow do not tell the lowest apart from any other{scope}."
@@ -154,9 +154,9 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
 
 def _untested_gap(best: Arm, second: Arm) -> str:
     """The distance of two arms that no test compares, on common seeds where there are any."""
-    mine, others = best.by_seed("test_loss"), second.by_seed("test_loss")
+    mine, others = best.by_seed(best.loss_metric), second.by_seed(second.loss_metric)
     common = [seed for seed in mine if seed in others]
-    gap = second.mean("test_loss").estimate - best.mean("test_loss").estimate
+    gap = second.test_loss.estimate - best.test_loss.estimate
     if common:
         gap = sum(others[seed] - mine[seed] for seed in common) / len(common)
     fewer = common and len(common) < max(len(mine), len(others))

@@ -182,7 +182,7 @@ def _by_loss(arms: list[Arm]) -> list[Arm]:
         order.setdefault(windows(arm), len(order))
 
     def place(arm: Arm) -> tuple[bool, int, float]:
-        loss = arm.mean("test_loss").estimate
+        loss = arm.test_loss.estimate
         finished = arm.outcome == Outcome.FINISHED and math.isfinite(loss)
         return (False, order[windows(arm)], loss) if finished else (True, 0, 0.0)
 

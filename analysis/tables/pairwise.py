@@ -54,7 +54,7 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
         adjustment of p-values, whether shown or not.
     """
     finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
-    finished.sort(key=lambda arm: (not arm.values("test_loss"), arm.mean("test_loss").estimate))
+    finished.sort(key=lambda arm: (not arm.has_test_loss, arm.test_loss.estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     losses, rewards = (_facing(some, places) for some in (compared.losses, compared.rewards))
     wins = _facing(compared.wins, places)

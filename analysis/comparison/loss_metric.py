@@ -1,0 +1,29 @@
+"""What the test losses of some arms are compared by, decided once for each table: nats per token, or bits per byte.
+
+A nat per token is per token of a tokenizer. Arms of models whose tokenizers differ are compared by the loss of the same
+text, whose bytes no tokenizer changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from analysis.comparison.arms import Arm
+
+
+def by_one_metric(arms: Sequence[Arm]) -> list[Arm]:
+    """The same arms, their test losses in bits per byte where their tokenizers differ.
+
+    Args:
+        arms: arms that meet in one table, figure or test, whatever became of them.
+
+    Returns:
+        The arms in their order; unchanged where they are known to have one tokenizer, or where none is known.
+    """
+    if len({arm.tokenizer for arm in arms if arm.tokenizer}) < 2:
+        return list(arms)
+    return [replace(arm, loss_metric="test_bits_per_byte") for arm in arms]
+
+
+def by_text(arms: Sequence[Arm]) -> bool:
+    """Whether these arms are compared in bits per byte of text, as `by_one_metric` decided."""
+    return any(arm.loss_metric == "test_bits_per_byte" for arm in arms)
