@@ -16,7 +16,6 @@ from basis.metrics import GENERAL_LOSS_BASE
 from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
 
-
 LossMetric = Literal["test_loss", "test_bits_per_byte"]
 """What test losses are compared by: nats per token of one tokenizer, or what compares across tokenizers."""
 

@@ -24,6 +24,11 @@ def by_one_metric(arms: Sequence[Arm]) -> list[Arm]:
     return [replace(arm, loss_metric="test_bits_per_byte") for arm in arms]
 
 
+def in_unit(arms: Sequence[Arm]) -> str:
+    """What a sentence about their test losses adds: " in bits per byte", or nothing where they are nats per token."""
+    return " in bits per byte" if by_text(arms) else ""
+
+
 def by_text(arms: Sequence[Arm]) -> bool:
     """Whether these arms are compared in bits per byte of text, as `by_one_metric` decided."""
     return any(arm.loss_metric == "test_bits_per_byte" for arm in arms)

@@ -1,6 +1,8 @@
 """Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
 from analysis.comparison.fields import windows
+from analysis.comparison.loss_metric import by_text
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
 from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
 from analysis.statistics.bootstrap import RESAMPLES, bootstrap_test
@@ -50,7 +53,8 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
     """Compare pairs of arms by last test loss, over seeds and windows as far as their trials have them.
 
     Args:
-        arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over.
+        arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over. In
+            bits per byte those of different windows have a difference without a test.
         all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their losses.
 
     Returns:
@@ -60,7 +64,8 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
     losses = {label: own for group in groups for label, own in group.items()}
     ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups]
     pairs, family = _in_order(choose_pairs(ranked, all_pairs), arms)
-    return [
+    apart = _on_other_rows(arms) if by_text(arms) and (all_pairs or not are_many(len(losses))) else []
+    tested = [
         Comparison(
             a=a,
             b=b,
@@ -75,6 +80,29 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
         )
         for (a, b), difference in loss_differences(losses, pairs).items()
     ]
+    return [*tested, *apart]
+
+
+def _on_other_rows(arms: list[Arm]) -> list[Comparison]:
+    """Pairs whose test losses compare by the byte, though not row by row: how far they lie apart, without a test."""
+    known = [arm for arm in arms if arm.losses_by_seed]
+    pairs = [(a, b) for a, b in combinations(known, 2) if windows(a) != windows(b)]
+    return [_untested(a, b, a.test_loss.estimate - b.test_loss.estimate) for a, b in pairs]
+
+
+def _untested(a: Arm, b: Arm, difference: float) -> Comparison:
+    return Comparison(
+        a=a.label,
+        b=b.label,
+        a_is_better=difference <= 0,
+        difference=Interval(difference, math.nan, math.nan),
+        p_value=math.nan,
+        method="",
+        seeds=min(len(a.losses_by_seed), len(b.losses_by_seed)),
+        cases=0,
+        over_seeds=False,
+        same_rows=False,
+    )
 
 
 def find_contenders(arms: list[Arm], looks: int = 1) -> list[Contenders]:

@@ -13,6 +13,7 @@ from analysis.comparison.comparisons import (
     beyond_resamples,
 )
 from analysis.comparison.fields import WINDOW_FIELDS, windows
+from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
 from analysis.statistics.difference_tests import sign_test
 from analysis.statistics.multiple_tests import ALPHA, holm
@@ -81,30 +82,51 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
         Sentences; none without test losses.
     """
     known = sorted((arm for arm in arms if arm.has_test_loss), key=lambda arm: arm.test_loss.estimate)
-    compared = made.losses
+    compared = [pair for pair in made.losses if pair.same_rows]
+    unit = in_unit(known)
     contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
-        groups.setdefault(windows(arm), []).append(arm)
+        groups.setdefault(() if by_text(known) and not contenders else windows(arm), []).append(arm)
     sentences = []
-    for group, members in groups.items():
-        fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
-        sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
+    for members in groups.values():
+        among = f"{unit}{_windows_of(members[0])}" if len(groups) > 1 else unit
+        sentences.append(_lowest(members, compared, among, bool(contenders)))
         if members[0].label in contenders and any(pair.tested for pair in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
     adjusted = made.losses_adjusted
     scopes = (
-        (True, "test loss", "beyond uncertainty"),
-        (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
+        (True, f"test loss{unit}", "beyond uncertainty"),
+        (False, f"test loss{unit} of these trained models alone", "by more than the choice of windows explains"),
     )
     for over_seeds, scope, beyond in scopes:
         if some := [pair for pair in compared if pair.over_seeds == over_seeds]:
             tests = " or ".join(sorted({pair.method for pair in some}))
             what = f"{scope} ({tests}; {adjusted}; in brackets plain 95 % intervals)"
             sentences += _pairs(what, some, "below", beyond, 4)
+    sentences += _on_other_rows([pair for pair in made.losses if not pair.same_rows], unit)
     if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
         sentences.append(f"Losses are those of the finished seeds alone, which may flatter: {'; '.join(short)}.")
     return sentences
+
+
+def _windows_of(arm: Arm) -> str:
+    """The windows that arms are tested on, of those that a table has several kinds of."""
+    if by_text([arm]):
+        return " on the same rows of text"
+    return " with " + ", ".join(f"{name}={show_field(arm.config.get(name))}" for name in WINDOW_FIELDS)
+
+
+def _on_other_rows(compared: list[Comparison], unit: str) -> list[str]:
+    """How far arms lie apart that are tested on other rows of text, which no test compares."""
+    if not compared:
+        return []
+    named = [f"{pair.better} below {pair.worse} by {show_number(pair.gap.estimate)}" for pair in compared[:NAMED_PAIRS]]
+    rest = f" and {len(compared) - NAMED_PAIRS} more pairs" if len(compared) > NAMED_PAIRS else ""
+    return [
+        f"Without a test of test loss{unit}, for they are tested on rows of text that differ, since a row ends after "
+        f"so many tokens of its tokenizer: {'; '.join(named)}{rest}."
+    ]
 
 
 def _may_be_best(contenders: Contenders, compared: list[Comparison]) -> str:

@@ -13,6 +13,7 @@ from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
 from analysis.comparison.learning_rates import RateRange, rate_ranges
+from analysis.comparison.loss_metric import by_one_metric, by_text
 from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.company import RAN_ALONE
 from analysis.tables.columns import (
@@ -26,6 +27,7 @@ from analysis.tables.columns import (
     TEST_LOSS,
     columns_for,
     show_forgetting,
+    test_loss_heading,
 )
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING, show_number
@@ -37,6 +39,15 @@ from basis.outcomes import Outcome
 
 LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
+)
+
+BY_TEXT_NOTE = (
+    "The models of these rows have different tokenizers, so their test losses are compared in bits per byte of text. "
+    "Train losses are in nats per token of each model's own tokenizer, and compare within one model alone."
+)
+OTHER_ROWS_NOTE = (
+    "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
+    "difference of such losses has no test."
 )
 
 FORGETTING_NOTE = (
@@ -126,14 +137,14 @@ def _anchor(title: str, taken: set[str]) -> str:
 def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
-    arms = _by_level(arms, factor)
+    arms = _by_level(by_one_metric(arms), factor)
     finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     compared = compare_pairs(finished, looks, all_pairs)
     forgotten = measure_forgetting(finished, looks)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
-        {column.heading: [column.cell(arm) for arm in arms] for column in columns_for(factor)}, dtype=str
+        {column.heading: [column.cell(arm) for arm in arms] for column in columns_for(factor, arms)}, dtype=str
     )
     if arms:
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
@@ -144,7 +155,7 @@ def _table(
     heading = BEST_ARM if compared.contenders else LETTERS
     marks = marks_of(arms, compared) if compared.contenders else letters_of(arms, compared.losses)
     if marks:
-        place = list(frame.columns).index(TEST_LOSS) + 1
+        place = list(frame.columns).index(test_loss_heading(arms)) + 1
         frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
     if forgotten:
         shown = {one.arm.label: show_forgetting(one) for one in forgotten}
@@ -155,8 +166,10 @@ def _table(
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
     if compared.contenders:
         notes.insert(0, "The rows come by test loss, the lowest first.")
+    if by_text(arms):
+        notes.insert(0, BY_TEXT_NOTE)
     return ComparisonTable(
-        title=title,
+        title=f"{title} (test loss in bits per byte)" if by_text(arms) else title,
         anchor=anchor,
         factor=factor,
         arms=arms,
@@ -225,7 +238,9 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(FORGETTING_NOTE)
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
-    if len({windows(arm) for arm in arms}) > 1:
+    if len({windows(arm) for arm in arms}) > 1 and by_text(arms):
+        notes.append(OTHER_ROWS_NOTE)
+    elif len({windows(arm) for arm in arms}) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."
         )
