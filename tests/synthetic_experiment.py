@@ -362,7 +362,10 @@ def of_models(models: Mapping[str, tuple[str, str]], *changes: dict[str, Any], s
         names = ("base_weights", "tokenizer", "train_tokens", "test_tokens", "general_tokens")
         hashes = {name: f"{name} of {model if name == 'base_weights' else tokenizer}" for name in names}
         records[trial] = {"hashes": hashes, "test_rows": rows_tested}
-    return replace(results, trials=trials, records=records)
+    curves = results.curves.merge(trials[["trial", "model"]])
+    bytes_per_token = curves.pop("model").map(lambda model: BYTES_PER_TOKEN[models[model][0]])
+    curves["test_bits_per_byte"] = curves["test_loss"] / math.log(2) / bytes_per_token
+    return replace(results, trials=trials, curves=curves, records=records)
 
 
 if __name__ == "__main__":

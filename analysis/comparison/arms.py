@@ -142,8 +142,11 @@ class Arm:
         """Mean over the seeds of the lowest test loss of each, in the unit of `loss_metric`."""
         if self.loss_metric == "test_loss":
             return self.mean("test_loss_best")
-        lowest, scales = self.by_seed("test_loss_best"), self._scales_by_seed
-        return mean_interval([loss * scales[seed] for seed, loss in lowest.items() if seed in scales])
+        last, lowest, told = (self.by_seed(name) for name in ("test_loss", "test_loss_best", self.loss_metric))
+        scales = self._scales_by_seed
+        return mean_interval(
+            [told[seed] - (last[seed] - lowest[seed]) * scales[seed] for seed in scales if seed in lowest]
+        )
 
     @cached_property
     def _scales_by_seed(self) -> dict[int, float]:

@@ -7,7 +7,7 @@ text, whose bytes no tokenizer changes.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.comparison.arms import Arm
+from analysis.comparison.arms import Arm, LossMetric
 
 
 def by_one_metric(arms: Sequence[Arm]) -> list[Arm]:
@@ -31,4 +31,9 @@ def in_unit(arms: Sequence[Arm]) -> str:
 
 def by_text(arms: Sequence[Arm]) -> bool:
     """Whether these arms are compared in bits per byte of text, as `by_one_metric` decided."""
-    return any(arm.loss_metric == "test_bits_per_byte" for arm in arms)
+    return metric_of(arms) == "test_bits_per_byte"
+
+
+def metric_of(arms: Sequence[Arm]) -> LossMetric:
+    """The test loss that these arms are compared by, as `by_one_metric` decided."""
+    return arms[0].loss_metric if arms else "test_loss"
