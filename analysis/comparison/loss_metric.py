@@ -1,4 +1,4 @@
-"""What the test losses of some arms are compared by, decided once for each table: nats per token, or bits per byte.
+"""What test losses are compared by, nats per token or bits per byte: decided once for a table, and once for a sweep.
 
 A nat per token is per token of a tokenizer. Arms of models whose tokenizers differ are compared by the loss of the same
 text, whose bytes no tokenizer changes.
@@ -17,11 +17,11 @@ def by_one_metric(arms: Sequence[Arm]) -> list[Arm]:
         arms: arms that meet in one table, figure or test, whatever became of them.
 
     Returns:
-        The arms in their order; unchanged where they are known to have one tokenizer, or where none is known.
+        The arms in their order, in nats per token where one tokenizer is known, or none.
     """
-    if len({arm.tokenizer for arm in arms if arm.tokenizer}) < 2:
-        return list(arms)
-    return [replace(arm, loss_metric="test_bits_per_byte") for arm in arms]
+    several = len({arm.tokenizer for arm in arms if arm.tokenizer}) > 1
+    metric: LossMetric = "test_bits_per_byte" if several else "test_loss"
+    return [arm if arm.loss_metric == metric else replace(arm, loss_metric=metric) for arm in arms]
 
 
 def in_unit(arms: Sequence[Arm]) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.comparison.evidence import Evidence
-from analysis.comparison.loss_metric import by_one_metric
 from analysis.factors.cost_table import costs_part
 from analysis.factors.dominance import describe_fronts
 from analysis.factors.effect_table import effects_part
@@ -45,7 +44,7 @@ def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered |
         The content of the section; None with fewer than two finished arms, between which nothing can matter.
     """
     results, looks = evidence.results, evidence.looks
-    finished = [arm for arm in by_one_metric(evidence.finished) if arm.has_test_loss]
+    finished = [arm for arm in evidence.finished if arm.has_test_loss]
     if len(finished) < 2:
         return None
     tuned = evidence.tuned

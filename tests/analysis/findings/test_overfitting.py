@@ -14,8 +14,8 @@ def test_a_rise_is_told_by_the_byte_where_tokenizers_differ() -> None:
     (sentence,) = describe_rises(arms, results.curves, looks=1)
     most = arms[1]  # four times the bits by the byte at the same loss by token
     rise = most.test_loss.estimate - most.best_test_loss.estimate
-    expected = f"Test loss in bits per byte ends above the lowest of its evaluations in 2 of 2 arms, most in {most.label}: from "
-    assert sentence.startswith(expected)
+    assert sentence.startswith("Test loss in bits per byte ends above the lowest of its evaluations in 2 of 2 arms")
+    assert f", most in {most.label}: from " in sentence
     assert f"by {rise:.4f}; its last train loss is" in sentence
 
 
