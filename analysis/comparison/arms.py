@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from analysis.comparison.by_seed import seed_rewards, window_losses_by_seed
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
@@ -43,6 +44,7 @@ class Arm:
         used: the rows that its numbers come from: the finished trials, or where none finished, the furthest ones.
         seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
             no reward for a prompt; empty without responses.
+        seed_rewards: the rewards themselves of the same prompts and seeds, which compare across base models.
         window_losses: last loss of each test window in nats/token by seed, for the trials in `used` that kept them.
         general_losses: last loss of each window of general text by seed, likewise.
         base_general_losses: the base model's losses of the same windows by seed, before the first step.
@@ -59,6 +61,7 @@ class Arm:
     used: pd.DataFrame
     seed_margins: pd.DataFrame
     window_losses: dict[int, Values]
+    seed_rewards: pd.DataFrame = field(default_factory=pd.DataFrame)
     held_to_answers: bool = False
     general_losses: dict[int, Values] = field(default_factory=dict)
     base_general_losses: dict[int, Values] = field(default_factory=dict)
@@ -263,9 +266,9 @@ def group_arms(results: Results) -> list[Arm]:
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
-        margins = _seed_margins(_rows_of(responses, used, results.responses), used)
-        tested = _window_losses(losses, used, "test_loss")
-        general, base = (_window_losses(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
+        rewards, margins = seed_rewards(_rows_of(responses, used, results.responses), used)
+        tested = window_losses_by_seed(losses, used, "test_loss")
+        general, base = (window_losses_by_seed(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
         record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
         arms.append(
             Arm(
@@ -274,6 +277,7 @@ def group_arms(results: Results) -> list[Arm]:
                 trials=trials,
                 used=used,
                 seed_margins=margins,
+                seed_rewards=rewards,
                 window_losses=tested,
                 held_to_answers=held_to_answers,
                 general_losses=general,
@@ -315,32 +319,3 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
         if len(alike):
             return alike
     return trials
-
-
-def _seed_margins(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
-    """Margins by prompt and seed; a trial whose seed is lost stands under its own name."""
-    if not {"prompt", "reward", "base_reward"} <= set(rows.columns) or rows.empty:
-        return pd.DataFrame()
-    seeds = pd.to_numeric(used[REPLICATE_FIELD], errors="coerce") if REPLICATE_FIELD in used else [math.nan] * len(used)
-    names = {
-        trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
-    }
-    keys = pd.MultiIndex.from_arrays(
-        [rows["index"], rows["prompt"], [names[trial] for trial in rows["trial"]]], names=["index", "prompt", "trial"]
-    )
-    rewards = [pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in ("reward", "base_reward")]
-    margins = pd.Series(rewards[0] - rewards[1], keys)
-    if keys.has_duplicates:
-        margins = margins.groupby(level=[0, 1, 2]).agg(lambda values: values.mean(skipna=False))
-    return margins.unstack()
-
-
-def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame, name: str) -> dict[int, Values]:
-    """Window losses of this name by seed; a trial whose seed is lost has none."""
-    if REPLICATE_FIELD not in used:
-        return {}
-    by_seed = {}
-    for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
-        if trial in losses and math.isfinite(seed):
-            by_seed[int(seed)] = losses[trial].sort_values("window")[name].to_numpy(dtype=float)
-    return by_seed

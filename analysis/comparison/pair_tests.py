@@ -219,11 +219,11 @@ def _in_order(chosen: Pairs, arms: list[Arm]) -> Pairs:
 
 
 def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
-    """The pairs to be compared by reward; of many arms the ranking is that of their mean margins, highest first."""
+    """The pairs to be compared by reward; of many arms the ranking is that of their mean rewards, highest first."""
     answering = {
-        arm.label: float(np.nanmean(arm.seed_margins.to_numpy(dtype=float)))
+        arm.label: float(np.nanmean(arm.seed_rewards.to_numpy(dtype=float)))
         for arm in arms
-        if arm.seed_margins.notna().any(axis=None)
+        if arm.seed_rewards.notna().any(axis=None)
     }
     ranked = sorted(answering, key=lambda label: -answering[label])
     return _in_order(choose_pairs([ranked], all_pairs), arms)
@@ -240,17 +240,16 @@ def _reward_differences(arms: list[Arm], pairs: Sequence[Pair]) -> Iterator[tupl
         return
     compared = {label for pair in pairs for label in pair}
     answering = [arm for arm in arms if arm.label in compared]
-    # Margins subtract the same base reward of a prompt, so the difference of two margins is that of the rewards.
-    prompts = answering[0].seed_margins.index
-    if any(not arm.seed_margins.index.equals(prompts) for arm in answering):
-        prompts = pd.concat([arm.seed_margins for arm in answering], axis=1).index
-    margins = {arm.label: arm.seed_margins.reindex(prompts).to_numpy(dtype=float).T for arm in answering}
-    seeds = {arm.label: list(arm.seed_margins.columns) for arm in answering}
+    prompts = answering[0].seed_rewards.index
+    if any(not arm.seed_rewards.index.equals(prompts) for arm in answering):
+        prompts = pd.concat([arm.seed_rewards for arm in answering], axis=1).index
+    rewards = {arm.label: arm.seed_rewards.reindex(prompts).to_numpy(dtype=float).T for arm in answering}
+    seeds = {arm.label: list(arm.seed_rewards.columns) for arm in answering}
     for a, b in pairs:
         if common := [seed for seed in seeds[a] if seed in seeds[b]]:
-            left, right = (margins[label][[seeds[label].index(seed) for seed in common]] for label in (a, b))
+            left, right = (rewards[label][[seeds[label].index(seed) for seed in common]] for label in (a, b))
         else:
-            left, right = (margins[label].mean(axis=0, keepdims=True) for label in (a, b))
+            left, right = (rewards[label].mean(axis=0, keepdims=True) for label in (a, b))
         differences = left - right
         known = np.isfinite(differences).all(axis=0)
         yield a, b, len(common) or min(len(seeds[a]), len(seeds[b])), differences[:, known]

@@ -6,6 +6,7 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 from collections import Counter
 
 from analysis.comparison.arms import Arm, reward_word
+from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
@@ -17,7 +18,7 @@ from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
 from analysis.statistics.difference_tests import sign_test
 from analysis.statistics.multiple_tests import ALPHA, holm
-from analysis.wording.numbers import MISSING, show_interval, show_number, show_p
+from analysis.wording.numbers import show_interval, show_number, show_p
 from analysis.wording.phrases import count, holm_adjusted, join
 from analysis.wording.values import show_field
 
@@ -65,6 +66,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     asked = max(arm.asked for arm in arms)
     fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
     return [
+        *([] if base_model(arms) == "the base model" else ["Each arm is held against its own base model."]),
         *sentences,
         f"This is an {test}, {holm_adjusted(len(counted), 'arm', looks)}. {OVER_PROMPTS_ALONE}",
         *([f"Some responses have no reward: {join(fewer)}."] if fewer else []),
@@ -231,9 +233,12 @@ def _right_answers(arms: list[Arm]) -> list[str]:
     asked = max(arm.asked for arm, _ in known)
     named = [f"{share.estimate * arm.asked:.0f} in {arm.label}" for arm, share in known[:NAMED_PAIRS]]
     rest = f" and {len(known) - NAMED_PAIRS} more arms" if len(known) > NAMED_PAIRS else ""
-    base = next((f"{share * asked:.0f}" for arm, _ in known for share in arm.values("reward_base_mean")), MISSING)
+    judged = [arm for arm, _ in known]
+    base = base_values(judged, "reward_base_mean", lambda share: f"{share * asked:.0f}")
     seeds = ", on average over seeds" if any(len(arm.seeds) > 1 for arm, _ in known) else ""
-    return [f"Right answers of {count(asked, 'prompt')}{seeds}: {', '.join(named)}{rest}; {base} by the base model."]
+    return [
+        f"Right answers of {count(asked, 'prompt')}{seeds}: {', '.join(named)}{rest}; {base} by {base_model(judged)}."
+    ]
 
 
 def _won(made: Comparisons) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
@@ -51,7 +52,7 @@ OTHER_ROWS_NOTE = (
 )
 
 FORGETTING_NOTE = (
-    "Forgetting is the last loss on general text minus the base model's, with the 95 % interval and the p-value of a "
+    "Forgetting is the last loss on general text minus {base}'s, with the 95 % interval and the p-value of a "
     "test against zero, Holm-adjusted for the arms of the table."
 )
 
@@ -217,7 +218,7 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
 
 
 def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
-    notes = []
+    notes, base = [], base_model(arms)
     if any(len(arm.seeds) > 1 for arm in arms):
         notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
     if any(len(arm.seeds) == 1 for arm in arms):
@@ -235,7 +236,7 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
             "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
         )
     if FORGETTING in headings:
-        notes.append(FORGETTING_NOTE)
+        notes.append(FORGETTING_NOTE.format(base=base))
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
     if len({windows(arm) for arm in arms}) > 1 and by_text(arms):
@@ -248,18 +249,18 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(_right_answers_note(arms))
     if "win rate" in headings:
         notes.append(
-            "Win rate is wins / (wins + ties + losses) against the base model, in brackets the 95 % interval of Wilson "
+            f"Win rate is wins / (wins + ties + losses) against {base}, in brackets the 95 % interval of Wilson "
             "over the prompts."
         )
     if "wins / ties / losses" in headings and any(len(arm.seeds) > 1 for arm in arms):
         notes.append("Wins / ties / losses are summed over the seeds.")
     if MORE_RIGHT in headings:
         notes.append(
-            "Right answers against base is the share of right answers minus the base model's, with a 95 % t interval "
+            f"Right answers against base is the share of right answers minus {base}'s, with a 95 % t interval "
             "over the prompts."
         )
     if "reward margin" in headings:
-        notes.append("Reward margin is the mean over prompts of reward minus the base model's, with a 95 % t interval.")
+        notes.append(f"Reward margin is the mean over prompts of reward minus {base}'s, with a 95 % t interval.")
     if "peak memory" in headings:
         sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
         mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
@@ -279,11 +280,11 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
 def _right_answers_note(arms: list[Arm]) -> str:
     """What is right, and how often the base model is."""
     asked = max(arm.asked for arm in arms)
-    base = next((share for arm in arms for share in arm.values("reward_base_mean")), math.nan)
+    base, shares = base_model(arms), base_values(arms, "reward_base_mean", lambda share: show_number(share, 2))
     return (
         f"Share of right answers is that of {count(asked, 'prompt')} whose response gives the reference's answer, in "
-        f"brackets the 95 % interval of Wilson over the prompts; the base model's is {show_number(base, 2)}. A prompt "
-        "is won where the response is right and the base model's is wrong."
+        f"brackets the 95 % interval of Wilson over the prompts; {base}'s is {shares}. A prompt "
+        f"is won where the response is right and {base}'s is wrong."
     )
 
 
