@@ -340,5 +340,33 @@ def with_general_losses(results: Results, rises: Mapping[str, float], windows: i
     return replace(results, trials=trials, general_losses=pd.DataFrame(made))
 
 
+BYTES_PER_TOKEN = {"words": 5.0, "letters": 1.25}
+"""By the name of a tokenizer, for `of_models`."""
+
+
+def of_models(models: Mapping[str, tuple[str, str]], *changes: dict[str, Any], seeds: int = 2) -> Results:
+    """Finished trials of several base models, with losses of windows and records of what each was tested on.
+
+    Args:
+        models: name of its tokenizer and digest of its test rows, by each model's label.
+        changes: laid over CONFIG, each for every model; none for one arm per model.
+        seeds: seeds of each arm.
+    """
+    every = [{**change, "model": label} for label in models for change in (changes or ({},))]
+    results = with_window_losses(in_memory(*({**one, "seed": seed} for one in every for seed in range(1, seeds + 1))))
+    trials, records = results.trials.copy(), {}
+    for index, trial, model in trials[["trial", "model"]].itertuples():
+        tokenizer, rows_tested = models[model]
+        bits = trials.loc[index, "test_loss"] / math.log(2) / BYTES_PER_TOKEN[tokenizer]
+        trials.loc[index, "test_bits_per_byte"] = bits
+        names = ("base_weights", "tokenizer", "train_tokens", "test_tokens", "general_tokens")
+        hashes = {name: f"{name} of {model if name == 'base_weights' else tokenizer}" for name in names}
+        records[trial] = {"hashes": hashes, "test_rows": rows_tested}
+    curves = results.curves.merge(trials[["trial", "model"]])
+    bytes_per_token = curves.pop("model").map(lambda model: BYTES_PER_TOKEN[models[model][0]])
+    curves["test_bits_per_byte"] = curves["test_loss"] / math.log(2) / bytes_per_token
+    return replace(results, trials=trials, curves=curves, records=records)
+
+
 if __name__ == "__main__":
     make(Path(sys.argv[1]))

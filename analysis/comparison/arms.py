@@ -1,20 +1,24 @@
 """One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from analysis.comparison.by_seed import seed_rewards, window_losses_by_seed
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
 from basis.metrics import GENERAL_LOSS_BASE
 from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
+
+LossMetric = Literal["test_loss", "test_bits_per_byte"]
+"""What test losses are compared by: nats per token of one tokenizer, or what compares across tokenizers."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,15 @@ class Arm:
         used: the rows that its numbers come from: the finished trials, or where none finished, the furthest ones.
         seed_margins: reward minus the base model's, one row per prompt and one column per seed, NaN where a seed has
             no reward for a prompt; empty without responses.
+        seed_rewards: the rewards themselves of the same prompts and seeds, which compare across base models.
         window_losses: last loss of each test window in nats/token by seed, for the trials in `used` that kept them.
         general_losses: last loss of each window of general text by seed, likewise.
         base_general_losses: the base model's losses of the same windows by seed, before the first step.
         held_to_answers: whether a reward is 1 for a right answer and 0 for a wrong one, and no reward model's score.
+        tokenizer: hash of its model's tokenizer; empty where no trial kept a record.
+        test_rows: digest of the text that every test row scores; in a directory made before the hash of the test
+            tokens; empty where neither is known.
+        loss_metric: the test loss by which the arm is compared, see `loss_metric.by_one_metric`.
     """
 
     label: str
@@ -52,9 +61,13 @@ class Arm:
     used: pd.DataFrame
     seed_margins: pd.DataFrame
     window_losses: dict[int, Values]
+    seed_rewards: pd.DataFrame = field(default_factory=pd.DataFrame)
     held_to_answers: bool = False
     general_losses: dict[int, Values] = field(default_factory=dict)
     base_general_losses: dict[int, Values] = field(default_factory=dict)
+    tokenizer: str = ""
+    test_rows: str = ""
+    loss_metric: LossMetric = "test_loss"
 
     @cached_property
     def outcome(self) -> str:
@@ -101,11 +114,48 @@ class Arm:
         pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
         return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
 
+    @property
+    def test_loss(self) -> Interval:
+        """Mean of the last test loss over the seeds, in the unit of `loss_metric`."""
+        return self.mean(self.loss_metric)
+
+    @property
+    def has_test_loss(self) -> bool:
+        """Whether any of its seeds has the loss that it is compared by."""
+        return bool(self.values(self.loss_metric))
+
     @cached_property
     def losses_by_seed(self) -> dict[int, Values]:
-        """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them."""
-        means = self.by_seed("test_loss")
-        return {seed: self.window_losses.get(seed, np.array([mean])) for seed, mean in means.items()}
+        """Last test losses by seed: (K,) of its windows, or (1,) their mean where the trial kept none of them.
+
+        In bits per byte these are the shares of the windows, which add up to K times the loss of the whole text.
+        """
+        means = self.by_seed(self.loss_metric)
+        if self.loss_metric == "test_loss":
+            return {seed: self.window_losses.get(seed, np.array([mean])) for seed, mean in means.items()}
+        scales = self._scales_by_seed
+        return {
+            seed: self.window_losses[seed] * scales[seed] if seed in self.window_losses else np.array([mean])
+            for seed, mean in means.items()
+            if seed in scales
+        }
+
+    @cached_property
+    def best_test_loss(self) -> Interval:
+        """Mean over the seeds of the lowest test loss of each, in the unit of `loss_metric`."""
+        if self.loss_metric == "test_loss":
+            return self.mean("test_loss_best")
+        last, lowest, told = (self.by_seed(name) for name in ("test_loss", "test_loss_best", self.loss_metric))
+        scales = self._scales_by_seed
+        return mean_interval(
+            [told[seed] - (last[seed] - lowest[seed]) * scales[seed] for seed in scales if seed in lowest]
+        )
+
+    @cached_property
+    def _scales_by_seed(self) -> dict[int, float]:
+        """What a nat per token is in the unit of `loss_metric`: it is the same for all losses of one trial."""
+        told, losses = self.by_seed(self.loss_metric), self.by_seed("test_loss")
+        return {seed: told[seed] / loss for seed, loss in losses.items() if seed in told and loss}
 
     def largest(self, name: str) -> float:
         """Largest value of a metric over the seeds; NaN without any."""
@@ -216,11 +266,32 @@ def group_arms(results: Results) -> list[Arm]:
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
-        margins = _seed_margins(_rows_of(responses, used, results.responses), used)
-        tested = _window_losses(losses, used, "test_loss")
-        general, base = (_window_losses(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
-        arms.append(Arm(str(label), config, trials, used, margins, tested, held_to_answers, general, base))
+        rewards, margins = seed_rewards(_rows_of(responses, used, results.responses), used)
+        tested = window_losses_by_seed(losses, used, "test_loss")
+        general, base = (window_losses_by_seed(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
+        record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
+        arms.append(
+            Arm(
+                label=str(label),
+                config=config,
+                trials=trials,
+                used=used,
+                seed_margins=margins,
+                seed_rewards=rewards,
+                window_losses=tested,
+                held_to_answers=held_to_answers,
+                general_losses=general,
+                base_general_losses=base,
+                tokenizer=_hash(record, "tokenizer"),
+                test_rows=str(record.get("test_rows") or _hash(record, "test_tokens")),
+            )
+        )
     return arms
+
+
+def _hash(record: Mapping[str, Any], name: str) -> str:
+    hashes = record.get("hashes")
+    return str(hashes.get(name) or "") if isinstance(hashes, Mapping) else ""
 
 
 def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -248,32 +319,3 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
         if len(alike):
             return alike
     return trials
-
-
-def _seed_margins(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
-    """Margins by prompt and seed; a trial whose seed is lost stands under its own name."""
-    if not {"prompt", "reward", "base_reward"} <= set(rows.columns) or rows.empty:
-        return pd.DataFrame()
-    seeds = pd.to_numeric(used[REPLICATE_FIELD], errors="coerce") if REPLICATE_FIELD in used else [math.nan] * len(used)
-    names = {
-        trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
-    }
-    keys = pd.MultiIndex.from_arrays(
-        [rows["index"], rows["prompt"], [names[trial] for trial in rows["trial"]]], names=["index", "prompt", "trial"]
-    )
-    rewards = [pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in ("reward", "base_reward")]
-    margins = pd.Series(rewards[0] - rewards[1], keys)
-    if keys.has_duplicates:
-        margins = margins.groupby(level=[0, 1, 2]).agg(lambda values: values.mean(skipna=False))
-    return margins.unstack()
-
-
-def _window_losses(losses: dict[str, pd.DataFrame], used: pd.DataFrame, name: str) -> dict[int, Values]:
-    """Window losses of this name by seed; a trial whose seed is lost has none."""
-    if REPLICATE_FIELD not in used:
-        return {}
-    by_seed = {}
-    for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
-        if trial in losses and math.isfinite(seed):
-            by_seed[int(seed)] = losses[trial].sort_values("window")[name].to_numpy(dtype=float)
-    return by_seed

@@ -73,13 +73,12 @@ def _searched(spec: Mapping[str, Any], branch: Mapping[str, Any]) -> list[str]:
         return []
     tables = spec.get("tables")
     listed = tables if isinstance(tables, (list, tuple)) else []
-    factors = [table.get("factor") for table in listed if isinstance(table, Mapping)]
-    factors.append("model")  # losses of models do not compare where their tokenizers differ
+    compared = ["model", *(table.get("factor") for table in listed if isinstance(table, Mapping))]
     return [
         name
         for name, choice in branch.items()
         if isinstance(choice, Mapping)
-        or (spec.get("search") != "tuned" and _several(name, choice) and name not in factors)
+        or (spec.get("search") != "tuned" and _several(name, choice) and name not in compared)
     ]
 
 

@@ -26,6 +26,7 @@ class Comparison(Tested):
         over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
         family: pairs that the p-value is adjusted for, where the pairs tested are chosen among them; None where every
             pair is tested.
+        same_rows: whether both arms are tested on the same rows; no test compares them otherwise.
     """
 
     a: str
@@ -38,6 +39,7 @@ class Comparison(Tested):
     cases: int
     over_seeds: bool
     family: int | None = None
+    same_rows: bool = True
 
     @property
     def better(self) -> str:

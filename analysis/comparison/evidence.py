@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm, group_arms, rows_by_trial
 from analysis.comparison.choices import Group, group_of, looks_at, searched_fields, searched_for
+from analysis.comparison.loss_metric import by_one_metric
 from analysis.comparison.selection import Searched, search_on_test
 from analysis.results.experiment import Results
 from basis.outcomes import Outcome
@@ -19,7 +20,7 @@ class Evidence:
 
     Attributes:
         results: the directory's content.
-        arms: all arms, in the order in which their trials come.
+        arms: all arms, in the order in which their trials come, compared by one metric; a table decides its own.
         tuning_arms: the tuning trials as arms of one trial each, so that what works on arms works on them.
         looks: how often arms may have been tested while seeds were added, see `choices.looks_at`.
         answers: the responses of each trial, by its directory's name.
@@ -66,8 +67,8 @@ def evidence_of(results: Results) -> Evidence:
     as_arms = replace(results, trials=tuning.assign(arm=tuning["trial"]))
     return Evidence(
         results=results,
-        arms=group_arms(results),
-        tuning_arms=[] if tuning.empty else group_arms(as_arms),
+        arms=by_one_metric(group_arms(results)),
+        tuning_arms=[] if tuning.empty else by_one_metric(group_arms(as_arms)),
         answers=rows_by_trial(results.responses),
         looks=looks_at(spec),
         tuned=searched_fields(spec),

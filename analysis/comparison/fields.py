@@ -37,8 +37,10 @@ WINDOW_FIELDS = ("block_size", "test_windows")
 
 
 def windows(arm: Arm) -> tuple[object, ...]:
-    """What decides which windows an arm is tested on."""
-    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
+    """What decides which windows an arm is tested on: fields, or the text where arms of several tokenizers meet."""
+    if arm.loss_metric == "test_loss":
+        return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
+    return (arm.test_rows or arm.label,)  # what is not known is the same as nothing else
 
 
 OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}

@@ -53,9 +53,9 @@ def rate_ranges(arms: list[Arm]) -> list[RateRange]:
     names = _names([members[0] for members in groups.values()], others)
     ranges = []
     for name, members in zip(names, groups.values(), strict=True):
-        done = [arm for arm in members if arm.outcome == Outcome.FINISHED and arm.values("test_loss")]
+        done = [arm for arm in members if arm.outcome == Outcome.FINISHED and arm.has_test_loss]
         if len({float(arm.config["lr"]) for arm in members}) > 1 and done:
-            ranges.append(RateRange(name, members, min(done, key=lambda arm: arm.mean("test_loss").estimate)))
+            ranges.append(RateRange(name, members, min(done, key=lambda arm: arm.test_loss.estimate)))
     return ranges
 
 

@@ -1,6 +1,8 @@
 """Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
 from analysis.comparison.fields import windows
+from analysis.comparison.loss_metric import by_text
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
 from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
 from analysis.statistics.bootstrap import RESAMPLES, bootstrap_test
@@ -50,7 +53,8 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
     """Compare pairs of arms by last test loss, over seeds and windows as far as their trials have them.
 
     Args:
-        arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over.
+        arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over. In
+            bits per byte those of different windows have a difference without a test.
         all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their losses.
 
     Returns:
@@ -60,7 +64,8 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
     losses = {label: own for group in groups for label, own in group.items()}
     ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups]
     pairs, family = _in_order(choose_pairs(ranked, all_pairs), arms)
-    return [
+    apart = _on_other_rows(arms) if by_text(arms) and (all_pairs or not are_many(len(losses))) else []
+    tested = [
         Comparison(
             a=a,
             b=b,
@@ -75,6 +80,29 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
         )
         for (a, b), difference in loss_differences(losses, pairs).items()
     ]
+    return [*tested, *apart]
+
+
+def _on_other_rows(arms: list[Arm]) -> list[Comparison]:
+    """Pairs whose test losses compare by the byte, though not row by row: how far they lie apart, without a test."""
+    known = [arm for arm in arms if arm.losses_by_seed]
+    pairs = [(a, b) for a, b in combinations(known, 2) if windows(a) != windows(b)]
+    return [_untested(a, b, a.test_loss.estimate - b.test_loss.estimate) for a, b in pairs]
+
+
+def _untested(a: Arm, b: Arm, difference: float) -> Comparison:
+    return Comparison(
+        a=a.label,
+        b=b.label,
+        a_is_better=difference <= 0,
+        difference=Interval(difference, math.nan, math.nan),
+        p_value=math.nan,
+        method="",
+        seeds=min(len(a.losses_by_seed), len(b.losses_by_seed)),
+        cases=0,
+        over_seeds=False,
+        same_rows=False,
+    )
 
 
 def find_contenders(arms: list[Arm], looks: int = 1) -> list[Contenders]:
@@ -191,11 +219,11 @@ def _in_order(chosen: Pairs, arms: list[Arm]) -> Pairs:
 
 
 def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
-    """The pairs to be compared by reward; of many arms the ranking is that of their mean margins, highest first."""
+    """The pairs to be compared by reward; of many arms the ranking is that of their mean rewards, highest first."""
     answering = {
-        arm.label: float(np.nanmean(arm.seed_margins.to_numpy(dtype=float)))
+        arm.label: float(np.nanmean(arm.seed_rewards.to_numpy(dtype=float)))
         for arm in arms
-        if arm.seed_margins.notna().any(axis=None)
+        if arm.seed_rewards.notna().any(axis=None)
     }
     ranked = sorted(answering, key=lambda label: -answering[label])
     return _in_order(choose_pairs([ranked], all_pairs), arms)
@@ -212,17 +240,16 @@ def _reward_differences(arms: list[Arm], pairs: Sequence[Pair]) -> Iterator[tupl
         return
     compared = {label for pair in pairs for label in pair}
     answering = [arm for arm in arms if arm.label in compared]
-    # Margins subtract the same base reward of a prompt, so the difference of two margins is that of the rewards.
-    prompts = answering[0].seed_margins.index
-    if any(not arm.seed_margins.index.equals(prompts) for arm in answering):
-        prompts = pd.concat([arm.seed_margins for arm in answering], axis=1).index
-    margins = {arm.label: arm.seed_margins.reindex(prompts).to_numpy(dtype=float).T for arm in answering}
-    seeds = {arm.label: list(arm.seed_margins.columns) for arm in answering}
+    prompts = answering[0].seed_rewards.index
+    if any(not arm.seed_rewards.index.equals(prompts) for arm in answering):
+        prompts = pd.concat([arm.seed_rewards for arm in answering], axis=1).index
+    rewards = {arm.label: arm.seed_rewards.reindex(prompts).to_numpy(dtype=float).T for arm in answering}
+    seeds = {arm.label: list(arm.seed_rewards.columns) for arm in answering}
     for a, b in pairs:
         if common := [seed for seed in seeds[a] if seed in seeds[b]]:
-            left, right = (margins[label][[seeds[label].index(seed) for seed in common]] for label in (a, b))
+            left, right = (rewards[label][[seeds[label].index(seed) for seed in common]] for label in (a, b))
         else:
-            left, right = (margins[label].mean(axis=0, keepdims=True) for label in (a, b))
+            left, right = (rewards[label].mean(axis=0, keepdims=True) for label in (a, b))
         differences = left - right
         known = np.isfinite(differences).all(axis=0)
         yield a, b, len(common) or min(len(seeds[a]), len(seeds[b])), differences[:, known]

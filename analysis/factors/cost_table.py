@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.loss_metric import by_text
 from analysis.factors.pareto import (
     PRICES,
     QUALITY_UNIT,
@@ -36,6 +37,8 @@ def costs_part(results: Results, arms: list[Arm], fronts: Sequence[Front]) -> Se
     metric, gained = gained_costs(results, arms)
     if metric is None:
         why = "no finished arm has a loss at step 0 to count a gain from"
+        if by_text(arms):
+            why += ", in bits per byte, which alone compare across tokenizers"
         return SectionPart(pd.DataFrame(), [f"Costs per unit of quality are left out: {why}."], [])
     return SectionPart(show_costs(gained, metric, fronts), _notes(arms, gained, metric), _extremes(gained, metric))
 

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.fields import windows
 from analysis.comparison.told_apart import loss_difference
 from analysis.factors.pareto import EXACT_COSTS, Front, Point, Price
 from analysis.statistics.difference_tests import mean_test
@@ -49,7 +50,9 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
         members = list(alike)
         lowest = min([*([lowest] if lowest else []), *members], key=lambda point: point.loss)
         for point in members:
-            if point is lowest or not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
+            if point is lowest or windows(point.arm) != windows(lowest.arm):
+                continue  # arms that are tested on other rows of text are compared by their means alone
+            if not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
                 continue
             scopes.add(test.over_seeds)
             p_values = (test.test.p_value, _of_cost(lowest.arm, point.arm, price))

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import WINDOW_FIELDS, varying_fields
+from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.factors.effects import Effect, matched_effects
 from analysis.factors.section_part import NAMED_FACTORS, SectionPart
 from analysis.wording.numbers import MISSING, show_interval, show_p, show_p_value
@@ -23,11 +24,17 @@ def effects_part(arms: list[Arm], tuned: Collection[str], looks: int) -> Section
     """
     effects = matched_effects(arms, tuned, looks)
     notes = describe_effects(effects, arms, tuned, looks)
-    return SectionPart(show_effects(effects), notes, _largest_effects(effects))
+    unit = METRIC[metric_of(arms)].unit
+    return SectionPart(show_effects(effects, unit), notes, _largest_effects(effects, unit))
 
 
-def show_effects(effects: list[Effect]) -> pd.DataFrame:
-    """The effects as printable strings, one row each; of tests and rewards only columns that say something."""
+def show_effects(effects: list[Effect], unit: str) -> pd.DataFrame:
+    """The effects as printable strings, one row each; of tests and rewards only columns that say something.
+
+    Args:
+        effects: what `matched_effects` returned.
+        unit: of the test losses.
+    """
     frame = pd.DataFrame(
         [
             {
@@ -36,7 +43,7 @@ def show_effects(effects: list[Effect]) -> pd.DataFrame:
                 "to": effect.high,
                 "contexts": str(effect.contexts),
                 "pairs of trials": str(effect.trial_pairs),
-                f"test loss, {METRIC['test_loss'].unit}": show_interval(effect.test_loss, 4, signed=True),
+                f"test loss, {unit}": show_interval(effect.test_loss, 4, signed=True),
                 "interval over": effect.over if effect.test_loss.known else MISSING,
                 "p": show_p_value(effect.p_value),
                 "win rate": show_interval(effect.win_rate, 2, signed=True),
@@ -88,7 +95,7 @@ def describe_effects(
     if len(tested) < len(effects):
         notes.append(
             "Rows without p rest on one seed without losses by window, or on differences that show no spread to judge "
-            "by."
+            f"by{', or on rows of text that differ between tokenizers' if by_text(arms) else ''}."
         )
     if ignored:
         notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
@@ -102,23 +109,25 @@ def describe_effects(
     return notes
 
 
-def _largest_effects(effects: list[Effect]) -> list[str]:
+def _largest_effects(effects: list[Effect], unit: str) -> list[str]:
     """The largest effect of each factor, the factors with the largest ones first."""
     largest: dict[str, Effect] = {}
     for effect in sorted(effects, key=lambda effect: -abs(effect.test_loss.estimate)):
         largest.setdefault(effect.factor, effect)
-    return [_sentence(effect) for effect in list(largest.values())[:NAMED_FACTORS]]
+    return [_sentence(effect, unit) for effect in list(largest.values())[:NAMED_FACTORS]]
 
 
-def _sentence(effect: Effect) -> str:
+def _sentence(effect: Effect, unit: str) -> str:
     """One effect with what its test takes in; with one seed it is one of these trained models alone."""
     size = show_interval(effect.test_loss, 4, signed=True)
-    lead = f"From {effect.factor} {effect.low} to {effect.high} test loss changes by {size} nats/token"
+    lead = f"From {effect.factor} {effect.low} to {effect.high} test loss changes by {size} {unit}"
     over = f"averaged over {'this context' if effect.contexts == 1 else f'these {effect.contexts} contexts'}"
     if not effect.tested:
         if effect.trial_pairs == 1:
             return f"{lead} (one pair of trials, so without an interval or a test)."
         why = "differences without any spread" if effect.method else "one seed, without losses by window"
+        if not effect.same_rows:
+            why = "rows of text that differ between tokenizers"
         return f"{lead} ({over}; {why}, so without a test)."
     told = "" if effect.differs else ", not distinguishable from none"
     if not effect.over_seeds:

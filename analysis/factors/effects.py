@@ -8,7 +8,14 @@ from itertools import combinations, pairwise
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
 from analysis.comparison.told_apart import SeedLosses
-from analysis.factors.matched import NO_INTERVAL, ContextPairs, loss_effect, reward_effects, seeds_in_common
+from analysis.factors.matched import (
+    NO_INTERVAL,
+    ContextPairs,
+    loss_effect,
+    on_same_rows,
+    reward_effects,
+    seeds_in_common,
+)
 from analysis.statistics.intervals import Interval
 from analysis.statistics.multiple_tests import Tested, holm
 from analysis.wording.phrases import count
@@ -25,7 +32,7 @@ class Effect(Tested):
         high: the level that it leads to.
         contexts: settings of all other fields in which both levels were trained.
         trial_pairs: pairs of trials of the same seed.
-        test_loss: mean difference of last test loss, `high` minus `low`, in nats/token, with its plain 95 % interval.
+        test_loss: mean difference of last test loss, `high` minus `low`, with its plain 95 % interval.
         p_value: of the test that pairs of arms get, adjusted by Holm's method for all effects and for the looks at the
             data; NaN where untested.
         method: name of the test; empty without one.
@@ -34,6 +41,7 @@ class Effect(Tested):
         over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
         win_rate: the same difference of the win rate; NaN without rewards.
         reward_margin: the same difference of the mean reward margin; NaN without rewards.
+        same_rows: whether the two levels are tested on the same rows; no test compares their losses otherwise.
     """
 
     factor: str
@@ -49,6 +57,7 @@ class Effect(Tested):
     over_seeds: bool
     win_rate: Interval
     reward_margin: Interval
+    same_rows: bool
 
     @property
     def over(self) -> str:
@@ -170,4 +179,5 @@ def _effect(
         over_seeds=bool(tested and tested.over_seeds),
         win_rate=win_rate,
         reward_margin=reward_margin,
+        same_rows=on_same_rows(contexts),
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
+from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.factors.forest import REST, SHUFFLES, divide_by_forest
 from analysis.results.outcomes import finite
 from analysis.statistics.anova import SEEDS, TOGETHER, Division, divide_grid
@@ -67,11 +68,12 @@ def shares_of_variance(
     Returns:
         That of all arms; where these are no full grid, that of each method whose arms are one; that of tuning trials.
     """
-    shares = [share_of_variance(arms, "test_loss", tuned, guided)]
+    shares = [share_of_variance(arms, metric_of(arms), tuned, guided)]
     methods = dict.fromkeys(str(arm.config.get("method")) for arm in arms)
     if shares[0].test != "ANOVA" and len(methods) > 1:
         for method in methods:
-            alone = share_of_variance([arm for arm in arms if arm.config.get("method") == method], "test_loss", tuned)
+            own = [arm for arm in arms if arm.config.get("method") == method]
+            alone = share_of_variance(own, metric_of(arms), tuned)
             if alone.test == "ANOVA":
                 shares.append(alone._replace(what=f"{alone.what}, {method} alone"))
     if tried:
@@ -94,6 +96,8 @@ def share_of_variance(arms: list[Arm], metric: str, ignored: Collection[str] = (
     """
     what = f"last {METRIC[metric].name.replace('_', ' ')}"
     factors = factor_levels(arms, ignored)
+    if metric == "validation_loss" and by_text(arms):
+        return _none(what, "it is in nats per token of several tokenizers")
     if len({windows(arm) for arm in arms}) > 1:
         return _none(what, "the arms are evaluated on different windows")
     if len(factors) < 2:
@@ -189,12 +193,12 @@ def _grid(arms: list[Arm], factors: dict[str, list[Any]], metric: str) -> Values
     """The losses of a full grid, by factors, seed and window.
 
     Returns:
-        (levels of each factor, seeds that all arms have, windows) in nats/token; one window where the means alone are
-        known. None where a cell of the grid is empty.
+        (levels of each factor, seeds that all arms have, windows) in the unit of the metric; one window where the means
+        alone are known. None where a cell of the grid is empty.
     """
     levels = [list(dict.fromkeys(values)) for values in factors.values()]
     cells = list(zip(*factors.values(), strict=True))
-    by_seed = [arm.losses_by_seed if metric == "test_loss" else _means(arm, metric) for arm in arms]
+    by_seed = [arm.losses_by_seed if metric == arm.loss_metric else _means(arm, metric) for arm in arms]
     seeds = sorted(set.intersection(*map(set, by_seed)))
     if len(set(cells)) < len(cells) or len(cells) < math.prod(map(len, levels)) or not seeds:
         return None

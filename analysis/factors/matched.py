@@ -53,8 +53,9 @@ def loss_effect(
         seeds: seeds that all these arms have.
 
     Returns:
-        The mean difference in nats/token, and the test that two arms get; None where nothing permits one. Windows are
-        no part of the test where contexts are tested on different ones, or where a trial kept no losses by window.
+        The mean difference in the unit that the arms are compared in, and the test that two arms get; None where
+        nothing permits one. Windows are no part of the test where contexts are tested on different ones, or where a
+        trial kept no losses by window.
     """
     arms = [arm for pairs in contexts for arm in arms_of(pairs)]
     lengths = {len(losses[arm.label][seed]) for arm in arms for seed in seeds}
@@ -66,7 +67,13 @@ def loss_effect(
         for arm in arms
     }
     low, high = (dict(zip(seeds, _averaged(contexts, tables, side), strict=True)) for side in (0, 1))
-    return float(np.mean([high[seed] - low[seed] for seed in seeds])), loss_difference(high, low)
+    difference = float(np.mean([high[seed] - low[seed] for seed in seeds]))
+    return difference, loss_difference(high, low) if on_same_rows(contexts) else None
+
+
+def on_same_rows(contexts: Sequence[ContextPairs]) -> bool:
+    """Whether the arms of each pair are tested on the same rows, without which no test compares their losses."""
+    return all(windows(a) == windows(b) for pairs in contexts for a, b in pairs)
 
 
 def reward_effects(contexts: Sequence[ContextPairs], seeds: Sequence[int]) -> tuple[Interval, Interval]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import windows
+from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, mean_interval
@@ -14,7 +15,7 @@ from basis.metrics import DEVICE, PEAK_SOURCE
 from basis.outcomes import Outcome
 
 QUALITY_UNIT = 0.1
-"""Nats/token: the gain in loss that a price is for."""
+"""Nats/token, or bits/byte: the gain in loss that a price is for."""
 
 
 class Price(NamedTuple):
@@ -45,7 +46,7 @@ class Point(NamedTuple):
     Attributes:
         arm: the arm.
         cost: in the metric's unit, see `cost_of`.
-        loss: mean last test loss over the seeds, in nats/token.
+        loss: mean last test loss over the seeds, in the unit that the arms are compared in.
         dominated: whether another arm is at least as good in both and better in one.
     """
 
@@ -79,7 +80,7 @@ class Cost(NamedTuple):
 
     Attributes:
         arm: the arm.
-        gain: loss of the base model minus the last loss, in nats/token, with a t interval over the seeds.
+        gain: loss of the base model minus the last loss, in the unit of the metric, with a t interval over the seeds.
         peak_bytes: see `cost_of`.
         seconds: see `cost_of`; NaN where training times say nothing, see `why_no_times`.
     """
@@ -134,13 +135,14 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
     shown = [
         arm
         for arm in arms
-        if arm.outcome == Outcome.FINISHED and arm.values("test_loss") and math.isfinite(cost_of(arm, price.metric))
+        if arm.outcome == Outcome.FINISHED and arm.has_test_loss and math.isfinite(cost_of(arm, price.metric))
     ]
-    if len({windows(arm) for arm in shown}) > 1 or len(sources(shown, price)) > 1:
+    tested_alike = by_text(shown) or len({windows(arm) for arm in shown}) == 1
+    if not tested_alike or len(sources(shown, price)) > 1:
         return []
     if price.metric == TIME and why_no_times(shown):
         return []
-    values = [(cost_of(arm, price.metric), arm.mean("test_loss").estimate) for arm in shown]
+    values = [(cost_of(arm, price.metric), arm.test_loss.estimate) for arm in shown]
     points = [Point(arm, *both, lost) for arm, both, lost in zip(shown, values, dominated(values), strict=True)]
     return sorted(points, key=lambda point: (point.cost, point.loss))
 
@@ -175,10 +177,11 @@ def gained_costs(results: Results, arms: list[Arm]) -> tuple[str | None, list[Co
         arms: all arms.
 
     Returns:
-        The first loss that some finished arm has at step 0, before training, and after it: "test_loss", or
-        "validation_loss" where test windows are used only after training; None without either. And its `costs`.
+        The first loss that some finished arm has at step 0, before training, and after it: the test loss that the
+        arms are compared by, or "validation_loss" where test windows are used only after training, unless it is of
+        several tokenizers; None without either. And its `costs`.
     """
-    for metric in ("test_loss", "validation_loss"):
+    for metric in (metric_of(arms), *([] if by_text(arms) else ["validation_loss"])):
         if gained := costs(results, arms, metric):
             return metric, gained
     return None, []

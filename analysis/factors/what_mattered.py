@@ -44,7 +44,7 @@ def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered |
         The content of the section; None with fewer than two finished arms, between which nothing can matter.
     """
     results, looks = evidence.results, evidence.looks
-    finished = [arm for arm in evidence.finished if arm.values("test_loss")]
+    finished = [arm for arm in evidence.finished if arm.has_test_loss]
     if len(finished) < 2:
         return None
     tuned = evidence.tuned

@@ -1,17 +1,24 @@
 """What follows from the factor of a table by itself, and is therefore no confound: it is told, as what it is."""
 
+from typing import Any
+
 from analysis.fairness.rows import EXECUTED, LedgerRow, LedgerRows
 from basis.fields import ADDED_FIELDS, MOMENTUM_DEFAULTS
+from basis.input_hashes import INPUT_HASHES
 
 BY_MEMORY = (
     *("micro_batch", "batch_size", "block_size", "precision", "activation_checkpointing"),
-    *("packing", "loss_on"),
+    *("packing", "loss_on", "model"),
 )
 """Fields that decide, with what memory permits, how a step is divided."""
 
+OF_MODEL = tuple(name for name in INPUT_HASHES if name != "reward_model")
+"""Hashes that another base model changes: of itself, and of the same data and prompts in its tokens and template."""
+
 FOLLOWS = {
-    "tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on"),
-    "scored_tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on"),
+    "tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on", "model"),
+    "scored_tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on", "model"),
+    **dict.fromkeys((*OF_MODEL, "base_responses"), ("model",)),
     **dict.fromkeys(EXECUTED.values(), BY_MEMORY),
 }
 """Facts by the config fields that they follow from."""
@@ -29,9 +36,18 @@ def follows_from(factor: str | None, rows: LedgerRows) -> set[str]:
         rows: its rows.
     """
     names = {name for name, causes in FOLLOWS.items() if factor in causes}
+    names -= {name for name in OF_MODEL if not _one_for_each_level(name, factor, rows)}
     if factor == "optimizer" and all(_has_momentum_of_its_own(row) for row in rows):
         names.add("momentum")
     return names
+
+
+def _one_for_each_level(name: str, factor: str | None, rows: LedgerRows) -> bool:
+    """Whether rows of one level of the factor do not differ in a fact, so that the level alone decides it."""
+    levels: dict[Any, set[Any]] = {}
+    for row in rows:
+        levels.setdefault(row.config.get(str(factor)), set()).update(row.facts.get(name, ()))
+    return all(len(values) < 2 for values in levels.values())
 
 
 def _has_momentum_of_its_own(row: LedgerRow) -> bool:

@@ -6,6 +6,7 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 from collections import Counter
 
 from analysis.comparison.arms import Arm, reward_word
+from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
@@ -13,10 +14,11 @@ from analysis.comparison.comparisons import (
     beyond_resamples,
 )
 from analysis.comparison.fields import WINDOW_FIELDS, windows
+from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
 from analysis.statistics.difference_tests import sign_test
 from analysis.statistics.multiple_tests import ALPHA, holm
-from analysis.wording.numbers import MISSING, show_interval, show_number, show_p
+from analysis.wording.numbers import show_interval, show_number, show_p
 from analysis.wording.phrases import count, holm_adjusted, join
 from analysis.wording.values import show_field
 
@@ -64,6 +66,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     asked = max(arm.asked for arm in arms)
     fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
     return [
+        *([] if base_model(arms) == "the base model" else ["Each arm is held against its own base model."]),
         *sentences,
         f"This is an {test}, {holm_adjusted(len(counted), 'arm', looks)}. {OVER_PROMPTS_ALONE}",
         *([f"Some responses have no reward: {join(fewer)}."] if fewer else []),
@@ -80,31 +83,52 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     Returns:
         Sentences; none without test losses.
     """
-    known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
-    compared = made.losses
+    known = sorted((arm for arm in arms if arm.has_test_loss), key=lambda arm: arm.test_loss.estimate)
+    compared = [pair for pair in made.losses if pair.same_rows]
+    unit = in_unit(known)
     contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
-        groups.setdefault(windows(arm), []).append(arm)
+        groups.setdefault(() if by_text(known) and not contenders else windows(arm), []).append(arm)
     sentences = []
-    for group, members in groups.items():
-        fields = ", ".join(f"{name}={show_field(value)}" for name, value in zip(WINDOW_FIELDS, group, strict=True))
-        sentences.append(_lowest(members, compared, f" with {fields}" if len(groups) > 1 else "", bool(contenders)))
+    for members in groups.values():
+        among = f"{unit}{_windows_of(members[0])}" if len(groups) > 1 else unit
+        sentences.append(_lowest(members, compared, among, bool(contenders)))
         if members[0].label in contenders and any(pair.tested for pair in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
     adjusted = made.losses_adjusted
     scopes = (
-        (True, "test loss", "beyond uncertainty"),
-        (False, "test loss of these trained models alone", "by more than the choice of windows explains"),
+        (True, f"test loss{unit}", "beyond uncertainty"),
+        (False, f"test loss{unit} of these trained models alone", "by more than the choice of windows explains"),
     )
     for over_seeds, scope, beyond in scopes:
         if some := [pair for pair in compared if pair.over_seeds == over_seeds]:
             tests = " or ".join(sorted({pair.method for pair in some}))
             what = f"{scope} ({tests}; {adjusted}; in brackets plain 95 % intervals)"
             sentences += _pairs(what, some, "below", beyond, 4)
+    sentences += _on_other_rows([pair for pair in made.losses if not pair.same_rows], unit)
     if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
         sentences.append(f"Losses are those of the finished seeds alone, which may flatter: {'; '.join(short)}.")
     return sentences
+
+
+def _windows_of(arm: Arm) -> str:
+    """The windows that arms are tested on, of those that a table has several kinds of."""
+    if by_text([arm]):
+        return " on the same rows of text"
+    return " with " + ", ".join(f"{name}={show_field(arm.config.get(name))}" for name in WINDOW_FIELDS)
+
+
+def _on_other_rows(compared: list[Comparison], unit: str) -> list[str]:
+    """How far arms lie apart that are tested on other rows of text, which no test compares."""
+    if not compared:
+        return []
+    named = [f"{pair.better} below {pair.worse} by {show_number(pair.gap.estimate)}" for pair in compared[:NAMED_PAIRS]]
+    rest = f" and {len(compared) - NAMED_PAIRS} more pairs" if len(compared) > NAMED_PAIRS else ""
+    return [
+        f"Without a test of test loss{unit}, for they are tested on rows of text that differ, since a row ends after "
+        f"so many tokens of its tokenizer: {'; '.join(named)}{rest}."
+    ]
 
 
 def _may_be_best(contenders: Contenders, compared: list[Comparison]) -> str:
@@ -128,7 +152,7 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     """The arm of the lowest test loss and what cannot be told apart from it, or what it is said without."""
     best = known[0]
     named = f"{best.label}, {best.shortfall}" if best.shortfall else best.label
-    mean = best.mean("test_loss")
+    mean = best.test_loss
     first = f"Lowest last test loss{among}: {named} ({show_interval(mean, 4)})"
     if len(known) == 1:
         return f"{first}."
@@ -143,7 +167,7 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     if not tied:
         return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
     if len(tied) == len(known) - 1:
-        last = f"{known[-1].label} ({show_interval(known[-1].mean('test_loss'), 4)})"
+        last = f"{known[-1].label} ({show_interval(known[-1].test_loss, 4)})"
         return (
             f"Last test loss{among} singles out no arm: it goes from {named} ({show_interval(mean, 4)}) to {last}, and "
             f"the tests that follow do not tell the lowest apart from any other{scope}."
@@ -154,9 +178,9 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
 
 def _untested_gap(best: Arm, second: Arm) -> str:
     """The distance of two arms that no test compares, on common seeds where there are any."""
-    mine, others = best.by_seed("test_loss"), second.by_seed("test_loss")
+    mine, others = best.by_seed(best.loss_metric), second.by_seed(second.loss_metric)
     common = [seed for seed in mine if seed in others]
-    gap = second.mean("test_loss").estimate - best.mean("test_loss").estimate
+    gap = second.test_loss.estimate - best.test_loss.estimate
     if common:
         gap = sum(others[seed] - mine[seed] for seed in common) / len(common)
     fewer = common and len(common) < max(len(mine), len(others))
@@ -209,9 +233,12 @@ def _right_answers(arms: list[Arm]) -> list[str]:
     asked = max(arm.asked for arm, _ in known)
     named = [f"{share.estimate * arm.asked:.0f} in {arm.label}" for arm, share in known[:NAMED_PAIRS]]
     rest = f" and {len(known) - NAMED_PAIRS} more arms" if len(known) > NAMED_PAIRS else ""
-    base = next((f"{share * asked:.0f}" for arm, _ in known for share in arm.values("reward_base_mean")), MISSING)
+    judged = [arm for arm, _ in known]
+    base = base_values(judged, "reward_base_mean", lambda share: f"{share * asked:.0f}")
     seeds = ", on average over seeds" if any(len(arm.seeds) > 1 for arm, _ in known) else ""
-    return [f"Right answers of {count(asked, 'prompt')}{seeds}: {', '.join(named)}{rest}; {base} by the base model."]
+    return [
+        f"Right answers of {count(asked, 'prompt')}{seeds}: {', '.join(named)}{rest}; {base} by {base_model(judged)}."
+    ]
 
 
 def _won(made: Comparisons) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.loss_metric import in_unit, metric_of
 from analysis.statistics.difference_tests import Test, mean_test
 from analysis.statistics.intervals import Interval, Values
 from analysis.statistics.multiple_tests import ALPHA, holm
@@ -20,7 +21,7 @@ class Rise(NamedTuple):
 
     Attributes:
         arm: the arm.
-        size: mean last loss minus mean lowest loss, in nats/token.
+        size: mean last loss minus mean lowest loss, in the unit that the arms are compared in.
         evaluations: how many evaluations the lowest one is of.
         test: of a rise that chance does not explain; None with one seed.
     """
@@ -61,8 +62,8 @@ def describe_rises(arms: Sequence[Arm], curves: pd.DataFrame, looks: int) -> lis
     Returns:
         One sentence or two; none where every arm ends at its lowest loss.
     """
-    known = sorted((arm for arm in arms if arm.values("test_loss")), key=lambda arm: arm.mean("test_loss").estimate)
-    of_trial = _by_trial(curves)
+    known = sorted((arm for arm in arms if arm.has_test_loss), key=lambda arm: arm.test_loss.estimate)
+    of_trial = _by_trial(curves, metric_of(arms))
     judged = _adjusted([rise for arm in known if (rise := _rise(arm, of_trial))], looks)
     risen = [rise for rise in judged if rise.size > 0]
     if not risen:
@@ -70,12 +71,12 @@ def describe_rises(arms: Sequence[Arm], curves: pd.DataFrame, looks: int) -> lis
     most = max(risen, key=lambda rise: (rise.told, rise.size))
     share = f"in {len(risen)} of {len(known)} arms, most in " if len(known) > 1 else "in "
     path = (
-        f"from {show_number(most.arm.mean('test_loss_best').estimate)} (step {show_best_steps(most.arm)}) to "
-        f"{show_number(most.arm.mean('test_loss').estimate)}, by {show_number(most.size)}; its last train loss is "
+        f"from {show_number(most.arm.best_test_loss.estimate)} (step {show_best_steps(most.arm)}) to "
+        f"{show_number(most.arm.test_loss.estimate)}, by {show_number(most.size)}; its last train loss is "
         f"{show_number(most.arm.mean('train_loss').estimate)}"
     )
     what = "rose again after its best" if most.told else "ends above the lowest of its evaluations"
-    first = f"Test loss {what} {share}{most.arm.label}: {path}."
+    first = f"Test loss{in_unit(arms)} {what} {share}{most.arm.label}: {path}."
     return [f"{first} {_judged(judged, looks)}"]
 
 
@@ -109,7 +110,7 @@ def _adjusted(rises: list[Rise], looks: int) -> list[Rise]:
 
 
 def _rise(arm: Arm, curves: Mapping[str, Mapping[int, float]]) -> Rise | None:
-    size = arm.mean("test_loss").estimate - arm.mean("test_loss_best").estimate
+    size = arm.test_loss.estimate - arm.best_test_loss.estimate
     own = [curves[trial] for trial in arm.used["trial"] if trial in curves]
     if not own or not arm.values("test_loss_best_step"):
         return None
@@ -119,14 +120,11 @@ def _rise(arm: Arm, curves: Mapping[str, Mapping[int, float]]) -> Rise | None:
     return Rise(arm, size, len(steps), rise_test(losses) if tested else None)
 
 
-def _by_trial(curves: pd.DataFrame) -> dict[str, dict[int, float]]:
-    """Test losses by trial and step."""
-    known = (
-        curves[["trial", "step", "test_loss"]].dropna()
-        if "test_loss" in curves
-        else pd.DataFrame(columns=["trial", "step", "test_loss"])
-    )
+def _by_trial(curves: pd.DataFrame, metric: str) -> dict[str, dict[int, float]]:
+    """Test losses of this metric by trial and step."""
+    names = ["trial", "step", metric]
+    known = curves[names].dropna() if metric in curves else pd.DataFrame(columns=names)
     losses: dict[str, dict[int, float]] = {}
-    for trial, step, loss in zip(*(known[name].tolist() for name in ("trial", "step", "test_loss")), strict=True):
+    for trial, step, loss in zip(*(known[name].tolist() for name in names), strict=True):
         losses.setdefault(trial, {})[step] = loss
     return losses

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.tables.comparison_table import ComparisonTable
 from basis.metrics import METRIC
@@ -107,7 +108,8 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     if not arms:
         return None
     ranked = sorted(arms, key=_best_loss)
-    held_out = "validation_loss" if all(arm.tested_once for arm in arms) else "test_loss"
+    validated = all(arm.tested_once for arm in arms)
+    held_out = "validation_loss" if validated else metric_of(arms)
     named = {arm.label for arm in ranked[:NAMED_ARMS]}
     columns = _legend_columns([arm.label for arm in ranked[:NAMED_ARMS]])
     others = ranked[NAMED_ARMS:]
@@ -134,8 +136,8 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
         handles, labels = panels[1].get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)))
-    name = held_out.replace("_", " ")
-    caption = f"{table.title}: train and {name} in nats per token. A dot marks the lowest {name} of each arm."
+    name = "validation loss" if validated else "test loss"
+    caption = f"{table.title}: {_units(arms, name, validated)}. A dot marks the lowest {name} of each arm."
     if others:
         caption += f" In colour are the {NAMED_ARMS} arms whose lowest {name} is lowest, in grey the others."
     if banded:
@@ -145,6 +147,14 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     if cut:
         caption += " Losses far above all starting values are cut off."
     return Drawing(f"loss-{table.anchor}", caption, figure)
+
+
+def _units(arms: list[Arm], name: str, validated: bool) -> str:
+    """What the two panels show, and in which units."""
+    if not by_text(arms):
+        return f"train and {name} in nats per token"
+    own = "in nats per token of each model's own tokenizer, which compare within one model alone"
+    return f"train and {name} {own}" if validated else f"{name} in bits per byte; train loss {own}"
 
 
 def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
@@ -246,7 +256,7 @@ def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: 
 
 def _best_loss(arm: Arm) -> tuple[float, ...]:
     """The lowest test loss of an arm, then its last one, to sort by."""
-    losses = (arm.mean(name).estimate for name in ("test_loss_best", "test_loss"))
+    losses = (loss.estimate for loss in (arm.best_test_loss, arm.test_loss))
     return tuple(loss if math.isfinite(loss) else math.inf for loss in losses)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from analysis.comparison.loss_metric import metric_of
 from analysis.factors.pareto import TIME, Front
 from analysis.page.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.page.figures import MUTED, STYLE, WIDTH, Drawing, Style
@@ -41,7 +42,7 @@ def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, Style]) -> Drawing
         )
         FigureCanvasAgg(figure)  # measures labels
         panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-        panels[0].set_ylabel(f"last test loss, {METRIC['test_loss'].unit}")
+        panels[0].set_ylabel(f"last test loss, {METRIC[metric_of([point.arm for point in shown[0].points])].unit}")
         for axes, front in zip(panels, shown, strict=True):
             _draw_points(axes, front, styles)
         figure.draw_without_rendering()  # labels are placed where the final layout has the points

@@ -173,7 +173,7 @@ def _by_prompt(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, float]]:
 
 
 def _test_loss(arm: Arm) -> float:
-    loss = arm.mean("test_loss").estimate
+    loss = arm.test_loss.estimate
     return loss if math.isfinite(loss) else math.inf
 
 

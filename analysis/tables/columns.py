@@ -1,13 +1,14 @@
 """The columns of a comparison table: what each cell says of an arm, and how numbers are printed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.forgetting import Forgetting
+from analysis.comparison.loss_metric import by_text
 from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_p, show_parameters
 from analysis.wording.values import show_field
 from basis.metrics import METRIC
@@ -15,6 +16,7 @@ from basis.outcomes import FAILURES, Outcome
 
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BITS_PER_BYTE = f"test loss, {METRIC['test_bits_per_byte'].unit}"
+PERPLEXITY = "perplexity"
 BEST_LOSS = "best test loss @ step"
 RIGHT_ANSWERS = "share of right answers"
 MORE_RIGHT = "right answers against base"
@@ -37,9 +39,20 @@ class Column(NamedTuple):
     rank: int
 
 
-def columns_for(factor: str | None) -> list[Column]:
-    """The columns of a table: what memory goes into where optimizers are compared, the details of rewards elsewhere."""
-    return [*_common(), *(_costs() if factor in MEMORY_FACTORS else _rewards()), *_speed()]
+def columns_for(factor: str | None, arms: Sequence[Arm]) -> list[Column]:
+    """The columns of a table: what memory goes into where optimizers are compared, the details of rewards elsewhere.
+
+    Args:
+        factor: the field that it compares, if any.
+        arms: its arms. Where they are compared in bits per byte, losses that do not compare across them are left out.
+    """
+    columns = [*_common(), *(_costs() if factor in MEMORY_FACTORS else _rewards()), *_speed()]
+    return [column for column in columns if not (by_text(arms) and column.heading in (TEST_LOSS, PERPLEXITY))]
+
+
+def test_loss_heading(arms: Sequence[Arm]) -> str:
+    """Heading of the column of the test losses by which these arms are compared."""
+    return BITS_PER_BYTE if by_text(arms) else TEST_LOSS
 
 
 def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
@@ -100,7 +113,7 @@ def _common() -> list[Column]:
 
 def _rewards() -> list[Column]:
     return [
-        Column("perplexity", _perplexity, 11),
+        Column(PERPLEXITY, _perplexity, 11),
         Column(RIGHT_ANSWERS, _right_answers, 3),
         Column("win rate", _win_rate, 3),
         Column("wins / ties / losses", _counts, 9),
@@ -162,7 +175,7 @@ def _best(arm: Arm) -> str:
     """The lowest test loss; with several seeds the mean of each seed's lowest and the range of their steps."""
     if not arm.values("test_loss_best_step") or arm.tested_once:
         return MISSING
-    return _measured(arm, f"{show_interval(arm.mean('test_loss_best'), 4)} @ {show_best_steps(arm)}")
+    return _measured(arm, f"{show_interval(arm.best_test_loss, 4)} @ {show_best_steps(arm)}")
 
 
 def _win_rate(arm: Arm) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.fields import matches, windows
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
 from analysis.comparison.learning_rates import RateRange, rate_ranges
+from analysis.comparison.loss_metric import by_one_metric, by_text
 from analysis.comparison.pair_tests import compare_pairs
 from analysis.results.company import RAN_ALONE
 from analysis.tables.columns import (
@@ -26,6 +28,7 @@ from analysis.tables.columns import (
     TEST_LOSS,
     columns_for,
     show_forgetting,
+    test_loss_heading,
 )
 from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING, show_number
@@ -39,8 +42,17 @@ LOSS_NOTE = (
     "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
 )
 
+BY_TEXT_NOTE = (
+    "The models of these rows have different tokenizers, so their test losses are compared in bits per byte of text. "
+    "Train losses are in nats per token of each model's own tokenizer, and compare within one model alone."
+)
+OTHER_ROWS_NOTE = (
+    "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
+    "difference of such losses has no test."
+)
+
 FORGETTING_NOTE = (
-    "Forgetting is the last loss on general text minus the base model's, with the 95 % interval and the p-value of a "
+    "Forgetting is the last loss on general text minus {base}'s, with the 95 % interval and the p-value of a "
     "test against zero, Holm-adjusted for the arms of the table."
 )
 
@@ -126,14 +138,14 @@ def _anchor(title: str, taken: set[str]) -> str:
 def _table(
     title: str, anchor: str, factor: str | None, arms: list[Arm], looks: int, all_pairs: bool
 ) -> ComparisonTable:
-    arms = _by_level(arms, factor)
+    arms = _by_level(by_one_metric(arms), factor)
     finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
     compared = compare_pairs(finished, looks, all_pairs)
     forgotten = measure_forgetting(finished, looks)
     if compared.contenders:
         arms = _by_loss(arms)
     frame = pd.DataFrame(
-        {column.heading: [column.cell(arm) for arm in arms] for column in columns_for(factor)}, dtype=str
+        {column.heading: [column.cell(arm) for arm in arms] for column in columns_for(factor, arms)}, dtype=str
     )
     if arms:
         frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
@@ -144,7 +156,7 @@ def _table(
     heading = BEST_ARM if compared.contenders else LETTERS
     marks = marks_of(arms, compared) if compared.contenders else letters_of(arms, compared.losses)
     if marks:
-        place = list(frame.columns).index(TEST_LOSS) + 1
+        place = list(frame.columns).index(test_loss_heading(arms)) + 1
         frame.insert(place, heading, [marks.get(arm.label, MISSING) for arm in arms])
     if forgotten:
         shown = {one.arm.label: show_forgetting(one) for one in forgotten}
@@ -155,8 +167,10 @@ def _table(
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
     if compared.contenders:
         notes.insert(0, "The rows come by test loss, the lowest first.")
+    if by_text(arms):
+        notes.insert(0, BY_TEXT_NOTE)
     return ComparisonTable(
-        title=title,
+        title=f"{title} (test loss in bits per byte)" if by_text(arms) else title,
         anchor=anchor,
         factor=factor,
         arms=arms,
@@ -182,7 +196,7 @@ def _by_loss(arms: list[Arm]) -> list[Arm]:
         order.setdefault(windows(arm), len(order))
 
     def place(arm: Arm) -> tuple[bool, int, float]:
-        loss = arm.mean("test_loss").estimate
+        loss = arm.test_loss.estimate
         finished = arm.outcome == Outcome.FINISHED and math.isfinite(loss)
         return (False, order[windows(arm)], loss) if finished else (True, 0, 0.0)
 
@@ -204,7 +218,7 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
 
 
 def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
-    notes = []
+    notes, base = [], base_model(arms)
     if any(len(arm.seeds) > 1 for arm in arms):
         notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
     if any(len(arm.seeds) == 1 for arm in arms):
@@ -222,10 +236,12 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
             "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
         )
     if FORGETTING in headings:
-        notes.append(FORGETTING_NOTE)
+        notes.append(FORGETTING_NOTE.format(base=base))
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
-    if len({windows(arm) for arm in arms}) > 1:
+    if len({windows(arm) for arm in arms}) > 1 and by_text(arms):
+        notes.append(OTHER_ROWS_NOTE)
+    elif len({windows(arm) for arm in arms}) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."
         )
@@ -233,18 +249,18 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(_right_answers_note(arms))
     if "win rate" in headings:
         notes.append(
-            "Win rate is wins / (wins + ties + losses) against the base model, in brackets the 95 % interval of Wilson "
+            f"Win rate is wins / (wins + ties + losses) against {base}, in brackets the 95 % interval of Wilson "
             "over the prompts."
         )
     if "wins / ties / losses" in headings and any(len(arm.seeds) > 1 for arm in arms):
         notes.append("Wins / ties / losses are summed over the seeds.")
     if MORE_RIGHT in headings:
         notes.append(
-            "Right answers against base is the share of right answers minus the base model's, with a 95 % t interval "
+            f"Right answers against base is the share of right answers minus {base}'s, with a 95 % t interval "
             "over the prompts."
         )
     if "reward margin" in headings:
-        notes.append("Reward margin is the mean over prompts of reward minus the base model's, with a 95 % t interval.")
+        notes.append(f"Reward margin is the mean over prompts of reward minus {base}'s, with a 95 % t interval.")
     if "peak memory" in headings:
         sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
         mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
@@ -264,11 +280,11 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
 def _right_answers_note(arms: list[Arm]) -> str:
     """What is right, and how often the base model is."""
     asked = max(arm.asked for arm in arms)
-    base = next((share for arm in arms for share in arm.values("reward_base_mean")), math.nan)
+    base, shares = base_model(arms), base_values(arms, "reward_base_mean", lambda share: show_number(share, 2))
     return (
         f"Share of right answers is that of {count(asked, 'prompt')} whose response gives the reference's answer, in "
-        f"brackets the 95 % interval of Wilson over the prompts; the base model's is {show_number(base, 2)}. A prompt "
-        "is won where the response is right and the base model's is wrong."
+        f"brackets the 95 % interval of Wilson over the prompts; {base}'s is {shares}. A prompt "
+        f"is won where the response is right and {base}'s is wrong."
     )
 
 

@@ -53,7 +53,7 @@ def letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:
         Arms tested on different windows share no letter, without being told apart.
     """
     claims = [pair for pair in compared if pair.over_seeds and pair.tested]
-    losses = {arm.label: arm.mean("test_loss").estimate for arm in arms}
+    losses = {arm.label: arm.test_loss.estimate for arm in arms}
     labels = sorted({label for pair in claims for label in (pair.a, pair.b)}, key=lambda label: (losses[label], label))
     tested_on = {arm.label: windows(arm) for arm in arms}
     unlike = [pair for pair in combinations(labels, 2) if tested_on[pair[0]] != tested_on[pair[1]]]

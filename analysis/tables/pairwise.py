@@ -14,7 +14,7 @@ from analysis.comparison.comparisons import (
     beyond_resamples,
 )
 from analysis.comparison.pair_choice import Pair
-from analysis.tables.columns import TEST_LOSS
+from analysis.tables.columns import test_loss_heading
 from analysis.wording.numbers import MISSING, show_interval, show_p
 from basis.outcomes import Outcome
 from basis.scripts import as_called
@@ -23,7 +23,6 @@ MOST_PAIRS = 28
 """Pairs that a table shows, those of eight arms; of more it shows the pairs with the leader alone, unless all pairs are
 asked for. Of many arms (see `pair_choice`) it shows what was tested."""
 
-TEST_LOSS_DIFFERENCE = f"{TEST_LOSS}: first − second"
 WINS = "wins of first / ties / wins of second"
 TOLD_APART = "told apart"
 
@@ -54,7 +53,7 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
         adjustment of p-values, whether shown or not.
     """
     finished = [arm for arm in arms if arm.outcome == Outcome.FINISHED]
-    finished.sort(key=lambda arm: (not arm.values("test_loss"), arm.mean("test_loss").estimate))
+    finished.sort(key=lambda arm: (not arm.has_test_loss, arm.test_loss.estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     losses, rewards = (_facing(some, places) for some in (compared.losses, compared.rewards))
     wins = _facing(compared.wins, places)
@@ -64,8 +63,8 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
     shown = tested
     if len(tested) > MOST_PAIRS and not compared.contenders and not all_pairs:
         shown = [pair for pair in tested if pair[0] == finished[0].label]
-    word = reward_word(finished)
-    rows = [_row(pair, losses.get(pair), rewards.get(pair), wins.get(pair), word) for pair in shown]
+    word, loss_heading = reward_word(finished), f"{test_loss_heading(finished)}: first − second"
+    rows = [_row(pair, losses.get(pair), rewards.get(pair), wins.get(pair), loss_heading, word) for pair in shown]
     frame = pd.DataFrame(rows, dtype=str)
     frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
     notes = _notes(compared, word)
@@ -87,13 +86,18 @@ def _facing(compared: list[AnyComparison], places: Mapping[str, int]) -> dict[Pa
 
 
 def _row(
-    pair: Pair, loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None, word: str
+    pair: Pair,
+    loss: Comparison | None,
+    reward: Comparison | None,
+    wins: WinComparison | None,
+    loss_heading: str,
+    word: str,
 ) -> dict[str, str]:
     counts = f"{wins.wins}/{wins.ties}/{wins.losses}, {show_p(wins.p_value)}" if wins else MISSING
     return {
         "first": pair[0],
         "second": pair[1],
-        TEST_LOSS_DIFFERENCE: _difference(loss, 4),
+        loss_heading: _difference(loss, 4),
         f"{word}: first − second": _difference(reward, 2),
         WINS: counts,
         TOLD_APART: _told_apart(loss, reward, wins, word),
@@ -131,8 +135,10 @@ def _notes(compared: Comparisons, word: str) -> list[str]:
         notes.append(beyond)
     if wins:
         notes.append(f"Wins: exact sign test over prompts, ties set apart, {compared.wins_adjusted}.")
+    if not all(pair.same_rows for pair in losses):
+        notes.append("Test losses of arms that are tested on other rows of text are not tested against each other.")
     if losses or rewards:
         notes.append("Intervals are 95 % for each difference by itself; p-values are adjusted, and judged at 5 %.")
-    if wins or any(not pair.over_seeds for pair in (*losses, *rewards)):
+    if wins or any(not pair.over_seeds and pair.same_rows for pair in (*losses, *rewards)):
         notes.append("* Told apart as these trained models, by a test that does not take in the choice of seeds.")
     return notes

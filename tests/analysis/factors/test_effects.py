@@ -158,9 +158,9 @@ def test_p_values_are_of_the_paired_t_test_and_adjusted_for_the_number_of_rows()
 def test_rewards_stand_beside_losses_where_there_are_any() -> None:
     configs = grid(rank=[1, 10], seed=[1, 2])
     plain = matched_effects(group_arms(planted(lambda c: 2.0, configs)))
-    assert not {"win rate", "reward margin"} & set(show_effects(plain).columns)
+    assert not {"win rate", "reward margin"} & set(show_effects(plain, "nats/token").columns)
     results = planted(lambda c: 2.0, configs, win_rate=lambda c: 0.5 + (c["rank"] == 10) * 0.1 * c["seed"])
-    frame = show_effects(matched_effects(group_arms(results)))
+    frame = show_effects(matched_effects(group_arms(results)), "nats/token")
     assert frame["win rate"][0].startswith("+0.15 [")  # mean of 0.1 and 0.2
     assert "reward margin" not in frame
 

@@ -34,7 +34,7 @@ def test_a_column_with_interval_and_test_stands_behind_the_losses_where_it_was_m
     assert cells[KEEPS].startswith("+0.0000 [")
     assert float(cells[KEEPS].partition("p = ")[2]) > 0.05
     assert list(table.frame)[list(table.frame).index(HEADING) - 1] == "best test loss @ step"
-    assert FORGETTING_NOTE in table.notes
+    assert FORGETTING_NOTE.format(base="the base model") in table.notes
 
 
 def test_the_sentence_names_the_arms_that_forget_most_and_least_and_the_test() -> None:

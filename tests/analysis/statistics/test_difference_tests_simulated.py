@@ -223,7 +223,7 @@ def answering_arms(rng: np.random.Generator, of_seed: float, better: float = 0.0
         of_arm = rng.standard_t(5, size=(60, 1))  # which prompts the arm is good at, whatever the seed
         margins = prompts + of_arm + of_seed * rng.normal(size=3) + rng.normal(size=(60, 3))
         frame = pd.DataFrame(margins + (better if label == "a" else 0.0), columns=[1, 2, 3])
-        made.append(Arm(label, {}, pd.DataFrame(), pd.DataFrame(), frame, {}))
+        made.append(Arm(label, {}, pd.DataFrame(), pd.DataFrame(), frame, {}, seed_rewards=frame))
     return made
 
 

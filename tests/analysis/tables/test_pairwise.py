@@ -10,13 +10,14 @@ from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.comparison.pair_tests import compare_pairs, compare_rewards, compare_test_losses
 from analysis.tables.pairwise import (
     MOST_PAIRS,
-    TEST_LOSS_DIFFERENCE,
     TOLD_APART,
     WINS,
     pairwise_table,
 )
 from analysis.wording.numbers import show_p
 from tests import synthetic_experiment as synthetic
+
+TEST_LOSS_DIFFERENCE = "test loss, nats/token: first − second"
 
 
 def test_pair_shows_differences_intervals_and_adjusted_p_values() -> None:

@@ -1,0 +1,54 @@
+"""What another base model changes by itself is named as that, and is no confound of a table of models."""
+
+from typing import Any
+
+from analysis.comparison.evidence import evidence_of
+from analysis.fairness.ledger import Ledger, table_ledgers
+from analysis.results.experiment import Results
+from analysis.tables.comparison_table import build_tables
+from tests.synthetic_experiment import of_models
+
+MODELS = {"A": ("words", "rows"), "B": ("letters", "rows")}
+HASHED = ("base weights", "tokenizer", "train set", "test set", "general text")
+
+
+def results_of(*changes: dict[str, Any]) -> Results:
+    results = of_models(MODELS, *changes)
+    results.trials["test_loss"] += [0.001 * number**2 for number in range(len(results.trials))]
+    results.trials.loc[results.trials["model"] == "B", "tokens_seen"] *= 4
+    return results
+
+
+def ledger_of(results: Results, factor: str) -> Ledger:
+    evidence = evidence_of(results)
+    tables = build_tables(evidence.arms, {"tables": [{"title": "Table", "factor": factor}]}, 1)
+    return table_ledgers(evidence, tables)["table"]
+
+
+def test_what_follows_from_the_model_is_told_and_is_no_confound() -> None:
+    ledger = ledger_of(results_of(), "model")
+    assert ledger.confounds == []
+    (told,) = [remark for remark in ledger.remarks if remark.startswith("Follows from model, and is no confound: ")]
+    assert all(f"{title} (hash" in told for title in HASHED)
+    assert "train tokens seen: 20,480 (" in told
+    assert "81,920 (" in told
+
+
+def test_what_differs_besides_the_model_is_a_confound_still() -> None:
+    results = results_of({"rank": 1})
+    results.configs["trial-2"]["lr"] = results.configs["trial-3"]["lr"] = 0.1
+    (confound,) = ledger_of(results, "model").confounds
+    assert confound.startswith("lr: 0.001")
+
+
+def test_data_that_differ_between_arms_of_one_model_do_not_follow_from_it() -> None:
+    results = results_of({"rank": 1}, {"rank": 10})
+    changed = results.records["trial-0"]
+    hashes = {**changed["hashes"], "train_tokens": "others"}
+    results.records.update({trial: {**changed, "hashes": hashes} for trial in ("trial-0", "trial-1")})
+    (confound,) = ledger_of(results, "model").confounds
+    assert confound.startswith("train set (hash of its tokens): others")
+
+
+def test_models_that_every_level_of_a_factor_has_are_no_confound() -> None:
+    assert ledger_of(results_of({"rank": 1}, {"rank": 10}), "rank").confounds == []

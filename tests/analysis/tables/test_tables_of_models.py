@@ -1,0 +1,78 @@
+"""Tables of several base models: bits per byte where their tokenizers differ, a test where their rows are the same."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from analysis.comparison.arms import group_arms
+from analysis.findings.differences import describe_test_losses
+from analysis.tables.comparison_table import ComparisonTable, build_tables
+from analysis.tables.pairwise import pairwise_table
+from tests.synthetic_experiment import of_models
+
+NATS, BITS = "test loss, nats/token", "test loss, bits/byte"
+SAME_ROWS = {"A": ("words", "rows"), "B": ("letters", "rows")}
+OTHER_ROWS = {"A": ("words", "rows of A"), "B": ("letters", "rows of B")}
+
+
+def table(models: Mapping[str, tuple[str, str]], *changes: dict[str, Any]) -> ComparisonTable:
+    spec = {"tables": [{"title": "Models", "factor": "model"}]}
+    return build_tables(group_arms(of_models(models, *changes)), spec, 1)[0]
+
+
+def told(made: ComparisonTable) -> str:
+    return " ".join(describe_test_losses(made.finished, made.compared))
+
+
+def test_the_test_losses_of_two_tokenizers_are_told_by_the_byte_and_paired_by_row() -> None:
+    made = table(SAME_ROWS)
+    assert made.title == "Models (test loss in bits per byte)"
+    assert BITS in made.frame
+    assert not {NATS, "perplexity"} & set(made.frame)
+    of_words, of_letters = made.arms
+    assert made.frame[BITS][0].startswith(f"{of_words.mean('test_bits_per_byte').estimate:.4f} [")
+    assert made.frame["letters"].tolist() == ["a", "b"]  # four times the bytes by token at the same loss by token
+    (pair,) = made.compared.losses
+    assert (pair.cases, pair.seeds, pair.better) == (40, 2, of_words.label)
+    assert pair.difference.estimate == pytest.approx(of_words.test_loss.estimate - of_letters.test_loss.estimate)
+    assert made.notes[0].startswith("The models of these rows have different tokenizers")
+    assert f"Lowest last test loss in bits per byte: {of_words.label}" in told(made)
+    pairs = pairwise_table(made.arms, made.compared)
+    assert pairs is not None
+    assert f"{BITS}: first − second" in pairs.frame
+
+
+def test_rows_of_other_text_leave_a_difference_without_a_test_and_a_line_says_why() -> None:
+    made = table(OTHER_ROWS)
+    (pair,) = made.compared.losses
+    assert not pair.tested
+    assert not pair.same_rows
+    assert "letters" not in made.frame
+    assert "rows of text that differ, since a row ends after so many tokens" in " ".join(made.notes)
+    sentences = told(made)
+    assert "Without a test of test loss in bits per byte" in sentences
+    assert "no spread" not in sentences
+    pairs = pairwise_table(made.arms, made.compared)
+    assert pairs is not None
+    assert pairs.frame[f"{BITS}: first − second"][0].endswith("no test")
+    assert "tested on other rows of text are not tested against each other" in " ".join(pairs.notes)
+
+
+def test_arms_of_one_model_are_told_apart_beside_a_model_of_other_rows() -> None:
+    made = table(OTHER_ROWS, {"method": "full", "rank": None}, {"rank": 1})
+    tested = {(pair.a, pair.b) for pair in made.compared.losses if pair.tested}
+    models = {arm.label: arm.config["model"] for arm in made.arms}
+    assert [tuple(models[label] for label in pair) for pair in sorted(tested)] == [("A", "A"), ("B", "B")]
+    assert set(made.frame["letters"]) == {"a", "b", "c", "d"}
+
+
+def test_models_of_one_tokenizer_are_compared_as_arms_of_one_model_are() -> None:
+    one = {"small": ("words", "rows"), "large": ("words", "rows")}
+    made = table(one)
+    assert made.title == "Models"
+    assert {NATS, BITS} <= set(made.frame)
+    assert [pair.cases for pair in made.compared.losses] == [40]
+    where = {"tables": [{"title": "Small", "where": {"model": "small"}}]}
+    (small,) = build_tables(group_arms(of_models(one)), where, 1)
+    assert [arm.config["model"] for arm in small.arms] == ["small"]
