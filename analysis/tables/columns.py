@@ -70,6 +70,8 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
         BEST_ARM: 3,
         FORGETTING: 3,
     }
+    if TEST_LOSS not in frame:  # models whose tokenizers differ are compared by the byte
+        ranks[BITS_PER_BYTE] = ranks[TEST_LOSS]
     kept: dict[str, int] = {}
     for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
         needed = max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in frame[name])])
