@@ -7,6 +7,7 @@ import pytest
 
 from analysis.comparison.arms import group_arms
 from analysis.findings.differences import describe_test_losses
+from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import pairwise_table
 from tests.synthetic_experiment import of_models
@@ -65,6 +66,10 @@ def test_arms_of_one_model_are_told_apart_beside_a_model_of_other_rows() -> None
     models = {arm.label: arm.config["model"] for arm in made.arms}
     assert [tuple(models[label] for label in pair) for pair in sorted(tested)] == [("A", "A"), ("B", "B")]
     assert set(made.frame["letters"]) == {"a", "b", "c", "d"}
+
+
+def test_a_narrow_terminal_shows_the_loss_that_is_compared() -> None:
+    assert list(console_columns(table(SAME_ROWS).frame, 40))[:2] == ["arm", BITS]
 
 
 def test_models_of_one_tokenizer_are_compared_as_arms_of_one_model_are() -> None:
