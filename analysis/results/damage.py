@@ -32,7 +32,8 @@ class FinishedTrial(NamedTuple):
 def damaged_files(directory: Path) -> list[str]:
     """Name the damaged files of an experiment, a sentence each, with what that means for its report.
 
-    A report reads no weights, so that these are held to their size alone; `--resume` reads them.
+    A report reads no weights, so that these are held to their size alone; `--resume` reads them. Where they are gone,
+    somebody has made room, and nothing of the report is missing.
 
     Args:
         directory: the experiment directory.
@@ -69,6 +70,8 @@ def _damage_of(trial: FinishedTrial) -> list[str]:
         return [f"{FINISHED_FILE} can't be read: the trial's numbers are those of {RESULT_FILE}."]
     sentences = []
     for name, seal in trial.seals.items():
+        if name == TRAINED_FILE and not (trial.folder / name).exists():
+            continue
         if "/" not in name and isinstance(seal, Mapping) and (wrong := _flaw(trial.folder / name, seal)):
             sentences.append(f"{name} {wrong}.")
     if trial.steps != [row["step"] for row in trial.rows]:

@@ -304,13 +304,22 @@ def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: Swe
     assert known_suggestions(folder) == []
 
 
+def test_weights_that_were_deleted_to_make_room_are_no_damage_to_a_report(swept_of: tuple[Path, dict[str, str]]) -> None:
+    folder, _ = swept_of
+    (folder / "spec.yaml").write_text("name: tiny\n")
+    rows = read_finished(folder / CONFIG.name / FINISHED_FILE).rows
+    (folder / CONFIG.name / RESULT_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / CONFIG.name / TRAINED_FILE).unlink()
+    assert damaged_files(folder) == []
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [
         (SWEEP_FILE, emptied, "sweep.json can't be read: what it says of the sweep is left out."),
         (base_responses_file(None), cut, "base/responses.jsonl has "),
         (f"{CONFIG.name}/{FINISHED_FILE}", cut, f"{CONFIG.name}/finished.json can't be read: the trial's numbers are "),
-        (f"{CONFIG.name}/{TRAINED_FILE}", Path.unlink, f"{CONFIG.name}/trained.safetensors is missing."),
+        (f"{CONFIG.name}/{TRAINED_FILE}", emptied, f"{CONFIG.name}/trained.safetensors is empty."),
         (f"{CONFIG.name}/{RESPONSES_FILE}", one_byte_flipped, "responses.jsonl has other content than was written."),
         (f"{CONFIG.name}/{RESULT_FILE}", cut, "result.json lacks rows: they are taken from finished.json."),
     ],
