@@ -304,7 +304,9 @@ def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: Swe
     assert known_suggestions(folder) == []
 
 
-def test_weights_that_were_deleted_to_make_room_are_no_damage_to_a_report(swept_of: tuple[Path, dict[str, str]]) -> None:
+def test_weights_that_were_deleted_to_make_room_are_no_damage_to_a_report(
+    swept_of: tuple[Path, dict[str, str]],
+) -> None:
     folder, _ = swept_of
     (folder / "spec.yaml").write_text("name: tiny\n")
     rows = read_finished(folder / CONFIG.name / FINISHED_FILE).rows
