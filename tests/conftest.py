@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from tokenizers import ByteLevelBPETokenizer, Tokenizer
 from transformers import (
     DebertaV2Config,
@@ -92,11 +94,32 @@ def dialogues(count: int, seed: int) -> list[str]:
     ]
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once per test session, however many processes run the tests; the others wait."""
+    session = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its processes have folders of their own, side by side
+        session = session.parent
+    folder, ready = session / name, session / f"{name}.ready"
+    with FileLock(session / f"{name}.lock"):
+        if not ready.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what an attempt that failed has left
+            folder.mkdir()
+            make(folder)
+            ready.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """The small parts, made once per test session."""
     transformers_logging.disable_progress_bar()
-    folder = tmp_path_factory.mktemp("parts")
+    folder = made_once(tmp_path_factory, "parts", _make_parts)
+    return Parts(
+        folder / "train.jsonl", folder / "test.jsonl", folder / "prompts.csv", folder / "model", folder / "reward"
+    )
+
+
+def _make_parts(folder: Path) -> None:
     for name, count, seed in (("train", 300, 0), ("test", 40, 1)):
         lines = [json.dumps({"chosen": text, "rejected": text[:-5]}) for text in dialogues(count, seed)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -140,9 +163,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     for name, part in (("model", model), ("reward", judge)):
         part.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
-    return Parts(
-        folder / "train.jsonl", folder / "test.jsonl", folder / "prompts.csv", folder / "model", folder / "reward"
-    )
 
 
 @pytest.fixture
@@ -211,11 +231,16 @@ class Swept:
 @pytest.fixture(scope="session")
 def swept(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """The real command on the two arms and one that diverges. What tests would change of it, they copy."""
-    folder = tmp_path_factory.mktemp("swept")
-    space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
-    experiment = folder / "experiment"
-    ran = run(environment, parts.write_spec(folder, space=space, max_failures=0), "--output", experiment)
-    return Swept(experiment, ran)
+
+    def sweep(folder: Path) -> None:
+        space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
+        spec = parts.write_spec(folder, space=space, max_failures=0)
+        ran = run(environment, spec, "--output", folder / "experiment")
+        (folder / "ran.json").write_text(json.dumps(vars(ran)), encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "swept", sweep)
+    ran = json.loads((folder / "ran.json").read_text(encoding="utf-8"))
+    return Swept(folder / "experiment", subprocess.CompletedProcess(**ran))
 
 
 @pytest.fixture

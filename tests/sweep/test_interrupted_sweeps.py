@@ -21,7 +21,7 @@ from sweep.memory.shape import read_shape
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.worker.opening import open_trial
-from tests.conftest import ROOT, Parts, command, run
+from tests.conftest import ROOT, Here, Parts, command, run
 from tests.sweep.test_run import ours, rows
 from tests.sweep.worker.test_trial_run import timeless
 
@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_an_unbroken_sweep(
-    parts: Parts, environment: dict[str, str], tmp_path: Path
+    parts: Parts, environment: dict[str, str], here: Here, tmp_path: Path
 ) -> None:
     short, long = {**LONG, "steps": 20}, {**LONG, "steps": 400}
     space = [
@@ -60,9 +60,9 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
 
     record = json.loads((broken / SWEEP_FILE).read_text())
     (broken / SWEEP_FILE).write_text(json.dumps({**record, "identity": {**record["identity"], "data": "other"}}))
-    refused = run(environment, "--resume", broken)
-    assert refused.returncode == 2
-    assert "changed since the sweep began: data" in refused.stderr
+    code, _, errors = here("--resume", broken)
+    assert code == 2
+    assert "changed since the sweep began: data" in errors
     (broken / SWEEP_FILE).write_text(json.dumps(record))
 
     resumed = run(environment, "--resume", broken)

@@ -1,6 +1,7 @@
 """The real command, end to end: a sweep with a failing trial, bad specs and bad data, what a dry run prints."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def ours(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return timeless([{k: v for k, v in row.items() if k in known} for row in values])
 
 
-def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swept: Swept) -> None:
+def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swept: Swept, tmp_path: Path) -> None:
     experiment, ran = swept.experiment, swept.ran
     assert ran.returncode == 1, ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
@@ -61,12 +62,13 @@ def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swep
     assert record["versions"]["torch"] == torch.__version__
     assert record["finished_at"]
 
-    before = (experiment / "report" / "trials.csv").read_text()
-    for path in (experiment / "report").glob("*.*"):
+    copy = Path(shutil.copytree(experiment, tmp_path / "experiment"))
+    for path in (copy / "report").glob("*.*"):
         path.unlink()
-    rebuild = [sys.executable, "-m", "analysis.report", str(experiment)]
+    rebuild = [sys.executable, "-m", "analysis.report", str(copy)]
     assert subprocess.run(rebuild, cwd=ROOT, capture_output=True).returncode == 0
-    assert (experiment / "report" / "trials.csv").read_text() == before
+    rebuilt, built = (folder / "report" / "trials.csv" for folder in (copy, experiment))
+    assert rebuilt.read_text() == built.read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """`python -m benchmarks gpu`: it writes after each row, and on a CPU only what can't be taken for a GPU's result."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,8 +13,7 @@ from basis.packages import ROOT
 from benchmarks.__main__ import main
 from benchmarks.gpu import command
 from benchmarks.gpu.parts import PARTS
-
-GPU = [sys.executable, "-m", "benchmarks", "gpu"]
+from tests.benchmarks.gpu.conftest import GPU, Tables
 
 
 def rows_in(folder: Path) -> list[dict[str, object]]:
@@ -67,15 +64,8 @@ def test_words_that_mean_nothing_are_refused_at_once(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_every_part_runs_on_a_cpu_at_tiny_sizes_and_what_it_computes_is_right(tmp_path: Path) -> None:
-    without_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    words = [*GPU, "--quick", "--output", str(tmp_path)]
-    ran = subprocess.run(words, cwd=ROOT, env=without_gpu, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    (data,) = tmp_path.glob("*-gpu-quick.json")
-    result = json.loads(data.read_text(encoding="utf-8"))
-    assert result["machine"]["measured"] == "cpu, at tiny sizes that show nothing"
-    tables = {table["name"]: table for table in result["tables"]}
-    assert tuple(tables) == PARTS
-    assert all(table["rows"] and table["about"] for table in tables.values())
-    assert [target["name"] for target in tables["parity"]["targets"] if not target["met"]] == []
+def test_every_part_runs_on_a_cpu_at_tiny_sizes_and_what_it_computes_is_right(tables: Tables) -> None:
+    assert tables.machine["measured"] == "cpu, at tiny sizes that show nothing"
+    assert tuple(tables.by_part) == PARTS
+    assert all(table["rows"] and table["about"] for table in tables.by_part.values())
+    assert tables.missed("parity") == []

@@ -9,15 +9,16 @@ from benchmarks.gpu import peers
 from benchmarks.gpu.parts import BROKE
 from benchmarks.gpu.peers import Duel, Times, hold, told
 from benchmarks.table import Target
+from tests.benchmarks.gpu.conftest import Tables
 
 CPU = torch.device("cpu")
 FULL, LORA = "full step, ms, 2 x 64, 2 x 32 tokens", "lora step, ms, 2 x 64, 2 x 32 tokens"
 
 
-def test_each_peer_takes_turns_with_ours_on_the_same_work() -> None:
+def test_each_peer_takes_turns_with_ours_on_the_same_work(tables: Tables) -> None:
     pytest.importorskip("peft")
     pytest.importorskip("accelerate")
-    rows = [row for row in peers.measure(CPU, quick=True) if isinstance(row, dict)]
+    rows = tables.rows("peers")
     assert [row.get(BROKE) for row in rows] == [None] * len(rows)
     assert [(row["task"], row["peer"]) for row in rows] == [
         (FULL, "HF loop"),

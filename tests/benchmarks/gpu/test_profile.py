@@ -10,14 +10,15 @@ from benchmarks.gpu.parts import BROKE
 from benchmarks.gpu.profile_kernels import RANKS
 from benchmarks.gpu.profile_step import MOST_KERNELS, profiled
 from benchmarks.table import Row, Target
+from tests.benchmarks.gpu.conftest import Tables
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
+def rows(tables: Tables) -> list[Row]:
     """All rows of a quick profile."""
-    return [row for row in profile.measure(CPU, quick=True) if isinstance(row, dict)]
+    return tables.rows("profile")
 
 
 def named(rows: list[Row], section: str) -> list[str]:

@@ -111,7 +111,7 @@ with ray_session({cluster!r}, dashboard=False):
 
 
 def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Parts, tmp_path: Path) -> None:
-    spec = parts.write_spec(tmp_path, resources={"cpu": 1})
+    spec = parts.write_spec(tmp_path, resources={"cpu": 2})  # one at a time, in one worker
     command = [sys.executable, "-m", "sweep.run", str(spec), "--address", cluster, "--output", str(tmp_path / "out")]
     environment = {**ON_LOOPBACK, "SFT_SWEEP_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)

@@ -1,6 +1,5 @@
 """Shares of a device: what a trial asks for, what its process may take, and how Ray Tune packs trials by them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,46 +136,56 @@ def test_a_fixed_share_of_a_gpu_is_asked_for_as_it_is_and_whole_when_alone() -> 
 # ------------------------------------------------------------------------------------------------------- scheduling
 
 
-def scheduled(folder: Path, stubs: list[Stub]) -> Schedule:
-    (done,) = schedule([Order(tuple(stubs), MEDIUM, GPU, SHARE, 16, folder / "experiment")])
-    return done
+MIXED = [
+    trial(method="full", batch_size=8, block_size=1024),
+    trial(rank=1),
+    trial(rank=8, precision="bf16"),
+    trial(rank=256),
+    trial(rank=64),
+    trial(rank=8, activation_checkpointing=True),
+    trial(rank=8, activation_checkpointing=True, precision="bf16"),
+    trial(rank=1, lr=1e-2),
+    trial(rank=8, batch_size=8),
+]
+ONCE, TWICE = trial(rank=1), trial(rank=256)
+"""Run out of memory so often."""
+BESIDE = [trial(rank=8, precision="bf16"), trial(rank=64)]
 
 
-def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fit(tmp_path: Path) -> None:
-    mixed = [
-        trial(method="full", batch_size=8, block_size=1024),
-        trial(rank=1),
-        trial(rank=8, precision="bf16"),
-        trial(rank=256),
-        trial(rank=64),
-        trial(rank=8, activation_checkpointing=True),
-        trial(rank=8, activation_checkpointing=True, precision="bf16"),
-        trial(rank=1, lr=1e-2),
-        trial(rank=8, batch_size=8),
-    ]
-    done = scheduled(tmp_path, [Stub(config, 1.5) for config in mixed])
+@pytest.fixture(scope="module")
+def scheduled(tmp_path_factory: pytest.TempPathFactory) -> list[Schedule]:
+    """Both schedules, by one Ray: that of the mixed trials, and that of those which run out of memory."""
+    retried = [Stub(ONCE, 1, 1), Stub(TWICE, 1, 2), *(Stub(config, 1) for config in BESIDE)]
+    folder = tmp_path_factory.mktemp("scheduled")
+    return schedule(
+        [
+            Order(tuple(stubs), MEDIUM, GPU, SHARE, 16, folder / name)
+            for name, stubs in (("mixed", [Stub(config, 1.5) for config in MIXED]), ("retried", retried))
+        ]
+    )
+
+
+def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fit(scheduled: list[Schedule]) -> None:
+    done, _ = scheduled
     packing = Packing(GPU)
     planner = TrialPlanner({None: MEDIUM}, GPU, budget_on(GPU, SHARE, None))
-    shares = {c.name: packing.gpu_share(plan) for c in mixed if (plan := planner.propose(c).plan)}
+    shares = {c.name: packing.gpu_share(plan) for c in MIXED if (plan := planner.propose(c).plan)}
     assert done.failed == 0
     assert {span.name: span.share for span in done.spans} == pytest.approx(shares)
-    assert len(done.spans) == len(mixed)
+    assert len(done.spans) == len(MIXED)
     assert sum(shares.values()) > 1.5  # or nothing would ever wait
     assert done.largest_sum <= 1 + 1e-6
     assert done.longest_wait() < 5  # Ray looks once a second whether what waits fits by now
-    full = pytest.approx(shares[mixed[0].name])
+    full = pytest.approx(shares[MIXED[0].name])
     assert any(max(s.granted, default=0) == full and len(s.granted) > 2 for s in done.samples)  # adapters beside it
 
 
-def test_a_trial_that_ran_out_of_memory_has_the_gpu_to_itself_on_its_retry(tmp_path: Path) -> None:
-    others = [trial(rank=8, precision="bf16"), trial(rank=64)]
-    once, twice = trial(rank=1), trial(rank=256)
-    stubs = [Stub(once, 1, 1), Stub(twice, 1, 2), *(Stub(config, 1) for config in others)]
-    done = scheduled(tmp_path, stubs)
-    for config in (once, twice):
+def test_a_trial_that_ran_out_of_memory_has_the_gpu_to_itself_on_its_retry(scheduled: list[Schedule]) -> None:
+    _, done = scheduled
+    for config in (ONCE, TWICE):
         first, second = (span for span in done.spans if span.name == config.name)
         assert first.share == pytest.approx(done.asked[config.name])
         assert second.share == 1
         assert all(one is second or one.ended <= second.began or second.ended <= one.began for one in done.spans)
-    assert [sum(span.name == config.name for span in done.spans) for config in others] == [1, 1]
+    assert [sum(span.name == config.name for span in done.spans) for config in BESIDE] == [1, 1]
     assert done.failed == 1  # the one that ran out of memory twice
