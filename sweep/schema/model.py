@@ -176,7 +176,7 @@ def _told_apart(models: tuple[ModelPart, ...]) -> tuple[ModelPart, ...]:
     labelled = tuple(model.model_copy(update={"label": model.called}) for model in models)
     for place, model in enumerate(labelled):
         if model.label in {earlier.label for earlier in labelled[:place]}:
-            raise ValueError(f"{model.label!r} names two of the models; accepted: a label beside each name")
+            raise problem("label", f"{model.label!r} stands for two of the models; accepted: a label for each")
     return labelled
 
 

@@ -52,7 +52,7 @@ def set_value(values: dict[str, Any], dotted: str, value: Any) -> Location:
             inside = at.setdefault(parent, {})
         if not isinstance(inside, dict | list):
             place = shortened(".".join(parents[: depth + 1]), 60)
-            if isinstance(at, list):
+            if isinstance(at, list) and index is None:
                 raise UserError(f"--set {key}: there is no {place}; {_indices(at)} instead of {shown(parent)}")
             raise UserError(f"--set {key}: {place} has no keys of its own")
         if isinstance(at, dict):  # a copy, so that presets merged from one mapping stay apart

@@ -74,7 +74,7 @@ def test_settings_are_chosen_for_each_model_by_itself() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"model": ["gpt2", "owner/gpt2"]}, "model: .*'gpt2' names two of the models; accepted: a label beside each"),
+        ({"model": ["gpt2", "owner/gpt2"]}, "model.label: 'gpt2' stands for two of the models; accepted: a label"),
         (
             {"model": ["gpt2", "owner/b"], "space": [{**FULL, "model": "c"}]},
             r"space\[0\].model: 'c' is none of the spec's models; accepted: gpt2, b",
