@@ -163,7 +163,9 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     over_seeds = all(pair.over_seeds for pair in own)
     scope = "" if over_seeds else ", as far as these trained models go"
     tied = [pair.b if pair.a == best.label else pair.a for pair in own if not pair.differs]
-    others = "every other arm" if len(own) == len(known) - 1 else f"all {len(own)} arms that it could be compared with"
+    others = f"{'the one arm' if len(own) == 1 else f'all {len(own)} arms'} that it could be compared with"
+    if len(own) == len(known) - 1:
+        others = "every other arm"
     if not tied:
         return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
     if len(tied) == len(known) - 1:

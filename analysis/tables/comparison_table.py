@@ -48,7 +48,7 @@ BY_TEXT_NOTE = (
 )
 OTHER_ROWS_NOTE = (
     "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
-    "difference of such losses has no test."
+    "difference of such losses has no test. Such arms share no letter, without being told apart."
 )
 
 FORGETTING_NOTE = (
