@@ -29,7 +29,9 @@ def describe_forgetting(forgotten: Sequence[Forgetting], looks: int) -> list[str
     if not ranked:
         most = max(forgotten, key=lambda one: one.rise.estimate)
         chance = f"in no arm is that more than chance ({how})"
-        why = chance if tested else "without losses by window one seed can't tell"
+        rows = max((len(losses) for one in forgotten for losses in one.arm.general_losses.values()), default=0)
+        why = f"{'of one row' if rows == 1 else 'without losses by window'} one seed can't tell"
+        why = chance if tested else why
         return [f"Against {base}, loss on general text rises most in {_of(most)}; {why}."]
     parts = []
     if risen:
