@@ -224,12 +224,14 @@ class Arm:
 
     @cached_property
     def margin(self) -> Interval:
-        """Mean reward margin with a t interval over prompts; without responses the reported mean alone."""
-        return (
-            mean_interval(list(self.margins))
-            if len(self.margins)
-            else self.mean("reward_margin_mean")._replace(low=math.nan, high=math.nan)
-        )
+        """Mean reward margin with a t interval over prompts.
+
+        Without responses, or where all margins are the same and so show no spread to judge by, the mean alone.
+        """
+        if self.margins.nunique() > 1:
+            return mean_interval(list(self.margins))
+        mean = self.margins.mean() if len(self.margins) else self.mean("reward_margin_mean").estimate
+        return Interval(float(mean), math.nan, math.nan)
 
     def _column(self, name: str) -> list[float]:
         if name not in self._columns:

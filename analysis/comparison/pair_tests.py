@@ -1,7 +1,7 @@
 """Pairs of arms compared by test loss, reward and wins: which differ, beyond chance, after all pairs are counted."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +24,7 @@ BOOTSTRAP_AND_SEEDS = (
 
 
 def compare_pairs(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> Comparisons:
-    """Compare the arms of a table by loss, by reward and by wins: a table's tests are made here, and made once.
+    """Compare the arms of a table by loss, reward, wins and forgetting: a table's tests are made here, and made once.
 
     Args:
         arms: its finished arms.
@@ -32,20 +32,24 @@ def compare_pairs(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> C
         all_pairs: compare every pair even of many arms; see `pair_choice`.
 
     Returns:
-        The comparisons, p-values adjusted by Holm's method: one family by loss, one by reward, one by wins.
+        The comparisons, p-values adjusted by Holm's method: one family by loss, one by reward, one by wins and one
+        by loss on general text.
     """
     losses = adjusted(compare_test_losses(arms, all_pairs), looks)
     rewards = adjusted(compare_rewards(arms, all_pairs), looks)
     wins = adjusted(compare_wins(arms, all_pairs), looks)
+    general = adjusted(compare_general_losses(arms, all_pairs), looks)
     return Comparisons(
         losses=losses,
         rewards=rewards,
         wins=wins,
+        general=general,
         contenders=find_contenders(arms, looks),
         looks=looks,
         losses_adjusted=adjustment(losses, looks),
         rewards_adjusted=adjustment(rewards, looks),
         wins_adjusted=adjustment(wins, looks),
+        general_adjusted=adjustment(general, looks),
     )
 
 
@@ -63,9 +67,32 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
     groups = _losses_by_windows(arms)
     losses = {label: own for group in groups for label, own in group.items()}
     ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups]
-    pairs, family = _in_order(choose_pairs(ranked, all_pairs), arms)
+    chosen = _in_order(choose_pairs(ranked, all_pairs), arms)
     apart = _on_other_rows(arms) if by_text(arms) and (all_pairs or not are_many(len(losses))) else []
-    tested = [
+    return [*_compared_losses(losses, chosen), *apart]
+
+
+def compare_general_losses(arms: list[Arm], all_pairs: bool = False) -> list[Comparison]:
+    """Compare pairs of arms of one base model by their last loss on general text: which forgets more.
+
+    Args:
+        arms: arms of one table; those without losses of general text are passed over.
+        all_pairs: see `compare_test_losses`.
+
+    Returns:
+        One comparison per pair, by the test that two arms get in test loss; p-values are not adjusted.
+    """
+    groups: dict[object, dict[str, SeedLosses]] = {}
+    for arm in arms:
+        if arm.general_losses:
+            groups.setdefault(arm.config.get("model"), {})[arm.label] = arm.general_losses
+    losses = {label: own for group in groups.values() for label, own in group.items()}
+    ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups.values()]
+    return _compared_losses(losses, _in_order(choose_pairs(ranked, all_pairs), arms))
+
+
+def _compared_losses(losses: Mapping[str, SeedLosses], chosen: Pairs) -> list[Comparison]:
+    return [
         Comparison(
             a=a,
             b=b,
@@ -76,11 +103,10 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
             seeds=difference.seeds,
             cases=difference.windows,
             over_seeds=difference.over_seeds,
-            family=family,
+            family=chosen.family,
         )
-        for (a, b), difference in loss_differences(losses, pairs).items()
+        for (a, b), difference in loss_differences(losses, chosen.pairs).items()
     ]
-    return [*tested, *apart]
 
 
 def _on_other_rows(arms: list[Arm]) -> list[Comparison]:

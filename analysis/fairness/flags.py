@@ -136,6 +136,23 @@ def not_judged_as_trained(rows: LedgerRows) -> list[str]:
     return [f"Responses came from a {what} in {which(other, rows)}: their win rates say nothing of the training."]
 
 
+def fewer_test_rows(rows: LedgerRows) -> list[str]:
+    """Test sets that hold fewer rows than were asked for."""
+    fewer = {
+        row.label: (f"{tested:,} of {asked:,}",)
+        for row in rows
+        if (tested := row.fact("rows_tested"))
+        and isinstance(asked := row.config.get("test_windows"), int)
+        and tested < asked
+    }
+    if not fewer:
+        return []
+    return [
+        f"The test set holds fewer rows than test_windows asks for: {by_value(fewer)}. So test losses are less certain "
+        "than was planned."
+    ]
+
+
 def miscounted_wins(rows: LedgerRows) -> list[str]:
     """Stated win rates that are not those of the counts, and ties that were not counted apart."""
     wrong = []
@@ -240,6 +257,7 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     same_in_every_digit,
     unlike_replicates,
     unequal_steps,
+    fewer_test_rows,
     skipped_steps,
     edge_of_range,
     miscounted_wins,

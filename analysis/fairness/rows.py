@@ -153,6 +153,8 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
         "ties": (APART,) if arm.wins else (),
     }
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
+    facts |= {"reward_model": ()} if arm.held_to_answers else {}
+    facts |= {"rows_tested": rows} if (rows := distinct(len(losses) for losses in arm.window_losses.values())) else {}
     reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *FAILURES)
     facts |= _answered(evidence.answers, arm)
     counts = ["tokens_seen", *(["scored_tokens_seen"] if _scores_a_part(results.trials) else [])]

@@ -112,6 +112,25 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     return sentences
 
 
+def describe_general_losses(made: Comparisons) -> list[str]:
+    """Which pairs of arms of one base model differ in what they forget.
+
+    Args:
+        made: the comparisons of a table's finished arms.
+
+    Returns:
+        Sentences; none where no two arms were tested on general text.
+    """
+    sentences = []
+    for over_seeds, beyond in ((True, "beyond uncertainty"), (False, "by more than the choice of windows explains")):
+        some = [pair for pair in made.general if pair.over_seeds == over_seeds]
+        tests = " or ".join(sorted({pair.method for pair in some}))
+        whose = "" if over_seeds else " of these trained models alone"
+        what = f"loss on general text{whose} ({tests}; {made.general_adjusted}; in brackets plain 95 % intervals)"
+        sentences += _pairs(what, some, "below", beyond, 4)
+    return sentences
+
+
 def _windows_of(arm: Arm) -> str:
     """The windows that arms are tested on, of those that a table has several kinds of."""
     if by_text([arm]):
@@ -163,7 +182,9 @@ def _lowest(known: list[Arm], compared: list[Comparison], among: str, many: bool
     over_seeds = all(pair.over_seeds for pair in own)
     scope = "" if over_seeds else ", as far as these trained models go"
     tied = [pair.b if pair.a == best.label else pair.a for pair in own if not pair.differs]
-    others = "every other arm" if len(own) == len(known) - 1 else f"all {len(own)} arms that it could be compared with"
+    others = f"{'the one arm' if len(own) == 1 else f'all {len(own)} arms'} that it could be compared with"
+    if len(own) == len(known) - 1:
+        others = "every other arm"
     if not tied:
         return f"{first}, which the tests that follow tell apart from {others}{scope}.{flattered}"
     if len(tied) == len(known) - 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from analysis.comparison.base_models import base_model
 from analysis.comparison.forgetting import Forgetting
 from analysis.wording.numbers import show_interval, show_p
 from analysis.wording.phrases import count, holm_adjusted
@@ -19,6 +20,7 @@ def describe_forgetting(forgotten: Sequence[Forgetting], looks: int) -> list[str
     """
     if not forgotten:
         return []
+    base = base_model([one.arm for one in forgotten])
     tested = [one for one in forgotten if one.difference]
     how = f"{_method(tested)}; {holm_adjusted(len(tested), 'arm', looks)}" if tested else ""
     ranked = sorted((one for one in forgotten if one.told), key=lambda one: -one.rise.estimate)
@@ -27,8 +29,10 @@ def describe_forgetting(forgotten: Sequence[Forgetting], looks: int) -> list[str
     if not ranked:
         most = max(forgotten, key=lambda one: one.rise.estimate)
         chance = f"in no arm is that more than chance ({how})"
-        why = chance if tested else "without losses by window one seed can't tell"
-        return [f"Against the base model, loss on general text rises most in {_of(most)}; {why}."]
+        rows = max((len(losses) for one in forgotten for losses in one.arm.general_losses.values()), default=0)
+        why = f"{'of one row' if rows == 1 else 'without losses by window'} one seed can't tell"
+        why = chance if tested else why
+        return [f"Against {base}, loss on general text rises most in {_of(most)}; {why}."]
     parts = []
     if risen:
         least = f", least in {_of(risen[-1])}" if len(risen) > 1 else ""
@@ -37,7 +41,7 @@ def describe_forgetting(forgotten: Sequence[Forgetting], looks: int) -> list[str
     if fallen:
         which = f"{len(fallen)} of {count(len(forgotten), 'arm')}, most in " if len(forgotten) > 1 else ""
         parts.append(f"fell in {which}{_of(fallen[0])}")
-    return [f"Against the base model, and beyond chance, loss on general text {' and '.join(parts)} ({how})."]
+    return [f"Against {base}, and beyond chance, loss on general text {' and '.join(parts)} ({how})."]
 
 
 def _of(one: Forgetting) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.base_models import base_model
 from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.tables.comparison_table import ComparisonTable
@@ -170,7 +171,7 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
     known = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
     if not known:
         return None
-    shown = known
+    shown, base = known, base_model([arm for arm, _ in known])
     if len(known) > MOST_BARS:
         shown = sorted(known, key=lambda one: -one[1].rate.estimate)[:MOST_BARS]
     with drawn_with({**STYLE, "axes.grid.axis": "x"}):
@@ -188,7 +189,11 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
             axes.text(1.02, row, counts, transform=axes.get_yaxis_transform(), va="center", color=MUTED)
         axes.text(1.02, 1.0, "wins / ties / losses", transform=axes.transAxes, va="bottom", color=MUTED, fontsize=8.5)
         axes.set_yticks(range(len(shown)), [arm.label for arm, _ in shown])
-        axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6), xlabel="win rate against the base model")
+        axes.set(
+            xlim=(0, 1),
+            ylim=(len(shown) - 0.4, -0.6),
+            xlabel=f"win rate against {base}",
+        )
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
     caption = (

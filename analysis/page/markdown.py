@@ -97,7 +97,7 @@ def _responses(responses: SideBySide) -> list[str]:
     parts.append(f"The first {len(shown)} of the {len(responses.prompts)} prompts in `report.html`.")
     for prompt in shown:
         spread = "" if math.isnan(prompt.spread) else f" (spread {prompt.spread:.2f})"
-        answers = "\n".join(f"- {_answer(answer)}" for answer in (prompt.base, *prompt.answers))
+        answers = "\n".join(f"- {_answer(answer)}" for answer in prompt.every_answer)
         parts += [f"**{_text(prompt.text)}**{spread}", answers]
     return parts
 

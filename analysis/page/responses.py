@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm, rows_by_trial
+from analysis.comparison.base_models import base_model
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.wording.values import show_field
 from basis.outcomes import Outcome
@@ -27,10 +28,10 @@ REWARD_COLUMNS = ["reward", "base_reward"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What one arm, or the base model, answered.
+    """What one arm, or a base model, answered.
 
     Attributes:
-        arm: label of the arm, or "base model".
+        arm: label of the arm, or "base model", of several with its name.
         seed: which seed answered and of how many it is the best; empty where the arm has one.
         response: its text, which may be empty; None where it is lost.
         reward: its reward; NaN where it has none.
@@ -52,16 +53,21 @@ class Prompt:
     Attributes:
         number: its place among the prompts asked, from 1.
         text: the prompt.
-        base: the base model's answer.
+        bases: the base model's answer; of several base models that of each, by what the configs call it.
         answers: one per arm shown, in the same order for every prompt.
         spread: largest minus smallest reward of `answers`; NaN with fewer than two rewards.
     """
 
     number: int
     text: str
-    base: Answer
+    bases: dict[Any, Answer]
     answers: list[Answer]
     spread: float
+
+    @property
+    def every_answer(self) -> list[Answer]:
+        """The answers of base models, then those of the arms."""
+        return [*self.bases.values(), *self.answers]
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,7 @@ def side_by_side(responses: pd.DataFrame, arms: list[Arm]) -> SideBySide | None:
         return None
     lowest = {arm.label for arm in sorted(answering, key=_test_loss)[:SHOWN_ARMS]}
     shown = [_speaker(arm, by_trial) for arm in answering if arm.label in lowest]
-    finished = {trial for arm in answering for trial in arm.used["trial"]}
-    # first() passes over missing values, so one trial that kept the base model's response is enough.
-    asked = rows[rows["trial"].isin(finished)].groupby(PROMPT)[["base_response", "base_reward"]].first()
-    prompts = [_prompt(key, base, shown) for key, base in asked.iterrows()]
+    prompts = [_prompt(key, bases, shown) for key, bases in _base_answers(rows, answering).items()]
     prompts.sort(key=lambda prompt: (-prompt.spread if math.isfinite(prompt.spread) else math.inf, prompt.number))
     fitting = _fitting(prompts)
     return SideBySide(fitting, [*_notes(shown, len(answering), len(arms)), *_excerpt_notes(fitting, len(prompts))])
@@ -116,9 +119,7 @@ def _fitting(prompts: list[Prompt]) -> list[Prompt]:
     taken = 0
     for place, prompt in enumerate(prompts):
         taken += _page_bytes(prompt.text)
-        taken += sum(
-            _page_bytes(f"{answer.arm}{answer.seed}{answer.response}") for answer in (prompt.base, *prompt.answers)
-        )
+        taken += sum(_page_bytes(f"{answer.arm}{answer.seed}{answer.response}") for answer in prompt.every_answer)
         if taken > MOST_BYTES and place:
             return prompts[:place]
     return prompts
@@ -136,9 +137,7 @@ def _excerpt_notes(shown: list[Prompt], asked: int) -> list[str]:
             f"Of {asked:,} prompts the first {len(shown):,} are here, as many as {MOST_BYTES / 1e6} MB hold; the "
             "responses.jsonl of the trials have all."
         )
-    texts = [
-        text for prompt in shown for text in (prompt.text, *(a.response or "" for a in (prompt.base, *prompt.answers)))
-    ]
+    texts = [text for prompt in shown for text in (prompt.text, *(a.response or "" for a in prompt.every_answer))]
     if any(len(text) > LONGEST_TEXT for text in texts):
         notes.append(f"Of longer texts the first {LONGEST_TEXT:,} characters are shown.")
     return notes
@@ -177,26 +176,42 @@ def _test_loss(arm: Arm) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def _prompt(key: Any, base: "pd.Series[Any]", shown: list[_Speaker]) -> Prompt:
+def _base_answers(rows: pd.DataFrame, answering: list[Arm]) -> dict[Any, dict[Any, Answer]]:
+    """By index and prompt the answer of each base model, by what the configs call it: None of a sweep of one."""
+    models = {trial: arm.config.get("model") for arm in answering for trial in arm.used["trial"]}
+    several = len(set(models.values())) > 1
+    answered = rows[rows["trial"].isin(models)]
+    # first() passes over missing values, so one trial that kept the base model's response is enough.
+    asked = answered.groupby([*PROMPT, answered["trial"].map(lambda trial: models[trial] or "")])
+    bases: dict[Any, dict[Any, Answer]] = {}
+    kept = asked[["base_response", "base_reward"]].first().reset_index()
+    for index, text, model, response, reward in kept.itertuples(index=False, name=None):
+        said = _shortened(response) if isinstance(response, str) else None
+        name = f"base model {model}" if several else "base model"
+        answer = Answer(name, "", said, float(reward), "")
+        bases.setdefault((index, text), {})[model or None] = answer
+    return bases
+
+
+def _prompt(key: Any, bases: dict[Any, Answer], shown: list[_Speaker]) -> Prompt:
     index, text = key
-    base_response = _shortened(base["base_response"]) if isinstance(base["base_response"], str) else None
-    base_answer = Answer("base model", "", base_response, float(base["base_reward"]), "")
-    answers = [_answer(speaker, key, base_answer.reward) for speaker in shown]
+    answers = [_answer(speaker, key, bases) for speaker in shown]
     rewards = [answer.reward for answer in answers if math.isfinite(answer.reward)]
     return Prompt(
         number=int(index) + 1,
         text=_shortened(text),
-        base=base_answer,
+        bases=bases,
         answers=answers,
         spread=max(rewards) - min(rewards) if len(rewards) > 1 else math.nan,
     )
 
 
-def _answer(speaker: _Speaker, key: Any, base_reward: float) -> Answer:
+def _answer(speaker: _Speaker, key: Any, bases: Mapping[Any, Answer]) -> Answer:
     seed = f"seed {show_field(speaker.seed)}, best of {speaker.seeds}" if speaker.seeds > 1 else ""
     if key not in speaker.rows:
         return Answer(speaker.arm.label, seed, None, math.nan, "")
     response, reward = speaker.rows[key]
+    base_reward = bases[speaker.arm.config.get("model")].reward
     outcome = "wins" if reward > base_reward else "loses" if reward < base_reward else "ties"
     known = math.isfinite(reward) and math.isfinite(base_reward)
     return Answer(speaker.arm.label, seed, _shortened(response), reward, outcome if known else "")
@@ -211,7 +226,8 @@ def _notes(shown: list[_Speaker], answering: int, arms: int) -> list[str]:
         ]
     else:
         notes = ["The prompts come as they were asked, since one arm alone cannot disagree."]
-    notes.append("An arm wins, ties or loses by its reward against the base model's.")
+    base = base_model([speaker.arm for speaker in shown])
+    notes.append(f"An arm wins, ties or loses by its reward against {base}'s.")
     if any(speaker.arm.held_to_answers for speaker in shown):
         notes.append("A reward is 1 for a right answer and 0 for a wrong one.")
     if any(speaker.seeds > 1 for speaker in shown):

@@ -22,6 +22,7 @@ RIGHT_ANSWERS = "share of right answers"
 MORE_RIGHT = "right answers against base"
 FORGETTING = f"forgetting, {METRIC['forgetting'].unit}"
 """Heading of the column of a table whose trials were tested on general text; `tables` adds it."""
+FORGETTING_LETTERS = "letters by forgetting"
 SPEED = "tokens_per_second"
 LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
@@ -69,6 +70,7 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
         LETTERS: 3,
         BEST_ARM: 3,
         FORGETTING: 3,
+        FORGETTING_LETTERS: 4,
     }
     if TEST_LOSS not in frame:  # models whose tokenizers differ are compared by the byte
         ranks[BITS_PER_BYTE] = ranks[TEST_LOSS]

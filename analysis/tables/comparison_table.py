@@ -22,6 +22,7 @@ from analysis.tables.columns import (
     BEST_LOSS,
     BITS_PER_BYTE,
     FORGETTING,
+    FORGETTING_LETTERS,
     LETTERS,
     MORE_RIGHT,
     RIGHT_ANSWERS,
@@ -30,7 +31,7 @@ from analysis.tables.columns import (
     show_forgetting,
     test_loss_heading,
 )
-from analysis.tables.letters import letters_note, letters_of, marks_note, marks_of
+from analysis.tables.letters import forgetting_letters_of, letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING, show_number
 from analysis.wording.phrases import count
 from analysis.wording.values import show_field
@@ -48,9 +49,13 @@ BY_TEXT_NOTE = (
 )
 OTHER_ROWS_NOTE = (
     "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
-    "difference of such losses has no test."
+    "difference of such losses has no test. Such arms share no letter, without being told apart."
 )
 
+FORGETTING_LETTERS_NOTE = (
+    "Arms of one base model that share a letter by forgetting cannot be told apart by their last loss on general text; "
+    "the table of pairs names the test."
+)
 FORGETTING_NOTE = (
     "Forgetting is the last loss on general text minus {base}'s, with the 95 % interval and the p-value of a "
     "test against zero, Holm-adjusted for the arms of the table."
@@ -161,6 +166,10 @@ def _table(
     if forgotten:
         shown = {one.arm.label: show_forgetting(one) for one in forgotten}
         frame.insert(_behind_losses(frame), FORGETTING, [shown.get(arm.label, MISSING) for arm in arms])
+    by_forgetting = {} if compared.contenders else forgetting_letters_of(arms, compared.general)
+    if by_forgetting:
+        letters = [by_forgetting.get(arm.label, MISSING) for arm in arms]
+        frame.insert(list(frame.columns).index(FORGETTING) + 1, FORGETTING_LETTERS, letters)
     notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
     note = marks_note(compared) if compared.contenders else letters_note(compared)
     if note:
@@ -235,6 +244,8 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(
             "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
         )
+    if FORGETTING_LETTERS in headings:
+        notes.append(FORGETTING_LETTERS_NOTE)
     if FORGETTING in headings:
         notes.append(FORGETTING_NOTE.format(base=base))
     if any(arm.tested_once for arm in arms):

@@ -4,7 +4,7 @@ Few arms get letters, and two arms share one if no test tells them apart. Of man
 marked.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from analysis.comparison.arms import Arm
@@ -40,6 +40,20 @@ def assign_letters(labels: Sequence[str], told_apart: Iterable[tuple[str, str]])
     return {label: "".join(_letter(i) for i, group in enumerate(groups) if label in group) for label in labels}
 
 
+def forgetting_letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:
+    """Letters of the arms of a table by what they forget, from the one that forgets least on.
+
+    Args:
+        arms: arms of one table.
+        compared: their comparisons by loss on general text; see `letters_of`.
+
+    Returns:
+        Letters by label. Arms of different base models share no letter, without being told apart.
+    """
+    rises = {arm.label: arm.mean("forgetting").estimate for arm in arms}
+    return _letters(compared, rises, {arm.label: arm.config.get("model") for arm in arms})
+
+
 def letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:
     """Letters of the arms of a table by test loss.
 
@@ -52,11 +66,16 @@ def letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:
         Letters by label, from the lowest mean test loss on; arms that no such test compares with another have none.
         Arms tested on different windows share no letter, without being told apart.
     """
-    claims = [pair for pair in compared if pair.over_seeds and pair.tested]
     losses = {arm.label: arm.test_loss.estimate for arm in arms}
+    return _letters(compared, losses, {arm.label: windows(arm) for arm in arms})
+
+
+def _letters(
+    compared: list[Comparison], losses: Mapping[str, float], compared_within: Mapping[str, object]
+) -> dict[str, str]:
+    claims = [pair for pair in compared if pair.over_seeds and pair.tested]
     labels = sorted({label for pair in claims for label in (pair.a, pair.b)}, key=lambda label: (losses[label], label))
-    tested_on = {arm.label: windows(arm) for arm in arms}
-    unlike = [pair for pair in combinations(labels, 2) if tested_on[pair[0]] != tested_on[pair[1]]]
+    unlike = [pair for pair in combinations(labels, 2) if compared_within[pair[0]] != compared_within[pair[1]]]
     return assign_letters(labels, [*((pair.a, pair.b) for pair in claims if pair.differs), *unlike])
 
 

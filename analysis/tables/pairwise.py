@@ -16,6 +16,7 @@ from analysis.comparison.comparisons import (
 from analysis.comparison.pair_choice import Pair
 from analysis.tables.columns import test_loss_heading
 from analysis.wording.numbers import MISSING, show_interval, show_p
+from basis.metrics import METRIC
 from basis.outcomes import Outcome
 from basis.scripts import as_called
 
@@ -23,6 +24,7 @@ MOST_PAIRS = 28
 """Pairs that a table shows, those of eight arms; of more it shows the pairs with the leader alone, unless all pairs are
 asked for. Of many arms (see `pair_choice`) it shows what was tested."""
 
+GENERAL_DIFFERENCE = f"loss on general text, {METRIC['general_loss'].unit}: first − second"
 WINS = "wins of first / ties / wins of second"
 TOLD_APART = "told apart"
 
@@ -56,15 +58,19 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
     finished.sort(key=lambda arm: (not arm.has_test_loss, arm.test_loss.estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     losses, rewards = (_facing(some, places) for some in (compared.losses, compared.rewards))
-    wins = _facing(compared.wins, places)
-    tested = sorted(losses.keys() | rewards.keys() | wins.keys(), key=lambda pair: (places[pair[0]], places[pair[1]]))
+    wins, general = _facing(compared.wins, places), _facing(compared.general, places)
+    compared_pairs = losses.keys() | rewards.keys() | wins.keys() | general.keys()
+    tested = sorted(compared_pairs, key=lambda pair: (places[pair[0]], places[pair[1]]))
     if not tested:
         return None
     shown = tested
     if len(tested) > MOST_PAIRS and not compared.contenders and not all_pairs:
         shown = [pair for pair in tested if pair[0] == finished[0].label]
     word, loss_heading = reward_word(finished), f"{test_loss_heading(finished)}: first − second"
-    rows = [_row(pair, losses.get(pair), rewards.get(pair), wins.get(pair), loss_heading, word) for pair in shown]
+    rows = [
+        _row(pair, losses.get(pair), general.get(pair), rewards.get(pair), wins.get(pair), loss_heading, word)
+        for pair in shown
+    ]
     frame = pd.DataFrame(rows, dtype=str)
     frame = frame.loc[:, [not (frame[name] == MISSING).all() for name in frame]]
     notes = _notes(compared, word)
@@ -88,6 +94,7 @@ def _facing(compared: list[AnyComparison], places: Mapping[str, int]) -> dict[Pa
 def _row(
     pair: Pair,
     loss: Comparison | None,
+    general: Comparison | None,
     reward: Comparison | None,
     wins: WinComparison | None,
     loss_heading: str,
@@ -98,9 +105,10 @@ def _row(
         "first": pair[0],
         "second": pair[1],
         loss_heading: _difference(loss, 4),
+        GENERAL_DIFFERENCE: _difference(general, 4),
         f"{word}: first − second": _difference(reward, 2),
         WINS: counts,
-        TOLD_APART: _told_apart(loss, reward, wins, word),
+        TOLD_APART: _told_apart({"test loss": loss, "forgetting": general, word: reward}, wins),
     }
 
 
@@ -111,10 +119,10 @@ def _difference(pair: Comparison | None, digits: int) -> str:
     return f"{show_interval(pair.difference, digits, signed=True)}, {p_value}"
 
 
-def _told_apart(loss: Comparison | None, reward: Comparison | None, wins: WinComparison | None, word: str) -> str:
+def _told_apart(compared: Mapping[str, Comparison | None], wins: WinComparison | None) -> str:
     """Which of the two is better by what; an asterisk where that speaks of the trained models alone."""
     better: dict[str, list[str]] = {"first": [], "second": []}
-    for name, pair in (("test loss", loss), (word, reward)):
+    for name, pair in compared.items():
         if pair is not None and pair.differs:
             better["first" if pair.a_is_better else "second"].append(name if pair.over_seeds else f"{name}*")
     if wins is not None and wins.differs:
@@ -127,6 +135,7 @@ def _notes(compared: Comparisons, word: str) -> list[str]:
     notes = []
     for name, pairs, adjustment in (
         ("Test loss", losses, compared.losses_adjusted),
+        ("Forgetting, of arms of one base model", compared.general, compared.general_adjusted),
         (word.capitalize(), rewards, compared.rewards_adjusted),
     ):
         if methods := sorted({pair.method for pair in pairs if pair.tested}):
@@ -137,8 +146,8 @@ def _notes(compared: Comparisons, word: str) -> list[str]:
         notes.append(f"Wins: exact sign test over prompts, ties set apart, {compared.wins_adjusted}.")
     if not all(pair.same_rows for pair in losses):
         notes.append("Test losses of arms that are tested on other rows of text are not tested against each other.")
-    if losses or rewards:
+    if losses or rewards or compared.general:
         notes.append("Intervals are 95 % for each difference by itself; p-values are adjusted, and judged at 5 %.")
-    if wins or any(not pair.over_seeds and pair.same_rows for pair in (*losses, *rewards)):
+    if wins or any(not pair.over_seeds and pair.same_rows for pair in (*losses, *rewards, *compared.general)):
         notes.append("* Told apart as these trained models, by a test that does not take in the choice of seeds.")
     return notes

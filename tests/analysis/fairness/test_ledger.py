@@ -623,3 +623,19 @@ def test_table_without_rows_has_an_empty_ledger() -> None:
         looks=1,
     )
     assert table_ledgers(evidence_of(results), tables) == {"none": Ledger([], [], [], [], [])}
+
+
+def test_a_test_set_of_fewer_rows_than_were_asked_for_is_flagged() -> None:
+    asked = [{**arm, "test_windows": 40} for arm in (LOW, HIGH)]
+    assert ledger_of(synthetic.with_window_losses(sweep_of(*asked), windows=40)).flags == []
+    (flag,) = ledger_of(synthetic.with_window_losses(sweep_of(*asked), windows=7)).flags
+    assert flag.startswith("The test set holds fewer rows than test_windows asks for: 7 of 40 (lora r1 adamw, lora r10")
+
+
+def test_a_sweep_judged_by_right_answers_has_no_reward_model_to_record() -> None:
+    hashes = {name: value for name, value in RECORD["hashes"].items() if name != "reward_model"}
+    results = sweep_of(LOW, HIGH)
+    results = replace(results, records={trial: {**RECORD, "hashes": hashes} for trial in results.records})
+    assert any("reward model" in entry for entry in ledger_of(results).unknown)
+    judged = replace(results, spec={"reward": {"judge": {"match": "number"}}})
+    assert not any("reward model" in entry for entry in ledger_of(judged).unknown)

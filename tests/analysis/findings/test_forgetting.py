@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from analysis.comparison.arms import group_arms
+from analysis.comparison.forgetting import measure_forgetting
 from analysis.findings.forgetting import describe_forgetting
 from analysis.results.experiment import Results
 from analysis.results.files import read_general_losses
@@ -69,3 +70,9 @@ def test_losses_by_window_are_read_in_pairs_or_not_at_all(tmp_path: Path) -> Non
     assert read_general_losses(tmp_path) == []
     path.write_text(json.dumps({"test_loss": [1.0]}))
     assert read_general_losses(tmp_path) == []
+
+
+def test_one_row_of_general_text_is_told_as_one_row() -> None:
+    results = synthetic.with_general_losses(synthetic.in_memory({"seed": 0}), {FORGETS: 0.2}, windows=1)
+    (sentence,) = describe_forgetting(measure_forgetting(group_arms(results), 1), 1)
+    assert sentence.endswith("; of one row one seed can't tell.")

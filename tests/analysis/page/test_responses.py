@@ -79,7 +79,7 @@ def test_each_answer_stands_with_its_reward_and_how_it_does_against_the_base_mod
     for trial, value in enumerate((-0.5, -1.0, -1.5)):
         reward(results, trial, 5, value)
     first = made(results).prompts[0]
-    assert (first.text, first.base.response, first.base.reward) == ("Question 5?", "Base answer 5.", -1.0)
+    assert (first.text, first.bases[None].response, first.bases[None].reward) == ("Question 5?", "Base answer 5.", -1.0)
     assert [(a.arm, a.response, a.reward, a.outcome) for a in first.answers] == [
         ("lora r1 adamw", "Answer 5 of rank 1.", -0.5, "wins"),
         ("lora r10 adamw", "Answer 5 of rank 10.", -1.0, "ties"),
@@ -165,7 +165,7 @@ def test_responses_without_rewards_are_shown_as_asked() -> None:
     unscored = results.responses.drop(columns=["reward", "base_reward", "base_response"])
     found = made(dataclasses.replace(results, responses=unscored))
     assert [prompt.number for prompt in found.prompts] == list(range(1, synthetic.PROMPTS + 1))
-    assert found.prompts[3].base.response is None
+    assert found.prompts[3].bases[None].response is None
     assert found.prompts[3].answers[0].response == "Answer 3 of rank 1."
 
 
@@ -261,3 +261,18 @@ def test_order_can_be_switched_and_a_script_in_the_page_that_is_not_its_own_is_r
     assert listed(as_asked) == list(range(1, synthetic.PROMPTS + 1))
     assert "<title>broken" not in by_spread
     assert 'role="search">' in by_spread  # the page's own script has shown the search
+
+
+def test_an_arm_stands_beside_the_answer_of_its_own_base_model() -> None:
+    results = synthetic.of_models({"A": ("words", "rows"), "B": ("letters", "rows")}, seeds=1)
+    of_b = results.responses["trial"] == "trial-1"
+    results.responses.loc[of_b, ["base_response", "base_reward"]] = ["B's own answer", 9.0]
+    found = side_by_side(results.responses, group_arms(results))
+    assert found is not None
+    (prompt,) = [prompt for prompt in found.prompts if prompt.number == 2]
+    assert {model: (base.arm, base.response) for model, base in prompt.bases.items()} == {
+        "A": ("base model A", "Base answer 1."),
+        "B": ("base model B", "B's own answer"),
+    }
+    assert [answer.outcome for answer in prompt.answers] == ["wins", "loses"]
+    assert "by its reward against its own base model's" in " ".join(found.notes)

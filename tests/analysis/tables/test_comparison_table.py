@@ -254,3 +254,13 @@ def test_speeds_of_trials_that_shared_a_device_are_said_to_be_shared(alone: list
     (table,) = build_tables(arms, {"tables": []}, looks=1)
     (note,) = [note for note in table.notes if note.startswith("tokens/s")]
     assert told in note
+
+
+def test_margins_that_are_all_the_same_have_no_interval() -> None:
+    results = synthetic.in_memory({})
+    results.responses["reward"] = results.responses["base_reward"] + 1.0
+    (arm,) = group_arms(results)
+    assert arm.margin.estimate == 1.0
+    assert not arm.margin.known
+    (table,) = build_tables([arm], {}, looks=1)
+    assert cells(table, "lora r1 adamw")["reward margin"] == "+1.00"

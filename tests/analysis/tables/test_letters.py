@@ -9,9 +9,11 @@ from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import looks_at
 from analysis.comparison.comparisons import adjusted
 from analysis.comparison.pair_tests import compare_test_losses
+from analysis.findings.differences import describe_general_losses
 from analysis.results.experiment import Results
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.letters import assign_letters, letters_of
+from analysis.tables.pairwise import pairwise_table
 from tests import synthetic_experiment as synthetic
 
 LETTERS = "letters"
@@ -115,3 +117,20 @@ def test_arms_on_different_windows_share_no_letter() -> None:
     ]
     assert len(unlike) == 4
     assert not any(set(letters[a]) & set(letters[b]) for a, b in unlike)
+
+
+def test_arms_that_forget_alike_share_a_letter_and_those_of_another_base_model_share_none() -> None:
+    ranks = [{"rank": rank, "seed": seed} for rank in (1, 10, 100) for seed in (1, 2, 3)]
+    rises = {"lora r1 adamw": 0.1, "lora r10 adamw": 0.1, "lora r100 adamw": 0.3}
+    (table,) = build_tables(group_arms(synthetic.with_general_losses(synthetic.in_memory(*ranks), rises)), {}, looks=1)
+    letters = dict(zip(table.frame["arm"], table.frame["letters by forgetting"], strict=True))
+    assert letters == {"lora r1 adamw": "a", "lora r10 adamw": "a", "lora r100 adamw": "b"}
+    pairs = pairwise_table(table.arms, table.compared)
+    assert pairs is not None
+    cells = pairs.frame.set_index(["first", "second"])["loss on general text, nats/token: first − second"]
+    assert cells["lora r100 adamw", "lora r1 adamw"].startswith("+0.2000 [")
+    (sentence,) = describe_general_losses(table.compared)
+    assert "2 of 3 pairs differ beyond uncertainty" in sentence
+    models = synthetic.of_models({"A": ("words", "rows"), "B": ("letters", "rows")}, seeds=3)
+    told = synthetic.with_general_losses(models, dict.fromkeys(models.trials["arm"].unique(), 0.1))
+    assert build_tables(group_arms(told), {}, looks=1)[0].compared.general == []
