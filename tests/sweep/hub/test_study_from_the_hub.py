@@ -1,7 +1,9 @@
 """The presets as a stranger runs them: models and data by their names from the hub, with nothing changed but sizes."""
 
+import csv
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,10 @@ from subprocess import CompletedProcess
 import pytest
 import yaml
 
+from analysis.report import build
 from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
+from sweep.search_space import enumerate_trials
+from sweep.spec_file.load import load_kept_plan, load_spec
 from tests.conftest import dialogues, run
 from tests.hub.server import StandInHub
 from tests.hub.study_repositories import GPT2_MEDIUM, HH_RLHF, REWARD, RM_STATIC, study_repositories
@@ -77,9 +82,6 @@ def test_the_study_runs_by_name_from_an_empty_cache_and_says_nothing_that_is_not
 @pytest.mark.parametrize(
     ("preset", "settings", "finished"),
     [
-        ("full", [], 1),
-        ("lora-ranks", [], 4),
-        ("optimizers", [], 4),
         ("study", ["variant=published"], 7),
         ("fair", ["trials=2", "seeds=2"], 28),
     ],
@@ -92,6 +94,29 @@ def test_the_other_presets_run_from_the_cache_without_a_hub(
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"{finished} finished, 0 failed, 0 interrupted" in ran.stdout
     assert stranger.hub.requests == []
+
+
+@pytest.mark.parametrize(("preset", "finished"), [("full", 1), ("lora-ranks", 4), ("optimizers", 4)])
+def test_a_part_of_the_study_trains_what_the_study_did_and_has_tables_of_its_own(
+    stranger: Stranger, preset: str, finished: int, tmp_path: Path
+) -> None:
+    sizes = [f"{key}={value}" for key, value in SMALLER.items()]
+    part, study = (load_spec(name, sizes) for name in (preset, "study"))
+    own = {name: getattr(part, name) for name in ("name", "about", "space", "tables")}
+    assert study.model_copy(update=own) == part, "it has the study's models, data and judge"
+
+    experiment = tmp_path / "experiment"
+    as_it_ran = load_kept_plan(stranger.output("study")).spec.model_copy(update=own)
+    trials = {trial.name for trial in enumerate_trials(as_it_ran)}
+    others = {path.parent.name for path in stranger.output("study").glob(f"*/{FINISHED_FILE}")} - trials
+    shutil.copytree(stranger.output("study"), experiment, ignore=shutil.ignore_patterns("report", *others))
+    (experiment / SPEC_FILE).write_text(yaml.safe_dump(as_it_ran.model_dump(mode="json")), encoding="utf-8")
+    report = build(experiment)
+    with report.trials_csv.open(encoding="utf-8", newline="") as file:
+        reported = [row["trial"] for row in csv.DictReader(file) if row["outcome"] == "finished"]
+    assert set(reported) == trials
+    assert len(reported) == finished
+    assert [table.title for table in report.tables] == [table.title for table in part.tables]
 
 
 def test_a_sweep_goes_on_and_is_reproduced_with_what_it_began_with_whatever_is_pushed_meanwhile(
