@@ -183,3 +183,12 @@ def test_damaged_specs_and_configs_compete_with_nobody() -> None:
     assert group_of({**odd, "space": odd["space"][1:]}, {"lr": 1e-3})[0] == 1
     assert searched_fields(odd) == ["lr", "rank"]
     assert group_of({}, {}) == (-1, "{}")
+
+
+def test_base_models_never_compete_with_each_other() -> None:
+    branches = [{**branch, "model": ["A", "B"]} for branch in SPACE]
+    searched = spec(space=branches)
+    first, second = ({**lora(), "model": model} for model in ("A", "B"))
+    assert "model" not in searched_for(searched, first)
+    assert group_of(searched, first) != group_of(searched, second)
+    assert group_of(searched, first) == group_of(searched, {**lora(8), "model": "A"})
