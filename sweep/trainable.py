@@ -43,7 +43,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
                 known get NaN.
         """
         gc.freeze()  # what imports have left stays for good; looking through it after every trial would take 0.2 s
-        shared = next(iter(inputs.values()))  # in these two all are alike
+        shared = next(iter(inputs.values()))  # models differ in tokens, prompts and weights alone
         if shared.packing.limit_bytes is not None:
             keep_large_tensors_apart()
         if shared.process is not None:

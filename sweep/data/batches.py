@@ -27,8 +27,8 @@ class HeldOut(NamedTuple):
     Attributes:
         batch: windows of texts; of other examples one a row.
         text_bytes: bytes of text that the targets that count stand for; None: nobody has counted them.
-        text_digest: which text each row holds to a model: equal for two tokenizers if it is the same, row by row; None
-            where bytes were not counted.
+        text_digest: which text of its set each row scores. Of the same set it is equal for two tokenizers whose rows
+            score the same text, row by row. None where bytes were not counted.
     """
 
     batch: Batch

@@ -157,7 +157,8 @@ def _with_messages(record: Mapping[str, Any], form: Form) -> Example:
         messages = read_messages(name, record[name])
         refuse_unanswered(name, messages)
         if form is PREFERENCES and record.get(PROMPT) and all(message["role"] != "user" for message in messages):
-            messages = _turns(PROMPT, record, "user") + messages
+            prompt = _turns(PROMPT, record, "user")
+            messages = prompt + messages
     system = record.get("system")
     if isinstance(system, str) and system.strip() and all(message["role"] != "system" for message in messages):
         opening = {"role": "system", "content": checked_text("the field 'system'", system)}

@@ -72,6 +72,11 @@ def first_turns(examples: Sequence[Example], max_prompts: int | None = None, ans
     """
     if any(example.kind == "text" for example in examples):
         raise UserError("reward.prompts: 'test' takes conversations or pairs, and the test set holds texts")
+    if any(message["role"] == "assistant" for e in examples for message in e.messages[: e.prompt_messages]):
+        raise UserError(
+            "reward.prompts: 'test' asks the first turn of an example, and the test set has prompts in which an "
+            "assistant speaks; accepted: a file of prompts"
+        )
     questions: dict[tuple[str, str], Question] = {}
     for example in examples:
         question = first_turn(example.messages)

@@ -42,7 +42,7 @@ class RowCounts(NamedTuple):
     Attributes:
         side: the set, such as "train".
         block_size: inputs of a row.
-        examples: of the set, those that rows leave out among them.
+        examples: of the set, also those that no row holds.
         truncated_examples: see `CutExamples`, as the others.
     """
 

@@ -15,9 +15,6 @@ _TOKENIZER_FILES = ("tokenizer*.json", "*vocab*", "merges.txt", "*tokens*.json",
 """Everything in a tokenizer's folder that tokens depend on; other files (weights, README) don't touch the cache."""
 
 
-_WITH_TEMPLATE = ("tokenizer_config.json", "chat_template.json")
-
-
 def load_tokenizer(folder: Path | str, name: str | None = None) -> "PreTrainedTokenizerBase":
     """Load any Hugging Face tokenizer that has an end-of-text token.
 
@@ -98,9 +95,5 @@ def template_digests(folder: Path | str) -> list[tuple[str, str]]:
     Tokens of texts do not depend on them, so they are no part of `tokenizer_digests`. A template may also stand in
     tokenizer_config.json, which is.
     """
-    paths = _template_files(Path(folder))
+    paths = sorted(Path(folder).rglob("*.jinja"))
     return [(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
-
-
-def _template_files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.jinja"))

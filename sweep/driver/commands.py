@@ -95,10 +95,7 @@ def list_trials(request: ListTrials, console: Console) -> int:
     set_up(console)
     gpus = _gpus_to_plan_for(plan, remarks_on(console))
     from sweep.driver.dry_run import print_trials  # imports torch
-    from sweep.preparation.first_examples import check_first_examples  # likewise
 
-    for model in plan.spec.models.values():
-        check_first_examples(plan.spec, model)
     print_trials(plan, first_records, gpus, console)
     return 0
 

@@ -19,6 +19,7 @@ from sweep.memory.gpu_sharing import GpuSharing
 from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.memory.shape import planned_shapes
+from sweep.preparation.first_examples import check_first_examples
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
@@ -35,17 +36,20 @@ def print_trials(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFa
         console: where to print.
 
     Raises:
-        UserError: a trial that does not fit into the budget, or a base model whose shape nobody knows.
+        UserError: a trial that does not fit into the budget, a base model whose shape nobody knows, or a template that
+            fails on the first examples.
     """
     quiet_libraries()
     plan = planned_precision(plan, gpus, remarks_on(console))
     spec, trials = plan.spec, plan.candidates
+    shapes = planned_shapes(spec.models, trials)
+    for label in shapes:
+        check_first_examples(spec, spec.models[label])
     _print_configs(f"{spec.name}: {_what_runs(plan)}", trials, console)
     lines = [f"data: {describe_sources(spec.data)}", *first_records]
     console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec, gpus)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
-    shapes = planned_shapes(spec.models, trials)
     with console.status("predicting memory"):
         memory_plans = [plan_trial(trial, shapes[trial.model], device, budget_bytes) for trial in trials]
     _print_memory(trials, memory_plans, device, budget_bytes, console)

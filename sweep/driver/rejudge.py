@@ -11,7 +11,7 @@ had not judged takes its place at once, whatever becomes of the others.
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -33,11 +33,13 @@ from sweep.preparation.sources import resolve_sources
 from sweep.schema.places import model_place
 from sweep.schema.reward import Match
 from sweep.schema.sweep_spec import SweepSpec
+from sweep.search_space import candidate_trials
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
 from sweep.storage.claim import claimed
 from sweep.storage.kept_trials import check_unchanged, find_experiment, finished_trials
 from sweep.storage.replacement import settle
+from sweep.trial.config import TrialConfig
 
 
 def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, console: Console) -> int:
@@ -72,7 +74,8 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
                 f"{experiment_dir}: no finished trial in it has kept what it trained; nothing to judge{why}"
             )
         sources = resolve_sources(spec, cache_dir, say)
-        models = find_models(sources, [trial.config for trial in trials], cache_dir, say)
+        kept = [trial.config for trial in trials]
+        models = find_models(sources, [*kept, *_of_other_models(spec, kept)], cache_dir, say)
         hashes = {label: found.hashes({}) for label, found in models.items()}
         for label in models:
             check_unchanged([trial for trial in trials if trial.config.model == label], hashes[label])
@@ -97,6 +100,12 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
     report = as_called("analysis.report", str(experiment_dir))
     console.print(Text(f"build the report anew with: {report}"), soft_wrap=True)
     return failed
+
+
+def _of_other_models(spec: SweepSpec, kept: Sequence[TrialConfig]) -> list[TrialConfig]:
+    """A trial of each base model of which none has finished: its answers must be those to the same questions, too."""
+    known = {config.model for config in kept}
+    return list({trial.model: trial for trial in candidate_trials(spec) if trial.model not in known}.values())
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from sweep.storage.responses import Answer, read_answers, set_answers_aside
 from sweep.worker.judging import in_batches_that_fit, kept_model, release_memory
 
 BASE_DEVICE_TYPE = "base_answers_device_type"
-"""Key of sweep.json: what the base model's answers were made on, if that was not in a trial."""
+"""Key of sweep.json: what a base model's answers were made on, if that was not in a trial."""
 
 OF_JUDGING = ("prompts", "reward_model")
 """What a trial's record has hashes of that another judge changes."""
@@ -143,7 +143,8 @@ class Rejudging:
     def _check_device(self, trials: Sequence[KeptTrial]) -> None:
         """Refuse to compare answers with those that the base model gave on another kind of device."""
         for trial in trials:
-            made_on, here = self._sweep.get(BASE_DEVICE_TYPE, trial.device_type), self._device.type
+            here = self._device.type
+            made_on = self._sweep.get(part_of_model(BASE_DEVICE_TYPE, trial.config.model), trial.device_type)
             if made_on != here:
                 raise UserError(
                     f"{trial.folder}: is to be compared with the base model's answers on {made_on!r}, and those made "
@@ -169,7 +170,7 @@ class Rejudging:
                 f"{self._spec.reward.judged_by}: memory runs out on the base model's answers, one prompt at a time "
                 f"({first_line(error)})"
             ) from None
-        self._sweep[BASE_DEVICE_TYPE] = self._device.type
+        self._sweep[part_of_model(BASE_DEVICE_TYPE, model)] = self._device.type
         return read_answers(path)
 
     def _judged(self, trial: KeptTrial, base: list[Answer], replacement: Replacement) -> Row:

@@ -79,7 +79,7 @@ class PreparedSweep:
 
     @property
     def identity(self) -> dict[str, str]:
-        """That of each base model."""
+        """What must stay the same, for all base models together; of several, each part has the model's label."""
         return {
             part_of_model(part, label): digest
             for label, base in self.bases.items()
@@ -88,8 +88,7 @@ class PreparedSweep:
 
     @property
     def statistics(self) -> dict[str, Any]:
-        """That of each base model, told apart where they differ: the same examples make other numbers of tokens. And
-        what rows leave out of each."""
+        """What is told of the data. Where base models differ, as in numbers of tokens, a name has the model's label."""
         told: dict[str, Any] = {}
         for label, base in self.bases.items():
             for name, value in base.statistics.items():

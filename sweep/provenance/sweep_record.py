@@ -73,7 +73,7 @@ def check_identity(experiment_dir: Path, identity: dict[str, str]) -> None:
     except DamagedError:  # told elsewhere; the trials' records say the same, see `check_trial_hashes`
         return
     changed = [name for name, value in identity.items() if sweep["identity"].get(name) != value]
-    if "data" in changed and sweep.get(FORMAT) != FORMAT_VERSION:
+    if any(part.split(" of ")[0] == "data" for part in changed) and sweep.get(FORMAT) != FORMAT_VERSION:
         raise UserError(
             f"{experiment_dir}: was begun by an earlier version, which prepared data in another way (format "
             f"{sweep.get(FORMAT, 2)}, here {FORMAT_VERSION}); continue it with that version, or begin a new sweep with "

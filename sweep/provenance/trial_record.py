@@ -7,8 +7,8 @@ hardware               device, device_type ("cpu" or "cuda"), cpu, instructions 
                        kernels use on it), threads, machine (such as "x86_64")
 hashes                 of the trial's inputs, see `sweep.provenance.hashes`; data_files by "role:name"
 execution              micro_batch, activation_checkpointing: how the last steps were carried out
-test_rows              which text each test row holds, a SHA-256: equal for two tokenizers if it is the same, row by
-                       row; not there before the bytes of text were counted, nor for a trial that is not tested
+test_rows              which text of the test set each row scores, a SHA-256: within a sweep equal for two tokenizers
+                       whose rows score the same text; missing before bytes were counted, and where nothing is tested
 judged_as_trained      true if the model that was trained, adapters included, wrote the responses
                        (`sweep.worker.judging.judge` gets that very model); null while nothing has been judged
 earlier                only if the trial continued under other code, versions, hardware or execution: the former

@@ -148,11 +148,11 @@ class ModelPart(Part):
         last = (on_hub.name if on_hub else self.name).rstrip("/").rpartition("/")[2]
         return re.sub(r"[^\w.+-]+", "-", last).lstrip(".+-")[:60] or "model"
 
-    def is_meant(self, word: str) -> bool:
-        """Whether a branch of `space` that says `word` means this one among several base models."""
+    def is_named(self, word: str) -> bool:
+        """Whether `word` is its name: the folder's path, or the name on the hub with its revision or without."""
         on_hub = None if self.name in MADE_HERE else model_name(self.name)
-        same = (self.called, self.name, *([on_hub.name] if on_hub else []))
-        return word in same or os.path.realpath(os.path.expanduser(word)) == self.name
+        same_folder = os.path.realpath(os.path.expanduser(word)) == self.name
+        return same_folder or word in (self.name, *([on_hub.name] if on_hub else []))
 
 
 ONE_TAG, SEVERAL_TAG = "<one>", "<several>"
@@ -169,10 +169,7 @@ def _as_models(value: Any) -> Any:
 
 
 def _told_apart(models: tuple[ModelPart, ...]) -> tuple[ModelPart, ...]:
-    """Several base models, each with a label of its own.
-
-    It is kept: what stands for a name, such as a commit, may take the name's place.
-    """
+    """Several base models, each with its label written down: a commit may take the place of the name it comes from."""
     labelled = tuple(model.model_copy(update={"label": model.called}) for model in models)
     for place, model in enumerate(labelled):
         if model.label in {earlier.label for earlier in labelled[:place]}:
@@ -190,12 +187,18 @@ Models = Annotated[
 """One base model, or several, which are then a factor of the sweep."""
 
 
-def labels_of(models: Sequence[ModelPart], said: Any) -> list[Any]:
-    """The labels of those of several base models that a branch names; a word that names none stays as it is.
+def label_of(models: Sequence[ModelPart], word: Any) -> Any:
+    """The label of the one among several base models that a word is the label or the name of.
 
     Args:
         models: all of them.
-        said: a label or name, or a list of such.
+        word: what a branch, or a table's `where`, says of its model; returned as it is where it means none or several.
     """
-    words = said if isinstance(said, list) else [said]
-    return [next((model.called for model in models if model.is_meant(str(word))), word) for word in words]
+    labels = [model.called for model in models]
+    named = [model.called for model in models if model.is_named(str(word))]
+    return named[0] if word not in labels and len(named) == 1 else word
+
+
+def labels_in(models: Sequence[ModelPart], said: Any) -> Any:
+    """The same of a word, or of each word of a list."""
+    return [label_of(models, word) for word in said] if isinstance(said, list) else label_of(models, said)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_va
 from basis.errors import problems, shown
 from basis.metrics import REWARD_METRICS, Objective
 from sweep.schema.data import DataPart
-from sweep.schema.model import ModelPart, Models, labels_of
+from sweep.schema.model import ModelPart, Models, labels_in
 from sweep.schema.resources import HangPart, MemoryPart, Resources
 from sweep.schema.reward import RewardPart
 from sweep.schema.seeds import AdaptiveSeeds, Seed, Seeds
@@ -111,6 +111,13 @@ class SweepSpec(Part):
     def _one_branch(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
 
+    @field_validator("trial")
+    @classmethod
+    def _shared_model_by_label(cls, trial: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        models = info.data.get("model")
+        named = isinstance(models, tuple) and "model" in trial
+        return {**trial, "model": labels_in(models, trial["model"])} if named else trial
+
     @field_validator("space")
     @classmethod
     def _models_by_label(cls, space: tuple[dict[str, Any], ...], info: ValidationInfo) -> tuple[dict[str, Any], ...]:
@@ -120,7 +127,20 @@ class SweepSpec(Part):
             return space
         every = info.data.get("trial", {}).get("model", [part.called for part in models])
         return tuple(
-            {"model": labels_of(models, branch.get("model", every)), **_without_model(branch)} for branch in space
+            {"model": labels_in(models, branch.get("model", every)), **_without_model(branch)} for branch in space
+        )
+
+    @field_validator("tables")
+    @classmethod
+    def _shown_models_by_label(cls, tables: tuple[Table, ...], info: ValidationInfo) -> tuple[Table, ...]:
+        models = info.data.get("model")
+        if not isinstance(models, tuple):
+            return tables
+        return tuple(
+            table.model_copy(update={"where": {**table.where, "model": labels_in(models, table.where["model"])}})
+            if "model" in table.where
+            else table
+            for table in tables
         )
 
     @property
@@ -188,22 +208,36 @@ class SweepSpec(Part):
             yield "metric", f"{self.metric!r} needs a judge, and reward names none"
 
     def _misfits_of_models(self) -> Iterator[tuple[str, str]]:
-        """Base models that branches name and that the spec does not have."""
-        places = {"trial.model": self.trial, **{f"space[{i}].model": branch for i, branch in enumerate(self.space)}}
-        if self.search == "optuna" and not isinstance(self.model, ModelPart):
-            yield "search", "'optuna' is not accepted with several models, whose losses may not compare; 'tuned' is"
+        """Where branches and tables name base models that the spec does not have, or leave one out."""
         if "model" in self.lora:
             yield "lora.model", "not accepted; model stands in a branch of space"
-        for place, fields in places.items():
-            if "model" not in fields:
-                continue
-            if isinstance(self.model, ModelPart):
-                yield place, f"{shown(fields['model'])} is accepted where the spec's `model` is a list of models"
-                continue
-            known = [part.called for part in self.model]
-            for label in labels_of(self.model, fields["model"]):
-                if label not in known:
+        shared = self.trial.get("model")
+        named = {
+            "trial.model": _listed(shared),
+            **{f"space[{i}].model": _listed(branch.get("model")) for i, branch in enumerate(self.space)},
+        }
+        if isinstance(self.model, ModelPart):
+            for place, labels in named.items():
+                if labels:
+                    yield place, f"{shown(labels[0])} is accepted where the spec's `model` is a list of models"
+            return
+        if self.search == "optuna":
+            yield "search", "'optuna' is not accepted with a list of models, whose losses may not compare; 'tuned' is"
+        named |= {f"tables[{i}].where.model": _listed(table.where.get("model")) for i, table in enumerate(self.tables)}
+        known = [part.called for part in self.model]
+        for place, labels in named.items():
+            for label in labels:
+                if label not in known and (label != shared or place == "trial.model"):
                     yield place, f"{shown(label)} is none of the spec's models; accepted: {', '.join(known)}"
+        tried = {label for branch in self.space for label in _listed(branch["model"])}
+        for place, label in enumerate(known):
+            if label not in tried:
+                yield f"model[{place}]", f"no branch of space takes {shown(label)}; leave it out of the list"
+
+
+def _listed(said: Any) -> list[Any]:
+    """What a field says, as a list; nothing where it says nothing."""
+    return said if isinstance(said, list) else [] if said is None else [said]
 
 
 def _without_model(branch: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,10 @@ def resolve_paths(content: dict[str, Any], folder: Path, beside: Beside) -> dict
 
 
 def _resolve_models(content: dict[str, Any], folder: Path, beside: Beside) -> dict[str, Any]:
-    """The content with the paths of base models: of one or several, and where branches of `space` name them."""
+    """The content with the paths of base models: of one or several, and where trials name theirs.
+
+    A name alone becomes a mapping, so that mappings are merged with it.
+    """
 
     def path_of(value: Any) -> Any:
         if isinstance(value, list):
@@ -76,10 +79,16 @@ def _resolve_models(content: dict[str, Any], folder: Path, beside: Beside) -> di
             return {k: path_of(v) if k in ("name", "tokenizer") else v for k, v in value.items()}
         return _resolve(value, folder, os.path.isdir, beside)
 
+    def part_of(value: Any) -> Any:
+        return path_of({"name": value} if isinstance(value, str) else value)
+
     resolved = dict(content)
     if "model" in resolved:
-        resolved["model"] = path_of(resolved["model"])
-    space = resolved.get("space")
+        model = resolved["model"]
+        resolved["model"] = [part_of(entry) for entry in model] if isinstance(model, list) else part_of(model)
+    trial, space = resolved.get("trial"), resolved.get("space")
+    if isinstance(trial, dict) and "model" in trial:
+        resolved["trial"] = {**trial, "model": path_of(trial["model"])}
     if isinstance(space, list):
         resolved["space"] = [
             {k: path_of(v) if k == "model" else v for k, v in branch.items()} if isinstance(branch, dict) else branch
