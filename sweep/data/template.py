@@ -134,7 +134,7 @@ class ChatTemplate:
     def _source(self, tools: Sequence[Message]) -> str:
         """The template's own text, with a fixed date where it asks for one."""
         source: str = self.tokenizer.get_chat_template(self.jinja, [dict(tool) for tool in tools] or None)
-        return _FIXED_DATE + source if asks_for_the_date(source) else source
+        return _FIXED_DATE + source if "strftime_now" in source else source
 
     def _marked(self, messages: Sequence[Message], tools: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
         """Text and turns by the template's {% generation %} marks."""
@@ -253,11 +253,6 @@ def _words_in(text: str, message: Message, behind: int) -> tuple[int, int]:
         if words and (first := text.find(words, behind)) >= 0:
             return first, first + len(words)
     return -1, behind
-
-
-def asks_for_the_date(source: str) -> bool:
-    """Whether a template's text may hold the date, which it is then told to be TEMPLATE_DATE."""
-    return "strftime_now" in source
 
 
 def choose_template(tokenizer: "PreTrainedTokenizerBase", given: str | None) -> ChatTemplate:

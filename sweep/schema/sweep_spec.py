@@ -115,8 +115,9 @@ class SweepSpec(Part):
     @classmethod
     def _shared_model_by_label(cls, trial: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         models = info.data.get("model")
-        named = isinstance(models, tuple) and "model" in trial
-        return {**trial, "model": labels_in(models, trial["model"])} if named else trial
+        if not isinstance(models, tuple) or "model" not in trial:
+            return trial
+        return {**trial, "model": labels_in(models, trial["model"])}
 
     @field_validator("space")
     @classmethod
@@ -230,9 +231,9 @@ class SweepSpec(Part):
                 if label not in known and (label != shared or place == "trial.model"):
                     yield place, f"{shown(label)} is none of the spec's models; accepted: {', '.join(known)}"
         tried = {label for branch in self.space for label in _listed(branch["model"])}
-        for place, label in enumerate(known):
+        for index, label in enumerate(known):
             if label not in tried:
-                yield f"model[{place}]", f"no branch of space takes {shown(label)}; leave it out of the list"
+                yield f"model[{index}]", f"no branch of space takes {shown(label)}; leave it out of the list"
 
 
 def _listed(said: Any) -> list[Any]:

@@ -96,9 +96,8 @@ def _mistakes_of_trials(values: dict[str, Any], wrong: Collection[object]) -> li
     """
     if {"space", "trial", "lora"} & set(wrong):
         return []
-    known = {
-        key: values[key] for key in ("model", "space", "trial", "lora", "seeds") if key in values and key not in wrong
-    }
+    of_trials = ("model", "space", "trial", "lora", "seeds")
+    known = {key: values[key] for key in of_trials if key in values and key not in wrong}
     # Ranges are accepted under most searches, and this one looks at every choice and at the ends of ranges.
     search = {"search": values.get("search", "grid"), "trials": values.get("trials")}
     if {"search", "trials"} & set(wrong) or (search["search"] == "grid") != (search["trials"] is None):
