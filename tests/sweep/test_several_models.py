@@ -1,6 +1,7 @@
 """A sweep of two base models with tokenizers and templates of their own: the command, and what is done afterwards."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,26 @@ def test_a_trial_of_either_model_is_reproduced_to_the_bit(two: TwoModels, here: 
     for name in two.records():
         code, out, _ = here("--reproduce", two.experiment / name)
         assert (code, "losses match to the bit" in out) == (0, True), out
+
+
+def test_a_model_without_a_finished_trial_is_asked_anew_as_well_so_that_the_sweep_can_go_on(
+    two: TwoModels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = Path(shutil.copytree(two.experiment, tmp_path / "experiment"))
+    before = {model: two.answers(model) for model in MODELS}
+    [unfinished] = experiment.glob(f"{MODELS[1]}-*/")
+    shutil.rmtree(unfinished)
+    fewer = tmp_path / "fewer.csv"
+    fewer.write_text("prompt\nHello?\n", encoding="utf-8")
+    assert judge([str(experiment), "--prompts", str(fewer)]) == 0
+    capsys.readouterr()
+    answers = TwoModels(experiment, two.prompts).answers
+    assert [len(answers(model)) for model in MODELS] == [1, 1] < [len(before[model]) for model in MODELS]
+    changed, kept = (
+        json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["identity"]
+        for folder in (experiment, two.experiment)
+    )
+    assert {part for part in kept if kept[part] != changed[part]} == {f"reward of {model}" for model in MODELS}
 
 
 def test_all_are_judged_anew_each_against_its_own_base_model_and_the_sweep_goes_on_with_it(

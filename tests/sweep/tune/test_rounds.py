@@ -177,6 +177,14 @@ def test_the_loss_of_a_best_is_too_low_where_it_was_chosen_and_right_where_it_wa
         assert on_validation == pytest.approx(truth, abs=0.025)
 
 
+def test_each_base_model_has_a_leader_of_its_own() -> None:
+    """Their losses do not compare where tokenizers differ: an arm of a model with higher losses may still be tied."""
+    space = [{"method": "full", "optimizer": "sgd", "lr": [1e-3, 2e-3]}]
+    two = spec(space=space, seeds={"min": 2, "max": 3}, model=["gpt2", "owner/other"])
+    _, third = rounds(two, losses(lambda trial: 1.0 if trial.model == "gpt2" else 3.0, 1e-3))
+    assert {(trial.model, trial.lr) for trial in third} == {(m, lr) for m in ("gpt2", "other") for lr in (1e-3, 2e-3)}
+
+
 def test_further_seeds_go_to_the_arms_tied_with_the_leader_alone() -> None:
     made = rounds(grid([0.1, 0.2, 0.3], min=2, max=6), losses(lambda trial: 2.5 if trial.lr == 0.3 else 2.0))
     assert [(t.lr, t.seed) for t in made[0]] == [(lr, seed) for lr in (0.1, 0.2, 0.3) for seed in (0, 1)]
