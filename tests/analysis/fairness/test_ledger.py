@@ -147,6 +147,16 @@ def test_scored_tokens_are_compared_where_not_all_that_are_seen_are_scored() -> 
     assert confounds == ["train tokens scored: 20,480 (lora r1 adamw), 5,120 (lora r10 adamw)"]
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_rows_of_whole_examples_hold_other_numbers_of_tokens_under_another_seed(masked: bool) -> None:
+    results = sweep_of(LOW, HIGH)
+    results.trials.loc[results.trials["seed"] == 0, "tokens_seen"] -= 100
+    if masked:
+        results.trials["scored_tokens_seen"] = results.trials["tokens_seen"] // 2
+    told = [flag for flag in ledger_of(results).flags if "Replicates of one row differ in tokens_seen" in flag]
+    assert bool(told) != masked
+
+
 def test_prompts_and_base_responses_are_compared_as_they_stand_in_the_responses() -> None:
     results = sweep_of(LOW, HIGH)
     rows = results.responses

@@ -44,7 +44,7 @@ def refusal(record: object, field: str | None = None, **columns: str) -> str:
 )
 def test_conversations_are_the_same_whatever_form_they_are_read_in(record: dict[str, Any], form: str) -> None:
     read_as = read_record(record, Reading())
-    assert read_as.example == Example("conversations", messages=TALK)
+    assert read_as.example._replace(prompt_messages=0) == Example("conversations", messages=TALK)
     assert read_as.form.name.startswith(form)
 
 
