@@ -9,7 +9,7 @@ from analysis.wording.numbers import MISSING
 
 def base_model(arms: Sequence[Arm]) -> str:
     """What arms are held against, in words: "the base model", or each its own where they have several."""
-    return "the base model" if len({arm.config.get("model") for arm in arms}) < 2 else "its own base model"
+    return "the base model" if len({arm.model for arm in arms}) < 2 else "its own base model"
 
 
 def base_values(arms: Sequence[Arm], metric: str, show: Callable[[float], str]) -> str:
@@ -17,7 +17,7 @@ def base_values(arms: Sequence[Arm], metric: str, show: Callable[[float], str]) 
     shown: dict[Any, str] = {}
     for arm in arms:
         for value in arm.values(metric)[:1]:
-            shown.setdefault(arm.config.get("model"), show(value))
+            shown.setdefault(arm.model, show(value))
     if len(shown) < 2:
         return next(iter(shown.values()), MISSING)
     return ", ".join(f"{value} ({model})" for model, value in shown.items())

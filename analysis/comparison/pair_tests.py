@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
-from analysis.comparison.fields import windows
+from analysis.comparison.fields import general_windows, windows
 from analysis.comparison.loss_metric import by_text
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
 from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
@@ -73,19 +73,20 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
 
 
 def compare_general_losses(arms: list[Arm], all_pairs: bool = False) -> list[Comparison]:
-    """Compare pairs of arms of one base model by their last loss on general text: which forgets more.
+    """Compare pairs of arms that were tested on the same general text by their last loss on it: which forgets more.
 
     Args:
-        arms: arms of one table; those without losses of general text are passed over.
+        arms: arms of one table; those without losses of general text are passed over, and so are pairs of different base
+            models or windows.
         all_pairs: see `compare_test_losses`.
 
     Returns:
         One comparison per pair, by the test that two arms get in test loss; p-values are not adjusted.
     """
-    groups: dict[object, dict[str, SeedLosses]] = {}
+    groups: dict[tuple[object, ...], dict[str, SeedLosses]] = {}
     for arm in arms:
         if arm.general_losses:
-            groups.setdefault(arm.config.get("model"), {})[arm.label] = arm.general_losses
+            groups.setdefault(general_windows(arm), {})[arm.label] = arm.general_losses
     losses = {label: own for group in groups.values() for label, own in group.items()}
     ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups.values()]
     return _compared_losses(losses, _in_order(choose_pairs(ranked, all_pairs), arms))

@@ -171,7 +171,7 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     data = _mapping(results.sweep.get("data"))
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
     counted = [counts for counts in data.get("rows", ()) if set(counts) == set(CutRows._fields)]
-    facts["cut_rows"] = tuple(CutRows(**counts) for counts in counted if counts["model"] == arm.config.get("model"))
+    facts["cut_rows"] = tuple(CutRows(**counts) for counts in counted if counts["model"] == arm.model)
     seeds = results.spec.get("seeds")
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
 

@@ -134,3 +134,13 @@ def test_arms_that_forget_alike_share_a_letter_and_those_of_another_base_model_s
     models = synthetic.of_models({"A": ("words", "rows"), "B": ("letters", "rows")}, seeds=3)
     told = synthetic.with_general_losses(models, dict.fromkeys(models.trials["arm"].unique(), 0.1))
     assert build_tables(group_arms(told), {}, looks=1)[0].compared.general == []
+
+
+def test_arms_that_saw_other_windows_of_general_text_are_not_compared_by_forgetting() -> None:
+    results = three_seeds({"block_size": 32}, {"block_size": 32, "rank": 10}, {"block_size": 64})
+    told = synthetic.with_general_losses(results, dict.fromkeys(results.trials["arm"].unique(), 0.1))
+    (table,) = build_tables(group_arms(told), {}, looks=1)
+    ((a, b),) = [(pair.a, pair.b) for pair in table.compared.general]
+    assert {a, b} == {arm.label for arm in table.arms if arm.config["block_size"] == 32}
+    letters = dict(zip(table.frame["arm"], table.frame["letters by forgetting"], strict=True))
+    assert letters[a] == letters[b]
