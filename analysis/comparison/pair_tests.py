@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
-from analysis.comparison.fields import general_windows, windows
+from analysis.comparison.fields import general_windows, window_values, windows
 from analysis.comparison.loss_metric import by_text
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
 from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
@@ -58,7 +58,7 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
 
     Args:
         arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over. In
-            bits per byte those of different windows have a difference without a test.
+            bits per byte those of as many windows on other rows of text have a difference without a test.
         all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their losses.
 
     Returns:
@@ -76,8 +76,8 @@ def compare_general_losses(arms: list[Arm], all_pairs: bool = False) -> list[Com
     """Compare pairs of arms that were tested on the same general text by their last loss on it: which forgets more.
 
     Args:
-        arms: arms of one table; those without losses of general text are passed over, and so are pairs of different base
-            models or windows.
+        arms: arms of one table; those without losses of general text are passed over, and so are pairs of
+            different base models or windows.
         all_pairs: see `compare_test_losses`.
 
     Returns:
@@ -111,9 +111,13 @@ def _compared_losses(losses: Mapping[str, SeedLosses], chosen: Pairs) -> list[Co
 
 
 def _on_other_rows(arms: list[Arm]) -> list[Comparison]:
-    """Pairs whose test losses compare by the byte, though not row by row: how far they lie apart, without a test."""
+    """Pairs whose test losses compare by the byte, though not row by row: how far they lie apart, without a test.
+
+    Arms of other WINDOW_FIELDS are tested on more or less text, or see more or less of it before what they predict.
+    """
     known = [arm for arm in arms if arm.losses_by_seed]
-    pairs = [(a, b) for a, b in combinations(known, 2) if windows(a) != windows(b)]
+    alike = [(a, b) for a, b in combinations(known, 2) if window_values(a) == window_values(b)]
+    pairs = [(a, b) for a, b in alike if windows(a) != windows(b)]
     return [_untested(a, b, a.test_loss.estimate - b.test_loss.estimate) for a, b in pairs]
 
 

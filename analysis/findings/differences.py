@@ -13,7 +13,7 @@ from analysis.comparison.comparisons import (
     Contenders,
     beyond_resamples,
 )
-from analysis.comparison.fields import WINDOW_FIELDS, windows
+from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
 from analysis.statistics.difference_tests import sign_test
@@ -89,10 +89,10 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
-        groups.setdefault(() if by_text(known) and not contenders else windows(arm), []).append(arm)
+        groups.setdefault(windows(arm) if contenders else window_values(arm), []).append(arm)
     sentences = []
     for members in groups.values():
-        among = f"{unit}{_windows_of(members[0])}" if len(groups) > 1 else unit
+        among = f"{unit}{_windows_of(members[0], by_text(known) and bool(contenders))}" if len(groups) > 1 else unit
         sentences.append(_lowest(members, compared, among, bool(contenders)))
         if members[0].label in contenders and any(pair.tested for pair in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
@@ -131,11 +131,10 @@ def describe_general_losses(made: Comparisons) -> list[str]:
     return sentences
 
 
-def _windows_of(arm: Arm) -> str:
+def _windows_of(arm: Arm, by_rows: bool) -> str:
     """The windows that arms are tested on, of those that a table has several kinds of."""
-    if by_text([arm]):
-        return " on the same rows of text"
-    return " with " + ", ".join(f"{name}={show_field(arm.config.get(name))}" for name in WINDOW_FIELDS)
+    fields = " with " + ", ".join(f"{name}={show_field(arm.config.get(name))}" for name in WINDOW_FIELDS)
+    return f"{fields} on the same rows of text" if by_rows else fields
 
 
 def _on_other_rows(compared: list[Comparison], unit: str) -> list[str]:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.evidence import Evidence
-from analysis.comparison.fields import WINDOW_FIELDS, windows
+from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.learning_rates import RateRange
-from analysis.comparison.loss_metric import by_text
 from analysis.comparison.selection import chosen_apart, describe_selection
 from analysis.findings.differences import describe_general_losses, describe_rewards, describe_test_losses, describe_wins
 from analysis.findings.forgetting import describe_forgetting
@@ -105,11 +104,12 @@ def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> lis
     first += _disagreements(arms) + _not_judged(results)
     differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
     tested = "All arms are tested on the same sample of windows."
-    if by_text(done) and len({windows(arm) for arm in done}) > 1:
-        tested = "The base models are tested on rows of text that differ, so their test losses are not paired."
-    elif differing:
+    if differing:
         which = f"{join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
         tested = f"The arms are tested on different windows ({which}), so test losses are ranked only among like arms."
+    if len({windows(arm) for arm in done}) > len({window_values(arm) for arm in done}):
+        rows = "The base models are tested on rows of text that differ, so their test losses are not paired."
+        tested = f"{tested} {rows}" if differing else rows
     if any(len(arm.seeds) > 1 for arm in done):
         return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts.", tested]
     seeds = "one finished seed" if any(arm.shortfall for arm in done) else "one seed"

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import Comparisons
-from analysis.comparison.fields import matches, windows
+from analysis.comparison.fields import matches, window_values, windows
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.loss_metric import by_one_metric, by_text
@@ -250,12 +250,13 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(FORGETTING_NOTE.format(base=base))
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
-    if len({windows(arm) for arm in arms}) > 1 and by_text(arms):
-        notes.append(OTHER_ROWS_NOTE)
-    elif len({windows(arm) for arm in arms}) > 1:
+    fields = {window_values(arm) for arm in arms}
+    if len(fields) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."
         )
+    if len({windows(arm) for arm in arms}) > len(fields):
+        notes.append(OTHER_ROWS_NOTE)
     if RIGHT_ANSWERS in headings:
         notes.append(_right_answers_note(arms))
     if "win rate" in headings:
