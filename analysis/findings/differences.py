@@ -6,7 +6,7 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 from collections import Counter
 
 from analysis.comparison.arms import Arm, reward_word
-from analysis.comparison.base_models import base_model, base_values
+from analysis.comparison.base_models import base_model, base_values, several_base_models
 from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
@@ -66,7 +66,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     asked = max(arm.asked for arm in arms)
     fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
     return [
-        *([] if base_model(arms) == "the base model" else ["Each arm is held against its own base model."]),
+        *(["Each arm is held against its own base model."] if several_base_models(arms) else []),
         *sentences,
         f"This is an {test}, {holm_adjusted(len(counted), 'arm', looks)}. {OVER_PROMPTS_ALONE}",
         *([f"Some responses have no reward: {join(fewer)}."] if fewer else []),

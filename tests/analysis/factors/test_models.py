@@ -51,3 +51,11 @@ def test_the_front_holds_arms_of_all_models_by_the_byte(models: Mapping[str, tup
     memory = fronts_of(finished)[0]
     assert [point.loss for point in memory.points] == pytest.approx(sorted(arm.test_loss.estimate for arm in finished))
     assert [point.arm.config["model"] for point in memory.points if point.dominated] == ["B"]
+
+
+def test_win_rates_against_two_base_models_are_not_subtracted() -> None:
+    told = mattered(SAME_ROWS)
+    effects = told.effects.set_index("factor")
+    assert effects.loc["model", ["win rate", "reward margin"]].tolist() == ["–", "–"]
+    assert "–" not in effects.loc["rank", ["win rate", "reward margin"]].tolist()
+    assert "against each arm's own base model, so rows of model have none" in " ".join(told.notes)
