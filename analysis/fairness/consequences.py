@@ -44,9 +44,9 @@ def follows_from(factor: str | None, rows: LedgerRows) -> set[str]:
 
 def _one_for_each_level(name: str, factor: str | None, rows: LedgerRows) -> bool:
     """Whether rows of one level of the factor do not differ in a fact, so that the level alone decides it."""
-    levels: dict[Any, set[Any]] = {}
+    levels: dict[str, set[Any]] = {}
     for row in rows:
-        levels.setdefault(row.config.get(str(factor)), set()).update(row.facts.get(name, ()))
+        levels.setdefault(repr(row.config.get(str(factor))), set()).update(row.facts.get(name, ()))
     return all(len(values) < 2 for values in levels.values())
 
 

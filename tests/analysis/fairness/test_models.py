@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from analysis.comparison.evidence import evidence_of
 from analysis.fairness.ledger import Ledger, table_ledgers
+from analysis.page.content import content_of
 from analysis.results.experiment import Results
 from analysis.tables.comparison_table import build_tables
 from tests.synthetic_experiment import of_models
@@ -52,3 +55,12 @@ def test_data_that_differ_between_arms_of_one_model_do_not_follow_from_it() -> N
 
 def test_models_that_every_level_of_a_factor_has_are_no_confound() -> None:
     assert ledger_of(results_of({"rank": 1}, {"rank": 10}), "rank").confounds == []
+
+
+@pytest.mark.parametrize("written", [["A", "B"], "", 5, None])
+def test_a_model_that_is_no_name_is_none(written: object) -> None:
+    results = results_of()
+    results.configs["trial-0"]["model"] = results.configs["trial-1"]["model"] = written
+    content = content_of(results)
+    assert [arm.model for arm in content.tables[0].arms] == [None, "B"]
+    assert ledger_of(results, "model").remarks
