@@ -7,6 +7,7 @@ seeds. A difference within its uncertainty is called that. So is a difference wh
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.base_models import several_base_models
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.learning_rates import RateRange
@@ -58,7 +59,9 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]
         lengths = describe_length_bias(
-            results.responses[results.responses["trial"].isin(used)], finished[0].held_to_answers
+            results.responses[results.responses["trial"].isin(used)],
+            finished[0].held_to_answers,
+            several_base_models(finished),
         )
         findings.append(Finding("Against the base model", [*wins, *lengths]))
     told: list[set[str]] = []

@@ -33,7 +33,7 @@ from analysis.tables.columns import (
 )
 from analysis.tables.letters import forgetting_letters_of, letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING, show_number
-from analysis.wording.phrases import count
+from analysis.wording.phrases import count, join
 from analysis.wording.values import show_field
 from basis.fields import optimizer_order
 from basis.metrics import PEAK_SOURCE
@@ -47,6 +47,7 @@ BY_TEXT_NOTE = (
     "The models of these rows have different tokenizers, so their test losses are compared in bits per byte of text. "
     "Train losses are in nats per token of each model's own tokenizer, and compare within one model alone."
 )
+NO_BYTES_NOTE = "Without a test loss in bits per byte, for their trials did not count bytes: {arms}."
 OTHER_ROWS_NOTE = (
     "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
     "difference of such losses has no test. Such arms share no letter, without being told apart."
@@ -177,7 +178,7 @@ def _table(
     if compared.contenders:
         notes.insert(0, "The rows come by test loss, the lowest first.")
     if by_text(arms):
-        notes.insert(0, BY_TEXT_NOTE)
+        notes[:0] = [BY_TEXT_NOTE, *_without_bytes(arms)]
     return ComparisonTable(
         title=f"{title} (test loss in bits per byte)" if by_text(arms) else title,
         anchor=anchor,
@@ -287,6 +288,12 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
     if "tokens/s" in headings:
         notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
     return notes
+
+
+def _without_bytes(arms: list[Arm]) -> list[str]:
+    """Which arms have a test loss in nats per token alone, so that a table in bits per byte shows none."""
+    without = [arm.label for arm in arms if arm.values("test_loss") and not arm.has_test_loss]
+    return [NO_BYTES_NOTE.format(arms=join(without))] if without else []
 
 
 def _right_answers_note(arms: list[Arm]) -> str:

@@ -1,5 +1,6 @@
 """Tables of several base models: bits per byte where their tokenizers differ, a test where their rows are the same."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,3 +108,13 @@ def test_what_a_report_rests_on_names_the_fields_and_the_rows_that_differ() -> N
     assert "The base models are tested on rows of text that differ" in basis()
     both = basis({"block_size": 32}, {"block_size": 64})
     assert "(block_size differs), so test losses are ranked only among like arms. The base models are tested" in both
+
+
+def test_arms_that_counted_no_bytes_are_named_below_a_table_by_the_byte() -> None:
+    results = of_models(SAME_ROWS)
+    results.trials.loc[results.trials["model"] == "B", "test_bits_per_byte"] = math.nan
+    (made,) = build_tables(group_arms(results), {}, 1)
+    (without,) = [arm.label for arm in made.arms if arm.model == "B"]
+    note = f"Without a test loss in bits per byte, for their trials did not count bytes: {without}."
+    assert note in made.notes
+    assert not any("did not count bytes" in said for said in table(SAME_ROWS).notes)
