@@ -12,8 +12,8 @@ from analysis.comparison.evidence import Evidence
 from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.learning_rates import RateRange
 from analysis.comparison.selection import chosen_apart, describe_selection
-from analysis.findings.differences import describe_general_losses, describe_rewards, describe_test_losses, describe_wins
-from analysis.findings.forgetting import describe_forgetting
+from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.forgetting import describe_forgetting, describe_forgetting_pairs
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
 from analysis.results.experiment import Results
@@ -71,7 +71,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
             *describe_test_losses(table.finished, table.compared),
             *describe_rises(table.finished, results.curves, looks),
             *describe_forgetting(table.forgotten, looks),
-            *describe_general_losses(table.compared),
+            *describe_forgetting_pairs(table.compared),
             *describe_rewards(table.finished, table.compared),
             *_memory(table),
             *_learning_rates(table.rate_ranges),
@@ -84,7 +84,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
 
 def _families(tables: list[ComparisonTable]) -> str:
     measured = any(table.forgotten for table in tables)
-    return FAMILIES.format(forgetting=", what its arms forget, its pairs by that" if measured else "")
+    return FAMILIES.format(forgetting=", what its arms forget, the pairs of arms by forgetting" if measured else "")
 
 
 def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> list[str]:

@@ -54,11 +54,11 @@ OTHER_ROWS_NOTE = (
 )
 
 FORGETTING_LETTERS_NOTE = (
-    "Arms of one base model that share a letter by forgetting cannot be told apart by their last loss on general text; "
-    "the table of pairs names the test."
+    "Arms of one base model that share a letter by forgetting cannot be told apart by it; the table of pairs names the "
+    "test."
 )
 FORGETTING_NOTE = (
-    "Forgetting is the last loss on general text minus {base}'s, with the 95 % interval and the p-value of a "
+    "Forgetting is the last loss on general text minus that of {base}, with the 95 % interval and the p-value of a "
     "test against zero, Holm-adjusted for the arms of the table."
 )
 
@@ -167,7 +167,7 @@ def _table(
     if forgotten:
         shown = {one.arm.label: show_forgetting(one) for one in forgotten}
         frame.insert(_behind_losses(frame), FORGETTING, [shown.get(arm.label, MISSING) for arm in arms])
-    by_forgetting = {} if compared.contenders else forgetting_letters_of(arms, compared.general)
+    by_forgetting = {} if compared.contenders else forgetting_letters_of(arms, compared.forgetting)
     if by_forgetting:
         letters = [by_forgetting.get(arm.label, MISSING) for arm in arms]
         frame.insert(list(frame.columns).index(FORGETTING) + 1, FORGETTING_LETTERS, letters)
@@ -269,11 +269,11 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append("Wins / ties / losses are summed over the seeds.")
     if MORE_RIGHT in headings:
         notes.append(
-            f"Right answers against base is the share of right answers minus {base}'s, with a 95 % t interval "
+            f"Right answers against base is the share of right answers minus that of {base}, with a 95 % t interval "
             "over the prompts."
         )
     if "reward margin" in headings:
-        notes.append(f"Reward margin is the mean over prompts of reward minus {base}'s, with a 95 % t interval.")
+        notes.append(f"Reward margin is the mean over prompts of reward minus that of {base}, with a 95 % t interval.")
     if "peak memory" in headings:
         sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
         mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""

@@ -45,7 +45,7 @@ def forgetting_letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[s
 
     Args:
         arms: arms of one table.
-        compared: their comparisons by loss on general text; see `letters_of`.
+        compared: their comparisons by forgetting; see `letters_of`.
 
     Returns:
         Letters by label. Arms of different base models or windows share no letter, without being told apart.
