@@ -15,7 +15,7 @@ from analysis.wording.values import show_field
 from basis.outcomes import Outcome
 
 SHOWN_ARMS = 11
-"""Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
+"""Arms shown per prompt: with one base model three rows of four, and more nobody reads side by side."""
 MOST_BYTES = 1_500_000
 """Bytes of all prompts and answers of a page, half of the 3 MB that a page may have."""
 LONGEST_TEXT = 5_000
