@@ -50,6 +50,7 @@ class Arm:
         base_general_losses: the base model's losses of the same windows by seed, before the first step.
         held_to_answers: whether a reward is 1 for a right answer and 0 for a wrong one, and no reward model's score.
         tokenizer: hash of its model's tokenizer; empty where no trial kept a record.
+        test_tokens: hash of the test set's tokens; empty likewise.
         test_rows: digest of the text that every test row scores; in a directory made before the hash of the test
             tokens; empty where neither is known.
         loss_metric: the test loss by which the arm is compared, see `loss_metric.by_one_metric`.
@@ -66,8 +67,15 @@ class Arm:
     general_losses: dict[int, Values] = field(default_factory=dict)
     base_general_losses: dict[int, Values] = field(default_factory=dict)
     tokenizer: str = ""
+    test_tokens: str = ""
     test_rows: str = ""
     loss_metric: LossMetric = "test_loss"
+
+    @property
+    def model(self) -> str | None:
+        """What its config calls its base model; None in a sweep of one, or where the config has no text there."""
+        model = self.config.get("model")
+        return model if isinstance(model, str) and model else None
 
     @cached_property
     def outcome(self) -> str:
@@ -285,7 +293,8 @@ def group_arms(results: Results) -> list[Arm]:
                 general_losses=general,
                 base_general_losses=base,
                 tokenizer=_hash(record, "tokenizer"),
-                test_rows=str(record.get("test_rows") or _hash(record, "test_tokens")),
+                test_tokens=(test_tokens := _hash(record, "test_tokens")),
+                test_rows=str(record.get("test_rows") or test_tokens),
             )
         )
     return arms

@@ -118,25 +118,25 @@ class Comparisons(NamedTuple):
         losses: pairs by last test loss.
         rewards: pairs by reward.
         wins: pairs prompt by prompt.
-        general: pairs of arms of one base model by last loss on general text.
+        forgetting: pairs of arms of one base model by forgetting, on the same windows of general text.
         contenders: which of many arms may be the best; empty where there are few, of which all pairs are tested.
         looks: see `choices.looks_at`.
         losses_adjusted: how the p-values of `losses` were adjusted, in words; see `adjustment`.
         rewards_adjusted: the same of `rewards`.
         wins_adjusted: the same of `wins`.
-        general_adjusted: the same of `general`.
+        forgetting_adjusted: the same of `forgetting`.
     """
 
     losses: list[Comparison]
     rewards: list[Comparison]
     wins: list[WinComparison]
-    general: list[Comparison]
+    forgetting: list[Comparison]
     contenders: list[Contenders]
     looks: int
     losses_adjusted: str
     rewards_adjusted: str
     wins_adjusted: str
-    general_adjusted: str
+    forgetting_adjusted: str
 
 
 def adjusted(pairs: Sequence[AnyComparison], looks: int) -> list[AnyComparison]:

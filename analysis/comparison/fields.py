@@ -36,11 +36,21 @@ WINDOW_FIELDS = ("block_size", "test_windows")
 """Fields that decide which windows an arm is tested on."""
 
 
+def window_values(arm: Arm) -> tuple[object, ...]:
+    """The values of WINDOW_FIELDS: how many windows an arm is tested on, and how many tokens one has."""
+    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
+
+
 def windows(arm: Arm) -> tuple[object, ...]:
-    """What decides which windows an arm is tested on: fields, or the text where arms of several tokenizers meet."""
+    """What decides which windows an arm is tested on: fields, and the text where arms of several tokenizers meet."""
     if arm.loss_metric == "test_loss":
-        return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
-    return (arm.test_rows or arm.label,)  # what is not known is the same as nothing else
+        return window_values(arm)
+    return (arm.test_rows or arm.label, *window_values(arm))  # what is not known is the same as nothing else
+
+
+def general_windows(arm: Arm) -> tuple[object, ...]:
+    """What decides which windows of general text an arm is tested on: its base model's tokens, and fields."""
+    return (arm.model, *window_values(arm))
 
 
 OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.fields import general_windows
 from analysis.comparison.told_apart import LossDifference, SeedLosses, loss_difference
-from analysis.statistics.intervals import Interval
+from analysis.statistics.intervals import Interval, Values
 from analysis.statistics.multiple_tests import ALPHA, holm
 
 
@@ -59,6 +60,30 @@ def measure_forgetting(arms: Sequence[Arm], looks: int) -> list[Forgetting]:
         adjusted = difference._replace(test=difference.test._replace(p_value=next(p_values)))
         forgotten.append(Forgetting(arm, Interval(*difference.test[:3]), adjusted))
     return forgotten
+
+
+def from_one_base(arms: Sequence[Arm]) -> list[SeedLosses]:
+    """Losses on general text as they would be, had every arm risen from the same losses of the base model.
+
+    A base model's losses differ between its arms where these compute otherwise, as in another precision. Differences
+    of what is returned are those of forgetting. They stay losses, so that rounding is judged by the size of a loss.
+
+    Args:
+        arms: arms of one table.
+
+    Returns:
+        The losses of each arm by seed, (K,) of its windows in nats/token. The base is that of the first arm tested on
+        the same windows.
+    """
+    bases: dict[tuple[object, ...], Values] = {}
+    moved: list[SeedLosses] = []
+    for arm in arms:
+        losses = {}
+        for seed, last in arm.general_losses.items():
+            own = arm.base_general_losses[seed]
+            losses[seed] = last + (bases.setdefault((*general_windows(arm), len(own)), own) - own)
+        moved.append(losses)
+    return moved
 
 
 def _losses(arm: Arm) -> tuple[SeedLosses, SeedLosses]:

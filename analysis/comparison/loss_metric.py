@@ -1,7 +1,8 @@
 """What test losses are compared by, nats per token or bits per byte: decided once for a table, and once for a sweep.
 
 A nat per token is per token of a tokenizer. Arms of models whose tokenizers differ are compared by the loss of the same
-text, whose bytes no tokenizer changes.
+text, whose bytes no tokenizer changes. Models that make the same tokens of the test set have one unit, whatever the
+hashes of their tokenizers: that of a model from the hub is its name and commit.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ def by_one_metric(arms: Sequence[Arm]) -> list[Arm]:
         arms: arms that meet in one table, figure or test, whatever became of them.
 
     Returns:
-        The arms in their order, in nats per token where one tokenizer is known, or none.
+        The arms in their order, in nats per token where one tokenizer is known, or none, or one set of test tokens.
     """
-    several = len({arm.tokenizer for arm in arms if arm.tokenizer}) > 1
-    metric: LossMetric = "test_bits_per_byte" if several else "test_loss"
+    tokenizers = {arm.tokenizer for arm in arms if arm.tokenizer}
+    tokens = {arm.test_tokens for arm in arms if arm.test_tokens}
+    metric: LossMetric = "test_bits_per_byte" if len(tokenizers) > 1 and len(tokens) != 1 else "test_loss"
     return [arm if arm.loss_metric == metric else replace(arm, loss_metric=metric) for arm in arms]
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
-from analysis.comparison.fields import windows
+from analysis.comparison.fields import general_windows, window_values, windows
+from analysis.comparison.forgetting import from_one_base
 from analysis.comparison.loss_metric import by_text
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
 from analysis.comparison.told_apart import SeedLosses, candidates, leader_of, loss_differences, mean_loss
@@ -33,23 +34,23 @@ def compare_pairs(arms: list[Arm], looks: int = 1, all_pairs: bool = False) -> C
 
     Returns:
         The comparisons, p-values adjusted by Holm's method: one family by loss, one by reward, one by wins and one
-        by loss on general text.
+        by forgetting.
     """
     losses = adjusted(compare_test_losses(arms, all_pairs), looks)
     rewards = adjusted(compare_rewards(arms, all_pairs), looks)
     wins = adjusted(compare_wins(arms, all_pairs), looks)
-    general = adjusted(compare_general_losses(arms, all_pairs), looks)
+    forgetting = adjusted(compare_forgetting(arms, all_pairs), looks)
     return Comparisons(
         losses=losses,
         rewards=rewards,
         wins=wins,
-        general=general,
+        forgetting=forgetting,
         contenders=find_contenders(arms, looks),
         looks=looks,
         losses_adjusted=adjustment(losses, looks),
         rewards_adjusted=adjustment(rewards, looks),
         wins_adjusted=adjustment(wins, looks),
-        general_adjusted=adjustment(general, looks),
+        forgetting_adjusted=adjustment(forgetting, looks),
     )
 
 
@@ -58,7 +59,7 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
 
     Args:
         arms: arms of one table; pairs that are tested on different windows or have too few seeds are passed over. In
-            bits per byte those of different windows have a difference without a test.
+            bits per byte those of as many windows on other rows of text have a difference without a test.
         all_pairs: compare every pair even of many arms, of which otherwise `pair_choice` chooses by their losses.
 
     Returns:
@@ -72,23 +73,24 @@ def compare_test_losses(arms: list[Arm], all_pairs: bool = False) -> list[Compar
     return [*_compared_losses(losses, chosen), *apart]
 
 
-def compare_general_losses(arms: list[Arm], all_pairs: bool = False) -> list[Comparison]:
-    """Compare pairs of arms of one base model by their last loss on general text: which forgets more.
+def compare_forgetting(arms: list[Arm], all_pairs: bool = False) -> list[Comparison]:
+    """Compare pairs of arms by what they forget: by how far their last loss on general text rose.
 
     Args:
-        arms: arms of one table; those without losses of general text are passed over.
+        arms: arms of one table; those without losses of general text are passed over, and so are pairs of different
+            base models or windows.
         all_pairs: see `compare_test_losses`.
 
     Returns:
         One comparison per pair, by the test that two arms get in test loss; p-values are not adjusted.
     """
-    groups: dict[object, dict[str, SeedLosses]] = {}
-    for arm in arms:
-        if arm.general_losses:
-            groups.setdefault(arm.config.get("model"), {})[arm.label] = arm.general_losses
-    losses = {label: own for group in groups.values() for label, own in group.items()}
-    ranked = [sorted(group, key=lambda label: mean_loss(losses[label])) for group in groups.values()]
-    return _compared_losses(losses, _in_order(choose_pairs(ranked, all_pairs), arms))
+    groups: dict[tuple[object, ...], dict[str, SeedLosses]] = {}
+    for arm, losses in zip(arms, from_one_base(arms), strict=True):
+        if losses:
+            groups.setdefault(general_windows(arm), {})[arm.label] = losses
+    every = {label: own for group in groups.values() for label, own in group.items()}
+    ranked = [sorted(group, key=lambda label: mean_loss(every[label])) for group in groups.values()]
+    return _compared_losses(every, _in_order(choose_pairs(ranked, all_pairs), arms))
 
 
 def _compared_losses(losses: Mapping[str, SeedLosses], chosen: Pairs) -> list[Comparison]:
@@ -110,9 +112,13 @@ def _compared_losses(losses: Mapping[str, SeedLosses], chosen: Pairs) -> list[Co
 
 
 def _on_other_rows(arms: list[Arm]) -> list[Comparison]:
-    """Pairs whose test losses compare by the byte, though not row by row: how far they lie apart, without a test."""
+    """Pairs whose test losses compare by the byte, though not row by row: how far they lie apart, without a test.
+
+    Arms of other WINDOW_FIELDS are tested on more or less text, or see more or less of it before what they predict.
+    """
     known = [arm for arm in arms if arm.losses_by_seed]
-    pairs = [(a, b) for a, b in combinations(known, 2) if windows(a) != windows(b)]
+    alike = [(a, b) for a, b in combinations(known, 2) if window_values(a) == window_values(b)]
+    pairs = [(a, b) for a, b in alike if windows(a) != windows(b)]
     return [_untested(a, b, a.test_loss.estimate - b.test_loss.estimate) for a, b in pairs]
 
 

@@ -1,6 +1,7 @@
 """Which arms another arm dominates beyond chance: it takes no more, and the tests find its test loss lower."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -32,27 +33,30 @@ class Dominance(NamedTuple):
 def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -> Dominance:
     """Test which arms are dominated.
 
-    Each arm is held against the one of lowest mean test loss among those that take no more, by the test that two arms
-    get. Any pair could have come to be tested so, and the adjustment (Bonferroni's) counts them all. Where the cost
-    varies from run to run, as time does, it has to be lower beyond chance too, over common seeds.
+    Each arm is held against the one of lowest mean test loss among those that are tested on the same rows of text and
+    take no more, by the test that two arms get. Any pair on the same rows could have come to be tested so, and the
+    adjustment (Bonferroni's) counts them all. Where the cost varies from run to run, as time does, it has to be lower
+    beyond chance too, over common seeds.
 
     Args:
         points: arms by cost and loss, cheapest first.
         price: the cost.
         looks: see `choices.looks_at`.
     """
-    pairs = len(points) * (len(points) - 1) // 2
+    on_rows = Counter(windows(point.arm) for point in points)
+    pairs = sum(arms * (arms - 1) // 2 for arms in on_rows.values())
     losses = {point.arm.label: point.arm.losses_by_seed for point in points}
     dominated: list[str] = []
     scopes: set[bool] = set()
-    lowest: Point | None = None
+    lowest_on: dict[tuple[object, ...], Point] = {}
     for _, alike in groupby(points, key=lambda point: point.cost):
         members = list(alike)
-        lowest = min([*([lowest] if lowest else []), *members], key=lambda point: point.loss)
         for point in members:
-            if point is lowest or windows(point.arm) != windows(lowest.arm):
-                continue  # arms that are tested on other rows of text are compared by their means alone
-            if not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
+            rows = windows(point.arm)
+            lowest_on[rows] = min(lowest_on.get(rows, point), point, key=lambda point: point.loss)
+        for point in members:
+            lowest = lowest_on[windows(point.arm)]
+            if point is lowest or not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
                 continue
             scopes.add(test.over_seeds)
             p_values = (test.test.p_value, _of_cost(lowest.arm, point.arm, price))

@@ -97,6 +97,8 @@ def describe_effects(
             "Rows without p rest on one seed without losses by window, or on differences that show no spread to judge "
             f"by{', or on rows of text that differ between tokenizers' if by_text(arms) else ''}."
         )
+    if any(effect.factor == "model" for effect in effects) and any(arm.wins for arm in arms):
+        notes.append("Win rates and margins are against each arm's own base model, so rows of model have none.")
     if ignored:
         notes.append(f"Pairs need not agree in what was tuned for each arm: {', '.join(ignored)}.")
     matched = {effect.factor for effect in effects}

@@ -39,8 +39,8 @@ class Effect(Tested):
         seeds: seeds that all these pairs share.
         windows: test windows that the test takes as a sample; 0 where it takes none.
         over_seeds: whether the test takes in the choice of seeds, without which it speaks of the trained models alone.
-        win_rate: the same difference of the win rate; NaN without rewards.
-        reward_margin: the same difference of the mean reward margin; NaN without rewards.
+        win_rate: the same difference of the win rate; NaN without rewards, and from one base model to another.
+        reward_margin: the same difference of the mean reward margin; NaN likewise.
         same_rows: whether the two levels are tested on the same rows; no test compares their losses otherwise.
     """
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.base_models import several_base_models
 from analysis.comparison.fields import windows
 from analysis.comparison.pair_tests import reward_test
 from analysis.comparison.told_apart import LossDifference, SeedLosses, loss_difference
@@ -85,8 +86,10 @@ def reward_effects(contexts: Sequence[ContextPairs], seeds: Sequence[int]) -> tu
 
     Returns:
         The differences with plain 95 % intervals over seeds and prompts; over seeds alone where responses are lost,
-        and NaN without rewards.
+        and NaN without rewards. NaN too from one base model to another, since each arm is held against its own.
     """
+    if any(several_base_models(pair) for pairs in contexts for pair in pairs):
+        return NO_INTERVAL, NO_INTERVAL
     arms = {arm.label: arm for pairs in contexts for arm in arms_of(pairs)}
     if all(set(seeds) <= set(arm.seed_margins.columns) for arm in arms.values()):
         tables = {label: arm.seed_margins[list(seeds)] for label, arm in arms.items()}

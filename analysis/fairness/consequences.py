@@ -12,13 +12,15 @@ BY_MEMORY = (
 )
 """Fields that decide, with what memory permits, how a step is divided."""
 
-OF_MODEL = tuple(name for name in INPUT_HASHES if name != "reward_model")
-"""Hashes that another base model changes: of itself, and of the same data and prompts in its tokens and template."""
+HASHES_OF_MODEL = (*(name for name in INPUT_HASHES if name != "reward_model"), "base_responses")
+"""Hashes that another base model changes: of itself, of the same data and prompts in its tokens and template, and of
+what it answers."""
+TOKEN_COUNTS = ("tokens_seen", "scored_tokens_seen")
+"""Tokens of train rows, which another order of the data may change: a count for each seed."""
 
 FOLLOWS = {
-    "tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on", "model"),
-    "scored_tokens_seen": ("steps", "batch_size", "block_size", "packing", "loss_on", "model"),
-    **dict.fromkeys((*OF_MODEL, "base_responses"), ("model",)),
+    **dict.fromkeys(TOKEN_COUNTS, ("steps", "batch_size", "block_size", "packing", "loss_on", "model")),
+    **dict.fromkeys(HASHES_OF_MODEL, ("model",)),
     **dict.fromkeys(EXECUTED.values(), BY_MEMORY),
 }
 """Facts by the config fields that they follow from."""
@@ -36,18 +38,21 @@ def follows_from(factor: str | None, rows: LedgerRows) -> set[str]:
         rows: its rows.
     """
     names = {name for name, causes in FOLLOWS.items() if factor in causes}
-    names -= {name for name in OF_MODEL if not _one_for_each_level(name, factor, rows)}
+    if factor == "model":
+        names -= {name for name in (*HASHES_OF_MODEL, *TOKEN_COUNTS) if not _decided(name, rows)}
     if factor == "optimizer" and all(_has_momentum_of_its_own(row) for row in rows):
         names.add("momentum")
     return names
 
 
-def _one_for_each_level(name: str, factor: str | None, rows: LedgerRows) -> bool:
-    """Whether rows of one level of the factor do not differ in a fact, so that the level alone decides it."""
-    levels: dict[Any, set[Any]] = {}
+def _decided(name: str, rows: LedgerRows) -> bool:
+    """Whether rows that agree in all that a fact follows from agree in the fact; replicates agree in a hash too."""
+    told: dict[str, set[tuple[Any, ...]]] = {}
     for row in rows:
-        levels.setdefault(row.config.get(str(factor)), set()).update(row.facts.get(name, ()))
-    return all(len(values) < 2 for values in levels.values())
+        if values := row.facts.get(name):
+            told.setdefault(repr([row.config.get(cause) for cause in FOLLOWS[name]]), set()).add(values)
+    one_each = name in TOKEN_COUNTS or all(len(values) == 1 for alike in told.values() for values in alike)
+    return one_each and all(len(alike) == 1 for alike in told.values())
 
 
 def _has_momentum_of_its_own(row: LedgerRow) -> bool:

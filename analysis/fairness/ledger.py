@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.comparison.evidence import Evidence
-from analysis.fairness.consequences import follows_from, order_of_data
+from analysis.fairness.consequences import HASHES_OF_MODEL, follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.row_checks import RowChecks, config_values
 from analysis.fairness.rows import EXECUTED, LedgerRows, rows_of
@@ -150,14 +150,17 @@ def _about_order(differing: Sequence[str]) -> list[str]:
 
 
 def _set_aside(rows: LedgerRows, consequences: set[str], facts: dict[str, str]) -> dict[str, str]:
-    """Differences that follow from the factor by themselves, each as an entry of the ledger by its words."""
+    """Differences that follow from the factor by themselves, each as an entry of the ledger by its words.
+
+    The values of hashes are left out: that they differ is all that they tell.
+    """
     entries = {}
     for name in consequences:
         values = [row.facts.get(name) if name in facts else config_values(row, name) for row in rows]
         known = {row.label: value for row, value in zip(rows, values, strict=True) if value}
         if len(set(known.values())) > 1:
             words = facts.get(name, name)
-            entries[words] = f"{words}: {by_value(known)}{_reach(name)}"
+            entries[words] = words if name in HASHES_OF_MODEL else f"{words}: {by_value(known)}{_reach(name)}"
     return dict(sorted(entries.items()))
 
 

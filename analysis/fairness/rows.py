@@ -170,10 +170,22 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
         facts |= {name: (identity[key],) for name, key in covered.items() if name not in facts}
     data = _mapping(results.sweep.get("data"))
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
-    counted = [counts for counts in data.get("rows", ()) if set(counts) == set(CutRows._fields)]
-    facts["cut_rows"] = tuple(CutRows(**counts) for counts in counted if counts["model"] == arm.config.get("model"))
+    facts["cut_rows"] = tuple(counts for counts in _cut_rows(data.get("rows")) if counts.model == arm.model)
     seeds = results.spec.get("seeds")
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
+
+
+def _cut_rows(entries: Any) -> list[CutRows]:
+    """The counts under "rows" of a sweep's data; entries that are not as written are passed over."""
+    written = [entry for entry in entries if _is_cut_rows(entry)] if isinstance(entries, list) else []
+    return [CutRows(**entry) for entry in written]
+
+
+def _is_cut_rows(entry: Any) -> bool:
+    if not isinstance(entry, Mapping) or set(entry) != set(CutRows._fields):
+        return False
+    model, side, *numbers = (entry[name] for name in CutRows._fields)
+    return isinstance(model, str | None) and isinstance(side, str) and all(type(number) is int for number in numbers)
 
 
 def _answered(answered: Mapping[str, pd.DataFrame], arm: Arm) -> dict[str, tuple[Any, ...]]:

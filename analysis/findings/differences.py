@@ -3,27 +3,23 @@
 Each says its test, and whether it speaks of arms, whatever the seed, or of the trained models at hand alone.
 """
 
-from collections import Counter
-
 from analysis.comparison.arms import Arm, reward_word
-from analysis.comparison.base_models import base_model, base_values
+from analysis.comparison.base_models import base_model, base_values, several_base_models
 from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
     Contenders,
     beyond_resamples,
 )
-from analysis.comparison.fields import WINDOW_FIELDS, windows
+from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
+from analysis.findings.pairs import NAMED_PAIRS, describe_pairs
 from analysis.statistics.difference_tests import sign_test
 from analysis.statistics.multiple_tests import ALPHA, holm
 from analysis.wording.numbers import show_interval, show_number, show_p
 from analysis.wording.phrases import count, holm_adjusted, join
 from analysis.wording.values import show_field
-
-NAMED_PAIRS = 6
-"""How many pairs a sentence names one by one before it only counts them."""
 
 OVER_PROMPTS_ALONE = (
     "The test takes in the choice of prompts and not that of seeds: it speaks of these trained models, and other seeds "
@@ -66,7 +62,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     asked = max(arm.asked for arm in arms)
     fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
     return [
-        *([] if base_model(arms) == "the base model" else ["Each arm is held against its own base model."]),
+        *(["Each arm is held against its own base model."] if several_base_models(arms) else []),
         *sentences,
         f"This is an {test}, {holm_adjusted(len(counted), 'arm', looks)}. {OVER_PROMPTS_ALONE}",
         *([f"Some responses have no reward: {join(fewer)}."] if fewer else []),
@@ -89,10 +85,10 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
-        groups.setdefault(() if by_text(known) and not contenders else windows(arm), []).append(arm)
+        groups.setdefault(windows(arm) if contenders else window_values(arm), []).append(arm)
     sentences = []
     for members in groups.values():
-        among = f"{unit}{_windows_of(members[0])}" if len(groups) > 1 else unit
+        among = f"{unit}{_windows_of(members[0], by_text(known) and bool(contenders))}" if len(groups) > 1 else unit
         sentences.append(_lowest(members, compared, among, bool(contenders)))
         if members[0].label in contenders and any(pair.tested for pair in compared):
             sentences.append(_may_be_best(contenders[members[0].label], compared))
@@ -105,37 +101,17 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
         if some := [pair for pair in compared if pair.over_seeds == over_seeds]:
             tests = " or ".join(sorted({pair.method for pair in some}))
             what = f"{scope} ({tests}; {adjusted}; in brackets plain 95 % intervals)"
-            sentences += _pairs(what, some, "below", beyond, 4)
+            sentences += describe_pairs(what, some, "below", beyond, 4)
     sentences += _on_other_rows([pair for pair in made.losses if not pair.same_rows], unit)
     if short := [f"{arm.label}, {arm.shortfall}" for arm in known if arm.shortfall]:
         sentences.append(f"Losses are those of the finished seeds alone, which may flatter: {'; '.join(short)}.")
     return sentences
 
 
-def describe_general_losses(made: Comparisons) -> list[str]:
-    """Which pairs of arms of one base model differ in what they forget.
-
-    Args:
-        made: the comparisons of a table's finished arms.
-
-    Returns:
-        Sentences; none where no two arms were tested on general text.
-    """
-    sentences = []
-    for over_seeds, beyond in ((True, "beyond uncertainty"), (False, "by more than the choice of windows explains")):
-        some = [pair for pair in made.general if pair.over_seeds == over_seeds]
-        tests = " or ".join(sorted({pair.method for pair in some}))
-        whose = "" if over_seeds else " of these trained models alone"
-        what = f"loss on general text{whose} ({tests}; {made.general_adjusted}; in brackets plain 95 % intervals)"
-        sentences += _pairs(what, some, "below", beyond, 4)
-    return sentences
-
-
-def _windows_of(arm: Arm) -> str:
+def _windows_of(arm: Arm, by_rows: bool) -> str:
     """The windows that arms are tested on, of those that a table has several kinds of."""
-    if by_text([arm]):
-        return " on the same rows of text"
-    return " with " + ", ".join(f"{name}={show_field(arm.config.get(name))}" for name in WINDOW_FIELDS)
+    fields = " with " + ", ".join(f"{name}={show_field(arm.config.get(name))}" for name in WINDOW_FIELDS)
+    return f"{fields} on the same rows of text" if by_rows else fields
 
 
 def _on_other_rows(compared: list[Comparison], unit: str) -> list[str]:
@@ -231,7 +207,7 @@ def describe_rewards(arms: list[Arm], made: Comparisons) -> list[str]:
         tests = " or ".join(sorted({pair.method for pair in some}))
         what = f"{word} on the same prompts ({tests}; {adjusted}; in brackets plain 95 % intervals)"
         explained = "seeds and prompts explains" if over_seeds else "prompts explains"
-        sentences += _pairs(what, some, "above", f"by more than the choice of {explained}", 2)
+        sentences += describe_pairs(what, some, "above", f"by more than the choice of {explained}", 2)
     if any(not pair.over_seeds for pair in compared):
         sentences.append(OVER_PROMPTS_ALONE)
     if beyond := beyond_resamples(compared, made.looks):
@@ -276,34 +252,3 @@ def _won(made: Comparisons) -> str:
         named.append(f"{first} wins against {second} {score}, {show_p(pair.p_value)}")
     rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
     return f"{what}, {len(differing)} of {count(len(compared), 'pair')} differ: {'; '.join(named)}{rest}."
-
-
-def _pairs(what: str, compared: list[Comparison], direction: str, beyond: str, digits: int) -> list[str]:
-    """Name the pairs that differ, and those that do not; merely count where there are many."""
-    beaten = Counter(pair.better for pair in compared if pair.differs)
-    differing = sorted(
-        (pair for pair in compared if pair.differs), key=lambda pair: (-beaten[pair.better], pair.p_value)
-    )
-    same = [pair for pair in compared if pair.tested and not pair.differs]
-    untested = [pair for pair in compared if not pair.tested]
-    sentences = []
-    if differing:
-        named = [
-            f"{pair.better} {direction} {pair.worse} by {show_interval(pair.gap, digits)}, {show_p(pair.p_value)}"
-            for pair in differing[:NAMED_PAIRS]
-        ]
-        rest = f" and {len(differing) - NAMED_PAIRS} more" if len(differing) > NAMED_PAIRS else ""
-        share = f"{len(differing)} of {count(len(compared), 'pair')} differ{'s' if len(differing) == 1 else ''}"
-        sentences.append(f"In {what}, {share} {beyond}: {'; '.join(named)}{rest}.")
-    if same and len(same) <= NAMED_PAIRS:
-        lead = "These pairs do not" if differing else f"In {what}, no pair differs {beyond}"
-        sentences.append(f"{lead}: {'; '.join(f'{pair.a} and {pair.b}, {show_p(pair.p_value)}' for pair in same)}.")
-    elif same:
-        none = f"In {what}, none of {len(same)} pairs differs {beyond}."
-        sentences.append(f"The other {len(same)} pairs do not." if differing else none)
-    if untested:
-        lead = "" if sentences else f"In {what}, "
-        sentences.append(
-            f"{lead}{count(len(untested), 'pair')} cannot be tested, since the differences have no spread."
-        )
-    return [" ".join(sentences)] if sentences else []

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from analysis.comparison.base_models import base_model
+from analysis.comparison.comparisons import Comparisons
 from analysis.comparison.forgetting import Forgetting
+from analysis.findings.pairs import describe_pairs
 from analysis.wording.numbers import show_interval, show_p
 from analysis.wording.phrases import count, holm_adjusted
 
@@ -42,6 +44,25 @@ def describe_forgetting(forgotten: Sequence[Forgetting], looks: int) -> list[str
         which = f"{len(fallen)} of {count(len(forgotten), 'arm')}, most in " if len(forgotten) > 1 else ""
         parts.append(f"fell in {which}{_of(fallen[0])}")
     return [f"Against {base}, and beyond chance, loss on general text {' and '.join(parts)} ({how})."]
+
+
+def describe_forgetting_pairs(made: Comparisons) -> list[str]:
+    """Which pairs of arms of one base model differ in what they forget.
+
+    Args:
+        made: the comparisons of a table's finished arms.
+
+    Returns:
+        Sentences; none where no two arms were tested on general text.
+    """
+    sentences = []
+    for over_seeds, beyond in ((True, "beyond uncertainty"), (False, "by more than the choice of windows explains")):
+        some = [pair for pair in made.forgetting if pair.over_seeds == over_seeds]
+        tests = " or ".join(sorted({pair.method for pair in some}))
+        whose = "" if over_seeds else " of these trained models alone"
+        what = f"forgetting{whose} ({tests}; {made.forgetting_adjusted}; in brackets plain 95 % intervals)"
+        sentences += describe_pairs(what, some, "below", beyond, 4)
+    return sentences
 
 
 def _of(one: Forgetting) -> str:

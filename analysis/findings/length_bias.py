@@ -38,7 +38,7 @@ class LengthBias(NamedTuple):
         p_value: of "no association".
         prompts: prompts that it stands on.
         words: mean words of a response by arm.
-        base_words: mean words of the base model's responses.
+        base_words: mean words of the base model's responses; of several base models' together.
     """
 
     rho: Interval
@@ -96,12 +96,15 @@ def measure_length_bias(responses: pd.DataFrame) -> LengthBias | None:
     )
 
 
-def describe_length_bias(responses: pd.DataFrame, held_to_answers: bool = False) -> list[str]:
+def describe_length_bias(
+    responses: pd.DataFrame, held_to_answers: bool = False, several_bases: bool = False
+) -> list[str]:
     """The sentence about lengths that stands beside win rates.
 
     Args:
         responses: rows of `Results.responses` of finished trials.
         held_to_answers: whether a reward is that of a right answer, and no reward model's score.
+        several_bases: whether the trials start from several base models, which have no length in common.
 
     Returns:
         One sentence, or none where nothing can be told.
@@ -118,8 +121,9 @@ def describe_length_bias(responses: pd.DataFrame, held_to_answers: bool = False)
     arms = f"on average {bias.words[longest]:.0f} words in {longest}"
     if longest != shortest:
         arms += f", {bias.words[shortest]:.0f} in {shortest}"
+    base = "" if several_bases else f", {bias.base_words:.0f} in the base model's"
     longer, more = ("Longer", "longer") if bias.rho.estimate > 0 else ("Shorter", "shorter")
     return [
         f"{longer} responses {words.more} ({how}), so a win rate of an arm with {more} responses may {words.cause}: "
-        f"{arms}, {bias.base_words:.0f} in the base model's."
+        f"{arms}{base}."
     ]

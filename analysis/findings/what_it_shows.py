@@ -7,13 +7,13 @@ seeds. A difference within its uncertainty is called that. So is a difference wh
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.base_models import several_base_models
 from analysis.comparison.evidence import Evidence
-from analysis.comparison.fields import WINDOW_FIELDS, windows
+from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.learning_rates import RateRange
-from analysis.comparison.loss_metric import by_text
 from analysis.comparison.selection import chosen_apart, describe_selection
-from analysis.findings.differences import describe_general_losses, describe_rewards, describe_test_losses, describe_wins
-from analysis.findings.forgetting import describe_forgetting
+from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.forgetting import describe_forgetting, describe_forgetting_pairs
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
 from analysis.results.experiment import Results
@@ -59,7 +59,9 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]
         lengths = describe_length_bias(
-            results.responses[results.responses["trial"].isin(used)], finished[0].held_to_answers
+            results.responses[results.responses["trial"].isin(used)],
+            finished[0].held_to_answers,
+            several_base_models(finished),
         )
         findings.append(Finding("Against the base model", [*wins, *lengths]))
     told: list[set[str]] = []
@@ -69,7 +71,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
             *describe_test_losses(table.finished, table.compared),
             *describe_rises(table.finished, results.curves, looks),
             *describe_forgetting(table.forgotten, looks),
-            *describe_general_losses(table.compared),
+            *describe_forgetting_pairs(table.compared),
             *describe_rewards(table.finished, table.compared),
             *_memory(table),
             *_learning_rates(table.rate_ranges),
@@ -82,7 +84,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
 
 def _families(tables: list[ComparisonTable]) -> str:
     measured = any(table.forgotten for table in tables)
-    return FAMILIES.format(forgetting=", what its arms forget, its pairs by that" if measured else "")
+    return FAMILIES.format(forgetting=", what its arms forget, the pairs of arms by forgetting" if measured else "")
 
 
 def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> list[str]:
@@ -105,11 +107,12 @@ def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> lis
     first += _disagreements(arms) + _not_judged(results)
     differing = [name for name in WINDOW_FIELDS if len({repr(arm.config.get(name)) for arm in done}) > 1]
     tested = "All arms are tested on the same sample of windows."
-    if by_text(done) and len({windows(arm) for arm in done}) > 1:
-        tested = "The base models are tested on rows of text that differ, so their test losses are not paired."
-    elif differing:
+    if differing:
         which = f"{join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
         tested = f"The arms are tested on different windows ({which}), so test losses are ranked only among like arms."
+    if len({windows(arm) for arm in done}) > len({window_values(arm) for arm in done}):
+        rows = "The base models are tested on rows of text that differ, so their test losses are not paired."
+        tested = f"{tested} {rows}" if differing else rows
     if any(len(arm.seeds) > 1 for arm in done):
         return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts.", tested]
     seeds = "one finished seed" if any(arm.shortfall for arm in done) else "one seed"

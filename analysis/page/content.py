@@ -32,6 +32,8 @@ from basis.outcomes import Outcome
 
 DETAILS = ("versions", "hardware", "data", "identity")
 """Keys of sweep.json that have a section of their own."""
+TOLD_ELSEWHERE = {"data": ("rows",)}
+"""Keys of these that their section leaves out: a flag of the fairness ledger tells what rows cut of examples."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     """
     spec, sweep = results.spec, _with_devices(results)
     facts = _facts(results, sweep)
-    details = {name: flatten(sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)}
+    details = {name: _detail(name, sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)}
     unfinished = _unfinished(results.trials)
     evidence = evidence_of(results)
     arms = evidence.arms
@@ -197,6 +199,11 @@ def _facts(results: Results, sweep: Mapping[str, Any]) -> dict[str, str]:
     variant |= {"precision": precisions} if precisions else {}
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name})
+
+
+def _detail(name: str, values: Mapping[Any, Any]) -> dict[str, str]:
+    """A section of the sweep's record without what the report tells elsewhere."""
+    return flatten({key: value for key, value in values.items() if key not in TOLD_ELSEWHERE.get(name, ())})
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:

@@ -151,15 +151,15 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
 
 
 def _units(arms: list[Arm], name: str, validated: bool) -> str:
-    """What the two panels show, and in which units."""
+    """What the two panels show, and in which units; the title of a table in bits per byte says that of its test loss."""
     if not by_text(arms):
         return f"train and {name} in nats per token"
     own = "in nats per token of each model's own tokenizer, which compare within one model alone"
-    return f"train and {name} {own}" if validated else f"{name} in bits per byte; train loss {own}"
+    return f"train and {name} {own}" if validated else f"{name}; train loss {own}"
 
 
 def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | None:
-    """Win rate of each arm against the base model with its interval, and a tick where it wins as often as it loses.
+    """Win rate of each arm against its base model with the interval, and a tick where it wins as often as it loses.
 
     Args:
         arms: all arms of the sweep.

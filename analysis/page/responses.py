@@ -15,7 +15,7 @@ from analysis.wording.values import show_field
 from basis.outcomes import Outcome
 
 SHOWN_ARMS = 11
-"""Arms shown per prompt: with the base model three rows of four, and more nobody reads side by side."""
+"""Arms shown per prompt: with one base model three rows of four, and more nobody reads side by side."""
 MOST_BYTES = 1_500_000
 """Bytes of all prompts and answers of a page, half of the 3 MB that a page may have."""
 LONGEST_TEXT = 5_000
@@ -178,7 +178,7 @@ def _test_loss(arm: Arm) -> float:
 
 def _base_answers(rows: pd.DataFrame, answering: list[Arm]) -> dict[Any, dict[Any, Answer]]:
     """By index and prompt the answer of each base model, by what the configs call it: None of a sweep of one."""
-    models = {trial: arm.config.get("model") for arm in answering for trial in arm.used["trial"]}
+    models = {trial: arm.model for arm in answering for trial in arm.used["trial"]}
     several = len(set(models.values())) > 1
     answered = rows[rows["trial"].isin(models)]
     # first() passes over missing values, so one trial that kept the base model's response is enough.
@@ -211,7 +211,7 @@ def _answer(speaker: _Speaker, key: Any, bases: Mapping[Any, Answer]) -> Answer:
     if key not in speaker.rows:
         return Answer(speaker.arm.label, seed, None, math.nan, "")
     response, reward = speaker.rows[key]
-    base_reward = bases[speaker.arm.config.get("model")].reward
+    base_reward = bases[speaker.arm.model].reward
     outcome = "wins" if reward > base_reward else "loses" if reward < base_reward else "ties"
     known = math.isfinite(reward) and math.isfinite(base_reward)
     return Answer(speaker.arm.label, seed, _shortened(response), reward, outcome if known else "")

@@ -40,7 +40,7 @@ def divide_grid(names: Sequence[str], losses: Values) -> Division | None:
 
     Args:
         names: the factors, one per axis of `losses` but the last two.
-        losses: nats/token by the factors' levels, seed and window; one window where the means alone are known.
+        losses: in one unit, by the factors' levels, seed and window; one window where the means alone are known.
 
     Returns:
         The shares; with one seed there is no test, and noise is what losses dealt out at random would give. None where

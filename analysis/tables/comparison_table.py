@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import Comparisons
-from analysis.comparison.fields import matches, windows
+from analysis.comparison.fields import matches, window_values, windows
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.loss_metric import by_one_metric, by_text
@@ -33,7 +33,7 @@ from analysis.tables.columns import (
 )
 from analysis.tables.letters import forgetting_letters_of, letters_note, letters_of, marks_note, marks_of
 from analysis.wording.numbers import MISSING, show_number
-from analysis.wording.phrases import count
+from analysis.wording.phrases import count, join
 from analysis.wording.values import show_field
 from basis.fields import optimizer_order
 from basis.metrics import PEAK_SOURCE
@@ -47,17 +47,18 @@ BY_TEXT_NOTE = (
     "The models of these rows have different tokenizers, so their test losses are compared in bits per byte of text. "
     "Train losses are in nats per token of each model's own tokenizer, and compare within one model alone."
 )
+NO_BYTES_NOTE = "Without a test loss in bits per byte, for their trials did not count bytes: {arms}."
 OTHER_ROWS_NOTE = (
     "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
     "difference of such losses has no test. Such arms share no letter, without being told apart."
 )
 
 FORGETTING_LETTERS_NOTE = (
-    "Arms of one base model that share a letter by forgetting cannot be told apart by their last loss on general text; "
-    "the table of pairs names the test."
+    "Arms of one base model that share a letter by forgetting cannot be told apart by it; the table of pairs names the "
+    "test."
 )
 FORGETTING_NOTE = (
-    "Forgetting is the last loss on general text minus {base}'s, with the 95 % interval and the p-value of a "
+    "Forgetting is the last loss on general text minus that of {base}, with the 95 % interval and the p-value of a "
     "test against zero, Holm-adjusted for the arms of the table."
 )
 
@@ -166,7 +167,7 @@ def _table(
     if forgotten:
         shown = {one.arm.label: show_forgetting(one) for one in forgotten}
         frame.insert(_behind_losses(frame), FORGETTING, [shown.get(arm.label, MISSING) for arm in arms])
-    by_forgetting = {} if compared.contenders else forgetting_letters_of(arms, compared.general)
+    by_forgetting = {} if compared.contenders else forgetting_letters_of(arms, compared.forgetting)
     if by_forgetting:
         letters = [by_forgetting.get(arm.label, MISSING) for arm in arms]
         frame.insert(list(frame.columns).index(FORGETTING) + 1, FORGETTING_LETTERS, letters)
@@ -177,7 +178,7 @@ def _table(
     if compared.contenders:
         notes.insert(0, "The rows come by test loss, the lowest first.")
     if by_text(arms):
-        notes.insert(0, BY_TEXT_NOTE)
+        notes[:0] = [BY_TEXT_NOTE, *_without_bytes(arms)]
     return ComparisonTable(
         title=f"{title} (test loss in bits per byte)" if by_text(arms) else title,
         anchor=anchor,
@@ -250,12 +251,13 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(FORGETTING_NOTE.format(base=base))
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
-    if len({windows(arm) for arm in arms}) > 1 and by_text(arms):
-        notes.append(OTHER_ROWS_NOTE)
-    elif len({windows(arm) for arm in arms}) > 1:
+    fields = {window_values(arm) for arm in arms}
+    if len(fields) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."
         )
+    if len({windows(arm) for arm in arms}) > len(fields):
+        notes.append(OTHER_ROWS_NOTE)
     if RIGHT_ANSWERS in headings:
         notes.append(_right_answers_note(arms))
     if "win rate" in headings:
@@ -267,11 +269,11 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append("Wins / ties / losses are summed over the seeds.")
     if MORE_RIGHT in headings:
         notes.append(
-            f"Right answers against base is the share of right answers minus {base}'s, with a 95 % t interval "
+            f"Right answers against base is the share of right answers minus that of {base}, with a 95 % t interval "
             "over the prompts."
         )
     if "reward margin" in headings:
-        notes.append(f"Reward margin is the mean over prompts of reward minus {base}'s, with a 95 % t interval.")
+        notes.append(f"Reward margin is the mean over prompts of reward minus that of {base}, with a 95 % t interval.")
     if "peak memory" in headings:
         sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
         mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
@@ -286,6 +288,12 @@ def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
     if "tokens/s" in headings:
         notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
     return notes
+
+
+def _without_bytes(arms: list[Arm]) -> list[str]:
+    """Which arms have a test loss in nats per token alone, so that a table in bits per byte shows none."""
+    without = [arm.label for arm in arms if arm.values("test_loss") and not arm.has_test_loss]
+    return [NO_BYTES_NOTE.format(arms=join(without))] if without else []
 
 
 def _right_answers_note(arms: list[Arm]) -> str:

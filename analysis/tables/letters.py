@@ -9,7 +9,7 @@ from itertools import combinations
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons
-from analysis.comparison.fields import windows
+from analysis.comparison.fields import general_windows, windows
 from analysis.wording.numbers import MISSING
 from analysis.wording.phrases import count
 
@@ -45,13 +45,13 @@ def forgetting_letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[s
 
     Args:
         arms: arms of one table.
-        compared: their comparisons by loss on general text; see `letters_of`.
+        compared: their comparisons by forgetting; see `letters_of`.
 
     Returns:
-        Letters by label. Arms of different base models share no letter, without being told apart.
+        Letters by label. Arms of different base models or windows share no letter, without being told apart.
     """
     rises = {arm.label: arm.mean("forgetting").estimate for arm in arms}
-    return _letters(compared, rises, {arm.label: arm.config.get("model") for arm in arms})
+    return _letters(compared, rises, {arm.label: general_windows(arm) for arm in arms})
 
 
 def letters_of(arms: list[Arm], compared: list[Comparison]) -> dict[str, str]:

@@ -24,7 +24,7 @@ MOST_PAIRS = 28
 """Pairs that a table shows, those of eight arms; of more it shows the pairs with the leader alone, unless all pairs are
 asked for. Of many arms (see `pair_choice`) it shows what was tested."""
 
-GENERAL_DIFFERENCE = f"loss on general text, {METRIC['general_loss'].unit}: first − second"
+FORGETTING_DIFFERENCE = f"forgetting, {METRIC['forgetting'].unit}: first − second"
 WINS = "wins of first / ties / wins of second"
 TOLD_APART = "told apart"
 
@@ -58,7 +58,7 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
     finished.sort(key=lambda arm: (not arm.has_test_loss, arm.test_loss.estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     losses, rewards = (_facing(some, places) for some in (compared.losses, compared.rewards))
-    wins, general = _facing(compared.wins, places), _facing(compared.general, places)
+    wins, general = _facing(compared.wins, places), _facing(compared.forgetting, places)
     compared_pairs = losses.keys() | rewards.keys() | wins.keys() | general.keys()
     tested = sorted(compared_pairs, key=lambda pair: (places[pair[0]], places[pair[1]]))
     if not tested:
@@ -105,7 +105,7 @@ def _row(
         "first": pair[0],
         "second": pair[1],
         loss_heading: _difference(loss, 4),
-        GENERAL_DIFFERENCE: _difference(general, 4),
+        FORGETTING_DIFFERENCE: _difference(general, 4),
         f"{word}: first − second": _difference(reward, 2),
         WINS: counts,
         TOLD_APART: _told_apart({"test loss": loss, "forgetting": general, word: reward}, wins),
@@ -135,7 +135,7 @@ def _notes(compared: Comparisons, word: str) -> list[str]:
     notes = []
     for name, pairs, adjustment in (
         ("Test loss", losses, compared.losses_adjusted),
-        ("Forgetting, of arms of one base model", compared.general, compared.general_adjusted),
+        ("Forgetting, of arms of one base model", compared.forgetting, compared.forgetting_adjusted),
         (word.capitalize(), rewards, compared.rewards_adjusted),
     ):
         if methods := sorted({pair.method for pair in pairs if pair.tested}):
@@ -146,8 +146,8 @@ def _notes(compared: Comparisons, word: str) -> list[str]:
         notes.append(f"Wins: exact sign test over prompts, ties set apart, {compared.wins_adjusted}.")
     if not all(pair.same_rows for pair in losses):
         notes.append("Test losses of arms that are tested on other rows of text are not tested against each other.")
-    if losses or rewards or compared.general:
+    if losses or rewards or compared.forgetting:
         notes.append("Intervals are 95 % for each difference by itself; p-values are adjusted, and judged at 5 %.")
-    if wins or any(not pair.over_seeds and pair.same_rows for pair in (*losses, *rewards, *compared.general)):
+    if wins or any(not pair.over_seeds and pair.same_rows for pair in (*losses, *rewards, *compared.forgetting)):
         notes.append("* Told apart as these trained models, by a test that does not take in the choice of seeds.")
     return notes

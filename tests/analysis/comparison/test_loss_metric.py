@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.fields import windows
 from analysis.comparison.loss_metric import by_one_metric
 from tests.synthetic_experiment import of_models
 
@@ -39,3 +40,22 @@ def test_an_arm_that_did_not_report_bytes_has_no_loss_to_compare() -> None:
     assert of_words.has_test_loss
     assert not of_letters.has_test_loss
     assert of_letters.losses_by_seed == {}
+
+
+def test_tokenizers_that_make_the_same_test_tokens_have_one_unit() -> None:
+    results = of_models({"small": ("words", "rows"), "large": ("words", "rows")})
+    for trial, model in results.trials[["trial", "model"]].itertuples(index=False):
+        results.records[trial]["hashes"]["tokenizer"] = f"hub/{model}@commit"
+    assert [arm.loss_metric for arm in by_one_metric(group_arms(results))] == ["test_loss", "test_loss"]
+    for record in results.records.values():
+        del record["hashes"]["test_tokens"]  # without it the tokenizers alone decide
+    assert {arm.loss_metric for arm in by_one_metric(group_arms(results))} == {"test_bits_per_byte"}
+
+
+def test_without_a_digest_of_rows_the_same_tokens_in_other_windows_are_other_rows() -> None:
+    results = of_models({"A": ("words", ""), "B": ("letters", "")}, {"block_size": 32}, {"block_size": 64})
+    for record in results.records.values():
+        record["hashes"]["test_tokens"] = record["hashes"]["tokenizer"]
+        del record["test_rows"]
+    arms_of_a = [arm for arm in by_one_metric(group_arms(results)) if arm.model == "A"]
+    assert len({windows(arm) for arm in arms_of_a}) == 2

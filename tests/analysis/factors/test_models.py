@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.comparison.evidence import evidence_of
+from analysis.factors.dominance import dominated_beyond_chance
 from analysis.factors.pareto import fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from tests.synthetic_experiment import of_models
@@ -51,3 +52,24 @@ def test_the_front_holds_arms_of_all_models_by_the_byte(models: Mapping[str, tup
     memory = fronts_of(finished)[0]
     assert [point.loss for point in memory.points] == pytest.approx(sorted(arm.test_loss.estimate for arm in finished))
     assert [point.arm.config["model"] for point in memory.points if point.dominated] == ["B"]
+
+
+def test_win_rates_against_two_base_models_are_not_subtracted() -> None:
+    told = mattered(SAME_ROWS)
+    effects = told.effects.set_index("factor")
+    assert effects.loc["model", ["win rate", "reward margin"]].tolist() == ["–", "–"]
+    assert "–" not in effects.loc["rank", ["win rate", "reward margin"]].tolist()
+    assert "against each arm's own base model, so rows of model have none" in " ".join(told.notes)
+
+
+def test_an_arm_is_dominated_beyond_chance_by_one_of_its_own_rows() -> None:
+    """Model A has the lowest loss by the byte at the lowest cost, and no test compares B with it."""
+    results = of_models(OTHER_ROWS, {"optimizer": "adamw"}, {"optimizer": "sgd"})
+    results.trials["test_bits_per_byte"] += 1e-4 * (np.arange(8) % 3)  # seeds are not all alike
+    results.trials["peak_bytes"] = [1, 1, 2, 2, 3, 3, 4, 4]
+    finished = evidence_of(results).finished
+    memory = fronts_of(finished)[0]
+    told = dominated_beyond_chance(memory.points, memory.price, looks=1)
+    worse = [arm.label for arm in finished if arm.config["optimizer"] == "sgd"]
+    assert sorted(told.labels) == sorted(worse)
+    assert told.pairs == 2

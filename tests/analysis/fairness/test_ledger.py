@@ -574,6 +574,14 @@ def test_examples_that_rows_cut_or_leave_out_are_counted() -> None:
     assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"rows": rows[1:]}})).flags == []
 
 
+def test_counts_of_rows_that_are_not_as_written_are_passed_over() -> None:
+    counts = dict.fromkeys(("block_size", "examples", "truncated_examples", "truncated_tokens"), 8)
+    one = {"model": None, "side": "train", **counts, "dropped_examples": 0, "dropped_tokens": 0}
+    for rows in (None, 3, "train", [None, 3, "train", {}], [{**one, "examples": "8"}, {**one, "model": [1]}]):
+        assert ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"rows": rows}})).flags == []
+    assert len(ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": {"rows": [None, one]}})).flags) == 1
+
+
 def test_openings_that_cannot_be_told_are_flagged() -> None:
     data = {"overlap_exact": 0, "test_dialogues": 60, "test_openings_unknown": 60, "train_openings_unknown": 1200}
     (flag,) = ledger_of(replace(sweep_of(LOW, HIGH), sweep={"data": data})).flags

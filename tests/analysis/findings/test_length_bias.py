@@ -68,3 +68,11 @@ def test_scores_that_are_lost_make_no_taste() -> None:
     long = frame["arm"] == "long"
     frame.loc[long, "reward"] += 10.0
     assert measure_length_bias(frame[~(long & (frame["index"] % 2 == 0))]).p_value > 0.05  # type: ignore[union-attr]
+
+
+def test_answers_of_several_base_models_have_no_length_in_common() -> None:
+    (of_one,) = describe_length_bias(responses(taste=0.2))
+    (of_several,) = describe_length_bias(responses(taste=0.2), several_bases=True)
+    assert of_one.endswith(" in the base model's.")
+    assert of_one.startswith(of_several.removesuffix("."))
+    assert "base model" not in of_several

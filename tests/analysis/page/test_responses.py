@@ -275,4 +275,4 @@ def test_an_arm_stands_beside_the_answer_of_its_own_base_model() -> None:
         "B": ("base model B", "B's own answer"),
     }
     assert [answer.outcome for answer in prompt.answers] == ["wins", "loses"]
-    assert "by its reward against its own base model's" in " ".join(found.notes)
+    assert "by its reward against the arm's own base model's" in " ".join(found.notes)

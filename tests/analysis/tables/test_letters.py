@@ -9,7 +9,7 @@ from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import looks_at
 from analysis.comparison.comparisons import adjusted
 from analysis.comparison.pair_tests import compare_test_losses
-from analysis.findings.differences import describe_general_losses
+from analysis.findings.forgetting import describe_forgetting_pairs
 from analysis.results.experiment import Results
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.letters import assign_letters, letters_of
@@ -127,10 +127,35 @@ def test_arms_that_forget_alike_share_a_letter_and_those_of_another_base_model_s
     assert letters == {"lora r1 adamw": "a", "lora r10 adamw": "a", "lora r100 adamw": "b"}
     pairs = pairwise_table(table.arms, table.compared)
     assert pairs is not None
-    cells = pairs.frame.set_index(["first", "second"])["loss on general text, nats/token: first − second"]
+    cells = pairs.frame.set_index(["first", "second"])["forgetting, nats/token: first − second"]
     assert cells["lora r100 adamw", "lora r1 adamw"].startswith("+0.2000 [")
-    (sentence,) = describe_general_losses(table.compared)
+    (sentence,) = describe_forgetting_pairs(table.compared)
     assert "2 of 3 pairs differ beyond uncertainty" in sentence
     models = synthetic.of_models({"A": ("words", "rows"), "B": ("letters", "rows")}, seeds=3)
     told = synthetic.with_general_losses(models, dict.fromkeys(models.trials["arm"].unique(), 0.1))
-    assert build_tables(group_arms(told), {}, looks=1)[0].compared.general == []
+    assert build_tables(group_arms(told), {}, looks=1)[0].compared.forgetting == []
+
+
+def test_arms_that_saw_other_windows_of_general_text_are_not_compared_by_forgetting() -> None:
+    results = three_seeds({"block_size": 32}, {"block_size": 32, "rank": 10}, {"block_size": 64})
+    told = synthetic.with_general_losses(results, dict.fromkeys(results.trials["arm"].unique(), 0.1))
+    (table,) = build_tables(group_arms(told), {}, looks=1)
+    ((a, b),) = [(pair.a, pair.b) for pair in table.compared.forgetting]
+    assert {a, b} == {arm.label for arm in table.arms if arm.config["block_size"] == 32}
+    letters = dict(zip(table.frame["arm"], table.frame["letters by forgetting"], strict=True))
+    assert letters[a] == letters[b]
+
+
+def test_what_arms_forget_is_compared_from_the_losses_of_their_own_base() -> None:
+    """Base losses differ where arms compute in another precision: arms that end alike then forget unlike."""
+    results = synthetic.with_general_losses(
+        three_seeds({"rank": 1}, {"rank": 10}), {"lora r1 adamw": 0.1, "lora r10 adamw": 0.1}
+    )
+    lower = results.general_losses["arm"] == "lora r10 adamw"
+    results.general_losses.loc[lower, "general_loss_base"] -= 0.2
+    results.trials.loc[results.trials["arm"] == "lora r10 adamw", "forgetting"] += 0.2
+    (table,) = build_tables(group_arms(results), {}, looks=1)
+    (pair,) = table.compared.forgetting
+    assert pair.difference.estimate == pytest.approx(-0.2)
+    letters = dict(zip(table.frame["arm"], table.frame["letters by forgetting"], strict=True))
+    assert letters == {"lora r1 adamw": "a", "lora r10 adamw": "b"}

@@ -1,12 +1,16 @@
 """Tables of several base models: bits per byte where their tokenizers differ, a test where their rows are the same."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from analysis.comparison.arms import group_arms
+from analysis.comparison.evidence import evidence_of
+from analysis.factors.pareto import fronts_of
 from analysis.findings.differences import describe_test_losses
+from analysis.findings.what_it_shows import findings_of
 from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import pairwise_table
@@ -81,3 +85,36 @@ def test_models_of_one_tokenizer_are_compared_as_arms_of_one_model_are() -> None
     where = {"tables": [{"title": "Small", "where": {"model": "small"}}]}
     (small,) = build_tables(group_arms(of_models(one)), where, 1)
     assert [arm.config["model"] for arm in small.arms] == ["small"]
+
+
+@pytest.mark.parametrize("models", [SAME_ROWS, OTHER_ROWS])
+def test_arms_of_longer_windows_are_ranked_apart_by_the_byte_too(models: Mapping[str, tuple[str, str]]) -> None:
+    made = table(models, {"block_size": 32}, {"block_size": 64})
+    lengths = {arm.label: arm.config["block_size"] for arm in made.arms}
+    assert [lengths[pair.a] == lengths[pair.b] for pair in made.compared.losses] == [True, True]
+    sentences = told(made)
+    assert sentences.count("Lowest last test loss in bits per byte with block_size=") == 2
+    notes = " ".join(made.notes)
+    assert "The rows are tested on different windows, across which test losses" in notes
+    assert ("rows of text that differ" in notes) == (models is OTHER_ROWS)
+    assert [front.points for front in fronts_of(made.finished)] == [[], []]
+
+
+def test_what_a_report_rests_on_names_the_fields_and_the_rows_that_differ() -> None:
+    def basis(*changes: dict[str, Any]) -> str:
+        evidence = evidence_of(of_models(OTHER_ROWS, *changes))
+        return " ".join(findings_of(evidence, [], None)[0].sentences)
+
+    assert "The base models are tested on rows of text that differ" in basis()
+    both = basis({"block_size": 32}, {"block_size": 64})
+    assert "(block_size differs), so test losses are ranked only among like arms. The base models are tested" in both
+
+
+def test_arms_that_counted_no_bytes_are_named_below_a_table_by_the_byte() -> None:
+    results = of_models(SAME_ROWS)
+    results.trials.loc[results.trials["model"] == "B", "test_bits_per_byte"] = math.nan
+    (made,) = build_tables(group_arms(results), {}, 1)
+    (without,) = [arm.label for arm in made.arms if arm.model == "B"]
+    note = f"Without a test loss in bits per byte, for their trials did not count bytes: {without}."
+    assert note in made.notes
+    assert not any("did not count bytes" in said for said in table(SAME_ROWS).notes)
