@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.by_seed import seed_rewards, window_losses_by_seed
+from analysis.comparison.by_seed import rows_by_trial, rows_of, seed_rewards, window_losses_by_seed
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
@@ -276,7 +276,7 @@ def group_arms(results: Results) -> list[Arm]:
         used = _used(trials)
         config = dict(results.configs.get(trials["trial"].iloc[0], {}))
         config.pop(REPLICATE_FIELD, None)
-        rewards, margins = seed_rewards(_rows_of(responses, used, results.responses), used)
+        rewards, margins = seed_rewards(rows_of(responses, used, results.responses), used)
         tested = window_losses_by_seed(losses, used, "test_loss")
         general, base = (window_losses_by_seed(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
         record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
@@ -303,16 +303,6 @@ def group_arms(results: Results) -> list[Arm]:
 def _hash(record: Mapping[str, Any], name: str) -> str:
     hashes = record.get("hashes")
     return str(hashes.get(name) or "") if isinstance(hashes, Mapping) else ""
-
-
-def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each trial, found once for all: looking through all rows for every arm takes arms times rows."""
-    return {str(trial): rows for trial, rows in frame.groupby("trial", sort=False)} if "trial" in frame else {}
-
-
-def _rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
-    frames = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
-    return pd.concat(frames) if frames else empty.iloc[:0]
 
 
 def _used(trials: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the trials of one arm have by seed: their rewards prompt by prompt, their losses window by window."""
+"""What trials have by name, and those of one arm by seed: rewards prompt by prompt, losses window by window."""
 
 import math
 
@@ -7,6 +7,17 @@ import pandas as pd
 
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.statistics.intervals import Values
+
+
+def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each trial, found once for all: looking through all rows for every arm takes arms times rows."""
+    return {str(trial): rows for trial, rows in frame.groupby("trial", sort=False)} if "trial" in frame else {}
+
+
+def rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
+    """The rows of these trials in one frame; without any, one of the columns of `empty`."""
+    frames = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
+    return pd.concat(frames) if frames else empty.iloc[:0]
 
 
 def seed_rewards(rows: pd.DataFrame, used: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

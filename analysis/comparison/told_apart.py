@@ -22,7 +22,7 @@ from analysis.statistics.intervals import Values
 from analysis.statistics.multiple_tests import ALPHA, holm
 
 SeedLosses = Mapping[int, Values]
-"""Losses of an arm by seed: (K,) of its windows in the unit it is compared in, or (1,) the mean where windows are unknown."""
+"""Losses of an arm by seed: (K,) of its windows in one unit, or (1,) the mean loss where windows are unknown."""
 
 CROSSED = "t test over common seeds and windows, both as samples"
 PAIRED_SEEDS = "paired t test over common seeds, for these test windows"

@@ -90,9 +90,9 @@ def _largest(values: list[float]) -> float:
 def _notes(arms: list[Arm], made: list[Cost], metric: str) -> list[str]:
     """How gains and prices are counted, and what of them does not compare."""
     notes = [
-        f"Gained is the {metric.replace('_', ' ')} of the arm's base model (step 0) minus the last one, a mean over the "
-        f"seeds. Costs per {QUALITY_UNIT} {METRIC[metric].unit} are averages over the whole gain; the last part of it "
-        "usually costs more than the first. Peak memory is the largest over the seeds."
+        f"Gained is the {metric.replace('_', ' ')} of the arm's base model (step 0) minus the last one, a mean over "
+        f"the seeds. Costs per {QUALITY_UNIT} {METRIC[metric].unit} are averages over the whole gain; the last part of "
+        "it usually costs more than the first. Peak memory is the largest over the seeds."
     ]
     if none := [cost.arm.label for cost in made if cost.gain.estimate <= 0]:
         notes.append(f"Without a gain there is no cost per unit of it: {join(none)}.")

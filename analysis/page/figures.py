@@ -151,7 +151,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
 
 
 def _units(arms: list[Arm], name: str, validated: bool) -> str:
-    """What the two panels show, and in which units; the title of a table in bits per byte says that of its test loss."""
+    """What the two panels show, and in which units; a table in bits per byte says so in its title."""
     if not by_text(arms):
         return f"train and {name} in nats per token"
     own = "in nats per token of each model's own tokenizer, which compare within one model alone"

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm, rows_by_trial
+from analysis.comparison.arms import Arm
 from analysis.comparison.base_models import base_model
+from analysis.comparison.by_seed import rows_by_trial
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.wording.values import show_field
 from basis.outcomes import Outcome

@@ -9,14 +9,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.base_models import base_model, base_values
 from analysis.comparison.comparisons import Comparisons
-from analysis.comparison.fields import matches, window_values, windows
+from analysis.comparison.fields import matches, windows
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
 from analysis.comparison.learning_rates import RateRange, rate_ranges
 from analysis.comparison.loss_metric import by_one_metric, by_text
 from analysis.comparison.pair_tests import compare_pairs
-from analysis.results.company import RAN_ALONE
 from analysis.tables.columns import (
     BEST_ARM,
     BEST_LOSS,
@@ -24,43 +22,17 @@ from analysis.tables.columns import (
     FORGETTING,
     FORGETTING_LETTERS,
     LETTERS,
-    MORE_RIGHT,
-    RIGHT_ANSWERS,
     TEST_LOSS,
     columns_for,
     show_forgetting,
     test_loss_heading,
 )
 from analysis.tables.letters import forgetting_letters_of, letters_note, letters_of, marks_note, marks_of
-from analysis.wording.numbers import MISSING, show_number
-from analysis.wording.phrases import count, join
+from analysis.tables.notes import BY_TEXT_NOTE, LOSS_NOTE, notes_of, without_bytes
+from analysis.wording.numbers import MISSING
 from analysis.wording.values import show_field
 from basis.fields import optimizer_order
-from basis.metrics import PEAK_SOURCE
 from basis.outcomes import Outcome
-
-LOSS_NOTE = (
-    "Test loss is the last one reported, over the fixed test windows; train loss is the mean since the report before."
-)
-
-BY_TEXT_NOTE = (
-    "The models of these rows have different tokenizers, so their test losses are compared in bits per byte of text. "
-    "Train losses are in nats per token of each model's own tokenizer, and compare within one model alone."
-)
-NO_BYTES_NOTE = "Without a test loss in bits per byte, for their trials did not count bytes: {arms}."
-OTHER_ROWS_NOTE = (
-    "Some models are tested on rows of text that differ, since a row ends after so many tokens of its tokenizer; the "
-    "difference of such losses has no test. Such arms share no letter, without being told apart."
-)
-
-FORGETTING_LETTERS_NOTE = (
-    "Arms of one base model that share a letter by forgetting cannot be told apart by it; the table of pairs names the "
-    "test."
-)
-FORGETTING_NOTE = (
-    "Forgetting is the last loss on general text minus that of {base}, with the 95 % interval and the p-value of a "
-    "test against zero, Holm-adjusted for the arms of the table."
-)
 
 ANCHOR_LENGTH = 60
 """Longest name of a table in links and in the names of its files, which file systems limit."""
@@ -171,14 +143,14 @@ def _table(
     if by_forgetting:
         letters = [by_forgetting.get(arm.label, MISSING) for arm in arms]
         frame.insert(list(frame.columns).index(FORGETTING) + 1, FORGETTING_LETTERS, letters)
-    notes = _notes(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
+    notes = notes_of(arms, list(frame.columns)) if arms else ["No trial of this sweep matches this table."]
     note = marks_note(compared) if compared.contenders else letters_note(compared)
     if note:
         notes.insert(notes.index(LOSS_NOTE) + 1, note)
     if compared.contenders:
         notes.insert(0, "The rows come by test loss, the lowest first.")
     if by_text(arms):
-        notes[:0] = [BY_TEXT_NOTE, *_without_bytes(arms)]
+        notes[:0] = [BY_TEXT_NOTE, *without_bytes(arms)]
     return ComparisonTable(
         title=f"{title} (test loss in bits per byte)" if by_text(arms) else title,
         anchor=anchor,
@@ -225,95 +197,3 @@ def _level(arm: Arm, factor: str | None) -> tuple[float, str]:
     if factor == "optimizer":
         return float(optimizer_order(value)), ""
     return (float(value), "") if isinstance(value, (int, float)) else (0, show_field(value))
-
-
-def _notes(arms: list[Arm], headings: list[str]) -> list[str]:
-    notes, base = [], base_model(arms)
-    if any(len(arm.seeds) > 1 for arm in arms):
-        notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
-    if any(len(arm.seeds) == 1 for arm in arms):
-        seeds = sorted({seed for arm in arms for seed in arm.seeds})
-        finished = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
-        which = f"{finished} ({seeds[0]})" if len(seeds) == 1 else finished
-        everyone = all(len(arm.seeds) <= 1 for arm in arms)
-        notes.append(
-            f"{'Each arm has' if everyone else 'Some arms have'} {which}: one run cannot show how far another seed "
-            "would move a loss, so such losses carry no interval."
-        )
-    notes.append(LOSS_NOTE)
-    if BEST_LOSS in headings:
-        notes.append(
-            "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
-        )
-    if FORGETTING_LETTERS in headings:
-        notes.append(FORGETTING_LETTERS_NOTE)
-    if FORGETTING in headings:
-        notes.append(FORGETTING_NOTE.format(base=base))
-    if any(arm.tested_once for arm in arms):
-        notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
-    fields = {window_values(arm) for arm in arms}
-    if len(fields) > 1:
-        notes.append(
-            "The rows are tested on different windows, across which test losses and perplexities do not compare."
-        )
-    if len({windows(arm) for arm in arms}) > len(fields):
-        notes.append(OTHER_ROWS_NOTE)
-    if RIGHT_ANSWERS in headings:
-        notes.append(_right_answers_note(arms))
-    if "win rate" in headings:
-        notes.append(
-            f"Win rate is wins / (wins + ties + losses) against {base}, in brackets the 95 % interval of Wilson "
-            "over the prompts."
-        )
-    if "wins / ties / losses" in headings and any(len(arm.seeds) > 1 for arm in arms):
-        notes.append("Wins / ties / losses are summed over the seeds.")
-    if MORE_RIGHT in headings:
-        notes.append(
-            f"Right answers against base is the share of right answers minus that of {base}, with a 95 % t interval "
-            "over the prompts."
-        )
-    if "reward margin" in headings:
-        notes.append(f"Reward margin is the mean over prompts of reward minus that of {base}, with a 95 % t interval.")
-    if "peak memory" in headings:
-        sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
-        mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
-        notes.append(
-            f"Peak memory was measured by: {', '.join(sources) or 'unknown'}. Allocations are counted, not sampled, so "
-            f"it hardly varies between seeds; the largest is shown.{mixed}"
-        )
-    if "retained delta" in headings:
-        notes.append(
-            "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
-        )
-    if "tokens/s" in headings:
-        notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
-    return notes
-
-
-def _without_bytes(arms: list[Arm]) -> list[str]:
-    """Which arms have a test loss in nats per token alone, so that a table in bits per byte shows none."""
-    without = [arm.label for arm in arms if arm.values("test_loss") and not arm.has_test_loss]
-    return [NO_BYTES_NOTE.format(arms=join(without))] if without else []
-
-
-def _right_answers_note(arms: list[Arm]) -> str:
-    """What is right, and how often the base model is."""
-    asked = max(arm.asked for arm in arms)
-    base, shares = base_model(arms), base_values(arms, "reward_base_mean", lambda share: show_number(share, 2))
-    return (
-        f"Share of right answers is that of {count(asked, 'prompt')} whose response gives the reference's answer, in "
-        f"brackets the 95 % interval of Wilson over the prompts; {base}'s is {shares}. A prompt "
-        f"is won where the response is right and {base}'s is wrong."
-    )
-
-
-def _shared_throughput(arms: list[Arm]) -> str:
-    """Whose speeds say as much of their neighbours, or where speeds compare."""
-    beside = [arm.label for arm in arms if RAN_ALONE in arm.used and (arm.used[RAN_ALONE].dropna() == False).any()]  # noqa: E712
-    if not beside:
-        return "It compares where trials ran alone, on one kind of device."
-    which = "every row" if len(beside) == len(arms) else ", ".join(beside)
-    return (
-        f"Throughput was shared: trials of {which} ran side by side with others on one device, so that it says as much "
-        "of their neighbours."
-    )

@@ -8,7 +8,8 @@ from analysis.comparison.forgetting import measure_forgetting
 from analysis.findings.forgetting import describe_forgetting
 from analysis.results.experiment import Results
 from analysis.results.files import read_general_losses
-from analysis.tables.comparison_table import FORGETTING_NOTE, ComparisonTable, build_tables
+from analysis.tables.comparison_table import ComparisonTable, build_tables
+from analysis.tables.notes import FORGETTING_NOTE
 from tests import synthetic_experiment as synthetic
 
 HEADING = "forgetting, nats/token"
