@@ -58,8 +58,8 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
     finished.sort(key=lambda arm: (not arm.has_test_loss, arm.test_loss.estimate))
     places = {arm.label: place for place, arm in enumerate(finished)}
     losses, rewards = (_facing(some, places) for some in (compared.losses, compared.rewards))
-    wins, general = _facing(compared.wins, places), _facing(compared.forgetting, places)
-    compared_pairs = losses.keys() | rewards.keys() | wins.keys() | general.keys()
+    wins, forgetting = _facing(compared.wins, places), _facing(compared.forgetting, places)
+    compared_pairs = losses.keys() | rewards.keys() | wins.keys() | forgetting.keys()
     tested = sorted(compared_pairs, key=lambda pair: (places[pair[0]], places[pair[1]]))
     if not tested:
         return None
@@ -68,7 +68,7 @@ def pairwise_table(arms: list[Arm], compared: Comparisons, all_pairs: bool = Fal
         shown = [pair for pair in tested if pair[0] == finished[0].label]
     word, loss_heading = reward_word(finished), f"{test_loss_heading(finished)}: first − second"
     rows = [
-        _row(pair, losses.get(pair), general.get(pair), rewards.get(pair), wins.get(pair), loss_heading, word)
+        _row(pair, losses.get(pair), forgetting.get(pair), rewards.get(pair), wins.get(pair), loss_heading, word)
         for pair in shown
     ]
     frame = pd.DataFrame(rows, dtype=str)
@@ -94,7 +94,7 @@ def _facing(compared: list[AnyComparison], places: Mapping[str, int]) -> dict[Pa
 def _row(
     pair: Pair,
     loss: Comparison | None,
-    general: Comparison | None,
+    forgetting: Comparison | None,
     reward: Comparison | None,
     wins: WinComparison | None,
     loss_heading: str,
@@ -105,10 +105,10 @@ def _row(
         "first": pair[0],
         "second": pair[1],
         loss_heading: _difference(loss, 4),
-        FORGETTING_DIFFERENCE: _difference(general, 4),
+        FORGETTING_DIFFERENCE: _difference(forgetting, 4),
         f"{word}: first − second": _difference(reward, 2),
         WINS: counts,
-        TOLD_APART: _told_apart({"test loss": loss, "forgetting": general, word: reward}, wins),
+        TOLD_APART: _told_apart({"test loss": loss, "forgetting": forgetting, word: reward}, wins),
     }
 
 
