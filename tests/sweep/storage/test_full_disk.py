@@ -24,7 +24,7 @@ from basis.disks import REASONS, DiskError, disk_failure, trouble
 from basis.errors import UserError, name_failure
 from basis.files import write_atomically, write_text
 from sweep.inputs import SweepInputs
-from sweep.memory.shape import planned_shape
+from sweep.memory.shape import planned_shapes
 from sweep.preparation.disk_room import check_output_room
 from sweep.search_space import candidate_trials, plan_sweep
 from sweep.spec_file.load import load_spec
@@ -193,7 +193,8 @@ def room_for(preset: str, folder: Path, free: int, monkeypatch: pytest.MonkeyPat
     """What is said of a sweep for which so many bytes are free."""
     spec, heard = load_spec(preset, list(changes)), list[str]()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    check_output_room(planned_shape(spec.model), plan_sweep(spec), folder, heard.append)
+    plan = plan_sweep(spec)
+    check_output_room(planned_shapes(spec.models, plan.candidates), plan, folder, heard.append)
     return "\n".join(heard)
 
 
