@@ -32,7 +32,7 @@ def read(trial: Path) -> dict[str, Any]:
 def test_every_trial_of_a_sweep_keeps_a_record_of_all_that_it_was(swept: Swept, parts: Parts) -> None:
     for trial in (swept.trial("full-adamw"), swept.trial("lora-r2-sgd")):
         record = read(trial)
-        assert record.keys() == set(PARTS)
+        assert record.keys() == {*PARTS, "test_rows"}
         assert record["config"] == json.loads((trial / FINISHED_FILE).read_text())["config"]
         assert record["config_hash"].startswith(trial.name.rsplit("-", 1)[1])
         assert record["code"] == asdict(code_version())
