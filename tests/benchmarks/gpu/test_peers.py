@@ -1,5 +1,6 @@
 """The GPU benchmark's peers, in small on the CPU: each has its row, and one that fails leaves the others theirs."""
 
+import importlib
 import sys
 
 import pytest
@@ -34,6 +35,7 @@ def test_each_peer_takes_turns_with_ours_on_the_same_work(tables: Tables) -> Non
 
 
 def test_a_peer_that_is_not_installed_is_named_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    importlib.import_module("transformers.trainer")  # while it finds peft: afterwards it could not be imported
     monkeypatch.setitem(sys.modules, "peft", None)
     monkeypatch.setattr(peers, "blocks_compiled", peers.as_it_is)
     monkeypatch.setattr(peers, "compiled", peers.as_it_is)
