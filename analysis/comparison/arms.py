@@ -1,7 +1,7 @@
 """One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -9,11 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.by_seed import rows_by_trial, rows_of, seed_rewards, window_losses_by_seed
 from analysis.results.arm_labels import REPLICATE_FIELD
-from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
-from basis.metrics import GENERAL_LOSS_BASE
 from basis.outcomes import FAILURES, Outcome
 from basis.stages import Stage
 
@@ -256,67 +253,3 @@ class Arm:
 def reward_word(arms: Sequence[Arm]) -> str:
     """What the mean of the arms' rewards is: "share of right answers", or "reward" of a reward model."""
     return "share of right answers" if any(arm.held_to_answers for arm in arms) else "reward"
-
-
-def group_arms(results: Results) -> list[Arm]:
-    """Group the trials of a sweep into arms.
-
-    Args:
-        results: the directory's content.
-
-    Returns:
-        The arms in the order in which their trials come.
-    """
-    arms = []
-    reward = results.spec.get("reward")
-    held_to_answers = isinstance(reward, dict) and bool(reward.get("judge"))
-    responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
-    of_general = rows_by_trial(results.general_losses)
-    for label, trials in results.trials.groupby("arm", sort=False):
-        used = _used(trials)
-        config = dict(results.configs.get(trials["trial"].iloc[0], {}))
-        config.pop(REPLICATE_FIELD, None)
-        rewards, margins = seed_rewards(rows_of(responses, used, results.responses), used)
-        tested = window_losses_by_seed(losses, used, "test_loss")
-        general, base = (window_losses_by_seed(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
-        record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
-        arms.append(
-            Arm(
-                label=str(label),
-                config=config,
-                trials=trials,
-                used=used,
-                seed_margins=margins,
-                seed_rewards=rewards,
-                window_losses=tested,
-                held_to_answers=held_to_answers,
-                general_losses=general,
-                base_general_losses=base,
-                tokenizer=_hash(record, "tokenizer"),
-                test_tokens=(test_tokens := _hash(record, "test_tokens")),
-                test_rows=str(record.get("test_rows") or test_tokens),
-            )
-        )
-    return arms
-
-
-def _hash(record: Mapping[str, Any], name: str) -> str:
-    hashes = record.get("hashes")
-    return str(hashes.get(name) or "") if isinstance(hashes, Mapping) else ""
-
-
-def _used(trials: pd.DataFrame) -> pd.DataFrame:
-    for outcome in (
-        Outcome.FINISHED,
-        Outcome.DIVERGED,
-        Outcome.STOPPED,
-        Outcome.INTERRUPTED,
-        *FAILURES,
-        Outcome.NOT_STARTED,
-    ):
-        alike = trials[trials["outcome"] == outcome]
-        if len(alike) and outcome in (Outcome.STOPPED, Outcome.INTERRUPTED) and "step" in alike:
-            alike = alike[alike["step"] == alike["step"].max()]  # a mean over different lengths would mean nothing
-        if len(alike):
-            return alike
-    return trials

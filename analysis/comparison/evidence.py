@@ -6,9 +6,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.arms import Arm
 from analysis.comparison.by_seed import rows_by_trial
 from analysis.comparison.choices import Group, group_of, looks_at, searched_fields, searched_for
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.loss_metric import by_one_metric
 from analysis.comparison.selection import Searched, search_on_test
 from analysis.results.experiment import Results

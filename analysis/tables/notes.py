@@ -43,19 +43,8 @@ def notes_of(arms: list[Arm], headings: list[str]) -> list[str]:
     Returns:
         Notes of a sentence or two each; LOSS_NOTE is among them.
     """
-    notes, base = [], base_model(arms)
-    if any(len(arm.seeds) > 1 for arm in arms):
-        notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
-    if any(len(arm.seeds) == 1 for arm in arms):
-        seeds = sorted({seed for arm in arms for seed in arm.seeds})
-        finished = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
-        which = f"{finished} ({seeds[0]})" if len(seeds) == 1 else finished
-        everyone = all(len(arm.seeds) <= 1 for arm in arms)
-        notes.append(
-            f"{'Each arm has' if everyone else 'Some arms have'} {which}: one run cannot show how far another seed "
-            "would move a loss, so such losses carry no interval."
-        )
-    notes.append(LOSS_NOTE)
+    base = base_model(arms)
+    notes = [*_seed_notes(arms), LOSS_NOTE]
     if BEST_LOSS in headings:
         notes.append(
             "The best test loss is the lowest of a curve, so it is chosen on the windows that it is reported on."
@@ -75,6 +64,43 @@ def notes_of(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(OTHER_ROWS_NOTE)
     if RIGHT_ANSWERS in headings:
         notes.append(_right_answers_note(arms))
+    notes += _reward_notes(arms, headings, base)
+    if "peak memory" in headings:
+        sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
+        mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
+        notes.append(
+            f"Peak memory was measured by: {', '.join(sources) or 'unknown'}. Allocations are counted, not sampled, so "
+            f"it hardly varies between seeds; the largest is shown.{mixed}"
+        )
+    if "retained delta" in headings:
+        notes.append(
+            "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
+        )
+    if "tokens/s" in headings:
+        notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
+    return notes
+
+
+def _seed_notes(arms: list[Arm]) -> list[str]:
+    """How many seeds stand behind the losses."""
+    notes = []
+    if any(len(arm.seeds) > 1 for arm in arms):
+        notes.append("Losses are means over the seeds, in brackets the 95 % interval of Student's t over the seeds.")
+    if any(len(arm.seeds) == 1 for arm in arms):
+        seeds = sorted({seed for arm in arms for seed in arm.seeds})
+        finished = "one finished seed" if any(arm.shortfall for arm in arms if len(arm.seeds) == 1) else "one seed"
+        which = f"{finished} ({seeds[0]})" if len(seeds) == 1 else finished
+        everyone = all(len(arm.seeds) <= 1 for arm in arms)
+        notes.append(
+            f"{'Each arm has' if everyone else 'Some arms have'} {which}: one run cannot show how far another seed "
+            "would move a loss, so such losses carry no interval."
+        )
+    return notes
+
+
+def _reward_notes(arms: list[Arm], headings: list[str], base: str) -> list[str]:
+    """What is told of rewards, wins and right answers against `base`."""
+    notes = []
     if "win rate" in headings:
         notes.append(
             f"Win rate is wins / (wins + ties + losses) against {base}, in brackets the 95 % interval of Wilson "
@@ -89,19 +115,6 @@ def notes_of(arms: list[Arm], headings: list[str]) -> list[str]:
         )
     if "reward margin" in headings:
         notes.append(f"Reward margin is the mean over prompts of reward minus that of {base}, with a 95 % t interval.")
-    if "peak memory" in headings:
-        sources = sorted({source for arm in arms if (source := arm.text(PEAK_SOURCE))})
-        mixed = " Figures from different sources must not be compared." if len(sources) > 1 else ""
-        notes.append(
-            f"Peak memory was measured by: {', '.join(sources) or 'unknown'}. Allocations are counted, not sampled, so "
-            f"it hardly varies between seeds; the largest is shown.{mixed}"
-        )
-    if "retained delta" in headings:
-        notes.append(
-            "Retained delta is bytes allocated after training minus before it; it says little about the memory needed."
-        )
-    if "tokens/s" in headings:
-        notes.append(f"tokens/s is the median over the reports of a trial. {_shared_throughput(arms)}")
     return notes
 
 

@@ -30,7 +30,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.arms import Arm
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.told_apart import adjusted_differences, loss_difference
 from analysis.factors.dominance import dominated_beyond_chance
 from analysis.factors.effects import matched_effects

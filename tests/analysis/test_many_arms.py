@@ -12,10 +12,10 @@ import pytest
 
 from analysis import report
 from analysis.comparison import told_apart
-from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import looks_at
 from analysis.comparison.comparisons import adjusted, beyond_resamples
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.pair_choice import MOST_ARMS, choose_pairs
 from analysis.comparison.pair_tests import compare_pairs, compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.told_apart import (

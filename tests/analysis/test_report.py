@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from analysis import report
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.page.figures import arm_styles, draw_losses, draw_win_rates
 from analysis.published.study import comparability, compare_published
 from analysis.tables.comparison_table import build_tables

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import chooses_on_validation, group_of, looks_at, searched_fields, searched_for
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.fairness.ledger import table_ledgers
 from analysis.findings.what_it_shows import findings_of
 from analysis.results.experiment import Results

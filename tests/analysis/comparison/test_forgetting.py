@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.forgetting import Forgetting, measure_forgetting
+from analysis.comparison.grouping import group_arms
 from analysis.results.experiment import Results
 from tests import synthetic_experiment as synthetic
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.arms import Arm
 from analysis.comparison.fields import windows
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.loss_metric import by_one_metric
 from tests.synthetic_experiment import of_models
 

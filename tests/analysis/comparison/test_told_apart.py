@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.comparisons import adjusted
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.pair_tests import compare_test_losses
 from analysis.comparison.told_apart import (
     CROSSED,

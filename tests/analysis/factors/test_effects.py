@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.pair_tests import reward_test
 from analysis.comparison.told_apart import CROSSED, PAIRED_SEEDS, PAIRED_WINDOWS
 from analysis.factors.effect_table import describe_effects, show_effects

@@ -8,7 +8,7 @@ import numpy as np
 import optuna
 import pytest
 
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.factors.importance import FEWEST_ARMS, Importance, adjusted_shares, factor_levels, share_of_variance
 from analysis.statistics.anova import SEEDS, TOGETHER
 from analysis.statistics.difference_tests import crossed_test

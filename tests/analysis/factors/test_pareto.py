@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from matplotlib.text import Text
 
-from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.arms import Arm
+from analysis.comparison.grouping import group_arms
 from analysis.factors.cost_table import show_costs
 from analysis.factors.pareto import PRICES, costs, dominated, fronts_of, gained_costs, plane
 from analysis.page.figures import Drawing, arm_styles, to_svg

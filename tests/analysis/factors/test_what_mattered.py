@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import searched_fields
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.factors.pareto import fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.results.experiment import Results

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.learning_rates import rate_ranges
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.fairness.rows import LedgerRow

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.forgetting import measure_forgetting
+from analysis.comparison.grouping import group_arms
 from analysis.findings.forgetting import describe_forgetting
 from analysis.results.experiment import Results
 from analysis.results.files import read_general_losses

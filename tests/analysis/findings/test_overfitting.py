@@ -1,6 +1,6 @@
 """A rise of test loss is told in what the arms of a table are compared by."""
 
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.loss_metric import by_one_metric
 from analysis.findings.overfitting import describe_rises
 from tests.synthetic_experiment import of_models

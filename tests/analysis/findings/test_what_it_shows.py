@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.comparisons import adjusted
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.pair_tests import compare_rewards, compare_test_losses, compare_wins
 from analysis.findings.what_it_shows import findings_of
 from analysis.results.experiment import Results, read_experiment

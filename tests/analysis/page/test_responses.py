@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis import report
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.page import responses
 from analysis.page.content import content_of
 from analysis.page.markdown import to_markdown

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from analysis import report
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.published import gpu_memory as published_memory
 from analysis.published.gpu_memory import PublishedMemory, explain_memory
 from tests import synthetic_experiment as synthetic

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.factors.pareto import PRICES, fronts_of, plane
 from analysis.factors.what_mattered import what_mattered
 from analysis.page.figures import arm_styles

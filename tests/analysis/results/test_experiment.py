@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.findings.length_bias import measure_length_bias
 from analysis.page.content import content_of
 from analysis.page.markdown import to_markdown

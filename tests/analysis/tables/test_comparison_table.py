@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison.arms import Arm, group_arms
+from analysis.comparison.arms import Arm
 from analysis.comparison.choices import looks_at
 from analysis.comparison.fields import matches, varying_fields
+from analysis.comparison.grouping import group_arms
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import read_experiment
 from analysis.statistics.intervals import Interval

@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.choices import looks_at
 from analysis.comparison.comparisons import adjusted
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.pair_tests import compare_test_losses
 from analysis.findings.forgetting import describe_forgetting_pairs
 from analysis.results.experiment import Results

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.comparisons import adjusted
+from analysis.comparison.grouping import group_arms
 from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.comparison.pair_tests import compare_pairs, compare_rewards, compare_test_losses
 from analysis.tables.pairwise import (

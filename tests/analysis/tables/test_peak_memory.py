@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import report
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.page.memory_figure import PREDICTED, REST, draw_memory
 from analysis.results.experiment import Results, read_experiment
 from analysis.tables.peak_memory import MemorySection, describe_memory, memory_of_arms

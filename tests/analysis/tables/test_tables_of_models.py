@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from analysis.comparison.arms import group_arms
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.grouping import group_arms
 from analysis.factors.pareto import fronts_of
 from analysis.findings.differences import describe_test_losses
 from analysis.findings.what_it_shows import findings_of

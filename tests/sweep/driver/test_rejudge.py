@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from analysis.comparison.arms import group_arms
+from analysis.comparison.grouping import group_arms
 from analysis.results import experiment as results
 from basis.directory import (
     FINISHED_FILE,
