@@ -20,6 +20,7 @@ from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import DEVICE, EXECUTION_METRICS
 from basis.outcomes import FAILURES, Outcome
+from basis.row_counts import RowCounts
 
 ONCE, ANEW = "once", "anew at each evaluation"
 """How test windows were drawn: ours are fixed before the first trial."""
@@ -34,19 +35,6 @@ DIALOGUES = (
     *("validation_openings_in_test", "validation_dialogues", "skipped_records"),
     *("general_in_train", "general_examples"),
 )
-
-
-class CutRows(NamedTuple):
-    """What rows leave of a set's examples, by the names that sweep.json has for it under "rows" of its data."""
-
-    model: str | None
-    side: str
-    block_size: int
-    examples: int
-    truncated_examples: int
-    truncated_tokens: int
-    dropped_examples: int
-    dropped_tokens: int
 
 
 class Tried(NamedTuple):
@@ -170,21 +158,21 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
         facts |= {name: (identity[key],) for name, key in covered.items() if name not in facts}
     data = _mapping(results.sweep.get("data"))
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
-    facts["cut_rows"] = tuple(counts for counts in _cut_rows(data.get("rows")) if counts.model == arm.model)
+    facts["cut_rows"] = tuple(counts for counts in _row_counts(data.get("rows")) if counts.model == arm.model)
     seeds = results.spec.get("seeds")
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
 
 
-def _cut_rows(entries: Any) -> list[CutRows]:
+def _row_counts(entries: Any) -> list[RowCounts]:
     """The counts under "rows" of a sweep's data; entries that are not as written are passed over."""
-    written = [entry for entry in entries if _is_cut_rows(entry)] if isinstance(entries, list) else []
-    return [CutRows(**entry) for entry in written]
+    written = [entry for entry in entries if _is_row_counts(entry)] if isinstance(entries, list) else []
+    return [RowCounts(**entry) for entry in written]
 
 
-def _is_cut_rows(entry: Any) -> bool:
-    if not isinstance(entry, Mapping) or set(entry) != set(CutRows._fields):
+def _is_row_counts(entry: Any) -> bool:
+    if not isinstance(entry, Mapping) or set(entry) != set(RowCounts._fields):
         return False
-    model, side, *numbers = (entry[name] for name in CutRows._fields)
+    model, side, *numbers = (entry[name] for name in RowCounts._fields)
     return isinstance(model, str | None) and isinstance(side, str) and all(type(number) is int for number in numbers)
 
 

@@ -36,25 +36,6 @@ class CutExamples(NamedTuple):
     dropped_tokens: int
 
 
-class RowCounts(NamedTuple):
-    """What rows leave of a set's examples, as sweep.json has it.
-
-    Attributes:
-        side: the set, such as "train".
-        block_size: inputs of a row.
-        examples: of the set, also those that no row holds.
-        truncated_examples: see `CutExamples`, as the others.
-    """
-
-    side: str
-    block_size: int
-    examples: int
-    truncated_examples: int
-    truncated_tokens: int
-    dropped_examples: int
-    dropped_tokens: int
-
-
 def cut_examples(examples: ExampleTokens, block_size: int) -> CutExamples:
     """Cut examples to rows of block_size inputs, and leave those out of which no target would count.
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from basis.errors import UserError
+from basis.row_counts import RowCounts
 from sweep.data.cache_entry import whole_entry, write_entry
 from sweep.data.dialogues import DataSources, Dialogues, bring_hub_data, load_sft
 from sweep.data.digests import SourceDigest, fingerprint, source_digests
@@ -30,7 +31,6 @@ from sweep.data.examples import Kind
 from sweep.data.forms import CHOSEN
 from sweep.data.general import GeneralTokens, prepare_general
 from sweep.data.overlap import overlap
-from sweep.data.rows import RowCounts
 from sweep.data.template import TEMPLATE_DATE, ChatTemplate, choose_template
 from sweep.data.tokenizer import load_tokenizer, template_digests, tokenizer_digests
 from sweep.data.words import describe_dialogues, describe_sources

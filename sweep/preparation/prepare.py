@@ -95,7 +95,7 @@ class PreparedSweep:
                 alike = all(other.statistics.get(name) == value for other in self.bases.values())
                 told[name if alike else part_of_model(name, label)] = value
         counted = [(label, counts) for label, base in self.bases.items() for counts in base.tokens.rows]
-        rows = [{"model": label, **counts._asdict()} for label, counts in counted]
+        rows = [counts._replace(model=label)._asdict() for label, counts in counted]
         return {**told, **({"rows": rows} if rows else {})}
 
     def planner(self, device: Device, budget_bytes: int | None) -> TrialPlanner:

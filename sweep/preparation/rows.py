@@ -7,7 +7,8 @@ import numpy as np
 
 from basis.errors import UserError
 from basis.fields import Packing
-from sweep.data.rows import RowCounts, cut_examples, settled_packing
+from basis.row_counts import RowCounts
+from sweep.data.rows import cut_examples, settled_packing
 from sweep.data.token_files import open_examples
 from sweep.data.tokens import TokenSet
 from sweep.trial.config import TrialConfig
@@ -64,13 +65,14 @@ def _counted(side: str, path: Path, block_size: int) -> RowCounts:
             f"trial.block_size {block_size:,}; the shortest example has {np.diff(examples.ends, prepend=0).min():,} "
             "tokens; give a larger block_size or shorter prompts"
         )
-    return RowCounts(side, block_size, len(examples.ends), *cut[2:])
+    return RowCounts(None, side, block_size, len(examples.ends), *cut[2:])
 
 
 def _described(counts: RowCounts) -> str:
     """The counts as a sentence."""
     in_rows = counts.examples - counts.dropped_examples
-    kept = f"{in_rows:,} examples, {counts.truncated_examples:,} of them cut by {counts.truncated_tokens:,} tokens"
+    cut = f"{counts.truncated_examples:,} of them cut by {counts.truncated_tokens:,} tokens"
+    kept = f"{in_rows:,} examples, {cut if counts.truncated_examples else 'none of them cut'}"
     dropped = counts.dropped_examples
     left_out = f"; {dropped:,} left out in every arm, since no row would have an assistant's token of them"
     return f"{counts.side} rows of {counts.block_size:,} tokens: {kept}{left_out if dropped else ''}"
