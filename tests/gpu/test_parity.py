@@ -18,7 +18,9 @@ pytestmark = [
 
 
 def hold(checks: Iterator[Check]) -> None:
-    assert [check for check in checks if not check.met] == []
+    made = list(checks)
+    assert made
+    assert [check for check in made if not check.met] == []
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
