@@ -5,6 +5,9 @@ EXPERIMENT_DIR/
   sweep.json               versions, hardware, data statistics, start time (see sweep/provenance/sweep_record.py)
   experiment_state-*.json  Ray Tune's own list of trials
   ray.log                  what Ray itself printed, where it did
+  events.jsonl             what has happened, a JSON object a line, written as it happens (see sweep/progress/)
+  control/                 what somebody asks of the running sweep, one file each until it is answered
+  control.jsonl            what was asked and what came of it, a JSON object a line (see sweep/steering/)
   base/responses.jsonl     the base model's response and score for each evaluation prompt; its size and SHA-256 are
                            in responses.seal.json; of several base models base/LABEL/responses.jsonl each
   TRIAL/                   one directory per trial, written by Ray and by the trial itself
@@ -35,6 +38,9 @@ EXPERIMENT_DIR/
 SPEC_FILE = "spec.yaml"
 SWEEP_FILE = "sweep.json"
 RAY_LOG_FILE = "ray.log"
+EVENTS_FILE = "events.jsonl"
+CONTROL_DIR = "control"
+CONTROL_FILE = "control.jsonl"
 BASE_DIR = "base"
 CHECKPOINT_FILE = "checkpoint.pt"
 FINISHED_FILE = "finished.json"

@@ -26,6 +26,8 @@ FLOORS = (
     "analysis/findings",
     "analysis/factors",
     "analysis/published",
+    "analysis/curves",
+    "analysis/verdict",
     "analysis/page",
     "analysis/report.py",
     "sweep/machine",
