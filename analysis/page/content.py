@@ -25,6 +25,8 @@ from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
 from analysis.tables.peak_memory import ArmMemory, MemorySection, describe_memory, memory_of_arms
 from analysis.tables.tuning_trials import TuningTable, describe_tuning
+from analysis.verdict.summarise import summarise
+from analysis.verdict.summary import Summary
 from analysis.wording.numbers import MISSING
 from analysis.wording.values import show_field
 from basis.metrics import DEVICE
@@ -44,6 +46,7 @@ class Content:
         title: heading of the page.
         about: what the sweep is about, from its spec; empty where it says nothing.
         facts: what stands below the title, by name.
+        summary: the first screen.
         findings: what the numbers show.
         tables: the comparison tables.
         ledgers: what speaks for and against the fairness of each table, by the table's anchor.
@@ -65,6 +68,7 @@ class Content:
     title: str
     about: str
     facts: dict[str, str]
+    summary: Summary
     findings: list[Finding]
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
@@ -122,6 +126,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     tables = build_tables(arms, spec, evidence.looks, all_pairs)
     pairs = {table.anchor: pairwise_table(table.arms, table.compared, all_pairs) for table in tables}
     tuning = describe_tuning(evidence)
+    ledgers = table_ledgers(evidence, tables)
     fronts = fronts_of(evidence.finished)
     mattered = what_mattered(evidence, fronts)
     memory = memory_of_arms(arms)
@@ -131,9 +136,10 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
         facts=facts,
+        summary=summarise(evidence, tables, ledgers, fronts),
         findings=_findings(evidence, tables, tuning, mattered),
         tables=tables,
-        ledgers=table_ledgers(evidence, tables),
+        ledgers=ledgers,
         pairs={anchor: table for anchor, table in pairs.items() if table},
         tuning=tuning,
         mattered=mattered,

@@ -9,7 +9,7 @@ from analysis.statistics.multiple_tests import ALPHA
 from analysis.verdict.lowest_loss import show_gap
 from analysis.verdict.ranking import Ranking
 from analysis.verdict.summary import Kind, Verdict
-from analysis.wording.numbers import show_amount, show_interval, show_p
+from analysis.wording.numbers import show_amount, show_bytes, show_interval, show_p
 from analysis.wording.phrases import count
 
 NOTABLY = 0.1
@@ -54,7 +54,7 @@ def _saving(ranking: Ranking, front: Front, best: Point, looks: int) -> list[Ver
         return [] if kind == "saves_time" else [_no_saving(ranking, front, best, how)]
     cheap = min(less, key=lambda point: point.loss)
     share = 1 - cheap.cost / best.cost
-    costs = [f"{show_amount(point.cost / front.unit.size)} {front.unit.name}" for point in (cheap, best)]
+    costs = [_amount(front, point) for point in (cheap, best)]
     tested = f" ({show_p(p_values[cheap.arm.label])} over seeds, adjusted)" if kind == "saves_time" else ""
     than = f" than {best.arm.label}" if ranking.rivals else ""
     return [
@@ -78,7 +78,7 @@ def _no_saving(ranking: Ranking, front: Front, best: Point, how: tuple[str, ...]
     """No arm takes notably less memory than the best: it takes the least, or another hardly less."""
     kind, title, word = COST_WORDS[front.price.metric]
     least = front.points[0]
-    amount = f"{show_amount(best.cost / front.unit.size)} {front.unit.name}"
+    amount = _amount(front, best)
     if least.cost >= best.cost:
         lowest = "lowest mean loss" if ranking.rivals else "lowest loss"
         facts: tuple[str, ...] = (f"least {word} too: {amount}",)
@@ -91,6 +91,12 @@ def _no_saving(ranking: Ranking, front: Front, best: Point, how: tuple[str, ...]
         f"{best.arm.label}; an arm is named from {100 * NOTABLY:.0f} % on."
     )
     return Verdict(kind, title, (), "no arm to speak of", facts, (why, *how))
+
+
+def _amount(front: Front, point: Point) -> str:
+    if front.price.metric == "peak_bytes":
+        return show_bytes(point.cost)
+    return f"{show_amount(point.cost / front.unit.size)} {front.unit.name}"
 
 
 def _percent(share: float) -> str:
