@@ -109,4 +109,9 @@ def _confounds(ledgers: Mapping[str, Ledger], told: set[str]) -> Iterator[Doubt]
         for entry in ledger.confounds
         if any(entry.startswith(f"{name}:") for name in names) or entry.startswith("combinations of")
     )
-    yield Doubt(f"{which} differ too", f"Not the same at every level: {'; '.join(entries)}.", "", "medium")
+    yield Doubt(
+        f"{which} {'differs' if len(names) == 1 else 'differ'} too",
+        f"Not the same at every level: {'; '.join(entries)}.",
+        "",
+        "medium",
+    )

@@ -114,7 +114,10 @@ def test_a_dominated_arm_is_to_be_avoided_and_one_that_saves_memory_is_not() -> 
 
 
 def test_arms_that_diverged_or_ran_out_of_memory_are_to_be_avoided() -> None:
-    lost: list[Config] = [{"optimizer": "sgd", "outcome": Outcome.DIVERGED}, {"rank": 1, "outcome": Outcome.OUT_OF_MEMORY}]
+    lost: list[Config] = [
+        {"optimizer": "sgd", "outcome": Outcome.DIVERGED},
+        {"rank": 1, "outcome": Outcome.OUT_OF_MEMORY},
+    ]
     summary = summary_of(sweep_of(FULL, *lost))
     told = [(one.headline, *one.facts) for one in summary.verdicts if one.kind == "avoid"]
     assert told == [("lora r1 sgd", "diverged"), ("lora r1 adamw", "ran out of memory")]
