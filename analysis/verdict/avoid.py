@@ -15,6 +15,9 @@ from basis.outcomes import Outcome
 LOST = {Outcome.DIVERGED: "diverged", Outcome.OUT_OF_MEMORY: "ran out of memory"}
 """What is said of arms none of whose seeds finished, by what became of them."""
 
+MOST_DOMINATORS = 2
+"""Arms that get a verdict each for those that they dominate; of more there is one verdict."""
+
 
 def to_avoid(results: Results, ranking: Ranking, fronts: Sequence[Front], looks: int) -> list[Verdict]:
     """Say which arms of a ranking are to be avoided, and why.
@@ -33,13 +36,20 @@ def to_avoid(results: Results, ranking: Ranking, fronts: Sequence[Front], looks:
     for front in fronts:
         told = dominated_beyond_chance(front.points, front.price, looks)
         labels = [label for label in told.labels if label not in named]
-        if labels:
-            verdicts.append(_dominated(front, told, labels, looks))
-            named |= {*labels}
+        verdicts += [_dominated(front, told, alike, looks) for alike in _by_dominator(told, labels)]
+        named |= {*labels}
     for outcome, word in LOST.items():
         if lost := [arm.label for arm in ranking.others if arm.outcome == outcome]:
             verdicts.append(_verdict(lost, word, _reasons(results, lost, outcome)))
     return verdicts
+
+
+def _by_dominator(told: Dominance, labels: list[str]) -> list[list[str]]:
+    """The labels apart by what dominates them, or together where that is several arms."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(told.dominators[label], []).append(label)
+    return list(groups.values()) if len(groups) <= MOST_DOMINATORS else [labels]
 
 
 def _dominated(front: Front, told: Dominance, labels: list[str], looks: int) -> Verdict:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from analysis.comparison.arms import Arm
 from analysis.comparison.base_wins import BaseWins
 from analysis.comparison.evidence import Evidence
-from analysis.comparison.loss_metric import in_unit
+from analysis.comparison.loss_metric import by_text
 from analysis.factors.pareto import Cost, gained_costs
 from analysis.findings.differences import describe_test_losses, describe_wins
 from analysis.statistics.intervals import Interval
@@ -87,13 +87,15 @@ def _headline(ranking: Ranking) -> str:
 def _loss(ranking: Ranking, base: float, metric: str | None, gain: Cost | None) -> str:
     """The loss of the best arm beside that of its base model."""
     best = ranking.ranked[0]
-    loss = f"{show_number(best.test_loss.estimate, LOSS_DIGITS)}{in_unit([best])}"
+    unit = " bits/byte" if by_text([best]) else ""
+    loss = f"{show_number(best.test_loss.estimate, LOSS_DIGITS)}{unit}"
     if ranking.rivals:
         loss = f"lowest mean {loss}"
     if math.isfinite(base):
         return f"{loss} (base {show_number(base, LOSS_DIGITS)})"
     if gain and metric == "validation_loss":
-        return f"{loss} (validation {show_number(-gain.gain.estimate, LOSS_DIGITS)} against base)"
+        side = "below" if gain.gain.estimate > 0 else "above"
+        return f"{loss} (validation loss {show_number(abs(gain.gain.estimate), LOSS_DIGITS)} {side} base)"
     return loss
 
 
