@@ -49,7 +49,10 @@ class PlannedTrial(_Part):
 
 
 class DeviceMemory(_Part):
-    """A kind of device that trials may get, and its memory; None where nobody knows that."""
+    """A kind of device that trials may get, and its memory; None where nobody knows that.
+
+    `device` is "cpu", a GPU's name, or "cuda" where no GPU could be asked.
+    """
 
     device: str
     capacity_bytes: int | None = None
@@ -104,6 +107,7 @@ class RowEvent(_Event):
         metrics: numbers by the names of `basis.metrics.METRICS`, finite ones alone. Metrics in bytes stand in the
             first row and where they change.
         device, place: the device, and which one of which machine (see `basis.metrics.PLACE`); in the first row.
+        remarks: what was out of the ordinary since the last row and no failure.
     """
 
     event: Literal["row"] = "row"
@@ -112,10 +116,11 @@ class RowEvent(_Event):
     metrics: dict[str, float] = {}
     device: str = ""
     place: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class EndEvent(_Event):
-    """A trial's run ends; `reason` is why in one line, empty for one that finished."""
+    """A trial's run ends; `reason` is why in one line, or why a finished trial was not judged; else empty."""
 
     event: Literal["end"] = "end"
     trial: str
