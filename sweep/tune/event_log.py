@@ -31,6 +31,8 @@ from sweep.search_space import SweepPlan
 from sweep.trial.config import TrialConfig
 from sweep.tune.counts import SweepCounts
 
+LOSS_UNITS = ("nats/token", "bits/byte")
+
 
 class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Makes events of what Ray tells, and records them.
@@ -163,13 +165,13 @@ def planned_trials(configs: Iterable[TrialConfig]) -> list[PlannedTrial]:
     ]
 
 
-def news(row: Row, before: Row) -> dict[str, float]:
-    """The metrics of a row, finite ones alone; those in bytes only where they differ from the last row's."""
+def news(row: Row, before: Row) -> dict[str, int | float]:
+    """The metrics of a row, finite ones alone: losses, and what differs from the last row's."""
     numbers = {name: row[name] for name in METRIC if isinstance(row.get(name), int | float) and name != "step"}
     return {
         name: value
         for name, value in numbers.items()
-        if math.isfinite(value) and not (METRIC[name].unit == "B" and before.get(name) == value)
+        if math.isfinite(value) and (METRIC[name].unit in LOSS_UNITS or before.get(name) != value)
     }
 
 

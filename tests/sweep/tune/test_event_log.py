@@ -66,7 +66,7 @@ def test_a_row_has_finite_metrics_and_nothing_else(log: EventLog, heard: list[Ev
     assert heard[-1].metrics == {"train_loss": 0.5}
 
 
-def test_bytes_and_places_are_told_once(log: EventLog, heard: list[Event]) -> None:
+def test_what_stays_the_same_is_told_once_and_a_loss_always(log: EventLog, heard: list[Event]) -> None:
     row = {"step": 1, "test_loss": 0.5, "weight_bytes": 8, "peak_bytes": 9, "device": "a CPU", "place": "here cpu"}
     rows_of(log, row, {**row, "step": 2, "peak_bytes": 10})
     first, second = [event for event in heard if isinstance(event, RowEvent)]
