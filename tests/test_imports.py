@@ -32,6 +32,7 @@ FLOORS = (
     "analysis/report.py",
     "sweep/machine",
     "sweep/trial",
+    "sweep/progress",
     "sweep/schema",
     "sweep/mistakes",
     "sweep/space",
@@ -66,7 +67,7 @@ KNOWS_NOTHING_OF = {"model": set[str](), "analysis": {"model", "torch", "transfo
 OF_ANALYSIS = {
     "sweep/space": {"analysis/comparison"},
     "sweep/search_space.py": {"analysis/comparison"},
-    "sweep/tune": {"analysis/comparison"},
+    "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/driver": {"analysis/report.py"},
 }
 """What a sweep knows of analysis: the report that it builds, and what both decide alike."""
@@ -76,6 +77,7 @@ RAY_ALLOWED = {
     "sweep/cluster/session.py",
     "sweep/trainable.py",
     "sweep/tune/endings.py",
+    "sweep/tune/event_log.py",
     "sweep/tune/hang.py",
     "sweep/tune/live.py",
     "sweep/tune/searchers.py",
