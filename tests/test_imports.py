@@ -44,6 +44,7 @@ FLOORS = (
     "sweep/proposal.py",
     "sweep/provenance",
     "sweep/storage",
+    "sweep/steering",
     "sweep/judge",
     "sweep/inputs.py",
     "sweep/reward_metric.py",
