@@ -76,6 +76,7 @@ RAY_ALLOWED = {
     "sweep/cluster/gpu_nodes.py",
     "sweep/cluster/session.py",
     "sweep/trainable.py",
+    "sweep/tune/control.py",
     "sweep/tune/endings.py",
     "sweep/tune/hang.py",
     "sweep/tune/live.py",

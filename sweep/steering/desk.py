@@ -29,6 +29,7 @@ class Desk:
     """Where a running sweep takes requests.
 
     Attributes:
+        experiment_dir: the sweep's.
         stopped: the trials that were stopped by request, by name, each with the decision.
         stops_sweep: whether the whole sweep was asked to stop since it began or went on.
     """
@@ -51,7 +52,7 @@ class Desk:
         Raises:
             UserError: a trial that was made before does not fit any more, or is not recorded as it was.
         """
-        self._experiment_dir, self._plan, self._propose, self._tell = experiment_dir, plan, propose, tell
+        self.experiment_dir, self._plan, self._propose, self._tell = experiment_dir, plan, propose, tell
         self._decisions = read_decisions(experiment_dir)
         self.stopped = stopped_trials(self._decisions)
         self.stops_sweep = False
@@ -63,9 +64,9 @@ class Desk:
         """The next trial that requests have made or had start again, as Ray is given it; None: there is none."""
         return self._waiting.popleft()[1] if self._waiting else None
 
-    def take(self) -> None:
-        """Decide the requests that wait, if some time has passed since the last look."""
-        if time.monotonic() - self._taken < TAKE_SECONDS:
+    def take(self, *, at_once: bool = False) -> None:
+        """Decide the requests that wait: at once, or if some time has passed since the last look."""
+        if not at_once and time.monotonic() - self._taken < TAKE_SECONDS:
             return
         self._decide_all(self._effect)
         self._taken = time.monotonic()
@@ -74,16 +75,16 @@ class Desk:
         """Refuse the requests that still wait, since the sweep is over."""
 
         def refuse(request: Request, trials: SweepTrials) -> Effect:
-            raise not_running(self._experiment_dir)
+            raise not_running(self.experiment_dir)
 
         self._decide_all(refuse)
 
     def _effect(self, request: Request, trials: SweepTrials) -> Effect:
-        return effect_of(request, trials, self._experiment_dir)
+        return effect_of(request, trials, self.experiment_dir)
 
     def _decide_all(self, effect: Callable[[Request, SweepTrials], Effect]) -> None:
         decided = {decision.id for decision in self._decisions}
-        for path in waiting_requests(self._experiment_dir):
+        for path in waiting_requests(self.experiment_dir):
             try:
                 if path.stem not in decided:
                     self._decide(path.stem, read_request(path), effect)
@@ -95,7 +96,7 @@ class Desk:
 
     def _decide(self, request_id: str, request: Request, effect: Callable[[Request, SweepTrials], Effect]) -> None:
         """Decide a request, record the decision, and only then have it count."""
-        trials = sweep_trials(self._plan, self._experiment_dir, self._decisions, self.stopped)
+        trials = sweep_trials(self._plan, self.experiment_dir, self._decisions, self.stopped)
         try:
             follows = effect(request, trials)
             again = [trials.by_name[name] for name in follows.starts]
@@ -105,7 +106,7 @@ class Desk:
             decision = self._decision(request_id, request, follows, refused=True)
         else:
             decision = self._decision(request_id, request, follows, refused=False)
-        append_decision(self._experiment_dir, decision)
+        append_decision(self.experiment_dir, decision)
         self._decisions.append(decision)
         self.stopped = stopped_trials(self._decisions)
         self._waiting.extend(proposals)
@@ -125,7 +126,7 @@ class Desk:
             refused=refused,
             trials=(*effect.stops, *effect.starts, *(trial.name for trial in effect.made)),
             made=tuple(trial.model_dump(mode="json") for trial in effect.made),
-            finished=len(list(self._experiment_dir.glob(f"*/{FINISHED_FILE}"))),
+            finished=len(list(self.experiment_dir.glob(f"*/{FINISHED_FILE}"))),
         )
 
 

@@ -189,7 +189,7 @@ def test_a_trial_that_has_finished_is_not_stopped(running: Path) -> None:
 
 
 def test_a_sweep_that_does_not_run_is_asked_nothing_and_what_waits_when_it_ends_is_refused(experiment: Path) -> None:
-    with pytest.raises(UserError, match="its sweep is not running; go on with: python -m sweep.run --resume"):
+    with pytest.raises(UserError, match=r"its sweep is not running; go on with: python -m sweep\.run --resume"):
         ask(experiment, Request("stop", "command"))
     with claimed(experiment):
         sweep, asked = Sweep(experiment), ask(experiment, Request("stop", "command"))
