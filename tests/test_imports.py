@@ -55,6 +55,7 @@ FLOORS = (
     "sweep/tune",
     "sweep/requests.py",
     "sweep/command.py",
+    "sweep/control.py",
     "sweep/driver",
     "sweep/run.py",
     "sweep/main.py",
