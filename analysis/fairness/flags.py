@@ -17,13 +17,14 @@ from analysis.fairness.data_flags import (
     untold_openings,
     windows_drawn_anew,
 )
+from analysis.fairness.request_flags import added_after_a_look, seeds_after_a_look, stopped_by_request
 from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
 from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 
 RATE_RATIO = (
     "LoRA's best learning rate is about ten times that of full fine-tuning (“LoRA Without Regret”, 2025), so the rate "
@@ -214,7 +215,7 @@ def unequal_steps(rows: LedgerRows) -> list[str]:
     counted = [
         row
         for row in rows
-        if row.fact("outcome") not in (Outcome.DIVERGED, *FAILURES) and row.numbers.get("step", 0) > 0
+        if row.fact("outcome") not in (Outcome.DIVERGED, *NOT_COMPARED) and row.numbers.get("step", 0) > 0
     ]
     short = [row for row in counted if row.numbers["step"] < (row.config.get("steps") or 0)]
     if not short:
@@ -252,6 +253,8 @@ def unlike_replicates(rows: LedgerRows) -> list[str]:
 CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     not_judged_as_trained,
     chosen_on_test,
+    added_after_a_look,
+    seeds_after_a_look,
     leaked_dialogues,
     records_left_out,
     examples_cut,
@@ -264,6 +267,7 @@ CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
     same_in_every_digit,
     unlike_replicates,
     unequal_steps,
+    stopped_by_request,
     fewer_test_rows,
     skipped_steps,
     edge_of_range,

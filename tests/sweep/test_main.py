@@ -26,7 +26,10 @@ def test_a_subcommand_finds_its_own_words(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["demo"], "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, control, report, judge"),
+        (
+            ["demo"],
+            "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, control, report, judge",
+        ),
         (["--resume", "my dir"], "(did you mean: sft-sweep run --resume 'my dir'?)"),
         (["reprot", "DIR"], "(did you mean: sft-sweep report DIR?)"),
         ([], "a subcommand is missing; accepted: run, control, report, judge"),
