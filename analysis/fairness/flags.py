@@ -18,6 +18,7 @@ from analysis.fairness.data_flags import (
     windows_drawn_anew,
 )
 from analysis.fairness.reasons import Flag, Reason
+from analysis.fairness.request_flags import added_after_a_look, seeds_after_a_look, stopped_by_request
 from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
@@ -253,6 +254,8 @@ def unlike_replicates(rows: LedgerRows) -> list[str]:
 CHECKS: dict[Reason, Callable[[LedgerRows], list[str]]] = {
     Reason.OTHER_MODEL_JUDGED: not_judged_as_trained,
     Reason.CHOSEN_ON_TEST: chosen_on_test,
+    Reason.ADDED_AFTER_A_LOOK: added_after_a_look,
+    Reason.SEEDS_AFTER_A_LOOK: seeds_after_a_look,
     Reason.LEAK: leaked_dialogues,
     Reason.RECORDS_LEFT_OUT: records_left_out,
     Reason.EXAMPLES_CUT: examples_cut,
@@ -265,6 +268,7 @@ CHECKS: dict[Reason, Callable[[LedgerRows], list[str]]] = {
     Reason.ROWS_ALIKE: same_in_every_digit,
     Reason.UNLIKE_REPLICATES: unlike_replicates,
     Reason.UNEQUAL_STEPS: unequal_steps,
+    Reason.STOPPED_BY_REQUEST: stopped_by_request,
     Reason.FEWER_TEST_ROWS: fewer_test_rows,
     Reason.SKIPPED_STEPS: skipped_steps,
     Reason.EDGE_OF_RANGE: edge_of_range,

@@ -9,6 +9,8 @@ class Reason(StrEnum):
 
     OTHER_MODEL_JUDGED = "judged another than trained model"
     CHOSEN_ON_TEST = "chosen on the test windows"
+    ADDED_AFTER_A_LOOK = "arms added after a look"
+    SEEDS_AFTER_A_LOOK = "seeds added after a look"
     LEAK = "test dialogues in train"
     RECORDS_LEFT_OUT = "broken records left out"
     EXAMPLES_CUT = "examples cut"
@@ -21,6 +23,7 @@ class Reason(StrEnum):
     ROWS_ALIKE = "arms alike in every digit"
     UNLIKE_REPLICATES = "replicates differ beyond seed"
     UNEQUAL_STEPS = "arms stopped early"
+    STOPPED_BY_REQUEST = "trials stopped by request"
     FEWER_TEST_ROWS = "fewer test windows than asked"
     SKIPPED_STEPS = "steps skipped in fp16"
     EDGE_OF_RANGE = "best rate at range's end"

@@ -23,7 +23,7 @@ from analysis.wording.numbers import show_bytes, show_number
 from analysis.wording.phrases import join
 from analysis.wording.values import show_field
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 from basis.scripts import as_called
 
 FAMILIES = (
@@ -186,7 +186,7 @@ def _learning_rates(ranges: list[RateRange]) -> list[str]:
         numbers.add(len(tried.rates))
         asides = ["an end of the range tried"] if tried.at_edge else []
         asides += [tried.best.shortfall] if tried.best.shortfall else []
-        for outcome in (Outcome.DIVERGED, *FAILURES):
+        for outcome in (Outcome.DIVERGED, *NOT_COMPARED):
             lost = [show_field(arm.config["lr"]) for arm in tried.members if arm.outcome == outcome]
             asides += [f"{join(lost)} {outcome}"] if lost else []
         aside = f" ({'; '.join(asides)})" if asides else ""

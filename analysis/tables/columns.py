@@ -12,7 +12,7 @@ from analysis.comparison.loss_metric import by_text
 from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_p, show_parameters
 from analysis.wording.values import show_field
 from basis.metrics import METRIC
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import FAILURES, NOT_COMPARED, Outcome
 
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BITS_PER_BYTE = f"test loss, {METRIC['test_bits_per_byte'].unit}"
@@ -203,5 +203,5 @@ def _bytes(arm: Arm, name: str) -> str:
 
 
 def _measured(arm: Arm, text: str) -> str:
-    """A failed trial ended somewhere by accident: its numbers stay in curves.csv and out of the comparison."""
-    return MISSING if arm.outcome in FAILURES else text
+    """Numbers of a trial that failed or was stopped by request stay in curves.csv and out of the comparison."""
+    return MISSING if arm.outcome in NOT_COMPARED else text

@@ -21,6 +21,8 @@ FLAGGED: dict[Reason, Level] = {
     Reason.UNLIKE_REPLICATES: "low",
     Reason.MISCOUNTED_WINS: "low",
     Reason.CHOSEN_ON_TEST: "medium",
+    Reason.ADDED_AFTER_A_LOOK: "medium",
+    Reason.SEEDS_AFTER_A_LOOK: "medium",
     Reason.VALIDATION_LEAK: "medium",
     Reason.OPENINGS_UNKNOWN: "medium",
     Reason.RANK_AND_SCALING: "medium",
