@@ -1,0 +1,50 @@
+"""What the axis of a curve reaches over: arms that went astray do not flatten the others."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.curves.arm_curve import ArmCurve
+from basis.outcomes import Outcome
+
+MARGIN = 0.04
+"""Share of the axis that stays free at either end."""
+SETTLED = 0.98
+"""Quantile of an arm's values that counts as its highest: the first of many steps are no measure of the others."""
+FENCE = 3.0
+"""Distances between the quartiles beyond which an arm is astray: Tukey, "Exploratory Data Analysis" (1977), "far out".
+"""
+
+
+class LossRange(NamedTuple):
+    """Both ends of an axis, and whether some value lies above it."""
+
+    low: float
+    high: float
+    cut: bool
+
+
+def range_of(curves: Sequence[ArmCurve], outcomes: Mapping[str, str]) -> LossRange:
+    """The range that shows arms which trained as planned.
+
+    Args:
+        curves: of all arms, their values finite.
+        outcomes: what became of the arms, by label. Those that diverged or were stopped have no say in the upper end
+            while some arm did neither.
+
+    Returns:
+        The range, from the lowest value of all.
+    """
+    if not curves:
+        return LossRange(0.0, 1.0, False)
+    sound = [curve for curve in curves if outcomes.get(curve.arm) not in (Outcome.DIVERGED, Outcome.STOPPED)] or curves
+    highest = np.array([np.quantile(curve.mean, SETTLED) for curve in sound])
+    first, third = np.quantile(highest, [0.25, 0.75])
+    usual = highest[highest <= third + FENCE * (third - first) + 1e-12 * abs(third)]
+    wanted = float(usual.max())
+    lowest = min(min(curve.mean) for curve in curves)
+    everything = max(max(curve.mean) for curve in curves)
+    high = everything if everything - lowest <= 1.3 * (wanted - lowest) else wanted
+    span = (high - lowest) or abs(high) or 1.0
+    return LossRange(lowest - MARGIN * span, high + MARGIN * span, everything > high + MARGIN * span)
