@@ -1,29 +1,34 @@
 """The figures of a page, worked out from what its report stands on."""
 
+from collections.abc import Mapping, Sequence
+
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.loss_metric import metric_of
-from analysis.figures.arm_styles import arm_styles
+from analysis.factors.pareto import Front
+from analysis.figures.arm_styles import ArmStyle, arm_styles
 from analysis.figures.curves import draw_curves
 from analysis.figures.page_figure import PageFigure
+from analysis.figures.pareto import draw_pareto
 from basis.outcomes import FAILURES
 
 
-def page_figures(evidence: Evidence) -> dict[str, PageFigure]:
+def page_figures(evidence: Evidence, fronts: Sequence[Front]) -> dict[str, PageFigure]:
     """The figures of a sweep.
 
     Args:
         evidence: what the sweep's report stands on.
+        fronts: its arms by cost and loss.
 
     Returns:
         Figures by name, in reading order; none that would be empty.
     """
     arms = evidence.arms
     styles = arm_styles(arms)
-    figures = [_curves(evidence, styles)]
+    figures = [_curves(evidence, styles), draw_pareto(fronts, styles)]
     return {figure.name: figure for figure in figures if figure}
 
 
-def _curves(evidence: Evidence, styles: dict) -> PageFigure | None:
+def _curves(evidence: Evidence, styles: Mapping[str, ArmStyle]) -> PageFigure | None:
     shown = [arm for arm in evidence.arms if arm.outcome not in FAILURES]
     used = {trial for arm in shown for trial in arm.used["trial"]}
     rows = evidence.results.curves

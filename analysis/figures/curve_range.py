@@ -16,6 +16,9 @@ FENCE = 3.0
 """Distances between the quartiles beyond which an arm is astray: Tukey, "Exploratory Data Analysis" (1977), "far out".
 """
 
+ROOM = 1.3
+"""How much longer an axis may become for the sake of what is out of the ordinary."""
+
 
 class LossRange(NamedTuple):
     """Both ends of an axis, and whether some value lies above it."""
@@ -39,12 +42,24 @@ def range_of(curves: Sequence[ArmCurve], outcomes: Mapping[str, str]) -> LossRan
     if not curves:
         return LossRange(0.0, 1.0, False)
     sound = [curve for curve in curves if outcomes.get(curve.arm) not in (Outcome.DIVERGED, Outcome.STOPPED)] or curves
-    highest = np.array([np.quantile(curve.mean, SETTLED) for curve in sound])
+    lowest, everything = min(min(curve.mean) for curve in curves), max(max(curve.mean) for curve in curves)
+    return usual_range([float(np.quantile(curve.mean, SETTLED)) for curve in sound], lowest, everything)
+
+
+def usual_range(highest: Sequence[float], lowest: float, everything: float) -> LossRange:
+    """The range that shows most of what there is.
+
+    Args:
+        highest: the highest value of each thing shown, whose outliers have no say.
+        lowest: the lowest value of all.
+        everything: the highest of all, which is shown too where that costs the others little room.
+
+    Returns:
+        The range with a margin.
+    """
     first, third = np.quantile(highest, [0.25, 0.75])
-    usual = highest[highest <= third + FENCE * (third - first) + 1e-12 * abs(third)]
-    wanted = float(usual.max())
-    lowest = min(min(curve.mean) for curve in curves)
-    everything = max(max(curve.mean) for curve in curves)
-    high = everything if everything - lowest <= 1.3 * (wanted - lowest) else wanted
+    fence = third + FENCE * (third - first) + 1e-12 * abs(third)
+    wanted = max(value for value in highest if value <= fence)
+    high = everything if everything - lowest <= ROOM * (wanted - lowest) else wanted
     span = (high - lowest) or abs(high) or 1.0
     return LossRange(lowest - MARGIN * span, high + MARGIN * span, everything > high + MARGIN * span)

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import MultiLine, NumeralTickFormatter, Range1d, Scatter, Segment, Text, VArea
-from bokeh.models import Line as LineGlyph
+from bokeh.models import Line, MultiLine, NumeralTickFormatter, Scatter, Segment, Text, VArea
 from bokeh.plotting import figure as bokeh_figure
 
 from analysis.curves.arm_curve import ArmCurve, arm_curves, thinned
@@ -135,7 +134,7 @@ def curve_columns(curve: ArmCurve) -> Columns:
 def _plot(shown: MetricCurves, styles: Mapping[str, ArmStyle], outcomes: Mapping[str, str]) -> bokeh_figure:
     last = max((curve.step[-1] for curve in (*shown.named, *shown.others)), default=1)
     limits = shown.limits
-    plot = empty_plot(NAME, x_range=Range1d(0, last * 1.25), y_range=Range1d(limits.low, limits.high))
+    plot = empty_plot(NAME, x_range=(0, last * 1.25), y_range=(limits.low, limits.high))
     plot.xaxis.axis_label = AXES[0][1]
     plot.yaxis.axis_label = metric_data(shown, whole=False)["label"]
     plot.xaxis.formatter = plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]a")
@@ -146,7 +145,7 @@ def _plot(shown: MetricCurves, styles: Mapping[str, ArmStyle], outcomes: Mapping
         name, style, columns = f"{NAME}/{curve.arm}", styles[curve.arm], curve_columns(curve)
         band = VArea(x="step", y1="low", y2="high", fill_alpha=0.16)
         drawn = add_glyph(plot, band, {}, f"{name}/band", curve.arm, style.colours)
-        line = LineGlyph(x="step", y="mean", line_width=2.2, line_dash=style.dash, line_cap="round", line_join="round")
+        line = Line(x="step", y="mean", line_width=2.2, line_dash=style.dash, line_cap="round", line_join="round")
         drawn.data_source = add_glyph(plot, line, columns, name, curve.arm, style.colours).data_source
     trials = MultiLine(xs="step", ys="value", line_width=1, line_color="colour", line_alpha=0.9)
     add_glyph(plot, trials, {"step": [], "tokens": [], "seconds": [], "value": [], "colour": []}, f"{NAME}/trials")

@@ -37,7 +37,7 @@ def _item(figure: PageFigure) -> str:
         "controls": [control._asdict() for control in figure.controls],
         "keys": [key._asdict() for key in figure.keys],
         "data": figure.data,
-        "item": json_item(figure.figure, f"plot-{figure.name}"),
+        "item": json_item(figure.figure),
     }
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c")  # so that no text of it ends the element

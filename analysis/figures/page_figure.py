@@ -6,7 +6,9 @@ The page's script paints: a model says by a tag what of it is painted in which c
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bokeh.models import ColumnDataSource, Glyph, GlyphRenderer
+from bokeh.models import ColumnDataSource
+from bokeh.models.glyph import Glyph
+from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure as bokeh_figure
 
 from analysis.figures.colours import Colours
@@ -92,7 +94,7 @@ def empty_plot(name: str, height: int = HEIGHT, **options: Any) -> bokeh_figure:
 
 def add_glyph(
     plot: bokeh_figure, glyph: Glyph, columns: Columns, name: str, arm: str = "", colours: Colours | None = None
-) -> GlyphRenderer:
+) -> "GlyphRenderer[Glyph]":
     """Draw a glyph.
 
     Args:

@@ -227,7 +227,7 @@
     shown.canvas.id = `canvas-${name}`;
     shown.views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
     shown.doc = Bokeh.documents.at(-1);
-    shown.plot = shown.doc.get_model_by_name(name);
+    shown.plot = shown.doc.roots()[0];
     delete spec.item;  // its numbers live in the sources now
     if (matchMedia("(pointer: coarse)").matches) shown.plot.toolbar.active_drag = null;  // a finger scrolls the page
     kinds[spec.kind].start(shown);
