@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from analysis.comparison.choices import chosen_by
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.loss_metric import metric_of
 from analysis.factors.pareto import Front
 from analysis.figures.arm_styles import ArmStyle, arm_styles
 from analysis.figures.curves import draw_curves
+from analysis.figures.learning_rates import draw_learning_rates
 from analysis.figures.page_figure import PageFigure
 from analysis.figures.pareto import draw_pareto
 from basis.outcomes import FAILURES
@@ -24,7 +26,11 @@ def page_figures(evidence: Evidence, fronts: Sequence[Front]) -> dict[str, PageF
     """
     arms = evidence.arms
     styles = arm_styles(arms)
-    figures = [_curves(evidence, styles), draw_pareto(fronts, styles)]
+    figures = [
+        _curves(evidence, styles),
+        draw_learning_rates(arms, evidence.tuning_arms, chosen_by(evidence.results.spec)),
+        draw_pareto(fronts, styles),
+    ]
     return {figure.name: figure for figure in figures if figure}
 
 

@@ -46,6 +46,17 @@ def range_of(curves: Sequence[ArmCurve], outcomes: Mapping[str, str]) -> LossRan
     return usual_range([float(np.quantile(curve.mean, SETTLED)) for curve in sound], lowest, everything)
 
 
+def second_half(curves: Sequence[ArmCurve]) -> list[ArmCurve]:
+    """The points of curves from half of the longest one on; without those that end before."""
+    middle = max((curve.step[-1] for curve in curves), default=0) / 2
+    kept = []
+    for curve in curves:
+        first = sum(step < middle for step in curve.step)
+        if first < len(curve.step):
+            kept.append(curve._replace(step=curve.step[first:], mean=curve.mean[first:]))
+    return kept
+
+
 def usual_range(highest: Sequence[float], lowest: float, everything: float) -> LossRange:
     """The range that shows most of what there is.
 

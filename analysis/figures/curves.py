@@ -12,7 +12,7 @@ from bokeh.plotting import figure as bokeh_figure
 
 from analysis.curves.arm_curve import ArmCurve, arm_curves, thinned
 from analysis.figures.arm_styles import UNNAMED, ArmStyle
-from analysis.figures.curve_range import LossRange, range_of
+from analysis.figures.curve_range import LossRange, range_of, second_half
 from analysis.figures.page_figure import Columns, Control, PageFigure, add_glyph, empty_plot, rounded
 from basis.metrics import METRIC
 from basis.outcomes import Outcome
@@ -41,6 +41,7 @@ class MetricCurves:
         others: of the other arms.
         trials: rows of the single trials of each named arm that has several.
         limits: what the axis of the metric reaches over.
+        late: likewise, of the second half of the training alone.
     """
 
     metric: str
@@ -48,6 +49,7 @@ class MetricCurves:
     others: list[ArmCurve]
     trials: dict[str, list[dict[str, Any]]]
     limits: LossRange
+    late: LossRange
 
 
 def draw_curves(
@@ -85,6 +87,7 @@ def draw_curves(
         controls=(
             Control("y", "Show", tuple((name, name.replace("_", " ")) for name in offered)),
             Control("x", "against", axes),
+            Control("part", "over", (("all", "the whole training"), ("late", "its second half"))),
         ),
         data={
             "metrics": {curves.metric: metric_data(curves, whole=curves is not shown) for curves in metrics},
@@ -109,6 +112,7 @@ def metric_curves(
         others=others,
         trials=_trials(rows, metric, shown),
         limits=range_of([*shown, *others], outcomes),
+        late=range_of(second_half([*shown, *others]), outcomes),
     )
 
 
@@ -118,6 +122,7 @@ def metric_data(curves: MetricCurves, whole: bool = True) -> dict[str, Any]:
     told = {
         "label": f"{metric.name.replace('_', ' ')}{f', {metric.unit}' if metric.unit else ''}",
         "range": rounded([curves.limits.low, curves.limits.high]),
+        "late": rounded([curves.late.low, curves.late.high]),
         "trials": curves.trials,
     }
     points = {"arms": {curve.arm: curve_columns(curve) for curve in curves.named}, "others": _many(curves.others)}

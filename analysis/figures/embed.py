@@ -39,5 +39,5 @@ def _item(figure: PageFigure) -> str:
         "data": figure.data,
         "item": json_item(figure.figure),
     }
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")  # so that no text of it ends the element

@@ -1,10 +1,8 @@
 // Curves of arms: metric and axis by choice, names at the ends of lines, the trials of picked arms, new points.
 (() => {
   "use strict";
-  const {kinds, theme, picked} = window.sweepFigures;
-  const LETTERS = 15;  // pixels from one name to the next
-  const LEADER = 26;   // pixels from the end of a line to its name
-  const ruler = document.createElement("canvas").getContext("2d");
+  const {kinds, picked} = window.sweepFigures;
+  const {LINE, LEADER, besides, width: wide} = window.sweepFigures.labels;
 
   const named = (shown) => shown.plot.renderers.filter((renderer) => renderer.glyph.type === "Line");
   const find = (shown, name) => shown.plot.renderers.find((one) => one.name === `${shown.name}/${name}`).data_source;
@@ -35,32 +33,6 @@
     shown.plot.left[0].axis_label = metric.label;
   };
 
-  // The least that names have to move so that none covers another: neighbours that meet share their mean place.
-  const apart = (places, room) => {
-    const blocks = [];
-    for (const place of places) {
-      blocks.push({places: [place]});
-      for (;;) {
-        const block = last(blocks);
-        const wanted = block.places.reduce((sum, one, i) => sum + one - i * LETTERS, 0) / block.places.length;
-        const height = (block.places.length - 1) * LETTERS;
-        block.top = Math.max(LETTERS / 2, Math.min(wanted, room - LETTERS / 2 - height));
-        const above = blocks[blocks.length - 2];
-        if (!above || above.top + above.places.length * LETTERS <= block.top) break;
-        blocks.pop();
-        above.places.push(...block.places);
-      }
-    }
-    return blocks.flatMap((block) => block.places.map((_, i) => block.top + i * LETTERS));
-  };
-
-  const shortened = (text, room) => {
-    if (ruler.measureText(text).width <= room) return text;
-    let end = text.length;
-    while (end > 4 && ruler.measureText(`${text.slice(0, end)}…`).width > room) end -= 1;
-    return `${text.slice(0, end).trimEnd()}…`;
-  };
-
   const layout = (shown) => {
     const {plot, state} = shown;
     const metric = metricOf(shown);
@@ -73,31 +45,22 @@
     }).sort((a, b) => b.y - a.y);
     const others = find(shown, "others").data;
     const furthest = Math.max(...ends.map((end) => end.x), ...(others[state.x] ?? []).map(last), 1e-9);
-    ruler.font = `12px ${theme().font}`;
-    const room = Math.min(Math.max(0, ...ends.map((end) => ruler.measureText(end.arm).width)), 0.42 * width - LEADER);
-    const gutter = ends.length ? room + LEADER + 10 : 8;
-    const [low, high] = metric.range;
-    plot.x_range.setv({start: 0, end: furthest * width / (width - gutter)});
+    const {room, gutter} = wide(ends.map((end) => end.arm), width);
+    const begin = state.part === "late" ? furthest / 2 : 0;
+    const [low, high] = state.part === "late" ? metric.late : metric.range;
+    plot.x_range.setv({start: begin, end: begin + (furthest - begin) * width / (width - gutter)});
     plot.y_range.setv({start: low, end: high});
-    plot.below[0].bounds = [0, furthest];
+    plot.below[0].bounds = [begin, furthest];
     for (const axis of [plot.below[0], plot.left[0]]) {
       axis.ticker.desired_num_ticks = Math.max(3, Math.round((axis === plot.below[0] ? width - gutter : height) / 90));
     }
-    const places = apart(ends.map((end) => Math.min(height, Math.max(0, (high - end.y) / (high - low) * height))), height);
-    const mode = shown.mode ?? "light";
-    const of = (value) => ends.map(value);
-    const across = furthest * (1 + LEADER / (width - gutter));
-    find(shown, "labels").data = {
-      arm: of((end) => end.arm), label: of((end) => shortened(end.arm, room)), x: of((end) => end.x), y: of((end) => end.y),
-      label_x: of(() => across), label_y: places.map((place) => high - place / height * (high - low)),
-      light: of((end) => end.tag.light), dark: of((end) => end.tag.dark), colour: of((end) => end.tag[mode]),
-      alpha: of(() => 1),
-    };
+    const across = furthest + (furthest - begin) * LEADER / (width - gutter);
+    find(shown, "labels").data = besides(ends, {across, low, high, height, room, mode: shown.mode ?? "light"});
     const marks = ends.filter((end) => end.arm in shown.spec.data.ends);
     find(shown, "ends").data = {
       arm: marks.map((end) => end.arm), x: marks.map((end) => end.x), y: marks.map((end) => end.y),
       marker: marks.map((end) => shown.spec.data.ends[end.arm]), light: marks.map((end) => end.tag.light),
-      dark: marks.map((end) => end.tag.dark), colour: marks.map((end) => end.tag[mode]), alpha: marks.map(() => 1),
+      dark: marks.map((end) => end.tag.dark), colour: marks.map((end) => end.tag[shown.mode ?? "light"]), alpha: marks.map(() => 1),
     };
   };
 
@@ -164,7 +127,7 @@
     if (event.x > last(plot.below[0].bounds)) {
       labels.label_y.forEach((y, i) => {
         const distance = Math.abs(y - event.y) * scale;
-        if (distance < Math.min(best.distance, LETTERS / 2)) best = {distance, arm: labels.arm[i]};
+        if (distance < Math.min(best.distance, LINE / 2)) best = {distance, arm: labels.arm[i]};
       });
     }
     best.distance = Math.min(best.distance, best.arm === null ? 6 : best.distance);
@@ -191,6 +154,7 @@
       const [low, high] = metric.range;
       const margin = 0.04 * (high - low);
       metric.range[0] = Math.min(low, ...columns.mean.filter(Number.isFinite).map((value) => value - margin));
+      metric.late[0] = Math.min(metric.late[0], metric.range[0]);
     }
     if (name !== shown.state.y) return;
     for (const line of named(shown)) line.data_source.data = metric.arms[line.tags[0].arm] ?? empty();

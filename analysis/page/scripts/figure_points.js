@@ -3,6 +3,7 @@
   "use strict";
   const {kinds, theme} = window.sweepFigures;
   const ruler = document.createElement("canvas").getContext("2d");
+  const PLACES = [0, -13, 13, -26, 26].flatMap((down) => [[1, down], [-1, down]]);  // of a name beside its point
   const find = (shown, name) => shown.plot.renderers.find((one) => one.name === name);
   const points = (shown) => find(shown, "pareto/arms").data_source;
   const number = (value) => Number(value).toLocaleString("en", {maximumSignificantDigits: 4});
@@ -68,12 +69,21 @@
     ruler.font = `12px ${theme().font}`;
     const known = data.arm.map((_, i) => i).filter((i) => Number.isFinite(data[x][i]) && Number.isFinite(data[y][i]));
     const taken = known.filter((i) => data.named[i]).map((i) => [left(data[x][i]) - 6, top(data[y][i]) - 6, 12, 12]);
+    const line = front(shown).line;
+    for (let i = 1; i < line.x.length; i += 1) {
+      const [[x0, x1], [y0, y1]] = [[left(line.x[i - 1]), left(line.x[i])], [top(line.y[i - 1]), top(line.y[i])]];
+      taken.push([Math.min(x0, x1), Math.min(y0, y1) - 1, Math.abs(x1 - x0) + 1, Math.abs(y1 - y0) + 2]);
+    }
+    for (const i of known.filter((one) => data.named[one])) {
+      const [above, below] = [data[`${y} high`][i], data[`${y} low`][i]];
+      if (Number.isFinite(above)) taken.push([left(data[x][i]) - 1, top(above), 2, top(below) - top(above)]);
+    }
     const meets = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
     const columns = {arm: [], label: [], x: [], y: [], align: [], offset: [], alpha: []};
     const wanted = [...best, ...known.filter((i) => data.named[i] && !best.includes(i))].slice(0, 30);
     for (const i of wanted) {
       const wide = ruler.measureText(data.arm[i]).width;
-      for (const [side, down] of [[1, 0], [-1, 0], [1, 13], [-1, 13], [1, -13], [-1, -13], [1, 26], [-1, 26], [1, -26], [-1, -26]]) {
+      for (const [side, down] of PLACES) {
         const [px, py] = [left(data[x][i]), top(data[y][i]) + down];
         const box = [side > 0 ? px + 9 : px - 9 - wide, py - 7, wide, 14];
         const inside = box[0] >= 0 && box[0] + wide <= width && box[1] >= 0 && box[1] + 14 <= height;
