@@ -9,17 +9,21 @@ from analysis.factors.pareto import Front
 from analysis.figures.arm_styles import ArmStyle, arm_styles
 from analysis.figures.curves import draw_curves
 from analysis.figures.learning_rates import draw_learning_rates
+from analysis.figures.memory import draw_memory
 from analysis.figures.page_figure import PageFigure
 from analysis.figures.pareto import draw_pareto
+from analysis.figures.wins import draw_wins
+from analysis.tables.peak_memory import ArmMemory
 from basis.outcomes import FAILURES
 
 
-def page_figures(evidence: Evidence, fronts: Sequence[Front]) -> dict[str, PageFigure]:
+def page_figures(evidence: Evidence, fronts: Sequence[Front], memory: Sequence[ArmMemory]) -> dict[str, PageFigure]:
     """The figures of a sweep.
 
     Args:
         evidence: what the sweep's report stands on.
         fronts: its arms by cost and loss.
+        memory: what its arms took of memory.
 
     Returns:
         Figures by name, in reading order; none that would be empty.
@@ -29,7 +33,9 @@ def page_figures(evidence: Evidence, fronts: Sequence[Front]) -> dict[str, PageF
     figures = [
         _curves(evidence, styles),
         draw_learning_rates(arms, evidence.tuning_arms, chosen_by(evidence.results.spec)),
+        draw_wins(arms),
         draw_pareto(fronts, styles),
+        draw_memory(memory),
     ]
     return {figure.name: figure for figure in figures if figure}
 

@@ -10,7 +10,14 @@ from analysis.figures.page_figure import PageFigure
 from basis.packages import ROOT
 
 PAGE = ROOT / "analysis" / "page"
-SCRIPTS = ("figures.js", "figure_labels.js", "figure_curves.js", "figure_rates.js", "figure_points.js")
+SCRIPTS = (
+    "figures.js",
+    "figure_labels.js",
+    "figure_curves.js",
+    "figure_rates.js",
+    "figure_points.js",
+    "figure_bars.js",
+)
 THEME = """
 :root { --paper: #ffffff; --raised: #f5f7f9; --ink: #1f2933; --muted: #5c6875; --grid: #dde2e7; --accent: #0072b2; }
 @media (prefers-color-scheme: dark) {

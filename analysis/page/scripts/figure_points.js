@@ -74,20 +74,21 @@
       const [[x0, x1], [y0, y1]] = [[left(line.x[i - 1]), left(line.x[i])], [top(line.y[i - 1]), top(line.y[i])]];
       taken.push([Math.min(x0, x1), Math.min(y0, y1) - 1, Math.abs(x1 - x0) + 1, Math.abs(y1 - y0) + 2]);
     }
+    const whiskers = [];  // covered by a name only where it finds no other place
     for (const i of known.filter((one) => data.named[one])) {
       const [above, below] = [data[`${y} high`][i], data[`${y} low`][i]];
-      if (Number.isFinite(above)) taken.push([left(data[x][i]) - 1, top(above), 2, top(below) - top(above)]);
+      if (Number.isFinite(above)) whiskers.push([left(data[x][i]) - 1, top(above), 2, top(below) - top(above)]);
     }
     const meets = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
     const columns = {arm: [], label: [], x: [], y: [], align: [], offset: [], alpha: []};
     const wanted = [...best, ...known.filter((i) => data.named[i] && !best.includes(i))].slice(0, 30);
     for (const i of wanted) {
       const wide = ruler.measureText(data.arm[i]).width;
-      for (const [side, down] of PLACES) {
+      for (const [[side, down], others] of [...PLACES.map((one) => [one, [...taken, ...whiskers]]), ...PLACES.map((one) => [one, [...taken]])]) {
         const [px, py] = [left(data[x][i]), top(data[y][i]) + down];
         const box = [side > 0 ? px + 9 : px - 9 - wide, py - 7, wide, 14];
         const inside = box[0] >= 0 && box[0] + wide <= width && box[1] >= 0 && box[1] + 14 <= height;
-        if (!inside || taken.some((other) => meets(box, other))) continue;
+        if (!inside || others.some((other) => meets(box, other))) continue;
         taken.push(box);
         columns.arm.push(data.arm[i]);
         columns.label.push(data.arm[i]);
