@@ -11,6 +11,7 @@ from analysis.figures.curves import draw_curves
 from analysis.figures.learning_rates import draw_learning_rates
 from analysis.figures.memory import draw_memory
 from analysis.figures.page_figure import PageFigure
+from analysis.figures.parallel import draw_parallel
 from analysis.figures.pareto import draw_pareto
 from analysis.figures.wins import draw_wins
 from analysis.tables.peak_memory import ArmMemory
@@ -36,6 +37,7 @@ def page_figures(evidence: Evidence, fronts: Sequence[Front], memory: Sequence[A
         draw_wins(arms),
         draw_pareto(fronts, styles),
         draw_memory(memory),
+        draw_parallel(arms),
     ]
     return {figure.name: figure for figure in figures if figure}
 

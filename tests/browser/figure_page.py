@@ -11,12 +11,13 @@ from basis.packages import ROOT
 
 PAGE = ROOT / "analysis" / "page"
 SCRIPTS = (
-    "figures.js",
-    "figure_labels.js",
-    "figure_curves.js",
-    "figure_rates.js",
-    "figure_points.js",
-    "figure_bars.js",
+    "figures",
+    "figure_labels",
+    "figure_curves",
+    "figure_rates",
+    "figure_points",
+    "figure_bars",
+    "figure_parallel",
 )
 THEME = """
 :root { --paper: #ffffff; --raised: #f5f7f9; --ink: #1f2933; --muted: #5c6875; --grid: #dde2e7; --accent: #0072b2; }
@@ -32,7 +33,7 @@ figure { margin: 1rem 0; }
 
 def figure_page(figures: Mapping[str, PageFigure]) -> str:
     """The figures as one HTML file that loads nothing and runs only Bokeh's script and ours."""
-    scripts = [script(), *((PAGE / "scripts" / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    scripts = [script(), *((PAGE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)]
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {' '.join(map(_hash, scripts))}"
     style = THEME + (PAGE / "style" / "figures.css").read_text(encoding="utf-8")
     texts = items(figures)

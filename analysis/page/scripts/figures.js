@@ -22,7 +22,7 @@
     return 0.299 * r + 0.587 * g + 0.114 * b < 128;
   };
   const theme = () => ({
-    mode: isDark() ? "dark" : "light", ink: colourOf("ink"), muted: colourOf("muted"), grid: colourOf("grid"),
+    mode: isDark() ? "dark" : "light", paper: colourOf("paper"), ink: colourOf("ink"), muted: colourOf("muted"), grid: colourOf("grid"),
     font: getComputedStyle(document.body).fontFamily,
   });
 
@@ -33,7 +33,7 @@
   const all = (value) => ({line_color: value, fill_color: value, text_color: value});
 
   const paint = (shown, colours = theme()) => {
-    const {mode, ink, muted, grid, font} = colours;
+    const {mode, paper, ink, muted, grid, font} = colours;
     shown.mode = mode;
     shown.box.dataset.mode = mode;
     for (const model of shown.doc.all_models) {
@@ -52,6 +52,7 @@
             if (name in model.glyph.properties && model.glyph[name]?.field === undefined) model.glyph[name] = value;
           }
         }
+        if (tag.backed) model.glyph.background_fill_color = {value: paper};
         if ("text_font" in model.glyph.properties) model.glyph.text_font = {value: font};
       }
     }
@@ -257,7 +258,7 @@
   const repaint = () => figures.forEach((shown) => { if (shown.doc) paint(shown); });
   const ready = (shown) => shown.doc !== undefined;
 
-  const LIGHT = {mode: "light", ink: "#1f2933", muted: "#5c6875", grid: "#dde2e7"};
+  const LIGHT = {mode: "light", paper: "#ffffff", ink: "#1f2933", muted: "#5c6875", grid: "#dde2e7"};
   addEventListener("beforeprint", () => {
     const font = getComputedStyle(document.body).fontFamily;
     boxes().forEach(embed);
