@@ -28,6 +28,7 @@ FLOORS = (
     "analysis/published",
     "analysis/curves",
     "analysis/verdict",
+    "analysis/figures",
     "analysis/page",
     "analysis/report.py",
     "sweep/machine",
