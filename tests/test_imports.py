@@ -55,6 +55,7 @@ FLOORS = (
     "sweep/requests.py",
     "sweep/command.py",
     "sweep/driver",
+    "sweep/live",
     "sweep/run.py",
     "sweep/main.py",
 )
@@ -68,6 +69,7 @@ OF_ANALYSIS = {
     "sweep/search_space.py": {"analysis/comparison"},
     "sweep/tune": {"analysis/comparison"},
     "sweep/driver": {"analysis/report.py"},
+    "sweep/live": {"analysis/curves", "analysis/page", "analysis/results", "analysis/verdict", "analysis/wording"},
 }
 """What a sweep knows of analysis: the report that it builds, and what both decide alike."""
 
