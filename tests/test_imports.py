@@ -32,6 +32,7 @@ FLOORS = (
     "analysis/report.py",
     "sweep/machine",
     "sweep/trial",
+    "sweep/progress",
     "sweep/schema",
     "sweep/mistakes",
     "sweep/space",

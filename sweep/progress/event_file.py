@@ -1,0 +1,51 @@
+"""Appends events to a sweep's `events.jsonl`, and reads them while they are written."""
+
+import os
+from pathlib import Path
+
+from sweep.progress.events import Event, read_lines, to_line
+
+MOST_BYTES = 2**26
+"""What is read at once. A sweep of 1,000 trials writes about as much in an hour."""
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Write an event as the file's last line. A half line, which a killed process leaves, is ended first.
+
+    The file is opened anew each time, so that other machines of shared storage see the line.
+
+    Raises:
+        OSError: such as a full disk; what is in the file already stays as it is.
+    """
+    with path.open("ab+", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        line = b"\n" * is_torn + to_line(event)
+        if file.write(line) < len(line):
+            raise OSError(f"{path}: the disk took a part of a line")
+
+
+def read_events(path: Path, offset: int, most_bytes: int = MOST_BYTES) -> tuple[list[Event], int, int]:
+    """The events from a place of the file on, as far as their lines are whole.
+
+    Args:
+        path: the file; one that is not there yet has no events.
+        offset: where to begin: 0, or what an earlier call returned. Past the file's end: 0, for the file is another.
+        most_bytes: where to stop; what is left comes with the next call.
+
+    Returns:
+        The events, where the next call begins, and how many lines were damaged and passed over.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            offset = offset if offset <= size else 0
+            file.seek(offset)
+            content = file.read(most_bytes)
+            if b"\n" not in content and len(content) == most_bytes:
+                content += file.readline()
+    except FileNotFoundError:
+        return [], 0, 0
+    whole, newline, _ = content.rpartition(b"\n")
+    events, damaged = read_lines(whole.split(b"\n"))
+    return events, offset + len(whole) + len(newline), damaged
