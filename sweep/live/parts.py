@@ -33,11 +33,15 @@ class Parts:
         known = int(number) if name == self._name and number.isdecimal() and len(number) < 16 else 0
         return known if known <= self.number else 0
 
-    def set(self, part: str, html: str) -> None:
-        """A part as it is now; nothing changes if it was so before."""
-        if self._html.get(part) != html:
-            self.number += 1
-            self._html[part], self._changed[part] = html, self.number
+    def set_all(self, html_of: dict[str, str]) -> None:
+        """The parts as they are now, in the order of the page; those that are not among them are gone."""
+        for part in self._html.keys() - html_of.keys():
+            del self._html[part], self._changed[part]
+        for part, html in html_of.items():
+            if self._html.get(part) != html:
+                self.number += 1
+                self._changed[part] = self.number
+        self._html = dict(html_of)
 
     def changed(self, known: int) -> dict[str, str]:
         """The parts that changed after a change of this number."""

@@ -70,11 +70,13 @@ def test_a_curve_of_thousands_of_points_is_sent_thinned_and_grows_by_its_tail() 
 
 def test_parts_are_sent_when_they_change_and_whole_to_a_page_of_another_server() -> None:
     parts, other = Parts(), Parts()
-    parts.set("head", "<p>1")
+    parts.set_all({"head": "<p>1"})
     first = parts.cursor
-    parts.set("head", "<p>1")
+    parts.set_all({"head": "<p>1"})
     assert parts.changed(parts.since(first)) == {}
-    parts.set("tail", "<p>2")
+    parts.set_all({"head": "<p>1", "tail": "<p>2"})
     assert parts.changed(parts.since(first)) == {"tail": "<p>2"}
     for cursor in ("", "nonsense", other.cursor, first.replace("-1", "-99"), first + "9" * 30):
         assert len(parts.changed(parts.since(cursor))) == 2
+    parts.set_all({"tail": "<p>2"})
+    assert parts.ids == ["tail"]
