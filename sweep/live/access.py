@@ -7,16 +7,14 @@
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 CSRF_HEADER = "X-Sweep-Csrf"
 MOST_SESSIONS = 64
 """Browsers that are signed in at once; one more takes the place of the oldest."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -30,7 +28,7 @@ HEADERS = {
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; font-src data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """Content-Security-Policy of every answer: scripts are files of the server, so that no text of a page can be one."""
 
@@ -108,7 +106,7 @@ def refused(status: int, why: str) -> web.Response:
     return web.Response(status=status, text=f"{why}\n")
 
 
-def guard(access: Access) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(access: Access) -> Middleware:
     """What stands before every handler: refuse, sign in, or go on."""
 
     @web.middleware

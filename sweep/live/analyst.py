@@ -30,6 +30,10 @@ class Analyst:
         """What is known of an experiment; None before its first analysis has ended."""
         return self._done[directory][1] if directory in self._done else None
 
+    def works_on(self, directory: Path) -> bool:
+        """Whether an experiment is being analysed, or waits for its turn."""
+        return directory in self._tasks
+
     def want(self, directory: Path, state: Hashable, running: bool) -> None:
         """Have an experiment analysed if it is in another state than last time. Returns at once.
 

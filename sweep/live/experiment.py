@@ -27,6 +27,7 @@ class Experiment:
         progress: what its events say.
         curves: of its arms, from its events.
         parts: the pieces of its page.
+        state: how far it is, as of the last look.
         damaged_lines: how many lines of its events could not be read.
         is_read: whether all events that were there have been read.
     """
@@ -37,6 +38,7 @@ class Experiment:
         self._analyst = analyst
         self._looks = asyncio.Lock()
         self.parts = Parts()
+        self.state = ExperimentState(Stage.BEGINNING)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -54,23 +56,24 @@ class Experiment:
         return self._analyst.newest(self.directory)
 
     @property
-    def state(self) -> ExperimentState:
-        """How far it is."""
-        now = time.time()
-        if not self.directory.is_dir():
-            return ExperimentState(Stage.GONE, "The directory is not there any more, or not yet.")
-        if self._last_event is None:
-            return state_by_files(self.directory, now)
-        return state_by_events(self.directory, self.progress, self._last_event, now)
+    def is_being_analysed(self) -> bool:
+        """Whether its report is being worked out."""
+        return self._analyst.works_on(self.directory)
 
-    async def look(self) -> None:
+    async def look(self, analysed: bool = True) -> None:
         """Read what has been written since the last look, and have it analysed if its report would say more."""
         async with self._looks:
             events = await asyncio.to_thread(self._read)
             await asyncio.to_thread(self._take_in, events)
-            state = self.state
-            if state.stage != Stage.GONE and self.is_read:
+            self.state = state = await asyncio.to_thread(self._state)
+            if analysed and state.stage != Stage.GONE and self.is_read:
                 self._analyst.want(self.directory, self._content(state), state.moves)
+
+    def _state(self) -> ExperimentState:
+        now = time.time()
+        if self._last_event is None or not self.directory.is_dir():
+            return state_by_files(self.directory, now)
+        return state_by_events(self.directory, self.progress, self._last_event, now)
 
     def _read(self) -> list[Event]:
         path = self.directory / EVENTS_FILE

@@ -12,7 +12,7 @@ import psutil
 from analysis.results.files import read_mapping
 from basis.directory import FINISHED_FILE, SPEC_FILE, SWEEP_FILE
 from basis.scripts import as_called
-from sweep.live.folder import entries, trial_folder
+from sweep.live.folder import trial_folders
 from sweep.progress.progress import Progress, State
 
 SILENT_SECONDS = 120.0
@@ -81,8 +81,8 @@ def state_by_events(directory: Path, progress: Progress, last_event: float, now:
         return running
     minutes = int((now - last_event) // 60)
     reason = (
-        f"No word for {minutes:,} minutes, and its process is not on this machine: it was killed, or it runs on another "
-        f"one and is busy. If it was killed, continue it with: {_resume(directory)}"
+        f"No word for {minutes:,} minutes, and its process is not on this machine. It was killed, or it is busy on "
+        f"another one. If it was killed, continue it with: {_resume(directory)}"
     )
     return running.at(Stage.SILENT, reason, last_event)
 
@@ -93,7 +93,7 @@ def state_by_files(directory: Path, now: float) -> ExperimentState:
         return ExperimentState(Stage.GONE, "The directory is not there any more, or not yet.")
     record = read_mapping(directory / SWEEP_FILE)
     began, ended = (_seconds(record, name) for name in ("started_at", "finished_at"))
-    trials = [path for path in entries(directory) if trial_folder(directory, path.name)]
+    trials = trial_folders(directory)
     done = sum((path / FINISHED_FILE).exists() for path in trials)
     known = ExperimentState(Stage.RUNNING, "", done, len(trials), began)
     if ended is not None:

@@ -57,12 +57,22 @@ def entries(directory: Path) -> Iterator[Path]:
         return
 
 
+def trial_folders(experiment_dir: Path) -> list[Path]:
+    """The directories of an experiment's trials; a link that leads elsewhere is none."""
+    home = experiment_dir.resolve()
+    return [path for path in entries(experiment_dir) if path.resolve().parent == home and _is_trial(path)]
+
+
 def trial_folder(experiment_dir: Path, trial: str) -> Path | None:
     """The directory of a trial by its name; None where there is none of that name."""
-    for path in entries(experiment_dir):
-        if path.name == trial and path.resolve().parent == experiment_dir.resolve():
-            return path if any((path / name).exists() for name in (PARAMS_FILE, RESULT_FILE)) else None
-    return None
+    path = experiment_dir / trial
+    if trial != path.name or path.resolve() != experiment_dir.resolve() / trial:
+        return None
+    return path if _is_trial(path) else None
+
+
+def _is_trial(path: Path) -> bool:
+    return (path / PARAMS_FILE).exists() or (path / RESULT_FILE).exists()
 
 
 def text_within(folder: Path, name: str) -> str:

@@ -113,7 +113,7 @@ def machine_names(trials: Iterable[TrialProgress]) -> dict[str, str]:
     for place in dict.fromkeys(trial.place for trial in trials if trial.place):
         machine, _, what = place.rpartition(" ")
         gpus.setdefault(machine, []).append(what)
-    names = {}
+    names: dict[str, str] = {}
     for number, (machine, whats) in enumerate(gpus.items(), 1):
         of_machine = f" of machine {number}" if len(gpus) > 1 else ""
         numbers = {what: f"GPU {index}" for index, what in enumerate(what for what in whats if what != "cpu")}

@@ -24,11 +24,15 @@
     const focus = "a, button, input, select, textarea, summary, [tabindex]";
     const focused = names(section, focus).find(([, element]) => element === document.activeElement)?.[0];
     const folds = new Map(names(section, "details").map(([name, element]) => [name, element.open]));
-    const fields = new Map(names(section, "input, select, textarea").map(([name, element]) => [name, element.value]));
+    const fields = new Map(names(section, "input, select, textarea").map(([name, element]) => [name, [element.value, element.checked]]));
     const scrolled = new Map(names(section, ".scroll").map(([name, element]) => [name, element.scrollLeft]));
     return () => {
       for (const [name, element] of names(section, "details")) if (folds.has(name)) element.open = folds.get(name);
-      for (const [name, element] of names(section, "input, select, textarea")) if (fields.has(name)) element.value = fields.get(name);
+      for (const [name, element] of names(section, "input, select, textarea")) {
+        if (!fields.has(name)) continue;
+        if (element.type === "checkbox" || element.type === "radio") element.checked = fields.get(name)[1];
+        else element.value = fields.get(name)[0];
+      }
       for (const [name, element] of names(section, ".scroll")) element.scrollLeft = scrolled.get(name) ?? 0;
       if (focused) names(section, focus).find(([name]) => name === focused)?.[1].focus({ preventScroll: true });
     };
@@ -63,12 +67,11 @@
 
   function inOrder(ids) {
     const wanted = new Set(ids);
-    for (const element of [...main.children]) if (element.id && !wanted.has(element.id) && !element.hasAttribute("data-fixed")) element.remove();
+    for (const element of [...main.children]) if (element.id && !wanted.has(element.id)) element.remove();
     let place = main.firstElementChild;
     for (const id of ids) {
       const element = document.getElementById(id);
       if (!element) continue;
-      while (place && place.hasAttribute("data-fixed") && place !== element) place = place.nextElementSibling;
       if (element !== place) main.insertBefore(element, place);
       else place = place.nextElementSibling;
     }
