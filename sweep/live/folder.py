@@ -75,16 +75,22 @@ def _is_trial(path: Path) -> bool:
     return (path / PARAMS_FILE).exists() or (path / RESULT_FILE).exists()
 
 
-def text_within(folder: Path, name: str) -> str:
-    """The text of a file of a folder, the last MOST_READ_BYTES of it; empty if there is none, or it lies elsewhere."""
+def text_within(folder: Path, name: str, end: bool = True) -> str:
+    """The text of a file of a folder; empty if there is none, or it is a link that leads elsewhere.
+
+    Args:
+        folder: the folder.
+        name: the file's.
+        end: of a file longer than MOST_READ_BYTES give its end, and not its beginning.
+    """
     try:
         path = (folder / name).resolve(strict=True)
         if path.parent != folder.resolve() or not path.is_file():
             return ""
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - MOST_READ_BYTES))
-            return file.read().decode("utf-8", "replace")
+            file.seek(max(0, size - MOST_READ_BYTES) if end else 0)
+            return file.read(MOST_READ_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
 
