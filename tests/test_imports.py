@@ -57,6 +57,7 @@ FLOORS = (
     "sweep/command.py",
     "sweep/driver",
     "sweep/live",
+    "sweep/watch.py",
     "sweep/run.py",
     "sweep/main.py",
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 
 from analysis.results.files import read_mapping
-from basis.directory import FINISHED_FILE, SPEC_FILE, SWEEP_FILE
+from basis.directory import FINISHED_FILE, SWEEP_FILE
 from basis.scripts import as_called
-from sweep.live.folder import trial_folders
+from sweep.live.folder import is_experiment, trial_folders
 from sweep.progress.progress import Progress, State
 
 SILENT_SECONDS = 120.0
@@ -101,7 +101,7 @@ def state_by_files(directory: Path, now: float) -> ExperimentState:
         reason = "" if stage == Stage.FINISHED else f"{len(trials) - done} of its trials did not finish."
         return known.at(stage, reason, ended)
     changed = max([_changed(directory), *(_changed(path) for path in trials)])
-    if not trials and not (directory / SPEC_FILE).exists():
+    if not trials and (now - changed < SILENT_SECONDS or not is_experiment(directory)):
         return known.at(Stage.BEGINNING, "Nothing has been written yet.")
     if now - changed < SILENT_SECONDS:
         return known.at(Stage.RUNNING, "It writes no events, so that no trial's course is known.")

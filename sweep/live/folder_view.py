@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis.wording.numbers import show_interval
 from sweep.live.analyst import Analyst
 from sweep.live.experiment import Experiment
-from sweep.live.experiment_state import ExperimentState
+from sweep.live.experiment_state import ExperimentState, Stage
 from sweep.live.folder import Folder
 from sweep.live.parts import Parts
 from sweep.live.views import clock, day_and_time, leader_of, render
@@ -57,7 +57,7 @@ async def set_experiments(
 def experiment_row(name: str, experiment: Experiment, state: ExperimentState) -> ExperimentRow:
     """An experiment in a list. One that can't be read says why, and stands among the others."""
     analysis = experiment.analysis
-    damaged = bool(analysis and analysis.refusal and state.done and not state.moves)
+    damaged = bool(analysis and analysis.refusal and not state.moves and state.stage != Stage.GONE)
     took = clock(state.ended - state.began) if state.began and state.ended else ""
     return ExperimentRow(
         name=name,

@@ -1,5 +1,6 @@
 """The server: which address gives what."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,18 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from sweep.live import new_sweep
 from sweep.live.access import Access, add_headers, guard
 from sweep.live.analyst import Analyst
 from sweep.live.experiment import Experiment
-from sweep.live.folder import Folder
+from sweep.live.folder import Folder, trial_folder
 from sweep.live.folder_view import comparison, set_experiments
 from sweep.live.parts import Parts
 from sweep.live.privacy import cleaned
 from sweep.live.static_files import static_file
+from sweep.live.trial_view import set_trial_parts
 from sweep.live.views import render, set_parts
+from sweep.spec_file.presets import preset_about, preset_names
 
 RUNNING_SECONDS, RESTING_SECONDS, READING_SECONDS = 1.0, 10.0, 0.05
 """When a page asks again: while something runs, while nothing does, and while there is more to be read at once."""
@@ -33,6 +37,7 @@ class Server:
         analyst: works out what reports say.
         followed: the experiments that somebody has looked at, by directory.
         experiments: the pieces of the page of all experiments.
+        trials: the pieces of the pages of trials, by experiment and name.
     """
 
     folder: Folder
@@ -40,6 +45,7 @@ class Server:
     analyst: Analyst
     followed: dict[Path, Experiment]
     experiments: Parts
+    trials: dict[tuple[Path, str], Parts]
 
     @property
     def may_start(self) -> bool:
@@ -75,7 +81,7 @@ def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Applicatio
         analyst: works out what reports say; closed with the application.
     """
     app = web.Application(middlewares=[guard(access)], client_max_size=MOST_POSTED_BYTES)
-    app[SERVER] = Server(folder, access, analyst, {}, Parts())
+    app[SERVER] = Server(folder, access, analyst, {}, Parts(), {})
     app.on_response_prepare.append(add_headers)
     app.on_cleanup.append(lambda _: analyst.close())
     routes = {
@@ -85,9 +91,13 @@ def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Applicatio
         "/static/{file}": static_file,
         "/e/{name}": experiment_page,
         "/e/{name}/deltas": experiment_deltas,
+        "/e/{name}/t/{trial}": trial_page,
+        "/e/{name}/t/{trial}/deltas": trial_deltas,
+        "/new": new_page,
     }
     for path, handler in routes.items():
         app.router.add_get(path, handler, allow_head=False)
+    app.router.add_post("/new/{step}", new_step)
     return app
 
 
@@ -166,3 +176,73 @@ async def experiment_deltas(request: web.Request) -> web.Response:
         every = RUNNING_SECONDS if experiment.state.moves or experiment.is_being_analysed else RESTING_SECONDS
     curves = experiment.curves.changed(experiment.parts.since(cursor)) if experiment.state.moves else {}
     return deltas(experiment.parts, cursor, every, curves)
+
+
+async def trial_page(request: web.Request) -> web.Response:
+    """GET /e/NAME/t/TRIAL: one trial, whose parts its script asks for."""
+    name, trial = request.app[SERVER].experiment(request).directory.name, request.match_info["trial"]
+    address = address_of(name)
+    return page(
+        request,
+        "trial",
+        trial,
+        crumbs=[(name, address)],
+        deltas=f"{address}/t/{quote(trial, safe='')}/deltas",
+        ask=f"{address}/ask",
+    )
+
+
+async def trial_deltas(request: web.Request) -> web.Response:
+    """GET /e/NAME/t/TRIAL/deltas?cursor=...: what has changed on the trial's page."""
+    server, trial = request.app[SERVER], request.match_info["trial"]
+    experiment = server.experiment(request)
+    await experiment.look()
+    if trial not in experiment.progress.trials and trial_folder(experiment.directory, trial) is None:
+        raise web.HTTPNotFound(text="There is no trial of that name in the experiment.\n")
+    parts = server.trials.setdefault((experiment.directory, trial), Parts())
+    await asyncio.to_thread(set_trial_parts, parts, experiment, trial)
+    every = RUNNING_SECONDS if experiment.state.moves else RESTING_SECONDS
+    return deltas(parts, request.query.get("cursor", ""), every if experiment.is_read else READING_SECONDS)
+
+
+async def new_page(request: web.Request) -> web.Response:
+    """GET /new: the form that starts a new sweep."""
+    _check_may_start(request)
+    presets = [(name, preset_about(name)) for name in preset_names()]
+    return page(request, "new", "Start a new sweep", presets=presets, scripts=["page", "start"])
+
+
+async def new_step(request: web.Request) -> web.Response:
+    """POST /new/check, /new/dry-run and /new/start: a spec, as text."""
+    _check_may_start(request)
+    spec = str((await posted(request)).get("spec", ""))
+    match request.match_info["step"]:
+        case "check":
+            told = await asyncio.to_thread(new_sweep.check, spec)
+        case "dry-run":
+            told = await new_sweep.dry_run(spec)
+        case "start":
+            told = await asyncio.to_thread(new_sweep.start, spec, request.app[SERVER].folder.root)
+        case _:
+            raise web.HTTPNotFound(text="There is nothing of that name to do.\n")
+    return web.json_response({"ok": told.ok, "text": cleaned(told.text), "link": told.link})
+
+
+async def posted(request: web.Request) -> dict[str, Any]:
+    """The JSON object that a request carries.
+
+    Raises:
+        HTTPBadRequest: it carries none.
+    """
+    try:
+        value = await request.json() if request.content_type == "application/json" else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise web.HTTPBadRequest(text="A JSON object is accepted, and nothing else.\n")
+    return value
+
+
+def _check_may_start(request: web.Request) -> None:
+    if not request.app[SERVER].may_start:
+        raise web.HTTPNotFound(text="New sweeps are started where the server was given a folder of experiments.\n")

@@ -62,15 +62,21 @@ def set_parts(experiment: Experiment, name: str) -> None:
     places = machine_names(progress.trials.values())
     running = progress.in_state(State.RUNNING) if state.moves else []
     views = [trial_view(trial, progress, places) for trial in running]
+    sections = analysis.sections if analysis else {}
+    lists = list(_ended(progress))
+    links = [*sections, *(part for part, _, _ in lists[:1])]
     pieces = {
         "live-progress": _progress_part(experiment, state, summary),
         "live-running": render("running", trials=views, name=name),
         "live-devices": render("devices", devices=_devices(progress, running, places)),
+        "live-ask": render("ask", moves=state.moves),
+        "live-links": render("links", links=links),
+        **sections,
     }
-    for part, heading, trials in _ended(progress):
+    for part, heading, trials in lists:
         shown = [trial_view(trial, progress, places) for trial in trials]
         pieces[part] = render("ended", part=part, heading=heading, trials=shown, name=name)
-    parts.set_all({**pieces, **(analysis.sections if analysis else {})})
+    parts.set_all(pieces)
 
 
 def clock(seconds: float) -> str:
