@@ -59,6 +59,8 @@ FLOORS = (
     "sweep/command.py",
     "sweep/control.py",
     "sweep/driver",
+    "sweep/live",
+    "sweep/watch.py",
     "sweep/run.py",
     "sweep/main.py",
 )
@@ -72,6 +74,7 @@ OF_ANALYSIS = {
     "sweep/search_space.py": {"analysis/comparison"},
     "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/driver": {"analysis/report.py"},
+    "sweep/live": {"analysis/curves", "analysis/page", "analysis/results", "analysis/verdict", "analysis/wording"},
 }
 """What a sweep knows of analysis: the report that it builds, and what both decide alike."""
 

@@ -75,7 +75,12 @@ def arm_curves(rows: pd.DataFrame, metric: str, most_points: int = MOST_POINTS) 
 
 
 def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most so many rows of a frame, evenly spread over it, its first and last among them."""
-    if len(points) <= most:
-        return points
-    return points.iloc[np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]
+    """At most so many rows of a frame: every second, fourth, eighth ... of them, and its last.
+
+    A frame that grows keeps its rows until it has doubled, so that a live page is sent the new ones alone.
+    """
+    every = 1
+    while -(-len(points) // every) >= most and every < len(points):
+        every *= 2
+    last = len(points) - 1
+    return points.iloc[[*range(0, last, every), last]] if every > 1 else points

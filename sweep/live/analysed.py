@@ -1,0 +1,55 @@
+"""What the report of an experiment says by now, worked out in a process of its own."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis.verdict.summary import Summary
+from basis.errors import name_failure
+from sweep.live.folder import link_out_of
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a report says, ready for a page.
+
+    Attributes:
+        title: the experiment's name.
+        about: what it is about, from its spec.
+        summary: the first screen; None where nothing can be said.
+        sections: the report's sections as HTML, by id.
+        refusal: why there is no report, in one line; empty where there is one.
+        seconds: how long it took to work out.
+    """
+
+    title: str = ""
+    about: str = ""
+    summary: Summary | None = None
+    sections: dict[str, str] = field(default_factory=dict)
+    refusal: str = ""
+    seconds: float = 0.0
+
+
+def analyse(directory: Path) -> Analysis:
+    """Read an experiment and work out what its report says. Whatever is wrong with it is told, and never raised."""
+    began = time.monotonic()
+    try:
+        if link := link_out_of(directory):
+            return Analysis(refusal=f"{link} is a link that leads out of the directory; it is not followed")
+        from analysis.page.content import content_of  # imports pandas, matplotlib and Ray
+        from analysis.page.html_page import sections_of
+        from analysis.results.experiment import read_experiment
+
+        content = content_of(read_experiment(directory))
+        sections = sections_of(content)
+    except Exception as error:  # one damaged experiment must not hide the others
+        return Analysis(refusal=name_failure(error), seconds=time.monotonic() - began)
+    return Analysis(content.title, content.about, content.summary, sections, "", time.monotonic() - began)
+
+
+def begin_apart() -> None:
+    """Begin the process that analyses: it leaves the processors to a sweep, and Ctrl-C to the server."""
+    os.nice(10)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

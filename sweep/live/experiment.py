@@ -1,0 +1,123 @@
+"""An experiment that pages look at: what has happened in it by now, and what its report says."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from basis.directory import EVENTS_FILE
+from sweep.live.analysed import Analysis
+from sweep.live.analyst import REST, Analyst
+from sweep.live.experiment_state import ExperimentState, Stage, state_by_events, state_by_files
+from sweep.live.folder import stamp_of
+from sweep.live.growing_curves import GrowingCurves
+from sweep.live.parts import Parts
+from sweep.progress.event_file import read_events
+from sweep.progress.events import Event, RowEvent, StartEvent
+from sweep.progress.progress import Progress
+
+READ_BYTES = 2**21
+"""Of the events, at once: some ten thousand of them, a tenth of a second."""
+
+
+class Experiment:
+    """What is known of an experiment, read on as it goes on.
+
+    Attributes:
+        directory: where it lies.
+        progress: what its events say.
+        curves: of its arms, from its events.
+        parts: the pieces of its page.
+        state: how far it is, as of the last look.
+        damaged_lines: how many lines of its events could not be read.
+        is_read: whether all events that were there have been read.
+    """
+
+    def __init__(self, directory: Path, analyst: Analyst) -> None:
+        """Nothing has been read yet."""
+        self.directory = directory
+        self._analyst = analyst
+        self._looks = asyncio.Lock()
+        self.parts = Parts()
+        self.state = ExperimentState(Stage.BEGINNING)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.progress = Progress()
+        self.curves = GrowingCurves()
+        self.damaged_lines = 0
+        self.is_read = False
+        self._offset = 0
+        self._last_event: float | None = None
+        self._drawn_until = 0.0
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """What its report said when there was time last to work it out; None before the first time."""
+        return self._analyst.newest(self.directory)
+
+    @property
+    def is_being_analysed(self) -> bool:
+        """Whether its report is being worked out."""
+        return self._analyst.works_on(self.directory)
+
+    async def look(self, analysed: bool = True) -> None:
+        """Read what has been written since the last look, and have it analysed if its report would say more."""
+        async with self._looks:
+            events = await asyncio.to_thread(self._read)
+            await asyncio.to_thread(self._take_in, events)
+            self.state = state = await asyncio.to_thread(self._state)
+            if analysed and state.stage != Stage.GONE and self.is_read:
+                self._analyst.want(self.directory, self._content(state), state.moves)
+
+    def _state(self) -> ExperimentState:
+        now = time.time()
+        if self._last_event is None or not self.directory.is_dir():
+            return state_by_files(self.directory, now)
+        return state_by_events(self.directory, self.progress, self._last_event, now)
+
+    def _read(self) -> list[Event]:
+        path = self.directory / EVENTS_FILE
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = 0
+        if size < self._offset:  # the file is another one
+            self._begin_anew()
+        try:
+            events, self._offset, damaged = read_events(path, self._offset, READ_BYTES)
+        except OSError:  # such as a disk that is not mounted any more
+            return []
+        self.damaged_lines += damaged
+        self.is_read = self._offset >= size or not events
+        return events
+
+    def _take_in(self, events: list[Event]) -> None:
+        for event in events:
+            self.progress.add(event)
+            match event:
+                case StartEvent():
+                    self.curves.start(event.trial, event.label)
+                case RowEvent():
+                    self.curves.add(event.trial, event.step, event.metrics)
+        if events:
+            self._last_event = max(events[-1].time, self._last_event or 0.0)
+        self._draw()
+
+    def _draw(self) -> None:
+        """Work the curves out, a fifth of the time at most; what comes meanwhile waits for the next look."""
+        began = time.monotonic()
+        if began < self._drawn_until:
+            return
+        if self.curves.refresh(self.parts.number + 1):
+            self.parts.number += 1
+        ended = time.monotonic()
+        self._drawn_until = ended + REST * (ended - began)
+
+    def _content(self, state: ExperimentState) -> object:
+        """Equal while a report would say the same: trials that have ended, or the files where no event says so."""
+        if state.moves and self._last_event is not None:
+            return state.stage, state.done
+        try:
+            return stamp_of(self.directory)
+        except OSError:
+            return None

@@ -1,0 +1,132 @@
+"""The list of a folder's experiments, and several of them side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.wording.numbers import show_interval
+from sweep.live.analyst import Analyst
+from sweep.live.experiment import Experiment
+from sweep.live.experiment_state import ExperimentState, Stage
+from sweep.live.folder import Folder
+from sweep.live.parts import Parts
+from sweep.live.views import clock, day_and_time, leader_of, render
+
+MOST_ANALYSED = 50
+"""Experiments of a list, the youngest, whose verdict is worked out; the others tell theirs when they are opened."""
+
+
+@dataclass(frozen=True)
+class ExperimentRow:
+    """An experiment in a list: its state and what it shows, as text."""
+
+    name: str
+    stage: str
+    done: int
+    total: int
+    began: str
+    took: str
+    verdict: str
+
+
+async def set_experiments(
+    parts: Parts, folder: Folder, followed: dict[Path, Experiment], analyst: Analyst, may_start: bool
+) -> bool:
+    """Bring the list of experiments up to date.
+
+    Args:
+        parts: of the page.
+        folder: where they lie.
+        followed: those that have been looked at; the others join them.
+        analyst: works out their verdicts.
+        may_start: whether new sweeps may be started in the folder.
+
+    Returns:
+        Whether any of them runs, or is being read or analysed.
+    """
+    rows, moves = [], False
+    for number, (name, path) in enumerate(folder.experiments().items()):
+        experiment = followed.setdefault(path, Experiment(path, analyst))
+        await experiment.look(analysed=number < MOST_ANALYSED)
+        state = experiment.state
+        moves |= state.moves or not experiment.is_read or experiment.is_being_analysed
+        rows.append(experiment_row(name, experiment, state))
+    parts.set_all({"experiments": render("experiments", experiments=rows, may_start=may_start)})
+    return moves
+
+
+def experiment_row(name: str, experiment: Experiment, state: ExperimentState) -> ExperimentRow:
+    """An experiment in a list. One that can't be read says why, and stands among the others."""
+    analysis = experiment.analysis
+    damaged = bool(analysis and analysis.refusal and not state.moves and state.stage != Stage.GONE)
+    took = clock(state.ended - state.began) if state.began and state.ended else ""
+    return ExperimentRow(
+        name=name,
+        stage="damaged" if damaged else state.stage.value,
+        done=state.done,
+        total=state.total,
+        began=day_and_time(state.began),
+        took=took,
+        verdict=analysis.refusal if analysis and damaged else _in_short(experiment, state),
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one experiment shows, beside others.
+
+    Attributes:
+        name: the experiment's.
+        leader: its best arm; empty where none is known.
+        loss: that arm's, with its interval.
+        metric: what that loss is, with its unit.
+        base: the base model's.
+        ahead: how far the next arm is behind.
+        trust: how far to trust it, and why not further.
+        why: what else has to be known, such as why there is nothing to compare.
+    """
+
+    name: str
+    leader: str = ""
+    loss: str = ""
+    metric: str = ""
+    base: str = ""
+    ahead: str = ""
+    trust: str = ""
+    why: str = ""
+
+
+def comparison(experiment: Experiment) -> list[Comparison]:
+    """An experiment's leaders, one for each kind of windows that its arms are tested on."""
+    name, analysis = experiment.directory.name, experiment.analysis
+    summary = analysis.summary if analysis else None
+    boards = [board for board in (summary.boards if summary else ()) if board.places and board.places[0].rank]
+    if summary is None or not boards:
+        refusal = analysis.refusal if analysis else "Its report is being worked out; load this page again in a moment."
+        return [Comparison(name, why=refusal or "No arm has finished.")]
+    trust = ": ".join([summary.trust.level, ", ".join(doubt.reason for doubt in summary.trust.doubts)]).rstrip(": ")
+    rows = []
+    for board in boards:
+        best, rest = board.places[0], [place for place in board.places[1:] if place.gap.known]
+        rows.append(
+            Comparison(
+                name=f"{name}: {board.title}" if board.title else name,
+                leader=best.label,
+                loss=show_interval(best.loss, 4),
+                metric=f"{board.metric.replace('_', ' ')}, {board.unit}",
+                base=f"{board.base_loss:.4f}" if board.base_loss == board.base_loss else "",
+                ahead=f"{show_interval(rest[0].gap, 4, signed=True)} to {rest[0].label}" if rest else "",
+                trust=trust,
+            )
+        )
+    return rows
+
+
+def _in_short(experiment: Experiment, state: ExperimentState) -> str:
+    """The verdict in a line; what is known of the leader before there is one."""
+    summary = experiment.analysis.summary if experiment.analysis else None
+    if summary is not None and summary.verdicts:
+        verdict = summary.verdicts[0]
+        return f"{verdict.title}: {verdict.headline}" + "".join(f" · {fact}" for fact in verdict.facts[:2])
+    if leader := leader_of(experiment.progress, summary):
+        return f"leads so far: {leader['label']} · {leader['facts'][0]}"
+    return "" if experiment.analysis or not state.done else "…"

@@ -1,0 +1,114 @@
+"""Starts a sweep from a spec that a page sends: checked as one that is typed, tried by a dry run, and started."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from basis.errors import UserError
+from basis.files import write_text
+from basis.packages import ROOT
+from sweep.machine.output_folders import check_writable, folder_name
+from sweep.spec_file.load import load_plan
+
+SPEC_NAME = "spec.yaml"
+"""What messages call the spec."""
+DRY_RUN_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of a request: whether it was done, what there is to say, and where to go on."""
+
+    ok: bool
+    text: str
+    link: str = ""
+
+
+def check(text: str) -> Told:
+    """Whether a spec is valid, with the messages that the command line has for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / SPEC_NAME
+        try:
+            path.write_text(text, encoding="utf-8")
+            plan = load_plan(str(path))
+        except UserError as error:
+            return Told(False, str(error).replace(f"{folder}/", ""))
+    trials = len(plan.candidates)
+    return Told(True, f"The spec is valid: {plan.spec.name}, {trials} trial{'' if trials == 1 else 's'} to begin with.")
+
+
+async def dry_run(text: str) -> Told:
+    """What `--dry-run` prints of a spec: its trials and the memory they are predicted to take."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / SPEC_NAME
+        path.write_text(text, encoding="utf-8")
+        words = ("-m", "sweep.run", str(path), "--dry-run")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=_environment(),
+        )
+        try:
+            printed, _ = await asyncio.wait_for(process.communicate(), DRY_RUN_SECONDS)
+        except TimeoutError:
+            return Told(False, f"The dry run took longer than {DRY_RUN_SECONDS:.0f} s and was ended.")
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+        said = printed.decode("utf-8", "replace").replace(f"{folder}/", "").strip()
+    return Told(process.returncode == 0, said)
+
+
+def start(text: str, folder: Path) -> Told:
+    """Start a sweep whose experiment directory lies in a folder; it goes on when the server ends.
+
+    Args:
+        text: the spec.
+        folder: of experiments.
+    """
+    checked = check(text)
+    if not checked.ok:
+        return checked
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / SPEC_NAME
+        path.write_text(text, encoding="utf-8")
+        name = folder_name(load_plan(str(path)).spec.name)
+    try:
+        check_writable("the folder", folder)
+        number = 1
+        while (folder / (chosen := f"{name}-{number}" if number > 1 else name)).exists():
+            number += 1
+        spec, log = folder / f"{chosen}.yaml", folder / f"{chosen}.log"
+        write_text(spec, text)
+        with log.open("xb") as printed:
+            words = [sys.executable, "-m", "sweep.run", str(spec), "--output", str(folder / chosen)]
+            # not by asyncio, which would kill it along with the server
+            subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                env=_environment(),
+                start_new_session=True,
+            )
+    except (UserError, OSError) as error:
+        return Told(False, str(error))
+    return Told(
+        True, f"Started {chosen}. What it prints goes to {log.name} in the folder of experiments.", f"/e/{chosen}"
+    )
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, with our code on the path whatever folder the server was started in."""
+    given = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, given.split(os.pathsep))]))
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "120"}

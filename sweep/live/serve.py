@@ -1,0 +1,109 @@
+"""Runs the server until it is told to end, and prints the address that opens it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+from rich.console import Console
+
+from basis.errors import UserError
+from sweep.live.access import Access
+from sweep.live.analyst import Analyst
+from sweep.live.folder import Folder
+from sweep.live.server import make_app
+
+FIRST_PORT = 8470
+"""Tried first; if it is taken, the system gives a free one."""
+
+
+async def serve(directory: Path, host: str, port: int | None, beside: bool, console: Console) -> None:
+    """Serve a directory until Ctrl-C, SIGTERM or SIGHUP.
+
+    Args:
+        directory: an experiment, or a folder of them.
+        host: the address to listen on.
+        port: the port; None: FIRST_PORT, or a free one.
+        beside: end when standard input closes, which whoever started this process holds open.
+        console: told the address; with a terminal as standard input, Enter has a new one printed.
+
+    Raises:
+        UserError: the address or the port can't be had.
+    """
+    listening = _listen(host, port)
+    access = Access(host, listening.getsockname()[1])
+    app = make_app(Folder(directory), access, Analyst())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        for line in _told(directory, access, os.environ):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        await _until_ended(beside, lambda: console.print(access.new_address(), highlight=False, soft_wrap=True))
+    finally:
+        await runner.cleanup()
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A socket on the address; the port that the system chooses if the usual one is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in [FIRST_PORT, 0] if port is None else [port]:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, number))
+            listening.listen(128)
+            listening.setblocking(False)
+            return listening
+        except OSError as error:
+            listening.close()
+            failure = error
+    what = f"--host {host}" if port is None else f"--port {port}"
+    raise UserError(
+        f"{what}: can't listen there ({failure.strerror or failure}); accepted: a free port of this machine"
+    )
+
+
+def _told(directory: Path, access: Access, variables: "os._Environ[str]") -> list[str]:
+    """What is printed at the start."""
+    remote = "" if "SSH_CONNECTION" in variables else "if this machine is a remote one, first, on yours: "
+    tunnel = f"ssh -N -L {access.port}:127.0.0.1:{access.port} USER@HOST"
+    lines = [f"Watching {directory}", f"  {access.new_address()}"]
+    if access.host in ("127.0.0.1", "localhost", "[::1]"):
+        lines.append(f"  {remote or 'from your own machine, first: '}{tunnel}")
+    lines.append(
+        "  The address opens the page once, in one browser." + (" Enter prints another." if _has_terminal() else "")
+    )
+    return lines
+
+
+def _has_terminal() -> bool:
+    with suppress(ValueError, OSError, AttributeError):
+        return sys.stdin.isatty()
+    return False
+
+
+async def _until_ended(beside: bool, print_address: Callable[[], None]) -> None:
+    """Wait for a signal, or for the end of standard input; Enter in a terminal prints a new address."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, ended.set)
+
+    def read() -> None:
+        content = os.read(sys.stdin.fileno(), 4096)
+        if content and not beside:
+            print_address()
+        elif not content:
+            loop.remove_reader(sys.stdin.fileno())
+            if beside:
+                ended.set()
+
+    if beside or _has_terminal():
+        loop.add_reader(sys.stdin.fileno(), read)
+    await ended.wait()

@@ -1,0 +1,248 @@
+"""The server: which address gives what."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from sweep.live import new_sweep
+from sweep.live.access import Access, add_headers, guard
+from sweep.live.analyst import Analyst
+from sweep.live.experiment import Experiment
+from sweep.live.folder import Folder, trial_folder
+from sweep.live.folder_view import comparison, set_experiments
+from sweep.live.parts import Parts
+from sweep.live.privacy import cleaned
+from sweep.live.static_files import static_file
+from sweep.live.trial_view import set_trial_parts
+from sweep.live.views import render, set_parts
+from sweep.spec_file.presets import preset_about, preset_names
+
+RUNNING_SECONDS, RESTING_SECONDS, READING_SECONDS = 1.0, 10.0, 0.05
+"""When a page asks again: while something runs, while nothing does, and while there is more to be read at once."""
+MOST_POSTED_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server serves, to whom, and what it knows of it.
+
+    Attributes:
+        folder: an experiment directory, or a folder of them.
+        access: who may ask.
+        analyst: works out what reports say.
+        followed: the experiments that somebody has looked at, by directory.
+        experiments: the pieces of the page of all experiments.
+        trials: the pieces of the pages of trials, by experiment and name.
+    """
+
+    folder: Folder
+    access: Access
+    analyst: Analyst
+    followed: dict[Path, Experiment]
+    experiments: Parts
+    trials: dict[tuple[Path, str], Parts]
+
+    @property
+    def may_start(self) -> bool:
+        """Whether new sweeps may be started: in a folder of experiments, where their outputs go."""
+        return not self.folder.is_experiment
+
+    def experiment(self, request: web.Request) -> Experiment:
+        """The experiment that a request names.
+
+        Raises:
+            HTTPNotFound: there is none of that name; of one that has been looked at, what is known stays.
+        """
+        name = request.match_info["name"]
+        directory = self.folder.experiments().get(name)
+        if directory is None and self.folder.root.name == name:
+            directory = self.folder.root  # it is not there yet, or has vanished
+        if directory is None:
+            directory = next((known for known in self.followed if known.name == name), None)
+        if directory is None:
+            raise web.HTTPNotFound(text="There is no experiment of that name in the folder.\n")
+        return self.followed.setdefault(directory, Experiment(directory, self.analyst))
+
+
+SERVER = web.AppKey("server", Server)
+
+
+def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Application:
+    """The application that serves a folder.
+
+    Args:
+        folder: what it was started with.
+        access: who may ask.
+        analyst: works out what reports say; closed with the application.
+    """
+    app = web.Application(middlewares=[guard(access)], client_max_size=MOST_POSTED_BYTES)
+    app[SERVER] = Server(folder, access, analyst, {}, Parts(), {})
+    app.on_response_prepare.append(add_headers)
+    app.on_cleanup.append(lambda _: analyst.close())
+    routes = {
+        "/": home_page,
+        "/deltas": home_deltas,
+        "/compare": compare_page,
+        "/static/{file}": static_file,
+        "/e/{name}": experiment_page,
+        "/e/{name}/deltas": experiment_deltas,
+        "/e/{name}/t/{trial}": trial_page,
+        "/e/{name}/t/{trial}/deltas": trial_deltas,
+        "/new": new_page,
+    }
+    for path, handler in routes.items():
+        app.router.add_get(path, handler, allow_head=False)
+    app.router.add_post("/new/{step}", new_step)
+    return app
+
+
+def page(request: web.Request, template: str, title: str, **values: Any) -> web.Response:
+    """A page of the server, with what all of them have."""
+    server = request.app[SERVER]
+    common = {
+        "title": title,
+        "csrf": server.access.csrf_of(request),
+        "many": not server.folder.is_experiment,
+        "crumbs": [],
+        "deltas": "",
+        "ask": "",
+        "scripts": ["page", "live", "ask"],
+    }
+    return web.Response(text=cleaned(render(template, **{**common, **values})), content_type="text/html")
+
+
+def deltas(parts: Parts, cursor: str, every: float, curves: Mapping[str, Any] | None = None) -> web.Response:
+    """What has changed since a cursor."""
+    known = parts.since(cursor)
+    changed = {part: cleaned(html) for part, html in parts.changed(known).items()}
+    answer = {"cursor": parts.cursor, "every": every, "ids": parts.ids, "parts": changed, "curves": curves or {}}
+    return web.json_response(answer)
+
+
+def address_of(name: str) -> str:
+    """Where an experiment's page is."""
+    return f"/e/{quote(name, safe='')}"
+
+
+async def home_page(request: web.Request) -> web.Response:
+    """GET /: the experiments of the folder, or the only one."""
+    folder = request.app[SERVER].folder
+    if folder.is_experiment:
+        raise web.HTTPSeeOther(address_of(folder.root.name))
+    return page(request, "folder", "Experiments", deltas="/deltas")
+
+
+async def home_deltas(request: web.Request) -> web.Response:
+    """GET /deltas: what has changed in the list of experiments."""
+    server = request.app[SERVER]
+    moves = await set_experiments(server.experiments, server.folder, server.followed, server.analyst, server.may_start)
+    every = RUNNING_SECONDS if moves else RESTING_SECONDS
+    return deltas(server.experiments, request.query.get("cursor", ""), every)
+
+
+async def compare_page(request: web.Request) -> web.Response:
+    """GET /compare?e=NAME&e=NAME: the leaders of several experiments, side by side."""
+    server = request.app[SERVER]
+    known = server.folder.experiments()
+    chosen = [known[name] for name in dict.fromkeys(request.query.getall("e", [])) if name in known]
+    rows = []
+    for path in chosen:
+        experiment = server.followed.setdefault(path, Experiment(path, server.analyst))
+        await experiment.look()
+        rows += comparison(experiment)
+    return page(request, "compare", "Side by side", rows=rows)
+
+
+async def experiment_page(request: web.Request) -> web.Response:
+    """GET /e/NAME: an experiment, whose parts its script asks for."""
+    name = request.app[SERVER].experiment(request).directory.name
+    return page(request, "experiment", name, deltas=f"{address_of(name)}/deltas", ask=f"{address_of(name)}/ask")
+
+
+async def experiment_deltas(request: web.Request) -> web.Response:
+    """GET /e/NAME/deltas?cursor=...: what has changed on the experiment's page."""
+    experiment = request.app[SERVER].experiment(request)
+    await experiment.look()
+    set_parts(experiment, experiment.directory.name)
+    cursor = request.query.get("cursor", "")
+    if not experiment.is_read:
+        every = READING_SECONDS
+    else:
+        every = RUNNING_SECONDS if experiment.state.moves or experiment.is_being_analysed else RESTING_SECONDS
+    curves = experiment.curves.changed(experiment.parts.since(cursor)) if experiment.state.moves else {}
+    return deltas(experiment.parts, cursor, every, curves)
+
+
+async def trial_page(request: web.Request) -> web.Response:
+    """GET /e/NAME/t/TRIAL: one trial, whose parts its script asks for."""
+    name, trial = request.app[SERVER].experiment(request).directory.name, request.match_info["trial"]
+    address = address_of(name)
+    return page(
+        request,
+        "trial",
+        trial,
+        crumbs=[(name, address)],
+        deltas=f"{address}/t/{quote(trial, safe='')}/deltas",
+        ask=f"{address}/ask",
+    )
+
+
+async def trial_deltas(request: web.Request) -> web.Response:
+    """GET /e/NAME/t/TRIAL/deltas?cursor=...: what has changed on the trial's page."""
+    server, trial = request.app[SERVER], request.match_info["trial"]
+    experiment = server.experiment(request)
+    await experiment.look()
+    if trial not in experiment.progress.trials and trial_folder(experiment.directory, trial) is None:
+        raise web.HTTPNotFound(text="There is no trial of that name in the experiment.\n")
+    parts = server.trials.setdefault((experiment.directory, trial), Parts())
+    await asyncio.to_thread(set_trial_parts, parts, experiment, trial)
+    every = RUNNING_SECONDS if experiment.state.moves else RESTING_SECONDS
+    return deltas(parts, request.query.get("cursor", ""), every if experiment.is_read else READING_SECONDS)
+
+
+async def new_page(request: web.Request) -> web.Response:
+    """GET /new: the form that starts a new sweep."""
+    _check_may_start(request)
+    presets = [(name, preset_about(name)) for name in preset_names()]
+    return page(request, "new", "Start a new sweep", presets=presets, scripts=["page", "start"])
+
+
+async def new_step(request: web.Request) -> web.Response:
+    """POST /new/check, /new/dry-run and /new/start: a spec, as text."""
+    _check_may_start(request)
+    spec = str((await posted(request)).get("spec", ""))
+    match request.match_info["step"]:
+        case "check":
+            told = await asyncio.to_thread(new_sweep.check, spec)
+        case "dry-run":
+            told = await new_sweep.dry_run(spec)
+        case "start":
+            told = await asyncio.to_thread(new_sweep.start, spec, request.app[SERVER].folder.root)
+        case _:
+            raise web.HTTPNotFound(text="There is nothing of that name to do.\n")
+    return web.json_response({"ok": told.ok, "text": cleaned(told.text), "link": told.link})
+
+
+async def posted(request: web.Request) -> dict[str, Any]:
+    """The JSON object that a request carries.
+
+    Raises:
+        HTTPBadRequest: it carries none.
+    """
+    try:
+        value = await request.json() if request.content_type == "application/json" else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise web.HTTPBadRequest(text="A JSON object is accepted, and nothing else.\n")
+    return value
+
+
+def _check_may_start(request: web.Request) -> None:
+    if not request.app[SERVER].may_start:
+        raise web.HTTPNotFound(text="New sweeps are started where the server was given a folder of experiments.\n")

@@ -1,0 +1,95 @@
+"""Serves a live page of experiments: python -m sweep.watch [DIR or a folder of experiments]."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+if __name__ == "__main__":
+    if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+        del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
+    from basis.packages import exit_if_hidden
+
+    exit_if_hidden()  # by a package in PYTHONPATH, which would be imported next
+
+from rich.console import Console
+
+from basis.errors import UserError
+from basis.scripts import as_called
+from sweep.command import run_command
+from sweep.machine.environment import speak_utf8
+from sweep.machine.output_folders import local_path
+
+DEFAULT_FOLDER = "experiments"
+LOOPBACK = "127.0.0.1"
+ANY_ADDRESS = ("0.0.0.0", "::", "")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends in one line, as all else does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help tells what is accepted")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=as_called("sweep.watch"),
+        description="Serve a live page of a sweep, running or finished, or of a folder of experiments.",
+        epilog="Exit code: 0 ended by Ctrl-C or with the sweep that it was started beside, 2 bad directory, host or "
+        "port.",
+    )
+    parser.add_argument(
+        "directory",
+        nargs="?",
+        default=DEFAULT_FOLDER,
+        metavar="DIR",
+        help=f"an experiment directory, or a folder of several (default: {DEFAULT_FOLDER})",
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="listen on this port (default: a free one)")
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help=f"listen on this address of the machine (default: {LOOPBACK}, which nobody else reaches)",
+    )
+    parser.add_argument(
+        "--beside",
+        action="store_true",
+        help="end when standard input closes, and wait for DIR if it is not there yet; what sweep.run --watch starts",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code, as `--help` lists them."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command(lambda console: _watch(_parser().parse_args(words), console), words)
+
+
+def _watch(arguments: argparse.Namespace, console: Console) -> int:
+    directory = local_path("DIR", arguments.directory)
+    if not directory.is_dir() and not arguments.beside:
+        raise UserError(f"{arguments.directory} is not a directory; give that of an experiment, or a folder of several")
+    if arguments.host in ANY_ADDRESS:
+        raise UserError(
+            f"--host {arguments.host!r} is not accepted; accepted: one address of this machine, by which it is asked"
+        )
+    if arguments.port is not None and not 0 < arguments.port < 2**16:
+        raise UserError(f"--port {arguments.port} is not accepted; accepted: 1 to {2**16 - 1}")
+    from sweep.live.serve import serve  # imports pandas
+
+    asyncio.run(serve(directory, arguments.host, arguments.port, arguments.beside, console))
+    return 0
+
+
+def script() -> None:
+    """The command, with the process to itself."""
+    speak_utf8()
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()
