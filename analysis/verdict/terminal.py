@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from analysis.verdict.lowest_loss import show_gap
 from analysis.verdict.summary import Board, Place, Summary, Trust, Verdict
-from analysis.wording.numbers import MISSING, show_bytes, show_number
+from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number
 from analysis.wording.phrases import count
 
 MOST_VERDICTS = 5
@@ -160,7 +159,8 @@ def _cell(column: Cells, text: str) -> str:
 def _gap(place: Place) -> str:
     if place.rank == 1:
         return f"{MISSING}  "
-    return f"{show_gap(place.gap._replace(low=math.nan, high=math.nan))} {MARKS.get(place.differs, ' ')}"
+    gap = place.gap._replace(low=math.nan, high=math.nan)
+    return f"{show_interval(gap, 4, signed=True)} {MARKS.get(place.differs, ' ')}"
 
 
 def _wins(place: Place) -> str:
