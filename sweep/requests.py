@@ -89,12 +89,14 @@ class RunSweep:
         address: of the Ray cluster to run on; None: on this machine.
         dashboard: whether Ray's dashboard is started.
         command: the command line that asks for it, as the user would type it.
+        verbose: whether all tables and findings are printed at its end.
     """
 
     sweep: Sweep
     address: str | None
     dashboard: bool
     command: str
+    verbose: bool = False
 
 
 Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | ShowData | RunSweep
@@ -113,7 +115,7 @@ def parse_request(words: Sequence[str]) -> Request:
     if arguments.explain is not None:
         return ExplainKey(arguments.explain)
     if arguments.reproduce is not None:
-        further = ("--resume", "--dry-run", "--write-data", "--show-data", "--address", "--dashboard")
+        further = ("--resume", "--dry-run", "--write-data", "--show-data", "--address", "--dashboard", "--verbose")
         _refuse_beside("--reproduce", "a trial runs again as it is recorded", arguments, further)
         return ReproduceTrial(arguments.reproduce)
     sweep = _sweep(arguments)
@@ -123,7 +125,8 @@ def parse_request(words: Sequence[str]) -> Request:
         return WriteData(sweep, arguments.write_data)
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
-    return RunSweep(sweep, arguments.address, arguments.dashboard, as_called("sweep.run", *words))
+    command = as_called("sweep.run", *words)
+    return RunSweep(sweep, arguments.address, arguments.dashboard, command, arguments.verbose)
 
 
 def _sweep(arguments: argparse.Namespace) -> Sweep:
@@ -195,5 +198,6 @@ def _parser() -> argparse.ArgumentParser:
         help="print N train examples as the model sees them, with what the loss counts marked, and exit",
     )
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
+    parser.add_argument("--verbose", action="store_true", help="at the end print all tables and findings")
     parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
     return parser
