@@ -101,7 +101,7 @@ def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]
     more = [*_more(finished), *(name for name in names if name != "lr")]
     rows = [_row(place, (low, high), most_bytes, more, factors.get(place.label, {})) for place in finished]
     base = _percent(board.base_loss, low, high)
-    headings = ["rank", "arm", "test loss", "vs best", "wins – losses", "memory", *more]
+    headings = ["arm", "test loss", "vs best", "wins – losses", "memory", *more]
     return LeaderBoard(
         key=key,
         board=board,
