@@ -1,13 +1,16 @@
 """The report in a browser: what it shows at once, how tables answer, and what an address opens again."""
 
+import dataclasses
 import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from analysis.page.html_page import to_html
+from tests import synthetic_experiment as synthetic
 from tests.browser.conftest import Opened
-from tests.browser.pages import REMEDY, small_page
+from tests.browser.pages import REMEDY, content_with_summary, long_page, small_page
 
 BEST_FIRST = [
     "full adamw",
@@ -198,3 +201,38 @@ def test_system_theme_is_followed_until_another_is_chosen(html: str, opened: Ope
     page.get_by_role("button", name="Light").click()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert "theme=light" in page.url
+
+
+def test_a_thousand_arms_are_sorted_filtered_and_grouped_within_a_glance(opened: Opened) -> None:
+    html = long_page(1000)
+    assert len(html.encode()) < 2.5e6
+    page = opened(html)
+    timed = """(change) => {
+        const before = performance.now();
+        view.set(...change);
+        document.body.offsetHeight;
+        return performance.now() - before;
+    }"""
+    changes = [["sort", "memory"], ["filter", "99"], ["filter", None], ["group", "rank"], ["columns", "loss,p"]]
+    times = {str(change): page.evaluate(timed, change) for change in changes}
+    assert len(arms(page)) == 1000
+    assert page.locator(".board tbody tr[data-arm]:visible").count() == 100
+    page.get_by_role("button", name="Show all 1000 arms").click()
+    assert page.locator(".board tbody tr[data-arm]:visible").count() == 1000
+    assert max(times.values()) < 1000, times  # a fifth of that on an idle machine
+
+
+def test_a_label_that_looks_like_a_script_stays_text(opened: Opened) -> None:
+    label = "<script>document.title='broken'</script>\"'&"
+    content = content_with_summary(synthetic.in_memory({"rank": 1}, {"rank": 10}))
+    assert content.summary is not None
+    (board,) = content.summary.boards
+    first, second = board.places
+    named = dataclasses.replace(board, places=(dataclasses.replace(first, label=label), second))
+    summary = dataclasses.replace(content.summary, boards=(named,))
+    page = opened(to_html(dataclasses.replace(content, summary=summary, factors={label: {"rank": label}})))
+    assert "broken" not in page.title()
+    assert arms(page)[0] == label
+    page.locator(".board tbody td").first.click()
+    assert page.evaluate("view.get('arms')") == label
+    expect(page.locator(".board tr.picked")).to_have_attribute("data-arm", label)
