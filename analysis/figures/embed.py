@@ -9,6 +9,19 @@ from bokeh.resources import Resources
 
 from analysis.figures.page_figure import PageFigure
 
+PAGE_SCRIPTS = (
+    "figures",
+    "figure_labels",
+    "figure_curves",
+    "figure_rates",
+    "figure_points",
+    "figure_bars",
+    "figure_parallel",
+)
+"""Files of `analysis/page/scripts` that show figures, in the order in which a page runs them, after Bokeh's script."""
+PAGE_STYLE = "figures"
+"""Their file of `analysis/page/style`."""
+
 
 @cache
 def script() -> str:

@@ -12,6 +12,8 @@ from analysis.comparison.evidence import Evidence, evidence_of
 from analysis.factors.pareto import Front, fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
+from analysis.figures.all_figures import page_figures
+from analysis.figures.page_figure import PageFigure
 from analysis.findings.what_it_shows import Finding, findings_of
 from analysis.page.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.page.memory_figure import draw_memory
@@ -50,7 +52,8 @@ class Content:
         pairs: the pairs of each table that has any to compare, by the table's anchor.
         tuning: the tuning trials; None without any.
         mattered: which factor mattered; None where fewer than two arms finished.
-        drawings: the figures, by name.
+        drawings: the figures of the Markdown page, by name.
+        figures: the figures of the HTML page, by name.
         memory: what each arm took of memory; None where nothing is known of it.
         published: the published figures beside ours; None unless the spec asks for them.
         remarks: what has to be known to read the two together.
@@ -72,6 +75,7 @@ class Content:
     tuning: TuningTable | None
     mattered: WhatMattered | None
     drawings: dict[str, Drawing]
+    figures: dict[str, PageFigure]
     memory: MemorySection | None
     published: pd.DataFrame | None
     remarks: list[str]
@@ -138,6 +142,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
         tuning=tuning,
         mattered=mattered,
         drawings=_drawings(evidence, tables, memory, fronts),
+        figures=page_figures(evidence, fronts, memory),
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY])] if published else [],

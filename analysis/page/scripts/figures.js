@@ -90,7 +90,7 @@
     shown.box.dataset.emphasis = here.join("\n");
     kinds[shown.spec.kind].emphasised?.(shown, here);
   };
-  const emphasiseAll = () => figures.forEach(emphasise);
+  const emphasiseAll = () => figures.forEach((shown) => { if (shown.doc) emphasise(shown); });
 
   const point = (arm) => document.dispatchEvent(new CustomEvent("arm-hover", {detail: {arm}}));
   const pick = (arm) => document.dispatchEvent(new CustomEvent("arm-pick", {detail: {arm}}));
@@ -169,7 +169,7 @@
     for (const control of shown.spec.controls) {
       const values = control.options.map(([value]) => value);
       const kept = remembered(name, control.key);
-      shown.state[control.key] = values.includes(kept) ? kept : control.start ?? values[0];
+      shown.state[control.key] = values.includes(kept) ? kept : values[0];
       if (control.options.length < 2) continue;
       const select = document.createElement("select");
       select.dataset.control = control.key;
@@ -226,11 +226,12 @@
     box.replaceChildren(shown.controls, shown.keys, shown.stage, shown.tip);
     shown.stage.append(shown.tip);
     shown.canvas.id = `canvas-${name}`;
-    shown.views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
-    shown.doc = Bokeh.documents.at(-1);
-    shown.plot = shown.doc.roots()[0];
+    const views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
+    const doc = Bokeh.documents.findLast((one) => one.roots()[0].name === name);
+    Object.assign(shown, {views, plot: doc.roots()[0]});
     delete spec.item;  // its numbers live in the sources now
     if (matchMedia("(pointer: coarse)").matches) shown.plot.toolbar.active_drag = null;  // a finger scrolls the page
+    shown.doc = doc;
     kinds[spec.kind].start(shown);
     choose(shown);
     listen(shown);
@@ -249,7 +250,7 @@
   const scan = () => {
     for (const [name, shown] of figures) {
       if (shown.box.isConnected || !shown.doc) continue;
-      shown.views.clear?.();
+      shown.views.clear();
       Bokeh.documents.splice(Bokeh.documents.indexOf(shown.doc), 1);
       figures.delete(name);
     }
@@ -266,7 +267,14 @@
   });
   addEventListener("afterprint", repaint);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  const readPicked = () => {  // the view's arms, where view.js is there
+    if (!window.view) return;
+    picked.clear();
+    (window.view.get("arms") ?? "").split("~").filter(Boolean).forEach((arm) => picked.add(arm));
+  };
   document.addEventListener("view-changed", () => {
+    readPicked();
+    emphasiseAll();
     for (const shown of [...figures.values()].filter(ready)) {
       let changed = false;
       for (const control of shown.spec.controls) {
@@ -292,6 +300,7 @@
   window.sweepFigures = {kinds, figures, picked, scan, update, theme};
   const begin = () => {
     document.body.append(probe);
+    readPicked();
     Bokeh.set_log_level("error");
     new MutationObserver(repaint).observe(document.documentElement, {attributes: true});
     scan();
