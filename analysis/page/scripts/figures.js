@@ -67,7 +67,7 @@
   const sourcesOf = (shown) => new Set(shown.plot.renderers.map((renderer) => renderer.data_source).filter(Boolean));
 
   // Emphasis: the arm pointed at, or the arms picked; all others step back.
-  const FAINT = 0.14;
+  const FAINT = 0.18;
   const emphasise = (shown) => {
     const chosen = new Set(hovered === null ? picked : [hovered, ...picked]);
     const here = [...chosen].filter((arm) => shown.arms.has(arm));
