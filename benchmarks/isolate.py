@@ -18,7 +18,8 @@ NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing"
 
 BY_NAME_ALONE = ("full_size", "report", "page")
 """The benchmarks that run only when they are named. `full_size` takes longer than all others together and most of the
-machine's memory; `report` takes ten minutes, and `page` needs a browser. The GPU has a command of its own, see `benchmarks.gpu.command`."""
+machine's memory; `report` takes ten minutes; `page` needs a browser. The GPU has a command of its own, see
+`benchmarks.gpu.command`."""
 
 
 def measure_apart(name: str, quick: bool) -> list[Table]:

@@ -121,21 +121,20 @@ def show(figure: PageFigure, arms: int) -> Shown:
     return Shown(seconds, float(np.median(updates)), heap, float(private))
 
 
+GROW = f"""async ([name, arms]) => {{
+  const began = performance.now();
+  const columns = {{step: [1000], tokens: [1e6], seconds: [250], mean: [2], low: [2], high: [2], seeds: [1]}};
+  const delta = {{}};
+  for (let arm = 0; arm < arms; arm += 1) delta[`arm ${{arm}}`] = {{from: 1e6, columns}};
+  window.sweepFigures.update(name, delta);
+  await {PAINTED};
+  return performance.now() - began;
+}}"""
+
+
 def grow(page: Page, name: str, arms: int) -> float:
     """Add a point to every curve; milliseconds until it is painted."""
-    return float(
-        page.evaluate(
-            f"""async ([name, arms]) => {{
-              const began = performance.now();
-              const columns = {{step: [1000], tokens: [1e6], seconds: [250], mean: [2], low: [2], high: [2], seeds: [1]}};
-              const delta = Object.fromEntries(Array.from({{length: arms}}, (_, i) => [`arm ${{i}}`, {{from: 1e6, columns}}]));
-              window.sweepFigures.update(name, delta);
-              await {PAINTED};
-              return performance.now() - began;
-            }}""",
-            [name, arms],
-        )
-    )
+    return float(page.evaluate(GROW, [name, arms]))
 
 
 def renderers() -> list[psutil.Process]:
@@ -149,9 +148,10 @@ def page_of(figure: PageFigure) -> str:
     folder = ROOT / "analysis" / "page"
     scripts = [script(), *((folder / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in PAGE_SCRIPTS)]
     style = THEME + (folder / "style" / f"{PAGE_STYLE}.css").read_text(encoding="utf-8")
+    item = items({figure.name: figure})[figure.name]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><style>{style}</style></head><body>'
         f'<div class="plot" id="plot-{figure.name}" data-figure="{figure.name}"></div>'
-        f'<script type="application/json" id="figure-{figure.name}">{items({figure.name: figure})[figure.name]}</script>'
+        f'<script type="application/json" id="figure-{figure.name}">{item}</script>'
         f"{''.join(f'<script>{text}</script>' for text in scripts)}</body></html>"
     )

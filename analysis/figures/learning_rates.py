@@ -95,7 +95,7 @@ def draw_learning_rates(arms: Sequence[Arm], tuning: Sequence[Arm], chosen_by: s
         description=f"{_words(first).capitalize()} against learning rate. The best rate of each line: {best}.",
         figure=_plot(data[first]),
         controls=(Control("y", "Show", tuple((metric, words[metric]) for metric in groups)),),
-        data={"metrics": data},
+        data={"metrics": {metric: _without_points(told) if metric == first else told for metric, told in data.items()}},
     )
 
 
@@ -150,6 +150,11 @@ def _data(metric: str, groups: Sequence[RateGroup], styles: Mapping[str, ArmStyl
         "lines": _lines(groups, styles, limits),
         "points": _points(groups, styles, limits),
     }
+
+
+def _without_points(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of the metric that the plot already shows."""
+    return {name: value for name, value in data.items() if name not in ("lines", "points")}
 
 
 def _lines(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits: LossRange) -> Columns:
