@@ -17,7 +17,6 @@ from analysis.figures.curve_range import usual_range
 from analysis.figures.page_figure import Columns, PageFigure, add_glyph, empty_plot, rounded
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.outcomes import finite
-from analysis.wording.numbers import show_amount
 from analysis.wording.values import show_field, texts_apart
 from basis.metrics import METRIC
 from basis.outcomes import Outcome
@@ -25,6 +24,8 @@ from basis.outcomes import Outcome
 NAME = "parallel"
 MOST_FACTORS = 7
 UNTRIED = (Outcome.NOT_STARTED, Outcome.REPEATED)
+BEST = 12
+"""Trials of the lowest loss, which stay in full colour however many there are."""
 LEVELS = 8
 """Different values up to which an axis names each, in even distances; with more, it is a scale of numbers."""
 LOG_RATIO = 20.0
@@ -149,9 +150,11 @@ def _scale(title: str, numbers: Sequence[float], low: float, high: float) -> Par
     def value(share: float) -> float:
         return low * (high / low) ** share if logarithmic else low + share * (high - low)
 
-    shares = (0.0, 0.25, 0.5, 0.75, 1.0) if high > low else (0.5,)
-    show = show_amount if low > 0 and min(numbers, default=1) > 0.001 else lambda number: show_field(float(number))
-    return ParallelAxis(title, [place(number) for number in numbers], [(share, show(value(share))) for share in shares])
+    ticks = [value(share) for share in ((0.0, 0.25, 0.5, 0.75, 1.0) if high > low else (0.5,))]
+    if all(number.is_integer() for number in numbers if math.isfinite(number)):
+        ticks = list(dict.fromkeys(float(round(tick)) for tick in ticks))
+    texts = texts_apart(lambda digits: [f"{tick:.{max(3, digits)}g}" for tick in ticks])
+    return ParallelAxis(title, [place(number) for number in numbers], list(zip(map(place, ticks), texts, strict=True)))
 
 
 def _memory(peaks: Sequence[float]) -> ParallelAxis | None:
@@ -172,6 +175,7 @@ def _loss(title: str, losses: Sequence[float]) -> ParallelAxis:
 def _lines(trials: Sequence[Trial], axes: Sequence[ParallelAxis]) -> Columns:
     shares = axes[-1].heights
     colours = [_colours(share) for share in shares]
+    alpha = round(max(0.12, min(1.0, 80 / len(trials))), 2)
     tips = []
     for trial in trials:
         seed = "" if trial.seed is None else f"seed {trial.seed}: "
@@ -183,7 +187,7 @@ def _lines(trials: Sequence[Trial], axes: Sequence[ParallelAxis]) -> Columns:
         "light": [colour[0] for colour in colours],
         "dark": [colour[1] for colour in colours],
         "colour": [colour[0] for colour in colours],
-        "alpha": [1] * len(trials),
+        "alpha": [1 if place >= len(trials) - BEST else alpha for place in range(len(trials))],
         "tip": tips,
     }
 

@@ -85,7 +85,10 @@
     }
     for (const source of sourcesOf(shown)) {
       if (!source.data.alpha) continue;
-      source.data = {...source.data, alpha: source.data.arm.map((arm) => (faint(arm) ? FAINT : 1))};
+      if (shown.alphas.get(source.id)?.length !== source.data.arm.length) shown.alphas.set(source.id, source.data.alpha);
+      const usual = shown.alphas.get(source.id);
+      const alpha = source.data.arm.map((arm, i) => (faint(arm) ? usual[i] * FAINT : here.length ? 1 : usual[i]));
+      source.data = {...source.data, alpha};
     }
     shown.box.dataset.emphasis = here.join("\n");
     kinds[shown.spec.kind].emphasised?.(shown, here);
