@@ -46,6 +46,7 @@ def items(figures: Mapping[str, PageFigure]) -> dict[str, str]:
 def _item(figure: PageFigure) -> str:
     value = {
         "kind": figure.kind,
+        "title": figure.title,
         "description": figure.description,
         "controls": [control._asdict() for control in figure.controls],
         "keys": [key._asdict() for key in figure.keys],

@@ -115,7 +115,7 @@ def test_a_keyboard_goes_from_arm_to_arm(opened: Opened) -> None:
     assert page.inner_text(".plot-tip b") != first
     page.keyboard.press("Enter")
     assert page.evaluate("window.sweepFigures.picked.size") == 1
-    assert "full adamw ends at" in (page.get_attribute(".plot-stage", "aria-label") or "")
+    assert "full adamw ends at" in (page.get_attribute(".plot-canvas", "aria-label") or "")
 
 
 def test_colours_follow_the_theme(opened: Opened) -> None:
@@ -125,6 +125,29 @@ def test_colours_follow_the_theme(opened: Opened) -> None:
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("[data-mode=dark]")
     assert field(page, "curves/full adamw", "line_color") == {"value": dark}
+
+
+def test_a_theme_that_the_page_sets_itself_counts_and_paper_is_white(opened: Opened) -> None:
+    page = show(opened)
+    light, dark = STYLES["full adamw"].colours
+    page.evaluate("document.documentElement.style.setProperty('--paper', '#101010')")
+    page.wait_for_selector("[data-mode=dark]")
+    assert field(page, "curves/full adamw", "line_color") == {"value": dark}
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert field(page, "curves/full adamw", "line_color") == {"value": light}
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert field(page, "curves/full adamw", "line_color") == {"value": dark}
+
+
+def test_a_section_that_is_swapped_gets_its_figure_again_and_leaves_none_behind(opened: Opened) -> None:
+    page = show(opened)
+    page.evaluate(
+        "document.getElementById('plot-curves').replaceWith(document.getElementById('plot-curves').cloneNode())"
+    )
+    page.evaluate("delete document.getElementById('plot-curves').dataset.shown")
+    page.evaluate("window.sweepFigures.scan()")
+    page.wait_for_selector("#plot-curves[data-shown] .plot-controls select")
+    assert page.evaluate("Bokeh.documents.length") == 1
 
 
 def test_new_points_grow_a_curve_and_a_new_arm_gets_one(opened: Opened) -> None:

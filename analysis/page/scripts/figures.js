@@ -219,8 +219,13 @@
     figures.set(name, shown);
     for (const role of ["controls", "keys", "stage", "tip"]) shown[role] = part("div", `plot-${role}`);
     shown.canvas = part("div", "plot-canvas");
-    Object.assign(shown.stage, {tabIndex: 0, ariaLabel: spec.description});
-    shown.stage.setAttribute("role", "img");
+    const describe = (element, role, label) => {
+      element.setAttribute("role", role);
+      element.setAttribute("aria-label", label);
+    };
+    describe(shown.stage, "group", `${spec.title}: arrow keys go from arm to arm, Enter picks one`);
+    describe(shown.canvas, "img", spec.description);
+    shown.stage.tabIndex = 0;
     shown.tip.hidden = true;
     shown.tip.setAttribute("aria-live", "polite");
     makeControls(shown, name);
