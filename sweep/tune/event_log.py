@@ -93,8 +93,10 @@ class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def end(self, counts: SweepCounts) -> None:
         """The sweep is over."""
-        kept = {name: getattr(counts, name) for name in ("finished", "failed", "interrupted")}
-        self.record(OverEvent(time=time.time(), **kept))
+        over = OverEvent(
+            time=time.time(), finished=counts.finished, failed=counts.failed, interrupted=counts.interrupted
+        )
+        self.record(over)
 
     # Ray calls these, with keyword arguments of these names.
 
