@@ -1,4 +1,4 @@
-"""A real sweep that is controlled while it runs: what was asked is seen in its directory, after a resume, in its report."""
+"""A real sweep that is controlled while it runs: its directory, its report and a resume keep to what was asked."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from basis.control_record import read_decisions
 from basis.directory import FINISHED_FILE
 from sweep import control
 from sweep.steering.request import Request, write_request
-from tests.conftest import ROOT, Parts, command, run
+from tests.conftest import ROOT, Parts, command
 from tests.sweep.test_interrupted_sweeps import LONG, wait_for
 
 
@@ -29,9 +29,11 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     ]
     spec = parts.write_spec(tmp_path, space=space, trial=LONG, reward={"model": None}, checkpoint_seconds=0)
     experiment = tmp_path / "experiment"
-    driver = subprocess.Popen(
-        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    )
+
+    def started(*words: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(command(*words), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+    driver = started(spec, "--output", experiment)
     wait_for(lambda: bool(list(experiment.glob("full*/checkpoint.pt"))))
     [long] = [path.name for path in experiment.glob("full*")]
 
@@ -59,36 +61,29 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     assert ask("stop")[1].startswith(f"error: {experiment}: its sweep is not running; go on with: ")
 
     kept = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
-    write_request(experiment, Request("clone", "page", long, {"lr": 1e-4, "steps": 20}))  # as one of a killed sweep
-    resumed = run(environment, "--resume", experiment)
-    assert resumed.returncode == 0, resumed.stderr
-    assert "4 finished, 0 failed, 0 interrupted" in resumed.stdout
-    assert outcomes(experiment) == {**first, "full-adamw-lr0.0001-s0": "finished"}
+    write_request(experiment, Request("clone", "page", long, {"lr": 1e-4, "steps": 20}))  # as those of a killed sweep
+    write_request(experiment, Request("start", "page", long))
+    driver = started("--resume", experiment)
+    wait_for(lambda: bool(list(experiment.glob(f"full-adamw-lr0.0001-*/{FINISHED_FILE}"))))
+    assert ask("stop") == (0, "the sweep stops as after Ctrl-C\n")
+    output, _ = driver.communicate(timeout=180)
+    assert driver.returncode == 130, output
+    assert "4 finished, 0 failed, 1 interrupted" in output
+    assert f"continue with: python -m sweep.run --resume {experiment}" in output
+    assert outcomes(experiment) == {
+        **first,
+        "full-adamw-lr0.0001-s0": "finished",
+        "full-adamw-lr0.001-s0": "interrupted",
+    }
     assert {path: path.read_bytes() for path in kept} == kept
-    assert not (experiment / long / FINISHED_FILE).exists()
     assert [decision.words for decision in read_decisions(experiment)] == [
         f"clone {long} lr=0.0003 steps=20",
         "seeds +1 'lora r2 sgd'",
         f"stop {long}",
         f"clone {long} lr=0.0001 steps=20",
+        f"start {long}",
+        "stop",
     ]
-    [clone] = [path for path in experiment.glob(f"full-adamw-lr0.0003*/{FINISHED_FILE}")]
+    [clone] = list(experiment.glob(f"full-adamw-lr0.0003*/{FINISHED_FILE}"))
     config = json.loads(clone.read_text(encoding="utf-8"))["config"]
     assert (config["lr"], config["steps"], config["seed"]) == (3e-4, 20, 0)
-
-
-def test_the_whole_sweep_stops_as_after_ctrl_c(
-    parts: Parts, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spec = parts.write_spec(tmp_path, trial=LONG, reward={"model": None}, checkpoint_seconds=0)
-    experiment = tmp_path / "experiment"
-    driver = subprocess.Popen(
-        command(spec, "--output", experiment), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
-    assert control.main([str(experiment), "stop"]) == 0
-    assert capsys.readouterr().out == "the sweep stops as after Ctrl-C\n"
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 130, output
-    assert "2 interrupted" in output
-    assert f"continue with: python -m sweep.run --resume {experiment}" in output
