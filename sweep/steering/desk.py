@@ -13,7 +13,7 @@ from typing import Any
 
 from basis.control_record import Decision, read_decisions, stopped_trials
 from basis.directory import CONTROL_FILE, FINISHED_FILE
-from basis.errors import UserError
+from basis.errors import UserError, name_failure
 from sweep.search_space import SweepPlan
 from sweep.steering.ask import not_running
 from sweep.steering.decide import Effect, effect_of
@@ -90,7 +90,7 @@ class Desk:
                     self._decide(path.stem, read_request(path), effect)
                 path.unlink(missing_ok=True)
             except UserError:  # it is no request, so nobody waits for an answer
-                path.unlink(missing_ok=True)
+                path.rename(path.with_suffix(".damaged"))
             except OSError:  # a disk that is full, say: it stays, and is decided when it can be recorded
                 return
 
@@ -101,8 +101,8 @@ class Desk:
             follows = effect(request, trials)
             again = [trials.by_name[name] for name in follows.starts]
             proposals = [(trial.name, self._propose(trial)) for trial in (*follows.made, *again)]
-        except UserError as error:
-            follows, proposals = Effect(str(error).replace("\n", "; ")), []
+        except Exception as error:  # whatever is asked, the sweep goes on
+            follows, proposals = Effect(name_failure(error).replace("\n", "; ")), []
             decision = self._decision(request_id, request, follows, refused=True)
         else:
             decision = self._decision(request_id, request, follows, refused=False)

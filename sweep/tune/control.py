@@ -77,10 +77,17 @@ class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         return bool(self._desk.stopped) and Proposal.from_ray(proposal).config.name in self._desk.stopped
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ray calls this however a trial has ended for good. The search hears of its own trials alone."""
+        """Ray calls this however a trial has ended for good. The search hears of its own trials alone.
+
+        One that was stopped has failed to it: the loss of an early step is none of its config.
+        """
         known_as = self._running.pop(trial_id, None)
-        if known_as is not None:
+        if known_as is None:
+            return
+        if (result or {}).get("finished"):
             self._search.on_trial_complete(known_as, result, error)
+        else:
+            self._search.on_trial_complete(known_as, None, error=True)
 
     def save(self, checkpoint_path: str) -> None:
         """Have the search keep what it knows; what requests have made is in the sweep's own record."""

@@ -180,6 +180,14 @@ def test_a_trial_that_does_not_fit_is_refused_by_the_sweep_with_its_message(runn
     assert (answer.refused, answer.answer) == (True, "memory.budget: it does not fit")
 
 
+def test_whatever_goes_wrong_with_a_request_the_sweep_goes_on(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Sweep(running)
+    asked = ask(running, Request("stop", "command"))
+    monkeypatch.setattr("sweep.steering.desk.effect_of", lambda *_: 1 / 0)
+    sweep.take()
+    assert answers(running)[asked].answer == "ZeroDivisionError: division by zero"
+
+
 def test_a_trial_that_has_finished_is_not_stopped(running: Path) -> None:
     full, _ = Sweep(running).names
     (running / full).mkdir()
@@ -233,11 +241,11 @@ def test_a_disk_without_room_for_the_record_leaves_the_request_waiting(
     assert (running / CONTROL_DIR / f"{asked}.json").exists()
 
 
-def test_files_that_hold_no_request_are_removed_and_keep_nothing_up(running: Path) -> None:
+def test_files_that_hold_no_request_are_set_aside_and_keep_nothing_up(running: Path) -> None:
     (running / CONTROL_DIR).mkdir()
     for number, text in enumerate(["", "[]", "{}", json.dumps({"action": "rm"}), "[" * 10_000]):
         (running / CONTROL_DIR / f"000-{number}.json").write_text(text)
     asked = ask(running, Request("stop", "command"))
     assert Sweep(running).take().desk.stops_sweep
     assert list(answers(running)) == [asked]
-    assert not list((running / CONTROL_DIR).iterdir())
+    assert {path.suffix for path in (running / CONTROL_DIR).iterdir()} == {".damaged"}

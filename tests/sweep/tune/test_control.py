@@ -98,6 +98,15 @@ def test_a_search_is_asked_for_so_many_trials_and_hears_of_no_others(running: Pa
     assert [(search.suggest(trial) or {}).get(LR) for trial in "abc"] == [3e-4, 1, 1]
     assert search.suggest("d") is None
     for trial, loss in (("a", 9.0), ("b", 1.0), ("c", 2.0)):
-        search.on_trial_complete(trial, {"test_loss": loss})
+        search.on_trial_complete(trial, {"test_loss": loss, "finished": True})
     assert [result for _, result, _ in inner.told] == [{"test_loss": 1.5}]
     assert search.suggest("d") == Searcher.FINISHED
+
+
+def test_a_search_hears_no_early_loss_of_a_trial_that_was_stopped(running: Path) -> None:
+    _, desk, _ = opened(running)
+    inner = Remembering()
+    search = SteeredSearch(inner, desk, most=1)
+    search.suggest("a")
+    search.on_trial_complete("a", {"test_loss": 9.0})
+    assert [(result, error) for _, result, error in inner.told] == [(None, True)]
