@@ -63,7 +63,7 @@ class Sweep:
 
     @property
     def proposed(self) -> list[dict[str, Any]]:
-        return list(iter(self.desk.next_trial, None))
+        return [waiting.proposal for waiting in iter(self.desk.next_trial, None)]
 
     @property
     def names(self) -> list[str]:
