@@ -21,7 +21,7 @@ def test_a_directory_is_claimed_as_long_as_somebody_works_in_it(tmp_path: Path) 
 
 
 def test_a_claim_outlasts_the_moment_in_which_somebody_asks(tmp_path: Path) -> None:
-    asking = FileLock(tmp_path / LOCK_FILE)
+    asking = FileLock(tmp_path / LOCK_FILE, thread_local=False)
     asking.acquire()
     threading.Timer(0.2, asking.release).start()
     begun = time.monotonic()
