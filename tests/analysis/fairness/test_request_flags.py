@@ -39,7 +39,7 @@ def trials_of(results: Results, **fields: object) -> list[str]:
     return list(frame["trial"])
 
 
-@pytest.mark.parametrize(("finished", "seen"), [(5, "after 5 trials had finished"), (0, "with curves to be seen")])
+@pytest.mark.parametrize(("finished", "seen"), [(5, "after 5 trials had finished"), (0, "with curves in view")])
 def test_an_arm_that_was_added_is_flagged_as_chosen_with_a_look_at_the_results(finished: int, seen: str) -> None:
     results = sweep_of(LOW, HIGH)
     (flag,) = ledger_of(asked(results, *trials_of(results, rank=10), finished=finished)).flags
