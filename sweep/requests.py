@@ -165,8 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog=as_called("sweep.run"),
         description="Run a sweep of fine-tuning trials and build its report.",
-        epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, or the report could not be "
-        "built, or Ray died, 2 bad spec, data or machine, 130, 143 or 129 interrupted by Ctrl-C, SIGTERM or SIGHUP; "
+        epilog="Exit code: 0 every trial succeeded or was stopped by request, 1 some failed or could not be judged, or "
+        "the report could not be built, or Ray died, 2 bad spec, data or machine, 130, 143 or 129 interrupted by "
+        "Ctrl-C, SIGTERM or SIGHUP; "
         "with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there as they were.",
     )
     parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
