@@ -1,5 +1,7 @@
 """What the words of a command line ask for."""
 
+from dataclasses import replace
+
 import pytest
 
 from basis.errors import UserError
@@ -37,13 +39,15 @@ DEMO = NewSweep("demo", (), None)
             RunSweep(NewSweep("demo", ("seeds=2", "trial.steps=3"), "z"), None, False, ""),
         ),
         ("--resume x --address auto --dashboard", RunSweep(KeptSweep("x"), "auto", True, "")),
+        ("--resume x --watch", RunSweep(KeptSweep("x"), None, False, "", "while it runs")),
+        ("--resume x --keep-watching", RunSweep(KeptSweep("x"), None, False, "", "until ended")),
     ],
 )
 def test_each_mode_is_a_request_of_its_own(words: str, request_made: Request) -> None:
     made = parse_request(words.split())
     if isinstance(made, RunSweep):
         assert made.command.endswith(words), "the command line is kept as it was typed"
-        made = RunSweep(made.sweep, made.address, made.dashboard, "")
+        made = replace(made, command="")
     assert made == request_made
 
 

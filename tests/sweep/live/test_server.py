@@ -47,6 +47,8 @@ def test_a_running_sweep_is_told_and_then_only_what_changes(tmp_path: Path) -> N
 
         tell(tmp_path / "one", row(TRIALS[1], time.time(), 100, 3.2))
         grown = await client.deltas("/e/one", told["cursor"])
+        while not grown["curves"]:  # drawing rests, too
+            grown = await client.deltas("/e/one", told["cursor"])
         assert "summary" not in grown["parts"]
         assert "live-devices" not in grown["parts"]
         assert "100 / 100" in grown["parts"]["live-running"]
