@@ -69,7 +69,7 @@ KNOWS_NOTHING_OF = {"model": set[str](), "analysis": {"model", "torch", "transfo
 OF_ANALYSIS = {
     "sweep/space": {"analysis/comparison"},
     "sweep/search_space.py": {"analysis/comparison"},
-    "sweep/tune": {"analysis/comparison"},
+    "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/driver": {"analysis/report.py"},
     "sweep/live": {"analysis/curves", "analysis/page", "analysis/results", "analysis/verdict", "analysis/wording"},
 }
@@ -80,6 +80,7 @@ RAY_ALLOWED = {
     "sweep/cluster/session.py",
     "sweep/trainable.py",
     "sweep/tune/endings.py",
+    "sweep/tune/event_log.py",
     "sweep/tune/hang.py",
     "sweep/tune/live.py",
     "sweep/tune/searchers.py",

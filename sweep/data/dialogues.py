@@ -14,6 +14,7 @@ from pathlib import Path
 
 from basis.errors import UserError
 from basis.files import whole_file
+from basis.progress_line import progress_line
 from sweep.data.examples import Example, Kind, identity, opening, text_digest
 from sweep.data.forms import Reading
 from sweep.data.sources import ExampleReader, Tally
@@ -183,11 +184,12 @@ def _subtract(
     kept: list[Example] = []
     removed = 0
     for source in sources:
-        for example in reader.of_source(source, role):
-            if excluded and identity(example) in excluded:
-                removed += 1
-            else:
-                kept.append(example)
+        with progress_line(reader.of_source(source, role), f"reading {role}") as examples:
+            for example in examples:
+                if excluded and identity(example) in excluded:
+                    removed += 1
+                else:
+                    kept.append(example)
     if not kept:
         raise UserError(f"no {role} dialogue is left: all {removed} of {', '.join(sources)} are in the exclude sources")
     return kept, removed

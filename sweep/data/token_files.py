@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from basis.errors import UserError
+from basis.progress_line import progress_line
 from sweep.data.npy_stream import NpyStream
 from sweep.data.windows import Tokens, open_tokens
 
@@ -77,7 +78,8 @@ def write_examples(
         ends = files.enter_context(NpyStream(beside(tokens_path, ENDS), np.int64))
         roles = None if is_text else files.enter_context(NpyStream(beside(tokens_path, ROLES), np.uint8))
         counted = files.enter_context(NpyStream(beside(tokens_path, BYTES), np.uint32)) if held_out else None
-        for number, example in enumerate(examples, 1):
+        told = files.enter_context(progress_line(examples, f"tokenising {tokens_path.stem}", len(examples)))
+        for number, example in enumerate(told, 1):
             if is_text and not held_out:
                 tokens.append(encoder.text_ids(example.text))
             else:

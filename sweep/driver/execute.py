@@ -1,6 +1,5 @@
 """Runs a prepared sweep: start Ray, hand it the trials, and record what the sweep was."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from rich.console import Console
 
 from basis.directory import SWEEP_FILE, base_responses_file
 from basis.disks import DiskError
-from sweep.cluster.privacy import TOKEN_PATH, own_umask, without_secrets
+from sweep.cluster.dashboard import described_dashboard
+from sweep.cluster.privacy import own_umask, without_secrets
 from sweep.cluster.session import find_device, fit_resources, ray_session
 from sweep.command import remarks_on
 from sweep.driver.launch import Launch
@@ -45,8 +45,8 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
     spec, alone, experiment_dir = prepared.spec, launch.address is None, launch.experiment_dir
     with ray_session(launch.address, launch.dashboard, spec.memory.device, work, len(launch.gpus)) as dashboard_url:
         if launch.dashboard:
-            token = f" (if it asks for a token: {os.environ[TOKEN_PATH]} holds it)" if alone else ""
-            say(f"Ray's dashboard: {dashboard_url}{token}")
+            for line in described_dashboard(dashboard_url, alone, console.is_terminal):
+                say(line)
         resources, remark = fit_resources(spec.resources, launch.address)
         if remark:
             say(remark)

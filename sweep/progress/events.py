@@ -3,6 +3,7 @@
 Every event has `event`, its kind, and `time`, in seconds since 1970.
 """
 
+import json
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -49,7 +50,10 @@ class PlannedTrial(_Part):
 
 
 class DeviceMemory(_Part):
-    """A kind of device that trials may get, and its memory; None where nobody knows that."""
+    """A kind of device that trials may get, and its memory; None where nobody knows that.
+
+    `device` is "cpu", a GPU's name, or "cuda" where no GPU could be asked.
+    """
 
     device: str
     capacity_bytes: int | None = None
@@ -101,21 +105,23 @@ class RowEvent(_Event):
     Attributes:
         trial: its name.
         step: optimizer steps taken.
-        metrics: numbers by the names of `basis.metrics.METRICS`, finite ones alone. Metrics in bytes stand in the
-            first row and where they change.
+        metrics: numbers by the names of `basis.metrics.METRICS`, finite ones alone. Losses are always there; others
+            where they differ from the trial's row before.
         device, place: the device, and which one of which machine (see `basis.metrics.PLACE`); in the first row.
+        remarks: what was out of the ordinary since the last row and no failure.
     """
 
     event: Literal["row"] = "row"
     trial: str
     step: int
-    metrics: dict[str, float] = {}
+    metrics: dict[str, int | float] = {}
     device: str = ""
     place: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class EndEvent(_Event):
-    """A trial's run ends; `reason` is why in one line, empty for one that finished."""
+    """A trial's run ends; `reason` is why in one line, or why a finished trial was not judged; else empty."""
 
     event: Literal["end"] = "end"
     trial: str
@@ -146,8 +152,9 @@ _ANY_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminato
 
 
 def to_line(event: Event) -> bytes:
-    """The event as a line of JSON, with what ends it."""
-    return _ANY_EVENT.dump_json(event) + b"\n"
+    """The event as a line of JSON, with what ends it. Fields that have their default are left out."""
+    told = {"event": event.event, **event.model_dump(mode="json", exclude_defaults=True)}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def read_lines(lines: Iterable[bytes]) -> tuple[list[Event], int]:

@@ -48,7 +48,8 @@ class TrialProgress:
         state: how far it is.
         metrics: the last value of each metric that it has reported, by name.
         config: the fields of its config; empty before it starts.
-        device, place: what it runs on, and where; empty before its first row. See `basis.metrics.PLACE`.
+        device, place: what it runs on, and where (see `basis.metrics.PLACE`); before its first row "cpu" or "cuda",
+            and empty.
         predicted_peak_bytes: its peak memory as predicted.
         started, reported, ended: when it started, reported and ended last, in seconds since 1970.
         retries: how often it was started again.
@@ -163,6 +164,11 @@ class Progress:
             standings.append(Standing(label, loss, tuple(trial.planned.trial for trial in used), bool(finished)))
         return sorted(standings, key=lambda standing: standing.loss)
 
+    def capacity_bytes(self, trial: TrialProgress) -> int | None:
+        """The memory of the device that a trial runs on; None where nobody knows that."""
+        of_kind = {kind.device: kind.capacity_bytes for kind in self.devices}
+        return of_kind.get(trial.device, self.devices[0].capacity_bytes if len(self.devices) == 1 else None)
+
     @property
     def leader(self) -> Standing | None:
         """The arm with the lowest deciding loss; None before any trial has one."""
@@ -184,6 +190,7 @@ class Progress:
         )
         trial = self.trials.setdefault(event.trial, TrialProgress(planned))
         trial.planned, trial.state, trial.config, trial.reason = planned, State.RUNNING, event.config, ""
+        trial.device, trial.place = event.device, ""
         trial.started, trial.ended, trial.predicted_peak_bytes = event.time, None, event.predicted_peak_bytes
         trial.metrics = {}  # it replays its rows, or begins again
 

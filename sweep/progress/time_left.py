@@ -1,7 +1,7 @@
 """How long a sweep will take yet, from the paces of its trials."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from sweep.progress.progress import Progress, State, TrialProgress
@@ -51,30 +51,41 @@ def _seconds_per_step(trials: Iterable[TrialProgress]) -> dict[str, float]:
     finished: dict[str, list[float]] = {}
     running: dict[str, list[float]] = {}
     for trial in trials:
-        if trial.state == State.FINISHED and trial.step:
-            finished.setdefault(trial.planned.kind, []).append(duration_seconds(trial) / trial.step)
-        elif trial.state == State.RUNNING and trial.step:
-            running.setdefault(trial.planned.kind, []).append(_worked_seconds(trial) / trial.step)
+        metrics = trial.metrics  # another thread may replace them
+        if not (step := metrics.get("step")):
+            continue
+        if trial.state == State.FINISHED:
+            finished.setdefault(trial.planned.kind, []).append(duration_seconds(trial) / step)
+        elif trial.state == State.RUNNING:
+            running.setdefault(trial.planned.kind, []).append(_worked_seconds(metrics) / step)
     return {kind: fmean(seconds) for kind, seconds in (running | finished).items()}
+
+
+def trial_seconds_left(trial: TrialProgress, now: float) -> float | None:
+    """What is left of a running trial's training and evaluation at its own pace; None before it has one."""
+    metrics = trial.metrics  # another thread may replace them
+    if not (step := metrics.get("step")) or trial.reported is None:
+        return None
+    left = _worked_seconds(metrics) / step * (trial.planned.steps - step)
+    return max(0.0, left - (now - trial.reported))
 
 
 def _running_left(trial: TrialProgress, whole_seconds: float, judging_seconds: float, now: float) -> float:
     """What is left of a running trial: at its own pace once it has one, or else of what its kind takes."""
-    if not trial.step or trial.reported is None:
+    left = trial_seconds_left(trial, now)
+    if left is None:
         return max(0.0, whole_seconds - (now - (now if trial.started is None else trial.started)))
-    left = _worked_seconds(trial) / trial.step * (trial.planned.steps - trial.step)
-    return max(0.0, left + judging_seconds - (now - trial.reported))
+    return left + judging_seconds
 
 
-def _worked_seconds(trial: TrialProgress) -> float:
-    """What a trial has spent so far, over all its runs."""
-    names = ("train_seconds", "evaluation_seconds", "reward_seconds")
-    return sum(trial.metrics.get(name, 0.0) for name in names)
+def _worked_seconds(metrics: Mapping[str, float]) -> float:
+    """What a trial with these metrics has spent so far, over all its runs."""
+    return sum(metrics.get(name, 0.0) for name in ("train_seconds", "evaluation_seconds", "reward_seconds"))
 
 
 def duration_seconds(trial: TrialProgress) -> float:
     """How long an ended trial took: by the clock, or by its rows where it has only replayed them."""
-    by_rows = _worked_seconds(trial)
+    by_rows = _worked_seconds(trial.metrics)
     return by_rows if trial.started is None or trial.ended is None else max(by_rows, trial.ended - trial.started)
 
 

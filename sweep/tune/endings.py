@@ -14,7 +14,7 @@ from basis.outcome_file import forget_outcome, keep_outcome, read_outcome
 from basis.outcomes import Ending, Outcome
 from basis.stages import Stage
 from sweep.tune.counts import SweepCounts
-from sweep.tune.live import LiveTable
+from sweep.tune.event_log import EventLog
 from sweep.worker.death import KernelKills
 from sweep.worker.failure import failure_of
 
@@ -22,12 +22,12 @@ from sweep.worker.failure import failure_of
 class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """How each trial ended, as Ray tells it. What Ray says after `fit` it reads from files, which a full disk cuts.
 
-    Keeps the outcome.json of trials that could not keep their own, and has the live table show why a trial failed.
+    Keeps the outcome.json of trials that could not keep their own, and has the log of events tell why a trial failed.
     """
 
-    def __init__(self, live: LiveTable, began: float = 0.0) -> None:
+    def __init__(self, log: EventLog, began: float = 0.0) -> None:
         """`began` is when the sweep began or went on; what a trial kept before is history (see `SweepInputs`)."""
-        self._live, self._began = live, began
+        self._log, self._began = log, began
         self._kernel_kills = KernelKills()
         self.rows: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, bool] = {}
@@ -43,11 +43,11 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self.failed[trial.trial_id] = tuned and failure is not None and failure.outcome == Outcome.DIVERGED
         if failure is not None and read_outcome(Path(trial.path)) != failure:  # the trial could not keep it itself
             keep_outcome(Path(trial.path), failure)
-        self._live.show_failure(trial, failure)
+        self._log.fail(trial, failure, is_retried=False)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed and will be started again."""
-        self._live.show_recovery(trial, self._failure(trial))
+        self._log.fail(trial, self._failure(trial), is_retried=True)
         forget_outcome(Path(trial.path))
 
     def _failure(self, trial: Any) -> Ending | None:

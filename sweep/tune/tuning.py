@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from ray import tune
 from rich.console import Console
 
-from basis.directory import FINISHED_FILE, WINDOW_LOSSES_FILE
+from basis.directory import EVENTS_FILE, FINISHED_FILE, WINDOW_LOSSES_FILE
 from basis.disks import trouble
 from sweep.cluster.environment import ray_folder
 from sweep.inputs import SweepInputs
@@ -21,6 +21,7 @@ from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
 from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
+from sweep.tune.event_log import EventLog
 from sweep.tune.hang import HangWatch
 from sweep.tune.live import LiveTable
 from sweep.tune.rounds import Losses, ReadLosses, Rounds
@@ -84,9 +85,10 @@ def tune_trials(
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     folders, disk = [experiment_dir, ray_folder()], None
-    planned = [] if spec.search == "optuna" else plan.candidates
-    with LiveTable(planned, plan.least_trials, console) as live:
-        endings = Endings(live, shared.began)
+    with LiveTable(console) as live:
+        log = EventLog(experiment_dir / EVENTS_FILE, live.hear, live.tell)
+        endings = Endings(log, shared.began)
+        log.begin(plan, inputs)
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
@@ -102,7 +104,7 @@ def tune_trials(
                 storage_path=str(experiment_dir.parent),
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
-                callbacks=[live, endings, HangWatch(spec.hang, live.tell)],
+                callbacks=[log, live, endings, HangWatch(spec.hang, live.tell)],
                 verbose=0,
             ),
         )
@@ -112,8 +114,10 @@ def tune_trials(
         except Exception as error:
             if (disk := trouble(error, folders)) is None:
                 raise
-    disk = disk or (trouble(None, folders) if endings.failed else None)
-    return endings.counts(source.begun, source.is_exhausted, disk)
+        finally:
+            counts = endings.counts(source.begun, source.is_exhausted, disk)
+            log.end(counts)
+    return replace(counts, disk=disk or (trouble(None, folders) if endings.failed else None))
 
 
 def snapshot_seconds(trials: int) -> float:

@@ -12,12 +12,14 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from basis.directory import FINISHED_FILE, SWEEP_FILE, TRAINED_FILE
+from basis.directory import EVENTS_FILE, FINISHED_FILE, SWEEP_FILE, TRAINED_FILE
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
 from sweep.memory.device import Device
 from sweep.memory.plan import plan_trial
 from sweep.memory.shape import read_shape
+from sweep.progress.event_file import read_events
+from sweep.progress.progress import State, fold
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.worker.opening import open_trial
@@ -69,6 +71,9 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
     assert resumed.returncode == 0, resumed.stderr
     assert len(json.loads((broken / SWEEP_FILE).read_text())["continued"]) == 1
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == kept
+    events, _, _ = read_events(broken / EVENTS_FILE, 0)
+    assert [event.event for event in events].count("sweep") == 2, "what happens is told after what has happened"
+    assert fold(events).counts()[State.FINISHED] == 2
     assert run(environment, spec, "--output", whole, "--set", f"resources={resources}").returncode == 0
     for trial in sorted(path.parent for path in whole.glob(f"*/{FINISHED_FILE}")):
         again = broken / trial.name

@@ -12,11 +12,13 @@ import pytest
 import torch
 import yaml
 
-from basis.directory import FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
+from basis.directory import EVENTS_FILE, FINISHED_FILE, RESPONSES_FILE, SPEC_FILE, SWEEP_FILE
 from basis.outcome_file import read_outcome
 from basis.outcomes import Outcome
 from sweep import search_space
 from sweep.machine.hardware import allowed_cpus
+from sweep.progress.event_file import read_events
+from sweep.progress.progress import State, fold
 from sweep.schema.sweep_spec import SweepSpec
 from tests.conftest import ROOT, Here, Parts, Swept
 from tests.sweep.worker.test_trial_run import timeless
@@ -69,6 +71,27 @@ def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swep
     assert subprocess.run(rebuild, cwd=ROOT, capture_output=True).returncode == 0
     rebuilt, built = (folder / "report" / "trials.csv" for folder in (copy, experiment))
     assert rebuilt.read_text() == built.read_text()
+
+
+def test_a_sweep_leaves_its_events(swept: Swept) -> None:
+    events, _, damaged = read_events(swept.experiment / EVENTS_FILE, 0)
+    assert damaged == 0
+    progress = fold(events)
+    assert set(progress.trials) == {path.parent.name for path in swept.experiment.glob("*/params.json")}
+    assert (progress.counts()[State.FINISHED], progress.counts()[State.FAILED]) == (2, 1)
+    for name, trial in progress.trials.items():
+        last = rows(swept.experiment / name)[-1]
+        assert (trial.step, trial.metrics["test_loss"]) == (last["step"], last["test_loss"])
+        assert trial.place
+    [failed] = progress.in_state(State.FAILED)
+    assert "loss became" in failed.reason
+    [memory] = progress.devices
+    assert memory.capacity_bytes
+    assert progress.leader
+    assert progress.leader.loss == min(trial.metrics["test_loss"] for trial in progress.in_state(State.FINISHED))
+    assert progress.over
+    assert (progress.over.finished, progress.over.failed) == (2, 1)
+    assert str(Path.home()) not in (swept.experiment / EVENTS_FILE).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Disks that are full or broken: what is said, what is left behind, and how a sweep ends all the same."""
 
 import errno
-import io
 import json
 import os
 import pickle
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -31,7 +29,7 @@ from sweep.spec_file.load import load_spec
 from sweep.storage.checkpoint import write_checkpoint
 from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings
-from sweep.tune.live import LiveTable
+from sweep.tune.event_log import EventLog
 from sweep.worker import judging
 from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish, timeless
@@ -154,13 +152,16 @@ def trial_of(identity: str, **values: Any) -> Any:
 
 
 def test_how_trials_ended_is_known_without_a_file() -> None:
-    endings = Endings(LiveTable([], 4, Console(file=io.StringIO())))
+    said: list[str] = []
+    endings = Endings(EventLog(Path("/nowhere/events.jsonl"), lambda event: None, said.append))
     for identity, row in {"a": {"finished": True}, "b": {"finished": True, "not_judged": "x"}, "c": {}}.items():
         endings.on_trial_result(0, [], trial_of(identity), row)
     endings.on_trial_error(0, [], trial_of("c"))
     endings.on_trial_error(0, [], trial_of("d"))
     assert endings.counts(6, True, "/x: the disk is full") == SweepCounts(2, 2, 2, 1, "/x: the disk is full")
     assert endings.counts(4, False, None) == SweepCounts(2, 2, 1, 1)
+    [line] = said
+    assert line.startswith("events.jsonl: events are lost ("), "said once"
 
 
 def test_a_full_disk_is_named_whatever_it_made_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

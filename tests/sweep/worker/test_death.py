@@ -14,6 +14,7 @@ from analysis.results.outcomes import outcome_of
 from basis.directory import WORKER_FILE
 from basis.outcomes import Outcome, ending_in_traceback
 from sweep.tune.endings import Endings
+from sweep.tune.event_log import EventLog
 from sweep.tune.live import LiveTable
 from sweep.worker.death import Worker, cause_of_death, note_end, worker_noted
 from tests.conftest import ROOT
@@ -115,8 +116,8 @@ def fail(tmp_path: Path) -> Any:
 
     def with_texts(texts: dict[str, str]) -> tuple[str, dict[str, Path]]:
         console, files = Console(width=500, file=open(tmp_path / "said", "w")), {}  # noqa: SIM115
-        with LiveTable([], len(texts), console) as live:
-            endings = Endings(live)
+        with LiveTable(console) as live:
+            endings = Endings(EventLog(tmp_path / "events.jsonl", live.hear, live.tell))
             for name, text in texts.items():
                 folder = tmp_path / name
                 folder.mkdir()

@@ -21,6 +21,7 @@ from basis.stages import Stage
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
 from sweep.tune.endings import Endings
+from sweep.tune.event_log import EventLog
 from sweep.tune.live import LiveTable
 from sweep.tune.shares import RetryAlone
 from sweep.worker import judging
@@ -150,8 +151,8 @@ def test_the_driver_keeps_what_a_dead_worker_could_not_where_it_is_not_tried_aga
     trial = Trial(
         name="t", trial_id="t", path=str(tmp_path), error_file=str(tmp_path / "error.txt"), config=config().model_dump()
     )
-    with LiveTable([], 1, Console(file=io.StringIO())) as live:
-        endings = Endings(live)
+    with LiveTable(Console(file=io.StringIO())) as live:
+        endings = Endings(EventLog(tmp_path / "events.jsonl", live.hear, live.tell))
         endings.on_trial_error(iteration=1, trials=[], trial=trial)
         ending = read_outcome(tmp_path)
         assert ending is not None
@@ -220,8 +221,8 @@ def test_a_trial_whose_gradients_overflow_in_fp16_at_any_scale_ends_early(inputs
 
 
 def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path) -> None:
-    table = LiveTable([], 4, Console(file=io.StringIO()))
-    endings = Endings(table)
+    log = EventLog(tmp_path / "events.jsonl", lambda event: None, print)
+    endings = Endings(log)
     for stage, outcome in (
         (Stage.TUNING, Outcome.DIVERGED),
         (Stage.TUNING, Outcome.FAILED),
@@ -233,7 +234,7 @@ def test_a_tuning_trial_that_diverged_is_no_failure_of_the_sweep(tmp_path: Path)
         trial = failed(tmp_path / name, stage)
         endings.on_trial_error(0, [], trial)
     assert endings.counts(3, True, None).failed == 2
-    later = Endings(table, began=time.time() + 1)  # what is kept is of the run before
+    later = Endings(log, began=time.time() + 1)  # what is kept is of the run before
     diverged = tmp_path / f"{Stage.TUNING.name} {Outcome.DIVERGED.name}"
     later.on_trial_error(0, [], failed(diverged, Stage.TUNING))
     assert later.counts(1, True, None).failed == 1

@@ -1,0 +1,194 @@
+"""Tells what happens to trials, as Ray tells it: to the experiment's events.jsonl, and to whoever listens."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from analysis.results.arm_labels import arm_key, is_tuning, label_arms
+from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PLACE, REMARKS, Row
+from basis.outcomes import Ending
+from sweep.inputs import SweepInputs
+from sweep.memory.device import Device
+from sweep.progress.event_file import append_event
+from sweep.progress.events import (
+    DeviceMemory,
+    EndEvent,
+    EndState,
+    Event,
+    OverEvent,
+    PlannedTrial,
+    RowEvent,
+    StartEvent,
+    SweepEvent,
+)
+from sweep.proposal import Proposal
+from sweep.search_space import SweepPlan
+from sweep.trial.config import TrialConfig
+from sweep.tune.counts import SweepCounts
+
+LOSS_UNITS = ("nats/token", "bits/byte")
+
+
+class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """Makes events of what Ray tells, and records them.
+
+    A disk that is full ends no sweep: events are then lost, and the user is told so once.
+    """
+
+    def __init__(self, path: Path, hear: Callable[[Event], None], tell: Callable[[str], None]) -> None:
+        """Nothing is written yet.
+
+        Args:
+            path: the file.
+            hear: gets each event.
+            tell: prints a line for the user.
+        """
+        self._path, self._hear, self._tell = path, hear, tell
+        self._device = "cpu"
+        self._configs: list[TrialConfig] = []
+        self._planned: dict[str, PlannedTrial] = {}
+        self._told: dict[str, Row] = {}
+        """The last row of each trial that runs."""
+        self._is_damaged = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles callbacks into the experiment, and never reads them there."""
+        return {}
+
+    def record(self, event: Event) -> None:
+        """Write an event, and have it heard."""
+        try:
+            append_event(self._path, event)
+        except OSError as error:
+            if not self._is_damaged:
+                self._tell(f"{self._path.name}: events are lost ({error}); the sweep goes on")
+            self._is_damaged = True
+        self._hear(event)
+
+    def begin(self, plan: SweepPlan, inputs: Mapping[str | None, SweepInputs]) -> None:
+        """The sweep begins, or goes on.
+
+        Args:
+            plan: its trials. The labels of arms name the fields in which those that it may run differ.
+            inputs: what they share, by what they say of their base model.
+        """
+        device = next(iter(inputs.values())).packing.device  # of all alike
+        self._device, self._configs = device.type, list(plan.candidates)
+        self._planned = {trial.trial: trial for trial in planned_trials(self._configs)}
+        self.record(
+            SweepEvent(
+                time=time.time(),
+                total=plan.least_trials,
+                planned=() if plan.spec.search == "optuna" else tuple(self._planned.values()),
+                devices=device_memory(device),
+                losses=ranking_losses(inputs),
+                pid=os.getpid(),
+            )
+        )
+
+    def end(self, counts: SweepCounts) -> None:
+        """The sweep is over."""
+        kept = {name: getattr(counts, name) for name in ("finished", "failed", "interrupted")}
+        self.record(OverEvent(time=time.time(), **kept))
+
+    # Ray calls these, with keyword arguments of these names.
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial starts, or starts again after a failure."""
+        proposal = Proposal.from_ray(trial.config)
+        peak_bytes = None if proposal.plan is None else proposal.plan.predicted.total
+        self._told[str(trial)] = {}
+        self.record(
+            StartEvent(
+                time=time.time(),
+                **self._named(proposal.config).model_dump(),
+                config=proposal.config.model_dump(mode="json"),
+                device=self._device,
+                predicted_peak_bytes=peak_bytes,
+            )
+        )
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """A trial has reported a row."""
+        before = self._told.get(str(trial), {})
+        self._told[str(trial)] = {**before, **result}
+        self.record(
+            RowEvent(
+                time=time.time(),
+                trial=str(trial),
+                step=result.get("step", 0),
+                metrics=news(result, before),
+                device="" if DEVICE in before else result.get(DEVICE, ""),
+                place="" if PLACE in before else result.get(PLACE, ""),
+                remarks=tuple(result.get(REMARKS, ())),
+            )
+        )
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has ended: finished, or stopped before its last step."""
+        row = self._told.pop(str(trial), {})
+        why = f"not judged: {row[NOT_JUDGED]}" if row.get(NOT_JUDGED) else ""
+        state = EndState.FINISHED if row.get("finished") else EndState.STOPPED
+        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=why))
+
+    def fail(self, trial: Any, failure: Ending | None, *, is_retried: bool) -> None:
+        """A trial has failed: for good, or it is started again."""
+        reason = failure.reason if failure else "for no reason on record"
+        state = EndState.RETRIED if is_retried else EndState.FAILED
+        self._told.pop(str(trial), None)
+        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=reason))
+
+    def _named(self, config: TrialConfig) -> PlannedTrial:
+        """The trial with its arm's label; one that nobody planned is named beside those known so far."""
+        if config.name not in self._planned:
+            self._configs.append(config)
+            self._planned[config.name] = planned_trials(self._configs)[-1]
+        return self._planned[config.name]
+
+
+def planned_trials(configs: Iterable[TrialConfig]) -> list[PlannedTrial]:
+    """Trials with the labels of their arms, as a report has them: tuning trials are told apart from each other."""
+    trials = [(config, config.model_dump(mode="json")) for config in configs]
+    labels: dict[str, str] = {}
+    for tuning in (True, False):
+        labels |= label_arms(fields for _, fields in trials if is_tuning(fields) == tuning)
+    return [
+        PlannedTrial(
+            trial=config.name, label=labels[arm_key(fields)], seed=config.seed, steps=config.steps, kind=_kind(config)
+        )
+        for config, fields in trials
+    ]
+
+
+def news(row: Row, before: Row) -> dict[str, int | float]:
+    """The metrics of a row, finite ones alone: losses, and what differs from the last row's."""
+    numbers = {name: row[name] for name in METRIC if isinstance(row.get(name), int | float) and name != "step"}
+    return {
+        name: value
+        for name, value in numbers.items()
+        if math.isfinite(value) and (METRIC[name].unit in LOSS_UNITS or before.get(name) != value)
+    }
+
+
+def device_memory(device: Device) -> tuple[DeviceMemory, ...]:
+    """The kinds of device that trials may get, each with the memory that they share."""
+    if not device.gpus:
+        return (DeviceMemory(device=device.type, capacity_bytes=device.capacity_bytes),)
+    return tuple(DeviceMemory(device=gpu.name, capacity_bytes=device.capacity_bytes) for gpu in device.gpus)
+
+
+def ranking_losses(inputs: Mapping[str | None, SweepInputs]) -> tuple[str, ...]:
+    """The metrics that may rank arms: losses by token, or by byte of text where the tokens of base models differ."""
+    hashes = [of_model.provenance.hashes for of_model in inputs.values()]
+    tokenizers, tokens = ({of_model.get(name) for of_model in hashes} for name in ("tokenizer", "test_tokens"))
+    return ("test_bits_per_byte",) if min(len(tokenizers), len(tokens)) > 1 else ("test_loss", "validation_loss")
+
+
+def _kind(config: TrialConfig) -> str:
+    """Equal for trials whose steps take about as long."""
+    return f"{config.label} {config.batch_size}x{config.block_size} {config.precision}"
