@@ -24,7 +24,7 @@ class GrowingCurves:
         """No rows yet."""
         self._arm_of: dict[str, str] = {}
         self._trials_of: dict[str, list[str]] = defaultdict(list)
-        self._rows: dict[str, dict[str, "array[float]"]] = {}
+        self._rows: dict[str, dict[str, array[float]]] = {}
         self._unread: set[str] = set()
         self._curves: dict[tuple[str, str], ArmCurve] = {}
         self._changes: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
@@ -67,7 +67,8 @@ class GrowingCurves:
         rows = pd.concat(frames, ignore_index=True)
         curves = {(metric, curve.arm): curve for metric in DRAWN for curve in arm_curves(rows, metric)}
         gone = {key: _empty(key[1]) for key in self._curves if key[1] in arms and key not in curves}
-        return any([self._replace(key, curve, number) for key, curve in {**curves, **gone}.items()])
+        replaced = [self._replace(key, curve, number) for key, curve in {**curves, **gone}.items()]
+        return any(replaced)
 
     def _replace(self, key: tuple[str, str], curve: ArmCurve, number: int) -> bool:
         before = self._curves.get(key)
