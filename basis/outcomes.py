@@ -22,6 +22,9 @@ class Outcome(StrEnum):
     STOPPED = "stopped early"
     """Whoever scheduled it ended it before its last step."""
 
+    STOPPED_BY_REQUEST = "stopped by request"
+    """Somebody had the running sweep end it before its last step."""
+
     FAILED = "failed"
     """It ended with an error, or its process died."""
 
@@ -39,7 +42,10 @@ class Outcome(StrEnum):
 
 
 FAILURES = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-"""Outcomes of trials that ended somewhere by accident, whose numbers are therefore out of every comparison."""
+"""Outcomes of trials that ended somewhere by accident."""
+
+NOT_COMPARED = (*FAILURES, Outcome.STOPPED_BY_REQUEST)
+"""Outcomes of trials that ended somewhere by accident or at somebody's word, whose numbers no comparison has."""
 
 
 class Ending(NamedTuple):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Module = Literal["sweep.run", "analysis.report", "sweep.reward_metric", "sweep.watch"]
+Module = Literal["sweep.run", "sweep.watch", "sweep.control", "analysis.report", "sweep.reward_metric"]
 
 SCRIPT = "sft-sweep"
 """The command that pip installs."""
@@ -27,6 +27,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "run": Subcommand("sweep.run", "sweep.run", "run a sweep and build its report"),
+    "control": Subcommand("sweep.control", "sweep.control", "stop, add or clone trials of a running sweep"),
     "report": Subcommand("analysis.report", "analysis.report", "rebuild the report of an experiment directory"),
     "judge": Subcommand(
         "sweep.reward_metric", "sweep.driver.rejudge", "judge kept models later, or all of them by another judge"

@@ -159,7 +159,7 @@ def _refuse_beside(flag: str, why: str, arguments: argparse.Namespace, further: 
             raise UserError(f"{shown} is not accepted with {flag}; {why}")
 
 
-class _Parser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
     """Ends in one line, as all else does, and not in a page of usage before it."""
 
     def error(self, message: str) -> NoReturn:
@@ -173,7 +173,7 @@ def _examples(word: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog=as_called("sweep.run"),
         description="Run a sweep of fine-tuning trials and build its report.",
         epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, or the report could not be "

@@ -308,6 +308,7 @@ def in_memory(*changes: dict[str, Any], answered: bool = True) -> Results:
         sweep={},
         configs=configs,
         damaged=[],
+        control=[],
     )
 
 

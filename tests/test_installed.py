@@ -26,7 +26,11 @@ QUESTIONS: dict[Module, list[str]] = {
 """What each command is asked."""
 DATA_FILES = (
     *(f"sweep/presets/{path.name}" for path in PRESETS.iterdir()),
-    *(f"analysis/page/{name}" for name in ("report.css", "report.html.j2", "report.js")),
+    *(
+        str(path.relative_to(ROOT))
+        for kind in ("sections", "style", "scripts")
+        for path in (ROOT / "analysis" / "page" / kind).iterdir()
+    ),
     *(f"analysis/published/{name}" for name in ("published.csv", "published_settings.yaml")),
     *(f"{package}/py.typed" for package in PACKAGES),
 )

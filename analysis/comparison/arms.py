@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 from basis.stages import Stage
 
 LossMetric = Literal["test_loss", "test_bits_per_byte"]
@@ -82,7 +82,7 @@ class Arm:
     @property
     def trained(self) -> bool:
         """Whether its memory and speed are those of training: it took steps and did not fail somewhere by accident."""
-        return self.outcome not in FAILURES and self.largest("step") > 0
+        return self.outcome not in NOT_COMPARED and self.largest("step") > 0
 
     @property
     def tested_once(self) -> bool:

@@ -7,6 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.by_request import ByRequest, by_request
 from analysis.comparison.by_seed import rows_by_trial
 from analysis.comparison.choices import Group, group_of, looks_at, searched_fields, searched_for
 from analysis.comparison.grouping import group_arms
@@ -28,8 +29,10 @@ class Evidence:
         answers: the responses of each trial, by its directory's name.
         searched: the search that chose its best on what is reported; None without one.
         tuned: fields whose values were chosen on validation windows, in any branch of the space.
-        chosen: the same in the branch that a trial comes from, by its directory's name.
+        chosen: the same in the branch that a trial comes from, by its directory's name; none for an arm that was added
+            by request.
         groups: the group in which a trial competes, by its directory's name.
+        requested: what was asked of the sweep while it ran.
     """
 
     results: Results
@@ -41,6 +44,7 @@ class Evidence:
     tuned: list[str]
     chosen: Mapping[str, list[str]]
     groups: Mapping[str, Group]
+    requested: ByRequest
 
     @property
     def finished(self) -> list[Arm]:
@@ -67,6 +71,8 @@ def evidence_of(results: Results) -> Evidence:
     trials = [*results.trials["trial"], *tuning["trial"]]
     configs = {trial: results.configs.get(trial, {}) for trial in trials}
     as_arms = replace(results, trials=tuning.assign(arm=tuning["trial"]))
+    requested = by_request(results)
+    by_hand = set(results.trials.loc[results.trials["arm"].isin(requested.added.keys()), "trial"])
     return Evidence(
         results=results,
         arms=by_one_metric(group_arms(results)),
@@ -74,7 +80,8 @@ def evidence_of(results: Results) -> Evidence:
         answers=rows_by_trial(results.responses),
         looks=looks_at(spec),
         tuned=searched_fields(spec),
-        chosen={trial: searched_for(spec, config) for trial, config in configs.items()},
+        chosen={trial: [] if trial in by_hand else searched_for(spec, config) for trial, config in configs.items()},
         groups={trial: group_of(spec, config) for trial, config in configs.items()},
         searched=search_on_test(results),
+        requested=requested,
     )

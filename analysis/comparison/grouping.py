@@ -10,7 +10,7 @@ from analysis.comparison.by_seed import rows_by_trial, rows_of, seed_rewards, wi
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
 from basis.metrics import GENERAL_LOSS_BASE
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 
 
 def group_arms(results: Results) -> list[Arm]:
@@ -66,7 +66,7 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
         Outcome.DIVERGED,
         Outcome.STOPPED,
         Outcome.INTERRUPTED,
-        *FAILURES,
+        *NOT_COMPARED,
         Outcome.NOT_STARTED,
     ):
         alike = trials[trials["outcome"] == outcome]

@@ -19,15 +19,20 @@ class Dominance(NamedTuple):
     """Arms that are dominated beyond chance.
 
     Attributes:
-        labels: their labels, in the order of the points.
+        dominators: by the label of each, in the order of the points, the arm that dominates it.
         pairs: pairs that p-values were adjusted for, those that could have come to be tested among them; 0 where no
             test could be made.
         over_seeds: whether all tests take in the choice of seeds, without which they speak of trained models alone.
     """
 
-    labels: list[str]
+    dominators: dict[str, str]
     pairs: int
     over_seeds: bool
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of the dominated arms, in the order of the points."""
+        return list(self.dominators)
 
 
 def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -> Dominance:
@@ -46,7 +51,7 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
     on_rows = Counter(windows(point.arm) for point in points)
     pairs = sum(arms * (arms - 1) // 2 for arms in on_rows.values())
     losses = {point.arm.label: point.arm.losses_by_seed for point in points}
-    dominated: list[str] = []
+    dominators: dict[str, str] = {}
     scopes: set[bool] = set()
     lowest_on: dict[tuple[object, ...], Point] = {}
     for _, alike in groupby(points, key=lambda point: point.cost):
@@ -59,13 +64,13 @@ def dominated_beyond_chance(points: Sequence[Point], price: Price, looks: int) -
             if point is lowest or not (test := loss_difference(losses[lowest.arm.label], losses[point.arm.label])):
                 continue
             scopes.add(test.over_seeds)
-            p_values = (test.test.p_value, _of_cost(lowest.arm, point.arm, price))
+            p_values = (test.test.p_value, cost_p_value(lowest.arm, point.arm, price))
             if test.test.estimate < 0 and all(p_value * pairs * looks < ALPHA for p_value in p_values):
-                dominated.append(point.arm.label)
-    return Dominance(dominated, pairs if scopes else 0, False not in scopes)
+                dominators[point.arm.label] = lowest.arm.label
+    return Dominance(dominators, pairs if scopes else 0, False not in scopes)
 
 
-def _of_cost(a: Arm, b: Arm, price: Price) -> float:
+def cost_p_value(a: Arm, b: Arm, price: Price) -> float:
     """p-value of "they cost the same": 0 for what is counted exactly, NaN where it cannot be tested."""
     if price.metric in EXACT_COSTS:
         return 0.0

@@ -197,22 +197,29 @@ def costs(results: Results, arms: list[Arm], metric: str) -> list[Cost]:
     Returns:
         One value per finished arm that has this loss at step 0 and after training.
     """
-    if not {"step", metric} <= set(results.curves.columns):
+    starts = losses_at_start(results, metric)
+    if not starts:
         return []
     no_times = why_no_times([arm for arm in arms if arm.outcome == Outcome.FINISHED])
-    begun = results.curves[results.curves["step"] == 0].dropna(subset=[metric])
-    starts = dict(zip(begun["trial"], begun[metric], strict=True))
     found = []
     for arm in arms:
         if arm.outcome != Outcome.FINISHED or metric not in arm.used:
             continue
         ends = zip(arm.used["trial"], arm.used[metric], strict=True)
-        gains = [float(starts[trial] - end) for trial, end in ends if trial in starts and end == end]
+        gains = [starts[trial] - float(end) for trial, end in ends if trial in starts and end == end]
         if gains:
             gain = mean_interval(gains)
             seconds = math.nan if no_times else cost_of(arm, TIME)
             found.append(Cost(arm, gain, cost_of(arm, "peak_bytes"), seconds))
     return sorted(found, key=lambda cost: -cost.gain.estimate)
+
+
+def losses_at_start(results: Results, metric: str) -> dict[str, float]:
+    """The base model's loss by trial: this loss at step 0, where a trial has it."""
+    if not {"step", metric} <= set(results.curves.columns):
+        return {}
+    begun = results.curves[results.curves["step"] == 0].dropna(subset=[metric])
+    return dict(zip(begun["trial"], map(float, begun[metric]), strict=True))
 
 
 def sources(arms: list[Arm], price: Price) -> set[str]:

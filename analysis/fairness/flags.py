@@ -17,6 +17,8 @@ from analysis.fairness.data_flags import (
     untold_openings,
     windows_drawn_anew,
 )
+from analysis.fairness.reasons import Flag, Reason
+from analysis.fairness.request_flags import added_after_a_look, seeds_after_a_look, stopped_by_request
 from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
@@ -33,7 +35,7 @@ STATED_TO = 0.005
 """Rates are stated to two digits, so that a count may lie half a unit of the second away."""
 
 
-def flags_of(rows: LedgerRows, factor: str | None) -> list[str]:
+def flags_of(rows: LedgerRows, factor: str | None) -> list[Flag]:
     """All flags of a table.
 
     Args:
@@ -41,10 +43,10 @@ def flags_of(rows: LedgerRows, factor: str | None) -> list[str]:
         factor: the field that it compares, if any.
 
     Returns:
-        Sentences, the gravest first.
+        The flags, the gravest first.
     """
-    sentences = [sentence for check in CHECKS for sentence in check(rows)]
-    return [*sentences, *unequal_tuning(rows, factor)]
+    flags = [Flag(reason, sentence) for reason, check in CHECKS.items() for sentence in check(rows)]
+    return [*flags, *(Flag(Reason.UNEQUAL_TUNING, sentence) for sentence in unequal_tuning(rows, factor))]
 
 
 def remarks_of(rows: LedgerRows) -> list[str]:
@@ -249,26 +251,29 @@ def unlike_replicates(rows: LedgerRows) -> list[str]:
     return sentences
 
 
-CHECKS: tuple[Callable[[LedgerRows], list[str]], ...] = (
-    not_judged_as_trained,
-    chosen_on_test,
-    leaked_dialogues,
-    records_left_out,
-    examples_cut,
-    shared_with_validation,
-    general_text_trained_on,
-    untold_openings,
-    shared_rate,
-    rank_and_scaling,
-    more_than_adapters,
-    same_in_every_digit,
-    unlike_replicates,
-    unequal_steps,
-    fewer_test_rows,
-    skipped_steps,
-    edge_of_range,
-    miscounted_wins,
-    too_few_observations,
-    windows_drawn_anew,
-    delta_for_peak,
-)
+CHECKS: dict[Reason, Callable[[LedgerRows], list[str]]] = {
+    Reason.OTHER_MODEL_JUDGED: not_judged_as_trained,
+    Reason.CHOSEN_ON_TEST: chosen_on_test,
+    Reason.ADDED_AFTER_A_LOOK: added_after_a_look,
+    Reason.SEEDS_AFTER_A_LOOK: seeds_after_a_look,
+    Reason.LEAK: leaked_dialogues,
+    Reason.RECORDS_LEFT_OUT: records_left_out,
+    Reason.EXAMPLES_CUT: examples_cut,
+    Reason.VALIDATION_LEAK: shared_with_validation,
+    Reason.GENERAL_LEAK: general_text_trained_on,
+    Reason.OPENINGS_UNKNOWN: untold_openings,
+    Reason.SHARED_RATE: shared_rate,
+    Reason.RANK_AND_SCALING: rank_and_scaling,
+    Reason.MORE_THAN_ADAPTERS: more_than_adapters,
+    Reason.ROWS_ALIKE: same_in_every_digit,
+    Reason.UNLIKE_REPLICATES: unlike_replicates,
+    Reason.UNEQUAL_STEPS: unequal_steps,
+    Reason.STOPPED_BY_REQUEST: stopped_by_request,
+    Reason.FEWER_TEST_ROWS: fewer_test_rows,
+    Reason.SKIPPED_STEPS: skipped_steps,
+    Reason.EDGE_OF_RANGE: edge_of_range,
+    Reason.MISCOUNTED_WINS: miscounted_wins,
+    Reason.FEW_OBSERVATIONS: too_few_observations,
+    Reason.WINDOWS_ANEW: windows_drawn_anew,
+    Reason.DELTA_FOR_PEAK: delta_for_peak,
+}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from analysis.comparison.evidence import Evidence
 from analysis.fairness.consequences import HASHES_OF_MODEL, follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
+from analysis.fairness.reasons import Flag
 from analysis.fairness.row_checks import RowChecks, config_values
 from analysis.fairness.rows import EXECUTED, LedgerRows, rows_of
 from analysis.fairness.words import by_value, named
@@ -57,19 +58,26 @@ class Ledger:
 
     Attributes:
         confounds: fields other than the factor whose values are not the same at every level of it, with their values.
-        flags: what else is wrong or weak in how the numbers came about.
+        flagged: what else is wrong or weak in how the numbers came about, each with its reason.
         remarks: what a reader should know without it being a fault.
         same: what was checked and is the same, with its value.
         unknown: checks that could not be made since some row has no record of the thing.
         verdict: what came of comparing row with row, in a few words.
+        confounded: names of the confounds that touch more than speed and memory.
     """
 
     confounds: list[str]
-    flags: list[str]
+    flagged: list[Flag]
     remarks: list[str]
     same: list[str]
     unknown: list[str]
     verdict: str = ""
+    confounded: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> list[str]:
+        """The sentences of what is flagged."""
+        return [flag.sentence for flag in self.flagged]
 
 
 def table_ledgers(evidence: Evidence, tables: Sequence[ComparisonTable]) -> dict[str, Ledger]:
@@ -115,11 +123,12 @@ def make_ledger(rows: LedgerRows, factor: str | None) -> Ledger:
     aside = _set_aside(rows, consequences, facts)
     return Ledger(
         confounds=checks.differences if factor else [],
-        flags=flags_of(rows, factor),
+        flagged=flags_of(rows, factor),
         remarks=[*remarks_of(rows), *_about_order(order_fields), *_about_differences(checks, aside, factor)],
         same=checks.same,
         unknown=checks.not_recorded() + _unknown_code(rows),
         verdict=_verdict(checks, aside, factor),
+        confounded=tuple(checks.confounded) if factor else (),
     )
 
 

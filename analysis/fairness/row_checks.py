@@ -20,6 +20,8 @@ class RowChecks:
         self.rows = rows
         self.factor = factor
         self.differences: list[str] = []
+        self.confounded: list[str] = []
+        """What differs between levels by name, without what matters for speed and memory alone."""
         self.same: list[str] = []
         self.crossed: dict[str, str] = {}
         """Entries, by their names, of what differs between rows and not between the levels of the factor."""
@@ -38,6 +40,7 @@ class RowChecks:
         if len({frozenset(one) for one in levels.values()}) > 1:
             self.differences.append(f"{name}: {by_value({row.label: value for row, value in applicable})}{reach}")
             self._differing.add(name)
+            self.confounded += [] if reach else [name]
             return
         if len({value for _, value in applicable}) > 1:
             self.crossed[name] = f"{name}: {by_value({row.label: value for row, value in applicable})}{reach}"
@@ -71,6 +74,7 @@ class RowChecks:
             levels.setdefault(self._level(row), set()).add(tuple(values[name][position] for name in crossed))
         if len(crossed) > 1 and self.factor and len({frozenset(level) for level in levels.values()}) > 1:
             joined = f"{', '.join(crossed[:-1])} and {crossed[-1]}"
+            self.confounded.append(joined)
             self.differences.append(
                 f"combinations of {joined}: each takes the same values at every level of {self.factor}, but not in the "
                 "same combinations"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.by_request import ByRequest
 from analysis.comparison.choices import branch_of
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.learning_rates import RateRange
@@ -16,10 +18,11 @@ from analysis.results.experiment import Results
 from analysis.results.outcomes import finite
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.wording.values import show_field
+from basis.control_record import Decision, clock_time
 from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import DEVICE, EXECUTION_METRICS
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 from basis.row_counts import RowCounts
 
 ONCE, ANEW = "once", "anew at each evaluation"
@@ -143,7 +146,7 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: () for name in ("prompts", "reward_model", "judged_as_trained") if arm.asked == 0}
     facts |= {"reward_model": ()} if arm.held_to_answers else {}
     facts |= {"rows_tested": rows} if (rows := distinct(len(losses) for losses in arm.window_losses.values())) else {}
-    reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *FAILURES)
+    reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *NOT_COMPARED)
     facts |= _answered(evidence.answers, arm)
     counts = ["tokens_seen", *(["scored_tokens_seen"] if _scores_a_part(results.trials) else [])]
     for name, kind in (*((name, int) for name in counts), ("micro_batch", int), ("activation_checkpointing", bool)):
@@ -159,8 +162,28 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     data = _mapping(results.sweep.get("data"))
     facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
     facts["cut_rows"] = tuple(counts for counts in _row_counts(data.get("rows")) if counts.model == arm.model)
+    facts |= _requested(evidence.requested, arm.label)
     seeds = results.spec.get("seeds")
     return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
+
+
+def _requested(requested: ByRequest, label: str) -> dict[str, tuple[Any, ...]]:
+    """The facts of what was asked of the sweep for an arm, none of which an arm has that nobody touched."""
+    added, reseeded = requested.added.get(label), requested.reseeded.get(label, ())
+    asked = {decision.id: decision for decision in reseeded}
+    seeds = Counter(decision.id for decision in reseeded)
+    return {
+        **({"added_by_request": (_at(added),)} if added else {}),
+        **({"seeds_by_request": tuple(f"{seeds[i]} {_at(asked[i])}" for i in seeds)} if seeds else {}),
+        **({"stopped_by_request": tuple(stopped)} if (stopped := requested.stopped.get(label)) else {}),
+    }
+
+
+def _at(decision: Decision) -> str:
+    """When something was decided, and what could be seen by then."""
+    trials = "trial" if decision.finished == 1 else "trials"
+    seen = f"after {decision.finished:,} {trials} had finished" if decision.finished else "with curves to be seen"
+    return f"at {clock_time(decision.decided)} {seen}"
 
 
 def _row_counts(entries: Any) -> list[RowCounts]:

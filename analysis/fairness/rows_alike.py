@@ -6,7 +6,7 @@ from itertools import combinations, islice
 from analysis.fairness.rows import LOSSES, LedgerRows
 from analysis.fairness.words import NAMED_ROWS
 from basis.fields import COST_FIELDS
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 
 MOST_PAIRS = 1000
 """Pairs of rows alike that are looked for."""
@@ -17,7 +17,7 @@ def same_in_every_digit(rows: LedgerRows) -> list[str]:
 
     Rows that diverged or failed may have no loss but that of the base model, which is the same for all.
     """
-    trained = [row for row in rows if row.fact("outcome") not in (Outcome.DIVERGED, *FAILURES)]
+    trained = [row for row in rows if row.fact("outcome") not in (Outcome.DIVERGED, *NOT_COMPARED)]
     places = sorted(islice(_alike(trained), MOST_PAIRS))
     if not places:
         return []

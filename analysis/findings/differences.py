@@ -5,6 +5,7 @@ Each says its test, and whether it speaks of arms, whatever the seed, or of the 
 
 from analysis.comparison.arms import Arm, reward_word
 from analysis.comparison.base_models import base_model, base_values, several_base_models
+from analysis.comparison.base_wins import wins_against_base
 from analysis.comparison.comparisons import (
     Comparison,
     Comparisons,
@@ -15,8 +16,6 @@ from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
 from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
 from analysis.findings.pairs import NAMED_PAIRS, describe_pairs
-from analysis.statistics.difference_tests import sign_test
-from analysis.statistics.multiple_tests import ALPHA, holm
 from analysis.wording.numbers import show_interval, show_number, show_p
 from analysis.wording.phrases import count, holm_adjusted, join
 from analysis.wording.values import show_field
@@ -37,18 +36,17 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     Returns:
         Sentences; none without wins and losses.
     """
-    counted = [(arm, counts) for arm in arms if (counts := arm.won_and_lost)]
+    counted = wins_against_base(arms, looks)
     if not counted:
         return []
-    adjusted = holm([sign_test(*counts) for _, counts in counted], looks)
     above: list[str] = []
     below: list[str] = []
     open_: list[str] = []
-    for (arm, (won, lost)), p_value in zip(counted, adjusted, strict=True):
-        where = open_ if p_value >= ALPHA else above if won > lost else below
-        where.append(f"{arm.label} ({won} to {lost}, {show_p(p_value)})")
+    for one in counted:
+        where = open_ if one.exceed is None else above if one.exceed else below
+        where.append(f"{one.arm.label} ({one.won} to {one.lost}, {show_p(one.p_value)})")
     wins, losses = "Wins", "losses"
-    if any(len(arm.seeds) > 1 for arm, _ in counted):
+    if any(len(one.arm.seeds) > 1 for one in counted):
         wins, losses = "Prompts won in more seeds than lost", "prompts lost in more seeds than won"
     sentences = []
     if above:
@@ -58,7 +56,7 @@ def describe_wins(arms: list[Arm], looks: int) -> list[str]:
     if open_:
         sentences.append(f"Not distinguishable from a coin toss: {join(open_)}.")
     test = f"exact binomial test of {wins.lower()} against {losses}, ties set apart"
-    compared = {arm.label: len(arm.margins) for arm, _ in counted if len(arm.margins)}
+    compared = {one.arm.label: len(one.arm.margins) for one in counted if len(one.arm.margins)}
     asked = max(arm.asked for arm in arms)
     fewer = [f"{label} on {number} of {asked} prompts" for label, number in compared.items() if number < asked]
     return [

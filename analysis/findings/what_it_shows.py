@@ -23,9 +23,13 @@ from analysis.wording.numbers import show_bytes, show_number
 from analysis.wording.phrases import join
 from analysis.wording.values import show_field
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 from basis.scripts import as_called
 
+BASIS = "What it rests on"
+"""Topic of the finding that says what all others rest on."""
+AGAINST_BASE = "Against the base model"
+"""Topic of the finding that sets the arms against the base model."""
 FAMILIES = (
     "A false claim has a chance of at most 5 % in each family of tests: the pairs of a table by loss, by reward and by "
     "wins, its rises of test loss{forgetting}, the arms against the base model, and under “What mattered” the effects, "
@@ -55,7 +59,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
     results, finished, looks = evidence.results, evidence.finished, evidence.looks
     chosen_on_test, chosen_on_validation = describe_selection(evidence.searched, evidence.arms), chosen_apart(results)
     rests_on = [*chosen_on_test, *_basis(results, evidence.arms, tuning), *chosen_on_validation]
-    findings = [Finding("What it rests on", [*rests_on, *([_families(tables)] if len(finished) > 1 else [])])]
+    findings = [Finding(BASIS, [*rests_on, *([_families(tables)] if len(finished) > 1 else [])])]
     if wins := describe_wins(finished, looks):
         used = [trial for arm in finished for trial in arm.used["trial"]]
         lengths = describe_length_bias(
@@ -63,7 +67,7 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
             finished[0].held_to_answers,
             several_base_models(finished),
         )
-        findings.append(Finding("Against the base model", [*wins, *lengths]))
+        findings.append(Finding(AGAINST_BASE, [*wins, *lengths]))
     told: list[set[str]] = []
     for table in tables:
         labels = {arm.label for arm in table.finished}
@@ -186,7 +190,7 @@ def _learning_rates(ranges: list[RateRange]) -> list[str]:
         numbers.add(len(tried.rates))
         asides = ["an end of the range tried"] if tried.at_edge else []
         asides += [tried.best.shortfall] if tried.best.shortfall else []
-        for outcome in (Outcome.DIVERGED, *FAILURES):
+        for outcome in (Outcome.DIVERGED, *NOT_COMPARED):
             lost = [show_field(arm.config["lr"]) for arm in tried.members if arm.outcome == outcome]
             asides += [f"{join(lost)} {outcome}"] if lost else []
         aside = f" ({'; '.join(asides)})" if asides else ""

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
 
+from analysis.comparison.arms import Arm
 from analysis.comparison.evidence import Evidence, evidence_of
+from analysis.comparison.fields import inapplicable, varying_fields
 from analysis.factors.pareto import Front, fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.findings.what_it_shows import Finding, findings_of
 from analysis.page.figures import Drawing, arm_styles, draw_losses, draw_win_rates
+from analysis.page.headline import headline_of
 from analysis.page.memory_figure import draw_memory
 from analysis.page.pareto_figure import draw_pareto
 from analysis.page.responses import SideBySide, side_by_side
@@ -25,15 +28,28 @@ from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import PairwiseTable, pairwise_table
 from analysis.tables.peak_memory import ArmMemory, MemorySection, describe_memory, memory_of_arms
 from analysis.tables.tuning_trials import TuningTable, describe_tuning
+from analysis.verdict.summarise import summarise
+from analysis.verdict.summary import Summary
 from analysis.wording.numbers import MISSING
 from analysis.wording.values import show_field
 from basis.metrics import DEVICE
 from basis.outcomes import Outcome
 
+DAMAGED = "Damaged files"
+"""Topic of the finding that names what of the directory cannot be read."""
+MATTERED = "What mattered"
+"""Topic of the finding on the factors."""
 DETAILS = ("versions", "hardware", "data", "identity")
 """Keys of sweep.json that have a section of their own."""
 TOLD_ELSEWHERE = {"data": ("rows",)}
 """Keys of these that their section leaves out: a flag of the fairness ledger tells what rows cut of examples."""
+
+
+class Figure(NamedTuple):
+    """A figure that answers to the mouse: its caption, and what Bokeh draws it from."""
+
+    caption: str
+    item: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,14 +59,18 @@ class Content:
     Attributes:
         title: heading of the page.
         about: what the sweep is about, from its spec; empty where it says nothing.
-        facts: what stands below the title, by name.
+        headline: the sweep in a few words each: trials, model, data, date.
+        facts: what is on record of the sweep as a whole, by name.
+        summary: the first screen.
         findings: what the numbers show.
         tables: the comparison tables.
         ledgers: what speaks for and against the fairness of each table, by the table's anchor.
         pairs: the pairs of each table that has any to compare, by the table's anchor.
         tuning: the tuning trials; None without any.
         mattered: which factor mattered; None where fewer than two arms finished.
-        drawings: the figures, by name.
+        drawings: the figures as they are drawn into files, by name.
+        figures: the figures that answer to the mouse, by name; one stands in the place of the drawing of its name.
+        factors: by arm, the fields in which arms differ with their values as printed.
         memory: what each arm took of memory; None where nothing is known of it.
         published: the published figures beside ours; None unless the spec asks for them.
         remarks: what has to be known to read the two together.
@@ -64,7 +84,9 @@ class Content:
 
     title: str
     about: str
+    headline: list[str]
     facts: dict[str, str]
+    summary: Summary
     findings: list[Finding]
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
@@ -72,6 +94,8 @@ class Content:
     tuning: TuningTable | None
     mattered: WhatMattered | None
     drawings: dict[str, Drawing]
+    figures: dict[str, Figure]
+    factors: dict[str, dict[str, str]]
     memory: MemorySection | None
     published: pd.DataFrame | None
     remarks: list[str]
@@ -122,6 +146,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     tables = build_tables(arms, spec, evidence.looks, all_pairs)
     pairs = {table.anchor: pairwise_table(table.arms, table.compared, all_pairs) for table in tables}
     tuning = describe_tuning(evidence)
+    ledgers = table_ledgers(evidence, tables)
     fronts = fronts_of(evidence.finished)
     mattered = what_mattered(evidence, fronts)
     memory = memory_of_arms(arms)
@@ -130,14 +155,18 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     return Content(
         title=str(spec.get("name") or sweep.get("name") or results.directory.name),
         about=str(spec.get("about") or ""),
+        headline=headline_of(results),
         facts=facts,
+        summary=summarise(evidence, tables, ledgers, fronts),
         findings=_findings(evidence, tables, tuning, mattered),
         tables=tables,
-        ledgers=table_ledgers(evidence, tables),
+        ledgers=ledgers,
         pairs={anchor: table for anchor, table in pairs.items() if table},
         tuning=tuning,
         mattered=mattered,
         drawings=_drawings(evidence, tables, memory, fronts),
+        figures={},
+        factors=_factors(arms),
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,
         remarks=[comparability(arms, spec), *([] if explained else [GPU_MEMORY])] if published else [],
@@ -155,9 +184,9 @@ def _findings(
 ) -> list[Finding]:
     """What the sweep shows, after what is damaged of it and before what mattered."""
     damaged = evidence.results.damaged
-    findings = [*([Finding("Damaged files", damaged)] if damaged else []), *findings_of(evidence, tables, tuning)]
+    findings = [*([Finding(DAMAGED, damaged)] if damaged else []), *findings_of(evidence, tables, tuning)]
     if mattered and mattered.sentences:
-        findings.append(Finding("What mattered", mattered.sentences))
+        findings.append(Finding(MATTERED, mattered.sentences))
     return findings
 
 
@@ -171,6 +200,19 @@ def _drawings(
     drawings |= {"memory": draw_memory(memory), "win-rate": draw_win_rates(evidence.arms, styles)}
     drawings["pareto"] = draw_pareto(fronts, styles)
     return {name: drawing for name, drawing in drawings.items() if drawing}
+
+
+def _factors(arms: list[Arm]) -> dict[str, dict[str, str]]:
+    """By arm, the fields in which arms differ with their values; those that do not apply to an arm are left out."""
+    names = varying_fields(arms)
+    return {
+        arm.label: {
+            name: show_field(arm.config[name])
+            for name in names
+            if name in arm.config and not inapplicable(arm.config, name)
+        }
+        for arm in arms
+    }
 
 
 def _unfinished(trials: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.page.canvas import Axes, Figure, drawn_with
 from analysis.tables.comparison_table import ComparisonTable
 from basis.metrics import METRIC
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 """Colours told apart with any colour vision: Okabe and Ito, "Color Universal Design" (2008), and one violet."""
@@ -84,7 +84,7 @@ def arm_styles(arms: list[Arm]) -> dict[str, Style]:
         Style by label; the dash changes when the colours have all been used.
     """
     drawn = sorted(
-        arms, key=lambda arm: arm.outcome in (*FAILURES, Outcome.NOT_STARTED)
+        arms, key=lambda arm: arm.outcome in (*NOT_COMPARED, Outcome.NOT_STARTED)
     )  # these need no colour of their own
     if len(drawn) > len(PALETTE) * len(DASHES):  # those that figures name shall differ
         drawn.sort(key=_best_loss)
@@ -105,7 +105,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
     Returns:
         The drawing, or None where no arm has a loss to draw.
     """
-    arms = [arm for arm in table.arms if arm.outcome not in FAILURES and arm.values("test_loss_best")]
+    arms = [arm for arm in table.arms if arm.outcome not in NOT_COMPARED and arm.values("test_loss_best")]
     if not arms:
         return None
     ranked = sorted(arms, key=_best_loss)
@@ -168,7 +168,7 @@ def draw_win_rates(arms: list[Arm], styles: Mapping[str, Style]) -> Drawing | No
     Returns:
         The drawing, or None where no arm has reward metrics.
     """
-    known = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
+    known = [(arm, wins) for arm in arms if arm.outcome not in NOT_COMPARED and (wins := arm.wins)]
     if not known:
         return None
     shown, base = known, base_model([arm for arm, _ in known])

@@ -1,14 +1,37 @@
-"""The report as one HTML page."""
+"""The report as one HTML page, and its sections one by one for a page that follows a running sweep."""
 
 import base64
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jinja2
 
 from analysis.page.content import Content
 from analysis.page.excerpts import MOST_ROWS, excerpt_note
 from analysis.page.figures import to_svg
+from analysis.page.glossary import GLOSSARY, terms_of
+from analysis.page.grid import MOST_COLUMNS, grids_of
+from analysis.page.leaderboard import leaderboards_of
+from analysis.page.told import entry_names, told_of
+
+FOLDER = Path(__file__).parent
+HEAD_SCRIPTS = ("view", "theme")
+"""The page's own scripts that run before it is drawn, so that it never changes its colours before a reader's eyes."""
+BODY_SCRIPTS = ("table", "leaderboard", "arms", "copy", "responses")
+"""Those that run when it is whole, in this order; each does nothing where the page has nothing for it."""
+STYLES = ("colours", "page", "summary", "tables", "leaderboard", "responses", "print")
+"""Its style sheets, in order."""
+
+
+class Section(NamedTuple):
+    """A section: its id, its name in the navigation, its template and what that gets besides the content."""
+
+    anchor: str
+    title: str
+    template: str
+    values: dict[str, Any] = {}  # noqa: RUF012 (read, never written)
 
 
 def to_html(content: Content) -> str:
@@ -16,19 +39,93 @@ def to_html(content: Content) -> str:
 
     A browser runs the page's own script alone, told by its hash, and loads nothing, whatever a response holds.
     """
-    folder = Path(__file__).parent
+    environment, scripts = _environment(content), [joined_scripts(HEAD_SCRIPTS), joined_scripts(BODY_SCRIPTS)]
+    sections = [
+        (section.anchor, section.title, _rendered(environment, section)) for section in _sections_shown(content)
+    ]
+    return environment.get_template("page.html.j2").render(
+        sections=sections,
+        style=page_style(),
+        head_script=scripts[0],
+        body_scripts=scripts[1:],
+        policy=policy_of(scripts),
+    )
+
+
+def sections_of(content: Content) -> dict[str, str]:
+    """The sections of the page in its order, by id, so that a live page swaps those that changed."""
+    environment = _environment(content)
+    return {section.anchor: _rendered(environment, section) for section in _sections_shown(content)}
+
+
+def policy_of(scripts: Sequence[str]) -> str:
+    """The Content-Security-Policy of a page that runs these scripts, told by their hashes, and loads nothing."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}"
+
+
+def joined_scripts(names: Sequence[str]) -> str:
+    """Some of the page's own scripts as one."""
+    return "\n".join((FOLDER / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+def page_style() -> str:
+    """The page's style sheets as one, with the rules by which a table's class hides one of its columns."""
+    hiding = "".join(f".hide-{n}>*>tr>:nth-child({n}){{display:none}}" for n in range(1, MOST_COLUMNS + 1))
+    sheets = [(FOLDER / "style" / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
+    return "\n".join([*sheets, f"@media (scripting: enabled) {{{hiding}}}\n"])
+
+
+def _environment(content: Content) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(FOLDER / "sections"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    figures = {name: to_svg(drawing) for name, drawing in content.drawings.items()}
-    return environment.get_template("report.html.j2").render(
+    environment.globals.update(
         report=content,
-        frames=content.frames,
+        grids=grids_of(content),
+        boards=leaderboards_of(content),
+        told=told_of(content),
+        glossary=GLOSSARY,
+        terms_of=terms_of,
+        entry_names=entry_names,
         most_rows=MOST_ROWS,
+        placed_figures=_placed_figures(content),
         excerpt_note=excerpt_note,
-        figures=figures,
-        style=style,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        drawn={name: to_svg(drawing) for name, drawing in content.drawings.items()},
     )
+    return environment
+
+
+def _placed_figures(content: Content) -> set[str]:
+    """The figures that stand in a section of their own subject; all others follow the leaderboard."""
+    return {"pareto", "memory", "win-rate", "learning-rates", *(f"loss-{table.anchor}" for table in content.tables)}
+
+
+def _rendered(environment: jinja2.Environment, section: Section) -> str:
+    template = environment.get_template(f"{section.template}.html.j2")
+    return template.render(anchor=section.anchor, title=section.title, **section.values)
+
+
+def _sections_shown(content: Content) -> Iterator[Section]:
+    """The sections that have something to show, in reading order."""
+    yield Section("summary", "In short", "summary")
+    if content.summary is not None and content.summary.boards:
+        yield Section("leaderboard", "Leaderboard", "leaderboard")
+    for table in content.tables:
+        yield Section(f"table-{table.anchor}", table.title, "table", {"table": table})
+    optional = (
+        ("mattered", "What mattered", content.mattered is not None),
+        ("tuning", "Tuning", content.tuning is not None),
+        ("memory", "Memory", content.memory is not None),
+        ("win-rate", "Win rate", "win-rate" in content.drawings),
+        ("published", "Published figures", content.published is not None),
+        ("published-memory", "Published “GPU memory”", content.published_memory is not None),
+        ("responses", "Responses", content.responses is not None),
+        ("unfinished", "Unfinished trials", len(content.unfinished) > 0),
+    )
+    for anchor, title, shown in optional:
+        if shown:
+            yield Section(anchor, title, anchor)
+    yield Section("setting", "Setting", "setting")
+    yield Section("glossary", "Glossary", "glossary")

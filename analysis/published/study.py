@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.comparison.arms import Arm
 from analysis.wording.numbers import MISSING, show_number
 from analysis.wording.values import show_field
-from basis.outcomes import FAILURES
+from basis.outcomes import NOT_COMPARED
 
 PUBLISHED_FILE = Path(__file__).parent / "published.csv"
 
@@ -49,7 +49,7 @@ def compare_published(arms: list[Arm]) -> pd.DataFrame:
     rows = []
     for run in load_published().to_dict("records"):
         rows.append(_published_row(run))
-        rows += [_our_row(arm) for arm in arms if same_kind(arm, run) and arm.outcome not in FAILURES]
+        rows += [_our_row(arm) for arm in arms if same_kind(arm, run) and arm.outcome not in NOT_COMPARED]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=str)
 
 

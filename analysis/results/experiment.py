@@ -32,6 +32,7 @@ from analysis.results.frames import (
 )
 from analysis.results.reported_trials import TrialDirectory, reported_trials
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
+from basis.control_record import Decision, read_decisions, stopped_trials
 from basis.directory import REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
@@ -64,6 +65,7 @@ class Results:
         sweep: versions, hardware, data and times.
         configs: the TrialConfig of each trial, by directory name; empty where it is lost.
         damaged: which of its files are not as the sweep has left them, a sentence each; see `damaged_files`.
+        control: what was asked of the sweep while it ran, and what came of it.
     """
 
     directory: Path
@@ -79,6 +81,7 @@ class Results:
     sweep: dict[str, Any]
     configs: dict[str, dict[str, Any]]
     damaged: list[str]
+    control: list[Decision]
 
 
 def read_experiment(directory: Path) -> Results:
@@ -95,7 +98,8 @@ def read_experiment(directory: Path) -> Results:
     """
     directory = _experiment_directory(directory)
     records = [_trial_record(trial) for trial in _analysed(directory, read_trials(directory))]
-    trials = reported_trials(records)
+    control = read_decisions(directory)
+    trials = reported_trials(records, stopped_trials(control))
     compared = [trial for trial in trials if not trial.is_tuning]
     alone = ran_alone({record.name: record.files.rows for record in records})
     return Results(
@@ -112,6 +116,7 @@ def read_experiment(directory: Path) -> Results:
         sweep=read_mapping(directory / SWEEP_FILE),
         configs={record.name: record.config for record in records},
         damaged=damaged_files(directory),
+        control=control,
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from basis.control_record import Decision
 from basis.outcomes import Ending, Outcome
 
 Rows = list[dict[str, Any]]
@@ -10,13 +11,14 @@ Rows = list[dict[str, Any]]
 LOSS_COLUMNS = ("train_loss", "test_loss")
 
 
-def outcome_of(status: str, failure: Ending | None, rows: Rows) -> tuple[Outcome, str]:
+def outcome_of(status: str, failure: Ending | None, rows: Rows, stop: Decision | None = None) -> tuple[Outcome, str]:
     """What became of a trial, and the reason where it did not finish.
 
     Args:
         status: Ray's status of the trial.
         failure: how it failed last, if Ray's status is ERROR.
         rows: what it reported.
+        stop: the request by which it was to stop; None: there was none.
 
     Returns:
         The outcome, and why; no reason for a trial that finished.
@@ -24,6 +26,9 @@ def outcome_of(status: str, failure: Ending | None, rows: Rows) -> tuple[Outcome
     if status == "ERROR" and failure is not None:
         return failure.outcome, failure.reason
     outcome = _outcome(status, rows)
+    if stop is not None and outcome not in (Outcome.DIVERGED, Outcome.FINISHED):
+        last = f"; its last step was {rows[-1].get('step', 0)}" if rows else ""
+        return Outcome.STOPPED_BY_REQUEST, f"{Outcome.STOPPED_BY_REQUEST} {stop.asked}{last}"
     return outcome, _why(outcome, rows)
 
 

@@ -10,6 +10,7 @@ from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, is_tuning, lab
 from analysis.results.files import TrialFiles
 from analysis.results.outcomes import Rows, finite, has_finished, outcome_of
 from analysis.results.trial_numbers import summarize
+from basis.control_record import Decision
 from basis.fields import optimizer_order
 from basis.metrics import NOT_JUDGED
 from basis.outcome_file import read_outcome
@@ -73,11 +74,12 @@ class ReportedTrial:
         return {"trial": self.record.name, "arm": self.arm, "seed": self.record.config.get(REPLICATE_FIELD)}
 
 
-def reported_trials(records: Sequence[TrialDirectory]) -> list[ReportedTrial]:
+def reported_trials(records: Sequence[TrialDirectory], stopped: Mapping[str, Decision]) -> list[ReportedTrial]:
     """Say of each trial which arm it belongs to and what became of it.
 
     Args:
         records: the trials of an experiment.
+        stopped: those that were stopped by request, by name.
 
     Returns:
         The trials in the order of a report. Of trials with one config, seed included, the first that finished counts;
@@ -93,7 +95,7 @@ def reported_trials(records: Sequence[TrialDirectory]) -> list[ReportedTrial]:
         if original != record.name:
             trials.append(ReportedTrial(record, arm, Outcome.REPEATED, f"the config of {original} once more", [], {}))
             continue
-        outcome, reason = outcome_of(record.status, _failure(record), record.files.rows)
+        outcome, reason = outcome_of(record.status, _failure(record), record.files.rows, stopped.get(record.name))
         numbers = summarize(record.files.rows)
         if outcome == Outcome.FINISHED:
             reason = ending_of_finished(numbers.get(NOT_JUDGED)).reason

@@ -12,7 +12,7 @@ from analysis.comparison.loss_metric import by_text
 from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_p, show_parameters
 from analysis.wording.values import show_field
 from basis.metrics import METRIC
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import FAILURES, NOT_COMPARED, Outcome
 
 TEST_LOSS = f"test loss, {METRIC['test_loss'].unit}"
 BITS_PER_BYTE = f"test loss, {METRIC['test_bits_per_byte'].unit}"
@@ -28,6 +28,8 @@ LETTERS = "letters"
 """Heading of the column that says which arms cannot be told apart; `tables` adds it where there is something to say."""
 BEST_ARM = "best arm"
 """Heading of the column that stands there instead in a table of many arms, whose pairs are not all tested."""
+CORE_COLUMNS = 6
+"""Columns of a table that a page shows at once; the others are shown by choice."""
 MEMORY_FACTORS = ("optimizer",)
 """Factors whose table shows where the memory goes rather than the details of the rewards."""
 
@@ -66,6 +68,24 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     Returns:
         Width of each column to print by heading, at least the first; headings wrap between words.
     """
+    ranks = _ranks(frame)
+    kept: dict[str, int] = {}
+    for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
+        needed = max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in frame[name])])
+        if not kept or sum(kept.values()) + 2 * len(kept) + needed <= width:  # two blanks between columns
+            kept[name] = needed
+    return {name: kept[name] for name in frame.columns if name in kept}
+
+
+def core_columns(frame: pd.DataFrame) -> list[str]:
+    """The CORE_COLUMNS most telling columns of a table's frame, in their own order."""
+    ranks = _ranks(frame)
+    core = sorted(frame.columns, key=lambda name: ranks.get(name, 99))[:CORE_COLUMNS]
+    return [name for name in frame.columns if name in core]
+
+
+def _ranks(frame: pd.DataFrame) -> dict[str, int]:
+    """How early each column of a table's frame is kept where space is short, by its heading."""
     ranks = {column.heading: column.rank for column in (*_common(), *_costs(), *_rewards(), *_speed())} | {
         LETTERS: 3,
         BEST_ARM: 3,
@@ -74,12 +94,7 @@ def console_columns(frame: pd.DataFrame, width: int) -> dict[str, int]:
     }
     if TEST_LOSS not in frame:  # models whose tokenizers differ are compared by the byte
         ranks[BITS_PER_BYTE] = ranks[TEST_LOSS]
-    kept: dict[str, int] = {}
-    for name in sorted(frame.columns, key=lambda name: ranks.get(name, 99)):
-        needed = max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in frame[name])])
-        if not kept or sum(kept.values()) + 2 * len(kept) + needed <= width:  # two blanks between columns
-            kept[name] = needed
-    return {name: kept[name] for name in frame.columns if name in kept}
+    return ranks
 
 
 def show_seeds(arm: Arm) -> str:
@@ -203,5 +218,5 @@ def _bytes(arm: Arm, name: str) -> str:
 
 
 def _measured(arm: Arm, text: str) -> str:
-    """A failed trial ended somewhere by accident: its numbers stay in curves.csv and out of the comparison."""
-    return MISSING if arm.outcome in FAILURES else text
+    """Numbers of a trial that failed or was stopped by request stay in curves.csv and out of the comparison."""
+    return MISSING if arm.outcome in NOT_COMPARED else text

@@ -162,7 +162,8 @@ def _end(ended: Ended, folder: SweepFolder) -> int:
 def _end_of_trials(counts: SweepCounts, asked_by: int | None, folder: SweepFolder) -> int:
     """The end that Ray Tune has come to by itself."""
     failure = _report(folder)
-    folder.say(f"{counts.finished} finished, {counts.failed} failed, {counts.interrupted} interrupted")
+    stopped = f", {counts.stopped} stopped by request" if counts.stopped else ""
+    folder.say(f"{counts.finished} finished, {counts.failed} failed, {counts.interrupted} interrupted{stopped}")
     if failure is not None:
         _say_no_report(failure, folder)
     if counts.disk is not None:

@@ -13,10 +13,15 @@ TYPES = {".js": "text/javascript", ".css": "text/css"}
 @cache
 def static_texts() -> dict[str, str]:
     """The text of each file by its name."""
-    from analysis.page.html_page import page_script, page_style  # imports matplotlib and Ray
+    from analysis.page.html_page import BODY_SCRIPTS, HEAD_SCRIPTS, joined_scripts, page_style  # imports Ray
 
     ours = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.iterdir() if path.suffix in TYPES}
-    return {"page.js": page_script(), "page.css": page_style(), **ours}
+    report = {
+        "head.js": joined_scripts(HEAD_SCRIPTS),
+        "page.js": joined_scripts(BODY_SCRIPTS),
+        "page.css": page_style(),
+    }
+    return {**report, **ours}
 
 
 async def static_file(request: web.Request) -> web.Response:

@@ -8,6 +8,10 @@ from filelock import FileLock, Timeout
 
 from basis.errors import UserError
 
+LOCK_FILE = "sweep.lock"
+MOST_PROBED_SECONDS = 1.0
+"""For which a claim waits: whoever asks whether a directory is claimed holds its lock for a moment."""
+
 
 @contextmanager
 def claimed(experiment_dir: Path, key: str = "--output") -> Iterator[None]:
@@ -20,10 +24,10 @@ def claimed(experiment_dir: Path, key: str = "--output") -> Iterator[None]:
     Raises:
         UserError: another process works there, or the directory can't be written.
     """
-    lock = FileLock(experiment_dir / "sweep.lock")
+    lock = FileLock(experiment_dir / LOCK_FILE)
     try:
         experiment_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=MOST_PROBED_SECONDS)
     except Timeout:
         raise UserError(f"{experiment_dir}: another sweep is running in this directory") from None
     except OSError as error:
@@ -32,3 +36,16 @@ def claimed(experiment_dir: Path, key: str = "--output") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_claimed(experiment_dir: Path) -> bool:
+    """Whether some process works in an experiment directory: a sweep that runs, or one that judges its trials."""
+    if not (experiment_dir / LOCK_FILE).is_file():
+        return False
+    try:
+        with FileLock(experiment_dir / LOCK_FILE, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError as error:
+        raise UserError(f"{experiment_dir}: whether its sweep runs can't be told ({error.strerror})") from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SweepCounts:
-    """How many trials of a sweep ended in which way; `interrupted` ones were stopped or never started.
+    """How many trials of a sweep ended in which way; `interrupted` ones were cut short or never started.
 
     A tuning trial that diverged is none of these: that some settings do is what a sweep tunes to find out.
     """
@@ -17,3 +17,5 @@ class SweepCounts:
     """Of those that finished, trials that have no rewards since judging failed."""
     disk: str | None = None
     """What is wrong with a disk, where that made trials fail or ended the sweep."""
+    stopped: int = 0
+    """Trials that were stopped by request."""

@@ -30,12 +30,19 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._log, self._began = log, began
         self._kernel_kills = KernelKills()
         self.rows: dict[str, dict[str, Any]] = {}
+        self.stopped: set[str] = set()
+        """Ids of trials that were stopped by request."""
         self.failed: dict[str, bool] = {}
         """By the trial's id: whether it has only shown where the range that it tunes ends, for which it was run."""
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
         self.rows[trial.trial_id] = result
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has ended, and has not failed; one with steps left was stopped."""
+        if not self.rows.get(trial.trial_id, {}).get("finished"):
+            self.stopped.add(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
@@ -67,8 +74,8 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         finished = sum(bool(row.get("finished")) for row in last_rows)
         unjudged = sum(bool(row.get("finished") and row.get(NOT_JUDGED)) for row in last_rows)
         failed = sum(not diverged for diverged in self.failed.values())
-        lost = begun - finished - len(self.failed)
-        return SweepCounts(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk)
+        lost = begun - finished - len(self.failed) - len(self.stopped)
+        return SweepCounts(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk, len(self.stopped))
 
 
 @contextmanager

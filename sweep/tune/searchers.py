@@ -45,12 +45,7 @@ class _Lane:
 
 
 class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
-    """Proposes listed trials, lane by lane and round by round. Ray's own grid has no union of conditional grids.
-
-    Attributes:
-        proposed: how many trials have been proposed.
-        exhausted: whether there is nothing left to propose.
-    """
+    """Proposes listed trials, lane by lane and round by round. Ray's own grid has no union of conditional grids."""
 
     def __init__(self, lanes: Sequence[Iterator[list[RayConfig]]], afterwards: Iterator[list[RayConfig]]) -> None:
         """The trials of a round may run at once.
@@ -62,21 +57,17 @@ class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         super().__init__()
         self._lanes = [_Lane(rounds) for rounds in lanes]
         self._afterwards = _Lane(afterwards)
-        self.proposed = 0
-        self.exhausted = False
 
     def suggest(self, trial_id: str) -> RayConfig | str | None:
         """The next trial; None while rounds are still running, FINISHED at the end."""
         for lane in self._lanes:
             if proposal := lane.propose(trial_id):
-                self.proposed += 1
                 return proposal
-        if not any(lane.open for lane in self._lanes):
-            if proposal := self._afterwards.propose(trial_id):
-                self.proposed += 1
-                return proposal
-            self.exhausted = not self._afterwards.open
-        return str(Searcher.FINISHED) if self.exhausted else None
+        if any(lane.open for lane in self._lanes):
+            return None
+        if proposal := self._afterwards.propose(trial_id):
+            return proposal
+        return None if self._afterwards.open else str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Ray calls this however a trial has ended for good."""
@@ -147,12 +138,7 @@ class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
 
 
 class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
-    """Runs a search of so many trials. When all of them have ended, it runs the rounds that follow from them.
-
-    Attributes:
-        proposed: how many trials have been proposed.
-        exhausted: whether there is nothing left to propose.
-    """
+    """Runs a search of so many trials. When all of them have ended, it runs the rounds that follow from them."""
 
     def __init__(
         self, search: Searcher, trials: int, following: Callable[[list[RayConfig]], Iterator[list[RayConfig]]]
@@ -171,14 +157,6 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
         self._tried: list[RayConfig] = []
         self._searching: set[str] = set()
         self._rounds: RoundsSearch | None = None
-
-    @property
-    def proposed(self) -> int:
-        return len(self._tried) + (self._rounds.proposed if self._rounds else 0)
-
-    @property
-    def exhausted(self) -> bool:
-        return self._rounds is not None and self._rounds.exhausted
 
     def suggest(self, trial_id: str) -> RayConfig | str | None:
         """The next trial; None while there is something to wait for, FINISHED at the end."""

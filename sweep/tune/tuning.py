@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,59 +11,31 @@ import numpy as np
 from ray import tune
 from rich.console import Console
 
+from basis.control_record import Decision
 from basis.directory import EVENTS_FILE, FINISHED_FILE, WINDOW_LOSSES_FILE
 from basis.disks import trouble
 from sweep.cluster.environment import ray_folder
 from sweep.inputs import SweepInputs
+from sweep.memory.shape import check_trials_fit
 from sweep.proposal import Proposal, TrialPlanner
 from sweep.search_space import OptunaSpace, SweepPlan
+from sweep.steering.desk import Desk
 from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
+from sweep.tune.control import SteeredSearch, StopAsAsked, TakeRequests
 from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
 from sweep.tune.event_log import EventLog
 from sweep.tune.hang import HangWatch
 from sweep.tune.live import LiveTable
 from sweep.tune.rounds import Losses, ReadLosses, Rounds
-from sweep.tune.searchers import RayConfig, ReplicatedSearch, RoundsSearch, SearchThenRounds, optuna_search
+from sweep.tune.searchers import RayConfig, RoundsSearch, SearchThenRounds, optuna_search
 from sweep.tune.shares import RetryAlone, Shares
 
 SNAPSHOT_SECONDS, SECONDS_PER_TRIAL = 10.0, 0.1
 
 MOST_PENDING = 64
 """Trials of a list that Ray keeps ready. Its default, one, suits a search that learns and is slow for a list."""
-
-
-@dataclass(frozen=True)
-class TrialSource:
-    """What Ray Tune asks for trials.
-
-    Attributes:
-        search: which trial comes next.
-        least_trials: how many trials the sweep takes at least.
-    """
-
-    search: ReplicatedSearch | RoundsSearch | SearchThenRounds
-    least_trials: int
-
-    @property
-    def samples(self) -> int:
-        """How many trials Ray may ask for; -1: until the search says that there are no more."""
-        return self.least_trials if isinstance(self.search, ReplicatedSearch) else -1
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether all trials of the sweep have been asked for."""
-        return isinstance(self.search, ReplicatedSearch) or self.search.exhausted
-
-    @property
-    def begun(self) -> int:
-        """How many trials have been asked for, or should have been."""
-        if isinstance(self.search, ReplicatedSearch):
-            return self.least_trials
-        if self.search.exhausted:
-            return self.search.proposed
-        return max(self.search.proposed, self.least_trials)  # some have not even been proposed
 
 
 def tune_trials(
@@ -81,20 +53,21 @@ def tune_trials(
     spec, shared = plan.spec, next(iter(inputs.values()))
     experiment_dir = shared.experiment_dir
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(plan.least_trials))
-    source = _source(plan, experiment_dir, planner)
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     folders, disk = [experiment_dir, ray_folder()], None
     with LiveTable(console) as live:
         log = EventLog(experiment_dir / EVENTS_FILE, live.hear, live.tell)
         endings = Endings(log, shared.began)
+        desk = Desk(experiment_dir, plan, _fitting(plan, planner), lambda decision: live.tell(_told(decision)))
+        search = _search(plan, desk, planner)
         log.begin(plan, inputs)
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
-                search_alg=source.search,
+                search_alg=search,
                 scheduler=RetryAlone(shares.alone, shared.began),
-                num_samples=source.samples,
+                num_samples=-1,  # until the search says that there are no more
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
@@ -104,7 +77,8 @@ def tune_trials(
                 storage_path=str(experiment_dir.parent),
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
-                callbacks=[log, live, endings, HangWatch(spec.hang, live.tell)],
+                stop=StopAsAsked(desk),
+                callbacks=[log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell)],
                 verbose=0,
             ),
         )
@@ -115,7 +89,9 @@ def tune_trials(
             if (disk := trouble(error, folders)) is None:
                 raise
         finally:
-            counts = endings.counts(source.begun, source.is_exhausted, disk)
+            desk.close()
+            begun = search.proposed if search.exhausted else max(search.proposed, plan.least_trials)
+            counts = endings.counts(begun, search.exhausted, disk)
             log.end(counts)
     return replace(counts, disk=disk or (trouble(None, folders) if endings.failed else None))
 
@@ -130,9 +106,9 @@ def snapshot_seconds(trials: int) -> float:
     return max(SNAPSHOT_SECONDS, trials * SECONDS_PER_TRIAL)
 
 
-def _source(plan: SweepPlan, experiment_dir: Path, planner: TrialPlanner) -> TrialSource:
-    """The search of a sweep: Optuna's, or rounds of listed trials."""
-    spec = plan.spec
+def _search(plan: SweepPlan, desk: Desk, planner: TrialPlanner) -> SteeredSearch:
+    """The search of a sweep: Optuna's, or rounds of listed trials; and what requests add to it."""
+    spec, experiment_dir = plan.spec, desk.experiment_dir
     metric = spec.chosen_by if spec.chooses_on_validation else "test_loss"
     rounds = Rounds(plan, _losses_in(experiment_dir, metric))
 
@@ -142,15 +118,31 @@ def _source(plan: SweepPlan, experiment_dir: Path, planner: TrialPlanner) -> Tri
     if spec.search == "optuna":
         search = optuna_search(plan, OptunaSpace(spec, planner.propose_to_ray), experiment_dir)
         if not spec.chooses_on_validation:
-            return TrialSource(search, plan.least_trials)
+            return SteeredSearch(search, desk, most=plan.least_trials)
 
         def best(tried: list[RayConfig]) -> Iterator[list[RayConfig]]:
             return proposed(rounds.best_of([Proposal.from_ray(config).config for config in tried]))
 
-        return TrialSource(SearchThenRounds(search, spec.trials or 1, best), plan.least_trials)
+        return SteeredSearch(SearchThenRounds(search, spec.trials or 1, best), desk)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(plan.candidates), MOST_PENDING))
     rounds_search = RoundsSearch([proposed(lane) for lane in rounds.lanes()], proposed(rounds.further_seeds()))
-    return TrialSource(rounds_search, plan.least_trials)
+    return SteeredSearch(rounds_search, desk)
+
+
+def _fitting(plan: SweepPlan, planner: TrialPlanner) -> Callable[[TrialConfig], RayConfig]:
+    """Makes of a trial that was not planned beforehand what Ray is given; refuses one that the model can't train by."""
+
+    def propose(trial: TrialConfig) -> RayConfig:
+        check_trials_fit(planner.shapes[trial.model], [trial], plan.spec.models[trial.model].name)
+        return planner.propose_to_ray(trial)
+
+    return propose
+
+
+def _told(decision: Decision) -> str:
+    """A decision as the sweep's output has it."""
+    refused = "refused: " if decision.refused else ""
+    return f"{decision.words} ({decision.asked}): {refused}{decision.answer}"
 
 
 def _losses_in(experiment_dir: Path, metric: str) -> ReadLosses:

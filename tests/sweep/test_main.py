@@ -26,10 +26,13 @@ def test_a_subcommand_finds_its_own_words(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["demo"], "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, report, judge"),
+        (
+            ["demo"],
+            "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, control, report, judge",
+        ),
         (["--resume", "my dir"], "(did you mean: sft-sweep run --resume 'my dir'?)"),
         (["reprot", "DIR"], "(did you mean: sft-sweep report DIR?)"),
-        ([], "a subcommand is missing; accepted: run, report, judge"),
+        ([], "a subcommand is missing; accepted: run, control, report, judge"),
     ],
 )
 def test_a_command_line_without_a_subcommand_is_answered_with_what_was_meant(

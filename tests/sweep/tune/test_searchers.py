@@ -20,10 +20,8 @@ def test_a_round_begins_when_every_trial_of_the_last_has_ended() -> None:
     search.on_trial_complete("b", error=True)
     assert search.suggest("c") == proposal(3), "a round without trials is passed over"
     assert search.suggest("d") is None
-    assert not search.exhausted
     search.on_trial_complete("c", {})
     assert search.suggest("d") == Searcher.FINISHED
-    assert (search.proposed, search.exhausted) == (3, True)
 
 
 def test_a_lane_goes_on_whatever_the_others_do_and_what_follows_waits_for_all() -> None:
@@ -92,9 +90,7 @@ def test_what_follows_a_search_begins_when_all_that_it_tried_has_ended_and_it_he
     search.on_trial_complete("a", error=True)
     assert [search.suggest(trial) for trial in "cd"] == [proposal(10), proposal(11)]
     assert tried == [proposal(1), proposal(2)]
-    assert not search.exhausted
     for trial in "cd":
         search.on_trial_complete(trial, {"validation_loss": 0.5})
     assert search.suggest("e") == Searcher.FINISHED
-    assert (search.proposed, search.exhausted) == (4, True)
     assert [trial for trial, _, _ in inner.told] == ["b", "a"]

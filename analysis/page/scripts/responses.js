@@ -3,6 +3,7 @@
 (() => {
   const ids = ["tools", "words", "order", "open", "found", "nothing", "prompts"];
   const [tools, words, order, open, found, nothing, list] = ids.map((id) => document.getElementById(id));
+  if (!list) return;
   const prompts = [...list.children];  // in the order of the file: most disagreement first
   const said = (prompt) => [...prompt.querySelectorAll(".said")].flatMap((element) => [...element.childNodes]);
   const texts = new Map(prompts.map((prompt) => [prompt, said(prompt)]));

@@ -1,0 +1,247 @@
+"""Loss against the learning rate, a line for each group of trials or arms that differ in nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bokeh.models import MultiLine, NumeralTickFormatter, Scatter, Segment, Text
+from bokeh.plotting import figure as bokeh_figure
+
+from analysis.comparison.arms import Arm
+from analysis.figures.arm_styles import ArmStyle, styles_of
+from analysis.figures.curve_range import LossRange, usual_range
+from analysis.figures.page_figure import Columns, Control, PageFigure, add_glyph, empty_plot, rounded
+from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, label_arms
+from analysis.statistics.intervals import Interval
+from analysis.wording.numbers import show_interval
+from analysis.wording.values import show_field
+from basis.fields import arm_label
+from basis.metrics import METRIC
+from basis.outcomes import Outcome
+
+NAME = "learning_rates"
+UNTRIED = (Outcome.NOT_STARTED, Outcome.REPEATED)
+APART = (REPLICATE_FIELD, "lr", "evaluate_on")
+"""Fields in which members of a group may differ."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A learning rate that was tried: by an arm, or by a tuning trial.
+
+    Attributes:
+        name: of the arm or the trial.
+        rate: the learning rate.
+        loss: its last loss; NaN where it has none, as after divergence.
+        outcome: what became of it.
+    """
+
+    name: str
+    rate: float
+    loss: Interval
+    outcome: str
+
+
+@dataclass(frozen=True)
+class RateGroup:
+    """Learning rates that were tried of one thing.
+
+    Attributes:
+        label: what was tried.
+        config: of its members, without their rates.
+        tried: by ascending rate.
+        best: that of the lowest loss.
+        alone: whether its members differ in their learning rate alone.
+    """
+
+    label: str
+    config: Mapping[str, Any]
+    tried: list[Tried]
+    best: Tried
+    alone: bool
+
+
+def draw_learning_rates(arms: Sequence[Arm], tuning: Sequence[Arm], chosen_by: str) -> PageFigure | None:
+    """Loss against the learning rate.
+
+    Args:
+        arms: all arms of the sweep; their test losses.
+        tuning: its tuning trials as arms of one trial each.
+        chosen_by: the metric by which tuning trials were chosen.
+
+    Returns:
+        The figure, or None where nothing differs in its learning rate alone.
+    """
+    tested = arms[0].loss_metric if arms else "test_loss"
+    groups = {
+        metric: found
+        for metric, members in ((chosen_by, tuning), (tested, arms))
+        if (found := rate_groups(members, metric))
+    }
+    if not groups:
+        return None
+    labels = {group.label: group.config for found in groups.values() for group in found}
+    styles = styles_of(labels)
+    data = {metric: _data(metric, found, styles) for metric, found in groups.items()}
+    first = next(iter(groups))
+    best = "; ".join(f"{group.label}: {show_field(group.best.rate)}" for group in groups[first])
+    words = {chosen_by: f"tuning trials, {_words(chosen_by)}", tested: f"arms, {_words(tested)}"}
+    return PageFigure(
+        name=NAME,
+        kind="rates",
+        title="Loss against learning rate",
+        caption=_caption(groups),
+        description=f"{_words(first).capitalize()} against learning rate. The best rate of each line: {best}.",
+        figure=_plot(data[first]),
+        controls=(Control("y", "Show", tuple((metric, words[metric]) for metric in groups)),),
+        data={"metrics": data},
+    )
+
+
+def rate_groups(members: Sequence[Arm], metric: str) -> list[RateGroup]:
+    """Group arms that differ in their learning rate alone; without such, as after a random search, by short name.
+
+    Args:
+        members: arms, or tuning trials.
+        metric: of the loss.
+
+    Returns:
+        The groups in which two rates or more were tried and one finished, in the order of their members.
+    """
+    rated = [
+        arm
+        for arm in members
+        if isinstance(arm.config.get("lr"), (int, float)) and "method" in arm.config and arm.outcome not in UNTRIED
+    ]
+    configs = [{name: value for name, value in arm.config.items() if name not in APART} for arm in rated]
+    labels = label_arms(configs)
+    return _grouped(rated, configs, [labels[arm_key(config)] for config in configs], metric, alone=True) or _grouped(
+        rated, configs, [arm_label(config) for config in configs], metric, alone=False
+    )
+
+
+def _grouped(
+    members: Sequence[Arm], configs: Sequence[Mapping[str, Any]], labels: Sequence[str], metric: str, alone: bool
+) -> list[RateGroup]:
+    tried: dict[str, list[Tried]] = {}
+    for arm, label in zip(members, labels, strict=True):
+        loss = arm.mean(metric) if arm.outcome == Outcome.FINISHED else Interval(math.nan, math.nan, math.nan)
+        tried.setdefault(label, []).append(Tried(arm.label, float(arm.config["lr"]), loss, arm.outcome))
+    config_of = dict(zip(labels, configs, strict=True))
+    groups = []
+    for label, own in tried.items():
+        done = [one for one in own if math.isfinite(one.loss.estimate)]
+        if len({one.rate for one in own}) > 1 and done:
+            best = min(done, key=lambda one: one.loss.estimate)
+            groups.append(RateGroup(label, config_of[label], sorted(own, key=lambda one: one.rate), best, alone))
+    return groups
+
+
+def _data(metric: str, groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle]) -> dict[str, Any]:
+    """The columns that the figure shows of a metric, and its axes."""
+    finite = [one.loss.estimate for group in groups for one in group.tried if math.isfinite(one.loss.estimate)]
+    limits = usual_range(finite, min(finite), max(finite))
+    rates = [one.rate for group in groups for one in group.tried]
+    return {
+        "label": f"{_words(metric)}, {METRIC[metric].unit}",
+        "range": rounded([limits.low, limits.high]),
+        "rates": rounded([min(rates), max(rates)]),
+        "lines": _lines(groups, styles, limits),
+        "points": _points(groups, styles, limits),
+    }
+
+
+def _lines(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits: LossRange) -> Columns:
+    """A line for each group of which nothing but the rate differs, through what finished of it."""
+    groups = [group for group in groups if group.alone]
+    done = [[one for one in group.tried if math.isfinite(one.loss.estimate)] for group in groups]
+    own = [styles[group.label] for group in groups]
+    return {
+        "arm": [group.label for group in groups],
+        "named": [style.named for style in own],
+        "x": [rounded(one.rate for one in line) for line in done],
+        "y": [rounded(min(one.loss.estimate, limits.high) for one in line) for line in done],
+        "dash": [style.dash for style in own],
+        **_colours(own),
+    }
+
+
+def _points(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits: LossRange) -> Columns:
+    both = [(group, one) for group in groups for one in group.tried]
+    heights = [
+        min(one.loss.estimate, limits.high) if math.isfinite(one.loss.estimate) else limits.high for _, one in both
+    ]
+    ends = [
+        (one.loss.low, one.loss.high) if one.loss.known else (y, y) for (_, one), y in zip(both, heights, strict=True)
+    ]
+    lows, highs = zip(*ends, strict=True)
+    return {
+        "arm": [group.label for group, _ in both],
+        "name": [one.name for _, one in both],
+        "x": rounded(one.rate for _, one in both),
+        "y": rounded(heights),
+        "low": rounded(max(low, limits.low) for low in lows),
+        "high": rounded(min(high, limits.high) for high in highs),
+        "marker": [_marker(group, one, limits) for group, one in both],
+        "size": [13 if one is group.best else 8 for group, one in both],
+        "tip": [_tip(group, one) for group, one in both],
+        **_colours([styles[group.label] for group, _ in both]),
+    }
+
+
+def _marker(group: RateGroup, one: Tried, limits: LossRange) -> str:
+    if not math.isfinite(one.loss.estimate):
+        return "x"
+    return "triangle" if one.loss.estimate > limits.high else "star" if one is group.best else "circle"
+
+
+def _tip(group: RateGroup, one: Tried) -> list[str]:
+    loss = show_interval(one.loss, 4) if math.isfinite(one.loss.estimate) else one.outcome
+    return [group.label, f"learning rate {show_field(one.rate)}{', the best' if one is group.best else ''}", str(loss)]
+
+
+def _colours(styles: Sequence[ArmStyle]) -> Columns:
+    light, dark = [style.colours[0] for style in styles], [style.colours[1] for style in styles]
+    return {"light": light, "dark": dark, "colour": list(light), "alpha": [1] * len(styles)}
+
+
+def _plot(data: Mapping[str, Any]) -> bokeh_figure:
+    low, high = data["rates"]
+    plot = empty_plot(NAME, x_axis_type="log", x_range=(low / 1.3, high * 3), y_range=tuple(data["range"]))
+    plot.xaxis.axis_label, plot.yaxis.axis_label = "learning rate", data["label"]
+    plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]a")
+    lines = MultiLine(xs="x", ys="y", line_width=2, line_color="colour", line_alpha="alpha", line_dash="dash")
+    add_glyph(plot, lines, data["lines"], f"{NAME}/lines")
+    whiskers = Segment(x0="x", x1="x", y0="low", y1="high", line_color="colour", line_alpha="alpha", line_width=1.3)
+    points = Scatter(
+        x="x", y="y", marker="marker", size="size", fill_color="colour", fill_alpha="alpha", line_color="colour",
+        line_alpha="alpha", line_width=1.5,
+    )  # fmt: skip
+    drawn = add_glyph(plot, points, data["points"], f"{NAME}/points")
+    add_glyph(plot, whiskers, {}, f"{NAME}/whiskers").data_source = drawn.data_source
+    leaders = Segment(x0="x", y0="y", x1="label_x", y1="label_y", line_color="colour", line_alpha="alpha", line_width=1)
+    columns = ("arm", "label", "x", "y", "label_x", "label_y", "light", "dark", "colour", "alpha")
+    names = add_glyph(plot, leaders, {name: [] for name in columns}, f"{NAME}/labels")
+    text = Text(x="label_x", y="label_y", text="label", x_offset=4, text_baseline="middle", text_font_size="12px", text_alpha="alpha")  # fmt: skip  # noqa: E501
+    written = add_glyph(plot, text, {}, f"{NAME}/names")
+    written.data_source, written.tags = names.data_source, [{"ink": True}]
+    return plot
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _caption(groups: Mapping[str, Sequence[RateGroup]]) -> str:
+    alone = all(group.alone for found in groups.values() for group in found)
+    parts = ["Along a line nothing but the learning rate differs." if alone else "More than the learning rate differs."]
+    parts.append("A star marks the lowest loss.")
+    tried = [one for found in groups.values() for group in found for one in group.tried]
+    if any(one.loss.known for one in tried):
+        parts.append("Whiskers are 95 % intervals over the seeds.")
+    if any(not math.isfinite(one.loss.estimate) for one in tried):
+        parts.append("A cross at the top marks a rate whose trial did not finish.")
+    if len(groups) > 1:
+        parts.append("Tuning trials were tested on validation windows, the arms on test windows.")
+    return " ".join(parts)

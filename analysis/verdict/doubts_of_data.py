@@ -1,0 +1,117 @@
+"""Doubts about a sweep's results as they lie there: what is damaged or missing, seeds and windows, shared dialogues."""
+
+from collections.abc import Iterator
+
+from analysis.comparison.evidence import Evidence
+from analysis.results.outcomes import finite
+from analysis.verdict.remedies import again_with, resume
+from analysis.verdict.summary import Doubt
+from analysis.wording.phrases import count, join
+from basis.metrics import NOT_JUDGED
+from basis.outcomes import Outcome
+from basis.scripts import as_called
+
+ENOUGH_SEEDS = 3
+FEW_WINDOWS = 30
+"""Test windows below which a mean over them is a weak basis."""
+ASKED_WINDOWS = 100
+UNFINISHED = (Outcome.INTERRUPTED, Outcome.NOT_STARTED, Outcome.FAILED)
+"""Outcomes of trials that a resumed sweep runs again."""
+GRAVE_LEAK = 0.01
+"""Share of test dialogues in train, word for word, from which losses say little."""
+
+
+def doubts_of_data(evidence: Evidence) -> Iterator[Doubt]:
+    """The doubts about what a sweep's directory holds.
+
+    Args:
+        evidence: what the sweep's report stands on.
+    """
+    if damaged := evidence.results.damaged:
+        yield Doubt("damaged files", " ".join(damaged), resume(evidence.results), "low")
+    yield from _seeds(evidence)
+    yield from _unfinished(evidence)
+    yield from _leaks(evidence)
+    yield from _windows(evidence)
+
+
+def _seeds(evidence: Evidence) -> Iterator[Doubt]:
+    """How few seeds stand behind an arm; adaptive seeds go to those that need them, so that the most count."""
+    if not evidence.finished:
+        yield Doubt("no finished trial", "Without a finished trial there is nothing to compare.", "", "low")
+        return
+    numbers = [len(arm.used) for arm in evidence.finished]
+    seeds = max(numbers) if evidence.looks > 1 else min(numbers)
+    if seeds >= ENOUGH_SEEDS:
+        return
+    some = " in some arms" if max(numbers) > seeds else ""
+    words = "one seed" if seeds == 1 else "two seeds"
+    means = (
+        "How far another seed would move a loss is unknown: the tests speak of these trained models alone."
+        if seeds == 1
+        else "A spread over two seeds is itself uncertain, so the intervals are wide and differences are missed."
+    )
+    yield Doubt(
+        f"{words}{some}",
+        f"{'An arm' if some else 'Every arm'} has {words} alone. {means}",
+        again_with(evidence.results, seeds=str(ENOUGH_SEEDS)),
+        "low" if seeds == 1 else "medium",
+    )
+
+
+def _unfinished(evidence: Evidence) -> Iterator[Doubt]:
+    """Trials that are missing or were not judged, and arms that lack seeds for good."""
+    results = evidence.results
+    trials = results.trials
+    if "outcome" not in trials:
+        return
+    missing = trials[trials["outcome"].isin(UNFINISHED)]
+    if len(missing):
+        arms = join(list(dict.fromkeys(missing["arm"])))
+        yield Doubt(
+            f"{len(missing)} of {count(len(trials), 'trial')} unfinished",
+            f"Unfinished: {arms}. What they would show is not in the verdicts.",
+            resume(results),
+            "medium",
+        )
+    waiting = {*missing["arm"]}
+    if short := [arm for arm in evidence.finished if arm.shortfall and arm.label not in waiting]:
+        each = join([f"{arm.label} ({arm.shortfall})" for arm in short])
+        detail = f"Losses are those of the finished seeds alone, which may flatter: {each}."
+        yield Doubt(f"{count(len(short), 'arm')} without all seeds", detail, "", "medium")
+    if NOT_JUDGED in trials and (lost := int(trials.loc[trials["outcome"] == Outcome.FINISHED, NOT_JUDGED].count())):
+        judge = as_called("sweep.reward_metric", str(results.directory))
+        yield Doubt(f"{count(lost, 'trial')} not judged", "Trained, but without rewards.", judge, "medium")
+
+
+def _leaks(evidence: Evidence) -> Iterator[Doubt]:
+    """Test dialogues that are in train, or open as one there does."""
+    data = evidence.results.sweep.get("data")
+    known = data if isinstance(data, dict) else {}
+    exact, opening, number = (known.get(name) for name in ("overlap_exact", "overlap_opening", "test_dialogues"))
+    exact, opening = (int(value) if finite(value) and value else 0 for value in (exact, opening))
+    of = f"/{int(number)}" if finite(number) and number else ""
+    if exact:
+        detail = f"{exact:,} test dialogues also occur in train, word for word: their loss tells memory."
+        grave = not of or exact >= GRAVE_LEAK * int(number or 1)
+        yield Doubt(f"{exact}{of} test dialogues in train", detail, "", "low" if grave else "medium")
+    if opening > exact:
+        detail = (
+            f"{opening - exact:,} test dialogues open with the same human turn as a train dialogue, and go on "
+            "otherwise: on these a model is tested on questions that it was trained to answer."
+        )
+        yield Doubt(f"{opening - exact}{of} test openings in train", detail, "", "medium")
+
+
+def _windows(evidence: Evidence) -> Iterator[Doubt]:
+    """Losses over few test windows."""
+    kept = [len(losses) for arm in evidence.finished for losses in arm.window_losses.values()]
+    asked = [arm.config.get("test_windows") for arm in evidence.finished]
+    numbers = kept or [number for number in asked if isinstance(number, int)]
+    if numbers and min(numbers) < FEW_WINDOWS:
+        yield Doubt(
+            count(min(numbers), "test window"),
+            f"A test loss is a mean over {count(min(numbers), 'window')}: other windows may order the arms otherwise.",
+            again_with(evidence.results, trial__test_windows=str(ASKED_WINDOWS)),
+            "medium",
+        )

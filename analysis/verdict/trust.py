@@ -1,0 +1,27 @@
+"""How far the verdicts can be trusted: every doubt with its reason, and the command that would take it away."""
+
+from collections.abc import Mapping
+
+from analysis.comparison.evidence import Evidence
+from analysis.fairness.ledger import Ledger
+from analysis.verdict.doubts_of_data import doubts_of_data
+from analysis.verdict.doubts_of_design import doubts_of_design
+from analysis.verdict.summary import Level, Trust
+
+LEVELS: tuple[Level, ...] = ("low", "medium", "high")
+"""From the gravest doubt to none."""
+
+
+def trust_in(evidence: Evidence, ledgers: Mapping[str, Ledger]) -> Trust:
+    """List the doubts about what a sweep shows, the gravest first.
+
+    Args:
+        evidence: what the sweep's report stands on.
+        ledgers: those of its tables.
+
+    Returns:
+        The trust; high where no doubt is known.
+    """
+    doubts = [*doubts_of_data(evidence), *doubts_of_design(evidence, ledgers)]
+    ordered = sorted(doubts, key=lambda doubt: LEVELS.index(doubt.level))
+    return Trust(ordered[0].level if ordered else "high", tuple(ordered))

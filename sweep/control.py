@@ -1,0 +1,169 @@
+"""The command line `python -m sweep.control DIR ACTION`: asks a running sweep for something, and prints its answer."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
+        del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
+    from basis.packages import exit_if_hidden
+
+    exit_if_hidden()  # by a package in PYTHONPATH, which would be imported next
+
+import argparse
+
+from rich.console import Console
+from rich.text import Text
+
+from basis.control_record import clock_time
+from basis.directory import FINISHED_FILE, SPEC_FILE
+from basis.errors import UserError, shown
+from basis.scripts import as_called
+from sweep.command import EXIT_BAD_SPEC, run_command, say_error
+from sweep.machine.environment import speak_utf8
+from sweep.machine.output_folders import local_path
+from sweep.requests import OneLineParser
+from sweep.spec_file.read_yaml import parse_yaml
+from sweep.steering.ask import answers, ask, await_answer
+from sweep.steering.request import Request
+from sweep.storage.claim import is_claimed
+
+ANSWER_SECONDS = 60.0
+"""For which the command waits: planning a trial's memory takes a few seconds, of a large model more."""
+
+EXAMPLES = """examples:
+  control DIR stop TRIAL             it ends at its next report; its numbers are left out of comparisons
+  control DIR start TRIAL            it runs on from its checkpoint
+  control DIR stop                   the sweep ends as after Ctrl-C, and can be continued
+  control DIR clone TRIAL lr=3e-4    a trial like another one but for some fields
+  control DIR add '{method: lora, rank: 16, optimizer: adamw, lr: 1e-3}'
+  control DIR seeds +2               two further seeds of every tested arm
+  control DIR seeds +2 ARM           or of one, by its name, such as "lora r8 adamw", or that of one of its trials
+  control DIR status                 what was asked so far, and what came of it
+
+Everything is recorded in DIR, kept by a resume and told in the report.
+Exit code: 0 done, 2 refused or the sweep does not run, 130 interrupted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code, as `--help` lists them."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command(
+        lambda console: _answer(_parser().parse_args(words), console),
+        words,
+        "interrupted; a request that was asked stays, and is decided",
+    )
+
+
+def _answer(arguments: argparse.Namespace, console: Console) -> int:
+    experiment_dir = local_path("DIR", arguments.directory)
+    if arguments.action == "status":
+        return _print_status(experiment_dir, console)
+    request = _request(arguments)
+    request_id = ask(experiment_dir, request)
+    decision = await_answer(experiment_dir, request_id, ANSWER_SECONDS)
+    if decision is None:
+        status = as_called("sweep.control", str(experiment_dir), "status")
+        console.print(Text(f"asked, and not answered within {ANSWER_SECONDS:g} s; see: {status}"), soft_wrap=True)
+        return 0
+    if decision.refused:
+        say_error(decision.answer)
+        return EXIT_BAD_SPEC
+    console.print(Text(decision.answer), soft_wrap=True)
+    return 0
+
+
+def _print_status(experiment_dir: Path, console: Console) -> int:
+    """Print whether a sweep runs, and what was asked of it so far, a line each."""
+    if not (experiment_dir / SPEC_FILE).is_file():
+        raise UserError(f"{experiment_dir}: no {SPEC_FILE} in it; name the directory of a sweep")
+    state = "runs" if is_claimed(experiment_dir) else "does not run"
+    finished = len(list(experiment_dir.glob(f"*/{FINISHED_FILE}")))
+    lines = [f"{experiment_dir}: its sweep {state}; {finished} trials have finished"]
+    for decision in answers(experiment_dir).values():
+        refused = "refused: " if decision.refused else ""
+        lines.append(f"{clock_time(decision.time)}  {decision.words} ({decision.origin}): {refused}{decision.answer}")
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    return 0
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    match arguments.action:
+        case "add":
+            return Request("add", "command", values=_mapping(arguments.config))
+        case "clone":
+            return Request("clone", "command", _trial(arguments.trial), _changes(arguments.changes))
+        case "seeds":
+            return Request("seeds", "command", _trial(arguments.arm), seeds=_number(arguments.number))
+    return Request(arguments.action, "command", _trial(arguments.trial))
+
+
+def _trial(word: str | None) -> str | None:
+    """A trial as one names it: by its name, or by the path of its directory, as a shell completes it."""
+    return None if word is None else Path(word).name if "/" in word else word
+
+
+def _number(word: str) -> int:
+    if not word.removeprefix("+").isdecimal():
+        raise UserError(f"seeds {shown(word)} is not accepted; accepted: how many further ones, such as +2")
+    return int(word)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    values = parse_yaml(text, "add")
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise UserError(
+            f"add {shown(text)} is not accepted; accepted: the fields of a trial, such as "
+            "'{method: full, optimizer: adamw, lr: 1e-3}'"
+        )
+    return values
+
+
+def _changes(words: Sequence[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for word in words:
+        field, equals, value = word.partition("=")
+        if not (field and equals):
+            raise UserError(f"clone: {shown(word)} is not accepted; accepted: FIELD=VALUE, such as lr=3e-4")
+        if field in changes:
+            raise UserError(f"clone: {field} stands twice")
+        changes[field] = parse_yaml(value, field)
+    return changes
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog=as_called("sweep.control"),
+        description="Ask a running sweep to stop, add or clone trials, or to run arms with further seeds.",
+        epilog=EXAMPLES.replace("  control", f"  {as_called('sweep.control')}"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    stop = actions.add_parser("stop", help="stop a trial; without TRIAL the whole sweep")
+    stop.add_argument("trial", nargs="?", metavar="TRIAL", help="name of the trial's directory")
+    start = actions.add_parser("start", help="have a stopped trial run on")
+    start.add_argument("trial", metavar="TRIAL", help="name of the trial's directory")
+    add = actions.add_parser("add", help="add a trial")
+    add.add_argument("config", metavar="CONFIG", help="its fields, as in a branch of space, in JSON or YAML")
+    clone = actions.add_parser("clone", help="add a trial like another one but for some fields")
+    clone.add_argument("trial", metavar="TRIAL", help="name of the other's directory")
+    clone.add_argument("changes", nargs="+", metavar="FIELD=VALUE", help="a field in which they differ")
+    seeds = actions.add_parser("seeds", help="run the tested arms with further seeds")
+    seeds.add_argument("number", metavar="+N", help="how many")
+    seeds.add_argument("arm", nargs="?", metavar="ARM", help="one arm alone, by its name or that of one of its trials")
+    actions.add_parser("status", help="print what was asked so far, and what came of it")
+    return parser
+
+
+def script() -> None:
+    """The command, with the process to itself."""
+    speak_utf8()
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

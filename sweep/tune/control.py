@@ -1,0 +1,136 @@
+"""Control of a running sweep under Ray Tune: its search with trials added by request, and what stops a trial."""
+
+import signal
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from sweep.proposal import Proposal
+from sweep.steering.desk import Desk
+from sweep.tune.searchers import RayConfig
+
+
+class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
+    """A search, and before its next proposal the trials that requests have made. Trials stopped by request are skipped.
+
+    It ends when the search has ended and no trial runs any more, so that a sweep that waits for its last trial still
+    takes requests.
+
+    Attributes:
+        proposed: how many trials have been proposed.
+        exhausted: whether there is nothing left to propose.
+    """
+
+    def __init__(self, search: Searcher, desk: Desk, most: int | None = None) -> None:
+        """Wrap a search.
+
+        Args:
+            search: what proposes the sweep's own trials.
+            desk: where the sweep takes requests.
+            most: how many trials the search is asked for; None: until it says that there are no more.
+        """
+        super().__init__(metric=search.metric, mode=search.mode)
+        self._search, self._desk, self._most = search, desk, most
+        self._asked = 0
+        self._ended = False
+        self._running: dict[str, str | None] = {}
+        """By a trial's id that by which the search knows it; None for one made by request."""
+        self.proposed = 0
+        self.exhausted = False
+
+    def suggest(self, trial_id: str) -> RayConfig | str | None:
+        """The next trial; None while there is something to wait for, FINISHED at the end."""
+        proposal = self._made_by_request(trial_id) or self._from_search(trial_id)
+        if proposal is None and self._ended and not self._running:
+            self._desk.take(at_once=True)
+            proposal = self._made_by_request(trial_id)
+            self.exhausted = proposal is None
+        self.proposed += proposal is not None
+        return str(Searcher.FINISHED) if self.exhausted else proposal
+
+    def _made_by_request(self, trial_id: str) -> RayConfig | None:
+        proposal = self._desk.next_trial()
+        if proposal is not None:
+            self._running[trial_id] = None
+        return proposal
+
+    def _from_search(self, trial_id: str) -> RayConfig | None:
+        """The search's next trial that was not stopped by request."""
+        while not self._ended:
+            if self._asked == self._most:
+                self._ended = True
+                break
+            known_as = f"{trial_id}-{self._asked}"  # the search hears of each trial by an id of its own
+            proposal: RayConfig | str | None = self._search.suggest(known_as)
+            self._ended = proposal == Searcher.FINISHED
+            if not isinstance(proposal, dict):
+                return None
+            self._asked += 1
+            if not self._is_stopped(proposal):
+                self._running[trial_id] = known_as
+                return proposal
+            self._search.on_trial_complete(known_as, None, error=True)
+        return None
+
+    def _is_stopped(self, proposal: RayConfig) -> bool:
+        return bool(self._desk.stopped) and Proposal.from_ray(proposal).config.name in self._desk.stopped
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Ray calls this however a trial has ended for good. The search hears of its own trials alone."""
+        known_as = self._running.pop(trial_id, None)
+        if known_as is not None:
+            self._search.on_trial_complete(known_as, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Have the search keep what it knows; what requests have made is in the sweep's own record."""
+        self._search.save(checkpoint_path)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""
+        self._search.restore(checkpoint_path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as for `RoundsSearch`."""
+        return {}
+
+
+class TakeRequests(tune.Callback):  # type: ignore[misc]  # Ray has no types
+    """Has the desk look for requests as Ray's loop goes round, and ends the sweep where that is asked."""
+
+    def __init__(self, desk: Desk) -> None:
+        """`desk` is where the sweep takes requests."""
+        self._desk = desk
+        self._interrupted = False
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Ray's loop begins a round."""
+        self._desk.take()
+        if self._desk.stops_sweep and not self._interrupted:
+            self._interrupted = True
+            signal.raise_signal(signal.SIGINT)  # which Ray Tune answers by ending as after Ctrl-C
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles callbacks into the experiment, and reads none of them again."""
+        return {}
+
+
+class StopAsAsked(tune.Stopper):  # type: ignore[misc]  # Ray has no types
+    """Ends a trial at its first report after it was stopped by request."""
+
+    def __init__(self, desk: Desk) -> None:
+        """`desk` is where the sweep takes requests."""
+        self._desk = desk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether the trial that reports ends."""
+        stopped = self._desk.stopped
+        return bool(stopped) and Proposal.from_ray(result["config"]).config.name in stopped
+
+    def stop_all(self) -> bool:
+        """Never: a sweep ends by an interrupt, which leaves its trials unfinished and not stopped."""
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as for `TakeRequests`."""
+        return {}

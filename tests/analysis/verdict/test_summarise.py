@@ -1,0 +1,162 @@
+"""The first screen of sweeps in which it is known what it has to say."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from analysis.comparison.evidence import evidence_of
+from analysis.factors.pareto import fronts_of
+from analysis.fairness.ledger import table_ledgers
+from analysis.results.company import RAN_ALONE
+from analysis.results.experiment import Results
+from analysis.tables.comparison_table import build_tables
+from analysis.verdict.summarise import summarise
+from analysis.verdict.summary import Summary, Verdict
+from basis.outcomes import Outcome
+from tests.planted_sweep import START, Config, planted
+from tests.synthetic_experiment import with_window_losses
+
+MIB = 2**20
+FULL: Config = {"method": "full", "rank": None, "lr": 1e-4}
+LOSSES: dict[Any, float] = {None: 1.50, 1: 1.80, 10: 1.52, 100: 1.70}
+"""By rank; without one it is full fine-tuning, which is clearly the best."""
+PEAKS = {None: 1000, 1: 700, 10: 710, 100: 1100}
+
+
+def loss_of(config: Config) -> float:
+    """LOSSES, and what a seed adds, which is not the same for every arm."""
+    return LOSSES[config["rank"]] + seed_noise(config)
+
+
+def seed_noise(config: Config) -> float:
+    return 0.001 * float((config["seed"] * (2 + (config["rank"] or 0) % 3)) % 5)
+
+
+def tied_loss(config: Config) -> float:
+    """Full fine-tuning and rank 10 differ by what seeds add, and rank 1 is worse."""
+    return (1.8 if config["rank"] == 1 else 1.5) + seed_noise(config)
+
+
+def sweep_of(*arms: Config, seeds: tuple[int, ...] = (1, 2, 3), loss: Any = loss_of, **metrics: Any) -> Results:
+    configs = [{**arm, "seed": seed} for arm in arms for seed in seeds]
+    peaks = {"peak_bytes": lambda config: PEAKS[config["rank"]] * MIB, **metrics}
+    return with_window_losses(planted(loss, configs, **peaks))
+
+
+def summary_of(results: Results, tables: list[dict[str, Any]] | None = None) -> Summary:
+    evidence = evidence_of(results)
+    built = build_tables(evidence.arms, {"tables": tables} if tables else results.spec, evidence.looks)
+    return summarise(evidence, built, table_ledgers(evidence, built), fronts_of(evidence.finished))
+
+
+def verdict(summary: Summary, kind: str) -> Verdict:
+    (found,) = [one for one in summary.verdicts if one.kind == kind]
+    return found
+
+
+RANKS: list[Config] = [{"rank": rank} for rank in (1, 10, 100)]
+
+
+def test_a_clear_best_is_named_with_its_loss_its_base_and_its_lead() -> None:
+    best = verdict(summary_of(sweep_of(FULL, *RANKS)), "lowest_loss")
+    assert (best.headline, best.arms) == ("full adamw", ("full adamw",))
+    assert best.facts[0] == f"1.502 (base {START:.3f})"
+    assert best.facts[1].startswith("next +0.020 [")
+    assert "Holm-adjusted" in " ".join(best.why)
+
+
+def test_two_arms_that_no_test_tells_apart_share_the_verdict() -> None:
+    results = sweep_of(FULL, {"rank": 10}, {"rank": 1}, loss=tied_loss)
+    summary = summary_of(results)
+    best = verdict(summary, "lowest_loss")
+    assert best.headline == "full adamw or lora r10 adamw, not told apart"
+    assert best.facts[0].startswith("lowest mean")
+    assert [place.differs for place in summary.boards[0].places] == [None, False, True]
+
+
+def test_no_arm_is_singled_out_where_none_differs() -> None:
+    best = verdict(summary_of(sweep_of(FULL, *RANKS, loss=lambda config: 1.5 + 0.01 * config["seed"])), "lowest_loss")
+    assert best.headline == "no single arm: full adamw, lora r1 adamw and 2 more not told apart"
+
+
+def test_one_seed_without_losses_of_windows_claims_nothing() -> None:
+    results = planted(loss_of, [{**arm, "seed": 1} for arm in (FULL, *RANKS)])
+    best = verdict(summary_of(results), "lowest_loss")
+    assert best.headline == "no test: lowest mean is full adamw"
+    assert not [one for one in summary_of(results).verdicts if one.kind == "avoid"]
+
+
+def test_the_arm_that_saves_memory_is_named_with_its_price_in_loss() -> None:
+    saving = verdict(summary_of(sweep_of(FULL, *RANKS)), "saves_memory")
+    assert saving.headline == "lora r10 adamw"
+    assert saving.facts[0] == "29 % less memory"
+    assert saving.facts[1].startswith("loss +0.020 [")
+    assert "is told apart from zero" in saving.why[1]
+
+
+def test_a_saving_whose_price_no_test_tells_says_so() -> None:
+    saving = verdict(summary_of(sweep_of(FULL, {"rank": 10}, {"rank": 1}, loss=tied_loss)), "saves_memory")
+    assert saving.headline == "lora r10 adamw"
+    assert saving.facts[0] == "29 % less memory than full adamw"
+    assert saving.facts[1].endswith("], not told apart")
+
+
+def test_a_best_arm_that_takes_the_least_memory_says_so() -> None:
+    summary = summary_of(sweep_of({"rank": 10}, {"rank": 100}))
+    assert verdict(summary, "saves_memory").facts == ("least memory too: 710.0 MiB",)
+
+
+def test_a_dominated_arm_is_to_be_avoided_and_one_that_saves_memory_is_not() -> None:
+    avoided = verdict(summary_of(sweep_of(FULL, *RANKS)), "avoid")
+    assert avoided.arms == ("lora r100 adamw",)
+    assert avoided.facts == ("more memory and higher loss than full adamw",)
+
+
+def test_arms_that_diverged_or_ran_out_of_memory_are_to_be_avoided() -> None:
+    lost: list[Config] = [
+        {"optimizer": "sgd", "outcome": Outcome.DIVERGED},
+        {"rank": 1, "outcome": Outcome.OUT_OF_MEMORY},
+    ]
+    summary = summary_of(sweep_of(FULL, *lost))
+    told = [(one.headline, *one.facts) for one in summary.verdicts if one.kind == "avoid"]
+    assert told == [("lora r1 sgd", "diverged"), ("lora r1 adamw", "ran out of memory")]
+    assert [(place.rank, place.state) for place in summary.boards[0].places[1:]] == [
+        (None, "diverged"),
+        (None, "out of memory"),
+    ]
+
+
+@pytest.mark.parametrize(("alone", "seeds", "told"), [(True, (1, 2, 3), 1), (True, (1,), 0), (False, (1, 2, 3), 0)])
+def test_time_is_saved_only_where_times_compare_and_a_test_tells_it(
+    alone: bool, seeds: tuple[int, ...], told: int
+) -> None:
+    results = sweep_of(
+        FULL, *RANKS, seeds=seeds, train_seconds=lambda c: (100 if c["rank"] is None else 50) + 10 * seed_noise(c)
+    )
+    results = replace(results, trials=results.trials.assign(**{RAN_ALONE: alone}))
+    assert len([one for one in summary_of(results).verdicts if one.kind == "saves_time"]) == told
+
+
+def test_one_arm_alone_is_no_comparison() -> None:
+    summary = summary_of(sweep_of(FULL))
+    (best,) = summary.verdicts
+    assert (best.headline, best.facts) == ("full adamw", (f"1.502 (base {START:.3f})",))
+
+
+def test_without_a_finished_trial_there_is_no_verdict_and_low_trust() -> None:
+    summary = summary_of(sweep_of({**FULL, "outcome": Outcome.NOT_STARTED}))
+    assert summary.verdicts == ()
+    assert (summary.trust.level, summary.trust.doubts[0].reason) == ("low", "no finished trial")
+
+
+def test_arms_tested_on_other_windows_have_a_board_and_a_verdict_of_their_own() -> None:
+    summary = summary_of(sweep_of(FULL, {"rank": 1}, {"rank": 10, "block_size": 32}))
+    assert [board.title for board in summary.boards] == [
+        "block_size 64, test_windows 4",
+        "block_size 32, test_windows 4",
+    ]
+    assert [one.headline for one in summary.verdicts if one.kind == "lowest_loss"] == [
+        "full adamw",
+        "lora r10 adamw",
+    ]

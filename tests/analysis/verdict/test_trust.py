@@ -1,0 +1,154 @@
+"""How far a sweep can be trusted: each planted fault is a doubt with its command, and a clean sweep has none."""
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from analysis.results.experiment import Results
+from analysis.verdict.remedies import again_with, resume, tuned_again
+from analysis.verdict.summary import Doubt
+from basis.outcomes import Outcome
+from basis.stages import Stage
+from tests.analysis.verdict.test_summarise import Config, summary_of, sweep_of
+from tests.synthetic_experiment import CONFIG
+
+COMMAND = "python -m sweep.run mine.yaml --set seeds=1 --set trial.steps=40 --output here"
+LOW: Config = {"rank": 1, "alpha": 2.0}
+HIGH: Config = {"rank": 10, "alpha": 20.0}  # alpha grows with rank, so that the adapters' scaling is the same
+SPACE = [{**arm, "lr": {"low": 1e-5, "high": 1e-1, "log": True}} for arm in (LOW, HIGH)]
+TABLE = [{"title": "Rank", "factor": "rank"}]
+
+
+def tuned(**changes: Any) -> Results:
+    """Two ranks, three seeds each, at rates that each has chosen of three on validation windows."""
+    results = sweep_of(*({**arm, "evaluate_on": Stage.FINAL} for arm in (LOW, HIGH)))
+    tried = [
+        {**CONFIG, **arm, "lr": lr, "evaluate_on": Stage.TUNING, "seed": 0, "trial": f"t{arm['rank']}-{lr}"}
+        for arm in (LOW, HIGH)
+        for lr in (1e-4, 1e-3, 1e-2)
+    ]
+    configs = {trial["trial"]: {name: value for name, value in trial.items() if name != "trial"} for trial in tried}
+    tuning = pd.DataFrame([{**trial, "outcome": Outcome.FINISHED, "reason": ""} for trial in tried])
+    return replace(
+        results,
+        tuning=tuning,
+        configs={**results.configs, **configs},
+        spec={"search": "tuned", "space": SPACE},
+        sweep={"command": COMMAND},
+        **changes,
+    )
+
+
+def doubts(results: Results) -> dict[str, Doubt]:
+    return {doubt.reason: doubt for doubt in summary_of(results, TABLE).trust.doubts}
+
+
+def test_three_seeds_at_tuned_rates_leave_no_doubt() -> None:
+    trust = summary_of(tuned(), TABLE).trust
+    assert (trust.level, trust.doubts) == ("high", ())
+
+
+def test_one_seed_is_low_trust_and_the_command_asks_for_three() -> None:
+    results = replace(sweep_of(LOW, HIGH, seeds=(1,)), sweep={"command": COMMAND})
+    trust = summary_of(results, TABLE).trust
+    assert (trust.level, trust.doubts[0].reason) == ("low", "one seed")
+    assert trust.doubts[0].remedy == "python -m sweep.run mine.yaml --set trial.steps=40 --set seeds=3"
+
+
+def test_two_seeds_are_medium_trust() -> None:
+    assert doubts(sweep_of(LOW, HIGH, seeds=(1, 2)))["two seeds"].level == "medium"
+
+
+def test_rates_that_nobody_tuned_come_with_a_command_that_tunes_them() -> None:
+    spec = {"search": "grid", "space": [{**LOW, "lr": 1e-3}, {**HIGH, "lr": [1e-3, 2e-3]}]}
+    doubt = doubts(replace(sweep_of(LOW, HIGH), spec=spec, sweep={"command": COMMAND}))["rates not tuned"]
+    assert doubt.level == "medium"
+    words = shlex.split(doubt.remedy)
+    assert words[:4] == ["python", "-m", "sweep.run", "mine.yaml"]
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    assert settings["search"] == "tuned"
+    rates = [branch["lr"] for branch in yaml.safe_load(settings["space"])]
+    assert rates == [{"low": 1e-4, "high": 1e-2, "log": True}, {"low": 1e-4, "high": 2e-2, "log": True}]
+
+
+def test_one_rate_for_full_fine_tuning_and_lora_is_low_trust() -> None:
+    full = {"method": "full", "rank": None, "lr": 1e-3, "alpha": None}
+    doubt = doubts(sweep_of(full, {"rank": 10, "lr": 1e-3}))["rates not tuned"]
+    assert doubt.level == "low"
+    assert "share one learning rate" in doubt.detail
+
+
+def test_rates_chosen_on_the_test_windows_are_a_doubt() -> None:
+    found = doubts(sweep_of(*({**arm, "lr": lr} for arm in (LOW, HIGH) for lr in (1e-4, 1e-3, 1e-2))))
+    assert found["rates chosen on test windows"].level == "medium"
+    assert "rates not tuned" not in found
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "level"),
+    [
+        ({"overlap_exact": 20, "overlap_opening": 20}, "20/400 test dialogues in train", "low"),
+        ({"overlap_exact": 1, "overlap_opening": 1}, "1/400 test dialogues in train", "medium"),
+        ({"overlap_exact": 0, "overlap_opening": 370}, "370/400 test openings in train", "medium"),
+    ],
+)
+def test_test_dialogues_in_train_are_a_doubt(data: dict[str, int], reason: str, level: str) -> None:
+    found = doubts(replace(tuned(), sweep={"command": COMMAND, "data": {**data, "test_dialogues": 400}}))
+    assert {reason: level} == {reason: doubt.level for reason, doubt in found.items()}
+
+
+def test_a_confound_is_a_doubt_and_what_matters_for_speed_alone_is_none() -> None:
+    confounded = sweep_of({**LOW, "weight_decay": 0.1}, HIGH)
+    assert doubts(confounded)["weight_decay differs too"].detail.count("weight_decay: ") == 1
+    costs = sweep_of({**LOW, "micro_batch": 4}, HIGH)
+    assert not [reason for reason in doubts(costs) if "too" in reason]
+
+
+def test_damaged_files_and_unfinished_trials_come_with_the_command_that_mends_them() -> None:
+    command = "python -m sweep.run --resume /nowhere"
+    damaged = doubts(replace(tuned(), damaged=["a/result.json is gone."]))["damaged files"]
+    assert (damaged.level, damaged.remedy) == ("low", command)
+    some = doubts(sweep_of(LOW, {**HIGH, "outcome": Outcome.INTERRUPTED}))["3 of 6 trials unfinished"]
+    assert (some.level, some.remedy) == ("medium", command)
+
+
+def test_an_arm_whose_seeds_did_not_all_finish_is_a_doubt() -> None:
+    results = tuned()
+    trials = results.trials.copy()
+    trials.loc[0, "outcome"] = Outcome.DIVERGED
+    found = doubts(replace(results, trials=trials))
+    assert "2 of 3 seeds finished" in found["1 arm without all seeds"].detail
+
+
+def test_the_gravest_doubt_decides_and_comes_first() -> None:
+    trust = summary_of(replace(sweep_of(LOW, {**HIGH, "weight_decay": 0.1}, seeds=(1,))), TABLE).trust
+    assert trust.level == trust.doubts[0].level == "low"
+    assert [doubt.level for doubt in trust.doubts] == sorted((doubt.level for doubt in trust.doubts), key="lm".find)
+
+
+def test_reasons_are_a_few_words() -> None:
+    data = {"overlap_exact": 5, "overlap_opening": 370, "test_dialogues": 400}
+    worst = sweep_of(LOW, {**HIGH, "weight_decay": 0.1, "outcome": Outcome.FAILED}, seeds=(1,))
+    found = doubts(replace(worst, sweep={"data": data}, damaged=["x"]))
+    assert found
+    assert all(len(reason.split()) <= 5 for reason in found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "rm -rf /", "python -m sweep.run --resume here", "python -m sweep.run 'mine", "python -m sweep.run a\x1b[2J"],
+)
+def test_a_command_that_is_none_of_ours_is_not_offered(command: str) -> None:
+    results = replace(tuned(), sweep={"command": command})
+    assert again_with(results, seeds="3") == tuned_again(results) == ""
+
+
+def test_a_command_of_the_installed_script_is_told_as_it_is_called_here() -> None:
+    results = replace(tuned(), sweep={"command": "sft-sweep run demo --output=x"}, spec={"search": "grid"})
+    assert again_with(results, seeds="3") == "python -m sweep.run demo --set seeds=3"
+    assert tuned_again(results) == "python -m sweep.run fair --set variant=demo"
+    assert resume(results) == "python -m sweep.run --resume /nowhere"
