@@ -5,7 +5,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 if __name__ == "__main__":
     if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
@@ -22,20 +21,14 @@ from sweep.command import run_command
 from sweep.live.listening import listen
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
+from sweep.requests import OneLineParser
 
 DEFAULT_FOLDER = "experiments"
 LOOPBACK = "127.0.0.1"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Ends in one line, as all else does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help tells what is accepted")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog=as_called("sweep.watch"),
         description="Serve a live page of a sweep, running or finished, or of a folder of experiments.",
         epilog="Exit code: 0 ended by Ctrl-C or with the sweep that it was started beside, 2 bad directory, host or "
