@@ -1,5 +1,6 @@
 """The figures of a report: loss curves and win rates, as matplotlib figures and as text of an SVG."""
 
+import html
 import io
 import math
 import re
@@ -230,7 +231,10 @@ def to_svg(drawing: Drawing) -> str:
     text = re.sub(r"(font: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans)", text)
     for colour, variable in _PAGE_COLOURS.items():
         text = text.replace(colour, variable)
-    return re.sub(r'<svg (.*?)width="[^"]*" height="[^"]*"|<svg ', r'<svg role="img" \1', text, count=1)
+    named = f'role="img" aria-label="{html.escape(drawing.caption)}"'
+    return re.sub(
+        r'<svg (.*?)width="[^"]*" height="[^"]*"|<svg ', lambda tag: f"<svg {named} {tag[1] or ''}", text, count=1
+    )
 
 
 def _draw_curve(axes: Axes, arm: Arm, curves: pd.DataFrame, metric: str, style: Style | None) -> None:

@@ -18,6 +18,7 @@ BY_CHOICE = {"effects": ("contexts", "pairs of trials", "interval over", "reward
 WORDS = {
     "effects": ("factor", "from", "to"),
     "importance": ("variance of", "source", "test"),
+    "costs": ("arm", "dominated in"),
     "memory-parts": ("arm", "peak"),
     "memory-attempts": ("arm", "during", "how the trial ended"),
     "published": ("from",),

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,18 @@ BODY_SCRIPTS = ("table", "leaderboard", "arms", "copy", "responses")
 """Those that run when it is whole, in this order; each does nothing where the page has nothing for it."""
 STYLES = ("colours", "page", "summary", "tables", "leaderboard", "responses", "print")
 """Its style sheets, in order."""
+
+
+FIGURE_SECTIONS = {
+    "pareto": "mattered",
+    "parallel": "mattered",
+    "learning_rates": "mattered",
+    "memory": "memory",
+    "wins": "win-rate",
+    "win-rate": "win-rate",
+}
+"""The sections that show figures, by the figure's name; those of a table are shown by it, all others below the
+leaderboard."""
 
 
 class Section(NamedTuple):
@@ -90,16 +103,11 @@ def _environment(content: Content) -> jinja2.Environment:
         terms_of=terms_of,
         entry_names=entry_names,
         most_rows=MOST_ROWS,
-        placed_figures=_placed_figures(content),
+        placed=_figures_by_section(content),
         excerpt_note=excerpt_note,
-        drawn={name: to_svg(drawing) for name, drawing in content.drawings.items()},
+        drawn={} if content.figures else {name: to_svg(drawing) for name, drawing in content.drawings.items()},
     )
     return environment
-
-
-def _placed_figures(content: Content) -> set[str]:
-    """The figures that stand in a section of their own subject; all others follow the leaderboard."""
-    return {"pareto", "memory", "win-rate", "learning-rates", *(f"loss-{table.anchor}" for table in content.tables)}
 
 
 def _rendered(environment: jinja2.Environment, section: Section) -> str:
@@ -109,8 +117,9 @@ def _rendered(environment: jinja2.Environment, section: Section) -> str:
 
 def _sections_shown(content: Content) -> Iterator[Section]:
     """The sections that have something to show, in reading order."""
+    placed = _figures_by_section(content)
     yield Section("summary", "In short", "summary")
-    if content.summary is not None and content.summary.boards:
+    if placed["leaderboard"] or (content.summary is not None and content.summary.boards):
         yield Section("leaderboard", "Leaderboard", "leaderboard")
     for table in content.tables:
         yield Section(f"table-{table.anchor}", table.title, "table", {"table": table})
@@ -118,7 +127,7 @@ def _sections_shown(content: Content) -> Iterator[Section]:
         ("mattered", "What mattered", content.mattered is not None),
         ("tuning", "Tuning", content.tuning is not None),
         ("memory", "Memory", content.memory is not None),
-        ("win-rate", "Win rate", "win-rate" in content.drawings),
+        ("win-rate", "Win rate", bool(placed["win-rate"])),
         ("published", "Published figures", content.published is not None),
         ("published-memory", "Published “GPU memory”", content.published_memory is not None),
         ("responses", "Responses", content.responses is not None),
@@ -129,3 +138,13 @@ def _sections_shown(content: Content) -> Iterator[Section]:
             yield Section(anchor, title, anchor)
     yield Section("setting", "Setting", "setting")
     yield Section("glossary", "Glossary", "glossary")
+
+
+def _figures_by_section(content: Content) -> defaultdict[str, list[str]]:
+    """The names of the figures by the section that shows them: those that answer to the mouse, or else the drawings."""
+    placed: defaultdict[str, list[str]] = defaultdict(list)
+    for name in content.figures or content.drawings:
+        of_table = name.replace("loss-", "table-", 1) if name.startswith("loss-") else "leaderboard"
+        section = FIGURE_SECTIONS.get(name, of_table)
+        placed["leaderboard" if section == "mattered" and content.mattered is None else section].append(name)
+    return placed

@@ -72,6 +72,7 @@ class LeaderBoard:
         rows: finished arms, the best first.
         unfinished: the other arms.
         more: headings of the columns after memory; the first is shown at once.
+        intervals: whether any loss has one.
         base: per cent of the axis where the base model's loss lies; None where that is off the axis.
         factors: the values that arms differ in, by factor, where they can be chosen among.
         headings: of all columns.
@@ -82,6 +83,7 @@ class LeaderBoard:
     rows: list[BoardRow]
     unfinished: list[Place]
     more: list[str]
+    intervals: bool
     base: float | None
     factors: dict[str, list[str]]
     headings: list[str]
@@ -95,19 +97,20 @@ def leaderboards_of(content: Content) -> list[LeaderBoard]:
 
 def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]]) -> LeaderBoard:
     finished = [place for place in board.places if place.rank is not None]
-    low, high = _axis(finished)
+    low, high = _axis(finished, board.base_loss)
     most_bytes = max((place.peak_bytes for place in finished if math.isfinite(place.peak_bytes)), default=math.nan)
     names = list(dict.fromkeys(name for place in finished for name in factors.get(place.label, {})))
     more = [*_more(finished), *(name for name in names if name != "lr")]
     rows = [_row(place, (low, high), most_bytes, more, factors.get(place.label, {})) for place in finished]
     base = _percent(board.base_loss, low, high)
-    headings = ["rank", "arm", "test loss", "vs best", "wins – losses", "memory", *more]
+    headings = ["arm", "test loss", "vs best", "wins – losses", "memory", *more]
     return LeaderBoard(
         key=key,
         board=board,
         rows=rows,
         unfinished=[place for place in board.places if place.rank is None],
         more=more,
+        intervals=any(place.loss.known for place in finished),
         base=base if 0 <= base <= 100 else None,
         factors={name: values for name in names if 1 < len(values := _values(rows, name)) <= MOST_CHOICES},
         headings=headings,
@@ -126,8 +129,8 @@ def _more(places: Sequence[Place]) -> list[str]:
     return [name for name, wanted in shown.items() if wanted]
 
 
-def _axis(places: Sequence[Place]) -> tuple[float, float]:
-    """Ends of the axis of losses: all intervals, but for what is FAR."""
+def _axis(places: Sequence[Place], base_loss: float) -> tuple[float, float]:
+    """Ends of the axis of losses: all intervals, but for what is FAR, and the base model where it is near."""
     losses = [place.loss for place in places if math.isfinite(place.loss.estimate)]
     if not losses:
         return 0.0, 1.0
@@ -136,6 +139,8 @@ def _axis(places: Sequence[Place]) -> tuple[float, float]:
     low, high = min(ends), max(ends)
     if middle > best:
         high = min(high, best + FAR * (middle - best))
+    if low - (high - low) <= base_loss <= high + (high - low):
+        low, high = min(low, base_loss), max(high, base_loss)
     margin = 0.05 * (high - low) or 0.5
     return low - margin, high + margin
 

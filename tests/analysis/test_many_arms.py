@@ -228,8 +228,8 @@ def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
     built = report.build(tmp_path)
     page, text = built.html.read_text(), built.markdown.read_text()
     leader = built.tables[0].frame["arm"].iloc[0]
-    assert page.count('<tr class="leader">') == 1
-    assert f'<tr class="leader"><th scope="row">{leader}</th>' in page
+    assert page.count('<tr class="leader"') == 1
+    assert f'<tr class="leader" data-arm="{leader}"><th scope="row">{leader}</th>' in page
     for told in (page, text):
         assert f"The first {MOST_ROWS} of 110 rows; report/tables/table-all-arms.csv has all." in told
     assert list(pd.read_csv(tables / "table-all-arms.csv")["arm"]) == list(built.tables[0].frame["arm"])

@@ -85,3 +85,18 @@ def small_page() -> str:
         {"optimizer": "muon", "outcome": Outcome.FAILED},
     ]
     return to_html(content_with_summary(synthetic.in_memory(*changes)))
+
+
+def long_page(arms: int) -> str:
+    """A report whose leaderboard has so many arms, of ten ranks, their memory in no order."""
+    content = content_with_summary(synthetic.in_memory({"rank": 1}, {"rank": 10}))
+    assert content.summary is not None
+    (board,) = content.summary.boards
+    first = board.places[1]
+    places = [
+        dataclasses.replace(first, rank=rank, label=f"arm {rank}", peak_bytes=1e9 * (rank * 7919 % arms + 1))
+        for rank in range(1, arms + 1)
+    ]
+    summary = dataclasses.replace(content.summary, boards=(dataclasses.replace(board, places=tuple(places)),))
+    factors = {place.label: {"rank": str(number % 10)} for number, place in enumerate(places)}
+    return to_html(dataclasses.replace(content, summary=summary, factors=factors))

@@ -57,6 +57,13 @@ def test_search_lists_prompts_with_all_words_in_them_or_in_responses(
     expect(page.locator("#nothing")).to_be_visible(visible=not numbers)
 
 
+def test_ten_prompts_are_shown_until_all_are_asked_for(html: str, opened: Opened) -> None:
+    page = opened(html)
+    assert page.locator(".prompt:visible").count() == 10
+    page.get_by_role("button", name="Show all 40 prompts").click()
+    assert page.locator(".prompt:visible").count() == synthetic.PROMPTS
+
+
 def test_order_can_be_switched(html: str, opened: Opened) -> None:
     page = opened(html)
     assert listed(page)[:2] == [8, 1]

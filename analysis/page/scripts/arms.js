@@ -18,7 +18,7 @@
   }
 
   document.addEventListener("mouseover", hover);
-  document.addEventListener("focusin", hover);
+  document.addEventListener("focusin", (event) => event.target.closest?.("[data-arm]") && hover(event));
   document.addEventListener("click", (event) => {
     const row = event.target.closest("tr[data-arm]");
     if (row && !event.target.closest("a, button, input, summary") && getSelection().isCollapsed) tell("arm-pick", row.dataset.arm);

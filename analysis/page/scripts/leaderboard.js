@@ -2,6 +2,8 @@
 // "filter", "where.FACTOR" and "group". Listens to "table-sorted", after which groups are formed anew.
 "use strict";
 (() => {
+  const MOST = 100;  // rows at first, so that a sweep of a thousand arms answers at once
+
   function board(box) {
     const form = box.querySelector(".tools");
     const [words, group, count] = [".words", ".group", "output"].map((name) => form.querySelector(name));
@@ -14,6 +16,7 @@
       return { row, values, text: `${row.dataset.arm} ${Object.values(values).join(" ")}`.toLowerCase() };
     });
     const known = new Map(rows.map((entry) => [entry.row, entry]));
+    const all = box.querySelector(".all");
     const wanted = (name) => (view.get(`${prefix}where.${name}`) ?? "").split("~").filter(Boolean);
 
     function filter() {
@@ -38,7 +41,7 @@
       const name = view.get(`${prefix}group`);
       for (const row of body.querySelectorAll(".grouped")) row.remove();
       if (group) group.value = [...group.options].some((option) => option.value === name) ? name : "";
-      if (!group?.value) return;
+      if (!group?.value) return shorten();
       const groups = new Map();
       for (const row of [...body.rows]) {
         const value = known.get(row).values[name] ?? "–";
@@ -49,6 +52,18 @@
         if (shown) body.append(heading(`${name.replaceAll("_", " ")} ${value} · ${shown} ${shown === 1 ? "arm" : "arms"}`));
         body.append(...own);
       }
+      shorten();
+    }
+
+    // All rows take part in sorting and filtering; the first of them are laid out.
+    function shorten() {
+      let shown = 0;
+      for (const row of body.rows) {
+        shown += !row.hidden && !row.classList.contains("grouped");
+        row.classList.toggle("later", !box.dataset.whole && shown > MOST);
+      }
+      all.hidden = Boolean(box.dataset.whole) || shown <= MOST;
+      all.textContent = `Show all ${shown} arms`;
     }
 
     function heading(text) {
@@ -69,6 +84,11 @@
       const chosen = wanted(name);
       const next = chosen.includes(value) ? chosen.filter((other) => other !== value) : [...chosen, value];
       view.set(`${prefix}where.${name}`, next.join("~"));
+    });
+    all.addEventListener("click", () => {
+      box.dataset.whole = "true";
+      shorten();
+      [...body.rows].filter((row) => !row.hidden)[MOST]?.cells[0].focus();
     });
     box.addEventListener("table-sorted", formGroups);
     document.addEventListener("view-changed", ({ detail: { keys } }) => {

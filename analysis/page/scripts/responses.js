@@ -1,8 +1,8 @@
 // Searches, orders and opens the prompts of a report. Without it the page is whole, only longer.
 "use strict";
 (() => {
-  const ids = ["tools", "words", "order", "open", "found", "nothing", "prompts"];
-  const [tools, words, order, open, found, nothing, list] = ids.map((id) => document.getElementById(id));
+  const ids = ["tools", "words", "order", "open", "found", "nothing", "prompts", "more"];
+  const [tools, words, order, open, found, nothing, list, more] = ids.map((id) => document.getElementById(id));
   if (!list) return;
   const prompts = [...list.children];  // in the order of the file: most disagreement first
   const said = (prompt) => [...prompt.querySelectorAll(".said")].flatMap((element) => [...element.childNodes]);
@@ -19,6 +19,7 @@
     const shown = prompts.filter((prompt) => each.every((word) => texts.get(prompt).some((text) => word.test(text.data))));
     for (const prompt of prompts) prompt.hidden = true;
     for (const prompt of shown) prompt.hidden = false;
+    more.hidden = !list.classList.contains("short") || shown.length <= 10;
     nothing.hidden = shown.length > 0;
     found.value = wanted.length ? `${shown.length} of ${prompts.length} prompts` : `${prompts.length} prompts`;
     mark(wanted, shown);
@@ -50,6 +51,12 @@
     for (const prompt of prompts) prompt.open = !closing;
     open.textContent = closing ? "Open all" : "Close all";
   });
+  more.addEventListener("click", () => {
+    list.classList.remove("short");
+    more.hidden = true;
+    [...list.querySelectorAll(".prompt:not([hidden]) > summary")][10].focus();
+  });
+  list.classList.add("short");
   tools.hidden = false;
   sort();  // a browser may have kept order and words over a reload
   search();

@@ -68,7 +68,9 @@
         label.append(input, heading.textContent);
         menu.lastChild.append(label);
       });
-      (box.querySelector(".tools") ?? box).prepend(menu);
+      const tools = box.querySelector(".tools");
+      if (tools) tools.append(menu);
+      else box.prepend(menu);
       menu.addEventListener("keydown", (event) => {
         if (event.key !== "Escape") return;
         menu.open = false;
