@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
@@ -19,15 +18,15 @@ from rich.text import Text
 
 from basis.control_record import clock_time
 from basis.directory import FINISHED_FILE, SPEC_FILE
-from basis.errors import UserError, shown
+from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import EXIT_BAD_SPEC, run_command, say_error
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
 from sweep.requests import OneLineParser
-from sweep.spec_file.read_yaml import parse_yaml
 from sweep.steering.ask import answers, ask, await_answer
 from sweep.steering.request import Request
+from sweep.steering.words import request_in_words
 from sweep.storage.claim import is_claimed
 
 ANSWER_SECONDS = 60.0
@@ -93,45 +92,14 @@ def _print_status(experiment_dir: Path, console: Console) -> int:
 def _request(arguments: argparse.Namespace) -> Request:
     match arguments.action:
         case "add":
-            return Request("add", "command", values=_mapping(arguments.config))
+            words = ["add", arguments.config]
         case "clone":
-            return Request("clone", "command", _trial(arguments.trial), _changes(arguments.changes))
+            words = ["clone", arguments.trial, *arguments.changes]
         case "seeds":
-            return Request("seeds", "command", _trial(arguments.arm), seeds=_number(arguments.number))
-    return Request(arguments.action, "command", _trial(arguments.trial))
-
-
-def _trial(word: str | None) -> str | None:
-    """A trial as one names it: by its name, or by the path of its directory, as a shell completes it."""
-    return None if word is None else Path(word).name if "/" in word else word
-
-
-def _number(word: str) -> int:
-    if not word.removeprefix("+").isdecimal():
-        raise UserError(f"seeds {shown(word)} is not accepted; accepted: how many further ones, such as +2")
-    return int(word)
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    values = parse_yaml(text, "add")
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise UserError(
-            f"add {shown(text)} is not accepted; accepted: the fields of a trial, such as "
-            "'{method: full, optimizer: adamw, lr: 1e-3}'"
-        )
-    return values
-
-
-def _changes(words: Sequence[str]) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    for word in words:
-        field, equals, value = word.partition("=")
-        if not (field and equals):
-            raise UserError(f"clone: {shown(word)} is not accepted; accepted: FIELD=VALUE, such as lr=3e-4")
-        if field in changes:
-            raise UserError(f"clone: {field} stands twice")
-        changes[field] = parse_yaml(value, field)
-    return changes
+            words = ["seeds", arguments.number, *([] if arguments.arm is None else [arguments.arm])]
+        case action:
+            words = [action, *([] if arguments.trial is None else [arguments.trial])]
+    return request_in_words(words, "command")
 
 
 def _parser() -> OneLineParser:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from basis.errors import UserError
 from basis.scripts import as_called
@@ -11,6 +11,10 @@ from sweep.spec_file.presets import preset_names
 
 MOST_SHOWN = 1000
 """Examples that --show-data prints; who wants more reads the files."""
+
+
+Watch = Literal["never", "while it runs", "until ended"]
+"""How long a page of a sweep is served beside it."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class RunSweep:
         dashboard: whether Ray's dashboard is started.
         command: the command line that asks for it, as the user would type it.
         verbose: whether all tables and findings are printed at its end.
+        watch: how long a page of it is served in a browser.
     """
 
     sweep: Sweep
@@ -97,6 +102,7 @@ class RunSweep:
     dashboard: bool
     command: str
     verbose: bool = False
+    watch: Watch = "never"
 
 
 Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | ShowData | RunSweep
@@ -115,7 +121,8 @@ def parse_request(words: Sequence[str]) -> Request:
     if arguments.explain is not None:
         return ExplainKey(arguments.explain)
     if arguments.reproduce is not None:
-        further = ("--resume", "--dry-run", "--write-data", "--show-data", "--address", "--dashboard", "--verbose")
+        of_sweeps = ("--resume", "--dry-run", "--write-data", "--show-data", "--verbose")
+        further = (*of_sweeps, "--address", "--dashboard", "--watch", "--keep-watching")
         _refuse_beside("--reproduce", "a trial runs again as it is recorded", arguments, further)
         return ReproduceTrial(arguments.reproduce)
     sweep = _sweep(arguments)
@@ -126,7 +133,15 @@ def parse_request(words: Sequence[str]) -> Request:
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
     command = as_called("sweep.run", *words)
-    return RunSweep(sweep, arguments.address, arguments.dashboard, command, arguments.verbose)
+    return RunSweep(
+        sweep, arguments.address, arguments.dashboard, command, verbose=arguments.verbose, watch=_watch(arguments)
+    )
+
+
+def _watch(arguments: argparse.Namespace) -> Watch:
+    if arguments.keep_watching:
+        return "until ended"
+    return "while it runs" if arguments.watch else "never"
 
 
 def _sweep(arguments: argparse.Namespace) -> Sweep:
@@ -201,4 +216,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
     parser.add_argument("--verbose", action="store_true", help="at the end print all tables and findings")
     parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
+    parser.add_argument(
+        "--watch", action="store_true", help="serve a live page of the sweep on this machine, and print its address"
+    )
+    parser.add_argument(
+        "--keep-watching", action="store_true", help="as --watch, and serve the page after the sweep, until Ctrl-C"
+    )
     return parser

@@ -5,7 +5,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 if __name__ == "__main__":
     if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
@@ -19,23 +18,17 @@ from rich.console import Console
 from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import run_command
+from sweep.live.listening import listen
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
+from sweep.requests import OneLineParser
 
 DEFAULT_FOLDER = "experiments"
 LOOPBACK = "127.0.0.1"
-ANY_ADDRESS = ("0.0.0.0", "::", "")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Ends in one line, as all else does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help tells what is accepted")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog=as_called("sweep.watch"),
         description="Serve a live page of a sweep, running or finished, or of a folder of experiments.",
         epilog="Exit code: 0 ended by Ctrl-C or with the sweep that it was started beside, 2 bad directory, host or "
@@ -73,15 +66,10 @@ def _watch(arguments: argparse.Namespace, console: Console) -> int:
     directory = local_path("DIR", arguments.directory)
     if not directory.is_dir() and not arguments.beside:
         raise UserError(f"{arguments.directory} is not a directory; give that of an experiment, or a folder of several")
-    if arguments.host in ANY_ADDRESS:
-        raise UserError(
-            f"--host {arguments.host!r} is not accepted; accepted: one address of this machine, by which it is asked"
-        )
-    if arguments.port is not None and not 0 < arguments.port < 2**16:
-        raise UserError(f"--port {arguments.port} is not accepted; accepted: 1 to {2**16 - 1}")
+    listening = listen(arguments.host, arguments.port)
     from sweep.live.serve import serve  # imports pandas
 
-    asyncio.run(serve(directory, arguments.host, arguments.port, arguments.beside, console))
+    asyncio.run(serve(directory, arguments.host, listening, arguments.beside, console))
     return 0
 
 

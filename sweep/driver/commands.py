@@ -22,6 +22,7 @@ from sweep.cluster.resources import (
 )
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
+from sweep.driver.watching import watched
 from sweep.machine.apart import Work
 from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
 from sweep.machine.caches import OURS
@@ -162,7 +163,8 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
 
     resume = as_called("sweep.run", "--resume", str(experiment_dir))
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
-    return sweep_and_report(run_trials, folder, apart, MOST_RESTARTS if request.address is None else 0)
+    with watched(request.watch, experiment_dir, console):
+        return sweep_and_report(run_trials, folder, apart, MOST_RESTARTS if request.address is None else 0)
 
 
 def open_sweep(sweep: Sweep) -> tuple[SweepPlan, Path]:

@@ -12,7 +12,7 @@ from sweep.live.folder import stamp_of
 from sweep.live.growing_curves import GrowingCurves
 from sweep.live.parts import Parts
 from sweep.progress.event_file import read_events
-from sweep.progress.events import Event, RowEvent, StartEvent
+from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
 from sweep.progress.progress import Progress
 
 READ_BYTES = 2**21
@@ -99,6 +99,8 @@ class Experiment:
                     self.curves.start(event.trial, event.label)
                 case RowEvent():
                     self.curves.add(event.trial, event.step, event.metrics)
+                case EndEvent(state=EndState.FAILED):
+                    self.curves.drop(event.trial)
         if events:
             self._last_event = max(events[-1].time, self._last_event or 0.0)
         self._draw()
@@ -106,7 +108,7 @@ class Experiment:
     def _draw(self) -> None:
         """Work the curves out, a fifth of the time at most; what comes meanwhile waits for the next look."""
         began = time.monotonic()
-        if began < self._drawn_until:
+        if began < self._drawn_until or not self.is_read:
             return
         if self.curves.refresh(self.parts.number + 1):
             self.parts.number += 1

@@ -34,7 +34,7 @@ class GrowingCurves:
         if trial not in self._arm_of:
             self._arm_of[trial] = arm
             self._trials_of[arm].append(trial)
-            self._rows[trial] = {name: array("d") for name in ("step", *_COLUMNS)}
+            self._rows[trial] = _no_rows()
 
     def add(self, trial: str, step: int, metrics: Mapping[str, float]) -> None:
         """A row of a trial. One that continues from a checkpoint repeats steps; the later row counts."""
@@ -46,21 +46,29 @@ class GrowingCurves:
             column.append(step if name == "step" else metrics.get(name, np.nan))
         self._unread.add(self._arm_of[trial])
 
+    def drop(self, trial: str) -> None:
+        """A trial has failed: its rows are no part of its arm's curve any more, until it starts again."""
+        if trial in self._rows:
+            self._rows[trial] = _no_rows()
+            self._unread.add(self._arm_of[trial])
+
     def trial_rows(self, trial: str) -> pd.DataFrame:
         """The rows of one trial, with the columns that `arm_curves` reads; the trial itself stands as arm."""
-        columns = self._rows.get(trial) or {name: array("d") for name in ("step", *_COLUMNS)}
+        columns = self._rows.get(trial) or _no_rows()
         return pd.DataFrame({"arm": trial, "trial": trial, **{name: np.array(c) for name, c in columns.items()}})
 
     def refresh(self, number: int) -> bool:
         """Work out the curves of the arms that have new rows, as of the change of this number; whether any changed."""
-        changed = False
-        for arm in sorted(self._unread):
-            rows = pd.concat([self.trial_rows(trial) for trial in self._trials_of[arm]]).assign(arm=arm)
-            for metric in DRAWN:
-                for curve in arm_curves(rows, metric):
-                    changed |= self._replace((metric, arm), curve, number)
+        arms = sorted(self._unread)
         self._unread.clear()
-        return changed
+        frames = [self.trial_rows(trial).assign(arm=arm) for arm in arms for trial in self._trials_of[arm]]
+        if not frames:
+            return False
+        rows = pd.concat(frames, ignore_index=True)
+        curves = {(metric, curve.arm): curve for metric in DRAWN for curve in arm_curves(rows, metric)}
+        gone = {key: _empty(key[1]) for key in self._curves if key[1] in arms and key not in curves}
+        replaced = [self._replace(key, curve, number) for key, curve in {**curves, **gone}.items()]
+        return any(replaced)
 
     def _replace(self, key: tuple[str, str], curve: ArmCurve, number: int) -> bool:
         before = self._curves.get(key)
@@ -84,6 +92,14 @@ class GrowingCurves:
                 points = {name: _without_nan(getattr(curve, name)[start:]) for name in _LISTS}
                 lacking.setdefault(metric, {})[arm] = {"start": start, **points}
         return lacking
+
+
+def _no_rows() -> dict[str, "array[float]"]:
+    return {name: array("d") for name in ("step", *_COLUMNS)}
+
+
+def _empty(arm: str) -> ArmCurve:
+    return ArmCurve(arm, [], [], [], [], [], [], [])
 
 
 def _first_difference(before: ArmCurve, after: ArmCurve) -> int | None:

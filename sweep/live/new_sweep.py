@@ -1,7 +1,6 @@
 """Starts a sweep from a spec that a page sends: checked as one that is typed, tried by a dry run, and started."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from basis.errors import UserError
 from basis.files import write_text
-from basis.packages import ROOT
+from sweep.machine.environment import with_our_code
 from sweep.machine.output_folders import check_writable, folder_name
 from sweep.spec_file.load import load_plan
 
@@ -54,7 +53,7 @@ async def dry_run(text: str) -> Told:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=_environment(),
+            env={**with_our_code(), "COLUMNS": "120"},
         )
         try:
             printed, _ = await asyncio.wait_for(process.communicate(), DRY_RUN_SECONDS)
@@ -97,7 +96,7 @@ def start(text: str, folder: Path) -> Told:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
-                env=_environment(),
+                env=with_our_code(),
                 start_new_session=True,
             )
     except (UserError, OSError) as error:
@@ -105,10 +104,3 @@ def start(text: str, folder: Path) -> Told:
     return Told(
         True, f"Started {chosen}. What it prints goes to {log.name} in the folder of experiments.", f"/e/{chosen}"
     )
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment, with our code on the path whatever folder the server was started in."""
-    given = os.environ.get("PYTHONPATH", "")
-    path = os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, given.split(os.pathsep))]))
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "120"}

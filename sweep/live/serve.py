@@ -12,30 +12,22 @@ from pathlib import Path
 from aiohttp import web
 from rich.console import Console
 
-from basis.errors import UserError
 from sweep.live.access import Access
 from sweep.live.analyst import Analyst
 from sweep.live.folder import Folder
 from sweep.live.server import make_app
 
-FIRST_PORT = 8470
-"""Tried first; if it is taken, the system gives a free one."""
 
-
-async def serve(directory: Path, host: str, port: int | None, beside: bool, console: Console) -> None:
+async def serve(directory: Path, host: str, listening: socket.socket, beside: bool, console: Console) -> None:
     """Serve a directory until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
         directory: an experiment, or a folder of them.
-        host: the address to listen on.
-        port: the port; None: FIRST_PORT, or a free one.
+        host: the address that it listens on.
+        listening: the socket.
         beside: end when standard input closes, which whoever started this process holds open.
         console: told the address; with a terminal as standard input, Enter has a new one printed.
-
-    Raises:
-        UserError: the address or the port can't be had.
     """
-    listening = _listen(host, port)
     access = Access(host, listening.getsockname()[1])
     app = make_app(Folder(directory), access, Analyst())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -44,29 +36,11 @@ async def serve(directory: Path, host: str, port: int | None, beside: bool, cons
         await web.SockSite(runner, listening).start()
         for line in _told(directory, access, os.environ):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if beside:
+            _say_no_more()
         await _until_ended(beside, lambda: console.print(access.new_address(), highlight=False, soft_wrap=True))
     finally:
         await runner.cleanup()
-
-
-def _listen(host: str, port: int | None) -> socket.socket:
-    """A socket on the address; the port that the system chooses if the usual one is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for number in [FIRST_PORT, 0] if port is None else [port]:
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind((host, number))
-            listening.listen(128)
-            listening.setblocking(False)
-            return listening
-        except OSError as error:
-            listening.close()
-            failure = error
-    what = f"--host {host}" if port is None else f"--port {port}"
-    raise UserError(
-        f"{what}: can't listen there ({failure.strerror or failure}); accepted: a free port of this machine"
-    )
 
 
 def _told(directory: Path, access: Access, variables: "os._Environ[str]") -> list[str]:
@@ -86,6 +60,14 @@ def _has_terminal() -> bool:
     with suppress(ValueError, OSError, AttributeError):
         return sys.stdin.isatty()
     return False
+
+
+def _say_no_more() -> None:
+    """Close what is printed to: whoever started this process reads to its end, and prints on the same terminal."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 async def _until_ended(beside: bool, print_address: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from basis.errors import UserError, name_failure
 from sweep.live import new_sweep
 from sweep.live.access import Access, add_headers, guard
 from sweep.live.analyst import Analyst
@@ -21,6 +22,8 @@ from sweep.live.static_files import static_file
 from sweep.live.trial_view import set_trial_parts
 from sweep.live.views import render, set_parts
 from sweep.spec_file.presets import preset_about, preset_names
+from sweep.steering.ask import ask
+from sweep.steering.words import request_in_words
 
 RUNNING_SECONDS, RESTING_SECONDS, READING_SECONDS = 1.0, 10.0, 0.05
 """When a page asks again: while something runs, while nothing does, and while there is more to be read at once."""
@@ -51,6 +54,10 @@ class Server:
     def may_start(self) -> bool:
         """Whether new sweeps may be started: in a folder of experiments, where their outputs go."""
         return not self.folder.is_experiment
+
+    def cleaned(self, text: str) -> str:
+        """A text as it may leave the server, with paths of the folder as they are within it; see `cleaned`."""
+        return cleaned(text).replace(cleaned(f"{self.folder.root.parent}/"), "")
 
     def experiment(self, request: web.Request) -> Experiment:
         """The experiment that a request names.
@@ -98,6 +105,7 @@ def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Applicatio
     for path, handler in routes.items():
         app.router.add_get(path, handler, allow_head=False)
     app.router.add_post("/new/{step}", new_step)
+    app.router.add_post("/e/{name}/ask", ask_sweep)
     return app
 
 
@@ -113,13 +121,13 @@ def page(request: web.Request, template: str, title: str, **values: Any) -> web.
         "ask": "",
         "scripts": ["page", "live", "ask"],
     }
-    return web.Response(text=cleaned(render(template, **{**common, **values})), content_type="text/html")
+    return web.Response(text=server.cleaned(render(template, **{**common, **values})), content_type="text/html")
 
 
-def deltas(parts: Parts, cursor: str, every: float, curves: Mapping[str, Any] | None = None) -> web.Response:
-    """What has changed since a cursor."""
-    known = parts.since(cursor)
-    changed = {part: cleaned(html) for part, html in parts.changed(known).items()}
+def deltas(request: web.Request, parts: Parts, every: float, curves: Mapping[str, Any] | None = None) -> web.Response:
+    """What has changed since the cursor of a request."""
+    known = parts.since(request.query.get("cursor", ""))
+    changed = {part: request.app[SERVER].cleaned(html) for part, html in parts.changed(known).items()}
     answer = {"cursor": parts.cursor, "every": every, "ids": parts.ids, "parts": changed, "curves": curves or {}}
     return web.json_response(answer)
 
@@ -142,7 +150,7 @@ async def home_deltas(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     moves = await set_experiments(server.experiments, server.folder, server.followed, server.analyst, server.may_start)
     every = RUNNING_SECONDS if moves else RESTING_SECONDS
-    return deltas(server.experiments, request.query.get("cursor", ""), every)
+    return deltas(request, server.experiments, every)
 
 
 async def compare_page(request: web.Request) -> web.Response:
@@ -175,7 +183,7 @@ async def experiment_deltas(request: web.Request) -> web.Response:
     else:
         every = RUNNING_SECONDS if experiment.state.moves or experiment.is_being_analysed else RESTING_SECONDS
     curves = experiment.curves.changed(experiment.parts.since(cursor)) if experiment.state.moves else {}
-    return deltas(experiment.parts, cursor, every, curves)
+    return deltas(request, experiment.parts, every, curves)
 
 
 async def trial_page(request: web.Request) -> web.Response:
@@ -202,7 +210,7 @@ async def trial_deltas(request: web.Request) -> web.Response:
     parts = server.trials.setdefault((experiment.directory, trial), Parts())
     await asyncio.to_thread(set_trial_parts, parts, experiment, trial)
     every = RUNNING_SECONDS if experiment.state.moves else RESTING_SECONDS
-    return deltas(parts, request.query.get("cursor", ""), every if experiment.is_read else READING_SECONDS)
+    return deltas(request, parts, every if experiment.is_read else READING_SECONDS)
 
 
 async def new_page(request: web.Request) -> web.Response:
@@ -225,7 +233,21 @@ async def new_step(request: web.Request) -> web.Response:
             told = await asyncio.to_thread(new_sweep.start, spec, request.app[SERVER].folder.root)
         case _:
             raise web.HTTPNotFound(text="There is nothing of that name to do.\n")
-    return web.json_response({"ok": told.ok, "text": cleaned(told.text), "link": told.link})
+    return web.json_response({"ok": told.ok, "text": request.app[SERVER].cleaned(told.text), "link": told.link})
+
+
+async def ask_sweep(request: web.Request) -> web.Response:
+    """POST /e/NAME/ask: a request to the running sweep, in the words of `sweep.control`."""
+    directory = request.app[SERVER].experiment(request).directory
+    words = (await posted(request)).get("words")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise web.HTTPBadRequest(text="The words of a request are accepted, as a list of texts.\n")
+    try:
+        asked = request_in_words(words, "page")
+        await asyncio.to_thread(ask, directory, asked)
+    except (UserError, OSError) as error:
+        return web.json_response({"text": request.app[SERVER].cleaned(name_failure(error))}, status=409)
+    return web.json_response({"text": request.app[SERVER].cleaned(f"Asked: {asked.words}. The answer comes below.")})
 
 
 async def posted(request: web.Request) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from sweep.live.experiment import Experiment
 from sweep.live.experiment_state import ExperimentState, Stage
 from sweep.progress.progress import Progress, State, TrialProgress
 from sweep.progress.time_left import seconds_left
+from sweep.steering.ask import answers
+from sweep.steering.request import waiting_requests
 
 MOST_TOGETHER = 100
 """Ended trials that are one piece of the page: only the piece that changes is sent again."""
@@ -70,6 +72,7 @@ def set_parts(experiment: Experiment, name: str) -> None:
         "live-running": render("running", trials=views, name=name),
         "live-devices": render("devices", devices=_devices(progress, running, places)),
         "live-ask": render("ask", moves=state.moves),
+        "live-answers": render("answers", answers=_answers(experiment)),
         "live-links": render("links", links=links),
         **sections,
     }
@@ -165,6 +168,23 @@ def _progress_part(experiment: Experiment, state: ExperimentState, summary: Summ
         damaged=experiment.damaged_lines,
         no_report=refusal,
     )
+
+
+def _answers(experiment: Experiment) -> list[dict[str, str]]:
+    """What was asked of the sweep, the last first; what waits for its answer before all."""
+    waiting = [
+        {"words": "a request", "when": "", "text": "waits for the sweep"}
+        for _ in waiting_requests(experiment.directory)
+    ]
+    decided = [
+        {
+            "words": decision.words,
+            "when": decision.asked,
+            "text": f"refused: {decision.answer}" if decision.refused else decision.answer,
+        }
+        for decision in reversed(answers(experiment.directory).values())
+    ]
+    return [*waiting, *decided]
 
 
 def _devices(progress: Progress, running: list[TrialProgress], places: dict[str, str]) -> list[dict[str, Any]]:

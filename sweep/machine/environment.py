@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from basis.errors import UserError
+from basis.packages import ROOT
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
@@ -68,6 +69,12 @@ def variables_restored() -> Iterator[None]:
         for name, value in before.items():
             if os.environ.get(name) != value:
                 os.environ[name] = value
+
+
+def with_our_code() -> dict[str, str]:
+    """The environment of a process that runs a module of ours, wherever it is started."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, given)]))}
 
 
 def pass_proxies_by() -> None:

@@ -40,6 +40,8 @@ DEMO = NewSweep("demo", (), None)
         ),
         ("--resume x --address auto --dashboard", RunSweep(KeptSweep("x"), "auto", True, "")),
         ("demo --verbose", RunSweep(NewSweep("demo", (), None), None, False, "", verbose=True)),
+        ("--resume x --watch", RunSweep(KeptSweep("x"), None, False, "", watch="while it runs")),
+        ("--resume x --keep-watching", RunSweep(KeptSweep("x"), None, False, "", watch="until ended")),
     ],
 )
 def test_each_mode_is_a_request_of_its_own(words: str, request_made: Request) -> None:

@@ -46,9 +46,10 @@
   });
   const apply = () => mark("picked", picked());
   document.addEventListener("view-changed", ({ detail: { keys } }) => keys.includes("arms") && apply());
-  for (const body of document.querySelectorAll("tbody")) {
+  view.each("tbody", (body) => {
     const first = body.querySelector("tr[data-arm]");
     if (first) first.cells[0].tabIndex = 0;
-  }
+  });
+  document.addEventListener("section-swapped", apply);
   apply();
 })();

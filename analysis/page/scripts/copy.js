@@ -12,12 +12,12 @@
     return "Copied";
   }
 
-  for (const button of document.querySelectorAll("button.copy")) {
+  view.each("button.copy", (button) => {
     button.hidden = false;
     button.setAttribute("aria-live", "polite");
     button.addEventListener("click", async () => {
       button.textContent = await copy(button);
       setTimeout(() => (button.textContent = "Copy"), 2000);
     });
-  }
+  });
 })();

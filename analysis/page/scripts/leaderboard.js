@@ -91,12 +91,12 @@
       [...body.rows].filter((row) => !row.hidden)[MOST]?.cells[0].focus();
     });
     box.addEventListener("table-sorted", formGroups);
-    document.addEventListener("view-changed", ({ detail: { keys } }) => {
+    view.follow(box, (keys) => {
       if (keys.some((key) => key.startsWith(`${prefix}where.`) || [`${prefix}filter`, `${prefix}group`].includes(key))) filter();
     });
     form.hidden = false;
     filter();
   }
 
-  for (const box of document.querySelectorAll(".board")) board(box);
+  view.each(".board", board);
 })();

@@ -1,9 +1,8 @@
 // Searches, orders and opens the prompts of a report. Without it the page is whole, only longer.
 "use strict";
-(() => {
+view.each("#prompts", () => {
   const ids = ["tools", "words", "order", "open", "found", "nothing", "prompts", "more"];
   const [tools, words, order, open, found, nothing, list, more] = ids.map((id) => document.getElementById(id));
-  if (!list) return;
   const prompts = [...list.children];  // in the order of the file: most disagreement first
   const said = (prompt) => [...prompt.querySelectorAll(".said")].flatMap((element) => [...element.childNodes]);
   const texts = new Map(prompts.map((prompt) => [prompt, said(prompt)]));
@@ -60,4 +59,4 @@
   tools.hidden = false;
   sort();  // a browser may have kept order and words over a reload
   search();
-})();
+});

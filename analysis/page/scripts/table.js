@@ -92,7 +92,7 @@
         heading.append(button);
       }
     }
-    document.addEventListener("view-changed", ({ detail: { keys } }) => {
+    view.follow(box, (keys) => {
       if (keys.includes(`${prefix}sort`)) sort();
       if (keys.includes(`${prefix}columns`)) choose();
     });
@@ -100,7 +100,7 @@
     if (view.get(`${prefix}sort`)) sort();
   }
 
-  for (const box of document.querySelectorAll(".table")) sortable(box);
+  view.each(".table", sortable);
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll(".columns[open]")) if (!menu.contains(event.target)) menu.open = false;
   });

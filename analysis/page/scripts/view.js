@@ -40,7 +40,24 @@
     place.scrollIntoView();
   }
 
-  window.view = Object.freeze({ get: (key) => state.get(key), set });
+  // Makes something of each element of a kind: of those here, and of those that a live page swaps in.
+  function each(selector, make) {
+    const within = (root) => { for (const element of root.querySelectorAll(selector)) make(element); };
+    within(document);
+    document.addEventListener("section-swapped", ({ detail: { section } }) => within(section));
+  }
+
+  // Tells of changes of the view for as long as an element is on the page.
+  function follow(element, hear) {
+    const listener = ({ detail: { keys } }) => {
+      if (element.isConnected) hear(keys);
+      else document.removeEventListener("view-changed", listener);
+    };
+    document.addEventListener("view-changed", listener);
+  }
+
+  document.addEventListener("section-swapped", () => announce([]));  // what followed the view in the old section ends
+  window.view = Object.freeze({ get: (key) => state.get(key), set, each, follow });
   window.addEventListener("popstate", reread);
   window.addEventListener("hashchange", reread);
   document.addEventListener("click", (event) => {

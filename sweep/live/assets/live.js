@@ -30,8 +30,10 @@
       for (const [name, element] of names(section, "details")) if (folds.has(name)) element.open = folds.get(name);
       for (const [name, element] of names(section, "input, select, textarea")) {
         if (!fields.has(name)) continue;
-        if (element.type === "checkbox" || element.type === "radio") element.checked = fields.get(name)[1];
-        else element.value = fields.get(name)[0];
+        const [value, checked] = fields.get(name);
+        if (element.value === value && element.checked === checked) continue;
+        [element.value, element.checked] = [value, checked];
+        element.dispatchEvent(new Event(element.localName === "select" ? "change" : "input", { bubbles: true }));
       }
       for (const [name, element] of names(section, ".scroll")) element.scrollLeft = scrolled.get(name) ?? 0;
       if (focused) names(section, focus).find(([name]) => name === focused)?.[1].focus({ preventScroll: true });
@@ -40,11 +42,11 @@
 
   // Figures that are drawn stay as they are, unless the section brings other data for them.
   function keepFigures(section, fresh) {
-    for (const data of fresh.querySelectorAll('script[type="application/json"][id^="figure-"]')) {
-      const before = document.getElementById(data.id);
-      const plot = data.id.replace("figure-", "plot-");
-      const [drawn, empty] = [section.querySelector(`#${CSS.escape(plot)}`), fresh.querySelector(`#${CSS.escape(plot)}`)];
-      if (before && drawn && empty && before.textContent === data.textContent) empty.replaceWith(drawn);
+    for (const empty of fresh.querySelectorAll("[data-figure]")) {
+      const name = CSS.escape(empty.dataset.figure);
+      const [before, after] = [section, fresh].map((root) => root.querySelector(`#figure-${name}`)?.textContent);
+      const drawn = section.querySelector(`[data-figure="${name}"][data-shown]`);
+      if (drawn && before === after) empty.replaceWith(drawn);
     }
   }
 
@@ -55,14 +57,13 @@
     const section = document.getElementById(id);
     if (!section) {
       main.append(document.adoptNode(fresh));
-      return fresh;
+      return [fresh, () => {}];
     }
     const restore = kept(section);
     keepFigures(section, fresh);
     section.replaceChildren(...fresh.childNodes);
     section.className = fresh.className;
-    restore();
-    return section;
+    return [section, restore];
   }
 
   function inOrder(ids) {
@@ -83,7 +84,10 @@
     const before = anchor?.getBoundingClientRect().top;
     const swapped = Object.entries(answer.parts).map(([id, html]) => swap(id, html));
     inOrder(answer.ids);
-    for (const section of swapped) document.dispatchEvent(new CustomEvent("section-swapped", { detail: { section } }));
+    for (const [section, restore] of swapped) {
+      document.dispatchEvent(new CustomEvent("section-swapped", { detail: { section } }));
+      restore();
+    }
     if (anchor?.isConnected && window.scrollY > 0) window.scrollBy(0, anchor.getBoundingClientRect().top - before);
     if (answer.curves && Object.keys(answer.curves).length) {
       document.dispatchEvent(new CustomEvent("curves-grew", { detail: answer.curves }));

@@ -68,6 +68,20 @@ def test_a_curve_of_thousands_of_points_is_sent_thinned_and_grows_by_its_tail() 
     assert len(curves.changed(1)["test_loss"]["b"]["step"]) <= 2
 
 
+def test_a_trial_that_failed_is_no_part_of_its_arm() -> None:
+    curves = grown(10)
+    curves.drop("b0")
+    curves.add("a1", 5, {"test_loss": 1.0})
+    curves.drop("a1")
+    curves.refresh(2)
+    sent = curves.changed(1)["test_loss"]
+    assert (sent["b"]["start"], sent["b"]["mean"]) == (0, [])
+    assert (sent["a"]["start"], set(sent["a"]["seeds"])) == (0, {1})
+    curves.add("b0", 0, {"test_loss": 4.0})  # it is started again
+    curves.refresh(3)
+    assert curves.changed(2)["test_loss"]["b"]["mean"] == [4.0]
+
+
 def test_parts_are_sent_when_they_change_and_whole_to_a_page_of_another_server() -> None:
     parts, other = Parts(), Parts()
     parts.set_all({"head": "<p>1"})

@@ -7,13 +7,25 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from yarl import URL
 
+from basis.control_record import Decision
+from basis.errors import UserError
 from sweep.live import experiment_state
 from sweep.live.analysed import Analysis
+from sweep.spec_file.load import load_plan
+from sweep.steering.request import read_request
+from sweep.storage.claim import claimed
 from tests.sweep.live.made_up import TRIALS, Client, over, report, row, running, sweep, tell, visit
 from tests.sweep.progress.made_up import end, start
 
+SPEC = """
+name: tiny
+extends: demo
+space:
+  - {method: full, optimizer: adamw, lr: 0.001}
+"""
 DEAD = 2**22 + 1  # more than any process's number
 
 
@@ -47,6 +59,8 @@ def test_a_running_sweep_is_told_and_then_only_what_changes(tmp_path: Path) -> N
 
         tell(tmp_path / "one", row(TRIALS[1], time.time(), 100, 3.2))
         grown = await client.deltas("/e/one", told["cursor"])
+        while not grown["curves"]:  # drawing rests, too
+            grown = await client.deltas("/e/one", told["cursor"])
         assert "summary" not in grown["parts"]
         assert "live-devices" not in grown["parts"]
         assert "100 / 100" in grown["parts"]["live-running"]
@@ -295,3 +309,75 @@ def test_a_get_changes_nothing(tmp_path: Path) -> None:
 
     visit(tmp_path, story)
     assert files() == before
+
+
+def test_a_request_to_the_sweep_is_checked_as_that_of_the_command(tmp_path: Path) -> None:
+    running(tmp_path / "one", time.time())
+
+    async def story(client: Client) -> None:
+        status, told = await client.post("/e/one/ask", words=["stop", TRIALS[1].trial])
+        assert status == 409
+        assert told["text"].startswith("tmp/one: its sweep is not running; go on with: ".replace("tmp", tmp_path.name))
+        assert str(tmp_path) not in told["text"]
+        status, told = await client.post("/e/one/ask", words=["clone", "x", "lr"])
+        assert (status, told["text"]) == (409, "clone: 'lr' is not accepted; accepted: FIELD=VALUE, such as lr=3e-4")
+        assert (await client.post("/e/one/ask", words="stop"))[0] == 400
+        assert (await client.post("/e/one/ask", other=1))[0] == 400
+
+    visit(tmp_path, story)
+
+
+def test_a_request_of_a_page_reaches_the_sweep_and_its_answer_the_page(tmp_path: Path) -> None:
+    directory = tmp_path / "one"
+    running(directory, time.time())
+    typed = tmp_path / "typed.yaml"
+    typed.write_text(SPEC)
+    kept_spec = load_plan(str(typed)).spec.model_dump(mode="json")
+    (directory / "spec.yaml").write_text(yaml.safe_dump(kept_spec))
+
+    async def story(client: Client) -> None:
+        with claimed(directory):
+            status, told = await client.post("/e/one/ask", words=["add", "{method: full, optimizer: adamw, lr: 0.5}"])
+            assert (status, told["text"][:6]) == (200, "Asked:"), told
+            assert "waits for the sweep" in (await client.deltas("/e/one"))["parts"]["live-answers"]
+        [kept] = (directory / "control").iterdir()
+        request = read_request(kept)
+        assert (request.action, request.origin, request.values["lr"]) == ("add", "page", 0.5)
+        decision = Decision(kept.stem, request.time, time.time(), "page", request.words, "add", "added <b>it</b>")
+        (directory / "control.jsonl").write_text(decision.to_line())
+        kept.unlink()
+        told = (await client.deltas("/e/one"))["parts"]["live-answers"]
+        assert "added &lt;b&gt;it" in told
+        assert "from the page" in told
+
+    visit(tmp_path, story)
+
+
+def test_a_new_sweep_is_checked_with_the_messages_of_the_command_line(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        status, told = await client.post("/new/check", spec=SPEC.replace("0.001", "fast"))
+        assert (status, told["ok"]) == (200, False)
+        typed = tmp_path / "typed"
+        typed.mkdir()
+        (typed / "spec.yaml").write_text(SPEC.replace("0.001", "fast"))
+        with pytest.raises(UserError) as caught:
+            load_plan(str(typed / "spec.yaml"))
+        assert told["text"] == str(caught.value).replace(f"{typed}/", "")
+        assert (await client.post("/new/check", spec=SPEC))[1][
+            "text"
+        ] == "The spec is valid: tiny, 1 trial to begin with."
+        assert (await client.post("/new/start", spec="name: x"))[1]["ok"] is False
+        assert (await client.post("/new/else", spec=SPEC))[0] == 404
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["typed"]
+
+    visit(tmp_path, story)
+
+
+def test_a_server_of_one_experiment_starts_no_other(tmp_path: Path) -> None:
+    running(tmp_path / "one", time.time())
+
+    async def story(client: Client) -> None:
+        assert (await client.get("/new"))[0] == 404
+        assert (await client.post("/new/start", spec=SPEC))[0] == 404
+
+    visit(tmp_path / "one", story)
