@@ -18,6 +18,7 @@ from rich.text import Text
 
 from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.fairness.ledger import Ledger
+from analysis.fairness.reasons import HARMLESS_TO_LOSSES
 from analysis.findings.what_it_shows import Finding
 from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
@@ -138,7 +139,9 @@ def print_summary(report: Report, console: Console) -> None:
         report: what `build` returned.
         console: where to print; in a terminal its width decides where lines end, elsewhere none is wrapped.
     """
-    for line in summary_lines(report.summary, console.width if console.is_terminal else None):
+    flagged = {flag.reason for ledger in report.ledgers.values() for flag in ledger.flagged}
+    notes = [reason.value for reason in HARMLESS_TO_LOSSES if reason in flagged]
+    for line in summary_lines(report.summary, console.width if console.is_terminal else None, notes):
         console.print(line, soft_wrap=True)
     console.print(Text(f"Report: {report.html}"), soft_wrap=True)
     if remedy := next((doubt.remedy for doubt in report.summary.trust.doubts if doubt.remedy), ""):

@@ -34,6 +34,10 @@ class Reason(StrEnum):
     UNEQUAL_TUNING = "tuned unequally"
 
 
+HARMLESS_TO_LOSSES = (Reason.RECORDS_LEFT_OUT, Reason.EXAMPLES_CUT, Reason.GENERAL_LEAK, Reason.DELTA_FOR_PEAK)
+"""What is flagged and yet leaves comparisons by test loss as good as they were."""
+
+
 class Flag(NamedTuple):
     """What the ledger flags: why in a few words, and the whole of it in a sentence or two."""
 

@@ -35,7 +35,7 @@ FLAGGED: dict[Reason, Level] = {
     Reason.WINDOWS_ANEW: "medium",
 }
 """What a flag of a table allows at most. Seeds, rates and leaks have doubts of their own, taken from the whole sweep;
-the other flags touch no verdict."""
+the other flags touch no verdict (see `HARMLESS_TO_LOSSES`)."""
 
 
 def doubts_of_design(evidence: Evidence, ledgers: Mapping[str, Ledger]) -> Iterator[Doubt]:

@@ -80,8 +80,12 @@ def _headline(ranking: Ranking) -> str:
     if len(rivals) < len(tests):
         return f"{named_arms(among, 'or')}{', which' if untested else ','} {apart}"
     if untested:
-        return f"no single arm: {apart} {named_arms(among)}"
-    return f"no single arm: {named_arms(among)} {apart}"
+        return f"no single arm: {apart} {_counted(among)}"
+    return f"no single arm: {_counted(among)} {apart}"
+
+
+def _counted(labels: Sequence[str]) -> str:
+    return count(len(labels), "arm") if len(labels) > NAMED_ARMS else named_arms(labels)
 
 
 def _loss(ranking: Ranking, base: float, metric: str | None, gain: Cost | None) -> str:
@@ -91,6 +95,7 @@ def _loss(ranking: Ranking, base: float, metric: str | None, gain: Cost | None) 
     loss = f"{show_number(best.test_loss.estimate, LOSS_DIGITS)}{unit}"
     if ranking.rivals:
         loss = f"lowest mean {loss}"
+        loss += "" if best.label in _headline(ranking) else f" in {best.label}"
     if math.isfinite(base):
         return f"{loss} (base {show_number(base, LOSS_DIGITS)})"
     if gain and metric == "validation_loss":

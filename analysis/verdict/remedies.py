@@ -48,7 +48,7 @@ def tuned_again(results: Results) -> str:
         return as_called("sweep.run", *words[: places[0]], *FAIR[words[places[0]]], *words[places[0] + 1 :])
     space = spec.get("space")
     branches = [_with_range(branch) for branch in space] if isinstance(space, list) else []
-    shown = json.dumps(branches)
+    shown = json.dumps(branches, default=str, skipkeys=True)
     if not branches or None in branches or len(shown) > LONGEST_SPACE:
         return ""
     return again_with(results, search="tuned", trials=str(TUNING_TRIALS), space=shown)

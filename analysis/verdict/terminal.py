@@ -50,12 +50,13 @@ class Cells(NamedTuple):
         return max(len(line) for cell in (self.heading, *self.cells) for line in cell.split("\n"))
 
 
-def summary_lines(summary: Summary, width: int | None) -> list[Text]:
+def summary_lines(summary: Summary, width: int | None, notes: Sequence[str] = ()) -> list[Text]:
     """The first screen line by line.
 
     Args:
         summary: what it says.
         width: columns of the terminal; None where lines are not to be wrapped.
+        notes: what a reader should know besides, a few words each.
 
     Returns:
         The lines: verdicts, trust, the best arms of the first leaderboard, and how many it leaves out.
@@ -67,6 +68,7 @@ def summary_lines(summary: Summary, width: int | None) -> list[Text]:
     if rest := len(summary.verdicts) - len(shown):
         lines.append(Text(f"{'':{TITLE_COLUMNS}}{count(rest, 'verdict')} more in the report", style="dim"))
     lines += _trust_lines(summary.trust, columns)
+    lines += _titled("NOTE", "", notes, columns, None) if notes else []
     return [*lines, *_board_lines(summary.boards, columns)]
 
 

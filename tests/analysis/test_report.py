@@ -263,6 +263,19 @@ def test_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_markdown_begins_with_the_verdicts_trust_and_the_leaderboard(built: report.Report) -> None:
+    text = built.markdown.read_text(encoding="utf-8").replace("\\", "")
+    first, rest = text.split("## What this shows")
+    for verdict in built.summary.verdicts:
+        assert f"**{verdict.title}: {verdict.headline}.** {' · '.join(verdict.facts)}" in first
+    assert f"**Trust: {built.summary.trust.level}.**" in first
+    assert all(f"- {doubt.reason} ({doubt.level}): " in first for doubt in built.summary.trust.doubts)
+    (board,) = built.summary.boards
+    rows = [line for line in first.splitlines() if line.startswith("| ")][1:]
+    assert [row.split("|")[2].strip() for row in rows] == [place.label for place in board.places]
+    assert "Holm-adjusted" in rest
+
+
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_printed_tables_fit_the_terminal(built: report.Report, width: int) -> None:
     stream = io.StringIO()

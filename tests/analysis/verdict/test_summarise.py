@@ -1,9 +1,12 @@
 """The first screen of sweeps in which it is known what it has to say."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.comparison.evidence import evidence_of
 from analysis.factors.pareto import fronts_of
@@ -11,13 +14,17 @@ from analysis.fairness.ledger import table_ledgers
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.tables.comparison_table import build_tables
+from analysis.verdict import ranking as ranking_module
+from analysis.verdict.ranking import rank_arms
 from analysis.verdict.summarise import summarise
 from analysis.verdict.summary import Summary, Verdict
 from basis.outcomes import Outcome
 from tests.planted_sweep import START, Config, planted
-from tests.synthetic_experiment import with_window_losses
+from tests.synthetic_experiment import of_models, with_window_losses
 
 MIB = 2**20
+SIMULATED = 40
+"""Sweeps of arms that are all alike."""
 FULL: Config = {"method": "full", "rank": None, "lr": 1e-4}
 LOSSES: dict[Any, float] = {None: 1.50, 1: 1.80, 10: 1.52, 100: 1.70}
 """By rank; without one it is full fine-tuning, which is clearly the best."""
@@ -77,7 +84,8 @@ def test_two_arms_that_no_test_tells_apart_share_the_verdict() -> None:
 
 def test_no_arm_is_singled_out_where_none_differs() -> None:
     best = verdict(summary_of(sweep_of(FULL, *RANKS, loss=lambda config: 1.5 + 0.01 * config["seed"])), "lowest_loss")
-    assert best.headline == "no single arm: full adamw, lora r1 adamw and 2 more not told apart"
+    assert best.headline == "no single arm: 4 arms not told apart"
+    assert best.facts[0].startswith("lowest mean 1.520 in full adamw")
 
 
 def test_one_seed_without_losses_of_windows_claims_nothing() -> None:
@@ -160,3 +168,68 @@ def test_arms_tested_on_other_windows_have_a_board_and_a_verdict_of_their_own() 
         "full adamw",
         "lora r10 adamw",
     ]
+
+
+def test_an_arm_is_told_to_be_worse_no_more_often_than_the_tests_allow() -> None:
+    """In sweeps of arms that are all alike, none is worse than the best in 95 % of them at least, chance aside."""
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(SIMULATED):
+        results = sweep_of(FULL, *RANKS, loss=lambda config: 1.5 + 0.01 * rng.normal())
+        (ranking,) = rank_arms(evidence_of(results), [])
+        told += len(ranking.rivals) < len(RANKS)
+    assert told <= stats.binom.ppf(0.999, SIMULATED, 0.05)
+
+
+def test_a_thousand_arms_are_tested_against_the_best_and_its_neighbours_alone() -> None:
+    """What is tested grows with the number of arms, and not with its square."""
+    made = [{"rank": rank, "lr": 1e-5 * (1 + number), "seed": 1} for rank in (1, 10) for number in range(30)]
+    results = with_window_losses(planted(lambda c: loss_of(c) + c["lr"], made))
+    evidence = evidence_of(results)
+    (ranking,) = rank_arms(evidence, [])
+    assert len(ranking.compared.losses) < 2 * len(evidence.arms)
+    assert set(ranking.against_best) == {arm.label for arm in ranking.ranked[1:]}
+
+
+def test_the_comparisons_of_a_table_of_the_same_arms_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of(sweep_of(FULL, *RANKS))
+    tables = build_tables(evidence.arms, {}, evidence.looks)
+    monkeypatch.setattr(ranking_module, "compare_test_losses", None)
+    (ranking,) = rank_arms(evidence, tables)
+    assert ranking.compared is tables[0].compared
+
+
+def test_arms_of_several_base_models_have_each_its_own_base_loss() -> None:
+    models = {"one": ("words", "a"), "two": ("letters", "a")}
+    summary = summary_of(of_models(models, {"rank": 1}, {"rank": 10}))
+    (board,) = summary.boards
+    assert (board.metric, board.unit) == ("test_bits_per_byte", "bits/byte")
+    assert math.isnan(board.base_loss)
+    assert "bits/byte (base " in verdict(summary, "lowest_loss").facts[0]
+
+
+def test_rows_of_text_that_differ_leave_arms_untested() -> None:
+    summary = summary_of(of_models({"one": ("words", "a"), "two": ("letters", "b")}))
+    assert verdict(summary, "lowest_loss").headline == "no test: lowest mean is one lora r1 adamw"
+    assert [place.differs for place in summary.boards[0].places] == [None, None]
+
+
+def test_wins_are_a_verdict_only_beyond_chance() -> None:
+    def best(wins: int, losses: int) -> str:
+        results = sweep_of(
+            FULL, {"rank": 1}, seeds=(1,), wins=lambda c: wins, ties=lambda c: 0, losses=lambda c: losses
+        )
+        return verdict(summary_of(results), "lowest_loss").facts[2]
+
+    assert best(80, 20) == "wins 80-20"
+    assert best(20, 80) == "loses 20-80"
+    assert best(52, 48) == "wins 52-48, maybe by chance"
+
+
+def test_a_judge_of_right_answers_is_told_in_right_answers() -> None:
+    numbers = {"wins": lambda c: 9, "ties": lambda c: 89, "losses": lambda c: 2}
+    results = sweep_of(
+        FULL, {"rank": 1}, seeds=(1,), reward_mean=lambda c: 0.4, reward_base_mean=lambda c: 0.33, **numbers
+    )
+    facts = verdict(summary_of(replace(results, spec={"reward": {"judge": "number"}})), "lowest_loss").facts
+    assert facts[2:] == ("40 % right (base 33 %)", "wins 9-2, maybe by chance")
