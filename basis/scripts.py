@@ -43,6 +43,17 @@ def as_called(module: Module, *words: str) -> str:
     return shlex.join([*([SCRIPT, name] if is_script() else ["python", "-m", module]), *words])
 
 
+def words_of(module: Module, command: str) -> list[str]:
+    """The words behind the name of one of our commands, as `as_called` makes it on either way; none of another one."""
+    [name] = (name for name, subcommand in SUBCOMMANDS.items() if subcommand.module == module)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation that nothing closes
+        return []
+    beginnings = (["python", "-m", module], [SCRIPT, name])
+    return next((words[len(begun) :] for begun in beginnings if words[: len(begun)] == begun), [])
+
+
 def is_script() -> bool:
     """Whether this process is the command that pip has installed, and not `python -m`."""
     return Path(sys.argv[0]).name == SCRIPT

@@ -1,15 +1,12 @@
 """The commands that would take a doubt away, ready to copy: the sweep's own command with a setting changed."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from analysis.results.experiment import Results
-from basis.scripts import SCRIPT, as_called
+from basis.scripts import as_called, words_of
 
-BEGINNINGS = (["python", "-m", "sweep.run"], [SCRIPT, "run"])
-"""How a sweep's command begins, as it is kept."""
 SETTING = "--set"
 FAIR = {"study": ("fair",), "demo": ("fair", SETTING, "variant=demo")}
 """Presets that have a counterpart with tuned rates, and what asks for that."""
@@ -64,13 +61,8 @@ def _words(results: Results) -> list[str]:
     command = results.sweep.get("command")
     if not isinstance(command, str) or not command.isprintable():
         return []
-    try:
-        words = shlex.split(command)
-    except ValueError:  # a quotation that nothing closes
-        return []
-    begun = next((start for start in BEGINNINGS if words[: len(start)] == start), None)
-    rest = words[len(begun) :] if begun else []
-    if not rest or "--resume" in rest:
+    rest = words_of("sweep.run", command)
+    if "--resume" in rest:
         return []
     kept, skip = [], False
     for word in rest:
