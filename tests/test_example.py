@@ -27,6 +27,12 @@ def test_the_kept_experiment_is_whole_but_for_its_weights(report: str) -> None:
     assert "Damaged files" not in report
 
 
+def test_its_verdicts_say_which_arms_cannot_be_told_apart_and_what_saves_memory(report: str) -> None:
+    assert "**Lowest loss: full adamw or lora r64 adamw, not told apart.** lowest mean 0.847" in report
+    assert "**Saves memory: lora r8 adamw.** 46 % less memory than full adamw · loss +0.013 [0.007, 0.018]" in report
+    assert "**Trust: medium.**" in report
+
+
 def test_every_figure_with_an_interval_on_the_page_is_the_reports(report: str) -> None:
     page = " ".join((EXAMPLE / "README.md").read_text(encoding="utf-8").split())
     figures = NUMBER.findall(page)

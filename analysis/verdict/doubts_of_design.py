@@ -6,10 +6,12 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.evidence import Evidence
 from analysis.fairness.ledger import Ledger
 from analysis.fairness.reasons import Reason
+from analysis.results.experiment import Results
 from analysis.verdict.remedies import again_with, tuned_again
 from analysis.verdict.summary import Doubt, Level
 from analysis.wording.phrases import join
 from basis.fields import COST_FIELDS
+from basis.metrics import REWARD_METRICS
 from basis.outcomes import Outcome
 
 NAMED_FIELDS = 2
@@ -53,16 +55,20 @@ def doubts_of_design(evidence: Evidence, ledgers: Mapping[str, Ledger]) -> Itera
             flag.sentence for ledger in ledgers.values() for flag in ledger.flagged if flag.reason == reason
         )
         if sentences:
-            remedy = ""
-            if reason == Reason.CHOSEN_ON_TEST:
-                remedy = again_with(evidence.results, choose_on="validation", metric="test_loss")
+            remedy = _on_validation(evidence.results) if reason == Reason.CHOSEN_ON_TEST else ""
             yield Doubt(reason.value, " ".join(sentences), remedy, level)
+
+
+def _on_validation(results: Results) -> str:
+    """The command of a search that chooses on validation windows, which no reward can be chosen on."""
+    by_loss = {"metric": "test_loss"} if results.spec.get("metric") in REWARD_METRICS else {}
+    return again_with(results, choose_on="validation", **by_loss)
 
 
 def _rates(evidence: Evidence, ledgers: Mapping[str, Ledger]) -> Iterator[Doubt]:
     """Learning rates that were given and not chosen, or chosen on the windows that losses are told of."""
-    if evidence.searched:
-        return  # which has a flag of its own
+    if evidence.searched and not all(arm.tested_once for arm in evidence.arms):
+        return  # a search on test windows has a flag of its own
     settings: dict[str, list[Arm]] = {}
     for arm in evidence.arms:
         begun = arm.outcome not in (Outcome.NOT_STARTED, Outcome.REPEATED)

@@ -13,7 +13,7 @@ FAIR = {"study": ("fair",), "demo": ("fair", SETTING, "variant=demo")}
 TUNING_TRIALS = 5
 DECADE = 10
 """By how much a range of rates goes beyond a rate that was given, to either side."""
-LONGEST_SPACE = 300
+LONGEST_SPACE = 600
 """Characters of a space that a command line may still hold."""
 
 

@@ -158,6 +158,12 @@ def test_without_a_finished_trial_there_is_no_verdict_and_low_trust() -> None:
     assert (summary.trust.level, summary.trust.doubts[0].reason) == ("low", "no finished trial")
 
 
+def test_a_sweep_without_a_trial_has_neither_verdicts_nor_boards() -> None:
+    results = sweep_of(FULL)
+    summary = summary_of(replace(results, trials=results.trials.iloc[:0], curves=results.curves.iloc[:0]))
+    assert (summary.verdicts, summary.boards, summary.trust.level) == ((), (), "low")
+
+
 def test_arms_tested_on_other_windows_have_a_board_and_a_verdict_of_their_own() -> None:
     summary = summary_of(sweep_of(FULL, {"rank": 1}, {"rank": 10, "block_size": 32}))
     assert [board.title for board in summary.boards] == [

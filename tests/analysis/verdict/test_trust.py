@@ -82,6 +82,22 @@ def test_one_rate_for_full_fine_tuning_and_lora_is_low_trust() -> None:
     assert "share one learning rate" in doubt.detail
 
 
+@pytest.mark.parametrize(("metric", "more"), [("test_loss", ""), ("win_rate", " --set metric=test_loss")])
+def test_a_search_on_the_test_windows_is_a_doubt_and_not_one_about_rates(metric: str, more: str) -> None:
+    spec = {"search": "random", "metric": metric, "choose_on": "test"}
+    found = doubts(replace(sweep_of(LOW, HIGH), spec=spec, sweep={"command": COMMAND}))
+    doubt = found["chosen on the test windows"]
+    assert doubt.remedy.endswith(f"--set trial.steps=40 --set choose_on=validation{more}")
+    assert not [reason for reason in found if "rates" in reason]
+
+
+def test_a_search_on_validation_windows_that_left_the_rate_alone_is_a_doubt_about_rates() -> None:
+    space = [{**LOW, "lr": 1e-3, "weight_decay": {"low": 0.0, "high": 0.1}}, {**HIGH, "lr": 1e-3}]
+    results = sweep_of(*({**arm, "evaluate_on": Stage.FINAL} for arm in (LOW, HIGH)))
+    spec = {"search": "random", "choose_on": "validation", "space": space}
+    assert set(doubts(replace(results, spec=spec))) == {"rates not tuned"}
+
+
 def test_rates_chosen_on_the_test_windows_are_a_doubt() -> None:
     found = doubts(sweep_of(*({**arm, "lr": lr} for arm in (LOW, HIGH) for lr in (1e-4, 1e-3, 1e-2))))
     assert found["rates chosen on test windows"].level == "medium"
