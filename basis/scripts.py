@@ -43,6 +43,12 @@ def as_called(module: Module, *words: str) -> str:
     return shlex.join([*([SCRIPT, name] if is_script() else ["python", "-m", module]), *words])
 
 
+def typed(path: Path) -> str:
+    """A path as a user types it where this process runs: relative, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
 def words_of(module: Module, command: str) -> list[str]:
     """The words behind the name of one of our commands, as `as_called` makes it on either way; none of another one."""
     [name] = (name for name, subcommand in SUBCOMMANDS.items() if subcommand.module == module)

@@ -24,7 +24,7 @@ from analysis.wording.phrases import join
 from analysis.wording.values import show_field
 from basis.metrics import NOT_JUDGED, PEAK_SOURCE
 from basis.outcomes import NOT_COMPARED, Outcome
-from basis.scripts import as_called
+from basis.scripts import as_called, typed
 
 BASIS = "What it rests on"
 """Topic of the finding that says what all others rest on."""
@@ -150,7 +150,7 @@ def _not_judged(results: Results) -> str:
     if lost.empty:
         return ""
     reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
-    judge = as_called("sweep.reward_metric", str(results.directory))
+    judge = as_called("sweep.reward_metric", typed(results.directory))
     return (
         f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
         f"judge with: {judge}"

@@ -9,7 +9,7 @@ from analysis.verdict.summary import Doubt
 from analysis.wording.phrases import count, join
 from basis.metrics import NOT_JUDGED
 from basis.outcomes import Outcome
-from basis.scripts import as_called
+from basis.scripts import as_called, typed
 
 ENOUGH_SEEDS = 3
 FEW_WINDOWS = 30
@@ -80,7 +80,7 @@ def _unfinished(evidence: Evidence) -> Iterator[Doubt]:
         detail = f"Losses are those of the finished seeds alone, which may flatter: {each}."
         yield Doubt(f"{count(len(short), 'arm')} without all seeds", detail, "", "medium")
     if NOT_JUDGED in trials and (lost := int(trials.loc[trials["outcome"] == Outcome.FINISHED, NOT_JUDGED].count())):
-        judge = as_called("sweep.reward_metric", str(results.directory))
+        judge = as_called("sweep.reward_metric", typed(results.directory))
         yield Doubt(f"{count(lost, 'trial')} not judged", "Trained, but without rewards.", judge, "medium")
 
 

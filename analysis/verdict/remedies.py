@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.results.experiment import Results
-from basis.scripts import as_called, words_of
+from basis.scripts import as_called, typed, words_of
 
 SETTING = "--set"
 FAIR = {"study": ("fair",), "demo": ("fair", SETTING, "variant=demo")}
@@ -53,7 +53,7 @@ def tuned_again(results: Results) -> str:
 
 def resume(results: Results) -> str:
     """The command that continues the sweep."""
-    return as_called("sweep.run", "--resume", str(results.directory))
+    return as_called("sweep.run", "--resume", typed(results.directory))
 
 
 def _words(results: Results) -> list[str]:
