@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from bokeh.embed import json_item
 from bokeh.resources import Resources
@@ -51,7 +52,24 @@ def _item(figure: PageFigure) -> str:
         "controls": [control._asdict() for control in figure.controls],
         "keys": [key._asdict() for key in figure.keys],
         "data": figure.data,
-        "item": json_item(figure.figure),
+        "item": _renamed(json_item(figure.figure), figure.name, {}),
     }
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")  # so that no text of it ends the element
+
+
+def _renamed(value: Any, prefix: str, names: dict[str, str]) -> Any:
+    """An item whose ids count from the figure's beginning: Bokeh's count all that the process has made so far.
+
+    So the same numbers make the same page, whatever was drawn before.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: names.setdefault(inner, f"{prefix}-{len(names)}")
+            if key in ("id", "root_id") and isinstance(inner, str)
+            else _renamed(inner, prefix, names)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_renamed(inner, prefix, names) for inner in value]
+    return value
