@@ -15,6 +15,8 @@ from analysis.figures.colours import Colours
 
 HEIGHT = 420
 """Pixels."""
+CONTROLS_HEIGHT, KEYS_HEIGHT = 38, 27
+"""Pixels of the row of choices, and of that which says what colours stand for, where they fit into one."""
 DIGITS = 6
 """Significant digits of the numbers in a page."""
 
@@ -68,6 +70,12 @@ class PageFigure:
     controls: tuple[Control, ...] = ()
     keys: tuple[Key, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """Pixels that a page keeps free for it, so that nothing moves when it appears."""
+        above = CONTROLS_HEIGHT * any(len(control.options) > 1 for control in self.controls)
+        return int(self.figure.height) + above + KEYS_HEIGHT * bool(self.keys)
 
 
 def empty_plot(name: str, height: int = HEIGHT, **options: Any) -> bokeh_figure:

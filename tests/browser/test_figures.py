@@ -162,15 +162,17 @@ def test_new_points_grow_a_curve_and_a_new_arm_gets_one(opened: Opened) -> None:
     assert "another arm" in page.evaluate(f"() => ({SOURCE})('curves/labels').data.arm")
 
 
-def test_every_kind_of_figure_fits_a_telephone(opened: Opened) -> None:
+def test_every_kind_of_figure_takes_the_height_kept_free_for_it_and_fits_a_telephone(opened: Opened) -> None:
     rates = draw_learning_rates(ARMS, [], "validation_loss")
     drawn = (curves(), draw_pareto(FRONTS, ARM_STYLES), rates, draw_parallel(ARMS))
     figures = {figure.name: figure for figure in drawn if figure}
     assert len(figures) == 4
-    page = opened(figure_page(figures), width=390)
-    for name in figures:
-        page.locator(f"#plot-{name}").scroll_into_view_if_needed()
+    page = opened(figure_page(figures))
+    for name, figure in figures.items():
         page.wait_for_selector(f"#plot-{name}[data-shown]")
+        assert page.locator(f"#plot-{name}").evaluate("(box) => box.offsetHeight") == figure.height
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.select_option("#plot-pareto [data-control=x]", "parameters")
     front = page.evaluate(
