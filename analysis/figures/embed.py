@@ -11,6 +11,7 @@ from bokeh.resources import Resources
 from analysis.figures.page_figure import PageFigure
 
 PAGE_SCRIPTS = (
+    "figure_theme",
     "figures",
     "figure_labels",
     "figure_curves",
