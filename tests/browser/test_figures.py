@@ -106,6 +106,34 @@ def test_the_mouse_on_a_line_tells_its_numbers_and_tells_the_page(opened: Opened
     assert page.title() == "full adamw"
 
 
+def test_a_part_can_be_enlarged_stays_so_while_points_come_in_and_a_button_leads_back(opened: Opened) -> None:
+    page = show(opened)
+    whole = "() => window.sweepFigures.figures.get('curves').plot.x_range.end"
+    end = page.evaluate(whole)
+    page.mouse.move(300, 200)
+    page.mouse.down()
+    page.mouse.move(500, 300, steps=4)
+    page.mouse.up()
+    page.wait_for_selector(".plot-reset:not([hidden])")
+    enlarged = page.evaluate(whole)
+    assert enlarged < end
+    columns = {
+        "step": [110],
+        "tokens": [7040],
+        "seconds": [27.5],
+        "mean": [1.5],
+        "low": [1.5],
+        "high": [1.5],
+        "seeds": [2],
+    }
+    page.evaluate(
+        "(delta) => window.sweepFigures.update('curves', delta)", {"full adamw": {"from": 11, "columns": columns}}
+    )
+    assert page.evaluate(whole) == enlarged
+    page.click(".plot-reset")
+    assert page.evaluate(whole) > end
+
+
 def test_a_keyboard_goes_from_arm_to_arm(opened: Opened) -> None:
     page = show(opened)
     page.focus(".plot-stage")

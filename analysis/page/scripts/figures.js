@@ -91,7 +91,8 @@
       tell(shown, null);
       if (latest !== null) point(latest = null);
     });
-    shown.stage.addEventListener("dblclick", () => layout(shown));
+    shown.reset.addEventListener("click", () => layout(shown));
+    document.addEventListener("mouseup", () => setTimeout(() => { shown.reset.hidden = !zoomed(shown); }, 50));
     shown.stage.addEventListener("keydown", (event) => {
       const arms = kind.arms(shown);
       const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
@@ -148,10 +149,16 @@
     kinds[shown.spec.kind].choose(shown);
     layout(shown);
     paint(shown);
+  };
+  const limits = ({plot}) => [plot.x_range.start, plot.x_range.end, plot.y_range.start, plot.y_range.end];
+  const zoomed = (shown) => limits(shown).some((end, i) => end !== shown.limits[i]);
+  const layout = (shown) => {
+    kinds[shown.spec.kind].layout(shown);
+    shown.limits = limits(shown);
+    shown.reset.hidden = true;
     shown.emphasis = null;  // the data are others
     emphasise(shown);
   };
-  const layout = (shown) => kinds[shown.spec.kind].layout(shown);
 
   const part = (tag, name) => {
     const element = document.createElement(tag);
@@ -178,8 +185,9 @@
     makeControls(shown, name);
     makeKeys(shown);
     shown.stage.append(shown.canvas);
-    box.replaceChildren(shown.controls, shown.keys, shown.stage, shown.tip);
-    shown.stage.append(shown.tip);
+    box.replaceChildren(shown.controls, shown.keys, shown.stage);
+    shown.reset = Object.assign(part("button", "plot-reset"), {type: "button", textContent: "Whole figure", hidden: true});
+    shown.stage.append(shown.tip, shown.reset);
     shown.canvas.id = `canvas-${name}`;
     const views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
     const doc = Bokeh.documents.findLast((one) => one.roots()[0].name === name);
@@ -247,8 +255,7 @@
     const shown = figures.get(name);
     if (!shown || !ready(shown)) return;
     kinds[shown.spec.kind].update?.(shown, delta, metric);
-    shown.emphasis = null;
-    emphasise(shown);
+    if (!zoomed(shown)) layout(shown);
   };
 
   Object.assign(window.sweepFigures, {figures, picked, scan, update});
