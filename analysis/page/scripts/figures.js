@@ -92,7 +92,8 @@
       if (latest !== null) point(latest = null);
     });
     shown.reset.addEventListener("click", () => layout(shown));
-    document.addEventListener("mouseup", () => setTimeout(() => { shown.reset.hidden = !zoomed(shown); }, 50));
+    document.addEventListener("mouseup", () => setTimeout(() => { shown.reset.hidden = !zoomed(shown); }, 50),
+      {signal: shown.swapped.signal});
     shown.stage.addEventListener("keydown", (event) => {
       const arms = kind.arms(shown);
       const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
@@ -169,7 +170,7 @@
     const name = box.dataset.figure;
     if (figures.get(name)?.box === box) return;
     const spec = JSON.parse(document.getElementById(`figure-${name}`).textContent);
-    const shown = {name, spec, box, state: {}, alphas: new Map(), arms: new Set()};
+    const shown = {name, spec, box, state: {}, alphas: new Map(), arms: new Set(), swapped: new AbortController()};
     figures.set(name, shown);
     for (const role of ["controls", "keys", "stage", "tip"]) shown[role] = part("div", `plot-${role}`);
     shown.canvas = part("div", "plot-canvas");
@@ -198,7 +199,9 @@
     kinds[spec.kind].start(shown);
     choose(shown);
     listen(shown);
-    new ResizeObserver(() => layout(shown)).observe(shown.stage);
+    const resized = new ResizeObserver(() => layout(shown));
+    resized.observe(shown.stage);
+    shown.swapped.signal.addEventListener("abort", () => resized.disconnect());
     box.dataset.shown = "true";
   };
 
@@ -213,6 +216,7 @@
   const scan = () => {
     for (const [name, shown] of figures) {
       if (shown.box.isConnected || !shown.doc) continue;
+      shown.swapped.abort();
       shown.views.clear();
       Bokeh.documents.splice(Bokeh.documents.indexOf(shown.doc), 1);
       figures.delete(name);
