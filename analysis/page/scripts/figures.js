@@ -31,11 +31,15 @@
       }
     }
     for (const source of sourcesOf(shown)) {
-      if (!source.data.alpha) continue;
-      if (shown.alphas.get(source.id)?.length !== source.data.arm.length) shown.alphas.set(source.id, source.data.alpha);
-      const usual = shown.alphas.get(source.id);
-      const alpha = source.data.arm.map((arm, i) => (faint(arm) ? usual[i] * FAINT : here.length ? 1 : usual[i]));
-      source.data = {...source.data, alpha};
+      const changed = {};
+      for (const name of ["alpha", "whisker"].filter((column) => source.data[column])) {
+        const key = `${source.id} ${name}`;
+        if (shown.alphas.get(key)?.length !== source.data.arm.length) shown.alphas.set(key, source.data[name]);
+        const usual = shown.alphas.get(key);
+        const full = (i) => (here.length && name === "alpha" ? 1 : usual[i]);
+        changed[name] = source.data.arm.map((arm, i) => (faint(arm) ? usual[i] * FAINT : full(i)));
+      }
+      if (Object.keys(changed).length) source.data = {...source.data, ...changed};
     }
     kinds[shown.spec.kind].emphasised?.(shown, here);
   };
