@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from bokeh.embed import json_item
 from bokeh.resources import Resources
 
 from analysis.figures.page_figure import PageFigure
@@ -33,44 +32,17 @@ def script() -> str:
 
 
 def items(figures: Mapping[str, PageFigure]) -> dict[str, str]:
-    """Each figure as JSON, fit to stand in a <script type="application/json">.
+    """Each figure as JSON, fit to stand in a <script type="application/json">; no text of it ends the element.
 
     Args:
         figures: by name.
 
     Returns:
-        By name, the text of an object with what the page's script needs: the item of Bokeh, the controls and keys, and
-        the data that they choose from.
+        The text of each figure's `item`, by its name.
     """
-    return {name: _item(figure) for name, figure in figures.items()}
+    return {name: _text(figure.item) for name, figure in figures.items()}
 
 
-def _item(figure: PageFigure) -> str:
-    value = {
-        "kind": figure.kind,
-        "title": figure.title,
-        "description": figure.description,
-        "controls": [control._asdict() for control in figure.controls],
-        "keys": [key._asdict() for key in figure.keys],
-        "data": figure.data,
-        "item": _renamed(json_item(figure.figure), figure.name, {}),
-    }
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c")  # so that no text of it ends the element
-
-
-def _renamed(value: Any, prefix: str, names: dict[str, str]) -> Any:
-    """An item whose ids count from the figure's beginning: Bokeh's count all that the process has made so far.
-
-    So the same numbers make the same page, whatever was drawn before.
-    """
-    if isinstance(value, Mapping):
-        return {
-            key: names.setdefault(inner, f"{prefix}-{len(names)}")
-            if key in ("id", "root_id") and isinstance(inner, str)
-            else _renamed(inner, prefix, names)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_renamed(inner, prefix, names) for inner in value]
-    return value
+def _text(item: Mapping[str, Any]) -> str:
+    text = json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
