@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
-from bokeh.embed import json_item
 from bokeh.resources import Resources
 
 from analysis.figures.page_figure import PageFigure
 
 PAGE_SCRIPTS = (
+    "figure_theme",
     "figures",
     "figure_labels",
     "figure_curves",
@@ -31,27 +32,17 @@ def script() -> str:
 
 
 def items(figures: Mapping[str, PageFigure]) -> dict[str, str]:
-    """Each figure as JSON, fit to stand in a <script type="application/json">.
+    """Each figure as JSON, fit to stand in a <script type="application/json">; no text of it ends the element.
 
     Args:
         figures: by name.
 
     Returns:
-        By name, the text of an object with what the page's script needs: the item of Bokeh, the controls and keys, and
-        the data that they choose from.
+        The text of each figure's `item`, by its name.
     """
-    return {name: _item(figure) for name, figure in figures.items()}
+    return {name: _text(figure.item) for name, figure in figures.items()}
 
 
-def _item(figure: PageFigure) -> str:
-    value = {
-        "kind": figure.kind,
-        "title": figure.title,
-        "description": figure.description,
-        "controls": [control._asdict() for control in figure.controls],
-        "keys": [key._asdict() for key in figure.keys],
-        "data": figure.data,
-        "item": json_item(figure.figure),
-    }
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c")  # so that no text of it ends the element
+def _text(item: Mapping[str, Any]) -> str:
+    text = json.dumps(item, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")

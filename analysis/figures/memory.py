@@ -84,6 +84,7 @@ def draw_memory(memory: Sequence[ArmMemory]) -> PageFigure | None:
         caption=_caption(memory, drawn, len(bars), known),
         description=f"Bars of peak memory by part. {peaks}.",
         figure=plot,
+        data={"reach": highest / size},
         keys=tuple(Key(name, COLOURS[name]) for name in drawn),
     )
 

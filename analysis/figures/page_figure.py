@@ -3,9 +3,12 @@
 The page's script paints: a model says by a tag what of it is painted in which colour, since the reader's theme decides.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource
 from bokeh.models.glyph import Glyph
 from bokeh.models.renderers import GlyphRenderer
@@ -15,6 +18,8 @@ from analysis.figures.colours import Colours
 
 HEIGHT = 420
 """Pixels."""
+CONTROLS_HEIGHT, KEYS_HEIGHT = 38, 27
+"""Pixels of the row of choices, and of that which says what colours stand for, where they fit into one."""
 DIGITS = 6
 """Significant digits of the numbers in a page."""
 
@@ -69,6 +74,25 @@ class PageFigure:
     keys: tuple[Key, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def item(self) -> dict[str, Any]:
+        """What the page's script needs to show it, as JSON has it: Bokeh's item, choices, and what they choose from."""
+        return {
+            "kind": self.kind,
+            "title": self.title,
+            "description": self.description,
+            "controls": [control._asdict() for control in self.controls],
+            "keys": [key._asdict() for key in self.keys],
+            "data": self.data,
+            "item": _renamed(json_item(self.figure), self.name, {}),
+        }
+
+    @property
+    def height(self) -> int:
+        """Pixels that a page keeps free for it, so that nothing moves when it appears."""
+        above = CONTROLS_HEIGHT * any(len(control.options) > 1 for control in self.controls)
+        return (self.figure.height or HEIGHT) + above + KEYS_HEIGHT * bool(self.keys)
+
 
 def empty_plot(name: str, height: int = HEIGHT, **options: Any) -> bokeh_figure:
     """A plot as wide as the page, without a frame; a mouse can enlarge a part of it."""
@@ -118,3 +142,20 @@ def add_glyph(
 def rounded(values: Any) -> list[float]:
     """Numbers with no more digits than a figure needs, as Python's own floats."""
     return [float(f"{float(value):.{DIGITS}g}") for value in values]
+
+
+def _renamed(value: Any, prefix: str, names: dict[str, str]) -> Any:
+    """An item whose ids count from the figure's beginning: Bokeh's count all that the process has made so far.
+
+    So the same numbers make the same page, whatever was drawn before.
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: names.setdefault(inner, f"{prefix}-{len(names)}")
+            if key in ("id", "root_id") and isinstance(inner, str)
+            else _renamed(inner, prefix, names)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_renamed(inner, prefix, names) for inner in value]
+    return value

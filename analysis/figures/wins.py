@@ -67,6 +67,7 @@ def draw_wins(arms: Sequence[Arm]) -> PageFigure | None:
         + "; ".join(f"{label}: {wins.wins} won, {wins.losses} lost" for label, wins in zip(labels, counts, strict=True))
         + ".",
         figure=plot,
+        data={"reach": reach},
         keys=(Key("lost", LOST), Key("tied", TIED), Key("won", WON)),
     )
 

@@ -29,7 +29,8 @@ def figure_page(figures: Mapping[str, PageFigure]) -> str:
     style = THEME + (PAGE / "style" / f"{PAGE_STYLE}.css").read_text(encoding="utf-8")
     texts = items(figures)
     bodies = [
-        f'<h2>{escape(figure.title)}</h2><figure><div class="plot" id="plot-{name}" data-figure="{name}"></div>'
+        f'<h2>{escape(figure.title)}</h2><figure><div class="plot" id="plot-{name}" data-figure="{name}"'
+        f' style="min-height: {figure.height}px"></div>'
         f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
         f'<script type="application/json" id="figure-{name}">{texts[name]}</script>'
         for name, figure in figures.items()

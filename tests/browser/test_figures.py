@@ -106,6 +106,34 @@ def test_the_mouse_on_a_line_tells_its_numbers_and_tells_the_page(opened: Opened
     assert page.title() == "full adamw"
 
 
+def test_a_part_can_be_enlarged_stays_so_while_points_come_in_and_a_button_leads_back(opened: Opened) -> None:
+    page = show(opened)
+    whole = "() => window.sweepFigures.figures.get('curves').plot.x_range.end"
+    end = page.evaluate(whole)
+    page.mouse.move(300, 200)
+    page.mouse.down()
+    page.mouse.move(500, 300, steps=4)
+    page.mouse.up()
+    page.wait_for_selector(".plot-reset:not([hidden])")
+    enlarged = page.evaluate(whole)
+    assert enlarged < end
+    columns = {
+        "step": [110],
+        "tokens": [7040],
+        "seconds": [27.5],
+        "mean": [1.5],
+        "low": [1.5],
+        "high": [1.5],
+        "seeds": [2],
+    }
+    page.evaluate(
+        "(delta) => window.sweepFigures.update('curves', delta)", {"full adamw": {"from": 11, "columns": columns}}
+    )
+    assert page.evaluate(whole) == enlarged
+    page.click(".plot-reset")
+    assert page.evaluate(whole) > end
+
+
 def test_a_keyboard_goes_from_arm_to_arm(opened: Opened) -> None:
     page = show(opened)
     page.focus(".plot-stage")
@@ -162,15 +190,17 @@ def test_new_points_grow_a_curve_and_a_new_arm_gets_one(opened: Opened) -> None:
     assert "another arm" in page.evaluate(f"() => ({SOURCE})('curves/labels').data.arm")
 
 
-def test_every_kind_of_figure_fits_a_telephone(opened: Opened) -> None:
+def test_every_kind_of_figure_takes_the_height_kept_free_for_it_and_fits_a_telephone(opened: Opened) -> None:
     rates = draw_learning_rates(ARMS, [], "validation_loss")
     drawn = (curves(), draw_pareto(FRONTS, ARM_STYLES), rates, draw_parallel(ARMS))
     figures = {figure.name: figure for figure in drawn if figure}
     assert len(figures) == 4
-    page = opened(figure_page(figures), width=390)
-    for name in figures:
-        page.locator(f"#plot-{name}").scroll_into_view_if_needed()
+    page = opened(figure_page(figures))
+    for name, figure in figures.items():
         page.wait_for_selector(f"#plot-{name}[data-shown]")
+        assert page.locator(f"#plot-{name}").evaluate("(box) => box.offsetHeight") == figure.height
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.select_option("#plot-pareto [data-control=x]", "parameters")
     front = page.evaluate(

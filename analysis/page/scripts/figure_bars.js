@@ -1,4 +1,4 @@
-// Bars in rows: what they show does not change; the row under the mouse is told.
+// Bars in rows: the row under the mouse is told, and there is room for the number behind each bar.
 (() => {
   "use strict";
   const {kinds} = window.sweepFigures;
@@ -10,8 +10,12 @@
     return i < 0 ? null : {arm, lines: tip[i]};
   };
   const start = (shown) => { shown.arms = new Set(arms(shown)); };
-  const layout = ({plot}) => {
-    if (plot.below[0].ticker.desired_num_ticks) plot.below[0].ticker.desired_num_ticks = Math.max(3, Math.round(plot.inner_width / 100));
+  const VALUE = 64;  // pixels of the number behind the longest bar
+  const layout = ({plot, spec}) => {
+    const [width, {start}] = [plot.inner_width, plot.x_range];
+    if (!width) return;
+    plot.x_range.end = start + (spec.data.reach - start) * width / (width - VALUE);
+    if (plot.below[0].ticker.desired_num_ticks) plot.below[0].ticker.desired_num_ticks = Math.max(3, Math.round(width / 100));
   };
   const nearest = (shown, event) => {
     const {arm, y} = bars(shown);

@@ -163,7 +163,6 @@
     if (name !== shown.state.y) return;
     for (const line of named(shown)) line.data_source.data = metric.arms[line.tags[0].arm] ?? empty();
     find(shown, "others").data = metric.others;
-    layout(shown);
   };
 
   // An arm that began after the page was made: as the first one is drawn, in colours of its own.

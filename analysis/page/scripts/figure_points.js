@@ -52,10 +52,10 @@
     const data = points(shown).data;
     const [width, height] = [plot.inner_width, plot.inner_height];
     if (!width || !height) return;
-    plot.x_range.setv(reach(data[x], 0.08));
     const drawn = data[y].map((_, i) => i).filter((i) => data.named[i]);
-    const limits = (end) => drawn.map((i) => data[`${y} ${end}`]?.[i]);
-    plot.y_range.setv(reach([...data[y], ...limits("low"), ...limits("high")], 0.08));
+    const ends = (key) => ["low", "high"].flatMap((end) => drawn.map((i) => data[`${key} ${end}`]?.[i]));
+    plot.x_range.setv(reach([...data[x], ...ends(x)], 0.08));
+    plot.y_range.setv(reach([...data[y], ...ends(y)], 0.08));
     plot.below[0].ticker.desired_num_ticks = Math.max(3, Math.round(width / 100));
     const best = front(shown);
     find(shown, "pareto/front").data_source.data = best.line;
@@ -79,14 +79,17 @@
     const whiskers = [];  // covered by a name only where it finds no other place
     for (const i of known.filter((one) => data.named[one])) {
       const [above, below] = [data[`${y} high`]?.[i], data[`${y} low`]?.[i]];
+      const [from, to] = [data[`${x} low`]?.[i], data[`${x} high`]?.[i]];
       if (Number.isFinite(above)) whiskers.push([left(data[x][i]) - 1, top(above), 2, top(below) - top(above)]);
+      if (Number.isFinite(from)) whiskers.push([left(from), top(data[y][i]) - 1, left(to) - left(from), 2]);
     }
     const meets = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
     const columns = {arm: [], label: [], x: [], y: [], align: [], offset: [], alpha: []};
     const wanted = [...best, ...known.filter((i) => data.named[i] && !best.includes(i))].slice(0, 30);
     for (const i of wanted) {
       const wide = ruler.measureText(data.arm[i]).width;
-      for (const [[side, down], others] of [...PLACES.map((one) => [one, [...taken, ...whiskers]]), ...PLACES.map((one) => [one, [...taken]])]) {
+      const tried = [[...taken, ...whiskers], taken].flatMap((others) => PLACES.map((place) => [place, others]));
+      for (const [[side, down], others] of tried) {
         const [px, py] = [left(data[x][i]), top(data[y][i]) + down];
         const box = [side > 0 ? px + 9 : px - 9 - wide, py - 7, wide, 14];
         const inside = box[0] >= 0 && box[0] + wide <= width && box[1] >= 0 && box[1] + 14 <= height;

@@ -5,72 +5,19 @@
 //   start(shown), layout(shown), choose(shown), nearest(shown, event) -> {arm, lines} or null, arms(shown) -> [arm]
 (() => {
   "use strict";
+  const {kinds, theme, paint, sourcesOf} = window.sweepFigures;
   const figures = new Map();
-  const kinds = {};
   const picked = new Set();
   let hovered = null;
-
-  // Colours: those of the page, whatever decides its theme.
-  const probe = document.createElement("span");
-  probe.hidden = true;
-  const colourOf = (name) => {
-    probe.style.color = `var(--${name})`;
-    return getComputedStyle(probe).color;
-  };
-  const isDark = () => {
-    const [r, g, b] = colourOf("paper").match(/[\d.]+/g).map(Number);
-    return 0.299 * r + 0.587 * g + 0.114 * b < 128;
-  };
-  const theme = () => ({
-    mode: isDark() ? "dark" : "light", paper: colourOf("paper"), ink: colourOf("ink"), muted: colourOf("muted"), grid: colourOf("grid"),
-    font: getComputedStyle(document.body).fontFamily,
-  });
-
-  const set = (model, values) => {
-    const known = Object.entries(values).filter(([name]) => name in model.properties);
-    model.setv(Object.fromEntries(known));
-  };
-  const all = (value) => ({line_color: value, fill_color: value, text_color: value});
-
-  const paint = (shown, colours = theme()) => {
-    const {mode, paper, ink, muted, grid, font} = colours;
-    shown.mode = mode;
-    shown.box.dataset.mode = mode;
-    for (const model of shown.doc.all_models) {
-      if (model.type.endsWith("Axis")) {
-        set(model, {axis_label_text_color: muted, major_label_text_color: muted,
-          axis_label_text_font: font, major_label_text_font: font});
-      } else if (model.type === "Grid") {
-        set(model, {grid_line_color: grid});
-      } else if (model.type === "BoxAnnotation") {
-        set(model, {fill_color: muted, line_color: muted, fill_alpha: 0.15, line_width: 1});
-      } else if (model.type === "GlyphRenderer") {
-        const tag = model.tags[0] ?? {};
-        const colour = tag.ink ? ink : tag.muted ? muted : tag.grid ? grid : tag[mode];
-        if (colour) {
-          for (const [name, value] of Object.entries(all({value: colour}))) {
-            if (name in model.glyph.properties && model.glyph[name]?.field === undefined) model.glyph[name] = value;
-          }
-        }
-        if (tag.backed) model.glyph.background_fill_color = {value: paper};
-        if ("text_font" in model.glyph.properties) model.glyph.text_font = {value: font};
-      }
-    }
-    for (const source of sourcesOf(shown)) {
-      if (source.data[mode]) source.data = {...source.data, colour: [...source.data[mode]]};
-    }
-    shown.keys.querySelectorAll("[data-light]").forEach((key) => {
-      key.style.setProperty("--key", key.dataset[mode]);
-    });
-  };
-
-  const sourcesOf = (shown) => new Set(shown.plot.renderers.map((renderer) => renderer.data_source).filter(Boolean));
 
   // Emphasis: the arm pointed at, or the arms picked; all others step back.
   const FAINT = 0.18;
   const emphasise = (shown) => {
     const chosen = new Set(hovered === null ? picked : [hovered, ...picked]);
     const here = [...chosen].filter((arm) => shown.arms.has(arm));
+    const emphasis = here.join("\n");
+    if (shown.emphasis === emphasis) return;
+    shown.emphasis = emphasis;
     const faint = (arm) => here.length > 0 && !here.includes(arm);
     for (const renderer of shown.plot.renderers) {
       const arm = renderer.tags[0]?.arm;
@@ -84,13 +31,16 @@
       }
     }
     for (const source of sourcesOf(shown)) {
-      if (!source.data.alpha) continue;
-      if (shown.alphas.get(source.id)?.length !== source.data.arm.length) shown.alphas.set(source.id, source.data.alpha);
-      const usual = shown.alphas.get(source.id);
-      const alpha = source.data.arm.map((arm, i) => (faint(arm) ? usual[i] * FAINT : here.length ? 1 : usual[i]));
-      source.data = {...source.data, alpha};
+      const changed = {};
+      for (const name of ["alpha", "whisker"].filter((column) => source.data[column])) {
+        const key = `${source.id} ${name}`;
+        if (shown.alphas.get(key)?.length !== source.data.arm.length) shown.alphas.set(key, source.data[name]);
+        const usual = shown.alphas.get(key);
+        const full = (i) => (here.length && name === "alpha" ? 1 : usual[i]);
+        changed[name] = source.data.arm.map((arm, i) => (faint(arm) ? usual[i] * FAINT : full(i)));
+      }
+      if (Object.keys(changed).length) source.data = {...source.data, ...changed};
     }
-    shown.box.dataset.emphasis = here.join("\n");
     kinds[shown.spec.kind].emphasised?.(shown, here);
   };
   const emphasiseAll = () => figures.forEach((shown) => { if (shown.doc) emphasise(shown); });
@@ -145,7 +95,9 @@
       tell(shown, null);
       if (latest !== null) point(latest = null);
     });
-    shown.stage.addEventListener("dblclick", () => layout(shown));
+    shown.reset.addEventListener("click", () => layout(shown));
+    document.addEventListener("mouseup", () => setTimeout(() => { shown.reset.hidden = !zoomed(shown); }, 50),
+      {signal: shown.swapped.signal});
     shown.stage.addEventListener("keydown", (event) => {
       const arms = kind.arms(shown);
       const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
@@ -202,9 +154,16 @@
     kinds[shown.spec.kind].choose(shown);
     layout(shown);
     paint(shown);
+  };
+  const limits = ({plot}) => [plot.x_range.start, plot.x_range.end, plot.y_range.start, plot.y_range.end];
+  const zoomed = (shown) => limits(shown).some((end, i) => end !== shown.limits[i]);
+  const layout = (shown) => {
+    kinds[shown.spec.kind].layout(shown);
+    shown.limits = limits(shown);
+    shown.reset.hidden = true;
+    shown.emphasis = null;  // the data are others
     emphasise(shown);
   };
-  const layout = (shown) => kinds[shown.spec.kind].layout(shown);
 
   const part = (tag, name) => {
     const element = document.createElement(tag);
@@ -215,7 +174,7 @@
     const name = box.dataset.figure;
     if (figures.get(name)?.box === box) return;
     const spec = JSON.parse(document.getElementById(`figure-${name}`).textContent);
-    const shown = {name, spec, box, state: {}, alphas: new Map(), arms: new Set()};
+    const shown = {name, spec, box, state: {}, alphas: new Map(), arms: new Set(), swapped: new AbortController()};
     figures.set(name, shown);
     for (const role of ["controls", "keys", "stage", "tip"]) shown[role] = part("div", `plot-${role}`);
     shown.canvas = part("div", "plot-canvas");
@@ -231,8 +190,9 @@
     makeControls(shown, name);
     makeKeys(shown);
     shown.stage.append(shown.canvas);
-    box.replaceChildren(shown.controls, shown.keys, shown.stage, shown.tip);
-    shown.stage.append(shown.tip);
+    box.replaceChildren(shown.controls, shown.keys, shown.stage);
+    shown.reset = Object.assign(part("button", "plot-reset"), {type: "button", textContent: "Whole figure", hidden: true});
+    shown.stage.append(shown.tip, shown.reset);
     shown.canvas.id = `canvas-${name}`;
     const views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
     const doc = Bokeh.documents.findLast((one) => one.roots()[0].name === name);
@@ -243,7 +203,9 @@
     kinds[spec.kind].start(shown);
     choose(shown);
     listen(shown);
-    new ResizeObserver(() => layout(shown)).observe(shown.stage);
+    const resized = new ResizeObserver(() => layout(shown));
+    resized.observe(shown.stage);
+    shown.swapped.signal.addEventListener("abort", () => resized.disconnect());
     box.dataset.shown = "true";
   };
 
@@ -258,6 +220,7 @@
   const scan = () => {
     for (const [name, shown] of figures) {
       if (shown.box.isConnected || !shown.doc) continue;
+      shown.swapped.abort();
       shown.views.clear();
       Bokeh.documents.splice(Bokeh.documents.indexOf(shown.doc), 1);
       figures.delete(name);
@@ -267,11 +230,9 @@
   const repaint = () => figures.forEach((shown) => { if (shown.doc) paint(shown); });
   const ready = (shown) => shown.doc !== undefined;
 
-  const LIGHT = {mode: "light", paper: "#ffffff", ink: "#1f2933", muted: "#5c6875", grid: "#dde2e7"};
   addEventListener("beforeprint", () => {
-    const font = getComputedStyle(document.body).fontFamily;
     boxes().forEach(embed);
-    [...figures.values()].filter(ready).forEach((shown) => paint(shown, {...LIGHT, font}));
+    [...figures.values()].filter(ready).forEach((shown) => paint(shown, {...theme(), ...window.sweepFigures.ON_PAPER}));
   });
   addEventListener("afterprint", repaint);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
@@ -302,12 +263,11 @@
     const shown = figures.get(name);
     if (!shown || !ready(shown)) return;
     kinds[shown.spec.kind].update?.(shown, delta, metric);
-    emphasise(shown);
+    if (!zoomed(shown)) layout(shown);
   };
 
-  window.sweepFigures = {kinds, figures, picked, scan, update, theme};
+  Object.assign(window.sweepFigures, {figures, picked, scan, update});
   const begin = () => {
-    document.body.append(probe);
     readPicked();
     Bokeh.set_log_level("error");
     new MutationObserver(repaint).observe(document.documentElement, {attributes: true});
