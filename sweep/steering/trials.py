@@ -116,6 +116,12 @@ class SweepTrials:
         return [of_arm[place] for place in range(number) for of_arm in further]
 
     @property
+    def arms_to_come(self) -> int:
+        """How many arms of the sweep are not tested yet, since their settings are not chosen."""
+        own = {trial.model_copy(update={"seed": 0}) for name, trial in self.by_name.items() if name not in self.made}
+        return max(0, len(self.plan.groups) - sum(trial.evaluate_on == Stage.FINAL for trial in own))
+
+    @property
     def _tested(self) -> Stage:
         """On what windows a trial is tested that takes no part in a choice of settings."""
         return Stage.FINAL if self.plan.spec.chooses_on_validation else Stage.PLAIN

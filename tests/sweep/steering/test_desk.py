@@ -135,6 +135,7 @@ def test_a_clone_of_a_tuning_trial_is_tested_and_takes_no_part_in_tuning(running
     ask(running, Request("seeds", "command", seeds=2))
     sweep.desk.take(at_once=True)
     assert [made["seed"] for made in sweep.proposed] == [1, 3], "2 is the seed of tuning trials"
+    assert sweep.told[-1].answer.endswith("; ask again for the arm that is not tested yet")
 
 
 def test_with_several_base_models_an_added_trial_names_its_own(running: Path) -> None:
