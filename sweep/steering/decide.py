@@ -50,7 +50,10 @@ def effect_of(request: Request, trials: SweepTrials, experiment_dir: Path) -> Ef
         case "clone":
             return _makes([trials.cloned(request.trial or "", request.values)])
         case "seeds":
-            return _makes(trials.with_further_seeds(request.seeds, request.trial))
+            to_come = trials.arms_to_come if request.trial is None else 0
+            arms = "the arm that is" if to_come == 1 else f"the {to_come} arms that are"
+            later = f"; ask again for {arms} not tested yet" if to_come else ""
+            return _makes(trials.with_further_seeds(request.seeds, request.trial), later)
 
 
 def _stop(name: str | None, trials: SweepTrials, experiment_dir: Path) -> Effect:
@@ -72,7 +75,7 @@ def _start(name: str | None, trials: SweepTrials) -> Effect:
     return Effect(f"{trial} runs on", starts=(trial,))
 
 
-def _makes(made: list[TrialConfig]) -> Effect:
+def _makes(made: list[TrialConfig], remark: str = "") -> Effect:
     names = [trial.name for trial in made]
     told = names[0] if len(names) == 1 else f"{len(names)} trials: {', '.join(names)}"
-    return Effect(f"added {told}", made=tuple(made))
+    return Effect(f"added {told}{remark}", made=tuple(made))

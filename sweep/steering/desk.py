@@ -44,6 +44,7 @@ class Desk:
 
     Attributes:
         experiment_dir: the sweep's.
+        made: names of the trials that requests have made.
         stopped: the trials that were stopped by request, by name, each with the decision.
         stops_sweep: whether the whole sweep was asked to stop since it began or went on.
     """
@@ -70,8 +71,10 @@ class Desk:
         self._decisions = read_decisions(experiment_dir)
         self.stopped = stopped_trials(self._decisions)
         self.stops_sweep = False
-        made = [trial for trial in made_trials(experiment_dir, self._decisions) if trial.name not in self.stopped]
-        self._waiting = deque(Waiting(trial.name, propose(trial), is_planned=False) for trial in made)
+        made = made_trials(experiment_dir, self._decisions)
+        self.made = {trial.name for trial in made}
+        again = [trial for trial in made if trial.name not in self.stopped]
+        self._waiting = deque(Waiting(trial.name, propose(trial), is_planned=False) for trial in again)
         self._taken = -TAKE_SECONDS
 
     def next_trial(self) -> Waiting | None:
@@ -124,6 +127,7 @@ class Desk:
         append_decision(self.experiment_dir, decision)
         self._decisions.append(decision)
         self.stopped = stopped_trials(self._decisions)
+        self.made.update(trial.name for trial in follows.made)
         self._waiting.extend(proposals)
         self._waiting = deque(waiting for waiting in self._waiting if waiting.name not in self.stopped)
         self.stops_sweep |= follows.stops_sweep

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from basis.control_record import Decision
-from basis.directory import PARAMS_FILE
+from basis.directory import PARAMS_FILE, RECORD_FILE
 from basis.errors import UserError, shown
 from basis.fields import DEPENDENT_FIELDS, owner_of
 from basis.read_json import DamagedError, read_object
@@ -116,6 +116,12 @@ class SweepTrials:
         return [of_arm[place] for place in range(number) for of_arm in further]
 
     @property
+    def arms_to_come(self) -> int:
+        """How many arms of the sweep are not tested yet, since their settings are not chosen."""
+        own = {trial.model_copy(update={"seed": 0}) for name, trial in self.by_name.items() if name not in self.made}
+        return max(0, len(self.plan.groups) - sum(trial.evaluate_on == Stage.FINAL for trial in own))
+
+    @property
     def _tested(self) -> Stage:
         """On what windows a trial is tested that takes no part in a choice of settings."""
         return Stage.FINAL if self.plan.spec.chooses_on_validation else Stage.PLAIN
@@ -185,7 +191,7 @@ def sweep_trials(
 ) -> SweepTrials:
     """The trials of a sweep: those that it lists beforehand, those that have begun, and those made by request."""
     listed_beforehand = [] if plan.spec.search == "optuna" else plan.candidates  # Optuna's are what it may propose
-    begun = [trial for path in sorted(experiment_dir.glob(f"*/{PARAMS_FILE}")) if (trial := _kept_config(path))]
+    begun = [trial for folder in sorted(experiment_dir.glob("*/")) if (trial := _kept_config(folder))]
     made = made_trials(experiment_dir, decisions)
     by_name = {trial.name: trial for trial in (*listed_beforehand, *begun, *made)}
     return SweepTrials(plan, by_name, frozenset(trial.name for trial in made), frozenset(stopped))
@@ -207,13 +213,18 @@ def made_trials(experiment_dir: Path, decisions: Iterable[Decision]) -> list[Tri
     return list(made)
 
 
-def _kept_config(path: Path) -> TrialConfig | None:
-    """The config of a trial that has begun; None where its file is damaged."""
-    try:
-        kept = read_object(path)
-        return TrialConfig.model_validate({name: kept[name] for name in TrialConfig.model_fields if name in kept})
-    except (DamagedError, OSError, ValidationError):
-        return None
+def _kept_config(folder: Path) -> TrialConfig | None:
+    """The config of a trial that has begun, as it has recorded it itself, or else as Ray has it, some seconds later."""
+    for name in (RECORD_FILE, PARAMS_FILE):
+        try:
+            kept = read_object(folder / name)
+            config = kept["config"] if name == RECORD_FILE else kept
+            return TrialConfig.model_validate(
+                {field: config[field] for field in TrialConfig.model_fields if field in config}
+            )
+        except (DamagedError, OSError, LookupError, TypeError, ValidationError):
+            continue
+    return None
 
 
 def _validated(values: Mapping[str, Any]) -> TrialConfig:

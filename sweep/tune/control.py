@@ -9,6 +9,7 @@ from ray.tune.search import Searcher
 from sweep.proposal import Proposal
 from sweep.steering.desk import Desk
 from sweep.tune.searchers import RayConfig
+from sweep.tune.shares import RetryAlone
 
 
 class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
@@ -99,6 +100,25 @@ class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
         self._search.restore(checkpoint_path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as for `RoundsSearch`."""
+        return {}
+
+
+class RequestsFirst(RetryAlone):
+    """Runs trials that requests have made before those of the sweep that wait in Ray already."""
+
+    def __init__(self, desk: Desk, alone: tune.PlacementGroupFactory, began: float = 0.0) -> None:
+        """`desk` is where the sweep takes requests; for the others see `RetryAlone`."""
+        super().__init__(alone, began)
+        self._desk = desk
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The trial that starts next; None: there is none."""
+        waiting = (trial for trial in tune_controller.get_trials() if trial.status == trial.PENDING)
+        made = (trial for trial in waiting if str(trial) in self._desk.made) if self._desk.made else ()
+        return next(iter(made), None) or super().choose_trial_to_run(tune_controller)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as for `RoundsSearch`."""

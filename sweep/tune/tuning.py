@@ -22,7 +22,7 @@ from sweep.search_space import OptunaSpace, SweepPlan
 from sweep.steering.desk import Desk
 from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
-from sweep.tune.control import SteeredSearch, StopAsAsked, TakeRequests
+from sweep.tune.control import RequestsFirst, SteeredSearch, StopAsAsked, TakeRequests
 from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
 from sweep.tune.event_log import EventLog
@@ -30,7 +30,7 @@ from sweep.tune.hang import HangWatch
 from sweep.tune.live import LiveTable
 from sweep.tune.rounds import Losses, ReadLosses, Rounds
 from sweep.tune.searchers import RayConfig, RoundsSearch, SearchThenRounds, optuna_search
-from sweep.tune.shares import RetryAlone, Shares
+from sweep.tune.shares import Shares
 
 SNAPSHOT_SECONDS, SECONDS_PER_TRIAL = 10.0, 0.1
 
@@ -66,7 +66,7 @@ def tune_trials(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
                 search_alg=search,
-                scheduler=RetryAlone(shares.alone, shared.began),
+                scheduler=RequestsFirst(desk, shares.alone, shared.began),
                 num_samples=-1,  # until the search says that there are no more
                 reuse_actors=True,
                 trial_name_creator=_trial_name,

@@ -1,7 +1,7 @@
 """What a running sweep makes of requests: decided once, recorded first, by the rules that a spec meets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from basis.control_record import Decision, read_decisions
-from basis.directory import CONTROL_DIR, CONTROL_FILE, FINISHED_FILE, SPEC_FILE
+from basis.directory import CONTROL_DIR, CONTROL_FILE, FINISHED_FILE, PARAMS_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.stages import Stage
 from sweep.search_space import SweepPlan
@@ -135,6 +135,25 @@ def test_a_clone_of_a_tuning_trial_is_tested_and_takes_no_part_in_tuning(running
     ask(running, Request("seeds", "command", seeds=2))
     sweep.desk.take(at_once=True)
     assert [made["seed"] for made in sweep.proposed] == [1, 3], "2 is the seed of tuning trials"
+    assert sweep.told[-1].answer.endswith("; ask again for the arm that is not tested yet")
+
+
+@pytest.mark.parametrize(("name", "kept"), [(RECORD_FILE, lambda c: {"config": c}), (PARAMS_FILE, lambda c: c)])
+def test_a_trial_that_no_list_has_is_known_once_it_has_begun(
+    running: Path, name: str, kept: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    branch = {"method": "full", "optimizer": "adamw", "lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+    spec_with(running, space=[branch], search="optuna", trials=3, choose_on="test")
+    trial = Sweep(running).plan.candidates[0].model_copy(update={"lr": 5e-3})
+    with pytest.raises(UserError, match="is no trial of this sweep"):
+        ask(running, Request("stop", "command", trial.name))
+    (running / trial.name).mkdir()
+    (running / trial.name / name).write_text(json.dumps(kept(trial.model_dump(mode="json"))))
+    ask(running, Request("stop", "command", trial.name))
+    ask(running, Request("seeds", "command", seeds=1))
+    sweep = Sweep(running).take()
+    assert sweep.told[0].trials == (trial.name,)
+    assert sweep.told[1].answer == "no arm has been tested yet; ask again when the first one has begun"
 
 
 def test_with_several_base_models_an_added_trial_names_its_own(running: Path) -> None:

@@ -1,11 +1,14 @@
 """A search that requests steer: trials in front of its own, skipped ones, and when it is at its end."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from ray import tune
 from ray.tune.search import Searcher
 
 from basis.directory import SPEC_FILE
@@ -16,7 +19,7 @@ from sweep.steering.desk import Desk
 from sweep.steering.request import Request
 from sweep.storage.claim import claimed
 from sweep.trial.config import TrialConfig
-from sweep.tune.control import SteeredSearch, StopAsAsked
+from sweep.tune.control import RequestsFirst, SteeredSearch, StopAsAsked
 from sweep.tune.searchers import ReplicatedSearch, RoundsSearch
 from tests.sweep.steering.test_desk import SPEC
 from tests.sweep.tune.test_searchers import Remembering
@@ -41,6 +44,18 @@ def opened(running: Path) -> tuple[SweepPlan, Desk, SteeredSearch]:
     desk = Desk(running, plan, ray_config, lambda _: None)
     lane = iter([[ray_config(trial)] for trial in plan.candidates])
     return plan, desk, SteeredSearch(RoundsSearch([lane], iter([])), desk)
+
+
+@dataclass(frozen=True)
+class WaitingTrial:
+    """As much of a trial of Ray as a scheduler looks at."""
+
+    name: str
+    status: str = "PENDING"
+    PENDING = "PENDING"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Rates(Remembering):
@@ -129,6 +144,18 @@ def test_a_search_is_asked_for_so_many_trials_and_hears_of_no_others(running: Pa
         search.on_trial_complete(trial, {"test_loss": loss, "finished": True})
     assert [result for _, result, _ in inner.told] == [{"test_loss": 1.5}]
     assert search.suggest("d") == Searcher.FINISHED
+
+
+def test_what_was_added_starts_before_trials_that_wait_already(running: Path) -> None:
+    plan, desk, _ = opened(running)
+    full, lora = plan.candidates
+    first = RequestsFirst(desk, tune.PlacementGroupFactory([{"CPU": 1}]))
+    waiting = [WaitingTrial(trial.name) for trial in (full, lora)]
+    assert first.choose_trial_to_run(SimpleNamespace(get_trials=lambda: waiting)) is waiting[0]
+    ask(running, Request("clone", "command", full.name, {LR: 3e-4}))
+    desk.take()
+    waiting.append(WaitingTrial(*desk.made))
+    assert first.choose_trial_to_run(SimpleNamespace(get_trials=lambda: waiting)) is waiting[2]
 
 
 def test_a_search_hears_no_early_loss_of_a_trial_that_was_stopped(running: Path) -> None:
