@@ -30,6 +30,7 @@ class Experiment:
         state: how far it is, as of the last look.
         damaged_lines: how many lines of its events could not be read.
         is_read: whether all events that were there have been read.
+        first_curves: the section of its curves, while its report has none.
     """
 
     def __init__(self, directory: Path, analyst: Analyst) -> None:
@@ -46,6 +47,7 @@ class Experiment:
         self.curves = GrowingCurves()
         self.damaged_lines = 0
         self.is_read = False
+        self.first_curves = ""
         self._offset = 0
         self._last_event: float | None = None
         self._drawn_until = 0.0

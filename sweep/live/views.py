@@ -51,12 +51,13 @@ class TrialView:
     retries: int
 
 
-def set_parts(experiment: Experiment, name: str) -> None:
+def set_parts(experiment: Experiment, name: str, curves: str) -> None:
     """Bring the pieces of an experiment's page up to date.
 
     Args:
         experiment: it; it has been looked at a moment ago.
         name: by which its pages are asked for.
+        curves: the section of its curves.
     """
     progress, state, parts = experiment.progress, experiment.state, experiment.parts
     analysis = experiment.analysis
@@ -71,6 +72,7 @@ def set_parts(experiment: Experiment, name: str) -> None:
         "live-progress": _progress_part(experiment, state, summary),
         "live-running": render("running", trials=views, name=name),
         "live-devices": render("devices", devices=_devices(progress, running, places)),
+        "live-curves": curves,
         "live-ask": render("ask", moves=state.moves),
         "live-answers": render("answers", answers=_answers(experiment)),
         "live-links": render("links", links=links),

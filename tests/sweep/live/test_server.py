@@ -55,7 +55,7 @@ def test_a_running_sweep_is_told_and_then_only_what_changes(tmp_path: Path) -> N
         assert "after 1" in parts["summary"]
         told = await client.deltas("/e/one")
         assert told["every"] == 1.0
-        assert len(told["curves"]["test_loss"]["full adamw"]["step"]) == 3
+        assert len(told["curves"]["metrics"]["test_loss"]["full adamw"]["step"]) == 3
 
         tell(tmp_path / "one", row(TRIALS[1], time.time(), 100, 3.2))
         grown = await client.deltas("/e/one", told["cursor"])
@@ -64,7 +64,7 @@ def test_a_running_sweep_is_told_and_then_only_what_changes(tmp_path: Path) -> N
         assert "summary" not in grown["parts"]
         assert "live-devices" not in grown["parts"]
         assert "100 / 100" in grown["parts"]["live-running"]
-        curves = grown["curves"]["test_loss"]
+        curves = grown["curves"]["metrics"]["test_loss"]
         assert (curves["full adamw"]["start"], curves["full adamw"]["mean"]) == (2, [pytest.approx(3.1)])
         assert "lora r8" not in curves
 
