@@ -28,6 +28,8 @@ from analysis.results.experiment import Results, read_experiment
 from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TUNING_CSV
+from analysis.verdict.summary import Summary
+from analysis.verdict.terminal import summary_lines
 from basis.directory import REPORT_DIR
 from basis.errors import UserError, name_failure
 from basis.files import whole_file
@@ -42,13 +44,14 @@ PRINTED_ROWS = 40
 
 @dataclass(frozen=True)
 class Report:
-    """What `build` wrote, and the tables to print.
+    """What `build` wrote, and what is printed of it.
 
     Attributes:
         html: the page, one self-contained file.
         markdown: the same in Markdown, with figures as files beside it.
         trials_csv: the tidy DataFrame, one row per trial.
         curves_csv: one row per trial and step.
+        summary: the first screen.
         tables: the comparison tables.
         ledgers: what each table's rows differ in, by its anchor.
         findings: what they show.
@@ -58,6 +61,7 @@ class Report:
     markdown: Path
     trials_csv: Path
     curves_csv: Path
+    summary: Summary
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
     findings: list[Finding]
@@ -91,6 +95,7 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         markdown=target / "report.md",
         trials_csv=target / "trials.csv",
         curves_csv=target / "curves.csv",
+        summary=content.summary,
         tables=content.tables,
         ledgers=content.ledgers,
         findings=content.findings,
@@ -126,6 +131,20 @@ def write(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def print_summary(report: Report, console: Console) -> None:
+    """Print the first screen, where the page is, and the command that would raise the trust most.
+
+    Args:
+        report: what `build` returned.
+        console: where to print; in a terminal its width decides where lines end, elsewhere none is wrapped.
+    """
+    for line in summary_lines(report.summary, console.width if console.is_terminal else None):
+        console.print(line, soft_wrap=True)
+    console.print(Text(f"Report: {report.html}"), soft_wrap=True)
+    if remedy := next((doubt.remedy for doubt in report.summary.trust.doubts if doubt.remedy), ""):
+        console.print(Text(f"To raise trust: {remedy}"), soft_wrap=True)
+
+
 def print_tables(report: Report, console: Console) -> None:
     """Print the tables and findings; columns that do not fit are left to the page.
 
@@ -158,7 +177,7 @@ def print_tables(report: Report, console: Console) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: rebuild the report of a directory and print its tables.
+    """Command line: rebuild the report of a directory and print what it shows.
 
     Args:
         arguments: the arguments; those of the process if None.
@@ -174,10 +193,12 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"test every pair of arms even of a table of more than {MOST_ARMS}, where otherwise each is tested "
         "against the one of the lowest test loss and its neighbours in the ranking; the time grows with the square",
     )
+    parser.add_argument("--verbose", action="store_true", help="print all tables and findings, not the verdicts alone")
     open_closed_streams()
     try:
         asked = parser.parse_args(arguments)
-        print_tables(build(asked.directory, asked.all_pairs), console_on(sys.stdout))
+        print_report = print_tables if asked.verbose else print_summary
+        print_report(build(asked.directory, asked.all_pairs), console_on(sys.stdout))
     except (UserError, OSError) as error:
         console_on(sys.stderr).print(Text(f"error: {name_failure(error)}"), soft_wrap=True)
         return 2

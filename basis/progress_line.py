@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from basis.terminal import console_on
 
@@ -25,7 +25,8 @@ def progress_line(items: Iterable[T], what: str, total: int | None = None) -> It
     if not console.is_terminal or console.is_dumb_terminal:
         yield items
         return
-    columns = [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()] if total else [MofNCompleteColumn()]
+    done = "{task.completed:,}/{task.total:,}" if total else "{task.completed:,}"
+    columns = [BarColumn(), TextColumn(done), TimeRemainingColumn()] if total else [TextColumn(done)]
     told = TextColumn("{task.description}")
     with Progress(
         told, *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False

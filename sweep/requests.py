@@ -93,6 +93,7 @@ class RunSweep:
         address: of the Ray cluster to run on; None: on this machine.
         dashboard: whether Ray's dashboard is started.
         command: the command line that asks for it, as the user would type it.
+        verbose: whether all tables and findings are printed at its end.
         watch: how long a page of it is served in a browser.
     """
 
@@ -100,6 +101,7 @@ class RunSweep:
     address: str | None
     dashboard: bool
     command: str
+    verbose: bool = False
     watch: Watch = "never"
 
 
@@ -119,7 +121,7 @@ def parse_request(words: Sequence[str]) -> Request:
     if arguments.explain is not None:
         return ExplainKey(arguments.explain)
     if arguments.reproduce is not None:
-        of_sweeps = ("--resume", "--dry-run", "--write-data", "--show-data")
+        of_sweeps = ("--resume", "--dry-run", "--write-data", "--show-data", "--verbose")
         further = (*of_sweeps, "--address", "--dashboard", "--watch", "--keep-watching")
         _refuse_beside("--reproduce", "a trial runs again as it is recorded", arguments, further)
         return ReproduceTrial(arguments.reproduce)
@@ -131,7 +133,9 @@ def parse_request(words: Sequence[str]) -> Request:
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
     command = as_called("sweep.run", *words)
-    return RunSweep(sweep, arguments.address, arguments.dashboard, command, _watch(arguments))
+    return RunSweep(
+        sweep, arguments.address, arguments.dashboard, command, verbose=arguments.verbose, watch=_watch(arguments)
+    )
 
 
 def _watch(arguments: argparse.Namespace) -> Watch:
@@ -176,8 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog=as_called("sweep.run"),
         description="Run a sweep of fine-tuning trials and build its report.",
-        epilog="Exit code: 0 every trial succeeded, 1 some failed or could not be judged, or the report could not be "
-        "built, or Ray died, 2 bad spec, data or machine, 130, 143 or 129 interrupted by Ctrl-C, SIGTERM or SIGHUP; "
+        epilog="Exit code: 0 every trial succeeded or was stopped by request, 1 some failed or could not be judged, or "
+        "the report could not be built, or Ray died, 2 bad spec, data or machine, 130, 143 or 129 interrupted by "
+        "Ctrl-C, SIGTERM or SIGHUP; "
         "with --reproduce 0 the losses match, 1 they do not, 2 the trial or its inputs are not there as they were.",
     )
     parser.add_argument("spec", nargs="?", metavar="SPEC", help="a preset's name or the path of a YAML file")
@@ -209,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print N train examples as the model sees them, with what the loss counts marked, and exit",
     )
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
+    parser.add_argument("--verbose", action="store_true", help="at the end print all tables and findings")
     parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
     parser.add_argument(
         "--watch", action="store_true", help="serve a live page of the sweep on this machine, and print its address"

@@ -182,7 +182,7 @@ def _requested(requested: ByRequest, label: str) -> dict[str, tuple[Any, ...]]:
 def _at(decision: Decision) -> str:
     """When something was decided, and what could be seen by then."""
     trials = "trial" if decision.finished == 1 else "trials"
-    seen = f"after {decision.finished:,} {trials} had finished" if decision.finished else "with curves to be seen"
+    seen = f"after {decision.finished:,} {trials} had finished" if decision.finished else "with curves in view"
     return f"at {clock_time(decision.decided)} {seen}"
 
 

@@ -42,18 +42,18 @@ def range_of(curves: Sequence[ArmCurve], outcomes: Mapping[str, str]) -> LossRan
     if not curves:
         return LossRange(0.0, 1.0, False)
     sound = [curve for curve in curves if outcomes.get(curve.arm) not in (Outcome.DIVERGED, Outcome.STOPPED)] or curves
-    lowest, everything = min(min(curve.mean) for curve in curves), max(max(curve.mean) for curve in curves)
-    return usual_range([float(np.quantile(curve.mean, SETTLED)) for curve in sound], lowest, everything)
+    lowest, everything = min(min(curve.low) for curve in curves), max(max(curve.high) for curve in curves)
+    return usual_range([float(np.quantile(curve.high, SETTLED)) for curve in sound], lowest, everything)
 
 
 def second_half(curves: Sequence[ArmCurve]) -> list[ArmCurve]:
-    """The points of curves from half of the longest one on; without those that end before."""
+    """Steps and bands of curves from half of the longest one on; without those that end before."""
     middle = max((curve.step[-1] for curve in curves), default=0) / 2
     kept = []
     for curve in curves:
         first = sum(step < middle for step in curve.step)
         if first < len(curve.step):
-            kept.append(curve._replace(step=curve.step[first:], mean=curve.mean[first:]))
+            kept.append(curve._replace(step=curve.step[first:], low=curve.low[first:], high=curve.high[first:]))
     return kept
 
 

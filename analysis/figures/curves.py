@@ -144,7 +144,7 @@ def _plot(shown: MetricCurves, styles: Mapping[str, ArmStyle], outcomes: Mapping
     plot.yaxis.axis_label = metric_data(shown, whole=False)["label"]
     plot.xaxis.formatter = plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]a")
     plot.xgrid.visible = False
-    grey = MultiLine(xs="step", ys="mean", line_width=1, line_alpha=0.55)
+    grey = MultiLine(xs="step", ys="mean", line_width=1, line_alpha=max(0.1, min(0.6, 30 / max(1, len(shown.others)))))
     add_glyph(plot, grey, _many(shown.others), f"{NAME}/others", colours=UNNAMED.colours)
     for curve in shown.named:
         name, style, columns = f"{NAME}/{curve.arm}", styles[curve.arm], curve_columns(curve)

@@ -9,6 +9,19 @@ from bokeh.resources import Resources
 
 from analysis.figures.page_figure import PageFigure
 
+PAGE_SCRIPTS = (
+    "figures",
+    "figure_labels",
+    "figure_curves",
+    "figure_rates",
+    "figure_points",
+    "figure_bars",
+    "figure_parallel",
+)
+"""Files of `analysis/page/scripts` that show figures, in the order in which a page runs them, after Bokeh's script."""
+PAGE_STYLE = "figures"
+"""Their file of `analysis/page/style`."""
+
 
 @cache
 def script() -> str:
@@ -33,6 +46,7 @@ def items(figures: Mapping[str, PageFigure]) -> dict[str, str]:
 def _item(figure: PageFigure) -> str:
     value = {
         "kind": figure.kind,
+        "title": figure.title,
         "description": figure.description,
         "controls": [control._asdict() for control in figure.controls],
         "keys": [key._asdict() for key in figure.keys],

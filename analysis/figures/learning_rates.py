@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bokeh.models import MultiLine, NumeralTickFormatter, Scatter, Segment, Text
+from bokeh.models import FixedTicker, MultiLine, NumeralTickFormatter, Scatter, Segment, Text
 from bokeh.plotting import figure as bokeh_figure
 
 from analysis.comparison.arms import Arm
@@ -81,8 +81,8 @@ def draw_learning_rates(arms: Sequence[Arm], tuning: Sequence[Arm], chosen_by: s
     }
     if not groups:
         return None
-    labels = {group.label: group.config for found in groups.values() for group in found}
-    styles = styles_of(labels)
+    ranked = [group for found in groups.values() for group in sorted(found, key=lambda group: group.best.loss.estimate)]
+    styles = styles_of({group.label: group.config for group in ranked})
     data = {metric: _data(metric, found, styles) for metric, found in groups.items()}
     first = next(iter(groups))
     best = "; ".join(f"{group.label}: {show_field(group.best.rate)}" for group in groups[first])
@@ -93,9 +93,9 @@ def draw_learning_rates(arms: Sequence[Arm], tuning: Sequence[Arm], chosen_by: s
         title="Loss against learning rate",
         caption=_caption(groups),
         description=f"{_words(first).capitalize()} against learning rate. The best rate of each line: {best}.",
-        figure=_plot(data[first]),
+        figure=_plot(data[first], [rate for told in data.values() for rate in told["rates"]]),
         controls=(Control("y", "Show", tuple((metric, words[metric]) for metric in groups)),),
-        data={"metrics": data},
+        data={"metrics": {metric: _without_points(told) if metric == first else told for metric, told in data.items()}},
     )
 
 
@@ -152,9 +152,14 @@ def _data(metric: str, groups: Sequence[RateGroup], styles: Mapping[str, ArmStyl
     }
 
 
+def _without_points(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of the metric that the plot already shows."""
+    return {name: value for name, value in data.items() if name not in ("lines", "points")}
+
+
 def _lines(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits: LossRange) -> Columns:
     """A line for each group of which nothing but the rate differs, through what finished of it."""
-    groups = [group for group in groups if group.alone]
+    groups = [group for group in _grey_first(groups, styles) if group.alone]
     done = [[one for one in group.tried if math.isfinite(one.loss.estimate)] for group in groups]
     own = [styles[group.label] for group in groups]
     return {
@@ -168,7 +173,7 @@ def _lines(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits: 
 
 
 def _points(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits: LossRange) -> Columns:
-    both = [(group, one) for group in groups for one in group.tried]
+    both = [(group, one) for group in _grey_first(groups, styles) for one in group.tried]
     heights = [
         min(one.loss.estimate, limits.high) if math.isfinite(one.loss.estimate) else limits.high for _, one in both
     ]
@@ -184,10 +189,15 @@ def _points(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle], limits:
         "low": rounded(max(low, limits.low) for low in lows),
         "high": rounded(min(high, limits.high) for high in highs),
         "marker": [_marker(group, one, limits) for group, one in both],
-        "size": [13 if one is group.best else 8 for group, one in both],
+        "size": [(13 if one is group.best else 8) if styles[group.label].named else 4 for group, one in both],
         "tip": [_tip(group, one) for group, one in both],
         **_colours([styles[group.label] for group, _ in both]),
     }
+
+
+def _grey_first(groups: Sequence[RateGroup], styles: Mapping[str, ArmStyle]) -> list[RateGroup]:
+    """The groups in the order in which they are drawn, those that have a name over the others."""
+    return sorted(groups, key=lambda group: styles[group.label].named)
 
 
 def _marker(group: RateGroup, one: Tried, limits: LossRange) -> str:
@@ -206,10 +216,21 @@ def _colours(styles: Sequence[ArmStyle]) -> Columns:
     return {"light": light, "dark": dark, "colour": list(light), "alpha": [1] * len(styles)}
 
 
-def _plot(data: Mapping[str, Any]) -> bokeh_figure:
+def _ticks(low: float, high: float) -> list[float]:
+    """Round learning rates in and around a range."""
+    decades = math.log10(high / low)
+    steps = (1, 2, 5) if decades < 1.3 else (1, 3) if decades < 2.6 else (1,)
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    return [float(f"{step}e{power}") for power in powers for step in steps]
+
+
+def _plot(data: Mapping[str, Any], rates: Sequence[float]) -> bokeh_figure:
     low, high = data["rates"]
     plot = empty_plot(NAME, x_axis_type="log", x_range=(low / 1.3, high * 3), y_range=tuple(data["range"]))
     plot.xaxis.axis_label, plot.yaxis.axis_label = "learning rate", data["label"]
+    ticks = _ticks(min(rates), max(rates))
+    plot.xaxis.ticker = FixedTicker(ticks=ticks)
+    plot.xaxis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
     plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]a")
     lines = MultiLine(xs="x", ys="y", line_width=2, line_color="colour", line_alpha="alpha", line_dash="dash")
     add_glyph(plot, lines, data["lines"], f"{NAME}/lines")

@@ -15,14 +15,17 @@ from analysis.figures.arm_styles import GREY
 from analysis.figures.colours import Colours, oklch
 from analysis.figures.curve_range import usual_range
 from analysis.figures.page_figure import Columns, PageFigure, add_glyph, empty_plot, rounded
+from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.outcomes import finite
-from analysis.wording.numbers import show_amount
 from analysis.wording.values import show_field, texts_apart
 from basis.metrics import METRIC
 from basis.outcomes import Outcome
 
 NAME = "parallel"
 MOST_FACTORS = 7
+UNTRIED = (Outcome.NOT_STARTED, Outcome.REPEATED)
+BEST = 12
+"""Trials of the lowest loss, which stay in full colour however many there are."""
 LEVELS = 8
 """Different values up to which an axis names each, in even distances; with more, it is a scale of numbers."""
 LOG_RATIO = 20.0
@@ -32,6 +35,16 @@ SPREAD = 0.03
 AXIS_PIXELS = 104
 """Least width for each axis; a narrower page scrolls the figure sideways."""
 HUE = 250
+
+
+class Trial(NamedTuple):
+    """A trial: its arm, what became of it, its seed, its peak in bytes, and its loss if it finished; else NaN."""
+
+    arm: Arm
+    outcome: str
+    seed: object
+    peak_bytes: float
+    loss: float
 
 
 class ParallelAxis(NamedTuple):
@@ -52,33 +65,41 @@ def draw_parallel(arms: Sequence[Arm]) -> PageFigure | None:
         The figure, or None where no factor varies or fewer than two trials have a loss.
     """
     metric = metric_of(arms)
-    trials = _trials(arms)
-    fields = varying_fields(list(arms))[:MOST_FACTORS]
-    losses = [_number(row.get(metric)) if row.get("outcome") == Outcome.FINISHED else math.nan for _, row in trials]
-    if not fields or sum(map(math.isfinite, losses)) < 2:
+    fields = varying_fields(list(arms))
+    shown = fields[:MOST_FACTORS]
+    trials = _trials(arms, metric)
+    if not fields or sum(math.isfinite(trial.loss) for trial in trials) < 2:
         return None
-    order = sorted(range(len(trials)), key=lambda place: -losses[place] if finite(losses[place]) else -math.inf)
-    trials, losses = [trials[place] for place in order], [losses[place] for place in order]  # the best is drawn last
-    axes = [_factor(name, [arm.config.get(name) for arm, _ in trials]) for name in fields]
-    axes += [axis for axis in (_memory([_number(row.get("peak_bytes")) for _, row in trials]),) if axis]
+    trials.sort(key=lambda trial: -trial.loss if math.isfinite(trial.loss) else -math.inf)  # the best is drawn last
+    losses = [trial.loss for trial in trials]
+    axes = [_factor(name, [trial.arm.config.get(name) for trial in trials]) for name in shown]
+    axes += [axis for axis in (_memory([trial.peak_bytes for trial in trials]),) if axis]
     axes.append(_loss(f"{_words(metric)}, {METRIC[metric].unit}", losses))
-    left_out = len(varying_fields(list(arms))) - len(fields)
-    best = trials[-1][0].label
     return PageFigure(
         name=NAME,
         kind="parallel",
         title="Every trial",
-        caption=_caption(losses, left_out),
+        caption=_caption(losses, len(fields) - len(shown)),
         description=f"{len(trials):,} lines, one per trial, through {', '.join(axis.title for axis in axes)}. "
-        f"The lowest loss is that of a trial of {best}.",
-        figure=_plot(axes, _lines(trials, axes, losses)),
+        f"The lowest loss is that of a trial of {trials[-1].arm.label}.",
+        figure=_plot(axes, _lines(trials, axes)),
         data={"axes": len(axes)},
     )
 
 
-def _trials(arms: Sequence[Arm]) -> list[tuple[Arm, dict[Any, Any]]]:
-    begun = [(arm, row) for arm in arms for row in arm.trials.to_dict("records")]
-    return [(arm, row) for arm, row in begun if row["outcome"] not in (Outcome.NOT_STARTED, Outcome.REPEATED)]
+def _trials(arms: Sequence[Arm], metric: str) -> list[Trial]:
+    """The trials that have begun."""
+    trials = []
+    for arm in arms:
+        columns = [
+            list(arm.trials[name]) if name in arm.trials else [None] * len(arm.trials)
+            for name in ("outcome", REPLICATE_FIELD, "peak_bytes", metric)
+        ]
+        for outcome, seed, peak, loss in zip(*columns, strict=True):
+            if outcome not in UNTRIED:
+                reached = _number(loss) if outcome == Outcome.FINISHED else math.nan
+                trials.append(Trial(arm, str(outcome), seed, _number(peak), reached))
+    return trials
 
 
 def _number(value: Any) -> float:
@@ -129,9 +150,11 @@ def _scale(title: str, numbers: Sequence[float], low: float, high: float) -> Par
     def value(share: float) -> float:
         return low * (high / low) ** share if logarithmic else low + share * (high - low)
 
-    shares = (0.0, 0.25, 0.5, 0.75, 1.0) if high > low else (0.5,)
-    show = show_amount if low > 0 and min(numbers, default=1) > 0.001 else lambda number: show_field(float(number))
-    return ParallelAxis(title, [place(number) for number in numbers], [(share, show(value(share))) for share in shares])
+    ticks = [value(share) for share in ((0.0, 0.25, 0.5, 0.75, 1.0) if high > low else (0.5,))]
+    if all(number.is_integer() for number in numbers if math.isfinite(number)):
+        ticks = list(dict.fromkeys(float(round(tick)) for tick in ticks))
+    texts = texts_apart(lambda digits: [f"{tick:.{max(3, digits)}g}" for tick in ticks])
+    return ParallelAxis(title, [place(number) for number in numbers], list(zip(map(place, ticks), texts, strict=True)))
 
 
 def _memory(peaks: Sequence[float]) -> ParallelAxis | None:
@@ -149,21 +172,22 @@ def _loss(title: str, losses: Sequence[float]) -> ParallelAxis:
     return _scale(title, losses, min(known), min(limits.high, max(known)))
 
 
-def _lines(trials: Sequence[tuple[Arm, dict[Any, Any]]], axes: Sequence[ParallelAxis], losses: list[float]) -> Columns:
+def _lines(trials: Sequence[Trial], axes: Sequence[ParallelAxis]) -> Columns:
     shares = axes[-1].heights
     colours = [_colours(share) for share in shares]
+    alpha = round(max(0.12, min(1.0, 80 / len(trials))), 2)
     tips = []
-    for (arm, row), loss in zip(trials, losses, strict=True):
-        seed = f"seed {row['seed']}: " if "seed" in row else ""
-        tips.append([arm.label, f"{seed}{f'loss {loss:.4g}' if math.isfinite(loss) else row['outcome']}"])
+    for trial in trials:
+        seed = "" if trial.seed is None else f"seed {trial.seed}: "
+        tips.append([trial.arm.label, f"{seed}loss {trial.loss:.4g}" if math.isfinite(trial.loss) else trial.outcome])
     return {
-        "arm": [arm.label for arm, _ in trials],
+        "arm": [trial.arm.label for trial in trials],
         "x": [list(range(len(axes))) for _ in trials],
         "y": [[round(axis.heights[place], 4) for axis in axes] for place in range(len(trials))],
         "light": [colour[0] for colour in colours],
         "dark": [colour[1] for colour in colours],
         "colour": [colour[0] for colour in colours],
-        "alpha": [1] * len(trials),
+        "alpha": [1 if place >= len(trials) - BEST else alpha for place in range(len(trials))],
         "tip": tips,
     }
 

@@ -57,10 +57,9 @@ def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, ArmStyle]) -> Page
     front = Line(x="x", y="y", line_width=1.3, line_alpha=0.8)
     add_glyph(plot, front, {"x": [], "y": []}, f"{NAME}/front").tags = [{"muted": True}]
     x, y = first.key, loss.key
-    whiskers = (
-        Segment(x0=f"{x} low", x1=f"{x} high", y0=y, y1=y, line_color="colour", line_alpha="whisker", line_width=1.3),
-        Segment(x0=x, x1=x, y0=f"{y} low", y1=f"{y} high", line_color="colour", line_alpha="whisker", line_width=1.3),
-    )
+    whiskers = [
+        Segment(line_color="colour", line_alpha="whisker", line_width=1.3) for _ in "xy"
+    ]  # the script says where
     points = Scatter(x=x, y=y, size="size", fill_color="colour", fill_alpha="alpha", line_color=None)
     drawn = add_glyph(plot, points, columns, f"{NAME}/arms")
     for direction, glyph in zip("xy", whiskers, strict=True):
@@ -126,8 +125,9 @@ def _columns(arms: list[Arm], axes: Sequence[Axis], styles: Mapping[str, ArmStyl
     }
     for axis in axes:
         columns[axis.key] = rounded(value.estimate for value in axis.values)
-        columns[f"{axis.key} low"] = rounded(value.low for value in axis.values)
-        columns[f"{axis.key} high"] = rounded(value.high for value in axis.values)
+        if any(value.known for value in axis.values):
+            columns[f"{axis.key} low"] = rounded(value.low for value in axis.values)
+            columns[f"{axis.key} high"] = rounded(value.high for value in axis.values)
     return columns
 
 

@@ -31,9 +31,9 @@ BASIS = "What it rests on"
 AGAINST_BASE = "Against the base model"
 """Topic of the finding that sets the arms against the base model."""
 FAMILIES = (
-    "A false claim has a chance of at most 5 % in each family of tests: the pairs of a table by loss, by reward and by "
-    "wins, its rises of test loss{forgetting}, the arms against the base model, and under “What mattered” the effects, "
-    "the shares and the arms dominated by each cost."
+    "A false claim has a chance of at most 5 % in each family of tests: the pairs of a leaderboard by loss, those of a "
+    "table by loss, by reward and by wins, its rises of test loss{forgetting}, the arms against the base model, and "
+    "under “What mattered” the effects, the shares and the arms dominated by each cost."
 )
 """What the adjustments of p-values cover, and what they do not: one family says nothing of the others."""
 

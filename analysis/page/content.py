@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -14,6 +14,8 @@ from analysis.comparison.fields import inapplicable, varying_fields
 from analysis.factors.pareto import Front, fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
+from analysis.figures.all_figures import page_figures
+from analysis.figures.page_figure import PageFigure
 from analysis.findings.what_it_shows import Finding, findings_of
 from analysis.page.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.page.headline import headline_of
@@ -45,13 +47,6 @@ TOLD_ELSEWHERE = {"data": ("rows",)}
 """Keys of these that their section leaves out: a flag of the fairness ledger tells what rows cut of examples."""
 
 
-class Figure(NamedTuple):
-    """A figure that answers to the mouse: its caption, and what Bokeh draws it from."""
-
-    caption: str
-    item: Mapping[str, Any]
-
-
 @dataclass(frozen=True)
 class Content:
     """Everything that a page shows, in plain values, whatever its format.
@@ -69,7 +64,7 @@ class Content:
         tuning: the tuning trials; None without any.
         mattered: which factor mattered; None where fewer than two arms finished.
         drawings: the figures as they are drawn into files, by name.
-        figures: the figures that answer to the mouse, by name; one stands in the place of the drawing of its name.
+        figures: the figures of the page, which answer to the mouse, by name.
         factors: by arm, the fields in which arms differ with their values as printed.
         memory: what each arm took of memory; None where nothing is known of it.
         published: the published figures beside ours; None unless the spec asks for them.
@@ -94,7 +89,7 @@ class Content:
     tuning: TuningTable | None
     mattered: WhatMattered | None
     drawings: dict[str, Drawing]
-    figures: dict[str, Figure]
+    figures: dict[str, PageFigure]
     factors: dict[str, dict[str, str]]
     memory: MemorySection | None
     published: pd.DataFrame | None
@@ -165,7 +160,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
         tuning=tuning,
         mattered=mattered,
         drawings=_drawings(evidence, tables, memory, fronts),
-        figures={},
+        figures=page_figures(evidence, fronts, memory),
         factors=_factors(arms),
         memory=describe_memory(memory, results.attempts, results.trials),
         published=compare_published(arms) if published else None,

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from analysis.figures.embed import PAGE_SCRIPTS, PAGE_STYLE, items, script
 from analysis.page.content import Content
 from analysis.page.excerpts import MOST_ROWS, excerpt_note
-from analysis.page.figures import to_svg
 from analysis.page.glossary import GLOSSARY, terms_of
 from analysis.page.grid import MOST_COLUMNS, grids_of
 from analysis.page.leaderboard import leaderboards_of
@@ -20,9 +20,9 @@ from analysis.page.told import entry_names, told_of
 FOLDER = Path(__file__).parent
 HEAD_SCRIPTS = ("view", "theme")
 """The page's own scripts that run before it is drawn, so that it never changes its colours before a reader's eyes."""
-BODY_SCRIPTS = ("table", "leaderboard", "arms", "copy", "responses")
+BODY_SCRIPTS = ("table", "leaderboard", "arms", "copy", "responses", *PAGE_SCRIPTS)
 """Those that run when it is whole, in this order; each does nothing where the page has nothing for it."""
-STYLES = ("colours", "page", "summary", "tables", "leaderboard", "responses", "print")
+STYLES = ("colours", "page", "summary", "tables", "leaderboard", PAGE_STYLE, "responses", "print")
 """Its style sheets, in order."""
 
 
@@ -32,10 +32,8 @@ FIGURE_SECTIONS = {
     "learning_rates": "mattered",
     "memory": "memory",
     "wins": "win-rate",
-    "win-rate": "win-rate",
 }
-"""The sections that show figures, by the figure's name; those of a table are shown by it, all others below the
-leaderboard."""
+"""The sections that show figures, by the figure's name; all others stand below the leaderboard."""
 
 
 class Section(NamedTuple):
@@ -52,7 +50,8 @@ def to_html(content: Content) -> str:
 
     A browser runs the page's own script alone, told by its hash, and loads nothing, whatever a response holds.
     """
-    environment, scripts = _environment(content), [joined_scripts(HEAD_SCRIPTS), joined_scripts(BODY_SCRIPTS)]
+    environment = _environment(content)
+    scripts = [joined_scripts(HEAD_SCRIPTS), *([script()] if content.figures else []), joined_scripts(BODY_SCRIPTS)]
     sections = [
         (section.anchor, section.title, _rendered(environment, section)) for section in _sections_shown(content)
     ]
@@ -75,7 +74,7 @@ def policy_of(scripts: Sequence[str]) -> str:
     """The Content-Security-Policy of a page that runs these scripts, told by their hashes, and loads nothing."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}"
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
 
 
 def joined_scripts(names: Sequence[str]) -> str:
@@ -105,7 +104,7 @@ def _environment(content: Content) -> jinja2.Environment:
         most_rows=MOST_ROWS,
         placed=_figures_by_section(content),
         excerpt_note=excerpt_note,
-        drawn={} if content.figures else {name: to_svg(drawing) for name, drawing in content.drawings.items()},
+        figure_items=items(content.figures),
     )
     return environment
 
@@ -141,10 +140,9 @@ def _sections_shown(content: Content) -> Iterator[Section]:
 
 
 def _figures_by_section(content: Content) -> defaultdict[str, list[str]]:
-    """The names of the figures by the section that shows them: those that answer to the mouse, or else the drawings."""
+    """The names of the figures by the section that shows them."""
     placed: defaultdict[str, list[str]] = defaultdict(list)
-    for name in content.figures or content.drawings:
-        of_table = name.replace("loss-", "table-", 1) if name.startswith("loss-") else "leaderboard"
-        section = FIGURE_SECTIONS.get(name, of_table)
+    for name in content.figures:
+        section = FIGURE_SECTIONS.get(name, "leaderboard")
         placed["leaderboard" if section == "mattered" and content.mattered is None else section].append(name)
     return placed

@@ -9,9 +9,14 @@ from analysis.fairness.ledger import Ledger
 from analysis.page.content import Content
 from analysis.page.excerpts import MOST_ROWS, excerpt_note
 from analysis.page.responses import Answer, SideBySide
+from analysis.verdict.summary import Board, Place, Summary
+from analysis.wording.numbers import MISSING, show_bytes, show_interval
 
 PROMPTS = 5
 """Prompts whose responses are shown."""
+
+TOLD = {True: "yes", False: "no", None: "untested"}
+"""What a leaderboard says of a test against the best arm."""
 
 TRACE = "Numbers come from `result.json`, reward margins and the tests of rewards and wins from `responses.jsonl`, in:"
 
@@ -19,7 +24,8 @@ TRACE = "Numbers come from `result.json`, reward margins and the tests of reward
 def to_markdown(content: Content) -> str:
     """The report in Markdown; figures are links into figures/."""
     grids = {name: _grid(name, frame) for name, frame in content.frames.items()}
-    parts = [f"# {_text(content.title)}", _text(content.about), _definitions(content.facts), "## What this shows"]
+    parts = [f"# {_text(content.title)}", _text(content.about), _definitions(content.facts)]
+    parts += [*_summary(content.summary), "## What this shows"]
     for finding in content.findings:
         parts.append(f"**{finding.topic}.** {_text(' '.join(finding.sentences))}")
     for table in content.tables:
@@ -67,6 +73,49 @@ def to_markdown(content: Content) -> str:
         parts += [f"## {name.capitalize()}", _definitions(values)]
     parts += ["## Spec", f"```yaml\n{content.spec}```"] if content.spec else []
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(summary: Summary) -> list[str]:
+    """The first screen: verdicts, trust with the commands that would raise it, and the leaderboards."""
+    parts = ["## In short"]
+    for verdict in summary.verdicts:
+        parts.append(f"**{verdict.title}: {_text(verdict.headline)}.** {_text(' · '.join(verdict.facts))}")
+    parts.append(f"**Trust: {summary.trust.level}.**{'' if summary.trust.doubts else ' No doubt is known.'}")
+    for doubt in summary.trust.doubts:
+        parts.append(f"- {_text(doubt.reason)} ({doubt.level}): {_text(doubt.detail)}")
+        parts += [f"```sh\n{doubt.remedy}\n```"] if doubt.remedy else []
+    for board in summary.boards:
+        parts += [f"### Arms, best first{f': {_text(board.title)}' if board.title else ''}", _board_grid(board)]
+    return [*parts, *[f"The first {MOST_ROWS} arms of each leaderboard are shown."] * _is_cut(summary)]
+
+
+def _is_cut(summary: Summary) -> bool:
+    return any(len(board.places) > MOST_ROWS for board in summary.boards)
+
+
+def _board_grid(board: Board) -> str:
+    """A leaderboard as a table of Markdown."""
+    loss = f"test loss, {board.unit}"
+    rows = [
+        {
+            "rank": str(place.rank or MISSING),
+            "arm": _text(place.label),
+            "state": place.state,
+            loss: show_interval(place.loss, 4),
+            "above the best": show_interval(place.gap, 4, signed=True),
+            "told apart": TOLD[place.differs] if place.rank != 1 else "",
+            "wins-losses": _wins(place),
+            "peak memory": show_bytes(place.peak_bytes),
+        }
+        for place in board.places[:MOST_ROWS]
+    ]
+    return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+
+
+def _wins(place: Place) -> str:
+    if place.wins is None:
+        return MISSING
+    return f"{place.wins}-{place.losses}{'' if place.won is None else ', beyond chance'}"
 
 
 def _image(content: Content, name: str) -> list[str]:

@@ -118,7 +118,9 @@ def _candidates(ranking: Ranking) -> list[str]:
     if not ranking.rivals:
         return []
     own = [group for group in ranking.compared.contenders if group.leader == ranking.ranked[0].label]
-    return [f"the best is one of {len(group.candidates)} (95 %)" for group in own if len(group.candidates) > 1]
+    return [
+        f"the best is one of {len(group.candidates)} (95 %)" for group in own if 1 < len(group.candidates) < group.arms
+    ]
 
 
 def _gain(best: Arm, metric: str | None, gain: Cost | None) -> list[str]:

@@ -3,14 +3,13 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import NamedTuple
 
 from rich.text import Text
 
-from analysis.verdict.lowest_loss import show_gap
 from analysis.verdict.summary import Board, Place, Summary, Trust, Verdict
-from analysis.wording.numbers import MISSING, show_bytes, show_number
+from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number
 from analysis.wording.phrases import count
 
 MOST_VERDICTS = 5
@@ -35,7 +34,7 @@ class Cells(NamedTuple):
 
     Attributes:
         heading: above it.
-        cells: a text for each place.
+        cells: a text for each place, of one line or several.
         stays: how long it stays where room is short: the lowest goes first, and what is 0 never.
         right: whether its texts stand at the right.
     """
@@ -48,7 +47,7 @@ class Cells(NamedTuple):
     @property
     def columns(self) -> int:
         """Its width."""
-        return max(map(len, (self.heading, *self.cells)))
+        return max(len(line) for cell in (self.heading, *self.cells) for line in cell.split("\n"))
 
 
 def summary_lines(summary: Summary, width: int | None) -> list[Text]:
@@ -102,14 +101,14 @@ def _board_lines(boards: Sequence[Board], columns: int) -> list[Text]:
     ranked = [place for place in board.places if place.rank is not None]
     shown = ranked[:MOST_PLACES]
     table = _fitting(_columns(board, shown, columns), columns)
-    rows = [" ".join(_cell(column, text) for column, text in zip(table, row, strict=True)) for row in _rows(table)]
+    rows = [" ".join(_cell(column, text) for column, text in zip(table, row, strict=True)) for row in _lines(table)]
     used = "".join(text for column in table for text in column.cells if text)
     legend = [f"{mark} {meaning}" for mark, meaning in LEGEND.items() if f" {mark}" in used]
     below = _left_out(boards, len(ranked) - len(shown))
     return [
         Text(),
-        *(Text(row.rstrip(), style=style) for row, style in zip(rows, ["dim", "bold"], strict=False)),
-        *(Text(row.rstrip()) for row in rows[2:]),
+        Text(rows[0].rstrip(), style="dim"),
+        *(Text(row.rstrip(), style="bold" if row.startswith("1 ") else "") for row in rows[1:]),
         *(Text(line, style="dim") for line in _wrapped(" · ".join([*legend, *below]), columns)),
     ]
 
@@ -124,7 +123,7 @@ def _columns(board: Board, places: Sequence[Place], width: int) -> list[Cells]:
     loss = "bits/byte" if board.metric == "test_bits_per_byte" else "test loss"
     columns = [
         Cells("", [str(place.rank) for place in places]),
-        Cells("arm", [place.label for place in places], right=False),
+        Cells("arm", [_label(place.label, width) for place in places], right=False),
         Cells(loss, [show_number(place.loss.estimate) for place in places]),
         Cells("vs best ", [_gap(place) for place in places], stays=4),
         Cells("wins-losses ", [_wins(place) for place in places], stays=2),
@@ -142,8 +141,15 @@ def _fitting(columns: list[Cells], width: int) -> list[Cells]:
     return kept
 
 
-def _rows(columns: Sequence[Cells]) -> list[tuple[str, ...]]:
-    return list(zip(*([column.heading, *column.cells] for column in columns), strict=True))
+def _lines(columns: Sequence[Cells]) -> list[tuple[str, ...]]:
+    """The lines of the table: that of the headings, and one or several for each place."""
+    rows = zip(*([column.heading, *column.cells] for column in columns), strict=True)
+    return [line for row in rows for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
+
+
+def _label(label: str, width: int) -> str:
+    """A label in lines that leave room for numbers, cut between words."""
+    return "\n".join(_wrapped(label, max(width // 2 - 4, 1)))
 
 
 def _cell(column: Cells, text: str) -> str:
@@ -153,7 +159,8 @@ def _cell(column: Cells, text: str) -> str:
 def _gap(place: Place) -> str:
     if place.rank == 1:
         return f"{MISSING}  "
-    return f"{show_gap(place.gap._replace(low=math.nan, high=math.nan))} {MARKS.get(place.differs, ' ')}"
+    gap = place.gap._replace(low=math.nan, high=math.nan)
+    return f"{show_interval(gap, 4, signed=True)} {MARKS.get(place.differs, ' ')}"
 
 
 def _wins(place: Place) -> str:

@@ -63,6 +63,12 @@ def without_secrets(text: str) -> str:
     return re.sub(r"\bhf_\w{16,}", "***", _LOGIN.sub("***@", text))
 
 
+def for_others(text: str) -> str:
+    """A text without secrets, and with ~ for the user's home directory; others may read it."""
+    home = re.escape(os.path.expanduser("~").rstrip("/"))
+    return re.sub(rf"(?<![\w/.-]){home}(?=/|$|\W)", "~", without_secrets(text)) if home else without_secrets(text)
+
+
 @contextmanager
 def kept_private(address: str | None) -> Iterator[None]:
     """Within, this process has no secrets in its environment, and a Ray of our own has a private folder and a token.

@@ -162,7 +162,7 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
         return execute.execute(prepared, launched, console, work)
 
     resume = as_called("sweep.run", "--resume", str(experiment_dir))
-    folder = SweepFolder(experiment_dir, request.command, resume, console)
+    folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
     with watched(request.watch, experiment_dir, console):
         return sweep_and_report(run_trials, folder, apart, MOST_RESTARTS if request.address is None else 0)
 

@@ -34,12 +34,14 @@ class SweepFolder:
         begin: the command line that begins it.
         resume: the command line that continues it.
         console: where all is said.
+        verbose: whether all tables and findings of the report are printed.
     """
 
     experiment_dir: Path
     begin: str
     resume: str
     console: Console
+    verbose: bool = False
 
     @property
     def has_begun(self) -> bool:
@@ -182,12 +184,13 @@ def _end_of_trials(counts: SweepCounts, asked_by: int | None, folder: SweepFolde
 
 
 def _report(folder: SweepFolder) -> BaseException | None:
-    """Build the report and print its tables; what kept that from succeeding, for the trials have ended already."""
+    """Build the report and print what it shows; what kept that from succeeding, for the trials have ended already."""
     try:
-        from analysis.report import build, print_tables
+        from analysis.report import build, print_summary, print_tables
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # what is missing of a trial, the report tells
-        print_tables(build(folder.experiment_dir), folder.console)
+        print_report = print_tables if folder.verbose else print_summary
+        print_report(build(folder.experiment_dir), folder.console)
     except (Exception, KeyboardInterrupt) as failure:
         return failure
     return None

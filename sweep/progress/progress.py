@@ -46,7 +46,7 @@ class TrialProgress:
     Attributes:
         planned: what was known beforehand: name, arm, seed, steps, kind.
         state: how far it is.
-        metrics: the last value of each metric that it has reported, by name.
+        metrics: the last value of each metric that it has reported, by name; another mapping after each row.
         config: the fields of its config; empty before it starts.
         device, place: what it runs on, and where (see `basis.metrics.PLACE`); before its first row "cpu" or "cuda",
             and empty.
@@ -93,7 +93,7 @@ class Standing(NamedTuple):
 
 @dataclass
 class Progress:
-    """How far a sweep is.
+    """How far a sweep is. Another thread may read it while it grows.
 
     Attributes:
         total: how many trials it takes at least.
@@ -147,21 +147,22 @@ class Progress:
     @property
     def deciding_loss(self) -> str | None:
         """The metric that ranks arms now: the first of `losses` that some trial has; None before the first row."""
-        have = {name for trial in list(self.trials.values()) for name in trial.metrics if _counts(trial)}
-        return next((name for name in self.losses if name in have), None)
+        counted = [trial.metrics for trial in list(self.trials.values()) if _counts(trial)]
+        return next((name for name in self.losses if any(name in metrics for metrics in counted)), None)
 
     def standings(self) -> list[Standing]:
         """The arms that have the deciding loss, lowest first. Failed and stopped trials count for none."""
-        metric, arms = self.deciding_loss, dict[str, list[TrialProgress]]()
+        arms: dict[str, list[tuple[TrialProgress, float]]] = {}
+        metric = self.deciding_loss
         for trial in list(self.trials.values()):
-            if metric in trial.metrics and _counts(trial):
-                arms.setdefault(trial.planned.label, []).append(trial)
+            if _counts(trial) and (loss := trial.metrics.get(metric or "")) is not None:
+                arms.setdefault(trial.planned.label, []).append((trial, loss))
         standings = []
         for label, trials in arms.items():
-            finished = [trial for trial in trials if trial.state == State.FINISHED]
+            finished = [(trial, loss) for trial, loss in trials if trial.state == State.FINISHED]
             used = finished or trials
-            loss = fmean(trial.metrics[str(metric)] for trial in used)
-            standings.append(Standing(label, loss, tuple(trial.planned.trial for trial in used), bool(finished)))
+            names = tuple(trial.planned.trial for trial, _ in used)
+            standings.append(Standing(label, fmean(loss for _, loss in used), names, bool(finished)))
         return sorted(standings, key=lambda standing: standing.loss)
 
     def capacity_bytes(self, trial: TrialProgress) -> int | None:
@@ -197,7 +198,7 @@ class Progress:
     def _report(self, event: RowEvent) -> None:
         if (trial := self.trials.get(event.trial)) is None:
             return  # its start stood in a damaged line
-        trial.metrics |= event.metrics | {"step": event.step}
+        trial.metrics = {**trial.metrics, **event.metrics, "step": event.step}
         trial.reported = event.time
         trial.device, trial.place = event.device or trial.device, event.place or trial.place
 

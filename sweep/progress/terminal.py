@@ -44,7 +44,7 @@ def render(progress: Progress, width: int, height: int, now: float) -> Group:
     parts: list[RenderableType] = []
     if shown:
         parts.append(_table(_running_cells(progress, shown, now), width))
-    if len(shown) < len(running):
+    if len(shown) < len(running) and room > 0:
         parts.append(Text(f"and {len(running) - len(shown)} more that run", style="dim"))
     if best:
         if shown and spare:

@@ -9,11 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from basis.control_record import Decision, read_decisions, stopped_trials
 from basis.directory import CONTROL_FILE, FINISHED_FILE
-from basis.errors import UserError
+from basis.errors import UserError, name_failure
 from sweep.search_space import SweepPlan
 from sweep.steering.ask import not_running
 from sweep.steering.decide import Effect, effect_of
@@ -23,6 +23,20 @@ from sweep.trial.config import TrialConfig
 
 TAKE_SECONDS = 1.0
 """Least time between two looks for requests."""
+
+
+class Waiting(NamedTuple):
+    """A trial that a request has made or has start again.
+
+    Attributes:
+        name: the trial's.
+        proposal: the trial as Ray is given it.
+        is_planned: whether the sweep itself runs it too, so that its search may be about to propose it.
+    """
+
+    name: str
+    proposal: dict[str, Any]
+    is_planned: bool
 
 
 class Desk:
@@ -57,12 +71,12 @@ class Desk:
         self.stopped = stopped_trials(self._decisions)
         self.stops_sweep = False
         made = [trial for trial in made_trials(experiment_dir, self._decisions) if trial.name not in self.stopped]
-        self._waiting = deque((trial.name, propose(trial)) for trial in made)
+        self._waiting = deque(Waiting(trial.name, propose(trial), is_planned=False) for trial in made)
         self._taken = -TAKE_SECONDS
 
-    def next_trial(self) -> dict[str, Any] | None:
-        """The next trial that requests have made or had start again, as Ray is given it; None: there is none."""
-        return self._waiting.popleft()[1] if self._waiting else None
+    def next_trial(self) -> Waiting | None:
+        """The next trial that requests have made or have start again; None: there is none."""
+        return self._waiting.popleft() if self._waiting else None
 
     def take(self, *, at_once: bool = False) -> None:
         """Decide the requests that wait: at once, or if some time has passed since the last look."""
@@ -90,7 +104,7 @@ class Desk:
                     self._decide(path.stem, read_request(path), effect)
                 path.unlink(missing_ok=True)
             except UserError:  # it is no request, so nobody waits for an answer
-                path.unlink(missing_ok=True)
+                path.rename(path.with_suffix(".damaged"))
             except OSError:  # a disk that is full, say: it stays, and is decided when it can be recorded
                 return
 
@@ -100,9 +114,10 @@ class Desk:
         try:
             follows = effect(request, trials)
             again = [trials.by_name[name] for name in follows.starts]
-            proposals = [(trial.name, self._propose(trial)) for trial in (*follows.made, *again)]
-        except UserError as error:
-            follows, proposals = Effect(str(error).replace("\n", "; ")), []
+            proposals = [Waiting(trial.name, self._propose(trial), is_planned=False) for trial in follows.made]
+            proposals += [Waiting(trial.name, self._propose(trial), trial.name not in trials.made) for trial in again]
+        except Exception as error:  # whatever is asked, the sweep goes on
+            follows, proposals = Effect(name_failure(error).replace("\n", "; ")), []
             decision = self._decision(request_id, request, follows, refused=True)
         else:
             decision = self._decision(request_id, request, follows, refused=False)
@@ -110,7 +125,7 @@ class Desk:
         self._decisions.append(decision)
         self.stopped = stopped_trials(self._decisions)
         self._waiting.extend(proposals)
-        self._waiting = deque(waiting for waiting in self._waiting if waiting[0] not in self.stopped)
+        self._waiting = deque(waiting for waiting in self._waiting if waiting.name not in self.stopped)
         self.stops_sweep |= follows.stops_sweep
         self._tell(decision)
 

@@ -37,11 +37,13 @@ class SweepTrials:
     Attributes:
         plan: the sweep.
         by_name: those that it has listed, begun or made by request, in this order.
+        made: names of those that requests have made.
         stopped: names of those that were stopped by request.
     """
 
     plan: SweepPlan
     by_name: Mapping[str, TrialConfig]
+    made: frozenset[str]
     stopped: frozenset[str]
 
     def named(self, name: str) -> TrialConfig:
@@ -64,7 +66,8 @@ class SweepTrials:
         """
         self._check_fields(values)
         spec = self.plan.spec
-        shared = {**spec.trial, **(spec.lora if values.get("method", spec.trial.get("method")) == "lora" else {})}
+        shared = {field: value for field, value in spec.trial.items() if field != "model"}  # which may be several
+        shared |= spec.lora if values.get("method", spec.trial.get("method")) == "lora" else {}
         return self._new(_validated({**shared, **values, "seed": spec.first_seeds[0], "evaluate_on": self._tested}))
 
     def cloned(self, name: str, changes: Mapping[str, Any]) -> TrialConfig:
@@ -118,13 +121,18 @@ class SweepTrials:
         return Stage.FINAL if self.plan.spec.chooses_on_validation else Stage.PLAIN
 
     def _arms(self) -> dict[TrialConfig, set[int]]:
-        """The tested arms, each by its config with seed 0, and its seeds; not those that were stopped altogether."""
+        """The tested arms, each by its config with seed 0, and the seeds that it has run with or will run with.
+
+        An arm of which every trial was stopped is left out.
+        """
+        seeds = self.plan.spec.seeds
+        planned = range(seeds.max) if isinstance(seeds, AdaptiveSeeds) else seeds
         arms: dict[TrialConfig, set[int]] = {}
         running = set[TrialConfig]()
         for name, trial in self.by_name.items():
             if trial.evaluate_on == self._tested:
                 key = trial.model_copy(update={"seed": 0})
-                arms.setdefault(key, set()).add(trial.seed)
+                arms.setdefault(key, set()).update([trial.seed] if name in self.made else planned)
                 running |= {key} if name not in self.stopped else set()
         return {key: seeds for key, seeds in arms.items() if key in running}
 
@@ -138,11 +146,9 @@ class SweepTrials:
         return key
 
     def _free_seeds(self, used: set[int]) -> Iterable[int]:
-        """Seeds that an arm with these has not run with, and that the sweep itself will not run it with."""
-        spec = self.plan.spec
-        own = set(range(spec.seeds.max)) if isinstance(spec.seeds, AdaptiveSeeds) else set(spec.seeds)
-        own |= {tuning_seed(spec)} if spec.chooses_on_validation else set()
-        return (seed for seed in count() if seed not in used and seed not in own)
+        """The seeds that an arm with these ones has left; by that of tuning trials its settings were chosen."""
+        tuned = {tuning_seed(self.plan.spec)} if self.plan.spec.chooses_on_validation else set()
+        return (seed for seed in count() if seed not in used | tuned)
 
     def _check_fields(self, values: Mapping[str, Any]) -> None:
         """Refuse fields that nobody sets."""
@@ -181,7 +187,8 @@ def sweep_trials(
     listed_beforehand = [] if plan.spec.search == "optuna" else plan.candidates  # Optuna's are what it may propose
     begun = [trial for path in sorted(experiment_dir.glob(f"*/{PARAMS_FILE}")) if (trial := _kept_config(path))]
     made = made_trials(experiment_dir, decisions)
-    return SweepTrials(plan, {trial.name: trial for trial in (*listed_beforehand, *begun, *made)}, frozenset(stopped))
+    by_name = {trial.name: trial for trial in (*listed_beforehand, *begun, *made)}
+    return SweepTrials(plan, by_name, frozenset(trial.name for trial in made), frozenset(stopped))
 
 
 def made_trials(experiment_dir: Path, decisions: Iterable[Decision]) -> list[TrialConfig]:

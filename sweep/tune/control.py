@@ -36,6 +36,8 @@ class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         self._ended = False
         self._running: dict[str, str | None] = {}
         """By a trial's id that by which the search knows it; None for one made by request."""
+        self._passed: set[str] = set()
+        """Names of the trials that the search has proposed."""
         self.proposed = 0
         self.exhausted = False
 
@@ -50,10 +52,12 @@ class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         return str(Searcher.FINISHED) if self.exhausted else proposal
 
     def _made_by_request(self, trial_id: str) -> RayConfig | None:
-        proposal = self._desk.next_trial()
-        if proposal is not None:
+        while (waiting := self._desk.next_trial()) is not None:
+            if waiting.is_planned and waiting.name not in self._passed and not self._ended:
+                continue  # it is stopped no more, and the search will propose it
             self._running[trial_id] = None
-        return proposal
+            return waiting.proposal
+        return None
 
     def _from_search(self, trial_id: str) -> RayConfig | None:
         """The search's next trial that was not stopped by request."""
@@ -67,20 +71,26 @@ class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
             if not isinstance(proposal, dict):
                 return None
             self._asked += 1
-            if not self._is_stopped(proposal):
+            name = Proposal.from_ray(proposal).config.name
+            self._passed.add(name)
+            if name not in self._desk.stopped:
                 self._running[trial_id] = known_as
                 return proposal
             self._search.on_trial_complete(known_as, None, error=True)
         return None
 
-    def _is_stopped(self, proposal: RayConfig) -> bool:
-        return bool(self._desk.stopped) and Proposal.from_ray(proposal).config.name in self._desk.stopped
-
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ray calls this however a trial has ended for good. The search hears of its own trials alone."""
+        """Ray calls this however a trial has ended for good. The search hears of its own trials alone.
+
+        One that was stopped has failed to it: the loss of an early step is none of its config.
+        """
         known_as = self._running.pop(trial_id, None)
-        if known_as is not None:
+        if known_as is None:
+            return
+        if (result or {}).get("finished"):
             self._search.on_trial_complete(known_as, result, error)
+        else:
+            self._search.on_trial_complete(known_as, None, error=True)
 
     def save(self, checkpoint_path: str) -> None:
         """Have the search keep what it knows; what requests have made is in the sweep's own record."""

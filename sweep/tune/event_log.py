@@ -12,6 +12,7 @@ from ray import tune
 from analysis.results.arm_labels import arm_key, is_tuning, label_arms
 from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PLACE, REMARKS, Row
 from basis.outcomes import Ending
+from sweep.cluster.privacy import for_others
 from sweep.inputs import SweepInputs
 from sweep.memory.device import Device
 from sweep.progress.event_file import append_event
@@ -93,8 +94,10 @@ class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def end(self, counts: SweepCounts) -> None:
         """The sweep is over."""
-        kept = {name: getattr(counts, name) for name in ("finished", "failed", "interrupted")}
-        self.record(OverEvent(time=time.time(), **kept))
+        over = OverEvent(
+            time=time.time(), finished=counts.finished, failed=counts.failed, interrupted=counts.interrupted
+        )
+        self.record(over)
 
     # Ray calls these, with keyword arguments of these names.
 
@@ -125,7 +128,7 @@ class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
                 metrics=news(result, before),
                 device="" if DEVICE in before else result.get(DEVICE, ""),
                 place="" if PLACE in before else result.get(PLACE, ""),
-                remarks=tuple(result.get(REMARKS, ())),
+                remarks=tuple(map(for_others, result.get(REMARKS, ()))),
             )
         )
 
@@ -134,14 +137,14 @@ class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
         row = self._told.pop(str(trial), {})
         why = f"not judged: {row[NOT_JUDGED]}" if row.get(NOT_JUDGED) else ""
         state = EndState.FINISHED if row.get("finished") else EndState.STOPPED
-        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=why))
+        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=for_others(why)))
 
     def fail(self, trial: Any, failure: Ending | None, *, is_retried: bool) -> None:
         """A trial has failed: for good, or it is started again."""
         reason = failure.reason if failure else "for no reason on record"
         state = EndState.RETRIED if is_retried else EndState.FAILED
         self._told.pop(str(trial), None)
-        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=reason))
+        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=for_others(reason)))
 
     def _named(self, config: TrialConfig) -> PlannedTrial:
         """The trial with its arm's label; one that nobody planned is named beside those known so far."""

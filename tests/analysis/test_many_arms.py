@@ -37,6 +37,7 @@ from analysis.tables.columns import BEST_ARM, BEST_LOSS, LETTERS
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.pairwise import pairwise_table
 from analysis.tables.tuning_trials import describe_tuning
+from analysis.verdict.summary import Summary, Trust
 from tests import synthetic_experiment as synthetic
 
 Losses = dict[str, dict[int, Values]]
@@ -259,9 +260,11 @@ def test_loss_curves_of_many_arms_name_the_leaders_in_colours_of_their_own_and_h
 def test_command_line_tests_all_pairs_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
+    nothing = Summary((), Trust("high", ()), ())
+
     def build(directory: Path, all_pairs: bool) -> report.Report:
         asked.update(directory=directory, all_pairs=all_pairs)
-        return report.Report(*[tmp_path] * 4, tables=[], ledgers={}, findings=[])
+        return report.Report(*[tmp_path] * 4, summary=nothing, tables=[], ledgers={}, findings=[])
 
     monkeypatch.setattr(report, "build", build)
     for arguments, every in (([str(tmp_path)], False), ([str(tmp_path), "--all-pairs"], True)):

@@ -290,6 +290,10 @@ def test_command_line_takes_a_relative_path(
 ) -> None:
     monkeypatch.chdir(experiment.parent)
     assert report.main(["study"]) == 0
+    short = capsys.readouterr().out
+    assert report.main(["study", "--verbose"]) == 0
+    assert "LOWEST LOSS" in short
+    assert "LoRA rank" not in short
     assert "LoRA rank" in capsys.readouterr().out
 
 

@@ -5,20 +5,11 @@ import hashlib
 from collections.abc import Mapping
 from html import escape
 
-from analysis.figures.embed import items, script
+from analysis.figures.embed import PAGE_SCRIPTS, PAGE_STYLE, items, script
 from analysis.figures.page_figure import PageFigure
 from basis.packages import ROOT
 
 PAGE = ROOT / "analysis" / "page"
-SCRIPTS = (
-    "figures",
-    "figure_labels",
-    "figure_curves",
-    "figure_rates",
-    "figure_points",
-    "figure_bars",
-    "figure_parallel",
-)
 THEME = """
 :root { --paper: #ffffff; --raised: #f5f7f9; --ink: #1f2933; --muted: #5c6875; --grid: #dde2e7; --accent: #0072b2; }
 @media (prefers-color-scheme: dark) {
@@ -33,9 +24,9 @@ figure { margin: 1rem 0; }
 
 def figure_page(figures: Mapping[str, PageFigure]) -> str:
     """The figures as one HTML file that loads nothing and runs only Bokeh's script and ours."""
-    scripts = [script(), *((PAGE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)]
+    scripts = [script(), *((PAGE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in PAGE_SCRIPTS)]
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {' '.join(map(_hash, scripts))}"
-    style = THEME + (PAGE / "style" / "figures.css").read_text(encoding="utf-8")
+    style = THEME + (PAGE / "style" / f"{PAGE_STYLE}.css").read_text(encoding="utf-8")
     texts = items(figures)
     bodies = [
         f'<h2>{escape(figure.title)}</h2><figure><div class="plot" id="plot-{name}" data-figure="{name}"></div>'

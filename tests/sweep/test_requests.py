@@ -39,8 +39,9 @@ DEMO = NewSweep("demo", (), None)
             RunSweep(NewSweep("demo", ("seeds=2", "trial.steps=3"), "z"), None, False, ""),
         ),
         ("--resume x --address auto --dashboard", RunSweep(KeptSweep("x"), "auto", True, "")),
-        ("--resume x --watch", RunSweep(KeptSweep("x"), None, False, "", "while it runs")),
-        ("--resume x --keep-watching", RunSweep(KeptSweep("x"), None, False, "", "until ended")),
+        ("demo --verbose", RunSweep(NewSweep("demo", (), None), None, False, "", verbose=True)),
+        ("--resume x --watch", RunSweep(KeptSweep("x"), None, False, "", watch="while it runs")),
+        ("--resume x --keep-watching", RunSweep(KeptSweep("x"), None, False, "", watch="until ended")),
     ],
 )
 def test_each_mode_is_a_request_of_its_own(words: str, request_made: Request) -> None:

@@ -138,13 +138,11 @@
   // New points of a running sweep: delta is {arm: {from, columns, style}}, from an index of that arm's points on.
   const update = (shown, delta, name = shown.spec.controls[0].options[0][0]) => {
     const metric = shown.spec.data.metrics[name];
+    const grey = new Map();  // what is new of the arms without a name, by their place
     for (const [arm, {from, columns, style}] of Object.entries(delta)) {
       const row = metric.others.arm.indexOf(arm);
       if (row >= 0) {
-        const tail = (key) => [...metric.others[key][row].slice(0, from), ...columns[key]];
-        const changed = (key) => metric.others[key].map((values, i) => (i === row ? tail(key) : values));
-        const known = Object.keys(metric.others).filter((key) => key !== "arm" && columns[key]);
-        metric.others = {...metric.others, ...Object.fromEntries(known.map((key) => [key, changed(key)]))};
+        grey.set(row, {from, columns});
         continue;
       }
       if (!shown.arms.has(arm)) add(shown, arm, style);
@@ -156,6 +154,12 @@
       metric.range[0] = Math.min(low, ...columns.mean.filter(Number.isFinite).map((value) => value - margin));
       metric.late[0] = Math.min(metric.late[0], metric.range[0]);
     }
+    const longer = (values, place, key) => {
+      const tail = grey.get(place);
+      return tail?.columns[key] ? [...values.slice(0, tail.from), ...tail.columns[key]] : values;
+    };
+    metric.others = Object.fromEntries(Object.entries(metric.others).map(([key, all]) => [
+      key, key === "arm" ? all : all.map((values, place) => longer(values, place, key))]));
     if (name !== shown.state.y) return;
     for (const line of named(shown)) line.data_source.data = metric.arms[line.tags[0].arm] ?? empty();
     find(shown, "others").data = metric.others;

@@ -15,8 +15,10 @@
     const {x, y} = shown.state;
     const field = (name) => ({field: name});
     find(shown, "pareto/arms").glyph.setv({x: field(x), y: field(y)});
-    find(shown, "pareto/whiskers x").glyph.setv({x0: field(`${x} low`), x1: field(`${x} high`), y0: field(y), y1: field(y)});
-    find(shown, "pareto/whiskers y").glyph.setv({x0: field(x), x1: field(x), y0: field(`${y} low`), y1: field(`${y} high`)});
+    const data = points(shown).data;
+    const end = (key, which) => field(`${key} ${which}` in data ? `${key} ${which}` : key);  // not all have intervals
+    find(shown, "pareto/whiskers x").glyph.setv({x0: end(x, "low"), x1: end(x, "high"), y0: field(y), y1: field(y)});
+    find(shown, "pareto/whiskers y").glyph.setv({x0: field(x), x1: field(x), y0: end(y, "low"), y1: end(y, "high")});
     shown.plot.below[0].axis_label = options(shown)[x];
     shown.plot.left[0].axis_label = options(shown)[y];
   };
@@ -52,7 +54,7 @@
     if (!width || !height) return;
     plot.x_range.setv(reach(data[x], 0.08));
     const drawn = data[y].map((_, i) => i).filter((i) => data.named[i]);
-    const limits = (end) => drawn.map((i) => data[`${y} ${end}`][i]);
+    const limits = (end) => drawn.map((i) => data[`${y} ${end}`]?.[i]);
     plot.y_range.setv(reach([...data[y], ...limits("low"), ...limits("high")], 0.08));
     plot.below[0].ticker.desired_num_ticks = Math.max(3, Math.round(width / 100));
     const best = front(shown);
@@ -76,7 +78,7 @@
     }
     const whiskers = [];  // covered by a name only where it finds no other place
     for (const i of known.filter((one) => data.named[one])) {
-      const [above, below] = [data[`${y} high`][i], data[`${y} low`][i]];
+      const [above, below] = [data[`${y} high`]?.[i], data[`${y} low`]?.[i]];
       if (Number.isFinite(above)) whiskers.push([left(data[x][i]) - 1, top(above), 2, top(below) - top(above)]);
     }
     const meets = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
@@ -108,7 +110,7 @@
     const i = data.arm.indexOf(arm);
     if (i < 0) return null;
     const lines = Object.entries(options(shown)).filter(([key]) => Number.isFinite(data[key][i])).map(([key, label]) => {
-      const [low, high] = [data[`${key} low`][i], data[`${key} high`][i]];
+      const [low, high] = [data[`${key} low`]?.[i], data[`${key} high`]?.[i]];
       const [name, unit] = label.split(", ");
       const interval = Number.isFinite(low) ? ` [${number(low)}, ${number(high)}]` : "";
       return `${name} ${number(data[key][i])}${interval}${unit ? ` ${unit}` : ""}`;

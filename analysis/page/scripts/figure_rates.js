@@ -7,7 +7,10 @@
   const metricOf = (shown) => shown.spec.data.metrics[shown.state.y];
   const {log10} = Math;
 
-  const start = (shown) => { shown.arms = new Set(); };
+  const start = (shown) => {
+    const first = shown.spec.data.metrics[shown.spec.controls[0].options[0][0]];
+    Object.assign(first, {lines: find(shown, "lines").data, points: find(shown, "points").data});
+  };
   const choose = (shown) => {
     const {lines, points, label} = metricOf(shown);
     shown.arms = new Set(points.arm);

@@ -67,7 +67,7 @@
   const sourcesOf = (shown) => new Set(shown.plot.renderers.map((renderer) => renderer.data_source).filter(Boolean));
 
   // Emphasis: the arm pointed at, or the arms picked; all others step back.
-  const FAINT = 0.14;
+  const FAINT = 0.18;
   const emphasise = (shown) => {
     const chosen = new Set(hovered === null ? picked : [hovered, ...picked]);
     const here = [...chosen].filter((arm) => shown.arms.has(arm));
@@ -85,12 +85,15 @@
     }
     for (const source of sourcesOf(shown)) {
       if (!source.data.alpha) continue;
-      source.data = {...source.data, alpha: source.data.arm.map((arm) => (faint(arm) ? FAINT : 1))};
+      if (shown.alphas.get(source.id)?.length !== source.data.arm.length) shown.alphas.set(source.id, source.data.alpha);
+      const usual = shown.alphas.get(source.id);
+      const alpha = source.data.arm.map((arm, i) => (faint(arm) ? usual[i] * FAINT : here.length ? 1 : usual[i]));
+      source.data = {...source.data, alpha};
     }
     shown.box.dataset.emphasis = here.join("\n");
     kinds[shown.spec.kind].emphasised?.(shown, here);
   };
-  const emphasiseAll = () => figures.forEach(emphasise);
+  const emphasiseAll = () => figures.forEach((shown) => { if (shown.doc) emphasise(shown); });
 
   const point = (arm) => document.dispatchEvent(new CustomEvent("arm-hover", {detail: {arm}}));
   const pick = (arm) => document.dispatchEvent(new CustomEvent("arm-pick", {detail: {arm}}));
@@ -169,7 +172,7 @@
     for (const control of shown.spec.controls) {
       const values = control.options.map(([value]) => value);
       const kept = remembered(name, control.key);
-      shown.state[control.key] = values.includes(kept) ? kept : control.start ?? values[0];
+      shown.state[control.key] = values.includes(kept) ? kept : values[0];
       if (control.options.length < 2) continue;
       const select = document.createElement("select");
       select.dataset.control = control.key;
@@ -216,8 +219,13 @@
     figures.set(name, shown);
     for (const role of ["controls", "keys", "stage", "tip"]) shown[role] = part("div", `plot-${role}`);
     shown.canvas = part("div", "plot-canvas");
-    Object.assign(shown.stage, {tabIndex: 0, ariaLabel: spec.description});
-    shown.stage.setAttribute("role", "img");
+    const describe = (element, role, label) => {
+      element.setAttribute("role", role);
+      element.setAttribute("aria-label", label);
+    };
+    describe(shown.stage, "group", `${spec.title}: arrow keys go from arm to arm, Enter picks one`);
+    describe(shown.canvas, "img", spec.description);
+    shown.stage.tabIndex = 0;
     shown.tip.hidden = true;
     shown.tip.setAttribute("aria-live", "polite");
     makeControls(shown, name);
@@ -226,11 +234,12 @@
     box.replaceChildren(shown.controls, shown.keys, shown.stage, shown.tip);
     shown.stage.append(shown.tip);
     shown.canvas.id = `canvas-${name}`;
-    shown.views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
-    shown.doc = Bokeh.documents.at(-1);
-    shown.plot = shown.doc.roots()[0];
+    const views = await Bokeh.embed.embed_item(spec.item, shown.canvas.id);
+    const doc = Bokeh.documents.findLast((one) => one.roots()[0].name === name);
+    Object.assign(shown, {views, plot: doc.roots()[0]});
     delete spec.item;  // its numbers live in the sources now
     if (matchMedia("(pointer: coarse)").matches) shown.plot.toolbar.active_drag = null;  // a finger scrolls the page
+    shown.doc = doc;
     kinds[spec.kind].start(shown);
     choose(shown);
     listen(shown);
@@ -249,7 +258,7 @@
   const scan = () => {
     for (const [name, shown] of figures) {
       if (shown.box.isConnected || !shown.doc) continue;
-      shown.views.clear?.();
+      shown.views.clear();
       Bokeh.documents.splice(Bokeh.documents.indexOf(shown.doc), 1);
       figures.delete(name);
     }
@@ -266,7 +275,14 @@
   });
   addEventListener("afterprint", repaint);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  const readPicked = () => {  // the view's arms, where view.js is there
+    if (!window.view) return;
+    picked.clear();
+    (window.view.get("arms") ?? "").split("~").filter(Boolean).forEach((arm) => picked.add(arm));
+  };
   document.addEventListener("view-changed", () => {
+    readPicked();
+    emphasiseAll();
     for (const shown of [...figures.values()].filter(ready)) {
       let changed = false;
       for (const control of shown.spec.controls) {
@@ -292,6 +308,7 @@
   window.sweepFigures = {kinds, figures, picked, scan, update, theme};
   const begin = () => {
     document.body.append(probe);
+    readPicked();
     Bokeh.set_log_level("error");
     new MutationObserver(repaint).observe(document.documentElement, {attributes: true});
     scan();

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from analysis.results.arm_labels import label_arms
 from analysis.results.files import read_mapping, read_rows
 from analysis.results.trial_numbers import summarize
 from basis.checksums import SEALS_FILE, folder_flaw
-from basis.directory import OUTCOME_FILE
+from basis.control_record import Decision
+from basis.directory import CONTROL_FILE, OUTCOME_FILE
 from basis.errors import UserError
 from basis.metrics import FORMER_NAMES, NOT_JUDGED
 from basis.outcome_file import keep_outcome
@@ -197,6 +199,27 @@ def test_half_a_line_left_by_a_killed_process_costs_that_line_only(copy: Path) -
     path = result_file(copy, "lora r1 adamw")
     path.write_text(path.read_text() + '{"step": 50, "test_lo')
     assert trial_of(results.read_experiment(copy), "lora r1 adamw")["test_loss"] == pytest.approx(2.0)
+
+
+def test_a_trial_stopped_by_request_says_when_and_by_whom_unless_it_had_finished_or_was_started_again(
+    copy: Path,
+) -> None:
+    path = result_file(copy, "lora r1 adamw")
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines()[:-1]))
+    finished = result_file(copy, "lora r10 adamw").parent.name
+    at = time.mktime((2026, 11, 27, 14, 3, 0, 0, 0, -1))
+    stop = Decision("1", at, at, "page", "stop", "stop", "", trials=(path.parent.name, finished))
+    (copy / CONTROL_FILE).write_text(stop.to_line())
+    read = results.read_experiment(copy)
+    told = trial_of(read, "lora r1 adamw")
+    assert told["outcome"] == Outcome.STOPPED_BY_REQUEST
+    assert told["reason"] == "stopped by request at 14:03, from the page; its last step was 30"
+    assert trial_of(read, "lora r10 adamw")["outcome"] == Outcome.FINISHED
+    start = Decision("2", at, at, "page", "start", "start", "", trials=(path.parent.name,))
+    (copy / CONTROL_FILE).write_text(stop.to_line() + start.to_line() + '{"half a line')
+    read = results.read_experiment(copy)
+    assert read.control == [stop, start]
+    assert trial_of(read, "lora r1 adamw")["outcome"] == Outcome.STOPPED
 
 
 def test_byte_that_is_no_utf8_costs_no_more_than_its_line(copy: Path) -> None:

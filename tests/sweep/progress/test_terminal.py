@@ -32,7 +32,7 @@ def progress_of(trials: int, running: int, losses: tuple[str, ...] = ("test_loss
     return fold(events)
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (60, 10), (40, 8)])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (60, 10), (40, 8), (80, 5)])
 @pytest.mark.parametrize(("trials", "running"), [(7, 2), (400, 2), (400, 64)])
 def test_the_screen_is_never_overfull_and_cuts_no_heading(width: int, height: int, trials: int, running: int) -> None:
     lines = screen(progress_of(trials, running), width, height)

@@ -11,6 +11,7 @@ import yaml
 from basis.control_record import Decision, read_decisions
 from basis.directory import CONTROL_DIR, CONTROL_FILE, FINISHED_FILE, SPEC_FILE
 from basis.errors import UserError
+from basis.stages import Stage
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan
 from sweep.steering.ask import answers, ask, await_answer
@@ -62,7 +63,7 @@ class Sweep:
 
     @property
     def proposed(self) -> list[dict[str, Any]]:
-        return list(iter(self.desk.next_trial, None))
+        return [waiting.proposal for waiting in iter(self.desk.next_trial, None)]
 
     @property
     def names(self) -> list[str]:
@@ -102,6 +103,47 @@ def test_further_seeds_are_those_that_an_arm_has_not_run_with(running: Path) -> 
     assert [made["seed"] for made in again.proposed] == [1, 1], "what was made is run when the sweep goes on"
     ask(running, Request("seeds", "command", "full adamw", seeds=2))
     assert [(made["method"], made["seed"]) for made in again.take().proposed] == [("full", 2), ("full", 3)]
+
+
+def spec_with(experiment: Path, **changes: Any) -> None:
+    (experiment / SPEC_FILE).write_text(yaml.safe_dump({**SPEC, **changes}))
+
+
+def test_an_arm_that_was_added_gets_the_seeds_of_the_others_first(running: Path) -> None:
+    spec_with(running, seeds=3)
+    sweep = Sweep(running)
+    ask(running, Request("clone", "command", sweep.names[0], {"lr": 3e-4}))
+    [clone] = sweep.take().proposed
+    name = TrialConfig.model_validate(clone).name
+    ask(running, Request("seeds", "command", name, seeds=3))
+    sweep.desk.take(at_once=True)
+    assert [made["seed"] for made in sweep.proposed] == [1, 2, 3]
+    ask(running, Request("seeds", "command", sweep.names[0], seeds=1))
+    sweep.desk.take(at_once=True)
+    assert [(made["lr"], made["seed"]) for made in sweep.proposed] == [(1e-3, 3)]
+
+
+def test_a_clone_of_a_tuning_trial_is_tested_and_takes_no_part_in_tuning(running: Path) -> None:
+    branch = {"method": "full", "optimizer": "adamw", "lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+    spec_with(running, space=[branch], search="tuned", trials=3, seeds=2)
+    sweep = Sweep(running)
+    with pytest.raises(UserError, match="no arm has been tested yet"):
+        ask(running, Request("seeds", "command", seeds=1))
+    ask(running, Request("clone", "command", sweep.names[0], {"lr": 3e-4}))
+    [clone] = sweep.take().proposed
+    assert (clone["evaluate_on"], clone["seed"]) == (Stage.FINAL, 0)
+    ask(running, Request("seeds", "command", seeds=2))
+    sweep.desk.take(at_once=True)
+    assert [made["seed"] for made in sweep.proposed] == [1, 3], "2 is the seed of tuning trials"
+
+
+def test_with_several_base_models_an_added_trial_names_its_own(running: Path) -> None:
+    spec_with(running, model=[{"name": "gpt2"}, {"name": "gpt2-medium"}])
+    values = {"method": "full", "optimizer": "sgd", "lr": 1.0}
+    with pytest.raises(UserError, match=r"model: null is not accepted .* prepared for: 'gpt2', 'gpt2-medium'"):
+        ask(running, Request("add", "command", values=values))
+    ask(running, Request("add", "command", values={**values, "model": "gpt2-medium"}))
+    assert [made["model"] for made in Sweep(running).take().proposed] == ["gpt2-medium"]
 
 
 def test_a_stop_holds_after_a_resume_until_the_trial_is_started(running: Path) -> None:
@@ -180,6 +222,14 @@ def test_a_trial_that_does_not_fit_is_refused_by_the_sweep_with_its_message(runn
     assert (answer.refused, answer.answer) == (True, "memory.budget: it does not fit")
 
 
+def test_whatever_goes_wrong_with_a_request_the_sweep_goes_on(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Sweep(running)
+    asked = ask(running, Request("stop", "command"))
+    monkeypatch.setattr("sweep.steering.desk.effect_of", lambda *_: 1 / 0)
+    sweep.take()
+    assert answers(running)[asked].answer == "ZeroDivisionError: division by zero"
+
+
 def test_a_trial_that_has_finished_is_not_stopped(running: Path) -> None:
     full, _ = Sweep(running).names
     (running / full).mkdir()
@@ -233,11 +283,11 @@ def test_a_disk_without_room_for_the_record_leaves_the_request_waiting(
     assert (running / CONTROL_DIR / f"{asked}.json").exists()
 
 
-def test_files_that_hold_no_request_are_removed_and_keep_nothing_up(running: Path) -> None:
+def test_files_that_hold_no_request_are_set_aside_and_keep_nothing_up(running: Path) -> None:
     (running / CONTROL_DIR).mkdir()
     for number, text in enumerate(["", "[]", "{}", json.dumps({"action": "rm"}), "[" * 10_000]):
         (running / CONTROL_DIR / f"000-{number}.json").write_text(text)
     asked = ask(running, Request("stop", "command"))
     assert Sweep(running).take().desk.stops_sweep
     assert list(answers(running)) == [asked]
-    assert not list((running / CONTROL_DIR).iterdir())
+    assert {path.suffix for path in (running / CONTROL_DIR).iterdir()} == {".damaged"}

@@ -43,6 +43,17 @@ def opened(running: Path) -> tuple[SweepPlan, Desk, SteeredSearch]:
     return plan, desk, SteeredSearch(RoundsSearch([lane], iter([])), desk)
 
 
+class Rates(Remembering):
+    """Proposes an arm at the learning rates 1, 2 and so on."""
+
+    def __init__(self, arm: TrialConfig) -> None:
+        super().__init__()
+        self._arm = ray_config(arm)
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        return {**self._arm, LR: super().suggest(trial_id)[LR]}
+
+
 def test_what_is_added_goes_first_and_a_sweep_that_waits_for_its_last_trial_still_takes_it(running: Path) -> None:
     plan, desk, search = opened(running)
     full, lora = plan.candidates
@@ -88,16 +99,42 @@ def test_what_was_stopped_is_not_proposed_and_what_was_added_is_proposed_again_w
     assert resumed.proposed == 2
 
 
+def test_a_trial_that_is_started_again_is_proposed_once_whether_or_not_its_turn_has_come(running: Path) -> None:
+    plan, desk, search = opened(running)
+    full, lora = plan.candidates
+    assert search.suggest("a") == ray_config(full)
+    for trial in (full, lora):
+        ask(running, Request("stop", "command", trial.name))
+        desk.take(at_once=True)
+        ask(running, Request("start", "command", trial.name))
+        desk.take(at_once=True)
+    assert search.suggest("b") == ray_config(full)
+    search.on_trial_complete("a", {})
+    assert search.suggest("c") == ray_config(lora)
+    for trial_id in "bc":
+        search.on_trial_complete(trial_id, {})
+    assert search.suggest("d") == Searcher.FINISHED
+
+
 def test_a_search_is_asked_for_so_many_trials_and_hears_of_no_others(running: Path) -> None:
     plan, desk, _ = opened(running)
     full, _ = plan.candidates
-    inner = Remembering()
+    inner = Rates(full)
     search = SteeredSearch(ReplicatedSearch(inner, "test_loss", (0, 1)), desk, most=2)
     ask(running, Request("clone", "command", full.name, {LR: 3e-4}))
     desk.take()
     assert [(search.suggest(trial) or {}).get(LR) for trial in "abc"] == [3e-4, 1, 1]
     assert search.suggest("d") is None
     for trial, loss in (("a", 9.0), ("b", 1.0), ("c", 2.0)):
-        search.on_trial_complete(trial, {"test_loss": loss})
+        search.on_trial_complete(trial, {"test_loss": loss, "finished": True})
     assert [result for _, result, _ in inner.told] == [{"test_loss": 1.5}]
     assert search.suggest("d") == Searcher.FINISHED
+
+
+def test_a_search_hears_no_early_loss_of_a_trial_that_was_stopped(running: Path) -> None:
+    plan, desk, _ = opened(running)
+    inner = Rates(plan.candidates[0])
+    search = SteeredSearch(inner, desk, most=1)
+    search.suggest("a")
+    search.on_trial_complete("a", {"test_loss": 9.0})
+    assert [(result, error) for _, result, error in inner.told] == [(None, True)]

@@ -82,6 +82,21 @@ def test_stopped_failed_and_retried_trials_are_told_apart(log: EventLog, heard: 
     assert ends == [("stopped", ""), ("retried", "ValueError: no"), ("failed", "for no reason on record")]
 
 
+def test_a_reason_tells_no_secret_and_no_home_directory(
+    log: EventLog, heard: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HF_TOKEN", "a-secret-of-mine")
+    why = "OSError: /home/somebody/x and /mnt/home/somebody (a-secret-of-mine)"
+    log.fail(rows_of(log), Ending(Outcome.FAILED, why), is_retried=False)
+    assert isinstance(heard[-1], EndEvent)
+    assert heard[-1].reason == "OSError: ~/x and /mnt/home/somebody (***)"
+    monkeypatch.setenv("HOME", "/")
+    log.fail(rows_of(log), Ending(Outcome.FAILED, "OSError: /x"), is_retried=False)
+    assert isinstance(heard[-1], EndEvent)
+    assert heard[-1].reason == "OSError: /x"
+
+
 def test_arms_are_named_as_a_report_names_them_and_tuning_trials_among_themselves() -> None:
     tuning = [config(lr=lr, evaluate_on=Stage.TUNING) for lr in (0.1, 0.2)]
     final = [config(lr=0.1, seed=seed, evaluate_on=Stage.FINAL) for seed in (0, 1)]
