@@ -309,7 +309,7 @@
   const begin = () => {
     document.body.append(probe);
     readPicked();
-    Bokeh.set_log_level("error");
+    window.Bokeh?.set_log_level("error");
     new MutationObserver(repaint).observe(document.documentElement, {attributes: true});
     scan();
     const rest = () => boxes().reduce((before, box) => before.then(() => embed(box)), Promise.resolve());
