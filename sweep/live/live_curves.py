@@ -42,5 +42,5 @@ def lacking_points(experiment: Experiment, known: int) -> dict[str, Any]:
 
 def _styles(experiment: Experiment) -> dict[str, ArmStyle]:
     """The style of each arm that has started, in the order in which they did."""
-    started = (trial for trial in experiment.progress.trials.values() if trial.config)
+    started = (trial for trial in experiment.progress.trials.values() if trial.started is not None)
     return styles_of({trial.planned.label: trial.config for trial in started})

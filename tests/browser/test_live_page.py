@@ -65,6 +65,37 @@ def test_a_trial_is_opened_and_its_curve_grows(page: Page, tmp_path: Path) -> No
         assert len((line.get_attribute("points") or "").split()) == before + 1
 
 
+POINTS = """arm => {
+  const shown = window.sweepFigures?.figures.get("curves");
+  return shown?.box.dataset.shown ? shown.spec.data.metrics.test_loss.arms[arm]?.step.length ?? 0 : -1;
+}"""
+
+
+def await_points(page: Page, arm: str, count: int) -> None:
+    """Wait until an arm's line has so many points; the page's policy lets playwright evaluate no condition in it."""
+    for _ in range(100):
+        if page.evaluate(POINTS, arm) == count:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{arm} has {page.evaluate(POINTS, arm)} points")
+
+
+def test_curves_of_arms_grow_and_join_the_figure_as_they_start(page: Page, tmp_path: Path) -> None:
+    now = time.time()
+    running(tmp_path / "one", now)
+    with served(
+        tmp_path / "one", lambda directory: Analysis(sections={"summary": '<section id="summary"></section>'})
+    ) as access:
+        page.goto(access.new_address())
+        await_points(page, "full adamw", 3)
+        tell(tmp_path / "one", row(TRIALS[1], now, 75, 3.4))
+        await_points(page, "full adamw", 4)
+        tell(tmp_path / "one", *(row(TRIALS[2], now, step, 3.9 - step / 100) for step in (0, 25, 50)))
+        await_points(page, "lora r8", 3)
+        names = page.evaluate("window.sweepFigures.figures.get('curves').plot.renderers.map(one => one.name)")
+        assert "curves/lora r8" in names
+
+
 def test_pages_fit_a_telephone_and_a_dark_room(page: Page, tmp_path: Path) -> None:
     running(tmp_path / "one with a rather long name of an experiment", time.time())
     page.set_viewport_size({"width": 390, "height": 844})
