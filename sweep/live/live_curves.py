@@ -1,4 +1,4 @@
-"""The figure of curves while no report has one yet, and the points that it lacks."""
+"""The figure of curves of a running sweep, and the points that a page lacks of it."""
 
 from typing import Any
 
@@ -8,14 +8,10 @@ from analysis.figures.embed import items
 from sweep.live.experiment import Experiment
 from sweep.live.views import render
 
-FIGURE_MARK = f'id="figure-{NAME}"'
-"""What a section has in it that shows the curves."""
-
 
 def curves_part(experiment: Experiment) -> str:
-    """The section with the figure; empty while there is nothing to draw, and once the report shows one itself."""
-    sections = experiment.analysis.sections if experiment.analysis else {}
-    if not experiment.state.moves or any(FIGURE_MARK in html for html in sections.values()):
+    """The section with the figure; empty while there is nothing to draw, and once the report shows it."""
+    if not (experiment.state.moves or experiment.is_being_analysed):
         experiment.first_curves = ""
     elif not experiment.first_curves and experiment.is_read:
         figure = draw_curves(experiment.curves.rows(), _styles(experiment), {})

@@ -10,11 +10,15 @@ from tests.sweep.live.made_up import TRIALS, row, running, served, tell
 from tests.sweep.progress.made_up import end
 
 SECTION = """<section id="summary"><h2>In short</h2><p>after {finished}</p>
-<details id="why"><summary>How we know</summary><p>by tests</p></details><p style="height: 1500px">tall {tall}</p></section>"""
-TABLE = """<section id="table-all"><div class="table" data-table="all"><div class="tools"></div><table class="data"><thead><tr>
-<th data-key="arm" data-core>arm</th><th data-key="loss" data-core>loss</th></tr></thead><tbody>
-<tr data-arm="a"><th>a</th><td>3</td></tr><tr data-arm="b"><th>b</th><td>{loss}</td></tr><tr data-arm="c"><th>c</th><td>1</td></tr>
-</tbody></table></div><label>words <input id="typed"></label></section>"""
+<details id="why"><summary>How we know</summary><p>by tests</p></details>
+<p style="height: 1500px">tall {tall}</p></section>"""
+TABLE = """<section id="table-all">
+<div class="table" data-table="all"><div class="tools"></div><table class="data">
+<thead><tr><th data-key="arm" data-core>arm</th><th data-key="loss" data-core>loss</th></tr></thead>
+<tbody><tr data-arm="a"><th>a</th><td>3</td></tr>
+<tr data-arm="b"><th>b</th><td>{loss}</td></tr>
+<tr data-arm="c"><th>c</th><td>1</td></tr></tbody>
+</table></div><label>words <input id="typed"></label></section>"""
 
 
 def report(directory: Path) -> Analysis:
@@ -83,9 +87,7 @@ def await_points(page: Page, arm: str, count: int) -> None:
 def test_curves_of_arms_grow_and_join_the_figure_as_they_start(page: Page, tmp_path: Path) -> None:
     now = time.time()
     running(tmp_path / "one", now)
-    with served(
-        tmp_path / "one", lambda directory: Analysis(sections={"summary": '<section id="summary"></section>'})
-    ) as access:
+    with served(tmp_path / "one", lambda directory: Analysis()) as access:
         page.goto(access.new_address())
         await_points(page, "full adamw", 3)
         tell(tmp_path / "one", row(TRIALS[1], now, 75, 3.4))
@@ -120,7 +122,8 @@ def test_another_site_can_neither_read_nor_change_anything(browser: Browser, tmp
         page.goto(other.new_address())
         foreign = f"http://127.0.0.1:{access.port}"
         read = "url => fetch(url, {credentials: 'include'}).then(() => 'read', () => 'refused')"
-        change = "url => fetch(url, {method: 'POST', mode: 'no-cors', credentials: 'include', body: '{}'}).then(a => a.type, () => 'refused')"
+        change = """url => fetch(url, {method: 'POST', mode: 'no-cors', credentials: 'include', body: '{}'})
+            .then(answer => answer.type, () => 'refused')"""
         assert page.evaluate(read, f"{foreign}/deltas") == "refused"
         assert page.evaluate(change, f"{foreign}/new/start") == "refused"
         page.goto("about:blank")

@@ -66,7 +66,9 @@ def visit(folder: Path, story: Callable[[Client], Awaitable[None]], work: Callab
 
     async def told() -> None:
         access = Access("127.0.0.1", unused_port())
-        app = make_app(Folder(folder), access, Analyst(work, ThreadPoolExecutor(1)))
+        app = make_app(
+            Folder(folder), access, Analyst(lambda directory, running: work(directory), ThreadPoolExecutor(1))
+        )
         async with TestClient(TestServer(app, port=access.port)) as client:
             parts = urlsplit(access.new_address())
             await client.get(URL(f"{parts.path}?{parts.query}"), allow_redirects=False)
@@ -115,7 +117,9 @@ def running(directory: Path, now: float) -> None:
 def served(folder: Path, work: Callable[[Path], Analysis] = report) -> Iterator[Access]:
     """A server of a folder in a thread of its own, for a browser."""
     loop, access = asyncio.new_event_loop(), Access("127.0.0.1", unused_port())
-    runner = web.AppRunner(make_app(Folder(folder), access, Analyst(work, ThreadPoolExecutor(1))))
+    runner = web.AppRunner(
+        make_app(Folder(folder), access, Analyst(lambda directory, running: work(directory), ThreadPoolExecutor(1)))
+    )
 
     async def begin() -> None:
         await runner.setup()

@@ -271,7 +271,7 @@ def test_an_experiment_with_a_link_that_leads_out_is_not_analysed(tmp_path: Path
     running(tmp_path / "one", time.time())
     (tmp_path / "one" / TRIALS[0].trial / "responses.jsonl").symlink_to("/etc/passwd")
     expected = f"{TRIALS[0].trial}/responses.jsonl is a link that leads out of the directory; it is not followed"
-    assert analyse(tmp_path / "one").refusal == expected
+    assert analyse(tmp_path / "one", running=True).refusal == expected
 
 
 def test_no_answer_tells_of_the_machine_or_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
