@@ -74,7 +74,14 @@ OF_ANALYSIS = {
     "sweep/search_space.py": {"analysis/comparison"},
     "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/driver": {"analysis/report.py"},
-    "sweep/live": {"analysis/curves", "analysis/page", "analysis/results", "analysis/verdict", "analysis/wording"},
+    "sweep/live": {
+        "analysis/curves",
+        "analysis/figures",
+        "analysis/page",
+        "analysis/results",
+        "analysis/verdict",
+        "analysis/wording",
+    },
 }
 """What a sweep knows of analysis: the report that it builds, and what both decide alike."""
 

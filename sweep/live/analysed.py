@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analysis.verdict.summary import Summary
@@ -32,18 +32,25 @@ class Analysis:
     seconds: float = 0.0
 
 
-def analyse(directory: Path) -> Analysis:
-    """Read an experiment and work out what its report says. Whatever is wrong with it is told, and never raised."""
+def analyse(directory: Path, running: bool) -> Analysis:
+    """Read an experiment and work out what its report says. Whatever is wrong with it is told, and never raised.
+
+    Args:
+        directory: the experiment.
+        running: whether its sweep runs; the page then has a figure of its own for the curves, which grows.
+    """
     began = time.monotonic()
     try:
         if link := link_out_of(directory):
             return Analysis(refusal=f"{link} is a link that leads out of the directory; it is not followed")
+        from analysis.figures.curves import NAME as CURVES
         from analysis.page.content import content_of  # imports pandas, matplotlib and Ray
         from analysis.page.html_page import sections_of
         from analysis.results.experiment import read_experiment
 
         content = content_of(read_experiment(directory))
-        sections = sections_of(content)
+        figures = {name: figure for name, figure in content.figures.items() if not running or name != CURVES}
+        sections = sections_of(replace(content, figures=figures))
     except Exception as error:  # one damaged experiment must not hide the others
         return Analysis(refusal=name_failure(error), seconds=time.monotonic() - began)
     return Analysis(content.title, content.about, content.summary, sections, "", time.monotonic() - began)

@@ -17,7 +17,7 @@ REST = 4.0
 class Analyst:
     """The analyses of experiments by directory, each of the newest state that there was time for."""
 
-    def __init__(self, work: Callable[[Path], Analysis] = analyse, executor: Executor | None = None) -> None:
+    def __init__(self, work: Callable[[Path, bool], Analysis] = analyse, executor: Executor | None = None) -> None:
         """`work` is done in `executor`; None: in a process that starts with the first of it."""
         self._work = work
         self._executor = executor
@@ -47,18 +47,20 @@ class Analyst:
             return
         if running and time.monotonic() < self._rests_until:
             return
-        task = asyncio.get_running_loop().create_task(self._analyse(directory, state))
+        task = asyncio.get_running_loop().create_task(self._analyse(directory, state, running))
         self._tasks[directory] = task
         task.add_done_callback(lambda _: self._tasks.pop(directory, None))
 
-    async def _analyse(self, directory: Path, state: Hashable) -> None:
+    async def _analyse(self, directory: Path, state: Hashable, running: bool) -> None:
         async with self._turn:
             began = time.monotonic()
             if self._executor is None:
                 spawn = multiprocessing.get_context("spawn")
                 self._executor = ProcessPoolExecutor(1, mp_context=spawn, initializer=begin_apart)
             try:
-                analysis = await asyncio.get_running_loop().run_in_executor(self._executor, self._work, directory)
+                analysis = await asyncio.get_running_loop().run_in_executor(
+                    self._executor, self._work, directory, running
+                )
             except BrokenProcessPool:  # such as by a lack of memory; the next analysis gets a new process
                 self._executor = None
                 analysis = Analysis(refusal="the process that worked out the report was ended")
@@ -72,3 +74,6 @@ class Analyst:
             task.cancel()
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
+        if isinstance(self._executor, ProcessPoolExecutor):
+            for process in multiprocessing.active_children():  # Python would wait for what it works on
+                process.terminate()

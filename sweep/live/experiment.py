@@ -30,6 +30,7 @@ class Experiment:
         state: how far it is, as of the last look.
         damaged_lines: how many lines of its events could not be read.
         is_read: whether all events that were there have been read.
+        first_curves: the section of its curves as it was first drawn, while its sweep runs.
     """
 
     def __init__(self, directory: Path, analyst: Analyst) -> None:
@@ -46,6 +47,7 @@ class Experiment:
         self.curves = GrowingCurves()
         self.damaged_lines = 0
         self.is_read = False
+        self.first_curves = ""
         self._offset = 0
         self._last_event: float | None = None
         self._drawn_until = 0.0
@@ -66,7 +68,8 @@ class Experiment:
             events = await asyncio.to_thread(self._read)
             await asyncio.to_thread(self._take_in, events)
             self.state = state = await asyncio.to_thread(self._state)
-            if analysed and state.stage != Stage.GONE and self.is_read:
+            worth_it = state.done > 0 or not state.moves
+            if analysed and worth_it and state.stage != Stage.GONE and self.is_read:
                 self._analyst.want(self.directory, self._content(state), state.moves)
 
     def _state(self) -> ExperimentState:

@@ -57,6 +57,11 @@ class GrowingCurves:
         columns = self._rows.get(trial) or _no_rows()
         return pd.DataFrame({"arm": trial, "trial": trial, **{name: np.array(c) for name, c in columns.items()}})
 
+    def rows(self) -> pd.DataFrame:
+        """The rows of all trials, with the columns that figures of curves are drawn from."""
+        frames = [self.trial_rows(trial).assign(arm=arm) for trial, arm in self._arm_of.items()]
+        return pd.concat(frames, ignore_index=True) if frames else self.trial_rows("").iloc[:0]
+
     def refresh(self, number: int) -> bool:
         """Work out the curves of the arms that have new rows, as of the change of this number; whether any changed."""
         arms = sorted(self._unread)

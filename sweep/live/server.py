@@ -16,9 +16,10 @@ from sweep.live.analyst import Analyst
 from sweep.live.experiment import Experiment
 from sweep.live.folder import Folder, trial_folder
 from sweep.live.folder_view import comparison, set_experiments
+from sweep.live.live_curves import curves_part, lacking_points
 from sweep.live.parts import Parts
 from sweep.live.privacy import cleaned
-from sweep.live.static_files import static_file
+from sweep.live.static_files import load_early, static_file
 from sweep.live.trial_view import set_trial_parts
 from sweep.live.views import render, set_parts
 from sweep.spec_file.presets import preset_about, preset_names
@@ -90,6 +91,7 @@ def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Applicatio
     app = web.Application(middlewares=[guard(access)], client_max_size=MOST_POSTED_BYTES)
     app[SERVER] = Server(folder, access, analyst, {}, Parts(), {})
     app.on_response_prepare.append(add_headers)
+    app.on_startup.append(load_early)
     app.on_cleanup.append(lambda _: analyst.close())
     routes = {
         "/": home_page,
@@ -169,20 +171,22 @@ async def compare_page(request: web.Request) -> web.Response:
 async def experiment_page(request: web.Request) -> web.Response:
     """GET /e/NAME: an experiment, whose parts its script asks for."""
     name = request.app[SERVER].experiment(request).directory.name
-    return page(request, "experiment", name, deltas=f"{address_of(name)}/deltas", ask=f"{address_of(name)}/ask")
+    address, scripts = address_of(name), ["bokeh", "page", "live", "curves", "ask"]
+    return page(request, "experiment", name, deltas=f"{address}/deltas", ask=f"{address}/ask", scripts=scripts)
 
 
 async def experiment_deltas(request: web.Request) -> web.Response:
     """GET /e/NAME/deltas?cursor=...: what has changed on the experiment's page."""
     experiment = request.app[SERVER].experiment(request)
     await experiment.look()
-    set_parts(experiment, experiment.directory.name)
-    cursor = request.query.get("cursor", "")
+    curves_html = await asyncio.to_thread(curves_part, experiment)
+    await asyncio.to_thread(set_parts, experiment, experiment.directory.name, curves_html)
     if not experiment.is_read:
         every = READING_SECONDS
     else:
         every = RUNNING_SECONDS if experiment.state.moves or experiment.is_being_analysed else RESTING_SECONDS
-    curves = experiment.curves.changed(experiment.parts.since(cursor)) if experiment.state.moves else {}
+    known = experiment.parts.since(request.query.get("cursor", ""))
+    curves = lacking_points(experiment, known)
     return deltas(request, experiment.parts, every, curves)
 
 

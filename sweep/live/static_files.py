@@ -13,6 +13,7 @@ TYPES = {".js": "text/javascript", ".css": "text/css"}
 @cache
 def static_texts() -> dict[str, str]:
     """The text of each file by its name."""
+    from analysis.figures.embed import script as bokeh_script
     from analysis.page.html_page import BODY_SCRIPTS, HEAD_SCRIPTS, joined_scripts, page_style  # imports Ray
 
     ours = {path.name: path.read_text(encoding="utf-8") for path in ASSETS.iterdir() if path.suffix in TYPES}
@@ -21,7 +22,7 @@ def static_texts() -> dict[str, str]:
         "page.js": joined_scripts(BODY_SCRIPTS),
         "page.css": page_style(),
     }
-    return {**report, **ours}
+    return {**report, "bokeh.js": bokeh_script(), **ours}
 
 
 async def static_file(request: web.Request) -> web.Response:
@@ -30,3 +31,11 @@ async def static_file(request: web.Request) -> web.Response:
     if (text := (await asyncio.to_thread(static_texts)).get(name)) is None:
         raise web.HTTPNotFound(text="There is no file of that name.\n")
     return web.Response(text=text, content_type=TYPES[Path(name).suffix])
+
+
+LOADING = web.AppKey("loading", asyncio.Task[dict[str, str]])
+
+
+async def load_early(app: web.Application) -> None:
+    """Begin to load the files while the user still looks for the browser; the report's take seconds to import."""
+    app[LOADING] = asyncio.create_task(asyncio.to_thread(static_texts))

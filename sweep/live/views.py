@@ -51,12 +51,13 @@ class TrialView:
     retries: int
 
 
-def set_parts(experiment: Experiment, name: str) -> None:
+def set_parts(experiment: Experiment, name: str, curves: str) -> None:
     """Bring the pieces of an experiment's page up to date.
 
     Args:
         experiment: it; it has been looked at a moment ago.
         name: by which its pages are asked for.
+        curves: the section of its curves.
     """
     progress, state, parts = experiment.progress, experiment.state, experiment.parts
     analysis = experiment.analysis
@@ -71,6 +72,7 @@ def set_parts(experiment: Experiment, name: str) -> None:
         "live-progress": _progress_part(experiment, state, summary),
         "live-running": render("running", trials=views, name=name),
         "live-devices": render("devices", devices=_devices(progress, running, places)),
+        "live-curves": curves,
         "live-ask": render("ask", moves=state.moves),
         "live-answers": render("answers", answers=_answers(experiment)),
         "live-links": render("links", links=links),
@@ -109,7 +111,7 @@ def trial_view(trial: TrialProgress, progress: Progress, places: dict[str, str])
         step=trial.step,
         steps=trial.planned.steps,
         loss="" if math.isnan(loss) else f"{loss:.4f}",
-        place=places.get(trial.place, trial.device),
+        place=places.get(trial.place, trial.device.upper() if trial.device == "cpu" else trial.device),
         memory=memory,
         reason=trial.reason,
         retries=trial.retries,
@@ -137,7 +139,7 @@ def leader_of(progress: Progress, summary: Summary | None) -> dict[str, Any] | N
         best, unit = placed[0], summary.boards[0].unit if summary else ""
         facts = [f"{show_interval(best.loss, 4)} {unit}".strip()]
         if len(placed) > 1 and placed[1].gap.known:
-            facts.append(f"the next, {placed[1].label}, is {show_interval(placed[1].gap, 4, signed=True)} behind")
+            facts.append(f"the next, {placed[1].label}, is {show_interval(placed[1].gap, 4)} behind")
         return {"label": best.label, "facts": facts, "provisional": False}
     if (leader := progress.leader) is None:
         return None

@@ -269,7 +269,7 @@
   Object.assign(window.sweepFigures, {figures, picked, scan, update});
   const begin = () => {
     readPicked();
-    Bokeh.set_log_level("error");
+    window.Bokeh?.set_log_level("error");
     new MutationObserver(repaint).observe(document.documentElement, {attributes: true});
     scan();
     const rest = () => boxes().reduce((before, box) => before.then(() => embed(box)), Promise.resolve());

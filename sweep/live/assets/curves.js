@@ -9,7 +9,10 @@
   const figure = () => window.sweepFigures?.figures.get(NAME);
   const whole = (columns) => Object.fromEntries(Object.entries(columns).filter(([, values]) => !values.includes(null)));
   const feed = (metric, delta) => {
-    if (figure()?.spec.data.metrics[metric] && Object.keys(delta).length) window.sweepFigures.update(NAME, delta, metric);
+    const shown = figure();
+    if (!shown?.spec.data.metrics[metric]) return;
+    const drawn = Object.entries(delta).filter(([arm, { style }]) => shown.arms.has(arm) || style?.named);  // the rest would be one grey
+    if (drawn.length) window.sweepFigures.update(NAME, Object.fromEntries(drawn), metric);
   };
 
   function keep({ metrics: grown, styles: given }) {

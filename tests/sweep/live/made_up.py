@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from sweep.live.analysed import Analysis
 from sweep.live.analyst import Analyst
 from sweep.live.folder import Folder
 from sweep.live.server import make_app
+from sweep.live.static_files import static_texts
 from sweep.progress.event_file import append_event
 from sweep.progress.events import DeviceMemory, Event, OverEvent, PlannedTrial, RowEvent, SweepEvent
 from tests.sweep.progress.made_up import end, planned, start
@@ -63,7 +66,9 @@ def visit(folder: Path, story: Callable[[Client], Awaitable[None]], work: Callab
 
     async def told() -> None:
         access = Access("127.0.0.1", unused_port())
-        app = make_app(Folder(folder), access, Analyst(work, ThreadPoolExecutor(1)))
+        app = make_app(
+            Folder(folder), access, Analyst(lambda directory, running: work(directory), ThreadPoolExecutor(1))
+        )
         async with TestClient(TestServer(app, port=access.port)) as client:
             parts = urlsplit(access.new_address())
             await client.get(URL(f"{parts.path}?{parts.query}"), allow_redirects=False)
@@ -106,3 +111,28 @@ def running(directory: Path, now: float) -> None:
         folder = directory / trial.trial
         folder.mkdir()
         (folder / "params.json").write_text(json.dumps({"lr": 1e-3, "method": trial.label.split()[0]}))
+
+
+@contextmanager
+def served(folder: Path, work: Callable[[Path], Analysis] = report) -> Iterator[Access]:
+    """A server of a folder in a thread of its own, for a browser."""
+    loop, access = asyncio.new_event_loop(), Access("127.0.0.1", unused_port())
+    runner = web.AppRunner(
+        make_app(Folder(folder), access, Analyst(lambda directory, running: work(directory), ThreadPoolExecutor(1)))
+    )
+
+    async def begin() -> None:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", access.port).start()
+
+    static_texts()  # takes seconds the first time
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
+        yield access
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

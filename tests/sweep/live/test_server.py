@@ -55,7 +55,7 @@ def test_a_running_sweep_is_told_and_then_only_what_changes(tmp_path: Path) -> N
         assert "after 1" in parts["summary"]
         told = await client.deltas("/e/one")
         assert told["every"] == 1.0
-        assert len(told["curves"]["test_loss"]["full adamw"]["step"]) == 3
+        assert len(told["curves"]["metrics"]["test_loss"]["full adamw"]["step"]) == 3
 
         tell(tmp_path / "one", row(TRIALS[1], time.time(), 100, 3.2))
         grown = await client.deltas("/e/one", told["cursor"])
@@ -64,7 +64,7 @@ def test_a_running_sweep_is_told_and_then_only_what_changes(tmp_path: Path) -> N
         assert "summary" not in grown["parts"]
         assert "live-devices" not in grown["parts"]
         assert "100 / 100" in grown["parts"]["live-running"]
-        curves = grown["curves"]["test_loss"]
+        curves = grown["curves"]["metrics"]["test_loss"]
         assert (curves["full adamw"]["start"], curves["full adamw"]["mean"]) == (2, [pytest.approx(3.1)])
         assert "lora r8" not in curves
 
@@ -271,7 +271,7 @@ def test_an_experiment_with_a_link_that_leads_out_is_not_analysed(tmp_path: Path
     running(tmp_path / "one", time.time())
     (tmp_path / "one" / TRIALS[0].trial / "responses.jsonl").symlink_to("/etc/passwd")
     expected = f"{TRIALS[0].trial}/responses.jsonl is a link that leads out of the directory; it is not followed"
-    assert analyse(tmp_path / "one").refusal == expected
+    assert analyse(tmp_path / "one", running=True).refusal == expected
 
 
 def test_no_answer_tells_of_the_machine_or_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,50 @@
+"""Analyses are made in a process that the server neither waits for nor leaves behind."""
+
+import asyncio
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+from sweep.live.analysed import Analysis
+from sweep.live.analyst import Analyst
+
+
+def endless(directory: Path, running: bool) -> Analysis:
+    time.sleep(60)
+    return Analysis()
+
+
+def dies(directory: Path, running: bool) -> Analysis:
+    os._exit(9)
+
+
+def test_a_server_that_ends_ends_what_is_being_worked_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        analyst = Analyst(endless)
+        analyst.want(tmp_path, 1, running=True)
+        while not (children := multiprocessing.active_children()):
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await analyst.close()
+        for child in children:
+            child.join(10)
+        assert not multiprocessing.active_children()
+        assert time.monotonic() - began < 10
+
+    asyncio.run(story())
+
+
+def test_a_process_that_dies_is_told_and_another_one_follows(tmp_path: Path) -> None:
+    async def story() -> None:
+        analyst = Analyst(dies)
+        for state in (1, 2):
+            analyst.want(tmp_path, state, running=False)
+            while analyst.works_on(tmp_path):
+                await asyncio.sleep(0.05)
+            told = analyst.newest(tmp_path)
+            assert told is not None
+            assert told.refusal == "the process that worked out the report was ended"
+        await analyst.close()
+
+    asyncio.run(story())
