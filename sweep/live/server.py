@@ -143,7 +143,7 @@ async def home_page(request: web.Request) -> web.Response:
     folder = request.app[SERVER].folder
     if folder.is_experiment:
         raise web.HTTPSeeOther(address_of(folder.root.name))
-    return page(request, "folder", "Experiments", deltas="/deltas")
+    return page(request, "folder", "Experiments", deltas="/deltas", many=False)
 
 
 async def home_deltas(request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from sweep.live.analysed import Analysis
@@ -98,7 +99,7 @@ def test_curves_of_arms_grow_and_join_the_figure_as_they_start(page: Page, tmp_p
         assert "curves/lora r8" in names
 
 
-def test_pages_fit_a_telephone_and_a_dark_room(page: Page, tmp_path: Path) -> None:
+def test_pages_fit_a_telephone_and_a_dark_room_and_can_be_read_to_one(page: Page, tmp_path: Path) -> None:
     running(tmp_path / "one with a rather long name of an experiment", time.time())
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark")
@@ -110,6 +111,8 @@ def test_pages_fit_a_telephone_and_a_dark_room(page: Page, tmp_path: Path) -> No
             page.wait_for_load_state("networkidle")
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= 390, path
+            found = Axe().run(page).response["violations"]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], path
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
 
 

@@ -54,6 +54,7 @@
     const template = document.createElement("template");
     template.innerHTML = html;
     const fresh = template.content.firstElementChild;
+    fresh.hidden = !fresh.childElementCount;
     const section = document.getElementById(id);
     if (!section) {
       main.append(document.adoptNode(fresh));
@@ -62,7 +63,8 @@
     const restore = kept(section);
     keepFigures(section, fresh);
     section.replaceChildren(...fresh.childNodes);
-    section.className = fresh.className;
+    section.hidden = fresh.hidden;
+    for (const { name, value } of fresh.attributes) section.setAttribute(name, value);
     return [section, restore];
   }
 
