@@ -133,7 +133,7 @@
       select.addEventListener("change", () => {
         shown.state[control.key] = select.value;
         window.view?.set?.(`${name}.${control.key}`, select.value);
-        choose(shown);
+        if (ready(shown)) choose(shown);
       });
       const label = document.createElement("label");
       label.append(control.label, " ", select);
