@@ -124,5 +124,5 @@ def test_the_installed_command_names_its_subcommands(installed: Path, strangers:
     mistaken = ran(installed, strangers, command, "demo", "--dry-run")
     assert (mistaken.returncode, mistaken.stdout) == (2, "")
     assert mistaken.stderr == (
-        "error: 'demo' is no subcommand (did you mean: sft-sweep run demo --dry-run?); accepted: run, report, judge\n"
+        "error: 'demo' is no subcommand (did you mean: sft-sweep run demo --dry-run?); accepted: run, control, report, judge\n"
     )
