@@ -11,8 +11,6 @@ from analysis.page.content import Content
 from analysis.page.excerpts import MOST_ROWS
 from analysis.tables.columns import CORE_COLUMNS, core_columns
 
-MOST_COLUMNS = 40
-"""Columns of a table that can be hidden; further ones are always shown."""
 BY_CHOICE = {"effects": ("contexts", "pairs of trials", "interval over", "reward margin", "right answers against base")}
 """Columns of other tables that are shown by choice, by the table's name."""
 WORDS = {

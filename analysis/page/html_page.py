@@ -4,27 +4,18 @@ import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 
-from analysis.figures.embed import PAGE_SCRIPTS, PAGE_STYLE, items, script
+from analysis.figures.embed import items, script
+from analysis.page.assets import BODY_SCRIPTS, FOLDER, HEAD_SCRIPTS, joined_scripts, page_style
 from analysis.page.content import Content
 from analysis.page.excerpts import MOST_ROWS, excerpt_note
 from analysis.page.glossary import GLOSSARY, terms_of
-from analysis.page.grid import MOST_COLUMNS, grids_of
+from analysis.page.grid import grids_of
 from analysis.page.leaderboard import leaderboards_of
 from analysis.page.told import entry_names, told_of
-
-FOLDER = Path(__file__).parent
-HEAD_SCRIPTS = ("view", "theme")
-"""The page's own scripts that run before it is drawn, so that it never changes its colours before a reader's eyes."""
-BODY_SCRIPTS = ("table", "leaderboard", "arms", "copy", "responses", *PAGE_SCRIPTS)
-"""Those that run when it is whole, in this order; each does nothing where the page has nothing for it."""
-STYLES = ("colours", "page", "summary", "tables", "leaderboard", PAGE_STYLE, "responses", "print")
-"""Its style sheets, in order."""
-
 
 FIGURE_SECTIONS = {
     "pareto": "mattered",
@@ -75,18 +66,6 @@ def policy_of(scripts: Sequence[str]) -> str:
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
-
-
-def joined_scripts(names: Sequence[str]) -> str:
-    """Some of the page's own scripts as one."""
-    return "\n".join((FOLDER / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in names)
-
-
-def page_style() -> str:
-    """The page's style sheets as one, with the rules by which a table's class hides one of its columns."""
-    hiding = "".join(f".hide-{n}>*>tr>:nth-child({n}){{display:none}}" for n in range(1, MOST_COLUMNS + 1))
-    sheets = [(FOLDER / "style" / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
-    return "\n".join([*sheets, f"@media (scripting: enabled) {{{hiding}}}\n"])
 
 
 def _environment(content: Content) -> jinja2.Environment:

@@ -1,12 +1,13 @@
 """The figure of curves of a running sweep, and the points that a page lacks of it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analysis.figures.arm_styles import ArmStyle, styles_of
-from analysis.figures.curves import NAME, draw_curves
 from analysis.figures.embed import items
 from sweep.live.experiment import Experiment
 from sweep.live.views import render
+
+if TYPE_CHECKING:
+    from analysis.figures.arm_styles import ArmStyle
 
 
 def curves_part(experiment: Experiment) -> str:
@@ -14,6 +15,8 @@ def curves_part(experiment: Experiment) -> str:
     if not (experiment.state.moves or experiment.is_being_analysed):
         experiment.first_curves = ""
     elif not experiment.first_curves and experiment.is_read:
+        from analysis.figures.curves import NAME, draw_curves  # imports Ray
+
         figure = draw_curves(experiment.curves.rows(), _styles(experiment), {})
         if figure is not None:
             item = items({NAME: figure})[NAME]
@@ -36,7 +39,9 @@ def lacking_points(experiment: Experiment, known: int) -> dict[str, Any]:
     return {"metrics": metrics, "styles": told}
 
 
-def _styles(experiment: Experiment) -> dict[str, ArmStyle]:
+def _styles(experiment: Experiment) -> "dict[str, ArmStyle]":
     """The style of each arm that has started, in the order in which they did."""
+    from analysis.figures.arm_styles import styles_of  # imports Ray
+
     started = (trial for trial in experiment.progress.trials.values() if trial.started is not None)
     return styles_of({trial.planned.label: trial.config for trial in started})

@@ -36,7 +36,7 @@ def check(text: str) -> Told:
             path.write_text(text, encoding="utf-8")
             plan = load_plan(str(path))
         except UserError as error:
-            return Told(False, str(error).replace(f"{folder}/", ""))
+            return Told(False, _without(folder, str(error)))
     trials = len(plan.candidates)
     return Told(True, f"The spec is valid: {plan.spec.name}, {trials} trial{'' if trials == 1 else 's'} to begin with.")
 
@@ -63,7 +63,7 @@ async def dry_run(text: str) -> Told:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     process.kill()
-        said = printed.decode("utf-8", "replace").replace(f"{folder}/", "").strip()
+        said = _without(folder, printed.decode("utf-8", "replace").strip())
     return Told(process.returncode == 0, said)
 
 
@@ -104,3 +104,8 @@ def start(text: str, folder: Path) -> Told:
     return Told(
         True, f"Started {chosen}. What it prints goes to {log.name} in the folder of experiments.", f"/e/{chosen}"
     )
+
+
+def _without(folder: str, said: str) -> str:
+    """What is said of a spec that lay in a folder of the moment."""
+    return said.replace(f"{folder}/", "").replace(f"{folder} and ", "").replace(folder, "its folder")

@@ -19,7 +19,7 @@ from sweep.live.folder_view import comparison, set_experiments
 from sweep.live.live_curves import curves_part, lacking_points
 from sweep.live.parts import Parts
 from sweep.live.privacy import cleaned
-from sweep.live.static_files import load_early, static_file
+from sweep.live.static_files import static_file
 from sweep.live.trial_view import set_trial_parts
 from sweep.live.views import render, set_parts
 from sweep.spec_file.presets import preset_about, preset_names
@@ -91,7 +91,6 @@ def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Applicatio
     app = web.Application(middlewares=[guard(access)], client_max_size=MOST_POSTED_BYTES)
     app[SERVER] = Server(folder, access, analyst, {}, Parts(), {})
     app.on_response_prepare.append(add_headers)
-    app.on_startup.append(load_early)
     app.on_cleanup.append(lambda _: analyst.close())
     routes = {
         "/": home_page,

@@ -381,3 +381,24 @@ def test_a_server_of_one_experiment_starts_no_other(tmp_path: Path) -> None:
         assert (await client.post("/new/start", spec=SPEC))[0] == 404
 
     visit(tmp_path / "one", story)
+
+
+def test_a_started_sweep_has_its_files_in_the_folder_and_says_there_how_it_ended(tmp_path: Path) -> None:
+    (tmp_path / "broken.jsonl").write_text("no JSON\n")
+    data = str(tmp_path / "broken.jsonl")
+    spec = f"{SPEC}data: {{train: [{data}], test: [{data}]}}\n"  # valid, and refused when it is run
+
+    async def story(client: Client) -> None:
+        _, told = await client.post("/new/start", spec=spec)
+        assert told["ok"], told
+        name = told["link"].removeprefix("/e/")
+        assert name.startswith("tiny-")
+        assert (tmp_path / f"{name}.yaml").read_text() == spec
+        log = tmp_path / f"{name}.log"
+        for _ in range(600):
+            if "error:" in log.read_text():
+                break
+            await asyncio.sleep(0.05)
+        assert "broken.jsonl" in log.read_text()
+
+    visit(tmp_path, story)
