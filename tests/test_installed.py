@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, 
 STRANGERS = ("basis", "model", "sweep", "analysis", "torch", "yaml")
 QUESTIONS: dict[Module, list[str]] = {
     "sweep.run": ["--help"],
+    "sweep.control": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],
 }
@@ -128,5 +129,6 @@ def test_the_installed_command_names_its_subcommands(installed: Path, strangers:
     mistaken = ran(installed, strangers, command, "demo", "--dry-run")
     assert (mistaken.returncode, mistaken.stdout) == (2, "")
     assert mistaken.stderr == (
-        "error: 'demo' is no subcommand (did you mean: sft-sweep run demo --dry-run?); accepted: run, report, judge\n"
+        "error: 'demo' is no subcommand (did you mean: sft-sweep run demo --dry-run?); accepted: "
+        f"{', '.join(SUBCOMMANDS)}\n"
     )

@@ -53,10 +53,11 @@ class Evidence:
 
     @cached_property
     def competing(self) -> dict[Group, list[str]]:
-        """The tuning trials that have begun, by the group in which they compete."""
+        """The tuning trials that have begun, by the group in which they compete; not those stopped by request."""
         tuning = self.results.tuning
         competing: dict[Group, list[str]] = {}
-        for trial in tuning.loc[~tuning["outcome"].isin((Outcome.NOT_STARTED, Outcome.REPEATED)), "trial"]:
+        none = (Outcome.NOT_STARTED, Outcome.REPEATED, Outcome.STOPPED_BY_REQUEST)
+        for trial in tuning.loc[~tuning["outcome"].isin(none), "trial"]:
             competing.setdefault(self.groups[trial], []).append(trial)
         return competing
 

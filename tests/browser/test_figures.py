@@ -155,16 +155,28 @@ def test_colours_follow_the_theme(opened: Opened) -> None:
     assert field(page, "curves/full adamw", "line_color") == {"value": dark}
 
 
-def test_a_theme_that_the_page_sets_itself_counts_and_paper_is_white(opened: Opened) -> None:
+def test_a_theme_that_the_page_sets_itself_counts(opened: Opened) -> None:
     page = show(opened)
-    light, dark = STYLES["full adamw"].colours
     page.evaluate("document.documentElement.style.setProperty('--paper', '#101010')")
     page.wait_for_selector("[data-mode=dark]")
-    assert field(page, "curves/full adamw", "line_color") == {"value": dark}
+    assert field(page, "curves/full adamw", "line_color") == {"value": STYLES["full adamw"].colours[1]}
+
+
+def test_on_paper_a_still_picture_scales_with_the_page(opened: Opened) -> None:
+    page = show(opened)
+    page.wait_for_timeout(200)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert field(page, "curves/full adamw", "line_color") == {"value": light}
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 900})
+    assert page.is_visible(".plot-print")
+    assert not page.is_visible(".plot-canvas")
+    assert page.locator(".plot-print").evaluate("(still) => still.offsetWidth") < 700
+    painted = (
+        "(still) => still.getContext('2d').getImageData(0, 0, still.width, still.height).data.some((byte) => byte)"
+    )
+    assert page.locator(".plot-print").evaluate(painted)
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert field(page, "curves/full adamw", "line_color") == {"value": dark}
+    assert page.locator(".plot-print").count() == 0
 
 
 def test_a_section_that_is_swapped_gets_its_figure_again_and_leaves_none_behind(opened: Opened) -> None:

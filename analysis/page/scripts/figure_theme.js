@@ -24,8 +24,8 @@
   };
   const all = (value) => ({line_color: value, fill_color: value, text_color: value});
 
-  const paint = (shown, colours = theme()) => {
-    const {mode, paper, ink, muted, grid, font} = colours;
+  const paint = (shown) => {
+    const {mode, paper, ink, muted, grid, font} = theme();
     shown.mode = mode;
     shown.box.dataset.mode = mode;
     for (const model of shown.doc.all_models) {
@@ -58,6 +58,5 @@
 
   const sourcesOf = (shown) => new Set(shown.plot.renderers.map((renderer) => renderer.data_source).filter(Boolean));
 
-  const ON_PAPER = {mode: "light", paper: "#ffffff", ink: "#1f2933", muted: "#5c6875", grid: "#dde2e7"};
-  window.sweepFigures = {kinds: {}, theme, paint, sourcesOf, ON_PAPER};
+  window.sweepFigures = {kinds: {}, theme, paint, sourcesOf};
 })();

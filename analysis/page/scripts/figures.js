@@ -11,7 +11,7 @@
   let hovered = null;
 
   // Emphasis: the arm pointed at, or the arms picked; all others step back.
-  const FAINT = 0.18;
+  const FAINT = 0.25;
   const emphasise = (shown) => {
     const chosen = new Set(hovered === null ? picked : [hovered, ...picked]);
     const here = [...chosen].filter((arm) => shown.arms.has(arm));
@@ -133,7 +133,7 @@
       select.addEventListener("change", () => {
         shown.state[control.key] = select.value;
         window.view?.set?.(`${name}.${control.key}`, select.value);
-        choose(shown);
+        if (ready(shown)) choose(shown);
       });
       const label = document.createElement("label");
       label.append(control.label, " ", select);
@@ -230,11 +230,25 @@
   const repaint = () => figures.forEach((shown) => { if (shown.doc) paint(shown); });
   const ready = (shown) => shown.doc !== undefined;
 
-  addEventListener("beforeprint", () => {
-    boxes().forEach(embed);
-    [...figures.values()].filter(ready).forEach((shown) => paint(shown, {...theme(), ...window.sweepFigures.ON_PAPER}));
-  });
-  addEventListener("afterprint", repaint);
+  // On paper: a still picture that scales with the page, since Bokeh lays out too late; dark colours turned round.
+  const layers = (root) => [...root.querySelectorAll("*")].flatMap(
+    (element) => (element.localName === "canvas" ? [element] : element.shadowRoot ? layers(element.shadowRoot) : []));
+  const print = (shown) => {
+    const still = part("canvas", "plot-print");
+    const place = shown.canvas.getBoundingClientRect();
+    const sharp = devicePixelRatio;
+    Object.assign(still, {width: place.width * sharp, height: place.height * sharp});
+    const context = still.getContext("2d");
+    if (shown.mode === "dark") context.filter = "invert(1) hue-rotate(180deg)";
+    for (const layer of layers(shown.canvas).filter((one) => one.width && one.height)) {
+      const box = layer.getBoundingClientRect();
+      if (!box.width) continue;
+      context.drawImage(layer, (box.left - place.left) * sharp, (box.top - place.top) * sharp, box.width * sharp, box.height * sharp);
+    }
+    shown.canvas.after(still);
+  };
+  addEventListener("beforeprint", () => [...figures.values()].filter(ready).forEach(print));
+  addEventListener("afterprint", () => document.querySelectorAll(".plot-print").forEach((still) => still.remove()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   const readPicked = () => {  // the view's arms, where view.js is there
     if (!window.view) return;

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis.comparison.evidence import evidence_of
@@ -76,6 +77,14 @@ def test_a_sweep_that_nobody_touched_and_a_refused_request_have_nothing_to_flag(
     results = sweep_of(LOW, HIGH)
     assert ledger_of(results).flags == []
     assert ledger_of(asked(results, action="seeds", refused=True)).flags == []
+
+
+def test_a_tuning_trial_that_was_stopped_counts_as_none_so_that_unequal_tuning_is_flagged() -> None:
+    outcomes = [Outcome.FINISHED, Outcome.DIVERGED, Outcome.STOPPED_BY_REQUEST]
+    tuning = pd.DataFrame({"trial": ["a", "b", "c"], "outcome": outcomes, "reason": "", "lr": [1.0, 2.0, 3.0]})
+    evidence = replace(evidence_of(sweep_of(LOW)), results=replace(sweep_of(LOW), tuning=tuning))
+    evidence = replace(evidence, groups=dict.fromkeys("abc", (0, "")))
+    assert evidence.competing == {(0, ""): ["a", "b"]}
 
 
 def test_an_arm_that_was_added_to_a_tuned_sweep_was_not_tuned() -> None:

