@@ -13,8 +13,8 @@ from aiohttp import web
 from rich.console import Console
 
 from sweep.live.access import Access
-from sweep.live.analyst import Analyst
-from sweep.live.folder import Folder
+from sweep.live.known.analyst import Analyst
+from sweep.live.known.folder import Folder
 from sweep.live.server import make_app
 
 
@@ -50,6 +50,8 @@ def _told(directory: Path, access: Access, variables: "os._Environ[str]") -> lis
     lines = [f"Watching {directory}", f"  {access.new_address()}"]
     if access.host in ("127.0.0.1", "localhost", "[::1]"):
         lines.append(f"  {remote or 'from your own machine, first: '}{tunnel}")
+    else:
+        lines.append("  What it sends is not encrypted; where others share the network, prefer a tunnel to 127.0.0.1")
     lines.append(
         "  The address opens the page once, in one browser." + (" Enter prints another." if _has_terminal() else "")
     )

@@ -12,16 +12,16 @@ from aiohttp import web
 from basis.errors import UserError, name_failure
 from sweep.live import new_sweep
 from sweep.live.access import Access, add_headers, guard
-from sweep.live.analyst import Analyst
-from sweep.live.experiment import Experiment
-from sweep.live.folder import Folder, trial_folder
-from sweep.live.folder_view import comparison, set_experiments
-from sweep.live.live_curves import curves_part, lacking_points
-from sweep.live.parts import Parts
+from sweep.live.known.analyst import Analyst
+from sweep.live.known.experiment import Experiment
+from sweep.live.known.folder import Folder, trial_folder
+from sweep.live.known.parts import Parts
 from sweep.live.privacy import cleaned
 from sweep.live.static_files import static_file
-from sweep.live.trial_view import set_trial_parts
-from sweep.live.views import render, set_parts
+from sweep.live.views.experiment_view import render, set_parts
+from sweep.live.views.folder_view import comparison, set_experiments
+from sweep.live.views.live_curves import curves_part, lacking_points
+from sweep.live.views.trial_view import set_trial_parts
 from sweep.spec_file.presets import preset_about, preset_names
 from sweep.steering.ask import ask
 from sweep.steering.words import request_in_words

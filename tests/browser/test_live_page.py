@@ -6,7 +6,7 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from sweep.live.analysed import Analysis
+from sweep.live.known.analysed import Analysis
 from tests.sweep.live.made_up import TRIALS, row, running, served, tell
 from tests.sweep.progress.made_up import end
 

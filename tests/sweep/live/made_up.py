@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 from yarl import URL
 
 from sweep.live.access import CSRF_HEADER, Access
-from sweep.live.analysed import Analysis
-from sweep.live.analyst import Analyst
-from sweep.live.folder import Folder
+from sweep.live.known.analysed import Analysis
+from sweep.live.known.analyst import Analyst
+from sweep.live.known.folder import Folder
 from sweep.live.server import make_app
 from sweep.live.static_files import static_texts
 from sweep.progress.event_file import append_event

@@ -12,8 +12,8 @@ from yarl import URL
 
 from basis.control_record import Decision
 from basis.errors import UserError
-from sweep.live import experiment_state
-from sweep.live.analysed import Analysis
+from sweep.live.known import experiment_state
+from sweep.live.known.analysed import Analysis
 from sweep.spec_file.load import load_plan
 from sweep.steering.request import read_request
 from sweep.storage.claim import claimed
@@ -266,7 +266,7 @@ def test_nothing_outside_the_folder_is_read(tmp_path: Path, path: str) -> None:
 
 
 def test_an_experiment_with_a_link_that_leads_out_is_not_analysed(tmp_path: Path) -> None:
-    from sweep.live.analysed import analyse
+    from sweep.live.known.analysed import analyse
 
     running(tmp_path / "one", time.time())
     (tmp_path / "one" / TRIALS[0].trial / "responses.jsonl").symlink_to("/etc/passwd")

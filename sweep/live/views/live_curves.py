@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.embed import items
-from sweep.live.experiment import Experiment
-from sweep.live.views import render
+from sweep.live.known.experiment import Experiment
+from sweep.live.views.experiment_view import render
 
 if TYPE_CHECKING:
     from analysis.figures.arm_styles import ArmStyle

@@ -11,12 +11,12 @@ import pandas as pd
 from analysis.curves.arm_curve import ArmCurve, arm_curves
 from analysis.results.outcomes import finite
 from basis.directory import OUTCOME_FILE, PARAMS_FILE, RAY_LOG_FILE, RESPONSES_FILE, RESULT_FILE, WORKER_FILE
-from sweep.live.experiment import Experiment
-from sweep.live.folder import text_within, trial_folder
-from sweep.live.growing_curves import DRAWN
-from sweep.live.parts import Parts
+from sweep.live.known.experiment import Experiment
+from sweep.live.known.folder import text_within, trial_folder
+from sweep.live.known.growing_curves import DRAWN
+from sweep.live.known.parts import Parts
 from sweep.live.privacy import without_machine
-from sweep.live.views import machine_names, render, trial_view
+from sweep.live.views.experiment_view import machine_names, render, trial_view
 from sweep.progress.progress import State
 
 ERROR_FILE = "error.txt"
@@ -46,6 +46,7 @@ def set_trial_parts(parts: Parts, experiment: Experiment, trial: str) -> None:
     config = _object(folder, PARAMS_FILE) or (known.config if known else {})
     view = trial_view(known, progress, machine_names(progress.trials.values())) if known else None
     outcome = _object(folder, OUTCOME_FILE)
+    outcome = {name: without_machine(str(outcome.get(name) or "")) for name in ("outcome", "reason")} if outcome else {}
     logs = {name: _last_lines(folder, name) for name in (ERROR_FILE, WORKER_FILE)}
     logs[RAY_LOG_FILE] = "\n".join(
         line for line in _last_lines(experiment.directory, RAY_LOG_FILE).split("\n") if trial in line

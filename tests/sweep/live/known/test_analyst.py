@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from sweep.live.analysed import Analysis
-from sweep.live.analyst import Analyst
+from sweep.live.known.analysed import Analysis
+from sweep.live.known.analyst import Analyst
 
 
 def endless(directory: Path, running: bool) -> Analysis:

@@ -12,8 +12,9 @@ import jinja2
 from analysis.verdict.summary import Summary
 from analysis.wording.numbers import show_interval
 from basis.units import show_bytes
-from sweep.live.experiment import Experiment
-from sweep.live.experiment_state import ExperimentState, Stage
+from sweep.live.known.experiment import Experiment
+from sweep.live.known.experiment_state import ExperimentState, Stage
+from sweep.live.privacy import without_machine
 from sweep.progress.progress import Progress, State, TrialProgress
 from sweep.progress.time_left import seconds_left
 from sweep.steering.ask import answers
@@ -113,7 +114,7 @@ def trial_view(trial: TrialProgress, progress: Progress, places: dict[str, str])
         loss="" if math.isnan(loss) else f"{loss:.4f}",
         place=places.get(trial.place, trial.device.upper() if trial.device == "cpu" else trial.device),
         memory=memory,
-        reason=trial.reason,
+        reason=without_machine(trial.reason),
         retries=trial.retries,
     )
 

@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 from basis.directory import EVENTS_FILE
-from sweep.live.analysed import Analysis
-from sweep.live.analyst import REST, Analyst
-from sweep.live.experiment_state import ExperimentState, Stage, state_by_events, state_by_files
-from sweep.live.folder import stamp_of
-from sweep.live.growing_curves import GrowingCurves
-from sweep.live.parts import Parts
+from sweep.live.known.analysed import Analysis
+from sweep.live.known.analyst import REST, Analyst
+from sweep.live.known.experiment_state import ExperimentState, Stage, state_by_events, state_by_files
+from sweep.live.known.folder import stamp_of
+from sweep.live.known.growing_curves import GrowingCurves
+from sweep.live.known.parts import Parts
 from sweep.progress.event_file import read_events
 from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
 from sweep.progress.progress import Progress

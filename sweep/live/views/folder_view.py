@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.wording.numbers import show_interval
-from sweep.live.analyst import Analyst
-from sweep.live.experiment import Experiment
-from sweep.live.experiment_state import ExperimentState, Stage
-from sweep.live.folder import Folder
-from sweep.live.parts import Parts
-from sweep.live.views import clock, day_and_time, leader_of, render
+from sweep.live.known.analyst import Analyst
+from sweep.live.known.experiment import Experiment
+from sweep.live.known.experiment_state import ExperimentState, Stage
+from sweep.live.known.folder import Folder
+from sweep.live.known.parts import Parts
+from sweep.live.views.experiment_view import clock, day_and_time, leader_of, render
 
 MOST_ANALYSED = 50
 """Experiments of a list, the youngest, whose verdict is worked out; the others tell theirs when they are opened."""

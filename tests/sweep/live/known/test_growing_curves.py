@@ -1,7 +1,7 @@
 """A page that knows a curve up to a point is sent the rest of it, and nothing of curves that did not change."""
 
-from sweep.live.growing_curves import GrowingCurves
-from sweep.live.parts import Parts
+from sweep.live.known.growing_curves import GrowingCurves
+from sweep.live.known.parts import Parts
 
 
 def grown(steps: int) -> GrowingCurves:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.verdict.summary import Summary
 from basis.errors import name_failure
-from sweep.live.folder import link_out_of
+from sweep.live.known.folder import link_out_of
 
 
 @dataclass(frozen=True)

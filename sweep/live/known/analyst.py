@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from sweep.live.analysed import Analysis, analyse, begin_apart
+from sweep.live.known.analysed import Analysis, analyse, begin_apart
 
 REST = 4.0
 """Rests this many times as long as an analysis took, while a sweep runs: one fifth of the time is analysis."""

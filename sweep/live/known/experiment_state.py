@@ -12,7 +12,7 @@ import psutil
 from analysis.results.files import read_mapping
 from basis.directory import FINISHED_FILE, SWEEP_FILE
 from basis.scripts import as_called
-from sweep.live.folder import is_experiment, trial_folders
+from sweep.live.known.folder import is_experiment, trial_folders
 from sweep.progress.progress import Progress, State
 
 SILENT_SECONDS = 120.0
