@@ -25,7 +25,7 @@ from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
 from analysis.wording.values import show_fact
 from basis.input_hashes import INPUT_HASHES
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 
 RATE_RATIO = (
     "LoRA's best learning rate is about ten times that of full fine-tuning (“LoRA Without Regret”, 2025), so the rate "
@@ -216,7 +216,7 @@ def unequal_steps(rows: LedgerRows) -> list[str]:
     counted = [
         row
         for row in rows
-        if row.fact("outcome") not in (Outcome.DIVERGED, *FAILURES) and row.numbers.get("step", 0) > 0
+        if row.fact("outcome") not in (Outcome.DIVERGED, *NOT_COMPARED) and row.numbers.get("step", 0) > 0
     ]
     short = [row for row in counted if row.numbers["step"] < (row.config.get("steps") or 0)]
     if not short:

@@ -15,7 +15,7 @@ from analysis.figures.parallel import draw_parallel
 from analysis.figures.pareto import draw_pareto
 from analysis.figures.wins import draw_wins
 from analysis.tables.peak_memory import ArmMemory
-from basis.outcomes import FAILURES
+from basis.outcomes import NOT_COMPARED
 
 
 def page_figures(evidence: Evidence, fronts: Sequence[Front], memory: Sequence[ArmMemory]) -> dict[str, PageFigure]:
@@ -43,7 +43,7 @@ def page_figures(evidence: Evidence, fronts: Sequence[Front], memory: Sequence[A
 
 
 def _curves(evidence: Evidence, styles: Mapping[str, ArmStyle]) -> PageFigure | None:
-    shown = [arm for arm in evidence.arms if arm.outcome not in FAILURES]
+    shown = [arm for arm in evidence.arms if arm.outcome not in NOT_COMPARED]
     used = {trial for arm in shown for trial in arm.used["trial"]}
     rows = evidence.results.curves
     held_out = "validation_loss" if shown and all(arm.tested_once for arm in shown) else metric_of(shown)

@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.comparison.arms import Arm
 from analysis.figures.colours import Colours, oklch
-from basis.outcomes import FAILURES, Outcome
+from basis.outcomes import NOT_COMPARED, Outcome
 
 NAMED_ARMS = 12
 """Arms that a figure tells apart; the others are grey."""
@@ -109,6 +109,6 @@ def _colours(hue: float, chroma: float, place: int, ranks: int) -> Colours:
 
 
 def _place(arm: Arm) -> tuple[bool, float]:
-    lost = arm.outcome in (*FAILURES, Outcome.NOT_STARTED, Outcome.DIVERGED)
+    lost = arm.outcome in (*NOT_COMPARED, Outcome.NOT_STARTED, Outcome.DIVERGED)
     loss = arm.test_loss.estimate
     return lost, loss if math.isfinite(loss) else math.inf

@@ -10,7 +10,7 @@ from analysis.figures.bars import BAR, HEIGHT, MOST_BARS, Piece, add_bars, add_n
 from analysis.figures.colours import Colours
 from analysis.figures.page_figure import Columns, Key, PageFigure, add_glyph, rounded
 from analysis.wording.numbers import show_percent
-from basis.outcomes import FAILURES
+from basis.outcomes import NOT_COMPARED
 
 NAME = "wins"
 WON: Colours = ("#1577c8", "#63b0fc")
@@ -28,7 +28,7 @@ def draw_wins(arms: Sequence[Arm]) -> PageFigure | None:
     Returns:
         The figure, or None where no arm has rewards.
     """
-    known = [(arm, wins) for arm in arms if arm.outcome not in FAILURES and (wins := arm.wins)]
+    known = [(arm, wins) for arm in arms if arm.outcome not in NOT_COMPARED and (wins := arm.wins)]
     if not known:
         return None
     shown = sorted(known, key=lambda pair: -pair[1].rate.estimate)[:MOST_BARS]

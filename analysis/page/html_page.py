@@ -20,7 +20,7 @@ from analysis.page.told import entry_names, told_of
 FIGURE_SECTIONS = {
     "pareto": "mattered",
     "parallel": "mattered",
-    "learning_rates": "mattered",
+    "learning_rates": "tuning",
     "memory": "memory",
     "wins": "win-rate",
 }
@@ -120,8 +120,11 @@ def _sections_shown(content: Content) -> Iterator[Section]:
 
 def _figures_by_section(content: Content) -> defaultdict[str, list[str]]:
     """The names of the figures by the section that shows them."""
+    shown = {"leaderboard", "memory", "win-rate"}
+    shown |= {"mattered"} if content.mattered is not None else set()
+    shown |= {"tuning"} if content.tuning is not None else set()
     placed: defaultdict[str, list[str]] = defaultdict(list)
     for name in content.figures:
         section = FIGURE_SECTIONS.get(name, "leaderboard")
-        placed["leaderboard" if section == "mattered" and content.mattered is None else section].append(name)
+        placed[section if section in shown else "leaderboard"].append(name)
     return placed

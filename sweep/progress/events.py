@@ -129,14 +129,6 @@ class EndEvent(_Event):
     reason: str = ""
 
 
-class ControlEvent(_Event):
-    """Somebody asked the sweep for something, and it has answered."""
-
-    event: Literal["control"] = "control"
-    request: dict[str, Any]
-    answer: dict[str, Any]
-
-
 class OverEvent(_Event):
     """The sweep is over: how many trials ended in which way, see `sweep.tune.counts`."""
 
@@ -146,7 +138,7 @@ class OverEvent(_Event):
     interrupted: int
 
 
-Event = SweepEvent | StartEvent | RowEvent | EndEvent | ControlEvent | OverEvent
+Event = SweepEvent | StartEvent | RowEvent | EndEvent | OverEvent
 
 _ANY_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from sweep.progress.events import (
-    ControlEvent,
     DeviceMemory,
     EndEvent,
     EndState,
@@ -102,7 +101,6 @@ class Progress:
         losses: the metrics that may rank its arms, the one that decides first.
         began, resumed: when it began first, and last; in seconds since 1970.
         pid: the process that runs it.
-        controls: what was asked of it while it ran.
         over: how it ended; None while it runs.
     """
 
@@ -113,7 +111,6 @@ class Progress:
     began: float | None = None
     resumed: float | None = None
     pid: int | None = None
-    controls: list[ControlEvent] = field(default_factory=list)
     over: OverEvent | None = None
 
     def add(self, event: Event) -> None:
@@ -129,8 +126,6 @@ class Progress:
                 trial = self.trials[event.trial]
                 trial.state, trial.ended, trial.reason = _AFTER[event.state], event.time, event.reason
                 trial.retries += event.state == EndState.RETRIED
-            case ControlEvent():
-                self.controls.append(event)
             case OverEvent():
                 self.over = event
 
