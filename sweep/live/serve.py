@@ -25,11 +25,11 @@ async def serve(directory: Path, host: str, listening: socket.socket, beside: bo
         directory: an experiment, or a folder of them.
         host: the address that it listens on.
         listening: the socket.
-        beside: end when standard input closes, which whoever started this process holds open.
+        beside: `directory` is that of a sweep that begins; end when standard input closes.
         console: told the address; with a terminal as standard input, Enter has a new one printed.
     """
     access = Access(host, listening.getsockname()[1])
-    app = make_app(Folder(directory), access, Analyst())
+    app = make_app(Folder(directory, one=beside), access, Analyst())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

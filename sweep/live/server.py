@@ -14,6 +14,7 @@ from sweep.live import new_sweep
 from sweep.live.access import Access, add_headers, guard
 from sweep.live.known.analyst import Analyst
 from sweep.live.known.experiment import Experiment
+from sweep.live.known.experiment_state import Stage
 from sweep.live.known.folder import Folder, trial_folder
 from sweep.live.known.parts import Parts
 from sweep.live.privacy import cleaned
@@ -183,7 +184,9 @@ async def experiment_deltas(request: web.Request) -> web.Response:
     if not experiment.is_read:
         every = READING_SECONDS
     else:
-        every = RUNNING_SECONDS if experiment.state.moves or experiment.is_being_analysed else RESTING_SECONDS
+        state = experiment.state
+        soon = state.moves or state.stage == Stage.GONE or experiment.is_being_analysed
+        every = RUNNING_SECONDS if soon else RESTING_SECONDS
     known = experiment.parts.since(request.query.get("cursor", ""))
     curves = lacking_points(experiment, known)
     return deltas(request, experiment.parts, every, curves)

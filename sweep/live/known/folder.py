@@ -18,14 +18,15 @@ class Folder:
         root: its path, absolute and without links.
     """
 
-    def __init__(self, root: Path) -> None:
-        """`root` need not be there yet."""
+    def __init__(self, root: Path, one: bool = False) -> None:
+        """`root` need not be there yet; `one` says beforehand that it will be an experiment."""
         self.root = root.resolve()
+        self._one = one
 
     @property
     def is_experiment(self) -> bool:
         """Whether it is one experiment, and not a folder of several."""
-        return is_experiment(self.root)
+        return self._one or is_experiment(self.root)
 
     def experiments(self) -> dict[str, Path]:
         """The experiment directories by name, the youngest first; empty while there is none."""

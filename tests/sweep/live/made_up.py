@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +74,13 @@ def visit(folder: Path, story: Callable[[Client], Awaitable[None]], work: Callab
             await client.get(URL(f"{parts.path}?{parts.query}"), allow_redirects=False)
             await story(Client(client, access))
 
-    asyncio.run(told())
+    run(told())
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread: playwright keeps a loop in the one that it was started in."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, story).result()
 
 
 def tell(directory: Path, *events: Event) -> None:

@@ -1,6 +1,5 @@
 """Only a browser that opened a printed address gets an answer, and only pages of the server change anything."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from sweep.live.access import CSRF_HEADER, Access, add_headers, guard
+from tests.sweep.live.made_up import run
 
 Client = TestClient[web.Request, web.Application]
 
@@ -34,7 +34,7 @@ def ask(story: Callable[[Client, Access], Awaitable[None]]) -> None:
         async with TestClient(TestServer(app, port=access.port)) as client:
             await story(client, access)
 
-    asyncio.run(told())
+    run(told())
 
 
 async def signed_in(client: Client, access: Access) -> ClientResponse:

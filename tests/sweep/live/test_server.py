@@ -14,6 +14,7 @@ from basis.control_record import Decision
 from basis.errors import UserError
 from sweep.live.known import experiment_state
 from sweep.live.known.analysed import Analysis
+from sweep.live.known.folder import Folder
 from sweep.spec_file.load import load_plan
 from sweep.steering.request import read_request
 from sweep.storage.claim import claimed
@@ -189,6 +190,12 @@ def test_a_page_waits_for_a_directory_and_outlives_it(tmp_path: Path) -> None:
         assert "gone" in (await client.deltas("/e/later"))["parts"]["live-progress"]
 
     visit(tmp_path / "later", story)
+
+
+def test_the_page_of_a_sweep_that_begins_is_its_own_before_anything_is_written(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "later", one=True)
+    assert folder.is_experiment
+    assert folder.experiments() == {"later": tmp_path / "later"}
 
 
 def test_a_directory_of_an_older_version_has_no_events(tmp_path: Path) -> None:

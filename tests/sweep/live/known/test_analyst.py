@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.analyst import Analyst
+from tests.sweep.live.made_up import run
 
 
 def endless(directory: Path, running: bool) -> Analysis:
@@ -32,7 +33,7 @@ def test_a_server_that_ends_ends_what_is_being_worked_out(tmp_path: Path) -> Non
         assert not multiprocessing.active_children()
         assert time.monotonic() - began < 10
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_process_that_dies_is_told_and_another_one_follows(tmp_path: Path) -> None:
@@ -47,4 +48,4 @@ def test_a_process_that_dies_is_told_and_another_one_follows(tmp_path: Path) -> 
             assert told.refusal == "the process that worked out the report was ended"
         await analyst.close()
 
-    asyncio.run(story())
+    run(story())
