@@ -95,8 +95,9 @@ def steered(page: Page, experiment: Path) -> tuple[str, str]:
     page.locator("#clone-field").select_option("steps")
     page.locator("#clone-value").fill("20")
     page.get_by_role("button", name="Clone").click()
-    expect(page.locator("#told")).to_contain_text("added", timeout=STARTING)
+    expect(page.locator("#live-answers")).to_contain_text("added", timeout=STARTING)
     page.get_by_role("button", name="Stop this trial").click()
-    expect(page.locator("#told")).to_contain_text("stop", timeout=STARTING)
+    expect(page.locator("#live-answers")).to_contain_text("stops at its next report", timeout=STARTING)
+    page.goto("about:blank")  # the server is about to end, which an open page would tell its console
     cloned = next(name for decision in read_decisions(experiment) for name in decision.trials if name != stopped)
     return stopped, cloned

@@ -75,7 +75,7 @@ def set_parts(experiment: Experiment, name: str, curves: str) -> None:
         "live-devices": render("devices", devices=_devices(progress, running, places)),
         "live-curves": curves,
         "live-ask": render("ask", moves=state.moves),
-        "live-answers": render("answers", answers=_answers(experiment)),
+        "live-answers": render("answers", answers=shown_answers(experiment)),
         "live-links": render("links", links=links),
         **sections,
     }
@@ -173,8 +173,13 @@ def _progress_part(experiment: Experiment, state: ExperimentState, summary: Summ
     )
 
 
-def _answers(experiment: Experiment) -> list[dict[str, str]]:
-    """What was asked of the sweep, the last first; what waits for its answer before all."""
+def shown_answers(experiment: Experiment, trial: str = "") -> list[dict[str, str]]:
+    """What was asked of the sweep, the last first; what waits for its answer before all.
+
+    Args:
+        experiment: the sweep.
+        trial: of which alone answers are shown, by its name; of all if empty.
+    """
     waiting = [
         {"words": "a request", "when": "", "text": "waits for the sweep"}
         for _ in waiting_requests(experiment.directory)
@@ -186,6 +191,7 @@ def _answers(experiment: Experiment) -> list[dict[str, str]]:
             "text": f"refused: {decision.answer}" if decision.refused else decision.answer,
         }
         for decision in reversed(answers(experiment.directory).values())
+        if not trial or trial in decision.trials or trial in decision.words.split()
     ]
     return [*waiting, *decided]
 

@@ -16,7 +16,7 @@ from sweep.live.known.folder import text_within, trial_folder
 from sweep.live.known.growing_curves import DRAWN
 from sweep.live.known.parts import Parts
 from sweep.live.privacy import without_machine
-from sweep.live.views.experiment_view import machine_names, render, trial_view
+from sweep.live.views.experiment_view import machine_names, render, shown_answers, trial_view
 from sweep.progress.progress import State
 
 ERROR_FILE = "error.txt"
@@ -60,6 +60,7 @@ def set_trial_parts(parts: Parts, experiment: Experiment, trial: str) -> None:
             ),
             "trial-curves": render("trial_curves", lines=lines, width=WIDTH, height=HEIGHT),
             "trial-ask": render("trial_ask", name=trial, fields=sorted(config), moves=experiment.state.moves),
+            "live-answers": render("answers", answers=shown_answers(experiment, trial)),
             "trial-config": render("trial_config", config=_shown(config)),
             "trial-logs": render("trial_logs", logs={name: text for name, text in logs.items() if text.strip()}),
             "trial-samples": render("trial_samples", samples=_samples(folder)),
