@@ -36,7 +36,7 @@ def lowest_loss(evidence: Evidence, ranking: Ranking, against_base: Mapping[str,
     facts = [
         *([ranking.title] if ranking.title else []),
         _loss(ranking, base, metric, gain),
-        *([f"next {show_gap(ranking.gap(ranking.ranked[1]))}"] if len(ranking.ranked) > 1 else []),
+        *(f"next {arm.label} {show_gap(ranking.gap(arm))}" for arm in ranking.ranked[1:2]),
         *_answers(best, against_base.get(best.label)),
         *_candidates(ranking),
     ]

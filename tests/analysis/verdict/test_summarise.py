@@ -69,7 +69,7 @@ def test_a_clear_best_is_named_with_its_loss_its_base_and_its_lead() -> None:
     best = verdict(summary_of(sweep_of(FULL, *RANKS)), "lowest_loss")
     assert (best.headline, best.arms) == ("full adamw", ("full adamw",))
     assert best.facts[0] == f"1.502 (base {START:.3f})"
-    assert best.facts[1].startswith("next +0.020 [")
+    assert best.facts[1].startswith("next lora r10 adamw +0.020 [")
     assert "Holm-adjusted" in " ".join(best.why)
 
 
