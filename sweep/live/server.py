@@ -24,12 +24,14 @@ from sweep.live.views.folder_view import comparison, set_experiments
 from sweep.live.views.live_curves import curves_part, lacking_points
 from sweep.live.views.trial_view import set_trial_parts
 from sweep.spec_file.presets import preset_about, preset_names
-from sweep.steering.ask import ask
+from sweep.steering.ask import ask, await_answer
 from sweep.steering.words import request_in_words
 
 RUNNING_SECONDS, RESTING_SECONDS, READING_SECONDS = 1.0, 10.0, 0.05
 """When a page asks again: while something runs, while nothing does, and while there is more to be read at once."""
 MOST_POSTED_BYTES = 2**20
+ANSWER_SECONDS = 60.0
+"""For which a page waits for the sweep's answer: planning a trial's memory takes seconds, of a large model more."""
 
 
 @dataclass(frozen=True)
@@ -250,10 +252,14 @@ async def ask_sweep(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest(text="The words of a request are accepted, as a list of texts.\n")
     try:
         asked = request_in_words(words, "page")
-        await asyncio.to_thread(ask, directory, asked)
+        request_id = await asyncio.to_thread(ask, directory, asked)
+        decision = await asyncio.to_thread(await_answer, directory, request_id, ANSWER_SECONDS)
     except (UserError, OSError) as error:
         return web.json_response({"text": request.app[SERVER].cleaned(name_failure(error))}, status=409)
-    return web.json_response({"text": request.app[SERVER].cleaned(f"Asked: {asked.words}. The answer comes below.")})
+    if decision is None:
+        return web.json_response({"text": f"Asked, and not answered within {ANSWER_SECONDS:g} s: {asked.words}"})
+    answer = request.app[SERVER].cleaned(decision.answer)
+    return web.json_response({"text": answer}, status=409 if decision.refused else 200)
 
 
 async def posted(request: web.Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from yarl import URL
 
 from basis.control_record import Decision
 from basis.errors import UserError
+from sweep.live import server
 from sweep.live.known import experiment_state
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.folder import Folder
@@ -334,7 +335,10 @@ def test_a_request_to_the_sweep_is_checked_as_that_of_the_command(tmp_path: Path
     visit(tmp_path, story)
 
 
-def test_a_request_of_a_page_reaches_the_sweep_and_its_answer_the_page(tmp_path: Path) -> None:
+def test_a_request_of_a_page_reaches_the_sweep_and_its_answer_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.2)
     directory = tmp_path / "one"
     running(directory, time.time())
     typed = tmp_path / "typed.yaml"
@@ -345,7 +349,7 @@ def test_a_request_of_a_page_reaches_the_sweep_and_its_answer_the_page(tmp_path:
     async def story(client: Client) -> None:
         with claimed(directory):
             status, told = await client.post("/e/one/ask", words=["add", "{method: full, optimizer: adamw, lr: 0.5}"])
-            assert (status, told["text"][:6]) == (200, "Asked:"), told
+            assert (status, told["text"][:36]) == (200, "Asked, and not answered within 0.2 s"), told
             assert "waits for the sweep" in (await client.deltas("/e/one"))["parts"]["live-answers"]
         [kept] = (directory / "control").iterdir()
         request = read_request(kept)
