@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.comparison.pair_choice import MOST_ARMS
+from analysis.drawings.drawing import to_png
 from analysis.fairness.ledger import Ledger
 from analysis.fairness.reasons import HARMLESS_TO_LOSSES
 from analysis.findings.what_it_shows import Finding
 from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
-from analysis.page.figures import to_png
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
 from analysis.results.experiment import Results, read_experiment

@@ -25,11 +25,12 @@ from analysis.comparison.told_apart import (
     mean_loss,
     tied_with_leader,
 )
+from analysis.drawings.arm_styles import arm_styles
+from analysis.drawings.losses import NAMED_ARMS, draw_losses
 from analysis.findings.what_it_shows import findings_of
 from analysis.page import content as content_module
 from analysis.page.content import content_of
 from analysis.page.excerpts import MOST_ROWS
-from analysis.page.figures import NAMED_ARMS, arm_styles, draw_losses
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Values
 from analysis.statistics.multiple_tests import holm

@@ -15,7 +15,9 @@ from rich.console import Console
 
 from analysis import report
 from analysis.comparison.grouping import group_arms
-from analysis.page.figures import arm_styles, draw_losses, draw_win_rates
+from analysis.drawings.arm_styles import arm_styles
+from analysis.drawings.losses import draw_losses
+from analysis.drawings.win_rates import draw_win_rates
 from analysis.published.study import comparability, compare_published
 from analysis.tables.comparison_table import build_tables
 from tests import synthetic_experiment as synthetic

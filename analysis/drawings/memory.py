@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
-from analysis.page.canvas import Axes, Figure, drawn_with
-from analysis.page.figures import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
+from analysis.drawings.canvas import Axes, Figure, drawn_with
+from analysis.drawings.drawing import INK, MOST_BARS, MUTED, STYLE, WIDTH, Drawing
 from analysis.tables.peak_memory import ArmMemory
 from analysis.wording.numbers import GIB, MIB
 from basis.fields import arm_label
