@@ -14,7 +14,7 @@ from analysis.verdict.summary import Doubt
 from basis.outcomes import Outcome
 from basis.stages import Stage
 from tests.analysis.verdict.test_summarise import Config, summary_of, sweep_of
-from tests.synthetic_experiment import CONFIG
+from tests.synthetic_experiment import CONFIG, with_window_losses
 
 COMMAND = "python -m sweep.run mine.yaml --set seeds=1 --set trial.steps=40 --output here"
 LOW: Config = {"rank": 1, "alpha": 2.0}
@@ -38,7 +38,7 @@ def tuned(**changes: Any) -> Results:
         tuning=tuning,
         configs={**results.configs, **configs},
         spec={"search": "tuned", "space": SPACE},
-        sweep={"command": COMMAND},
+        sweep={"command": COMMAND, "data": {"overlap_exact": 0}},
         **changes,
     )
 
@@ -57,6 +57,21 @@ def test_one_seed_is_low_trust_and_the_command_asks_for_three() -> None:
     trust = summary_of(results, TABLE).trust
     assert (trust.level, trust.doubts[0].reason) == ("low", "one seed")
     assert trust.doubts[0].remedy == "python -m sweep.run mine.yaml --set trial.steps=40 --set seeds=3"
+
+
+def test_no_command_asks_for_as_many_seeds_as_there_were() -> None:
+    results = sweep_of(LOW, HIGH)
+    trials = results.trials.copy()
+    trials.loc[1:2, "outcome"] = Outcome.DIVERGED
+    found = doubts(replace(results, trials=trials, spec={"seeds": [0, 1, 2]}, sweep={"command": COMMAND}))
+    assert found["one seed in some arms"].remedy == ""
+
+
+def test_few_windows_come_with_a_command_where_the_test_set_may_have_more() -> None:
+    for asked, remedy in ((40, False), (8, True)):
+        results = with_window_losses(sweep_of(*({**arm, "test_windows": asked} for arm in (LOW, HIGH))), 8)
+        found = doubts(replace(results, sweep={"command": COMMAND}))["8 test windows"].remedy
+        assert found.endswith("--set trial.test_windows=100") is remedy
 
 
 def test_two_seeds_are_medium_trust() -> None:
@@ -95,7 +110,8 @@ def test_a_search_on_validation_windows_that_left_the_rate_alone_is_a_doubt_abou
     space = [{**LOW, "lr": 1e-3, "weight_decay": {"low": 0.0, "high": 0.1}}, {**HIGH, "lr": 1e-3}]
     results = sweep_of(*({**arm, "evaluate_on": Stage.FINAL} for arm in (LOW, HIGH)))
     spec = {"search": "random", "choose_on": "validation", "space": space}
-    assert set(doubts(replace(results, spec=spec))) == {"rates not tuned"}
+    known = {"data": {"overlap_exact": 0}}
+    assert set(doubts(replace(results, spec=spec, sweep=known))) == {"rates not tuned"}
 
 
 def test_rates_chosen_on_the_test_windows_are_a_doubt() -> None:
@@ -115,6 +131,11 @@ def test_rates_chosen_on_the_test_windows_are_a_doubt() -> None:
 def test_test_dialogues_in_train_are_a_doubt(data: dict[str, int], reason: str, level: str) -> None:
     found = doubts(replace(tuned(), sweep={"command": COMMAND, "data": {**data, "test_dialogues": 400}}))
     assert {reason: level} == {reason: doubt.level for reason, doubt in found.items()}
+
+
+def test_a_sweep_that_does_not_know_of_leaks_is_no_better_than_medium_trust() -> None:
+    trust = summary_of(replace(tuned(), sweep={"command": COMMAND}), TABLE).trust
+    assert (trust.level, [doubt.reason for doubt in trust.doubts]) == ("medium", ["test text in train unchecked"])
 
 
 def test_a_confound_is_a_doubt_and_what_matters_for_speed_alone_is_none() -> None:
