@@ -66,15 +66,16 @@ GLOSSARY = (
     Term(
         "vs-best",
         "vs best",
-        "Test loss minus that of the best arm. “Tied” means that no test tells the two apart, not that they "
-        "are equal; “untested” that nothing could be tested.",
+        "Test loss minus that of the best arm, over the seeds that both have. “Tied” means that no test tells the two "
+        "apart, not that they are equal; “untested” that nothing could be tested.",
         ("vs best", "best arm", "letters"),
     ),
     Term(
         "wins-losses",
         "Wins – losses",
         "Of all prompts, those that the arm answered better than the base model, and those it answered worse. "
-        "Ties are left out. A triangle marks a surplus beyond chance.",
+        "Ties are left out. The leaderboard counts a prompt once, by most of its seeds; tables and the figure of wins "
+        "count it once for each seed. A triangle marks a surplus beyond chance.",
         ("wins – losses", "wins / ties / losses", "win rate"),
     ),
     Term(

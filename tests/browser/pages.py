@@ -64,7 +64,7 @@ def summary_of(results: Results) -> Summary:
         Doubt("one seed", "One run cannot show how far another seed would move a loss.", REMEDY, "low"),
         Doubt("rates not tuned", "Each arm ran at one learning rate.", "python -m sweep.run fair", "medium"),
     )
-    board = Board("", "test_loss", "nats/token", base, tuple(places))
+    board = Board("", "test_loss", "nats/token", base, False, tuple(places))
     return Summary(verdicts, Trust("low", doubts), (board,))
 
 
