@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis.fairness.reasons import HARMLESS_TO_LOSSES, Reason
 from analysis.results.experiment import Results
+from analysis.verdict.doubts_of_design import FLAGGED
 from analysis.verdict.remedies import again_with, resume, tuned_again
 from analysis.verdict.summary import Doubt
+from basis.control_record import Decision
 from basis.outcomes import Outcome
 from basis.stages import Stage
 from tests.analysis.verdict.test_summarise import Config, summary_of, sweep_of
@@ -136,6 +139,20 @@ def test_test_dialogues_in_train_are_a_doubt(data: dict[str, int], reason: str, 
 def test_a_sweep_that_does_not_know_of_leaks_is_no_better_than_medium_trust() -> None:
     trust = summary_of(replace(tuned(), sweep={"command": COMMAND}), TABLE).trust
     assert (trust.level, [doubt.reason for doubt in trust.doubts]) == ("medium", ["test text in train unchecked"])
+
+
+def test_an_arm_that_was_added_is_a_doubt_though_no_table_shows_it() -> None:
+    results = tuned()
+    added = tuple(results.trials.loc[results.trials["rank"] == 10, "trial"])
+    decision = Decision("0", 0.0, 0.0, "command", "", "clone", "", trials=added, made=tuple({} for _ in added))
+    elsewhere = [{"title": "Rank 1", "where": {"rank": 1}}]
+    found = summary_of(replace(results, control=[decision]), elsewhere).trust.doubts
+    assert "lora r10 adamw" in {doubt.reason: doubt.detail for doubt in found}["arms added after a look"]
+
+
+def test_every_reason_of_a_flag_is_a_doubt_or_leaves_losses_as_good_as_they_were() -> None:
+    own = {Reason.FEW_OBSERVATIONS, Reason.SHARED_RATE, Reason.LEAK}
+    assert own | {*FLAGGED} | {*HARMLESS_TO_LOSSES} == {*Reason}
 
 
 def test_a_confound_is_a_doubt_and_what_matters_for_speed_alone_is_none() -> None:
