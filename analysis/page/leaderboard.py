@@ -92,9 +92,11 @@ class LeaderBoard:
 
 
 def leaderboards_of(content: Content) -> list[LeaderBoard]:
-    """The leaderboards of a report; none without a summary."""
-    boards = content.summary.boards if content.summary is not None else ()
-    return [_leaderboard(board, f"{number}" if number else "", content.factors) for number, board in enumerate(boards)]
+    """The leaderboards of a report."""
+    return [
+        _leaderboard(board, f"{number}" if number else "", content.factors)
+        for number, board in enumerate(content.summary.boards)
+    ]
 
 
 def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]]) -> LeaderBoard:

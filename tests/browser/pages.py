@@ -90,7 +90,6 @@ def small_page() -> str:
 def long_page(arms: int) -> str:
     """A report whose leaderboard has so many arms, of ten ranks, their memory in no order."""
     content = content_with_summary(synthetic.in_memory({"rank": 1}, {"rank": 10}))
-    assert content.summary is not None
     (board,) = content.summary.boards
     first = board.places[1]
     places = [
