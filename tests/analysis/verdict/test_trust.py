@@ -201,6 +201,16 @@ def test_a_command_that_is_none_of_ours_is_not_offered(command: str) -> None:
     assert again_with(results, seeds="3") == tuned_again(results) == ""
 
 
+@pytest.mark.parametrize("setting", ["'space=[{lr: 0.001}]'", "space.0.lr=0.001", "variant=published"])
+def test_a_preset_whose_arms_were_given_is_tuned_in_their_own_ranges(setting: str) -> None:
+    spec = {"search": "grid", "space": [{**LOW, "lr": 1e-3}]}
+    results = replace(tuned(), sweep={"command": f"python -m sweep.run study --set {setting}"}, spec=spec)
+    words = shlex.split(tuned_again(results))
+    assert words[:4] == ["python", "-m", "sweep.run", "study"]
+    assert "search=tuned" in words
+    assert yaml.safe_load(words[-1].removeprefix("space="))[0]["lr"]["high"] == pytest.approx(1e-2)
+
+
 def test_a_command_of_the_installed_script_is_told_as_it_is_called_here() -> None:
     results = replace(tuned(), sweep={"command": "sft-sweep run demo --output=x"}, spec={"search": "grid"})
     assert again_with(results, seeds="3") == "python -m sweep.run demo --set seeds=3"
