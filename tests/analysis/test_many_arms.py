@@ -27,6 +27,7 @@ from analysis.comparison.told_apart import (
 )
 from analysis.drawings.arm_styles import arm_styles
 from analysis.drawings.losses import NAMED_ARMS, draw_losses
+from analysis.figures.embed import script
 from analysis.findings.what_it_shows import findings_of
 from analysis.page import content as content_module
 from analysis.page.content import content_of
@@ -236,7 +237,7 @@ def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
         assert f"The first {MOST_ROWS} of 110 rows; report/tables/table-all-arms.csv has all." in told
     assert list(pd.read_csv(tables / "table-all-arms.csv")["arm"]) == list(built.tables[0].frame["arm"])
     assert not (tables / "of-an-earlier-report.csv").exists()
-    assert len(page.encode()) < 1.5e6
+    assert len(page.encode()) - len(script()) < 0.75e6
     assert max(drawing.figure.get_figheight() for drawing in content.drawings.values()) < 16
 
 
