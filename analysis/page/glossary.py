@@ -158,6 +158,18 @@ GLOSSARY = (
         "family of tests, so that all its claims together are wrong at most 5 % of the time.",
     ),
     Term(
+        "trust",
+        "Trust",
+        "How far the verdicts hold. It is as high as the gravest doubt allows, and high where the record gives no "
+        "reason to doubt. The command beside a doubt would take it away.",
+    ),
+    Term(
+        "scaling",
+        "Scaling",
+        "What a LoRA adapter's output is multiplied by, alpha / rank unless told otherwise. Where it changes with the "
+        "rank, a difference between ranks may be one of scaling.",
+    ),
+    Term(
         "confound",
         "Confound",
         "Something else that differs between the arms of a table besides what it compares, so that a "
