@@ -77,6 +77,11 @@ def test_few_windows_come_with_a_command_where_the_test_set_may_have_more() -> N
         assert found.endswith("--set trial.test_windows=100") is remedy
 
 
+def test_a_setting_written_as_one_word_is_replaced_too() -> None:
+    results = replace(tuned(), sweep={"command": "python -m sweep.run mine.yaml --set=seeds=1 --set=name=x"})
+    assert again_with(results, seeds="3") == "python -m sweep.run mine.yaml --set name=x --set seeds=3"
+
+
 def test_two_seeds_are_medium_trust() -> None:
     assert doubts(sweep_of(LOW, HIGH, seeds=(1, 2)))["two seeds"].level == "medium"
 
