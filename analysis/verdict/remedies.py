@@ -59,7 +59,7 @@ def resume(results: Results) -> str:
 
 
 def _words(results: Results) -> list[str]:
-    """The words of the sweep's command behind its name, settings in two words, without the directory that it wrote to."""
+    """The words of the sweep's command behind its name, each setting as two, without the directory that it wrote to."""
     command = results.sweep.get("command")
     if not isinstance(command, str) or not command.isprintable():
         return []
