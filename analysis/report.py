@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.comparison.pair_choice import MOST_ARMS
+from analysis.drawings.drawing import to_png
 from analysis.fairness.ledger import Ledger
 from analysis.fairness.reasons import HARMLESS_TO_LOSSES
 from analysis.findings.what_it_shows import Finding
 from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
-from analysis.page.figures import to_png
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
 from analysis.results.experiment import Results, read_experiment
@@ -133,7 +133,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def print_summary(report: Report, console: Console) -> None:
-    """Print the first screen, where the page is, and the command that would raise the trust most.
+    """Print the first screen, where the page is, and the command against the gravest doubt that has one.
 
     Args:
         report: what `build` returned.
@@ -144,8 +144,10 @@ def print_summary(report: Report, console: Console) -> None:
     for line in summary_lines(report.summary, console.width if console.is_terminal else None, notes):
         console.print(line, soft_wrap=True)
     console.print(Text(f"Report: {report.html}"), soft_wrap=True)
-    if remedy := next((doubt.remedy for doubt in report.summary.trust.doubts if doubt.remedy), ""):
-        console.print(Text(f"To raise trust: {remedy}"), soft_wrap=True)
+    trust = report.summary.trust
+    if doubt := next((doubt for doubt in trust.doubts if doubt.remedy), None):
+        aim = "To raise trust" if doubt.level == trust.level else f"Against the doubt “{doubt.reason}”"
+        console.print(Text(f"{aim}: {doubt.remedy}"), soft_wrap=True)
 
 
 def print_tables(report: Report, console: Console) -> None:

@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from analysis import report
-from analysis.page import html_page
 from basis.errors import MOST_LETTERS, UserError
 from sweep.command import run_command
 from sweep.data.dialogues import DataSources, load_sft
@@ -519,7 +518,6 @@ def test_any_damaged_experiment_is_reported_or_refused_in_clear_lines(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(report, "to_png", lambda drawing: b"")  # which takes most of the time and reads no files
-        patched.setattr(html_page, "to_svg", lambda drawing: "")
         patched.setattr("sweep.driver.commands.set_up", passed)
         ends_clearly(lambda: report.main([str(folder)]))
         ends_clearly(lambda: main(["--resume", str(folder)]))

@@ -29,6 +29,7 @@ FLOORS = (
     "analysis/curves",
     "analysis/verdict",
     "analysis/figures",
+    "analysis/drawings",
     "analysis/page",
     "analysis/report.py",
     "sweep/machine",
@@ -77,6 +78,7 @@ OF_ANALYSIS = {
     "sweep/live": {
         "analysis/curves",
         "analysis/figures",
+        "analysis/drawings",
         "analysis/page",
         "analysis/results",
         "analysis/verdict",

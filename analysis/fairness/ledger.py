@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.comparison.evidence import Evidence
+from analysis.comparison.learning_rates import rate_ranges
 from analysis.fairness.consequences import HASHES_OF_MODEL, follows_from, order_of_data
 from analysis.fairness.flags import flags_of, remarks_of
 from analysis.fairness.reasons import Flag
@@ -90,7 +91,25 @@ def table_ledgers(evidence: Evidence, tables: Sequence[ComparisonTable]) -> dict
     Returns:
         Ledgers by the tables' anchors.
     """
-    return {table.anchor: make_ledger(rows_of(evidence, table), table.factor) for table in tables}
+    return {
+        table.anchor: make_ledger(rows_of(evidence, table.arms, table.rate_ranges), table.factor) for table in tables
+    }
+
+
+def ledger_beyond_tables(evidence: Evidence, tables: Sequence[ComparisonTable]) -> Ledger | None:
+    """The ledger of all arms together, where some stand in no table, as one that was added by request may.
+
+    Args:
+        evidence: what the sweep's report stands on.
+        tables: its tables.
+
+    Returns:
+        The ledger, which names no confound; None where the tables have every arm.
+    """
+    shown = {arm.label for table in tables for arm in table.arms}
+    if all(arm.label in shown for arm in evidence.arms):
+        return None
+    return make_ledger(rows_of(evidence, evidence.arms, rate_ranges(evidence.arms)), None)
 
 
 def make_ledger(rows: LedgerRows, factor: str | None) -> Ledger:

@@ -16,7 +16,6 @@ from analysis.comparison.evidence import Evidence
 from analysis.comparison.learning_rates import RateRange
 from analysis.results.experiment import Results
 from analysis.results.outcomes import finite
-from analysis.tables.comparison_table import ComparisonTable
 from analysis.wording.values import show_field
 from basis.control_record import Decision, clock_time
 from basis.fields import LORA_DEFAULTS, SCALINGS, adapter_scaling
@@ -100,18 +99,19 @@ class LedgerRow:
 LedgerRows = Sequence[LedgerRow]
 
 
-def rows_of(evidence: Evidence, table: ComparisonTable) -> list[LedgerRow]:
-    """Describe the arms of a table for the ledger.
+def rows_of(evidence: Evidence, arms: Sequence[Arm], rate_ranges: Sequence[RateRange]) -> list[LedgerRow]:
+    """Describe arms that are compared for the ledger.
 
     Args:
         evidence: what the sweep knows.
-        table: one of its tables.
+        arms: those of one of its tables, or all.
+        rate_ranges: those among them that differ in their learning rate alone.
 
     Returns:
         One row per arm, in their order.
     """
-    best = {group.best.label: group for group in table.rate_ranges}
-    return [_row(evidence, arm, best.get(arm.label)) for arm in table.arms]
+    best = {group.best.label: group for group in rate_ranges}
+    return [_row(evidence, arm, best.get(arm.label)) for arm in arms]
 
 
 def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:

@@ -62,7 +62,7 @@ def draw_wins(arms: Sequence[Arm]) -> PageFigure | None:
         title="Wins and losses",
         caption=f"Prompts whose answer got a higher or a lower reward than that of {base}. The solid line is the 95 % "
         "interval of the win rate (Wilson); the dashed tick is where an arm would win as often as it loses. The table "
-        f"has the test.{first}",
+        f"has the test.{_each_seed(shown)}{first}",
         description=f"Bars of prompts won and lost against {base}. "
         + "; ".join(f"{label}: {wins.wins} won, {wins.losses} lost" for label, wins in zip(labels, counts, strict=True))
         + ".",
@@ -70,6 +70,10 @@ def draw_wins(arms: Sequence[Arm]) -> PageFigure | None:
         data={"reach": reach},
         keys=(Key("lost", LOST), Key("tied", TIED), Key("won", WON)),
     )
+
+
+def _each_seed(shown: Sequence[tuple[Arm, Wins]]) -> str:
+    return " A prompt counts once for each seed." if any(len(arm.used) > 1 for arm, _ in shown) else ""
 
 
 def _asked(wins: Wins) -> int:

@@ -11,16 +11,19 @@ import yaml
 from analysis.comparison.arms import Arm
 from analysis.comparison.evidence import Evidence, evidence_of
 from analysis.comparison.fields import inapplicable, varying_fields
+from analysis.drawings.arm_styles import arm_styles
+from analysis.drawings.drawing import Drawing
+from analysis.drawings.losses import draw_losses
+from analysis.drawings.memory import draw_memory
+from analysis.drawings.pareto import draw_pareto
+from analysis.drawings.win_rates import draw_win_rates
 from analysis.factors.pareto import Front, fronts_of
 from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.figures.all_figures import page_figures
 from analysis.figures.page_figure import PageFigure
 from analysis.findings.what_it_shows import Finding, findings_of
-from analysis.page.figures import Drawing, arm_styles, draw_losses, draw_win_rates
 from analysis.page.headline import headline_of
-from analysis.page.memory_figure import draw_memory
-from analysis.page.pareto_figure import draw_pareto
 from analysis.page.responses import SideBySide, side_by_side
 from analysis.published.gpu_memory import PublishedMemory, explain_memory
 from analysis.published.runs import published_ledgers

@@ -66,15 +66,16 @@ GLOSSARY = (
     Term(
         "vs-best",
         "vs best",
-        "Test loss minus that of the best arm. “Tied” means that no test tells the two apart, not that they "
-        "are equal; “untested” that nothing could be tested.",
+        "Test loss minus that of the best arm, over the seeds that both have. “Tied” means that no test tells the two "
+        "apart, not that they are equal; “untested” that nothing could be tested.",
         ("vs best", "best arm", "letters"),
     ),
     Term(
         "wins-losses",
         "Wins – losses",
         "Of all prompts, those that the arm answered better than the base model, and those it answered worse. "
-        "Ties are left out. A triangle marks a surplus beyond chance.",
+        "Ties are left out. The leaderboard counts a prompt once, by most of its seeds; tables and the figure of wins "
+        "count it once for each seed. A triangle marks a surplus beyond chance.",
         ("wins – losses", "wins / ties / losses", "win rate"),
     ),
     Term(
@@ -155,6 +156,18 @@ GLOSSARY = (
         "Holm, Bonferroni",
         "Of twenty tests of nothing one comes out below 0.05. These corrections raise the p-values of a "
         "family of tests, so that all its claims together are wrong at most 5 % of the time.",
+    ),
+    Term(
+        "trust",
+        "Trust",
+        "How far the verdicts hold. It is as high as the gravest doubt allows, and high where the record gives no "
+        "reason to doubt. The command beside a doubt would take it away.",
+    ),
+    Term(
+        "scaling",
+        "Scaling",
+        "What a LoRA adapter's output is multiplied by, alpha / rank unless told otherwise. Where it changes with the "
+        "rank, a difference between ranks may be one of scaling.",
     ),
     Term(
         "confound",

@@ -97,7 +97,7 @@ def _sections_shown(content: Content) -> Iterator[Section]:
     """The sections that have something to show, in reading order."""
     placed = _figures_by_section(content)
     yield Section("summary", "In short", "summary")
-    if placed["leaderboard"] or (content.summary is not None and content.summary.boards):
+    if placed["leaderboard"] or content.summary.boards:
         yield Section("leaderboard", "Leaderboard", "leaderboard")
     for table in content.tables:
         yield Section(f"table-{table.anchor}", table.title, "table", {"table": table})

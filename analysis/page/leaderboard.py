@@ -39,8 +39,8 @@ class BoardRow(NamedTuple):
 
     Attributes:
         place: what is known of it.
-        loss: its test loss; `track` is its dot.
-        gap: its distance from the best.
+        loss: its test loss; `track` is its dot, `loss_limits` its interval, empty without one.
+        gap: its distance from the best; `gap_limits` likewise.
         standing: "best", "tied", "behind" or "untested".
         track: see `Track`; None without a loss.
         wins: wins and losses; `won` is the share of wins among both in per cent, None without any.
@@ -51,7 +51,9 @@ class BoardRow(NamedTuple):
 
     place: Place
     loss: Cell
+    loss_limits: str
     gap: Cell
+    gap_limits: str
     standing: str
     track: Track | None
     wins: Cell
@@ -90,9 +92,11 @@ class LeaderBoard:
 
 
 def leaderboards_of(content: Content) -> list[LeaderBoard]:
-    """The leaderboards of a report; none without a summary."""
-    boards = content.summary.boards if content.summary is not None else ()
-    return [_leaderboard(board, f"{number}" if number else "", content.factors) for number, board in enumerate(boards)]
+    """The leaderboards of a report."""
+    return [
+        _leaderboard(board, f"{number}" if number else "", content.factors)
+        for number, board in enumerate(content.summary.boards)
+    ]
 
 
 def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]]) -> LeaderBoard:
@@ -103,7 +107,8 @@ def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]
     more = [*_more(finished), *(name for name in names if name != "lr")]
     rows = [_row(place, (low, high), most_bytes, more, factors.get(place.label, {})) for place in finished]
     base = _percent(board.base_loss, low, high)
-    headings = ["arm", "test loss", "vs best", "wins – losses", "memory", *more]
+    loss = f"test loss, {board.unit}" if board.metric != "test_loss" else "test loss"
+    headings = ["arm", loss, "vs best", "wins – losses", "memory", *more]
     return LeaderBoard(
         key=key,
         board=board,
@@ -156,7 +161,9 @@ def _row(
     return BoardRow(
         place=place,
         loss=Cell(show_number(place.loss.estimate), place.loss.estimate),
+        loss_limits=_limits(place.loss),
         gap=_gap(place),
+        gap_limits=_limits(place.gap, signed=True),
         standing=_standing(place),
         track=_track(place.loss, axis),
         wins=_wins(place),
@@ -172,6 +179,11 @@ def _gap(place: Place) -> Cell:
     if place.rank == 1:
         return Cell(MISSING, 0.0)
     return Cell(show_interval(Interval(place.gap.estimate, math.nan, math.nan), 4, signed=True), place.gap.estimate)
+
+
+def _limits(interval: Interval, signed: bool = False) -> str:
+    """The interval alone, with the digits that it has beside its estimate."""
+    return show_interval(interval, 4, signed).partition(" ")[2] if interval.known else ""
 
 
 def _standing(place: Place) -> str:

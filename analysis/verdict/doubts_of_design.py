@@ -1,6 +1,6 @@
 """Doubts about how a sweep was laid out: rates that nobody tuned, choices by what is reported, confounds, flags."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.evidence import Evidence
@@ -25,6 +25,7 @@ FLAGGED: dict[Reason, Level] = {
     Reason.CHOSEN_ON_TEST: "medium",
     Reason.ADDED_AFTER_A_LOOK: "medium",
     Reason.SEEDS_AFTER_A_LOOK: "medium",
+    Reason.STOPPED_BY_REQUEST: "medium",
     Reason.VALIDATION_LEAK: "medium",
     Reason.OPENINGS_UNKNOWN: "medium",
     Reason.RANK_AND_SCALING: "medium",
@@ -40,23 +41,28 @@ FLAGGED: dict[Reason, Level] = {
 the other flags touch no verdict (see `HARMLESS_TO_LOSSES`)."""
 
 
-def doubts_of_design(evidence: Evidence, ledgers: Mapping[str, Ledger]) -> Iterator[Doubt]:
+def doubts_of_design(evidence: Evidence, ledgers: Mapping[str, Ledger], beyond: Ledger | None) -> Iterator[Doubt]:
     """The doubts about how the arms of a sweep came to differ.
 
     Args:
         evidence: what the sweep's report stands on.
         ledgers: those of its tables.
+        beyond: that of all arms, where some stand in no table.
     """
     rates = list(_rates(evidence, ledgers))
     yield from rates
     yield from _confounds(ledgers, told={"lr"} if rates else set())
     for reason, level in FLAGGED.items():
-        sentences = dict.fromkeys(
-            flag.sentence for ledger in ledgers.values() for flag in ledger.flagged if flag.reason == reason
-        )
-        if sentences:
+        of_all = _sentences([beyond] if beyond else [], reason)
+        if sentences := of_all or _sentences(ledgers.values(), reason):
             remedy = _on_validation(evidence.results) if reason == Reason.CHOSEN_ON_TEST else ""
             yield Doubt(reason.value, " ".join(sentences), remedy, level)
+
+
+def _sentences(ledgers: Iterable[Ledger], reason: Reason) -> list[str]:
+    """What ledgers flag for this reason, each sentence once."""
+    flags = (flag for ledger in ledgers for flag in ledger.flagged)
+    return list(dict.fromkeys(flag.sentence for flag in flags if flag.reason == reason))
 
 
 def _on_validation(results: Results) -> str:
@@ -78,16 +84,14 @@ def _rates(evidence: Evidence, ledgers: Mapping[str, Ledger]) -> Iterator[Doubt]
     given = [arms[0] for arms in untuned if len(arms) == 1]
     remedy = tuned_again(evidence.results)
     if given and len(settings) > 1:
-        shared = [
-            flag.sentence for ledger in ledgers.values() for flag in ledger.flagged if flag.reason == Reason.SHARED_RATE
-        ]
+        shared = _sentences(ledgers.values(), Reason.SHARED_RATE)
         some = "some " if len(given) < len(settings) else ""
         detail = (
             f"The learning rate of {join([arm.label for arm in given])} was given and not tuned, so an arm may lose by "
             "its rate alone."
         )
         level: Level = "low" if shared else "medium"
-        yield Doubt(f"{some}rates not tuned", " ".join([detail, *dict.fromkeys(shared)]), remedy, level)
+        yield Doubt(f"{some}rates not tuned", " ".join([detail, *shared]), remedy, level)
     if any(len(arms) > 1 for arms in untuned):
         detail = (
             "The best of several learning rates was chosen on the test windows that it is judged on, which flatters it."

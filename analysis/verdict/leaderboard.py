@@ -16,6 +16,8 @@ from analysis.wording.values import show_field
 from basis.metrics import METRIC
 from basis.outcomes import Outcome
 
+VISIBLE = 5e-5
+"""Difference of losses from which on it is seen where they are printed with four decimals."""
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
@@ -50,6 +52,7 @@ def boards_of(
                 metric=metric,
                 unit=METRIC[metric].unit,
                 base_loss=next(iter(bases.values())) if _one_base(ranking) and bases else math.nan,
+                common_seeds=any(_on_common_seeds(ranking, arm) for arm in ranking.ranked[1:]),
                 places=tuple(places),
             )
         )
@@ -61,6 +64,13 @@ def base_losses(evidence: Evidence, ranking: Ranking) -> dict[str, float]:
     starts = losses_at_start(evidence.results, metric_of(ranking.arms))
     known = {arm.label: [starts[trial] for trial in arm.used["trial"] if trial in starts] for arm in ranking.ranked}
     return {label: sum(losses) / len(losses) for label, losses in known.items() if losses}
+
+
+def _on_common_seeds(ranking: Ranking, arm: Arm) -> bool:
+    """Whether an arm is held against the best by fewer seeds than their losses are means of, as one can see."""
+    best = ranking.ranked[0]
+    apart = arm.test_loss.estimate - best.test_loss.estimate
+    return {*arm.seeds} != {*best.seeds} and abs(ranking.gap(arm).estimate - apart) > VISIBLE
 
 
 def _one_base(ranking: Ranking) -> bool:

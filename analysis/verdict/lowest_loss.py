@@ -113,6 +113,8 @@ def _answers(best: Arm, wins: BaseWins | None) -> list[str]:
         facts.append(f"{show_percent(best.right_answers.estimate)} right{of_base}")
     if wins is None:
         return facts
+    if not wins.won + wins.lost:
+        return [*facts, "ties on every prompt"]
     if wins.exceed is None:
         return [*facts, f"wins {wins.won}-{wins.lost}, maybe by chance"]
     return [*facts, f"{'wins' if wins.exceed else 'loses'} {wins.won}-{wins.lost}"]

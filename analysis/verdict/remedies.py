@@ -1,7 +1,7 @@
 """The commands that would take a doubt away, ready to copy: the sweep's own command with a setting changed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from analysis.results.experiment import Results
@@ -15,6 +15,8 @@ DECADE = 10
 """By how much a range of rates goes beyond a rate that was given, to either side."""
 LONGEST_SPACE = 600
 """Characters of a space that a command line may still hold."""
+OWN_ARMS = ("space", "variant")
+"""Settings that say which arms there are; a counterpart would take its ranges from them and so have none."""
 
 
 def again_with(results: Results, **settings: str) -> str:
@@ -41,7 +43,7 @@ def tuned_again(results: Results) -> str:
     if not words or spec.get("search", "grid") != "grid":
         return ""
     places = [place for place, word in enumerate(words) if word in FAIR and words[place - 1 : place] != [SETTING]]
-    if places:
+    if places and _without(words, OWN_ARMS) == words:
         return as_called("sweep.run", *words[: places[0]], *FAIR[words[places[0]]], *words[places[0] + 1 :])
     space = spec.get("space")
     branches = [_with_range(branch) for branch in space] if isinstance(space, list) else []
@@ -57,7 +59,7 @@ def resume(results: Results) -> str:
 
 
 def _words(results: Results) -> list[str]:
-    """The words of the sweep's command behind its name, without the directory that it wrote to."""
+    """The words of the sweep's command behind its name, each setting as two, without the directory that it wrote to."""
     command = results.sweep.get("command")
     if not isinstance(command, str) or not command.isprintable():
         return []
@@ -67,12 +69,12 @@ def _words(results: Results) -> list[str]:
     kept, skip = [], False
     for word in rest:
         if not skip and word != "--output" and not word.startswith("--output="):
-            kept.append(word)
+            kept += [SETTING, word.partition("=")[2]] if word.startswith(f"{SETTING}=") else [word]
         skip = word == "--output"
     return kept
 
 
-def _without(words: list[str], keys: Mapping[str, str]) -> list[str]:
+def _without(words: list[str], keys: Collection[str]) -> list[str]:
     """The words without settings of these keys, or of what they hold."""
     kept: list[str] = []
     for word in words:

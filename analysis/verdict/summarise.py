@@ -41,6 +41,6 @@ def summarise(
         verdicts += to_avoid(evidence.results, ranking, own, evidence.looks)
     return Summary(
         verdicts=tuple(verdicts),
-        trust=trust_in(evidence, ledgers),
+        trust=trust_in(evidence, tables, ledgers),
         boards=boards_of(evidence, tables, rankings, against_base),
     )

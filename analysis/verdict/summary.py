@@ -109,6 +109,8 @@ class Board:
         metric: the loss that ranks them.
         unit: of `metric`.
         base_loss: the base model's test loss; NaN where unknown.
+        common_seeds: whether a gap is that of the seeds that its arm and the best both have, where these are not all
+            seeds of both: then it is not the difference of their losses.
         places: finished arms, best first, then the others.
     """
 
@@ -116,6 +118,7 @@ class Board:
     metric: str
     unit: str
     base_loss: float
+    common_seeds: bool
     places: tuple[Place, ...]
 
 

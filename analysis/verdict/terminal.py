@@ -106,6 +106,7 @@ def _board_lines(boards: Sequence[Board], columns: int) -> list[Text]:
     rows = [" ".join(_cell(column, text) for column, text in zip(table, row, strict=True)) for row in _lines(table)]
     used = "".join(text for column in table for text in column.cells if text)
     legend = [f"{mark} {meaning}" for mark, meaning in LEGEND.items() if f" {mark}" in used]
+    legend += ["vs best: over common seeds"] if board.common_seeds else []
     below = _left_out(boards, len(ranked) - len(shown))
     return [
         Text(),

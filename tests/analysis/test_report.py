@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from rich.console import Console
 
 from analysis import report
 from analysis.comparison.grouping import group_arms
-from analysis.figures.embed import script
-from analysis.page.figures import arm_styles, draw_losses, draw_win_rates
+from analysis.drawings.arm_styles import arm_styles
+from analysis.drawings.losses import draw_losses
+from analysis.drawings.win_rates import draw_win_rates
 from analysis.published.study import comparability, compare_published
 from analysis.tables.comparison_table import build_tables
+from analysis.verdict.summary import Doubt, Level, Trust
 from tests import synthetic_experiment as synthetic
 
 
@@ -80,8 +83,9 @@ def test_page_is_well_formed_and_loads_nothing_from_elsewhere(page: str) -> None
     assert outline.links
     assert all(link.startswith("#") for link in outline.links)
     assert not outline.tags & {"link", "img", "iframe"}
-    ours = page.replace(script(), "")  # Bokeh's own names what it could load; a browser test sees that it loads nothing
-    assert not re.search(r"@import|url\((?!#)", ours)
+    style = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)  # what scripts may load, the policy says
+    assert not re.search(r"@import|url\((?!#)", style)
+    assert "default-src 'none'" in page
 
 
 def test_every_link_of_the_page_has_its_target_and_ids_are_unique(page: str) -> None:
@@ -330,3 +334,14 @@ def test_command_line_names_a_missing_directory_in_one_line(tmp_path: Path, caps
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "missing is not a directory" in error
+
+
+@pytest.mark.parametrize(("level", "aim"), [("low", "To raise trust"), ("medium", "Against the doubt “few seeds”")])
+def test_the_last_line_promises_more_trust_only_where_its_doubt_is_a_gravest(
+    built: report.Report, level: Level, aim: str
+) -> None:
+    doubts = (Doubt("test text in train", "", "", "low"), Doubt("few seeds", "", "python -m sweep.run x", level))
+    printed = io.StringIO()
+    summary = replace(built.summary, trust=Trust("low", doubts))
+    report.print_summary(replace(built, summary=summary), Console(file=printed))
+    assert printed.getvalue().splitlines()[-1] == f"{aim}: python -m sweep.run x"

@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from analysis.drawings.memory import COLOURS
 from analysis.fairness.consequences import BY_MEMORY, FOLLOWS, ORDER_FIELDS
 from analysis.fairness.ledger import ALWAYS_ASKED, COST_FACTS, FACTS, FACTS_IF_KNOWN
-from analysis.page.memory_figure import COLOURS
 from basis import fields
 from basis.input_hashes import INPUT_HASHES
 from basis.metrics import MEMORY_PARTS, METRIC, METRICS, REWARD_METRICS, Objective
@@ -153,7 +153,7 @@ def test_every_part_of_memory_is_predicted_measured_reported_and_drawn() -> None
     assert columns == written, "see sweep.trial.metrics.part_columns"
     assert columns <= set(METRIC), "see basis.metrics.METRICS"
     assert len(MEMORY_PARTS) == len(MemoryParts().as_dict()), "see model.ledger.MemoryParts"
-    assert set(MEMORY_PARTS.values()) < set(COLOURS), "see analysis.page.memory_figure.COLOURS"
+    assert set(MEMORY_PARTS.values()) < set(COLOURS), "see analysis.drawings.memory.COLOURS"
 
 
 def test_every_set_of_tokens_has_a_hash_that_a_ledger_can_word() -> None:

@@ -64,7 +64,7 @@ def summary_of(results: Results) -> Summary:
         Doubt("one seed", "One run cannot show how far another seed would move a loss.", REMEDY, "low"),
         Doubt("rates not tuned", "Each arm ran at one learning rate.", "python -m sweep.run fair", "medium"),
     )
-    board = Board("", "test_loss", "nats/token", base, tuple(places))
+    board = Board("", "test_loss", "nats/token", base, False, tuple(places))
     return Summary(verdicts, Trust("low", doubts), (board,))
 
 
@@ -90,7 +90,6 @@ def small_page() -> str:
 def long_page(arms: int) -> str:
     """A report whose leaderboard has so many arms, of ten ranks, their memory in no order."""
     content = content_with_summary(synthetic.in_memory({"rank": 1}, {"rank": 10}))
-    assert content.summary is not None
     (board,) = content.summary.boards
     first = board.places[1]
     places = [

@@ -225,7 +225,6 @@ def test_a_thousand_arms_are_sorted_filtered_and_grouped_within_a_glance(opened:
 def test_a_label_that_looks_like_a_script_stays_text(opened: Opened) -> None:
     label = "<script>document.title='broken'</script>\"'&"
     content = content_with_summary(synthetic.in_memory({"rank": 1}, {"rank": 10}))
-    assert content.summary is not None
     (board,) = content.summary.boards
     first, second = board.places
     named = dataclasses.replace(board, places=(dataclasses.replace(first, label=label), second))

@@ -7,10 +7,11 @@ from matplotlib.text import Text
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.grouping import group_arms
+from analysis.drawings.arm_styles import arm_styles
+from analysis.drawings.drawing import Drawing
+from analysis.drawings.pareto import GREY, draw_pareto
 from analysis.factors.cost_table import show_costs
 from analysis.factors.pareto import PRICES, costs, dominated, fronts_of, gained_costs, plane
-from analysis.page.figures import Drawing, arm_styles, to_svg
-from analysis.page.pareto_figure import GREY, draw_pareto
 from analysis.results.experiment import Results
 from tests.planted_sweep import START, grid, planted
 
@@ -104,7 +105,6 @@ def test_dominated_arms_are_grey_and_the_front_is_joined_and_named_in_its_colour
     assert colours == {1.0: styles[arms[0].label].colour, 2.0: styles[arms[1].label].colour, 3.0: GREY}
     assert {text.get_text() for text in memory.texts} == {arm.label for arm in arms}
     assert "not by a test" in drawing.caption
-    assert to_svg(drawing).startswith("<svg")
 
 
 @pytest.mark.parametrize("number", [2, 7, 20])

@@ -7,10 +7,10 @@ import pytest
 
 from analysis.comparison.evidence import evidence_of
 from analysis.comparison.grouping import group_arms
+from analysis.drawings.arm_styles import arm_styles
+from analysis.drawings.pareto import draw_pareto
 from analysis.factors.pareto import PRICES, fronts_of, plane
 from analysis.factors.what_mattered import what_mattered
-from analysis.page.figures import arm_styles
-from analysis.page.pareto_figure import draw_pareto
 from analysis.results.company import RAN_ALONE, ran_alone
 from analysis.results.experiment import Results
 from tests.planted_sweep import planted

@@ -9,8 +9,9 @@ import pytest
 
 from analysis import report
 from analysis.comparison.grouping import group_arms
-from analysis.page.memory_figure import PREDICTED, REST, draw_memory
+from analysis.drawings.memory import PREDICTED, draw_memory
 from analysis.results.experiment import Results, read_experiment
+from analysis.tables.memory_bars import REST
 from analysis.tables.peak_memory import MemorySection, describe_memory, memory_of_arms
 from basis.metrics import METRIC
 from tests import synthetic_experiment as synthetic

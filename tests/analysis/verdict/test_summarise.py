@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -239,3 +240,35 @@ def test_a_judge_of_right_answers_is_told_in_right_answers() -> None:
     )
     facts = verdict(summary_of(replace(results, spec={"reward": {"judge": "number"}})), "lowest_loss").facts
     assert facts[2:] == ("40 % right (base 33 %)", "wins 9-2, maybe by chance")
+
+
+def test_a_gap_over_common_seeds_that_is_not_the_difference_of_the_losses_is_told() -> None:
+    same = sweep_of(FULL, *RANKS, loss=lambda config: loss_of(config) + 0.1 * config["seed"])
+    (board,) = summary_of(same).boards
+    assert not board.common_seeds
+    trials = same.trials.copy()
+    trials.loc[(trials["arm"] == "full adamw") & (trials["seed"] == 1), "outcome"] = Outcome.DIVERGED
+    (board,) = summary_of(replace(same, trials=trials)).boards
+    assert board.common_seeds
+    first, second = board.places[:2]
+    assert second.gap.estimate != pytest.approx(second.loss.estimate - first.loss.estimate)
+
+
+def test_an_arm_that_answers_as_its_base_model_does_ties() -> None:
+    results = sweep_of(FULL, seeds=(1,))
+    answers = [
+        {
+            "trial": trial,
+            "arm": arm,
+            "seed": 1,
+            "index": prompt,
+            "prompt": "?",
+            "response": "!",
+            "reward": 1.0,
+            "base_reward": 1.0,
+        }
+        for trial, arm in results.trials[["trial", "arm"]].itertuples(index=False)
+        for prompt in range(9)
+    ]
+    summary = summary_of(replace(results, responses=pd.DataFrame(answers)))
+    assert "ties on every prompt" in verdict(summary, "lowest_loss").facts

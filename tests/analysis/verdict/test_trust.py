@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis.fairness.reasons import HARMLESS_TO_LOSSES, Reason
 from analysis.results.experiment import Results
+from analysis.verdict.doubts_of_design import FLAGGED
 from analysis.verdict.remedies import again_with, resume, tuned_again
 from analysis.verdict.summary import Doubt
+from basis.control_record import Decision
 from basis.outcomes import Outcome
 from basis.stages import Stage
 from tests.analysis.verdict.test_summarise import Config, summary_of, sweep_of
-from tests.synthetic_experiment import CONFIG
+from tests.synthetic_experiment import CONFIG, with_window_losses
 
 COMMAND = "python -m sweep.run mine.yaml --set seeds=1 --set trial.steps=40 --output here"
 LOW: Config = {"rank": 1, "alpha": 2.0}
@@ -38,7 +41,7 @@ def tuned(**changes: Any) -> Results:
         tuning=tuning,
         configs={**results.configs, **configs},
         spec={"search": "tuned", "space": SPACE},
-        sweep={"command": COMMAND},
+        sweep={"command": COMMAND, "data": {"overlap_exact": 0}},
         **changes,
     )
 
@@ -57,6 +60,26 @@ def test_one_seed_is_low_trust_and_the_command_asks_for_three() -> None:
     trust = summary_of(results, TABLE).trust
     assert (trust.level, trust.doubts[0].reason) == ("low", "one seed")
     assert trust.doubts[0].remedy == "python -m sweep.run mine.yaml --set trial.steps=40 --set seeds=3"
+
+
+def test_no_command_asks_for_as_many_seeds_as_there_were() -> None:
+    results = sweep_of(LOW, HIGH)
+    trials = results.trials.copy()
+    trials.loc[1:2, "outcome"] = Outcome.DIVERGED
+    found = doubts(replace(results, trials=trials, spec={"seeds": [0, 1, 2]}, sweep={"command": COMMAND}))
+    assert found["one seed in some arms"].remedy == ""
+
+
+def test_few_windows_come_with_a_command_where_the_test_set_may_have_more() -> None:
+    for asked, remedy in ((40, False), (8, True)):
+        results = with_window_losses(sweep_of(*({**arm, "test_windows": asked} for arm in (LOW, HIGH))), 8)
+        found = doubts(replace(results, sweep={"command": COMMAND}))["8 test windows"].remedy
+        assert found.endswith("--set trial.test_windows=100") is remedy
+
+
+def test_a_setting_written_as_one_word_is_replaced_too() -> None:
+    results = replace(tuned(), sweep={"command": "python -m sweep.run mine.yaml --set=seeds=1 --set=name=x"})
+    assert again_with(results, seeds="3") == "python -m sweep.run mine.yaml --set name=x --set seeds=3"
 
 
 def test_two_seeds_are_medium_trust() -> None:
@@ -95,7 +118,8 @@ def test_a_search_on_validation_windows_that_left_the_rate_alone_is_a_doubt_abou
     space = [{**LOW, "lr": 1e-3, "weight_decay": {"low": 0.0, "high": 0.1}}, {**HIGH, "lr": 1e-3}]
     results = sweep_of(*({**arm, "evaluate_on": Stage.FINAL} for arm in (LOW, HIGH)))
     spec = {"search": "random", "choose_on": "validation", "space": space}
-    assert set(doubts(replace(results, spec=spec))) == {"rates not tuned"}
+    known = {"data": {"overlap_exact": 0}}
+    assert set(doubts(replace(results, spec=spec, sweep=known))) == {"rates not tuned"}
 
 
 def test_rates_chosen_on_the_test_windows_are_a_doubt() -> None:
@@ -115,6 +139,25 @@ def test_rates_chosen_on_the_test_windows_are_a_doubt() -> None:
 def test_test_dialogues_in_train_are_a_doubt(data: dict[str, int], reason: str, level: str) -> None:
     found = doubts(replace(tuned(), sweep={"command": COMMAND, "data": {**data, "test_dialogues": 400}}))
     assert {reason: level} == {reason: doubt.level for reason, doubt in found.items()}
+
+
+def test_a_sweep_that_does_not_know_of_leaks_is_no_better_than_medium_trust() -> None:
+    trust = summary_of(replace(tuned(), sweep={"command": COMMAND}), TABLE).trust
+    assert (trust.level, [doubt.reason for doubt in trust.doubts]) == ("medium", ["test text in train unchecked"])
+
+
+def test_an_arm_that_was_added_is_a_doubt_though_no_table_shows_it() -> None:
+    results = tuned()
+    added = tuple(results.trials.loc[results.trials["rank"] == 10, "trial"])
+    decision = Decision("0", 0.0, 0.0, "command", "", "clone", "", trials=added, made=tuple({} for _ in added))
+    elsewhere = [{"title": "Rank 1", "where": {"rank": 1}}]
+    found = summary_of(replace(results, control=[decision]), elsewhere).trust.doubts
+    assert "lora r10 adamw" in {doubt.reason: doubt.detail for doubt in found}["arms added after a look"]
+
+
+def test_every_reason_of_a_flag_is_a_doubt_or_leaves_losses_as_good_as_they_were() -> None:
+    own = {Reason.FEW_OBSERVATIONS, Reason.SHARED_RATE, Reason.LEAK}
+    assert own | {*FLAGGED} | {*HARMLESS_TO_LOSSES} == {*Reason}
 
 
 def test_a_confound_is_a_doubt_and_what_matters_for_speed_alone_is_none() -> None:
@@ -161,6 +204,16 @@ def test_reasons_are_a_few_words() -> None:
 def test_a_command_that_is_none_of_ours_is_not_offered(command: str) -> None:
     results = replace(tuned(), sweep={"command": command})
     assert again_with(results, seeds="3") == tuned_again(results) == ""
+
+
+@pytest.mark.parametrize("setting", ["'space=[{lr: 0.001}]'", "space.0.lr=0.001", "variant=published"])
+def test_a_preset_whose_arms_were_given_is_tuned_in_their_own_ranges(setting: str) -> None:
+    spec = {"search": "grid", "space": [{**LOW, "lr": 1e-3}]}
+    results = replace(tuned(), sweep={"command": f"python -m sweep.run study --set {setting}"}, spec=spec)
+    words = shlex.split(tuned_again(results))
+    assert words[:4] == ["python", "-m", "sweep.run", "study"]
+    assert "search=tuned" in words
+    assert yaml.safe_load(words[-1].removeprefix("space="))[0]["lr"]["high"] == pytest.approx(1e-2)
 
 
 def test_a_command_of_the_installed_script_is_told_as_it_is_called_here() -> None:

@@ -1,4 +1,4 @@
-"""analysis.page.canvas: figures come out the same whatever backend, matplotlibrc or styles a user has."""
+"""analysis.drawings.canvas: figures come out the same whatever backend, matplotlibrc or styles a user has."""
 
 import ast
 import io
@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analysis.page.canvas import Figure, drawn_with
+from analysis.drawings.canvas import Figure, drawn_with
 from tests.conftest import ROOT
 
 DRAW = """
 import io, sys
-from analysis.page.canvas import Figure, drawn_with
+from analysis.drawings.canvas import Figure, drawn_with
 with drawn_with({"svg.hashsalt": "same"}):
     figure = Figure(figsize=(2, 1))
     figure.subplots().plot([1, 2], label="$a_b$ 1")

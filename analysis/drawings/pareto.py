@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from analysis.comparison.loss_metric import metric_of
+from analysis.drawings.arm_styles import Style
+from analysis.drawings.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
+from analysis.drawings.drawing import MUTED, STYLE, WIDTH, Drawing
 from analysis.factors.pareto import TIME, Front
-from analysis.page.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
-from analysis.page.figures import MUTED, STYLE, WIDTH, Drawing, Style
 from basis.metrics import METRIC
 
 GREY = "#a3adb7"
