@@ -67,7 +67,7 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     driver = started("--resume", experiment)
     wait_for(lambda: bool(list(experiment.glob(f"full-adamw-lr0.0001-*/{FINISHED_FILE}"))))
     wait_for(lambda: (experiment / long / RESULT_FILE).stat().st_size > reported)
-    assert ask("stop") == (0, "the sweep stops as after Ctrl-C\n")
+    assert ask("stop") == (0, "the sweep stops as after Ctrl-C; --resume continues it\n")
     output, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130, output
     assert f"continue with: python -m sweep.run --resume {experiment}" in output
