@@ -13,6 +13,7 @@ from yarl import URL
 from basis.control_record import Decision
 from basis.errors import UserError
 from sweep.live import server
+from sweep.live import new_sweep
 from sweep.live.known import experiment_state
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.folder import Folder
@@ -248,6 +249,7 @@ def test_a_trial_is_told_with_its_config_log_and_samples(tmp_path: Path, monkeyp
     "path",
     [
         *("/e/%2E%2E", "/e/..%2Fsecret", "/e/outside", "/e/secret", "/e/one/t/linked/deltas", "/e/one/t/%2E%2E/deltas"),
+        *("/e/one/t/%00/deltas", f"/e/one/t/{'a' * 3000}/deltas", "/e/%00/deltas", "/e/%ED%A0%80/deltas"),
         *("/e/one/t/..%2F..%2Fsecret/deltas", "/static/..%2Fserver.py", "/static/%2Fetc%2Fpasswd", "/etc/passwd"),
     ],
 )
@@ -284,15 +286,16 @@ def test_an_experiment_with_a_link_that_leads_out_is_not_analysed(tmp_path: Path
 
 def test_no_answer_tells_of_the_machine_or_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-0123456789abcdef")
+    monkeypatch.setenv("SOME_PASSWORD", "a&b<c'\"d")
     monkeypatch.setenv("HOME", str(tmp_path / "home-of-alice"))
     running(tmp_path / "home-of-alice" / "one", time.time())
     reason = f"failed with sk-0123456789abcdef in {tmp_path}/home-of-alice/x and hf_abcdefghijklmnopqrstuv"
-    tell(tmp_path / "home-of-alice" / "one", end(TRIALS[1], time.time(), "failed", reason))
+    tell(tmp_path / "home-of-alice" / "one", end(TRIALS[1], time.time(), "failed", f"{reason} (/home/bob) a&b<c'\"d"))
 
     async def story(client: Client) -> None:
         paths = ["/", "/deltas", "/e/one", "/e/one/deltas", "/new", "/compare?e=one"]
         answers = [(await client.get(path))[1] for path in [*paths, f"/e/one/t/{TRIALS[1].trial}/deltas"]]
-        assert any("failed with *** in ~/x and ***" in answer for answer in answers)
+        assert any("failed with *** in ~/x and *** (~) ***" in answer for answer in answers)
         for answer in answers:
             assert "node-of-a-cluster" not in answer
             assert "home-of-alice" not in answer
@@ -392,6 +395,18 @@ def test_a_server_of_one_experiment_starts_no_other(tmp_path: Path) -> None:
         assert (await client.post("/new/start", spec=SPEC))[0] == 404
 
     visit(tmp_path / "one", story)
+
+
+def test_a_name_that_has_been_used_is_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_sweep.subprocess, "Popen", lambda words, **_: None)
+    first = new_sweep.start(SPEC, tmp_path)
+    assert first.ok, first
+    second = new_sweep.start(SPEC.replace("0.001", "0.002"), tmp_path)  # before the first has made its directory
+    assert second.ok, second
+    assert first.link != second.link
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 4
+    assert "0.001" in (tmp_path / f"{first.link.removeprefix('/e/')}.yaml").read_text()
 
 
 def test_a_started_sweep_has_its_files_in_the_folder_and_says_there_how_it_ended(tmp_path: Path) -> None:
