@@ -78,7 +78,8 @@ class Access:
     def refusal_of(self, request: web.Request) -> web.Response | None:
         """Why a request is not answered; None for one that is."""
         if request.headers.get("Host", "").lower() not in self._own_hosts():
-            return refused(403, f"This server answers as {self.host}:{self.port} alone; a tunnel to it needs this port on both ends.")
+            here = f"{self.host}:{self.port}"
+            return refused(403, f"This server answers as {here} alone; a tunnel to it needs this port on both ends.")
         if request.method not in ("GET", "POST"):
             return refused(405, "Only GET and POST are accepted.")
         if request.method == "GET" and request.path == "/" and "token" in request.query:

@@ -12,8 +12,7 @@ from yarl import URL
 
 from basis.control_record import Decision
 from basis.errors import UserError
-from sweep.live import server
-from sweep.live import new_sweep
+from sweep.live import new_sweep, server
 from sweep.live.known import experiment_state
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.folder import Folder
