@@ -1,7 +1,9 @@
 """What the report of an experiment says by now, worked out in a process of its own."""
 
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,6 +59,16 @@ def analyse(directory: Path, running: bool) -> Analysis:
 
 
 def begin_apart() -> None:
-    """Begin the process that analyses: it leaves the processors to a sweep, and Ctrl-C to the server."""
+    """Begin the process that analyses: it leaves the processors to a sweep, and Ctrl-C to the server. It ends with it.
+
+    A pool's process that waits for work does not see that its server was killed.
+    """
     os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_server, daemon=True).start()
+
+
+def _end_with_server() -> None:
+    if server := multiprocessing.parent_process():
+        server.join()
+        os._exit(1)

@@ -397,7 +397,7 @@ def test_a_server_of_one_experiment_starts_no_other(tmp_path: Path) -> None:
 
 
 def test_a_name_that_has_been_used_is_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_sweep.subprocess, "Popen", lambda words, **_: None)
+    monkeypatch.setattr("subprocess.Popen", lambda words, **_: None)
     first = new_sweep.start(SPEC, tmp_path)
     assert first.ok, first
     second = new_sweep.start(SPEC.replace("0.001", "0.002"), tmp_path)  # before the first has made its directory
