@@ -121,15 +121,15 @@ def trial_view(trial: TrialProgress, progress: Progress, places: dict[str, str])
 
 def machine_names(trials: Iterable[TrialProgress]) -> dict[str, str]:
     """What a page calls the places where trials run: by device and number, without the names of machines."""
-    gpus: dict[str, list[str]] = {}
+    places_of: dict[str, list[str]] = {}
     for place in dict.fromkeys(trial.place for trial in trials if trial.place):
-        machine, _, what = place.rpartition(" ")
-        gpus.setdefault(machine, []).append(what)
+        places_of.setdefault(place.rpartition(" ")[0], []).append(place)
     names: dict[str, str] = {}
-    for number, (machine, whats) in enumerate(gpus.items(), 1):
-        of_machine = f" of machine {number}" if len(gpus) > 1 else ""
-        numbers = {what: f"GPU {index}" for index, what in enumerate(what for what in whats if what != "cpu")}
-        names |= {f"{machine} {what}": f"{numbers.get(what, 'CPU')}{of_machine}" for what in whats}
+    for number, places in enumerate(places_of.values(), 1):
+        of_machine = f" of machine {number}" if len(places_of) > 1 else ""
+        gpus = [place for place in places if place.rpartition(" ")[2] != "cpu"]
+        numbers = {place: f"GPU {index}" for index, place in enumerate(gpus)}
+        names |= {place: f"{numbers.get(place, 'CPU')}{of_machine}" for place in places}
     return names
 
 

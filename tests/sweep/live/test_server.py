@@ -15,7 +15,9 @@ from basis.errors import UserError
 from sweep.live import new_sweep, server
 from sweep.live.known import experiment_state
 from sweep.live.known.analysed import Analysis
+from sweep.live.known.experiment import Experiment
 from sweep.live.known.folder import Folder
+from sweep.live.views import folder_view
 from sweep.spec_file.load import load_plan
 from sweep.steering.request import read_request
 from sweep.storage.claim import claimed
@@ -150,6 +152,61 @@ def test_one_damaged_experiment_hides_no_other(tmp_path: Path) -> None:
         assert (await client.get("/compare?e=good&e=bad&e=nothing"))[0] == 200
 
     visit(tmp_path, story, work)
+
+
+def test_events_with_numbers_that_nothing_has_hide_no_other_experiment(tmp_path: Path) -> None:
+    running(tmp_path / "good", time.time())
+    told = (tmp_path / "good" / "events.jsonl").read_text()
+    odd = {
+        "time": '{"event":"sweep","time":1e300,"total":2,"pid":1}',
+        "total": '{"event":"sweep","time":1,"total":1000000000000000000,"pid":1}',
+        "step": f'{{"event":"row","time":1,"trial":"{TRIALS[1].trial}","step":{10**400}}}',
+        "loss": f'{{"event":"row","time":1,"trial":"{TRIALS[1].trial}","step":1,"metrics":{{"test_loss":{10**400}}}}}',
+        "mean": "".join(
+            f'{{"event":"row","time":1,"trial":"{trial.trial}","step":100,"metrics":{{"test_loss":1.7e308}}}}\n'
+            for trial in TRIALS[:2]
+        ),
+        "place": f'{{"event":"row","time":1,"trial":"{TRIALS[1].trial}","step":9,"device":"cpu","place":"x"}}',
+    }
+    for name, lines in odd.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.jsonl").write_text(f"{told}{lines}\n")
+
+    async def story(client: Client) -> None:
+        for _ in range(3):
+            [listed] = (await client.deltas(""))["parts"].values()
+        for name in ("good", *odd):
+            assert f'href="/e/{name}"' in listed
+            parts = (await client.deltas(f"/e/{name}"))["parts"]
+            assert "of 4 trials ended" in parts["live-progress"], name
+            assert ("could not be read" in parts["live-progress"]) == (name not in ("good", "place")), name
+
+    visit(tmp_path, story)
+
+
+def test_a_list_comes_at_once_however_many_events_there_are_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        running(tmp_path / name, time.time())
+    look = Experiment.look
+
+    async def slow(experiment: Experiment, analysed: bool = True) -> None:
+        await asyncio.sleep(0 if experiment.is_read else 0.05)
+        if experiment.directory.name == "b":
+            raise ValueError("what nobody has thought of")
+        await look(experiment, analysed)
+
+    monkeypatch.setattr(Experiment, "look", slow)
+    monkeypatch.setattr(folder_view, "MOST_READING_SECONDS", 0.04)
+
+    async def story(client: Client) -> None:
+        lists = [(await client.deltas(""))["parts"]["experiments"] for _ in range(4)]
+        assert [listed.count(">reading<") for listed in lists[:2]] == [2, 0]
+        assert "what nobody has thought of" in lists[-1]
+        assert lists[-1].count(">running<") == 2
+
+    visit(tmp_path, story)
 
 
 def test_a_killed_sweep_is_told_from_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
