@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -254,6 +255,21 @@ def test_the_page_of_a_sweep_that_begins_is_its_own_before_anything_is_written(t
     folder = Folder(tmp_path / "later", one=True)
     assert folder.is_experiment
     assert folder.experiments() == {"later": tmp_path / "later"}
+
+
+def test_a_sweep_that_takes_the_place_of_another_is_read_from_its_start(tmp_path: Path) -> None:
+    running(tmp_path / "one", time.time() - 10)
+
+    async def story(client: Client) -> None:
+        assert "1 of 4 trials ended" in (await client.deltas("/e/one"))["parts"]["live-progress"]
+        size = (tmp_path / "one" / "events.jsonl").stat().st_size
+        shutil.rmtree(tmp_path / "one")
+        tell(tmp_path / "one", sweep(time.time()))
+        while (tmp_path / "one" / "events.jsonl").stat().st_size <= size:
+            tell(tmp_path / "one", start(TRIALS[1], time.time()))
+        assert "0 of 4 trials ended" in (await client.deltas("/e/one"))["parts"]["live-progress"]
+
+    visit(tmp_path, story)
 
 
 def test_a_directory_of_an_older_version_has_no_events(tmp_path: Path) -> None:
