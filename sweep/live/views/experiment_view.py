@@ -16,6 +16,7 @@ from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.privacy import without_machine
 from sweep.progress.progress import Progress, State, TrialProgress
+from sweep.progress.terminal import clock
 from sweep.progress.time_left import seconds_left
 from sweep.steering.ask import answers
 from sweep.steering.request import waiting_requests
@@ -83,13 +84,6 @@ def set_parts(experiment: Experiment, name: str, curves: str) -> None:
         shown = [trial_view(trial, progress, places) for trial in trials]
         pieces[part] = render("ended", part=part, heading=heading, trials=shown, name=name)
     parts.set_all(pieces)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def day_and_time(seconds: float | None) -> str:

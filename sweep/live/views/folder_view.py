@@ -11,7 +11,8 @@ from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.known.folder import Folder
 from sweep.live.known.parts import Parts
-from sweep.live.views.experiment_view import clock, day_and_time, leader_of, render
+from sweep.live.views.experiment_view import day_and_time, leader_of, render
+from sweep.progress.terminal import clock
 
 MOST_ANALYSED = 50
 """Experiments of a list, the youngest, whose verdict is worked out; the others tell theirs when they are opened."""
