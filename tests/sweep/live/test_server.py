@@ -317,6 +317,26 @@ def test_a_trial_is_told_with_its_config_log_and_samples(tmp_path: Path, monkeyp
     visit(tmp_path, story)
 
 
+def test_a_server_keeps_the_pages_of_so_many_trials_and_sends_others_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(tmp_path / "one", time.time())
+    monkeypatch.setattr(server, "MOST_TRIAL_PAGES", 2)
+    first, second, third = (f"/e/one/t/{trial.trial}" for trial in TRIALS[:3])
+
+    async def story(client: Client) -> None:
+        whole = await client.deltas(first)
+        await client.deltas(second)
+        assert (await client.deltas(first, whole["cursor"]))["parts"] == {}
+        await client.deltas(third)  # in place of the second
+        assert (await client.deltas(first, whole["cursor"]))["parts"] == {}
+        await client.deltas(second)
+        await client.deltas(third)
+        assert (await client.deltas(first, whole["cursor"]))["parts"] == whole["parts"]
+
+    visit(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     "path",
     [
