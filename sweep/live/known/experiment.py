@@ -93,6 +93,9 @@ class Experiment:
 
     def _read(self) -> list[Event]:
         path = self.directory / EVENTS_FILE
+        if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
+            self.is_read = True
+            return []
         try:
             size = path.stat().st_size
             start = first_bytes(path)
@@ -104,6 +107,7 @@ class Experiment:
         try:
             events, self._offset, damaged = read_events(path, self._offset, READ_BYTES)
         except OSError:  # such as a disk that is not mounted any more
+            self.is_read = True
             return []
         self.damaged_lines += damaged
         self.is_read = self._offset >= size or not events

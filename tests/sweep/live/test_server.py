@@ -133,6 +133,9 @@ def test_one_damaged_experiment_hides_no_other(tmp_path: Path) -> None:
     os.utime(tmp_path / "bad", (1, 1))
     (tmp_path / "unreadable").mkdir()
     (tmp_path / "unreadable" / "events.jsonl").mkdir()
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "events.jsonl")
+    (tmp_path / "pipe" / "spec.yaml").write_text("name: made up\n")
     (tmp_path / "no experiment").mkdir()
 
     def work(directory: Path) -> Analysis:
@@ -147,6 +150,7 @@ def test_one_damaged_experiment_hides_no_other(tmp_path: Path) -> None:
         assert "damaged" in listed
         assert "sweep.json is cut short" in listed
         assert 'href="/e/good"' in listed
+        assert 'href="/e/pipe"' in listed
         assert "1 / 4" in listed
         assert "no experiment" not in listed
         assert (await client.get("/e/bad"))[0] == 200
