@@ -55,10 +55,15 @@ def is_needed(name: str, value: str) -> bool:
     return (name in NEEDED or name.startswith(NEEDED_FAMILIES)) and not is_secret(name, value)
 
 
+def secret_values() -> list[str]:
+    """The values of this process's secret variables, the longest first."""
+    values = {value for name, value in os.environ.items() if len(value) >= 8 and _SECRET_WORD.search(name.upper())}
+    return sorted(values, key=len, reverse=True)
+
+
 def without_secrets(text: str) -> str:
     """A text with *** for the logins of its URLs and for the values of secret variables; it may go into a file."""
-    values = {value for name, value in os.environ.items() if len(value) >= 8 and _SECRET_WORD.search(name.upper())}
-    for value in sorted(values, key=len, reverse=True):
+    for value in secret_values():
         text = text.replace(value, "***")
     return re.sub(r"\bhf_\w{16,}", "***", _LOGIN.sub("***@", text))
 

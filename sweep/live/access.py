@@ -15,6 +15,8 @@ from aiohttp.typedefs import Handler, Middleware
 CSRF_HEADER = "X-Sweep-Csrf"
 MOST_SESSIONS = 64
 """Browsers that are signed in at once; one more takes the place of the oldest."""
+HTTP_PORT = 80
+"""Which a browser leaves out of a Host."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -64,7 +66,7 @@ class Access:
 
     def sign_in(self, token: str) -> str | None:
         """The value of the cookie for whoever has the token; None for a token that opens nothing, or no more."""
-        if not self._token or not secrets.compare_digest(token.encode(), self._token.encode()):
+        if not self._token or not _are_equal(token, self._token):
             return None
         self._token = ""
         session = secrets.token_urlsafe(32)
@@ -76,7 +78,8 @@ class Access:
     def refusal_of(self, request: web.Request) -> web.Response | None:
         """Why a request is not answered; None for one that is."""
         if request.headers.get("Host", "").lower() not in self._own_hosts():
-            return refused(403, "This server answers under its own address alone.")
+            here = f"{self.host}:{self.port}"
+            return refused(403, f"This server answers as {here} alone; a tunnel to it needs this port on both ends.")
         if request.method not in ("GET", "POST"):
             return refused(405, "Only GET and POST are accepted.")
         if request.method == "GET" and request.path == "/" and "token" in request.query:
@@ -92,13 +95,18 @@ class Access:
         names = {self.host.lower()}
         if self.host in ("127.0.0.1", "localhost", "[::1]"):
             names = {"127.0.0.1", "localhost", "[::1]"}
-        return {f"{name}:{self.port}" for name in names}
+        return {f"{name}:{self.port}" for name in names} | (names if self.port == HTTP_PORT else set())
 
     def _is_from_own_page(self, request: web.Request, csrf: str) -> bool:
         same_origin = request.headers.get("Origin") == f"http://{request.headers.get('Host')}"
         same_site = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
         sent = request.headers.get(CSRF_HEADER, "")
-        return same_origin and same_site and secrets.compare_digest(sent.encode(), csrf.encode())
+        return same_origin and same_site and _are_equal(sent, csrf)
+
+
+def _are_equal(sent: str, kept: str) -> bool:
+    """In a time that tells nothing of where they differ. What is sent may hold bytes that are no text."""
+    return secrets.compare_digest(sent.encode("utf-8", "surrogatepass"), kept.encode())
 
 
 def refused(status: int, why: str) -> web.Response:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from basis.errors import UserError
@@ -83,12 +84,10 @@ def start(text: str, folder: Path) -> Told:
         name = folder_name(load_plan(str(path)).spec.name)
     try:
         check_writable("the folder", folder)
-        number = 1
-        while (folder / (chosen := f"{name}-{number}" if number > 1 else name)).exists():
-            number += 1
+        chosen = _free_name(folder, name)
         spec, log = folder / f"{chosen}.yaml", folder / f"{chosen}.log"
-        write_text(spec, text)
-        with log.open("xb") as printed:
+        with log.open("xb") as printed:  # first, so that of two that start at once one gets the name
+            write_text(spec, text)
             words = [sys.executable, "-m", "sweep.run", str(spec), "--output", str(folder / chosen)]
             # not by asyncio, which would kill it along with the server
             subprocess.Popen(
@@ -103,6 +102,14 @@ def start(text: str, folder: Path) -> Told:
         return Told(False, str(error))
     return Told(
         True, f"Started {chosen}. What it prints goes to {log.name} in the folder of experiments.", f"/e/{chosen}"
+    )
+
+
+def _free_name(folder: Path, name: str) -> str:
+    """The name, or with a number, such that no experiment of the folder has it, nor has begun to."""
+    names = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    return next(
+        free for free in names if not any((folder / f"{free}{suffix}").exists() for suffix in ("", ".yaml", ".log"))
     )
 
 

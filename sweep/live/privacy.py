@@ -1,21 +1,32 @@
 """Takes out of what a page shows whatever tells of the machine: secrets, home directories, its name."""
 
+import html
+import json
 import platform
 import re
 from pathlib import Path
 
-from sweep.cluster.privacy import without_secrets
+from sweep.cluster.privacy import secret_values, without_secrets
 
-_HOMES = re.compile(r"(?:/(?:home|Users)/[^/\s\"'<>&:,]+|/root)(?=[/\s\"'<>&:,]|$)")
+_END = r"(?![\w-]|\.\w)"
+"""What follows the name of a directory: nothing that goes on with it."""
+_HOMES = re.compile(rf"(?:/(?:home|Users)/[\w.@+-]*[\w-]|/root){_END}")
 LEAST_NAME_LETTERS = 4
 """A machine's name that is shorter may be a word, and stays."""
 
 
 def cleaned(text: str) -> str:
-    """A text with ~ for home directories, and without values of secret variables; of any page or answer."""
+    """A text with ~ for home directories, and without values of secret variables; of any page or answer.
+
+    Values are also found as HTML and JSON spell them.
+    """
     home = str(Path.home())
     if len(home) > 1:
-        text = re.sub(rf"{re.escape(home)}(?=[/\s\"'<>&:,]|$)", "~", text)
+        text = re.sub(rf"{re.escape(home)}{_END}", "~", text)
+    for value in secret_values():
+        in_html = html.escape(value, quote=False).replace('"', "&#34;").replace("'", "&#39;")  # as Jinja escapes
+        for spelled in (in_html, json.dumps(value)[1:-1]):
+            text = text.replace(spelled, "***")
     return _HOMES.sub("~", without_secrets(text))
 
 

@@ -38,7 +38,7 @@ async def serve(directory: Path, host: str, listening: socket.socket, beside: bo
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         if beside:
             _say_no_more()
-        await _until_ended(beside, lambda: console.print(access.new_address(), highlight=False, soft_wrap=True))
+        await until_ended(beside, lambda: console.print(access.new_address(), highlight=False, soft_wrap=True))
     finally:
         await runner.cleanup()
 
@@ -72,7 +72,7 @@ def _say_no_more() -> None:
     os.close(nowhere)
 
 
-async def _until_ended(beside: bool, print_address: Callable[[], None]) -> None:
+async def until_ended(beside: bool, print_address: Callable[[], None]) -> None:
     """Wait for a signal, or for the end of standard input; Enter in a terminal prints a new address."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -80,7 +80,10 @@ async def _until_ended(beside: bool, print_address: Callable[[], None]) -> None:
             loop.add_signal_handler(number, ended.set)
 
     def read() -> None:
-        content = os.read(sys.stdin.fileno(), 4096)
+        try:
+            content = os.read(sys.stdin.fileno(), 4096)
+        except OSError:  # the terminal is another process's by now, or gone
+            content = b""
         if content and not beside:
             print_address()
         elif not content:
@@ -89,5 +92,6 @@ async def _until_ended(beside: bool, print_address: Callable[[], None]) -> None:
                 ended.set()
 
     if beside or _has_terminal():
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading fails and does not stop the server
         loop.add_reader(sys.stdin.fileno(), read)
     await ended.wait()

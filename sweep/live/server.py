@@ -30,6 +30,8 @@ from sweep.steering.words import request_in_words
 RUNNING_SECONDS, RESTING_SECONDS, READING_SECONDS = 1.0, 10.0, 0.05
 """When a page asks again: while something runs, while nothing does, and while there is more to be read at once."""
 MOST_POSTED_BYTES = 2**20
+MOST_TRIAL_PAGES = 64
+"""Whose pieces are kept, each of up to a few MiB; the page of another trial is sent anew as a whole."""
 ANSWER_SECONDS = 60.0
 """For which a page waits for the sweep's answer: planning a trial's memory takes seconds, of a large model more."""
 
@@ -78,6 +80,14 @@ class Server:
         if directory is None:
             raise web.HTTPNotFound(text="There is no experiment of that name in the folder.\n")
         return self.followed.setdefault(directory, Experiment(directory, self.analyst))
+
+    def trial_parts(self, experiment: Experiment, trial: str) -> Parts:
+        """The pieces of a trial's page; those of the page that was asked for longest ago make way for new ones."""
+        key = experiment.directory, trial
+        self.trials[key] = parts = self.trials.pop(key, None) or Parts()
+        while len(self.trials) > MOST_TRIAL_PAGES:
+            del self.trials[next(iter(self.trials))]
+        return parts
 
 
 SERVER = web.AppKey("server", Server)
@@ -215,7 +225,7 @@ async def trial_deltas(request: web.Request) -> web.Response:
     await experiment.look()
     if trial not in experiment.progress.trials and trial_folder(experiment.directory, trial) is None:
         raise web.HTTPNotFound(text="There is no trial of that name in the experiment.\n")
-    parts = server.trials.setdefault((experiment.directory, trial), Parts())
+    parts = server.trial_parts(experiment, trial)
     await asyncio.to_thread(set_trial_parts, parts, experiment, trial)
     every = RUNNING_SECONDS if experiment.state.moves else RESTING_SECONDS
     return deltas(request, parts, every if experiment.is_read else READING_SECONDS)

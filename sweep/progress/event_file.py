@@ -8,6 +8,8 @@ from sweep.progress.events import Event, read_lines, to_line
 MOST_BYTES = 2**26
 """What is read at once. A sweep of 1,000 trials writes about as much in an hour."""
 
+FIRST_BYTES = 64
+
 
 def append_event(path: Path, event: Event) -> None:
     """Write an event as the file's last line. A half line, which a killed process leaves, is ended first.
@@ -23,6 +25,16 @@ def append_event(path: Path, event: Event) -> None:
         line = b"\n" * is_torn + to_line(event)
         if file.write(line) < len(line):
             raise OSError(f"{path}: the disk took a part of a line")
+
+
+def first_bytes(path: Path) -> bytes:
+    """The beginning of the file, with the time of its first event: one that begins otherwise is another file.
+
+    Raises:
+        OSError: it can't be read, or is not there.
+    """
+    with path.open("rb") as file:
+        return file.read(FIRST_BYTES)
 
 
 def read_events(path: Path, offset: int, most_bytes: int = MOST_BYTES) -> tuple[list[Event], int, int]:

@@ -10,6 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+MOST_TRIALS = 2**20
+LARGEST = 2.0**200
+"""What no number of a trial exceeds; means and sums of such numbers are finite."""
+
+Seconds = Annotated[float, Field(ge=0, lt=2**35)]
+"""Since 1970, up to the year 3058: what calendars take."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Number = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+
 
 class EndState(StrEnum):
     """How a trial's run ended."""
@@ -28,7 +37,7 @@ class _Part(BaseModel):
 
 
 class _Event(_Part):
-    time: float
+    time: Seconds
 
 
 class PlannedTrial(_Part):
@@ -44,8 +53,8 @@ class PlannedTrial(_Part):
 
     trial: str
     label: str
-    seed: int
-    steps: int
+    seed: Count
+    steps: Count
     kind: str
 
 
@@ -56,7 +65,7 @@ class DeviceMemory(_Part):
     """
 
     device: str
-    capacity_bytes: int | None = None
+    capacity_bytes: Count | None = None
 
 
 class SweepEvent(_Event):
@@ -71,7 +80,7 @@ class SweepEvent(_Event):
     """
 
     event: Literal["sweep"] = "sweep"
-    total: int
+    total: Annotated[int, Field(ge=0, le=MOST_TRIALS)]
     planned: tuple[PlannedTrial, ...] = ()
     devices: tuple[DeviceMemory, ...] = ()
     losses: tuple[str, ...] = ("test_loss", "validation_loss")
@@ -91,12 +100,12 @@ class StartEvent(_Event):
     event: Literal["start"] = "start"
     trial: str
     label: str
-    seed: int
-    steps: int
+    seed: Count
+    steps: Count
     kind: str
     config: dict[str, Any]
     device: str
-    predicted_peak_bytes: int | None = None
+    predicted_peak_bytes: Count | None = None
 
 
 class RowEvent(_Event):
@@ -105,7 +114,7 @@ class RowEvent(_Event):
     Attributes:
         trial: its name.
         step: optimizer steps taken.
-        metrics: numbers by the names of `basis.metrics.METRICS`, finite ones alone. Losses are always there; others
+        metrics: numbers by the names of `basis.metrics.METRICS`, up to LARGEST alone. Losses are always there; others
             where they differ from the trial's row before.
         device, place: the device, and which one of which machine (see `basis.metrics.PLACE`); in the first row.
         remarks: what was out of the ordinary since the last row and no failure.
@@ -113,8 +122,8 @@ class RowEvent(_Event):
 
     event: Literal["row"] = "row"
     trial: str
-    step: int
-    metrics: dict[str, int | float] = {}
+    step: Count
+    metrics: dict[str, Number] = {}
     device: str = ""
     place: str = ""
     remarks: tuple[str, ...] = ()
@@ -133,9 +142,9 @@ class OverEvent(_Event):
     """The sweep is over: how many trials ended in which way, see `sweep.tune.counts`."""
 
     event: Literal["over"] = "over"
-    finished: int
-    failed: int
-    interrupted: int
+    finished: Count
+    failed: Count
+    interrupted: Count
 
 
 Event = SweepEvent | StartEvent | RowEvent | EndEvent | OverEvent

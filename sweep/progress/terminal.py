@@ -54,10 +54,10 @@ def render(progress: Progress, width: int, height: int, now: float) -> Group:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as m:ss or h:mm:ss; a dash if unknown."""
+    """Seconds as m:ss or h:mm:ss, none below 0, as after a clock was set back; a dash if unknown."""
     if seconds is None:
         return "-"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

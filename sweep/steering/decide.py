@@ -58,7 +58,7 @@ def effect_of(request: Request, trials: SweepTrials, experiment_dir: Path) -> Ef
 
 def _stop(name: str | None, trials: SweepTrials, experiment_dir: Path) -> Effect:
     if name is None:
-        return Effect("the sweep stops as after Ctrl-C", stops_sweep=True)
+        return Effect("the sweep stops as after Ctrl-C; --resume continues it", stops_sweep=True)
     trial = trials.named(name).name
     if (experiment_dir / trial / FINISHED_FILE).exists():
         raise UserError(f"{trial} has finished already")

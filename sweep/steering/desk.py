@@ -8,6 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,18 +104,24 @@ class Desk:
         decided = {decision.id for decision in self._decisions}
         for path in waiting_requests(self.experiment_dir):
             try:
-                if path.stem not in decided:
-                    self._decide(path.stem, read_request(path), effect)
-                path.unlink(missing_ok=True)
+                request = None if path.stem in decided else read_request(path)
             except UserError:  # it is no request, so nobody waits for an answer
-                path.rename(path.with_suffix(".damaged"))
+                with suppress(OSError):
+                    path.rename(path.with_suffix(".damaged"))
+                continue
+            except OSError:  # such as another user's file; it keeps no other request up
+                continue
+            try:
+                if request is not None:
+                    self._decide(path.stem, request, effect)
+                path.unlink(missing_ok=True)
             except OSError:  # a disk that is full, say: it stays, and is decided when it can be recorded
                 return
 
     def _decide(self, request_id: str, request: Request, effect: Callable[[Request, SweepTrials], Effect]) -> None:
         """Decide a request, record the decision, and only then have it count."""
-        trials = sweep_trials(self._plan, self.experiment_dir, self._decisions, self.stopped)
         try:
+            trials = sweep_trials(self._plan, self.experiment_dir, self._decisions, self.stopped)
             follows = effect(request, trials)
             again = [trials.by_name[name] for name in follows.starts]
             proposals = [Waiting(trial.name, self._propose(trial), is_planned=False) for trial in follows.made]

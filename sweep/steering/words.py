@@ -9,6 +9,8 @@ from basis.errors import UserError, shown
 from sweep.spec_file.read_yaml import parse_yaml
 from sweep.steering.request import Request
 
+MOST_DIGITS = 9
+"""Of a number of seeds, with its sign; Python reads no number of thousands of digits."""
 FORMS = "stop [TRIAL], start TRIAL, clone TRIAL FIELD=VALUE ..., add CONFIG, seeds +N [ARM]"
 
 
@@ -42,11 +44,14 @@ def request_in_words(words: Sequence[str], origin: Origin) -> Request:
 
 def _trial(word: str) -> str:
     """A trial as one names it: by its name, or by the path of its directory, as a shell completes it."""
-    return Path(word).name if "/" in word else word
+    name = Path(word).name if "/" in word else word
+    if not name.strip():  # such as an unset variable of a shell, which must not ask for all trials
+        raise UserError(f"{shown(word)} names no trial and no arm; leave the word out to ask for the whole sweep")
+    return name
 
 
 def _number(word: str) -> int:
-    if not word.removeprefix("+").isdecimal():
+    if not word.removeprefix("+").isdecimal() or len(word) > MOST_DIGITS:
         raise UserError(f"seeds {shown(word)} is not accepted; accepted: how many further ones, such as +2")
     return int(word)
 

@@ -1,6 +1,5 @@
 """Tells what happens to trials, as Ray tells it: to the experiment's events.jsonl, and to whoever listens."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from sweep.inputs import SweepInputs
 from sweep.memory.device import Device
 from sweep.progress.event_file import append_event
 from sweep.progress.events import (
+    LARGEST,
     DeviceMemory,
     EndEvent,
     EndState,
@@ -169,12 +169,12 @@ def planned_trials(configs: Iterable[TrialConfig]) -> list[PlannedTrial]:
 
 
 def news(row: Row, before: Row) -> dict[str, int | float]:
-    """The metrics of a row, finite ones alone: losses, and what differs from the last row's."""
+    """The metrics of a row that are numbers within reason: losses, and what differs from the last row's."""
     numbers = {name: row[name] for name in METRIC if isinstance(row.get(name), int | float) and name != "step"}
     return {
         name: value
         for name, value in numbers.items()
-        if math.isfinite(value) and (METRIC[name].unit in LOSS_UNITS or before.get(name) != value)
+        if abs(value) <= LARGEST and (METRIC[name].unit in LOSS_UNITS or before.get(name) != value)
     }
 
 

@@ -50,7 +50,8 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     output, _ = driver.communicate(timeout=180)
     assert driver.returncode == 0, output
     assert "3 finished, 0 failed, 0 interrupted, 1 stopped by request" in output
-    assert "Added while the sweep ran: " in " ".join(output.split())
+    report = (experiment / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Added while the sweep ran: " in " ".join(report.split())
     first = {
         "full-adamw-lr0.0003-s0": "finished",
         "full-adamw-lr0.001-s0": "stopped by request",
@@ -67,7 +68,7 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     driver = started("--resume", experiment)
     wait_for(lambda: bool(list(experiment.glob(f"full-adamw-lr0.0001-*/{FINISHED_FILE}"))))
     wait_for(lambda: (experiment / long / RESULT_FILE).stat().st_size > reported)
-    assert ask("stop") == (0, "the sweep stops as after Ctrl-C\n")
+    assert ask("stop") == (0, "the sweep stops as after Ctrl-C; --resume continues it\n")
     output, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130, output
     assert f"continue with: python -m sweep.run --resume {experiment}" in output

@@ -11,7 +11,7 @@ from sweep.live.known.experiment_state import ExperimentState, Stage, state_by_e
 from sweep.live.known.folder import stamp_of
 from sweep.live.known.growing_curves import GrowingCurves
 from sweep.live.known.parts import Parts
-from sweep.progress.event_file import read_events
+from sweep.progress.event_file import first_bytes, read_events
 from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
 from sweep.progress.progress import Progress
 
@@ -49,6 +49,8 @@ class Experiment:
         self.is_read = False
         self.first_curves = ""
         self._offset = 0
+        self._start = b""
+        self._has_rested = False
         self._last_event: float | None = None
         self._drawn_until = 0.0
 
@@ -65,12 +67,23 @@ class Experiment:
     async def look(self, analysed: bool = True) -> None:
         """Read what has been written since the last look, and have it analysed if its report would say more."""
         async with self._looks:
-            events = await asyncio.to_thread(self._read)
-            await asyncio.to_thread(self._take_in, events)
-            self.state = state = await asyncio.to_thread(self._state)
+            state = await asyncio.to_thread(self._read_on)
+            if self._has_rested and state.moves:  # it is continued, and its curves grow on
+                self._begin_anew()
+                state = await asyncio.to_thread(self._read_on)
+            if self.is_read and state.stage in (Stage.FINISHED, Stage.INTERRUPTED):
+                self.curves, self._has_rested = GrowingCurves(), True  # which the report has, and a server keeps not
             worth_it = state.done > 0 or not state.moves
             if analysed and worth_it and state.stage != Stage.GONE and self.is_read:
                 self._analyst.want(self.directory, self._content(state), state.moves)
+
+    def _read_on(self) -> ExperimentState:
+        """Read what is new, and find out how far the experiment is by now."""
+        self._take_in(self._read())
+        self.state = self._state()
+        if self.state.moves:
+            self._draw()
+        return self.state
 
     def _state(self) -> ExperimentState:
         now = time.time()
@@ -80,15 +93,21 @@ class Experiment:
 
     def _read(self) -> list[Event]:
         path = self.directory / EVENTS_FILE
+        if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
+            self.is_read = True
+            return []
         try:
             size = path.stat().st_size
+            start = first_bytes(path)
         except OSError:
-            size = 0
-        if size < self._offset:  # the file is another one
+            size, start = 0, b""
+        if size < self._offset or not start.startswith(self._start):  # the file is another one
             self._begin_anew()
+        self._start = start
         try:
             events, self._offset, damaged = read_events(path, self._offset, READ_BYTES)
         except OSError:  # such as a disk that is not mounted any more
+            self.is_read = True
             return []
         self.damaged_lines += damaged
         self.is_read = self._offset >= size or not events
@@ -106,7 +125,6 @@ class Experiment:
                     self.curves.drop(event.trial)
         if events:
             self._last_event = max(events[-1].time, self._last_event or 0.0)
-        self._draw()
 
     def _draw(self) -> None:
         """Work the curves out, a fifth of the time at most; what comes meanwhile waits for the next look."""

@@ -67,9 +67,12 @@ def trial_folders(experiment_dir: Path) -> list[Path]:
 def trial_folder(experiment_dir: Path, trial: str) -> Path | None:
     """The directory of a trial by its name; None where there is none of that name."""
     path = experiment_dir / trial
-    if trial != path.name or path.resolve() != experiment_dir.resolve() / trial:
+    try:
+        if trial != path.name or path.resolve() != experiment_dir.resolve() / trial:
+            return None
+        return path if _is_trial(path) else None
+    except (OSError, ValueError):  # longer than a name can be, or with a NUL
         return None
-    return path if _is_trial(path) else None
 
 
 def _is_trial(path: Path) -> bool:

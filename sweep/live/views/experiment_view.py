@@ -16,6 +16,7 @@ from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.privacy import without_machine
 from sweep.progress.progress import Progress, State, TrialProgress
+from sweep.progress.terminal import clock
 from sweep.progress.time_left import seconds_left
 from sweep.steering.ask import answers
 from sweep.steering.request import waiting_requests
@@ -85,13 +86,6 @@ def set_parts(experiment: Experiment, name: str, curves: str) -> None:
     parts.set_all(pieces)
 
 
-def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def day_and_time(seconds: float | None) -> str:
     """A time in the zone of this machine, to the minute; empty where it is unknown."""
     return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
@@ -121,15 +115,15 @@ def trial_view(trial: TrialProgress, progress: Progress, places: dict[str, str])
 
 def machine_names(trials: Iterable[TrialProgress]) -> dict[str, str]:
     """What a page calls the places where trials run: by device and number, without the names of machines."""
-    gpus: dict[str, list[str]] = {}
+    places_of: dict[str, list[str]] = {}
     for place in dict.fromkeys(trial.place for trial in trials if trial.place):
-        machine, _, what = place.rpartition(" ")
-        gpus.setdefault(machine, []).append(what)
+        places_of.setdefault(place.rpartition(" ")[0], []).append(place)
     names: dict[str, str] = {}
-    for number, (machine, whats) in enumerate(gpus.items(), 1):
-        of_machine = f" of machine {number}" if len(gpus) > 1 else ""
-        numbers = {what: f"GPU {index}" for index, what in enumerate(what for what in whats if what != "cpu")}
-        names |= {f"{machine} {what}": f"{numbers.get(what, 'CPU')}{of_machine}" for what in whats}
+    for number, places in enumerate(places_of.values(), 1):
+        of_machine = f" of machine {number}" if len(places_of) > 1 else ""
+        gpus = [place for place in places if place.rpartition(" ")[2] != "cpu"]
+        numbers = {place: f"GPU {index}" for index, place in enumerate(gpus)}
+        names |= {place: f"{numbers.get(place, 'CPU')}{of_machine}" for place in places}
     return names
 
 

@@ -1,18 +1,25 @@
 """The list of a folder's experiments, and several of them side by side."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.wording.numbers import show_interval
+from basis.errors import name_failure
 from sweep.live.known.analyst import Analyst
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.known.folder import Folder
 from sweep.live.known.parts import Parts
-from sweep.live.views.experiment_view import clock, day_and_time, leader_of, render
+from sweep.live.views.experiment_view import day_and_time, leader_of, render
+from sweep.progress.terminal import clock
 
 MOST_ANALYSED = 50
 """Experiments of a list, the youngest, whose verdict is worked out; the others tell theirs when they are opened."""
+
+MOST_READING_SECONDS = 1.0
+"""For which events that nobody has read yet are read for one answer; the rest is read for the next ones."""
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -21,11 +28,11 @@ class ExperimentRow:
 
     name: str
     stage: str
-    done: int
-    total: int
-    began: str
-    took: str
-    verdict: str
+    done: int = 0
+    total: int = 0
+    began: str = ""
+    took: str = ""
+    verdict: str = ""
 
 
 async def set_experiments(
@@ -43,13 +50,18 @@ async def set_experiments(
     Returns:
         Whether any of them runs, or is being read or analysed.
     """
-    rows, moves = [], False
+    rows, moves, reading = [], False, 0.0
     for number, (name, path) in enumerate(folder.experiments().items()):
-        experiment = followed.setdefault(path, Experiment(path, analyst))
-        await experiment.look(analysed=number < MOST_ANALYSED)
-        state = experiment.state
-        moves |= state.moves or not experiment.is_read or experiment.is_being_analysed
-        rows.append(experiment_row(name, experiment, state))
+        experiment, began = followed.setdefault(path, Experiment(path, analyst)), time.monotonic()
+        was_read = experiment.is_read
+        try:
+            if was_read or reading < MOST_READING_SECONDS:
+                await experiment.look(analysed=number < MOST_ANALYSED)
+            reading += 0.0 if was_read else time.monotonic() - began
+            rows.append(experiment_row(name, experiment, experiment.state))
+            moves |= experiment.state.moves or not experiment.is_read or experiment.is_being_analysed
+        except Exception as error:  # one damaged experiment must not hide the others
+            rows.append(ExperimentRow(name, DAMAGED, verdict=name_failure(error)))
     parts.set_all({"experiments": render("experiments", experiments=rows, may_start=may_start)})
     return moves
 
@@ -61,7 +73,7 @@ def experiment_row(name: str, experiment: Experiment, state: ExperimentState) ->
     took = clock(state.ended - state.began) if state.began and state.ended else ""
     return ExperimentRow(
         name=name,
-        stage="damaged" if damaged else state.stage.value,
+        stage=DAMAGED if damaged else state.stage.value if experiment.is_read else "reading",
         done=state.done,
         total=state.total,
         began=day_and_time(state.began),

@@ -89,6 +89,7 @@ def test_another_site_changes_nothing() -> None:
             {"Sec-Fetch-Site": "cross-site"},
             {"Sec-Fetch-Site": "same-site"},  # another port of this machine
             {CSRF_HEADER: "guessed"},
+            {CSRF_HEADER: "\udcff"},  # a byte that is no text
         ]
         for headers in foreign:
             assert (await client.post("/change", headers={**own, **headers})).status == 403, headers
@@ -118,5 +119,17 @@ def test_every_answer_keeps_to_its_own_page() -> None:
             assert "unsafe-eval" not in policy
             assert not [name for name in answer.headers if name.startswith("Access-Control")]
             assert answer.headers["Server"] == "sft-sweep"
+
+    ask(story)
+
+
+def test_a_server_on_the_port_of_http_is_asked_without_it() -> None:
+    async def story(client: Client, access: Access) -> None:
+        await signed_in(client, access)
+        asked_by = {"Host": "localhost"}
+        assert (await client.get("/", headers=asked_by)).status == 403
+        access.port = 80
+        client.session.cookie_jar.clear()
+        assert (await client.get("/", headers=asked_by)).status == 401  # not refused for its Host
 
     ask(story)

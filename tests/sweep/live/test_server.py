@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from yarl import URL
 
 from basis.control_record import Decision
 from basis.errors import UserError
-from sweep.live import server
+from sweep.live import new_sweep, server
 from sweep.live.known import experiment_state
 from sweep.live.known.analysed import Analysis
+from sweep.live.known.experiment import Experiment
 from sweep.live.known.folder import Folder
+from sweep.live.views import folder_view
 from sweep.spec_file.load import load_plan
 from sweep.steering.request import read_request
 from sweep.storage.claim import claimed
@@ -130,6 +133,9 @@ def test_one_damaged_experiment_hides_no_other(tmp_path: Path) -> None:
     os.utime(tmp_path / "bad", (1, 1))
     (tmp_path / "unreadable").mkdir()
     (tmp_path / "unreadable" / "events.jsonl").mkdir()
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "events.jsonl")
+    (tmp_path / "pipe" / "spec.yaml").write_text("name: made up\n")
     (tmp_path / "no experiment").mkdir()
 
     def work(directory: Path) -> Analysis:
@@ -144,12 +150,68 @@ def test_one_damaged_experiment_hides_no_other(tmp_path: Path) -> None:
         assert "damaged" in listed
         assert "sweep.json is cut short" in listed
         assert 'href="/e/good"' in listed
+        assert 'href="/e/pipe"' in listed
         assert "1 / 4" in listed
         assert "no experiment" not in listed
         assert (await client.get("/e/bad"))[0] == 200
         assert (await client.get("/compare?e=good&e=bad&e=nothing"))[0] == 200
 
     visit(tmp_path, story, work)
+
+
+def test_events_with_numbers_that_nothing_has_hide_no_other_experiment(tmp_path: Path) -> None:
+    running(tmp_path / "good", time.time())
+    told = (tmp_path / "good" / "events.jsonl").read_text()
+    odd = {
+        "time": '{"event":"sweep","time":1e300,"total":2,"pid":1}',
+        "total": '{"event":"sweep","time":1,"total":1000000000000000000,"pid":1}',
+        "step": f'{{"event":"row","time":1,"trial":"{TRIALS[1].trial}","step":{10**400}}}',
+        "loss": f'{{"event":"row","time":1,"trial":"{TRIALS[1].trial}","step":1,"metrics":{{"test_loss":{10**400}}}}}',
+        "mean": "".join(
+            f'{{"event":"row","time":1,"trial":"{trial.trial}","step":100,"metrics":{{"test_loss":1.7e308}}}}\n'
+            for trial in TRIALS[:2]
+        ),
+        "place": f'{{"event":"row","time":1,"trial":"{TRIALS[1].trial}","step":9,"device":"cpu","place":"x"}}',
+    }
+    for name, lines in odd.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.jsonl").write_text(f"{told}{lines}\n")
+
+    async def story(client: Client) -> None:
+        for _ in range(3):
+            [listed] = (await client.deltas(""))["parts"].values()
+        for name in ("good", *odd):
+            assert f'href="/e/{name}"' in listed
+            parts = (await client.deltas(f"/e/{name}"))["parts"]
+            assert "of 4 trials ended" in parts["live-progress"], name
+            assert ("could not be read" in parts["live-progress"]) == (name not in ("good", "place")), name
+
+    visit(tmp_path, story)
+
+
+def test_a_list_comes_at_once_however_many_events_there_are_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        running(tmp_path / name, time.time())
+    look = Experiment.look
+
+    async def slow(experiment: Experiment, analysed: bool = True) -> None:
+        await asyncio.sleep(0 if experiment.is_read else 0.05)
+        if experiment.directory.name == "b":
+            raise ValueError("what nobody has thought of")
+        await look(experiment, analysed)
+
+    monkeypatch.setattr(Experiment, "look", slow)
+    monkeypatch.setattr(folder_view, "MOST_READING_SECONDS", 0.04)
+
+    async def story(client: Client) -> None:
+        lists = [(await client.deltas(""))["parts"]["experiments"] for _ in range(4)]
+        assert [listed.count(">reading<") for listed in lists[:2]] == [2, 0]
+        assert "what nobody has thought of" in lists[-1]
+        assert lists[-1].count(">running<") == 2
+
+    visit(tmp_path, story)
 
 
 def test_a_killed_sweep_is_told_from_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +261,21 @@ def test_the_page_of_a_sweep_that_begins_is_its_own_before_anything_is_written(t
     assert folder.experiments() == {"later": tmp_path / "later"}
 
 
+def test_a_sweep_that_takes_the_place_of_another_is_read_from_its_start(tmp_path: Path) -> None:
+    running(tmp_path / "one", time.time() - 10)
+
+    async def story(client: Client) -> None:
+        assert "1 of 4 trials ended" in (await client.deltas("/e/one"))["parts"]["live-progress"]
+        size = (tmp_path / "one" / "events.jsonl").stat().st_size
+        shutil.rmtree(tmp_path / "one")
+        tell(tmp_path / "one", sweep(time.time()))
+        while (tmp_path / "one" / "events.jsonl").stat().st_size <= size:
+            tell(tmp_path / "one", start(TRIALS[1], time.time()))
+        assert "0 of 4 trials ended" in (await client.deltas("/e/one"))["parts"]["live-progress"]
+
+    visit(tmp_path, story)
+
+
 def test_a_directory_of_an_older_version_has_no_events(tmp_path: Path) -> None:
     folder = tmp_path / "old"
     folder.mkdir()
@@ -244,10 +321,31 @@ def test_a_trial_is_told_with_its_config_log_and_samples(tmp_path: Path, monkeyp
     visit(tmp_path, story)
 
 
+def test_a_server_keeps_the_pages_of_so_many_trials_and_sends_others_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(tmp_path / "one", time.time())
+    monkeypatch.setattr(server, "MOST_TRIAL_PAGES", 2)
+    first, second, third = (f"/e/one/t/{trial.trial}" for trial in TRIALS[:3])
+
+    async def story(client: Client) -> None:
+        whole = await client.deltas(first)
+        await client.deltas(second)
+        assert (await client.deltas(first, whole["cursor"]))["parts"] == {}
+        await client.deltas(third)  # in place of the second
+        assert (await client.deltas(first, whole["cursor"]))["parts"] == {}
+        await client.deltas(second)
+        await client.deltas(third)
+        assert (await client.deltas(first, whole["cursor"]))["parts"] == whole["parts"]
+
+    visit(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     "path",
     [
         *("/e/%2E%2E", "/e/..%2Fsecret", "/e/outside", "/e/secret", "/e/one/t/linked/deltas", "/e/one/t/%2E%2E/deltas"),
+        *("/e/one/t/%00/deltas", f"/e/one/t/{'a' * 3000}/deltas", "/e/%00/deltas", "/e/%ED%A0%80/deltas"),
         *("/e/one/t/..%2F..%2Fsecret/deltas", "/static/..%2Fserver.py", "/static/%2Fetc%2Fpasswd", "/etc/passwd"),
     ],
 )
@@ -284,15 +382,16 @@ def test_an_experiment_with_a_link_that_leads_out_is_not_analysed(tmp_path: Path
 
 def test_no_answer_tells_of_the_machine_or_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-0123456789abcdef")
+    monkeypatch.setenv("SOME_PASSWORD", "a&b<c'\"d")
     monkeypatch.setenv("HOME", str(tmp_path / "home-of-alice"))
     running(tmp_path / "home-of-alice" / "one", time.time())
     reason = f"failed with sk-0123456789abcdef in {tmp_path}/home-of-alice/x and hf_abcdefghijklmnopqrstuv"
-    tell(tmp_path / "home-of-alice" / "one", end(TRIALS[1], time.time(), "failed", reason))
+    tell(tmp_path / "home-of-alice" / "one", end(TRIALS[1], time.time(), "failed", f"{reason} (/home/bob) a&b<c'\"d"))
 
     async def story(client: Client) -> None:
         paths = ["/", "/deltas", "/e/one", "/e/one/deltas", "/new", "/compare?e=one"]
         answers = [(await client.get(path))[1] for path in [*paths, f"/e/one/t/{TRIALS[1].trial}/deltas"]]
-        assert any("failed with *** in ~/x and ***" in answer for answer in answers)
+        assert any("failed with *** in ~/x and *** (~) ***" in answer for answer in answers)
         for answer in answers:
             assert "node-of-a-cluster" not in answer
             assert "home-of-alice" not in answer
@@ -392,6 +491,18 @@ def test_a_server_of_one_experiment_starts_no_other(tmp_path: Path) -> None:
         assert (await client.post("/new/start", spec=SPEC))[0] == 404
 
     visit(tmp_path / "one", story)
+
+
+def test_a_name_that_has_been_used_is_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.Popen", lambda words, **_: None)
+    first = new_sweep.start(SPEC, tmp_path)
+    assert first.ok, first
+    second = new_sweep.start(SPEC.replace("0.001", "0.002"), tmp_path)  # before the first has made its directory
+    assert second.ok, second
+    assert first.link != second.link
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 4
+    assert "0.001" in (tmp_path / f"{first.link.removeprefix('/e/')}.yaml").read_text()
 
 
 def test_a_started_sweep_has_its_files_in_the_folder_and_says_there_how_it_ended(tmp_path: Path) -> None:

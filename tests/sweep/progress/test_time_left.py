@@ -4,6 +4,7 @@ import pytest
 
 from sweep.progress.events import OverEvent
 from sweep.progress.progress import fold
+from sweep.progress.terminal import clock
 from sweep.progress.time_left import seconds_left
 from tests.sweep.progress.made_up import end, planned, row, start, sweep
 
@@ -57,6 +58,36 @@ def test_a_judged_sweep_counts_the_judging_of_what_runs() -> None:
     finished = [start(A, 0.0), row(A, 15.0, 10, train_seconds=10.0, reward_seconds=5.0), end(A, 15.0)]
     progress = fold([sweep([A, B]), *finished, start(B, 15.0), row(B, 20.0, 5, train_seconds=5.0)])
     assert seconds_left(progress, 20.0) == pytest.approx(10.0)
+
+
+def test_an_hour_by_which_a_clock_is_set_back_is_no_time_so_far() -> None:
+    assert clock(-3600.0) == "0:00"
+
+
+def test_the_time_left_of_seven_unequal_trials_is_near_once_each_kind_has_begun() -> None:
+    """Two run at once, with 3 s of starting, evaluation at each report, and 5 s of judging."""
+    kinds = {"a": 0.5, "b": 0.1, "c": 0.2, "d": 0.1, "e": 0.3}
+    steps = [("a", 200), ("b", 100), ("c", 50), ("a", 200), ("d", 30), ("e", 100), ("a", 200)]
+    trials = [planned(f"t{number}", kind, count) for number, (kind, count) in enumerate(steps)]
+    events, free = [sweep(trials)], [0.0, 0.0]
+    for trial in trials:
+        free.sort()
+        now = free[0]
+        events.append(start(trial, now))
+        now += 3
+        for step in range(0, trial.steps + 1, 10):
+            train, evaluated, judged = step * kinds[trial.kind], (step // 10 + 1) / 2, 5.0 * (step == trial.steps)
+            when = now + train + evaluated + judged
+            seconds = {"train_seconds": train, "evaluation_seconds": evaluated, "reward_seconds": judged}
+            events.append(row(trial, when, step, **seconds))
+        free[0] = when
+        events.append(end(trial, when))
+    events.sort(key=lambda event: event.time)
+    whole = max(free)
+    for part, within in ((0.1, 0.1), (0.2, 0.1), (0.4, 0.06), (0.6, 0.03), (0.8, 0.03)):
+        now = part * whole
+        left = seconds_left(fold(event for event in events if event.time <= now), now)
+        assert left == pytest.approx(whole - now, abs=within * whole)
 
 
 def test_a_sweep_that_is_over_takes_no_time() -> None:

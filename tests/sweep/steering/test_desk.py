@@ -310,3 +310,24 @@ def test_files_that_hold_no_request_are_set_aside_and_keep_nothing_up(running: P
     assert Sweep(running).take().desk.stops_sweep
     assert list(answers(running)) == [asked]
     assert {path.suffix for path in (running / CONTROL_DIR).iterdir()} == {".damaged"}
+
+
+def test_a_file_that_can_not_be_read_or_set_aside_keeps_nothing_up(
+    running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(running)
+    full, lora = sweep.names
+    foreign = write_request(running, Request("stop", "command", lora, time=1.0))
+    (running / CONTROL_DIR / "0.json").write_text("no request")
+    ask(running, Request("stop", "command", full))
+    read = Path.read_bytes
+
+    def refuse(path: Path, *_: object) -> bytes:
+        if path.suffix == ".damaged" or path.stem == foreign:
+            raise PermissionError(path)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "rename", lambda path, target: refuse(target))
+    assert list(sweep.take().desk.stopped) == [full]
+    assert [path.stem for path in sorted((running / CONTROL_DIR).iterdir())] == ["0", foreign]

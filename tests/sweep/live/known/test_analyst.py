@@ -2,9 +2,12 @@
 
 import asyncio
 import multiprocessing
+import multiprocessing.connection
 import os
 import time
 from pathlib import Path
+
+import psutil
 
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.analyst import Analyst
@@ -34,6 +37,30 @@ def test_a_server_that_ends_ends_what_is_being_worked_out(tmp_path: Path) -> Non
         assert time.monotonic() - began < 10
 
     run(story())
+
+
+def served_and_killed(told: "multiprocessing.connection.Connection") -> None:
+    """A server that is killed while it works something out."""
+
+    async def story() -> None:
+        Analyst(endless).want(Path(), 1, running=True)
+        while not (children := multiprocessing.active_children()):
+            await asyncio.sleep(0.05)
+        told.send(children[0].pid)
+        await asyncio.sleep(60)
+
+    run(story())
+
+
+def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=served_and_killed, args=(theirs,))
+    server.start()
+    worker = psutil.Process(ours.recv())
+    server.kill()
+    server.join()
+    psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE  # where nobody collects orphans
 
 
 def test_a_process_that_dies_is_told_and_another_one_follows(tmp_path: Path) -> None:
