@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.figures.curve_range import near_the_lowest
 from analysis.page.content import Content
 from analysis.statistics.intervals import Interval
 from analysis.verdict.summary import Board, Place
-from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_p_value
+from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_limits, show_number, show_p_value
 
 FAR = 4
 """A loss this many times as far from the best as the median is drawn at the axis's end, so that it spoils no scale."""
@@ -39,8 +40,8 @@ class BoardRow(NamedTuple):
 
     Attributes:
         place: what is known of it.
-        loss: its test loss; `track` is its dot.
-        gap: its distance from the best.
+        loss: its test loss; `track` is its dot, `loss_limits` its interval.
+        gap: its distance from the best; `gap_limits` is its interval.
         standing: "best", "tied", "behind" or "untested".
         track: see `Track`; None without a loss.
         wins: wins and losses; `won` is the share of wins among both in per cent, None without any.
@@ -51,7 +52,9 @@ class BoardRow(NamedTuple):
 
     place: Place
     loss: Cell
+    loss_limits: str
     gap: Cell
+    gap_limits: str
     standing: str
     track: Track | None
     wins: Cell
@@ -131,14 +134,16 @@ def _more(places: Sequence[Place]) -> list[str]:
 
 def _axis(places: Sequence[Place], base_loss: float) -> tuple[float, float]:
     """Ends of the axis of losses: all intervals, but for what is FAR, and the base model where it is near."""
-    losses = [place.loss for place in places if math.isfinite(place.loss.estimate)]
-    if not losses:
+    known = [place.loss for place in places if math.isfinite(place.loss.estimate)]
+    if not known:
         return 0.0, 1.0
+    near = near_the_lowest([loss.estimate for loss in known])
+    losses = [loss for loss in known if loss.estimate in near]
     ends = [end for loss in losses for end in loss if math.isfinite(end)]
     best, middle = min(loss.estimate for loss in losses), float(np.median([loss.estimate for loss in losses]))
     low, high = min(ends), max(ends)
     if middle > best:
-        high = min(high, best + FAR * (middle - best))
+        low, high = max(low, best - FAR * (middle - best)), min(high, best + FAR * (middle - best))
     if low - (high - low) <= base_loss <= high + (high - low):
         low, high = min(low, base_loss), max(high, base_loss)
     margin = 0.05 * (high - low) or 0.5
@@ -156,7 +161,9 @@ def _row(
     return BoardRow(
         place=place,
         loss=Cell(show_number(place.loss.estimate), place.loss.estimate),
+        loss_limits=show_limits(place.loss, 4),
         gap=_gap(place),
+        gap_limits=show_limits(place.gap, 4, signed=True),
         standing=_standing(place),
         track=_track(place.loss, axis),
         wins=_wins(place),

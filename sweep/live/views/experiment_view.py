@@ -11,7 +11,7 @@ import jinja2
 
 from analysis.verdict.summary import Summary
 from analysis.wording.numbers import show_interval
-from basis.units import show_bytes
+from basis.units import show_bytes, show_decimals
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.privacy import without_machine
@@ -111,7 +111,7 @@ def trial_view(trial: TrialProgress, progress: Progress, places: dict[str, str])
         state=trial.state.value,
         step=trial.step,
         steps=trial.planned.steps,
-        loss="" if math.isnan(loss) else f"{loss:.4f}",
+        loss="" if math.isnan(loss) else show_decimals(loss),
         place=places.get(trial.place, trial.device.upper() if trial.device == "cpu" else trial.device),
         memory=memory,
         reason=without_machine(trial.reason),
@@ -145,8 +145,8 @@ def leader_of(progress: Progress, summary: Summary | None) -> dict[str, Any] | N
     if (leader := progress.leader) is None:
         return None
     rest = [standing for standing in progress.standings() if standing.label != leader.label]
-    lead = [f"{rest[0].loss - leader.loss:.4f} ahead of {rest[0].label}"] if rest else []
-    return {"label": leader.label, "facts": [f"{leader.loss:.4f}", *lead], "provisional": True}
+    lead = [f"{show_decimals(rest[0].loss - leader.loss)} below {rest[0].label}"] if rest else []
+    return {"label": leader.label, "facts": [f"loss {show_decimals(leader.loss)}", *lead], "provisional": True}
 
 
 def _progress_part(experiment: Experiment, state: ExperimentState, summary: Summary | None) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.wording.numbers import show_interval
+from basis.units import show_decimals
 from sweep.live.known.analyst import Analyst
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
@@ -113,7 +114,7 @@ def comparison(experiment: Experiment) -> list[Comparison]:
                 leader=best.label,
                 loss=show_interval(best.loss, 4),
                 metric=f"{board.metric.replace('_', ' ')}, {board.unit}",
-                base=f"{board.base_loss:.4f}" if board.base_loss == board.base_loss else "",
+                base=show_decimals(board.base_loss) if board.base_loss == board.base_loss else "",
                 ahead=f"{show_interval(rest[0].gap, 4, signed=True)} to {rest[0].label}" if rest else "",
                 trust=trust,
             )

@@ -109,7 +109,7 @@ def test_an_arm_goes_by_the_name_that_it_has_in_the_report(running: Path) -> Non
     sweep = Sweep(running)
     ask(running, Request("clone", "command", sweep.names[0], {"lr": 3e-4}))
     assert len(sweep.take().proposed) == 1
-    with pytest.raises(UserError, match="'full adamw' is the name of 2 arms; accepted: full adamw lr=0.001, full"):
+    with pytest.raises(UserError, match=r"'full adamw' is the name of 2 arms; accepted: full adamw lr=0\.001, full"):
         ask(running, Request("seeds", "command", "full adamw", seeds=1))
     ask(running, Request("seeds", "command", "full adamw lr=0.0003", seeds=1))
     sweep.desk.take(at_once=True)
@@ -225,7 +225,10 @@ def test_the_whole_sweep_is_stopped_once_and_not_again_when_it_goes_on(running: 
         (Request("clone", "command", "full-adamw", {"seed": 3}), "is no trial of this sweep; did you mean full-adamw-"),
         (Request("clone", "command", "zzz", {"lr": 3}), "'zzz' is no trial of this sweep; accepted: full-adamw-"),
         (Request("seeds", "command", seeds=0), r"seeds \+0 is not accepted; accepted: from \+1 to \+1000"),
-        (Request("seeds", "command", "lora r9 sgd", seeds=1), "'lora r9 sgd' is no arm of this sweep; did you mean lora"),
+        (
+            Request("seeds", "command", "lora r9 sgd", seeds=1),
+            "'lora r9 sgd' is no arm of this sweep; did you mean lora",
+        ),
     ],
 )
 def test_what_no_spec_could_say_is_refused_in_one_line_before_anything_is_asked(
