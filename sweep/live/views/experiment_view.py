@@ -140,7 +140,8 @@ def leader_of(progress: Progress, summary: Summary | None) -> dict[str, Any] | N
         best, unit = placed[0], summary.boards[0].unit if summary else ""
         facts = [f"{show_interval(best.loss, 4)} {unit}".strip()]
         if len(placed) > 1 and placed[1].gap.known:
-            facts.append(f"the next, {placed[1].label}, is {show_interval(placed[1].gap, 4)} behind")
+            untold = "" if placed[1].differs else ", not told apart"
+            facts.append(f"the next, {placed[1].label}, is {show_interval(placed[1].gap, 4)} behind{untold}")
         return {"label": best.label, "facts": facts, "provisional": False}
     if (leader := progress.leader) is None:
         return None
@@ -167,7 +168,7 @@ def _progress_part(experiment: Experiment, state: ExperimentState, summary: Summ
         left=clock(left) if left else "",
         took=took,
         counts=counts,
-        leader=leader_of(progress, summary),
+        leader=leader_of(progress, summary) if state.moves else None,  # at rest the verdicts say it
         damaged=experiment.damaged_lines,
         no_report=refusal,
     )

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from basis.control_record import Decision, read_decisions
-from basis.directory import CONTROL_DIR, CONTROL_FILE, FINISHED_FILE, PARAMS_FILE, RECORD_FILE, SPEC_FILE
+from basis.directory import CONTROL_DIR, CONTROL_FILE, EVENTS_FILE, FINISHED_FILE, PARAMS_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.stages import Stage
+from sweep.progress.event_file import append_event
+from sweep.progress.events import OverEvent
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan
 from sweep.steering.ask import answers, ask, await_answer
@@ -269,6 +271,12 @@ def test_a_trial_that_has_finished_is_not_stopped(running: Path) -> None:
     (running / full / FINISHED_FILE).write_text("{}")
     with pytest.raises(UserError, match="has finished already"):
         ask(running, Request("stop", "command", full))
+
+
+def test_a_sweep_that_has_finished_is_not_said_to_go_on(experiment: Path) -> None:
+    append_event(experiment / EVENTS_FILE, OverEvent(time=1.0, finished=2, failed=0, interrupted=0))
+    with pytest.raises(UserError, match="its sweep has finished and takes no requests"):
+        ask(experiment, Request("stop", "command"))
 
 
 def test_a_sweep_that_does_not_run_is_asked_nothing_and_what_waits_when_it_ends_is_refused(experiment: Path) -> None:
