@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.verdict.summary import Place
 from analysis.wording.numbers import show_interval
 from basis.units import show_decimals
 from sweep.live.known.analyst import Analyst
@@ -115,11 +116,16 @@ def comparison(experiment: Experiment) -> list[Comparison]:
                 loss=show_interval(best.loss, 4),
                 metric=f"{board.metric.replace('_', ' ')}, {board.unit}",
                 base=show_decimals(board.base_loss) if board.base_loss == board.base_loss else "",
-                ahead=f"{show_interval(rest[0].gap, 4, signed=True)} to {rest[0].label}" if rest else "",
+                ahead=_ahead(rest[0]) if rest else "",
                 trust=trust,
             )
         )
     return rows
+
+
+def _ahead(second: Place) -> str:
+    untold = {True: "", False: ", not told apart", None: ", untested"}[second.differs]
+    return f"{show_interval(second.gap, 4, signed=True)} to {second.label}{untold}"
 
 
 def _in_short(experiment: Experiment, state: ExperimentState) -> str:
