@@ -135,6 +135,13 @@ def test_arms_that_diverged_or_ran_out_of_memory_are_to_be_avoided() -> None:
     ]
 
 
+def test_an_arm_that_saves_by_learning_nothing_is_said_to() -> None:
+    summary = summary_of(sweep_of(FULL, {"rank": 1}, loss=lambda config: START if config["rank"] else loss_of(config)))
+    saves = verdict(summary, "saves_memory")
+    assert (saves.headline, saves.facts[-1]) == ("lora r1 adamw", "mean loss not below the base model's")
+    assert len(verdict(summary_of(sweep_of(FULL, {"rank": 1})), "saves_memory").facts) == 2
+
+
 def test_an_arm_that_training_ruined_is_to_be_avoided_and_ties_with_nothing() -> None:
     """It finished with finite losses, which differ so much between its seeds that no t test tells them from others."""
     astray: Config = {"method": "full", "rank": None, "lr": 100.0}
