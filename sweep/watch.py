@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 from rich.console import Console
 
+from basis.directory import RESULT_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import run_command
@@ -66,6 +67,8 @@ def _watch(arguments: argparse.Namespace, console: Console) -> int:
     directory = local_path("DIR", arguments.directory)
     if not directory.is_dir() and not arguments.beside:
         raise UserError(f"{arguments.directory} is not a directory; give that of an experiment, or a folder of several")
+    if (directory / RESULT_FILE).is_file() and (directory.parent / SPEC_FILE).is_file():
+        raise UserError(f"{arguments.directory} is a trial's directory; give that of its sweep: {directory.parent}")
     listening = listen(arguments.host, arguments.port)
     from sweep.live.serve import serve  # imports pandas
 

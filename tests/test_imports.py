@@ -73,6 +73,7 @@ KNOWS_NOTHING_OF = {"model": set[str](), "analysis": {"model", "torch", "transfo
 OF_ANALYSIS = {
     "sweep/space": {"analysis/comparison"},
     "sweep/search_space.py": {"analysis/comparison"},
+    "sweep/steering": {"analysis/results"},
     "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/driver": {"analysis/report.py"},
     "sweep/live": {

@@ -16,6 +16,10 @@ FENCE = 3.0
 """Distances between the quartiles beyond which an arm is astray: Tukey, "Exploratory Data Analysis" (1977), "far out".
 """
 
+ASTRAY = 20.0
+"""How many times the lowest loss an arm's may be and still have a say: beside two or three arms quartiles say nothing.
+"""
+
 ROOM = 1.3
 """How much longer an axis may become for the sake of what is out of the ordinary."""
 
@@ -57,6 +61,12 @@ def second_half(curves: Sequence[ArmCurve]) -> list[ArmCurve]:
     return kept
 
 
+def near_the_lowest(losses: Sequence[float]) -> list[float]:
+    """The losses that are at most ASTRAY times the lowest; all where that is not above zero."""
+    lowest = min(losses, default=0.0)
+    return [loss for loss in losses if lowest <= 0 or loss <= ASTRAY * lowest]
+
+
 def usual_range(highest: Sequence[float], lowest: float, everything: float) -> LossRange:
     """The range that shows most of what there is.
 
@@ -68,6 +78,7 @@ def usual_range(highest: Sequence[float], lowest: float, everything: float) -> L
     Returns:
         The range with a margin.
     """
+    highest = near_the_lowest(highest)
     first, third = np.quantile(highest, [0.25, 0.75])
     fence = third + FENCE * (third - first) + 1e-12 * abs(third)
     wanted = max(value for value in highest if value <= fence)

@@ -11,6 +11,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.loss_metric import metric_of
 from analysis.factors.pareto import Front, dominated
 from analysis.figures.arm_styles import ArmStyle
+from analysis.figures.curve_range import ASTRAY, near_the_lowest
 from analysis.figures.page_figure import Columns, Control, PageFigure, add_glyph, empty_plot, rounded
 from analysis.statistics.intervals import Interval
 from basis.metrics import METRIC
@@ -45,7 +46,10 @@ def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, ArmStyle]) -> Page
     Returns:
         The figure, or None where fewer than two arms have comparable losses and another number to plot them by.
     """
-    arms = list({point.arm.label: point.arm for front in fronts for point in front.points}.values())
+    known = list({point.arm.label: point.arm for front in fronts for point in front.points}.values())
+    near = near_the_lowest([arm.test_loss.estimate for arm in known])
+    arms = [arm for arm in known if arm.test_loss.estimate in near]
+    astray = [arm.label for arm in known if arm not in arms]
     axes = _axes(arms, fronts) if len(arms) > 1 else []
     if len(axes) < 2:
         return None
@@ -77,7 +81,7 @@ def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, ArmStyle]) -> Page
         name=NAME,
         kind="pareto",
         title="Loss against cost",
-        caption=_caption(axes),
+        caption=_caption(axes, astray),
         description=f"{len(arms)} arms by {first.label} and {loss.label}. No arm is better in both than: "
         f"{', '.join(arms[place].label for place in best)}.",
         figure=plot,
@@ -145,9 +149,11 @@ def _fronts(arms: list[Arm], axes: Sequence[Axis]) -> dict[str, list[int]]:
     return fronts
 
 
-def _caption(axes: Sequence[Axis]) -> str:
+def _caption(axes: Sequence[Axis], astray: Sequence[str]) -> str:
     parts = ["The line joins the arms that no other arm beats in both. A beaten arm may still be as good: no test"]
     parts.append("stands behind the line, only means.")
     if any(value.known for axis in axes for value in axis.values):
         parts.append("Whiskers are 95 % intervals.")
+    if astray:
+        parts.append(f"Left out, with a loss more than {ASTRAY:g} times the lowest: {', '.join(astray)}.")
     return " ".join(parts)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.figures.curve_range import near_the_lowest
 from analysis.page.content import Content
 from analysis.statistics.intervals import Interval
 from analysis.verdict.summary import Board, Place
-from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_number, show_p_value
+from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_limits, show_number, show_p_value
 
 FAR = 4
 """A loss this many times as far from the best as the median is drawn at the axis's end, so that it spoils no scale."""
@@ -136,14 +137,16 @@ def _more(places: Sequence[Place]) -> list[str]:
 
 def _axis(places: Sequence[Place], base_loss: float) -> tuple[float, float]:
     """Ends of the axis of losses: all intervals, but for what is FAR, and the base model where it is near."""
-    losses = [place.loss for place in places if math.isfinite(place.loss.estimate)]
-    if not losses:
+    known = [place.loss for place in places if math.isfinite(place.loss.estimate)]
+    if not known:
         return 0.0, 1.0
+    near = near_the_lowest([loss.estimate for loss in known])
+    losses = [loss for loss in known if loss.estimate in near]
     ends = [end for loss in losses for end in loss if math.isfinite(end)]
     best, middle = min(loss.estimate for loss in losses), float(np.median([loss.estimate for loss in losses]))
     low, high = min(ends), max(ends)
     if middle > best:
-        high = min(high, best + FAR * (middle - best))
+        low, high = max(low, best - FAR * (middle - best)), min(high, best + FAR * (middle - best))
     if low - (high - low) <= base_loss <= high + (high - low):
         low, high = min(low, base_loss), max(high, base_loss)
     margin = 0.05 * (high - low) or 0.5
@@ -161,9 +164,9 @@ def _row(
     return BoardRow(
         place=place,
         loss=Cell(show_number(place.loss.estimate), place.loss.estimate),
-        loss_limits=_limits(place.loss),
+        loss_limits=show_limits(place.loss, 4),
         gap=_gap(place),
-        gap_limits=_limits(place.gap, signed=True),
+        gap_limits=show_limits(place.gap, 4, signed=True),
         standing=_standing(place),
         track=_track(place.loss, axis),
         wins=_wins(place),
@@ -179,11 +182,6 @@ def _gap(place: Place) -> Cell:
     if place.rank == 1:
         return Cell(MISSING, 0.0)
     return Cell(show_interval(Interval(place.gap.estimate, math.nan, math.nan), 4, signed=True), place.gap.estimate)
-
-
-def _limits(interval: Interval, signed: bool = False) -> str:
-    """The interval alone, with the digits that it has beside its estimate."""
-    return show_interval(interval, 4, signed).partition(" ")[2] if interval.known else ""
 
 
 def _standing(place: Place) -> str:

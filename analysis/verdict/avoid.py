@@ -1,14 +1,18 @@
-"""The verdicts on what to avoid: arms that another one dominates beyond chance, that diverged, or ran out of memory."""
+"""The verdicts on what to avoid: arms that another one dominates beyond chance, that training ruined,
+that diverged, or ran out of memory.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from analysis.comparison.arms import Arm
 from analysis.factors.dominance import Dominance, describe_fronts, dominated_beyond_chance
 from analysis.factors.pareto import Front
 from analysis.results.experiment import Results
 from analysis.verdict.lowest_loss import named_arms
-from analysis.verdict.ranking import Ranking
+from analysis.verdict.ranking import RUINED, Ranking
 from analysis.verdict.savings import COST_WORDS
 from analysis.verdict.summary import Verdict
+from analysis.wording.numbers import show_number
 from analysis.wording.phrases import join
 from basis.outcomes import Outcome
 
@@ -38,10 +42,21 @@ def to_avoid(results: Results, ranking: Ranking, fronts: Sequence[Front], looks:
         labels = [label for label in told.labels if label not in named]
         verdicts += [_dominated(front, told, alike, looks) for alike in _by_dominator(told, labels)]
         named |= {*labels}
+    if ruined := [arm for arm in ranking.ranked if arm.label in ranking.ruined and arm.label not in named]:
+        verdicts.append(_ruined(ruined, ranking.ruined))
     for outcome, word in LOST.items():
         if lost := [arm.label for arm in ranking.others if arm.outcome == outcome]:
             verdicts.append(_verdict(lost, word, _reasons(results, lost, outcome)))
     return verdicts
+
+
+def _ruined(arms: Sequence[Arm], base: Mapping[str, float]) -> Verdict:
+    ends = [f"{arm.label} {show_number(arm.test_loss.estimate)} (base {show_number(base[arm.label])})" for arm in arms]
+    return _verdict(
+        [arm.label for arm in arms],
+        "training ruined the model: higher loss than before it",
+        [f"In every seed the loss ended above {RUINED:g} times that before training; no test is made: {join(ends)}."],
+    )
 
 
 def _by_dominator(told: Dominance, labels: list[str]) -> list[list[str]]:

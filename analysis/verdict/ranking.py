@@ -1,19 +1,26 @@
 """The arms of a sweep from best to worst: those whose test losses compare, and what the tests say against the best."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, adjusted, adjustment
 from analysis.comparison.evidence import Evidence
 from analysis.comparison.fields import WINDOW_FIELDS, window_values
+from analysis.comparison.loss_metric import metric_of
 from analysis.comparison.pair_tests import compare_test_losses, find_contenders
+from analysis.factors.pareto import losses_at_start
+from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.wording.values import show_field
 from basis.outcomes import Outcome
+
+RUINED = 2.0
+"""How many times the base model's loss an arm's must be, in every seed, to count as ruined by training."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,15 @@ class Ranking:
         ranked: the finished arms that have a test loss, best first.
         others: the other arms, in the order of their trials.
         compared: comparisons of `ranked` by test loss.
+        ruined: the base model's loss by the label of each ranked arm that training has RUINED; empty where the best is.
+            Their seeds differ so much that a t test between arms tells nothing.
     """
 
     title: str
     ranked: list[Arm]
     others: list[Arm]
     compared: Comparisons
+    ruined: Mapping[str, float]
 
     @property
     def arms(self) -> list[Arm]:
@@ -53,14 +63,15 @@ class Ranking:
         return Interval(arm.test_loss.estimate - self.ranked[0].test_loss.estimate, math.nan, math.nan)
 
     def worse(self, arm: Arm) -> bool | None:
-        """Whether a test finds the loss of an arm above that of the best; None without a test."""
+        """Whether a test finds the loss of an arm above that of the best; None without a test that can."""
         pair = self.against_best.get(arm.label)
-        return pair.differs and pair.difference.estimate > 0 if pair and pair.tested else None
+        is_told = pair.differs and pair.difference.estimate > 0 if pair and pair.tested else None
+        return is_told or (None if arm.label in self.ruined else is_told)
 
     @cached_property
     def rivals(self) -> list[Arm]:
-        """The arms that no test finds worse than the best, without it, lowest loss first."""
-        return [arm for arm in self.ranked[1:] if not self.worse(arm)]
+        """The arms that no test finds worse than the best, without it and `ruined`, lowest loss first."""
+        return [arm for arm in self.ranked[1:] if not self.worse(arm) and arm.label not in self.ruined]
 
 
 def rank_arms(evidence: Evidence, tables: Sequence[ComparisonTable]) -> list[Ranking]:
@@ -88,9 +99,22 @@ def rank_arms(evidence: Evidence, tables: Sequence[ComparisonTable]) -> list[Ran
                 ranked=ranked,
                 others=[arm for arm in arms if arm.label not in labels],
                 compared=_comparisons(known, tables, evidence.looks),
+                ruined=_ruined(evidence.results, ranked),
             )
         )
     return sorted(rankings, key=lambda ranking: not ranking.ranked)
+
+
+def _ruined(results: Results, ranked: list[Arm]) -> dict[str, float]:
+    """See `Ranking.ruined`."""
+    metric = metric_of(ranked)
+    starts = losses_at_start(results, metric)
+    ruined: dict[str, float] = {}
+    for arm in ranked:
+        ends = dict(zip(arm.used["trial"], arm.used[metric], strict=True))
+        if all(trial in starts and end > RUINED * starts[trial] for trial, end in ends.items()):
+            ruined[arm.label] = fmean(starts[trial] for trial in ends)
+    return {} if ranked and ranked[0].label in ruined else ruined
 
 
 def _comparisons(arms: list[Arm], tables: Sequence[ComparisonTable], looks: int) -> Comparisons:

@@ -1,7 +1,7 @@
 """The verdicts on what saves memory or time: which arm takes notably less than the best, and at what loss."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from analysis.factors.dominance import cost_p_value, describe_fronts
 from analysis.factors.pareto import TIME, Front, Point
@@ -22,13 +22,14 @@ COST_WORDS: dict[str, tuple[Kind, str, str]] = {
 """By the metric of a cost: the kind of its verdict, its title, and what the cost is called."""
 
 
-def savings(ranking: Ranking, fronts: Sequence[Front], looks: int) -> list[Verdict]:
+def savings(ranking: Ranking, fronts: Sequence[Front], looks: int, base: Mapping[str, float]) -> list[Verdict]:
     """Say for each cost which arm takes notably less than the best one, at the smallest loss.
 
     Args:
         ranking: arms whose losses compare.
         fronts: its arms by cost and loss.
         looks: see `choices.looks_at`.
+        base: the base model's test loss by the label of an arm, where it is known.
 
     Returns:
         A verdict for each cost that compares; none of time where the tests tell no arm to be faster.
@@ -37,11 +38,11 @@ def savings(ranking: Ranking, fronts: Sequence[Front], looks: int) -> list[Verdi
     for front in fronts:
         points = {point.arm.label: point for point in front.points}
         if len(points) > 1 and (best := points.get(ranking.ranked[0].label)):
-            verdicts += _saving(ranking, front, best, looks)
+            verdicts += _saving(ranking, front, best, looks, base)
     return verdicts
 
 
-def _saving(ranking: Ranking, front: Front, best: Point, looks: int) -> list[Verdict]:
+def _saving(ranking: Ranking, front: Front, best: Point, looks: int, base: Mapping[str, float]) -> list[Verdict]:
     kind, title, word = COST_WORDS[front.price.metric]
     less = [point for point in front.points if point.cost <= (1 - NOTABLY) * best.cost]
     pairs = math.comb(len(front.points), 2)
@@ -63,7 +64,7 @@ def _saving(ranking: Ranking, front: Front, best: Point, looks: int) -> list[Ver
             title=title,
             arms=(cheap.arm.label,),
             headline=cheap.arm.label,
-            facts=(f"{100 * share:.0f} % less {word}{than}", _loss_fact(ranking, cheap)),
+            facts=(f"{100 * share:.0f} % less {word}{than}", _loss_fact(ranking, cheap), *_untrained(cheap, base)),
             why=(
                 f"{cheap.arm.label} takes {costs[0]} of {front.price.name}, {best.arm.label} {costs[1]}{tested}. Of "
                 f"{count(len(less), 'arm')} at least {100 * NOTABLY:.0f} % below that, it has the lowest mean loss.",
@@ -108,6 +109,11 @@ def _loss_fact(ranking: Ranking, cheap: Point) -> str:
     gap = f"loss {show_gap(ranking.gap(cheap.arm))}"
     worse = ranking.worse(cheap.arm)
     return gap if worse else f"{gap}, untested" if worse is None else f"{gap}, not told apart"
+
+
+def _untrained(cheap: Point, base: Mapping[str, float]) -> list[str]:
+    """Said of an arm that saves by learning nothing."""
+    return ["mean loss not below the base model's"] if cheap.loss >= base.get(cheap.arm.label, math.inf) else []
 
 
 def _loss_sentence(ranking: Ranking, cheap: Point) -> str:

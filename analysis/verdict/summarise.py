@@ -8,7 +8,7 @@ from analysis.factors.pareto import Front, fronts_of
 from analysis.fairness.ledger import Ledger
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.verdict.avoid import to_avoid
-from analysis.verdict.leaderboard import boards_of
+from analysis.verdict.leaderboard import base_losses, boards_of
 from analysis.verdict.lowest_loss import lowest_loss
 from analysis.verdict.ranking import rank_arms
 from analysis.verdict.savings import savings
@@ -37,7 +37,7 @@ def summarise(
         own = list(fronts) if len(rankings) == 1 else fronts_of(ranking.ranked)
         if ranking.ranked:
             verdicts.append(lowest_loss(evidence, ranking, against_base))
-            verdicts += savings(ranking, own, evidence.looks)
+            verdicts += savings(ranking, own, evidence.looks, base_losses(evidence, ranking))
         verdicts += to_avoid(evidence.results, ranking, own, evidence.looks)
     return Summary(
         verdicts=tuple(verdicts),

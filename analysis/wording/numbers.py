@@ -15,7 +15,7 @@ PRINTED_AS_ZERO = 1e-9
 
 def show_number(value: float, digits: int = 4) -> str:
     """A number with thousands separators, or a dash where there is none."""
-    return f"{value:,.{digits}f}" if math.isfinite(value) else MISSING
+    return units.show_decimals(value, digits, ",") if math.isfinite(value) else MISSING
 
 
 def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
@@ -26,11 +26,24 @@ def show_interval(interval: Interval, digits: int, signed: bool = False) -> str:
     """
     if not math.isfinite(interval.estimate):
         return MISSING
+    shown = _shown(interval, digits, signed)
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]
+
+
+def show_limits(interval: Interval, digits: int, signed: bool = False) -> str:
+    """The limits alone, as `show_interval` prints them; empty where the data carry no interval."""
+    if not interval.known:
+        return ""
+    shown = _shown(interval, digits, signed)
+    return f"[{shown[1]}, {shown[2]}]"
+
+
+def _shown(interval: Interval, digits: int, signed: bool) -> list[str]:
+    """The estimate and its limits with decimals alike; z: no minus before a zero."""
     largest = max(abs(value) for value in interval if math.isfinite(value))
     if PRINTED_AS_ZERO < largest < 10 ** (1 - digits):
         digits = 1 - math.floor(math.log10(largest))
-    shown = [f"{value:{'+' if signed else ''}z.{digits}f}" for value in interval]  # z: no minus before a zero
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if interval.known else shown[0]
+    return [units.show_decimals(value, digits, "+z" if signed else "z") for value in interval]
 
 
 def show_bytes(value: float) -> str:

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from basis.units import show_decimals
 from sweep.progress.progress import Progress, Standing, State, TrialProgress
 from sweep.progress.time_left import seconds_left, trial_seconds_left
 
@@ -80,8 +81,8 @@ def _running_cells(progress: Progress, trials: Sequence[TrialProgress], now: flo
         {
             "running": trial.planned.label + (f" s{trial.planned.seed}" if len(seeds) > 1 else ""),
             "step": f"{trial.step}/{trial.planned.steps}",
-            "train loss": _number(trial.metrics.get("train_loss"), "{:.4f}"),
-            heading: _number(trial.metrics.get(metric or ""), "{:.4f}"),
+            "train loss": _loss(trial.metrics.get("train_loss")),
+            heading: _loss(trial.metrics.get(metric or "")),
             "peak MiB": _number(trial.metrics.get("peak_bytes"), "{:,.0f}", 2**20),
             "tokens/s": _number(trial.metrics.get("tokens_per_second"), "{:,.0f}"),
             "left": clock(trial_seconds_left(trial, now)),
@@ -102,7 +103,7 @@ def _best_cells(progress: Progress, standings: Sequence[Standing]) -> list[Cells
             {
                 "best so far": standing.label,
                 "": "leader" if place == 0 else "",
-                heading: f"{standing.loss:.4f}",
+                heading: _loss(standing.loss),
                 "trials": f"{len(trials)} {'finished' if standing.is_final else 'running'}",
                 "win rate": _number(fmean(wins) if wins else None, "{:.2f}"),
                 "peak MiB": _number(max(peaks, default=None), "{:,.0f}", 2**20),
@@ -153,6 +154,10 @@ def _own_loss(progress: Progress, trial: TrialProgress) -> str | None:
 def _heading(progress: Progress, metric: str | None) -> str:
     """What a column of a loss is called; where nats rank nobody, it says the unit."""
     return MIXED if metric is None else HEADINGS[metric] if metric in progress.losses else NATS
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None else show_decimals(value)
 
 
 def _number(value: float | None, form: str, divisor: float = 1) -> str:

@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 
 from basis.control_record import Decision, read_decisions, stopped_trials
-from basis.directory import CONTROL_DIR, SPEC_FILE
+from basis.directory import CONTROL_DIR, EVENTS_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
+from sweep.progress.event_file import read_events
+from sweep.progress.events import OverEvent
 from sweep.spec_file.load import load_kept_plan
 from sweep.steering.decide import effect_of
 from sweep.steering.request import Request, write_request
@@ -76,5 +78,11 @@ def check_running(experiment_dir: Path) -> None:
 
 def not_running(experiment_dir: Path) -> UserError:
     """What is said of a sweep that does not run."""
+    events, _, _ = read_events(experiment_dir / EVENTS_FILE, 0)
+    match events[-1:]:
+        case [OverEvent(failed=0, interrupted=0)]:
+            return UserError(
+                f"{experiment_dir}: its sweep has finished and takes no requests; run what is missing as another sweep"
+            )
     resume = as_called("sweep.run", "--resume", str(experiment_dir))
     return UserError(f"{experiment_dir}: its sweep is not running; go on with: {resume}")

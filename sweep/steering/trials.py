@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from analysis.results.arm_labels import arm_key, label_arms
 from basis.control_record import Decision
 from basis.directory import PARAMS_FILE, RECORD_FILE
 from basis.errors import UserError, shown
@@ -54,9 +55,7 @@ class SweepTrials:
         """
         if name in self.by_name:
             return self.by_name[name]
-        near = difflib.get_close_matches(name, self.by_name, NEAR, cutoff=0.5)
-        accepted = f"did you mean {' or '.join(near)}?" if near else f"accepted: {listed(list(self.by_name))}"
-        raise UserError(f"{shown(name)} is no trial of this sweep; {accepted}")
+        raise UserError(f"{shown(name)} is no trial of this sweep; {_near(name, list(self.by_name))}")
 
     def added(self, values: Mapping[str, Any]) -> TrialConfig:
         """A trial with these fields; the others have what all trials of the sweep share.
@@ -96,7 +95,8 @@ class SweepTrials:
 
         Args:
             number: how many.
-            arm: the name of one of the arm's trials, or its short name, such as "lora r8 adamw"; None: all arms.
+            arm: its name as in the report, such as "lora r8 adamw lr=0.001"; what comes before its fields, where one
+                arm alone begins so; or the name of one of its trials. None: all arms.
 
         Raises:
             UserError: no arm has been tested yet, or there is no such arm.
@@ -143,9 +143,16 @@ class SweepTrials:
         return {key: seeds for key, seeds in arms.items() if key in running}
 
     def _arm_named(self, arm: str, arms: Iterable[TrialConfig]) -> TrialConfig:
-        alike = [key for key in arms if key.label == arm]
+        configs = [key.model_dump(mode="json") for key in arms]
+        as_reported = label_arms(configs)
+        labels = {key: as_reported[arm_key(config)] for key, config in zip(arms, configs, strict=True)}
+        alike = [key for key, label in labels.items() if arm in (key.label, label)]
         if len(alike) > 1:
-            raise UserError(f"{shown(arm)} is the name of {len(alike)} arms; name one of the arm's trials instead")
+            raise UserError(
+                f"{shown(arm)} is the name of {len(alike)} arms; accepted: {listed([labels[key] for key in alike])}"
+            )
+        if not alike and arm not in self.by_name:
+            raise UserError(f"{shown(arm)} is no arm of this sweep; {_near(arm, list(labels.values()))}")
         key = alike[0] if alike else self.named(arm).model_copy(update={"seed": 0})
         if key not in arms:
             raise UserError(f"{shown(arm)} is of no arm that is tested; name a trial of one that is")
@@ -211,6 +218,12 @@ def made_trials(experiment_dir: Path, decisions: Iterable[Decision]) -> list[Tri
             except ValidationError:
                 raise UserError(f"{experiment_dir}: {decision.words!r} is not recorded as the sweep left it") from None
     return list(made)
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    """Which names are meant perhaps, or else which there are."""
+    near = difflib.get_close_matches(name, names, NEAR, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"accepted: {listed(names)}"
 
 
 def _kept_config(folder: Path) -> TrialConfig | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from basis.directory import RESULT_FILE, SPEC_FILE
 from tests.conftest import ROOT
 
 
@@ -70,7 +71,12 @@ def test_what_can_not_be_served_is_refused_in_a_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        sweep = tmp_path / "sweep"
+        (sweep / "trial").mkdir(parents=True)
+        (sweep / SPEC_FILE).touch()
+        (sweep / "trial" / RESULT_FILE).touch()
         refusals = {
+            (str(sweep / "trial"),): f"trial is a trial's directory; give that of its sweep: {sweep}",
             (str(tmp_path), "--port", str(port)): f"--port {port}: can't listen there (Address already in use)",
             (str(tmp_path), "--host", "0.0.0.0"): "--host '0.0.0.0' is not accepted",
             (str(tmp_path), "--host", "no.such.host.invalid"): "--host no.such.host.invalid: can't listen there",

@@ -24,6 +24,9 @@
   }
 
   const told = () => document.getElementById("told");
+  const close = () => { told().textContent = ""; };
+  told().addEventListener("click", close);
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-ask]");

@@ -90,6 +90,9 @@ def state_by_events(directory: Path, progress: Progress, last_event: float, now:
 def state_by_files(directory: Path, now: float) -> ExperimentState:
     """How far an experiment is that writes no events: it has just begun, or an older version has run it."""
     if not directory.is_dir():
+        log = directory.with_name(f"{directory.name}.log")  # of a sweep that a page has started
+        if log.is_file():
+            return ExperimentState(Stage.BEGINNING, f"It is being prepared; {log.name} says how far it is.")
         return ExperimentState(Stage.GONE, "The directory is not there any more, or not yet.")
     record = read_mapping(directory / SWEEP_FILE)
     began, ended = (_seconds(record, name) for name in ("started_at", "finished_at"))

@@ -1,7 +1,9 @@
 """The experiments of a folder, and the files of them that may be read: none that lies elsewhere, also by a link."""
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from analysis.results.state import STATE_FILES
@@ -9,6 +11,11 @@ from basis.directory import EVENTS_FILE, PARAMS_FILE, REPORT_DIR, RESULT_FILE, S
 
 MOST_READ_BYTES = 2**20
 """Of a file that a page shows; of one that is longer, its end."""
+
+
+PREPARED_SECONDS = 600.0
+"""For which a started sweep is listed although its directory is not there yet: data and models may have to come first.
+"""
 
 
 class Folder:
@@ -36,7 +43,15 @@ class Folder:
         for path in entries(self.root):
             if path.resolve().is_relative_to(self.root) and is_experiment(path):
                 aged.append((_age(path), path))
+        aged += [(time.time(), path) for path in self._prepared() if not is_experiment(path)]
         return {path.name: path for _, path in sorted(aged, reverse=True)}
+
+    def _prepared(self) -> Iterator[Path]:
+        """The directories of sweeps that a page has started a moment ago, and that are not there yet."""
+        for log in self.root.glob("*.log"):
+            with suppress(OSError):
+                if log.with_suffix(".yaml").is_file() and time.time() - log.stat().st_mtime < PREPARED_SECONDS:
+                    yield log.with_suffix("")
 
 
 def is_experiment(directory: Path) -> bool:

@@ -11,7 +11,7 @@ import jinja2
 
 from analysis.verdict.summary import Summary
 from analysis.wording.numbers import show_interval
-from basis.units import show_bytes
+from basis.units import show_bytes, show_decimals
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.privacy import without_machine
@@ -105,7 +105,7 @@ def trial_view(trial: TrialProgress, progress: Progress, places: dict[str, str])
         state=trial.state.value,
         step=trial.step,
         steps=trial.planned.steps,
-        loss="" if math.isnan(loss) else f"{loss:.4f}",
+        loss="" if math.isnan(loss) else show_decimals(loss),
         place=places.get(trial.place, trial.device.upper() if trial.device == "cpu" else trial.device),
         memory=memory,
         reason=without_machine(trial.reason),
@@ -134,13 +134,14 @@ def leader_of(progress: Progress, summary: Summary | None) -> dict[str, Any] | N
         best, unit = placed[0], summary.boards[0].unit if summary else ""
         facts = [f"{show_interval(best.loss, 4)} {unit}".strip()]
         if len(placed) > 1 and placed[1].gap.known:
-            facts.append(f"the next, {placed[1].label}, is {show_interval(placed[1].gap, 4)} behind")
+            untold = "" if placed[1].differs else ", not told apart"
+            facts.append(f"the next, {placed[1].label}, is {show_interval(placed[1].gap, 4)} behind{untold}")
         return {"label": best.label, "facts": facts, "provisional": False}
     if (leader := progress.leader) is None:
         return None
     rest = [standing for standing in progress.standings() if standing.label != leader.label]
-    lead = [f"{rest[0].loss - leader.loss:.4f} ahead of {rest[0].label}"] if rest else []
-    return {"label": leader.label, "facts": [f"{leader.loss:.4f}", *lead], "provisional": True}
+    lead = [f"{show_decimals(rest[0].loss - leader.loss)} below {rest[0].label}"] if rest else []
+    return {"label": leader.label, "facts": [f"loss {show_decimals(leader.loss)}", *lead], "provisional": True}
 
 
 def _progress_part(experiment: Experiment, state: ExperimentState, summary: Summary | None) -> str:
@@ -161,7 +162,7 @@ def _progress_part(experiment: Experiment, state: ExperimentState, summary: Summ
         left=clock(left) if left else "",
         took=took,
         counts=counts,
-        leader=leader_of(progress, summary),
+        leader=leader_of(progress, summary) if state.moves else None,  # at rest the verdicts say it
         damaged=experiment.damaged_lines,
         no_report=refusal,
     )

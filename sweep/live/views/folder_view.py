@@ -4,8 +4,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.verdict.summary import Place
 from analysis.wording.numbers import show_interval
 from basis.errors import name_failure
+from basis.units import show_decimals
 from sweep.live.known.analyst import Analyst
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
@@ -125,12 +127,17 @@ def comparison(experiment: Experiment) -> list[Comparison]:
                 leader=best.label,
                 loss=show_interval(best.loss, 4),
                 metric=f"{board.metric.replace('_', ' ')}, {board.unit}",
-                base=f"{board.base_loss:.4f}" if board.base_loss == board.base_loss else "",
-                ahead=f"{show_interval(rest[0].gap, 4, signed=True)} to {rest[0].label}" if rest else "",
+                base=show_decimals(board.base_loss) if board.base_loss == board.base_loss else "",
+                ahead=_ahead(rest[0]) if rest else "",
                 trust=trust,
             )
         )
     return rows
+
+
+def _ahead(second: Place) -> str:
+    untold = {True: "", False: ", not told apart", None: ", untested"}[second.differs]
+    return f"{show_interval(second.gap, 4, signed=True)} to {second.label}{untold}"
 
 
 def _in_short(experiment: Experiment, state: ExperimentState) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.curves.arm_curve import ArmCurve, arm_curves
 from analysis.results.outcomes import finite
 from basis.directory import OUTCOME_FILE, PARAMS_FILE, RAY_LOG_FILE, RESPONSES_FILE, RESULT_FILE, WORKER_FILE
+from basis.units import show_decimals
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.folder import text_within, trial_folder
 from sweep.live.known.growing_curves import DRAWN
@@ -132,4 +133,6 @@ def _line(metric: str, curve: ArmCurve) -> Line:
         f"{WIDTH * step / across:.1f},{HEIGHT * (high - value) / up:.1f}"
         for step, value in zip(curve.step, curve.mean, strict=True)
     )
-    return Line(metric.replace("_", " "), points, f"{curve.mean[0]:.4f}", f"{curve.mean[-1]:.4f}", curve.step[-1])
+    return Line(
+        metric.replace("_", " "), points, show_decimals(curve.mean[0]), show_decimals(curve.mean[-1]), curve.step[-1]
+    )

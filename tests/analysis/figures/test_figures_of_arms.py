@@ -66,6 +66,25 @@ def test_a_rate_that_diverged_stands_at_the_top_and_leaves_the_scale_alone() -> 
     assert shown["y"][2] < 2.1
 
 
+def test_an_arm_that_finished_astray_leaves_the_scales_alone() -> None:
+    arms = group_arms(
+        planted(
+            lambda config: 4e7 if config["lr"] > 1 else 2.0 + 0.01 * config["rank"],
+            grid(rank=[1, 8], lr=[1e-3, 100.0]),
+            peak_bytes=lambda config: 2.0**30 * config["rank"],
+        )
+    )
+    shown = columns(draw_learning_rates(arms, [], "validation_loss"), "points")
+    assert max(shown["y"]) < 3
+    assert [str(marker) for marker in shown["marker"]].count("triangle") == 2
+    figure = draw_pareto(fronts_of(arms), arm_styles(arms))
+    assert max(columns(figure, "arms")["loss"]) < 3
+    assert figure is not None
+    assert figure.caption.endswith(
+        "Left out, with a loss more than 20 times the lowest: lora r1 adamw lr=100, lora r8 adamw lr=100."
+    )
+
+
 def test_a_line_is_a_trial_and_never_an_average() -> None:
     shown = columns(draw_parallel(ARMS), "trials")
     assert len(shown["arm"]) == len(RESULTS.trials)

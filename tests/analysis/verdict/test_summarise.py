@@ -136,6 +136,35 @@ def test_arms_that_diverged_or_ran_out_of_memory_are_to_be_avoided() -> None:
     ]
 
 
+def test_an_arm_that_saves_by_learning_nothing_is_said_to() -> None:
+    summary = summary_of(sweep_of(FULL, {"rank": 1}, loss=lambda config: START if config["rank"] else loss_of(config)))
+    saves = verdict(summary, "saves_memory")
+    assert (saves.headline, saves.facts[-1]) == ("lora r1 adamw", "mean loss not below the base model's")
+    assert len(verdict(summary_of(sweep_of(FULL, {"rank": 1})), "saves_memory").facts) == 2
+
+
+def test_an_arm_that_training_ruined_is_to_be_avoided_and_ties_with_nothing() -> None:
+    """It finished with finite losses, which differ so much between its seeds that no t test tells them from others."""
+    astray: Config = {"method": "full", "rank": None, "lr": 100.0}
+    summary = summary_of(
+        sweep_of(FULL, astray, seeds=(1, 2), loss=lambda config: 1e7 ** config["seed"] if config["lr"] > 1 else 1.5)
+    )
+    assert verdict(summary, "lowest_loss").headline == "full adamw lr=0.0001"
+    (avoided,) = (one for one in summary.verdicts if one.kind == "avoid")
+    assert (avoided.headline, avoided.facts) == (
+        "full adamw lr=100",
+        ("training ruined the model: higher loss than before it",),
+    )
+    assert summary.boards[0].places[1].differs is None
+
+
+def test_where_training_ruined_every_arm_none_is_told_to_be_the_best() -> None:
+    arms: list[Config] = [{"method": "full", "rank": None, "lr": lr} for lr in (10.0, 100.0)]
+    summary = summary_of(sweep_of(*arms, seeds=(1, 2), loss=lambda config: config["lr"] * 1e7 ** config["seed"]))
+    assert not verdict(summary, "lowest_loss").headline.startswith("full adamw lr=10")
+    assert not [one for one in summary.verdicts if one.kind == "avoid"]
+
+
 @pytest.mark.parametrize(("alone", "seeds", "told"), [(True, (1, 2, 3), 1), (True, (1,), 0), (False, (1, 2, 3), 0)])
 def test_time_is_saved_only_where_times_compare_and_a_test_tells_it(
     alone: bool, seeds: tuple[int, ...], told: int

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from basis.control_record import Decision, read_decisions
-from basis.directory import CONTROL_DIR, CONTROL_FILE, FINISHED_FILE, PARAMS_FILE, RECORD_FILE, SPEC_FILE
+from basis.directory import CONTROL_DIR, CONTROL_FILE, EVENTS_FILE, FINISHED_FILE, PARAMS_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.stages import Stage
+from sweep.progress.event_file import append_event
+from sweep.progress.events import OverEvent
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan
 from sweep.steering.ask import answers, ask, await_answer
@@ -103,6 +105,17 @@ def test_further_seeds_are_those_that_an_arm_has_not_run_with(running: Path) -> 
     assert [made["seed"] for made in again.proposed] == [1, 1], "what was made is run when the sweep goes on"
     ask(running, Request("seeds", "command", "full adamw", seeds=2))
     assert [(made["method"], made["seed"]) for made in again.take().proposed] == [("full", 2), ("full", 3)]
+
+
+def test_an_arm_goes_by_the_name_that_it_has_in_the_report(running: Path) -> None:
+    sweep = Sweep(running)
+    ask(running, Request("clone", "command", sweep.names[0], {"lr": 3e-4}))
+    assert len(sweep.take().proposed) == 1
+    with pytest.raises(UserError, match=r"'full adamw' is the name of 2 arms; accepted: full adamw lr=0\.001, full"):
+        ask(running, Request("seeds", "command", "full adamw", seeds=1))
+    ask(running, Request("seeds", "command", "full adamw lr=0.0003", seeds=1))
+    sweep.desk.take(at_once=True)
+    assert [(made["lr"], made["seed"]) for made in sweep.proposed] == [(3e-4, 1)]
 
 
 def spec_with(experiment: Path, **changes: Any) -> None:
@@ -214,7 +227,10 @@ def test_the_whole_sweep_is_stopped_once_and_not_again_when_it_goes_on(running: 
         (Request("clone", "command", "full-adamw", {"seed": 3}), "is no trial of this sweep; did you mean full-adamw-"),
         (Request("clone", "command", "zzz", {"lr": 3}), "'zzz' is no trial of this sweep; accepted: full-adamw-"),
         (Request("seeds", "command", seeds=0), r"seeds \+0 is not accepted; accepted: from \+1 to \+1000"),
-        (Request("seeds", "command", "lora r9 sgd", seeds=1), "'lora r9 sgd' is no trial of this sweep"),
+        (
+            Request("seeds", "command", "lora r9 sgd", seeds=1),
+            "'lora r9 sgd' is no arm of this sweep; did you mean lora",
+        ),
     ],
 )
 def test_what_no_spec_could_say_is_refused_in_one_line_before_anything_is_asked(
@@ -255,6 +271,12 @@ def test_a_trial_that_has_finished_is_not_stopped(running: Path) -> None:
     (running / full / FINISHED_FILE).write_text("{}")
     with pytest.raises(UserError, match="has finished already"):
         ask(running, Request("stop", "command", full))
+
+
+def test_a_sweep_that_has_finished_is_not_said_to_go_on(experiment: Path) -> None:
+    append_event(experiment / EVENTS_FILE, OverEvent(time=1.0, finished=2, failed=0, interrupted=0))
+    with pytest.raises(UserError, match="its sweep has finished and takes no requests"):
+        ask(experiment, Request("stop", "command"))
 
 
 def test_a_sweep_that_does_not_run_is_asked_nothing_and_what_waits_when_it_ends_is_refused(experiment: Path) -> None:
