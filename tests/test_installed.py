@@ -21,16 +21,18 @@ STRANGERS = ("basis", "model", "sweep", "analysis", "torch", "yaml")
 QUESTIONS: dict[Module, list[str]] = {
     "sweep.run": ["--help"],
     "sweep.control": ["--help"],
+    "sweep.watch": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],
 }
 """What each command is asked."""
+OF_LIVE_PAGES = ("sweep/live/assets", "sweep/live/views/pages")
 DATA_FILES = (
     *(f"sweep/presets/{path.name}" for path in PRESETS.iterdir()),
     *(
         str(path.relative_to(ROOT))
-        for kind in ("sections", "style", "scripts")
-        for path in (ROOT / "analysis" / "page" / kind).iterdir()
+        for folder in ("analysis/page/sections", "analysis/page/style", "analysis/page/scripts", *OF_LIVE_PAGES)
+        for path in (ROOT / folder).iterdir()
     ),
     *(f"analysis/published/{name}" for name in ("published.csv", "published_settings.yaml")),
     *(f"{package}/py.typed" for package in PACKAGES),
