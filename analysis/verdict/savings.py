@@ -80,6 +80,9 @@ def _no_saving(ranking: Ranking, front: Front, best: Point, how: tuple[str, ...]
     kind, title, word = COST_WORDS[front.price.metric]
     least = front.points[0]
     amount = _amount(front, best)
+    if front.points[-1].cost <= least.cost:
+        why = f"All {len(front.points)} arms take {amount} of {front.price.name}."
+        return Verdict(kind, title, (), "no arm", (f"all take {amount}",), (why, *how))
     if least.cost >= best.cost:
         lowest = "lowest mean loss" if ranking.rivals else "lowest loss"
         facts: tuple[str, ...] = (f"least {word} too: {amount}",)

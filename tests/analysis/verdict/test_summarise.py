@@ -116,6 +116,11 @@ def test_a_best_arm_that_takes_the_least_memory_says_so() -> None:
     assert verdict(summary, "saves_memory").facts == ("least memory too: 710.0 MiB",)
 
 
+def test_no_arm_saves_memory_where_all_take_the_same() -> None:
+    saving = verdict(summary_of(sweep_of({"rank": 10}, {"rank": 10, "lr": 0.01})), "saves_memory")
+    assert (saving.arms, saving.headline, saving.facts) == ((), "no arm", ("all take 710.0 MiB",))
+
+
 def test_a_dominated_arm_is_to_be_avoided_and_one_that_saves_memory_is_not() -> None:
     avoided = verdict(summary_of(sweep_of(FULL, *RANKS)), "avoid")
     assert avoided.arms == ("lora r100 adamw",)
