@@ -202,6 +202,17 @@ def test_new_points_grow_a_curve_and_a_new_arm_gets_one(opened: Opened) -> None:
     assert "another arm" in page.evaluate(f"() => ({SOURCE})('curves/labels').data.arm")
 
 
+def test_a_column_that_no_point_had_so_far_is_as_long_as_the_others(opened: Opened) -> None:
+    page = show(opened)
+    first = {"step": [0, 10], "mean": [2.0, 1.9], "low": [2.0, 1.9], "high": [2.0, 1.9], "seeds": [1, 1]}
+    late = {"step": [20], "mean": [1.8], "low": [1.8], "high": [1.8], "seeds": [1], "tokens": [1280], "seconds": [5]}
+    for start, columns in ((0, first), (2, late)):
+        delta = {"another arm": {"from": start, "columns": columns}}
+        page.evaluate("(delta) => window.sweepFigures.update('curves', delta)", delta)
+    lengths = page.evaluate(f"() => Object.values(({SOURCE})('curves/another arm').data).map(one => one.length)")
+    assert set(lengths) == {3}
+
+
 def test_every_kind_of_figure_takes_the_height_kept_free_for_it_and_fits_a_telephone(opened: Opened) -> None:
     rates = draw_learning_rates(ARMS, [], "validation_loss")
     drawn = (curves(), draw_pareto(FRONTS, ARM_STYLES), rates, draw_parallel(ARMS))

@@ -147,7 +147,8 @@
       }
       if (!shown.arms.has(arm)) add(shown, arm, style);
       const before = metric.arms[arm] ?? empty();
-      const joined = Object.entries(columns).map(([key, values]) => [key, [...(before[key] ?? []).slice(0, from), ...values]]);
+      const kept = (key) => (before[key] ?? Array(from).fill(NaN)).slice(0, from);  // one that no point had so far
+      const joined = Object.entries(columns).map(([key, values]) => [key, [...kept(key), ...values]]);
       metric.arms[arm] = {...before, ...Object.fromEntries(joined)};
       const [low, high] = metric.range;
       const margin = 0.04 * (high - low);
