@@ -147,9 +147,11 @@
       }
       if (!shown.arms.has(arm)) add(shown, arm, style);
       const before = metric.arms[arm] ?? empty();
-      const kept = (key) => (before[key] ?? Array(from).fill(NaN)).slice(0, from);  // one that no point had so far
-      const joined = Object.entries(columns).map(([key, values]) => [key, [...kept(key), ...values]]);
-      metric.arms[arm] = {...before, ...Object.fromEntries(joined)};
+      const missing = (count) => Array(Math.max(0, count)).fill(NaN);  // what no row has said
+      metric.arms[arm] = Object.fromEntries([...new Set([...Object.keys(before), ...Object.keys(columns)])].map((key) => {
+        const kept = (before[key] ?? []).slice(0, from);
+        return [key, [...kept, ...missing(from - kept.length), ...(columns[key] ?? missing(columns.step.length))]];
+      }));
       const [low, high] = metric.range;
       const margin = 0.04 * (high - low);
       metric.range[0] = Math.min(low, ...columns.mean.filter(Number.isFinite).map((value) => value - margin));
