@@ -11,7 +11,7 @@ demo: $(READY)
 	$(VENV)/bin/python -m sweep.run demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile
 
 fuzz: $(READY)
 	SFT_SWEEP_FUZZ=full $(VENV)/bin/python -m pytest tests/test_fuzz.py -n 2

@@ -124,8 +124,12 @@ def show(figure: PageFigure, arms: int) -> Shown:
 GROW = f"""async ([name, arms]) => {{
   const began = performance.now();
   const columns = {{step: [1000], tokens: [1e6], seconds: [250], mean: [2], low: [2], high: [2], seeds: [1]}};
+  const {{arms: named, others}} = Object.values(window.sweepFigures.figures.get(name).spec.data.metrics)[0];
   const delta = {{}};
-  for (let arm = 0; arm < arms; arm += 1) delta[`arm ${{arm}}`] = {{from: 1e6, columns}};
+  for (let place = 0; place < arms; place += 1) {{
+    const arm = `arm ${{place}}`;
+    delta[arm] = {{from: (named[arm]?.step ?? others.step[others.arm.indexOf(arm)]).length, columns}};
+  }}
   window.sweepFigures.update(name, delta);
   await {PAINTED};
   return performance.now() - began;

@@ -59,7 +59,7 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
         "lora-r2-sgd-lr0.01-s1": "finished",
     }
     assert outcomes(experiment) == first
-    assert ask("stop")[1].startswith(f"error: {experiment}: its sweep is not running; go on with: ")
+    assert ask("stop")[1].startswith(f"error: {experiment}: its sweep has finished and takes no requests")
 
     kept = {path: path.read_bytes() for path in experiment.glob(f"*/{FINISHED_FILE}")}
     write_request(experiment, Request("clone", "page", long, {"lr": 1e-4, "steps": 20}))  # as those of a killed sweep
