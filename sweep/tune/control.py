@@ -8,11 +8,12 @@ from ray.tune.search import Searcher
 
 from sweep.proposal import Proposal
 from sweep.steering.desk import Desk
+from sweep.tune.pickled_empty import PickledEmpty
 from sweep.tune.searchers import RayConfig
 from sweep.tune.shares import RetryAlone
 
 
-class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
+class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no types
     """A search, and before its next proposal the trials that requests have made. Trials stopped by request are skipped.
 
     It ends when the search has ended and no trial runs any more, so that a sweep that waits for its last trial still
@@ -101,12 +102,8 @@ class SteeredSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         """See `save`."""
         self._search.restore(checkpoint_path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as for `RoundsSearch`."""
-        return {}
 
-
-class RequestsFirst(RetryAlone):
+class RequestsFirst(PickledEmpty, RetryAlone):
     """Runs trials that requests have made before those of the sweep that wait in Ray already."""
 
     def __init__(self, desk: Desk, alone: tune.PlacementGroupFactory, began: float = 0.0) -> None:
@@ -120,12 +117,8 @@ class RequestsFirst(RetryAlone):
         made = (trial for trial in waiting if str(trial) in self._desk.made) if self._desk.made else ()
         return next(iter(made), None) or super().choose_trial_to_run(tune_controller)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as for `RoundsSearch`."""
-        return {}
 
-
-class TakeRequests(tune.Callback):  # type: ignore[misc]  # Ray has no types
+class TakeRequests(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Has the desk look for requests as Ray's loop goes round, and ends the sweep where that is asked."""
 
     def __init__(self, desk: Desk) -> None:
@@ -140,12 +133,8 @@ class TakeRequests(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self._interrupted = True
             signal.raise_signal(signal.SIGINT)  # which Ray Tune answers by ending as after Ctrl-C
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles callbacks into the experiment, and reads none of them again."""
-        return {}
 
-
-class StopAsAsked(tune.Stopper):  # type: ignore[misc]  # Ray has no types
+class StopAsAsked(PickledEmpty, tune.Stopper):  # type: ignore[misc]  # Ray has no types
     """Ends a trial at its first report after it was stopped by request."""
 
     def __init__(self, desk: Desk) -> None:
@@ -160,7 +149,3 @@ class StopAsAsked(tune.Stopper):  # type: ignore[misc]  # Ray has no types
     def stop_all(self) -> bool:
         """Never: a sweep ends by an interrupt, which leaves its trials unfinished and not stopped."""
         return False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as for `TakeRequests`."""
-        return {}

@@ -31,11 +31,12 @@ from sweep.proposal import Proposal
 from sweep.search_space import SweepPlan
 from sweep.trial.config import TrialConfig
 from sweep.tune.counts import SweepCounts
+from sweep.tune.pickled_empty import PickledEmpty
 
 LOSS_UNITS = ("nats/token", "bits/byte")
 
 
-class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
+class EventLog(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Makes events of what Ray tells, and records them.
 
     A disk that is full ends no sweep: events are then lost, and the user is told so once.
@@ -56,10 +57,6 @@ class EventLog(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._told: dict[str, Row] = {}
         """The last row of each trial that runs."""
         self._is_damaged = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles callbacks into the experiment, and never reads them there."""
-        return {}
 
     def record(self, event: Event) -> None:
         """Write an event, and have it heard."""

@@ -17,6 +17,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.schema.resources import HangPart
+from sweep.tune.pickled_empty import PickledEmpty
 from sweep.worker.death import Worker, note_end
 
 TIMES_ITS_PACE = 10
@@ -46,7 +47,7 @@ class Silence:
         self.since, self.spent, self.said = now, spent, False
 
 
-class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
+class HangWatch(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Tells of each silence that lasts too long, once. It ends the trial's process if the spec wants it tried again."""
 
     def __init__(self, hang: HangPart, tell: Callable[[str], None]) -> None:
@@ -54,10 +55,6 @@ class HangWatch(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._hang = hang
         self._print = tell
         self._silences: dict[str, Silence] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles callbacks into the experiment, and never reads them there."""
-        return {}
 
     def limit_minutes(self, silence: Silence) -> float:
         """How long a trial may be silent: what the spec says, or several times its longest silence so far.

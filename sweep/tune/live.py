@@ -13,9 +13,10 @@ from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEven
 from sweep.progress.progress import Progress
 from sweep.progress.terminal import clock, render
 from sweep.tune.dead_nodes import TOGETHER_SECONDS, DeadNodes
+from sweep.tune.pickled_empty import PickledEmpty
 
 
-class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
+class LiveTable(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no types
     """On a terminal the sweep as it stands, redrawn in place; elsewhere one line per trial that starts or ends.
 
     Use it as a context manager around `Tuner.fit`, which gets it as a callback; an `EventLog` tells it what happens.
@@ -46,10 +47,6 @@ class LiveTable(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._say_dead_nodes(time.monotonic())
         if self._console.is_terminal:
             self._live.stop()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles callbacks into the experiment; a terminal can't be part of that."""
-        return {}
 
     def hear(self, event: Event) -> None:
         """Take in what happened, and say what a user is to know of it."""

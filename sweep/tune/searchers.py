@@ -13,6 +13,7 @@ from ray.tune.search.optuna import OptunaSearch
 from basis.directory import SUGGESTED_FILE
 from basis.metrics import METRIC
 from sweep.search_space import SUGGESTED, OptunaSpace, SweepPlan
+from sweep.tune.pickled_empty import PickledEmpty
 
 RayConfig = dict[str, Any]
 """A trial as Ray has it, see `sweep.proposal.Proposal`."""
@@ -44,7 +45,7 @@ class _Lane:
         return self._waiting.pop()
 
 
-class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
+class RoundsSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no types
     """Proposes listed trials, lane by lane and round by round. Ray's own grid has no union of conditional grids."""
 
     def __init__(self, lanes: Sequence[Iterator[list[RayConfig]]], afterwards: Iterator[list[RayConfig]]) -> None:
@@ -80,10 +81,6 @@ class RoundsSearch(Searcher):  # type: ignore[misc]  # Ray has no types
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles the search and never reads it again, and iterators can't be pickled."""
-        return {}
 
 
 class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
@@ -137,7 +134,7 @@ class ReplicatedSearch(Searcher):  # type: ignore[misc]  # Ray has no types
         self._search.restore(checkpoint_path)
 
 
-class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
+class SearchThenRounds(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no types
     """Runs a search of so many trials. When all of them have ended, it runs the rounds that follow from them."""
 
     def __init__(
@@ -187,10 +184,6 @@ class SearchThenRounds(Searcher):  # type: ignore[misc]  # Ray has no types
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
         self._search.restore(checkpoint_path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as for `RoundsSearch`."""
-        return {}
 
 
 def optuna_search(plan: SweepPlan, space: OptunaSpace, experiment_dir: Path) -> ReplicatedSearch:
