@@ -42,7 +42,13 @@ Packing = Literal["stream", "examples", "none"]
 PackingChoice = Literal["auto", "stream", "examples", "none"]
 """What a spec may ask for. `auto` is what suits the kind of the data."""
 
-ADDED_FIELDS: dict[str, Any] = {"model": None, "loss_on": "auto", "packing": "auto"}
+ADDED_FIELDS: dict[str, Any] = {
+    "model": None,
+    "loss_on": "auto",
+    "packing": "auto",
+    "peft": None,
+    "optimizer_options": None,
+}
 """Fields that came after trials had been named, with the value that all earlier trials have."""
 
 
@@ -107,7 +113,10 @@ SCALING_OPTIMIZERS = tuple(name for name, traits in OPTIMIZERS.items() if traits
 
 OPTIMIZER_FIELDS = tuple(OPTIMIZER_DEFAULTS)
 
-DEPENDENT_FIELDS = (*LORA_FIELDS, *OPTIMIZER_FIELDS)
+MAPPING_FIELDS = ("peft", "optimizer_options")
+"""Fields of which one value is a mapping: options by name. Choices are a list of mappings."""
+
+DEPENDENT_FIELDS = (*LORA_FIELDS, *OPTIMIZER_FIELDS, *MAPPING_FIELDS)
 """Fields that a config may not have, by its method or optimizer; None then."""
 
 LIST_FIELDS = ("targets", "also_train", "betas")
@@ -120,6 +129,8 @@ _OWNERS: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(LORA_FIELDS, ("method", ("lora",))),
     "momentum": ("optimizer", tuple(MOMENTUM_DEFAULTS)),
     "betas": ("optimizer", tuple(BETAS_DEFAULTS)),
+    "peft": ("method", ()),
+    "optimizer_options": ("optimizer", ()),
 }
 """The dependent fields: the field that decides whether a config has one, and the names under which it does."""
 

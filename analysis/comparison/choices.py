@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from basis.fields import LIST_FIELDS
+from basis.fields import LIST_FIELDS, MAPPING_FIELDS
 
 Group = tuple[int, str]
 """A branch by its place in the space (-1: none that is known), and the values of what is compared, as text."""
@@ -56,7 +56,7 @@ def branch_of(spec: Mapping[str, Any], config: Mapping[str, Any]) -> int:
         (
             index
             for index, branch in enumerate(_branches(spec))
-            if all(_may_be(config.get(name), choice) for name, choice in branch.items())
+            if all(_may_be(name, config.get(name), choice) for name, choice in branch.items())
         ),
         -1,
     )
@@ -77,7 +77,7 @@ def _searched(spec: Mapping[str, Any], branch: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, choice in branch.items()
-        if isinstance(choice, Mapping)
+        if (isinstance(choice, Mapping) and name not in MAPPING_FIELDS)
         or (spec.get("search") != "tuned" and _several(name, choice) and name not in compared)
     ]
 
@@ -89,9 +89,9 @@ def _several(name: str, choice: Any) -> bool:
     return name not in LIST_FIELDS or isinstance(choice[0], (list, tuple))
 
 
-def _may_be(value: Any, choice: Any) -> bool:
+def _may_be(name: str, value: Any, choice: Any) -> bool:
     """Whether a config may have this value by what its branch says; a null there stands for whatever is the default."""
-    if isinstance(choice, Mapping):
+    if isinstance(choice, Mapping) and name not in MAPPING_FIELDS:
         numbers = [
             number for number in (choice.get("low"), value, choice.get("high")) if isinstance(number, (int, float))
         ]

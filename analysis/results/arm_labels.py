@@ -47,6 +47,10 @@ def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def _labels(short: str, configs: list[Mapping[str, Any]], fields: list[str], digits: int) -> list[str]:
     """The short name of each config with these fields, their numbers with so many digits."""
-    return [
-        " ".join([short, *(f"{name}={show_field(config.get(name), digits)}" for name in fields)]) for config in configs
-    ]
+    return [" ".join([short, *(_labelled(name, config.get(name), digits) for name in fields)]) for config in configs]
+
+
+def _labelled(name: str, value: object, digits: int) -> str:
+    """A field in an arm's label; options say their names themselves."""
+    text = show_field(value, digits)
+    return text if isinstance(value, Mapping) and value else f"{name}={text}"

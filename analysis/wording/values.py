@@ -1,7 +1,7 @@
 """How a report prints a value of a config, with no more digits than tell different values apart."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 DIGITS = (3, 6, 17)
@@ -12,7 +12,9 @@ DIGEST_SHOWN = 12
 
 
 def show_field(value: object, digits: int = 3) -> str:
-    """A config value as text: lists joined by "+", floats with so many significant digits."""
+    """A config value as text: lists joined by "+", options as "rho=0.1, k=2", floats with so many digits."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={show_field(item, digits)}" for name, item in value.items()) or "defaults"
     if isinstance(value, (list, tuple)):
         return "+".join(show_field(item, digits) for item in value) or "none"
     if isinstance(value, float):

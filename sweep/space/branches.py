@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from basis.errors import UserError, shortened, shown
-from basis.fields import LIST_FIELDS
+from basis.fields import LIST_FIELDS, MAPPING_FIELDS
 from sweep.mistakes.gathered import Mistakes
 from sweep.schema.sweep_spec import MOST_TRIALS
 from sweep.trial.config import TrialConfig
@@ -112,7 +112,7 @@ def require_ranges(branches: Mapping[int, Branch], mistakes: Mistakes) -> None:
 
 
 def _choice(place: str, field: str, value: Any) -> Choice:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and field not in MAPPING_FIELDS:
         return _range(place, field, value)
     if field in LIST_FIELDS:  # a list is one value of such a field; choices are a list of lists
         many = isinstance(value, list) and bool(value) and isinstance(value[0], list)

@@ -15,6 +15,7 @@ from basis.fields import (
     BETAS_DEFAULTS,
     DEPENDENT_FIELDS,
     LORA_DEFAULTS,
+    MAPPING_FIELDS,
     MOMENTUM_DEFAULTS,
     SCALING_OPTIMIZERS,
     LossOn,
@@ -34,6 +35,7 @@ from basis.fields import (
     owner_of,
 )
 from basis.stages import Stage
+from sweep.trial.options import OptionsField
 from sweep.trial.part import AcceptedWords, Count
 
 MOST_TOKENS_PER_STEP = 2**26
@@ -100,6 +102,7 @@ class TrialConfig(BaseModel):
         description="The base weights that train beside the adapters. head needs embeddings beside it, or `tie_head: "
         "false`.",
     )
+    peft: OptionsField | None = Field(None, description="Options of the method, by the names that PEFT has for them.")
     tie_head: StrictBool = Field(
         True,
         description="true: the head is the embedding, one weight. "
@@ -121,6 +124,9 @@ class TrialConfig(BaseModel):
         0.0,
         ge=0,
         description="Weight decay of all that trains. SGD adds it to the gradient, the others shrink weights by it.",
+    )
+    optimizer_options: OptionsField | None = Field(
+        None, description="Hyperparameters of the optimizer beyond the fields here, by its own names for them."
     )
     schedule: Schedule = Field(
         "constant",
@@ -205,6 +211,9 @@ class TrialConfig(BaseModel):
         for field, defaults in (("momentum", MOMENTUM_DEFAULTS), ("betas", BETAS_DEFAULTS)):
             if values.get(field) is None:
                 values[field] = defaults.get(str(values.get("optimizer")))  # type: ignore[attr-defined]
+        for field in MAPPING_FIELDS:
+            if values.get(field) is None and applies(field, values):
+                values[field] = {}
         return values
 
     @model_validator(mode="after")
