@@ -68,7 +68,7 @@ DEFAULT_RANGES: Mapping[str, Mapping[Trains, LearningRates]] = {
         "adapter": LearningRates(
             2e-5,
             2e-3,
-            "around 2e-4 of LoRA on GPT-2 (arXiv:2106.09685) and of QLoRA (arXiv:2305.14314); the best of 29 models in "
+            "around 2e-4 of LoRA on GPT-2 (arXiv:2106.09685) and of QLoRA (arXiv:2305.14314); the best of 28 models in "
             "tinker-cookbook's hyperparam_utils.py are 1e-4 to 1e-3",
         ),
     },
