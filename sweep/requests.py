@@ -138,7 +138,7 @@ def parse_request(words: Sequence[str]) -> Request:
         return WriteData(sweep, arguments.write_data)
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
-    command = as_called("sweep.run", *words)
+    command = as_called("sweep.run", *(word for word in words if word != JSON_FLAG))  # the same sweep, told otherwise
     return RunSweep(
         sweep,
         arguments.address,

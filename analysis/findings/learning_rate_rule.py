@@ -195,8 +195,13 @@ def _number(value: float) -> str:
 
 
 def _basis(noise: SeedNoise | None) -> str:
-    about = "About ten is nearer to ten than to one or a hundred, and a rate that stays does so within the same factor."
+    about = (
+        "About ten means nearer to ten than to one or a hundred; independent of rank, the same within a factor of "
+        f"{_number(ABOUT)}."
+    )
     limits = "Limits follow from the learning rates tried"
     if noise is None:
         return f"{about} {limits}; with one seed of every arm, how far another would move them is unknown."
-    return f"{about} {limits}, and from how far seeds move a loss ({show_field(noise.deviation, 2)})."
+    return (
+        f"{about} {limits}, and from how far seeds move a loss (standard deviation {show_field(noise.deviation, 2)})."
+    )
