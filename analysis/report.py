@@ -7,7 +7,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
     del sys.path[0]  # python -m looks into the working directory first, which may hold somebody else's packages
@@ -29,9 +29,12 @@ from analysis.results.experiment import Results, read_experiment
 from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TUNING_CSV
+from analysis.verdict.document import board_part, doubt_part, verdict_part
 from analysis.verdict.summary import Summary
 from analysis.verdict.terminal import summary_lines
 from basis.directory import REPORT_DIR
+from basis.documents.documents import JSON_FLAG, ErrorDocument, print_document
+from basis.documents.verdict import FilesPart, FindingPart, VerdictDocument
 from basis.errors import UserError, name_failure
 from basis.files import whole_file
 from basis.scripts import as_called
@@ -66,6 +69,22 @@ class Report:
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
     findings: list[Finding]
+
+    def document(self) -> VerdictDocument:
+        """What the first screen and the findings say, as a JSON document."""
+        return VerdictDocument(
+            verdicts=list(map(verdict_part, self.summary.verdicts)),
+            trust=self.summary.trust.level,
+            doubts=list(map(doubt_part, self.summary.trust.doubts)),
+            boards=list(map(board_part, self.summary.boards)),
+            findings=[FindingPart(topic=finding.topic, sentences=finding.sentences) for finding in self.findings],
+            files=FilesPart(
+                html=str(self.html),
+                markdown=str(self.markdown),
+                trials_csv=str(self.trials_csv),
+                curves_csv=str(self.curves_csv),
+            ),
+        )
 
 
 def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
@@ -181,6 +200,13 @@ def print_tables(report: Report, console: Console) -> None:
     console.print(Text(f"Report: {report.html}"), soft_wrap=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends in one line, as all else does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help tells what is accepted")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line: rebuild the report of a directory and print what it shows.
 
@@ -190,7 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, 2 where the directory is no experiment, or cannot be read or written to, 130 if interrupted.
     """
-    parser = argparse.ArgumentParser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = _Parser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
     parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
     parser.add_argument(
         "--all-pairs",
@@ -199,16 +226,31 @@ def main(arguments: list[str] | None = None) -> int:
         "against the one of the lowest test loss and its neighbours in the ranking; the time grows with the square",
     )
     parser.add_argument("--verbose", action="store_true", help="print all tables and findings, not the verdicts alone")
+    parser.add_argument(
+        JSON_FLAG,
+        action="store_true",
+        help="print the verdicts as a JSON document on standard output, and what people read on standard error (see "
+        "docs/json.md)",
+    )
     open_closed_streams()
+    as_json = JSON_FLAG in words
+    said_on = sys.stderr if as_json else sys.stdout
     try:
-        asked = parser.parse_args(arguments)
+        asked = parser.parse_args(words)
         print_report = print_tables if asked.verbose else print_summary
-        print_report(build(asked.directory, asked.all_pairs), console_on(sys.stdout))
+        report = build(asked.directory, asked.all_pairs)
+        print_report(report, console_on(said_on))
+        if as_json:
+            print_document(report.document(), sys.stdout)
     except (UserError, OSError) as error:
         console_on(sys.stderr).print(Text(f"error: {name_failure(error)}"), soft_wrap=True)
+        if as_json:
+            print_document(ErrorDocument(error=name_failure(error), exit_code=2), sys.stdout)
         return 2
     except KeyboardInterrupt:
-        console_on(sys.stdout).print("interrupted")
+        console_on(said_on).print("interrupted")
+        if as_json:
+            print_document(ErrorDocument(error="interrupted", exit_code=130), sys.stdout)
         return 130
     finally:
         flush_streams()

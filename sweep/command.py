@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from basis.documents.documents import JSON_FLAG, ErrorDocument, print_document
 from basis.errors import UserError, is_of_the_user_or_machine, name_failure
 from basis.packages import check_packages
 from basis.terminal import console_on, flush_streams, open_closed_streams
@@ -33,25 +34,31 @@ def run_command(work: Callable[[Console], int], words: Sequence[str], interrupte
     """Do a command's work and return its exit code; what a user or the machine is to blame for ends in one line.
 
     Args:
-        work: told where to print.
+        work: told where to print: on standard error where standard output is for JSON documents.
         words: of the command line.
         interrupted: what is said after Ctrl-C.
     """
     open_closed_streams()
+    as_json = JSON_FLAG in words
+    said_on = sys.stderr if as_json else sys.stdout
     try:
         check_spelling(words)
         check_packages()
         with variables_restored(), handlers_restored():
             end_like_ctrl_c()
             os.environ["PYTHONSAFEPATH"] = "1"  # children take no modules from where the user happens to stand
-            return work(console_on(sys.stdout))
+            return work(console_on(said_on))
     except (UserError, OSError, UnicodeEncodeError) as error:
         if not is_of_the_user_or_machine(error):
             raise
         say_error(name_failure(error))
+        if as_json:
+            print_document(ErrorDocument(error=name_failure(error), exit_code=EXIT_BAD_SPEC), sys.stdout)
         return EXIT_BAD_SPEC
     except KeyboardInterrupt as interrupt:
-        console_on(sys.stdout).print(interrupted)
+        console_on(said_on).print(interrupted)
+        if as_json:
+            print_document(ErrorDocument(error=interrupted, exit_code=exit_interrupted(interrupt)), sys.stdout)
         return exit_interrupted(interrupt)
     finally:
         flush_streams()

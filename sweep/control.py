@@ -18,6 +18,7 @@ from rich.text import Text
 
 from basis.control_record import clock_time
 from basis.directory import FINISHED_FILE, SPEC_FILE
+from basis.documents.documents import JSON_FLAG, print_document
 from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import EXIT_BAD_SPEC, run_command, say_error
@@ -26,6 +27,7 @@ from sweep.machine.output_folders import local_path
 from sweep.requests import OneLineParser
 from sweep.steering.ask import answers, ask, await_answer
 from sweep.steering.request import Request
+from sweep.steering.status import status_document
 from sweep.steering.words import request_in_words
 from sweep.storage.claim import is_claimed
 
@@ -59,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(arguments: argparse.Namespace, console: Console) -> int:
     experiment_dir = local_path("DIR", arguments.directory)
     if arguments.action == "status":
+        if not (experiment_dir / SPEC_FILE).is_file():
+            raise UserError(f"{experiment_dir}: no {SPEC_FILE} in it; name the directory of a sweep")
+        if arguments.json:
+            print_document(status_document(experiment_dir, arguments.directory), sys.stdout)
+            return 0
         return _print_status(experiment_dir, console)
     request = _request(arguments)
     request_id = ask(experiment_dir, request)
@@ -76,8 +83,6 @@ def _answer(arguments: argparse.Namespace, console: Console) -> int:
 
 def _print_status(experiment_dir: Path, console: Console) -> int:
     """Print whether a sweep runs, and what was asked of it so far, a line each."""
-    if not (experiment_dir / SPEC_FILE).is_file():
-        raise UserError(f"{experiment_dir}: no {SPEC_FILE} in it; name the directory of a sweep")
     state = "runs" if is_claimed(experiment_dir) else "does not run"
     finished = len(list(experiment_dir.glob(f"*/{FINISHED_FILE}")))
     lines = [f"{experiment_dir}: its sweep {state}; {finished} trials have finished"]
@@ -123,7 +128,10 @@ def _parser() -> OneLineParser:
     seeds = actions.add_parser("seeds", help="run the tested arms with further seeds")
     seeds.add_argument("number", metavar="+N", help="how many")
     seeds.add_argument("arm", nargs="?", metavar="ARM", help="one arm alone, by its name or that of one of its trials")
-    actions.add_parser("status", help="print what was asked so far, and what came of it")
+    status = actions.add_parser("status", help="print what was asked so far, and what came of it")
+    status.add_argument(
+        JSON_FLAG, action="store_true", help="print how far the sweep is, too, as a JSON document (see docs/json.md)"
+    )
     return parser
 
 

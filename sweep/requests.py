@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
+from basis.documents.documents import JSON_FLAG
 from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.spec_file.presets import preset_names
@@ -63,9 +64,10 @@ class ReproduceTrial:
 
 @dataclass(frozen=True)
 class ListTrials:
-    """--dry-run: the trials of a sweep and their predicted memory."""
+    """--dry-run: the trials of a sweep and their predicted memory, in JSON if `as_json`."""
 
     sweep: Sweep
+    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class RunSweep:
         command: the command line that asks for it, as the user would type it.
         verbose: whether all tables and findings are printed at its end.
         watch: how long a page of it is served in a browser.
+        as_json: whether what happens is told in JSON documents on standard output.
     """
 
     sweep: Sweep
@@ -103,6 +106,7 @@ class RunSweep:
     command: str
     verbose: bool = False
     watch: Watch = "never"
+    as_json: bool = False
 
 
 Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | ShowData | RunSweep
@@ -116,6 +120,8 @@ def parse_request(words: Sequence[str]) -> Request:
         SystemExit: --help has been printed.
     """
     arguments = _parser().parse_args(words)
+    if arguments.json:
+        _refuse_without_json(arguments)
     if arguments.list:
         return ListPresets()
     if arguments.explain is not None:
@@ -127,15 +133,28 @@ def parse_request(words: Sequence[str]) -> Request:
         return ReproduceTrial(arguments.reproduce)
     sweep = _sweep(arguments)
     if arguments.dry_run:
-        return ListTrials(sweep)
+        return ListTrials(sweep, arguments.json)
     if arguments.write_data is not None:
         return WriteData(sweep, arguments.write_data)
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
-    command = as_called("sweep.run", *words)
+    command = as_called("sweep.run", *(word for word in words if word != JSON_FLAG))  # the same sweep, told otherwise
     return RunSweep(
-        sweep, arguments.address, arguments.dashboard, command, verbose=arguments.verbose, watch=_watch(arguments)
+        sweep,
+        arguments.address,
+        arguments.dashboard,
+        command,
+        verbose=arguments.verbose,
+        watch=_watch(arguments),
+        as_json=arguments.json,
     )
+
+
+def _refuse_without_json(arguments: argparse.Namespace) -> None:
+    """Refuse --json beside what has no document."""
+    for name in ("--list", "--explain", "--reproduce", "--write-data", "--show-data"):
+        if getattr(arguments, name.strip("-").replace("-", "_")) not in (None, False):
+            raise UserError(f"{JSON_FLAG} is not accepted with {name}; accepted with --dry-run, or to run a sweep")
 
 
 def _watch(arguments: argparse.Namespace) -> Watch:
@@ -215,6 +234,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
     parser.add_argument("--verbose", action="store_true", help="at the end print all tables and findings")
+    parser.add_argument(
+        JSON_FLAG,
+        action="store_true",
+        help="print JSON documents on standard output, and what people read on standard error (see docs/json.md)",
+    )
     parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
     parser.add_argument(
         "--watch", action="store_true", help="serve a live page of the sweep on this machine, and print its address"

@@ -89,11 +89,12 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def set_up(*_: object) -> Path:
         return tmp_path
 
-    def print_trials(*_: object) -> None:
+    def nothing(*_: object) -> None:
         return None
 
     monkeypatch.setattr("sweep.driver.commands.set_up", set_up)
-    monkeypatch.setattr("sweep.driver.dry_run.print_trials", print_trials)
+    monkeypatch.setattr("sweep.driver.dry_run.work_out", nothing)
+    monkeypatch.setattr("sweep.driver.dry_run.print_trials", nothing)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

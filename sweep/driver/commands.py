@@ -1,13 +1,17 @@
 """What each request of the command line does. torch and Ray are imported only once a valid spec is to be run."""
 
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from basis.directory import SPEC_FILE
+from basis.documents.documents import print_document
+from basis.documents.part import Document
 from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.cluster.environment import set_ray_environment
@@ -22,6 +26,7 @@ from sweep.cluster.resources import (
 )
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
+from sweep.driver.telling import tell_end, told_in_json
 from sweep.driver.watching import watched
 from sweep.machine.apart import Work
 from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
@@ -43,6 +48,7 @@ from sweep.requests import (
 )
 from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 from sweep.search_space import SweepPlan
+from sweep.space.learning_rates import describe_default
 from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.spec_file.presets import preset_about, preset_names
 from sweep.storage.kept_trials import check_finished
@@ -86,7 +92,7 @@ def reproduce_trial(request: ReproduceTrial, console: Console) -> int:
 
 
 def list_trials(request: ListTrials, console: Console) -> int:
-    """Print the trials of a sweep with their predicted memory.
+    """Print the trials of a sweep with their predicted memory, for people or as a document.
 
     Raises:
         UserError: a bad spec, or a trial that does not fit.
@@ -94,10 +100,22 @@ def list_trials(request: ListTrials, console: Console) -> int:
     plan, _ = open_sweep(request.sweep)
     first_records = look_at_files(plan.spec)
     set_up(console)
-    gpus = _gpus_to_plan_for(plan, remarks_on(console))
-    from sweep.driver.dry_run import print_trials  # imports torch
+    warnings: list[str] = []
 
-    print_trials(plan, first_records, gpus, console)
+    def say(text: str) -> None:
+        warnings.append(text)
+        remarks_on(console)(text)
+
+    gpus = _gpus_to_plan_for(plan, say)
+    from sweep.driver.dry_run import print_trials, work_out  # imports torch
+
+    found = work_out(plan, first_records, gpus, console, say)
+    if request.as_json:
+        from sweep.driver.plan_document import plan_document
+
+        print_document(plan_document(found, warnings), sys.stdout)
+    else:
+        print_trials(found, console)
     return 0
 
 
@@ -163,8 +181,22 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
 
     resume = as_called("sweep.run", "--resume", str(experiment_dir))
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
+    restarts = MOST_RESTARTS if request.address is None else 0
     with watched(request.watch, experiment_dir, console):
-        return sweep_and_report(run_trials, folder, apart, MOST_RESTARTS if request.address is None else 0)
+        if request.as_json:
+            return _run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts))
+        return sweep_and_report(run_trials, folder, apart, restarts)
+
+
+def _run_telling(folder: SweepFolder, run: Callable[[SweepFolder], int]) -> int:
+    """Run a sweep and tell in JSON what happens, then its verdict, and at last how it ended."""
+    verdicts: list[Document] = []
+    with told_in_json(folder.experiment_dir):
+        code = run(replace(folder, on_report=lambda report: verdicts.append(report.document())))
+    for verdict in verdicts:
+        print_document(verdict, sys.stdout)
+    tell_end(folder.experiment_dir, code, folder.resume)
+    return code
 
 
 def open_sweep(sweep: Sweep) -> tuple[SweepPlan, Path]:
@@ -231,6 +263,8 @@ def _ready(
     cache_dir = set_up(console, set_ray_environment(request.address, cpus))
     check_cache_room(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
+    for rate in plan.default_rates:
+        remarks_on(console)(describe_default(rate))
     return cache_dir, _gpus_for(plan, request.address, remarks_on(console))
 
 

@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from basis.units import show_bytes
-from sweep.command import remarks_on
 from sweep.data.words import describe_sources
 from sweep.driver.precision import planned_precision
+from sweep.hub.fetch import Say
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus, free_memory_bytes
 from sweep.machine.quiet import quiet_libraries
@@ -23,41 +24,75 @@ from sweep.preparation.first_examples import check_first_examples
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
+from sweep.space.learning_rates import DefaultRate, describe_default
 from sweep.trial.config import TrialConfig
 
 
-def print_trials(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFacts], console: Console) -> None:
-    """Print the trials and their memory, then what they share and ask for.
+@dataclass(frozen=True)
+class DryRun:
+    """What a dry run finds of a sweep.
+
+    Attributes:
+        plan: the sweep and its trials, every `auto` settled.
+        default_rates: what each `lr: default` has become.
+        data: what the sweep trains and tests on, a line each.
+        device: what trials would train on.
+        budget_bytes: what a trial may take of it; None where nobody knows the device.
+        memory: how each trial would be executed, in the order of the plan's candidates.
+        sharing: how trials share a device.
+    """
+
+    plan: SweepPlan
+    default_rates: tuple[DefaultRate, ...]
+    data: list[str]
+    device: Device
+    budget_bytes: int | None
+    memory: list[MemoryPlan]
+    sharing: GpuSharing
+
+
+def work_out(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFacts], console: Console, say: Say) -> DryRun:
+    """Predict the memory of a sweep's trials.
 
     Args:
         plan: the sweep and its trials.
         first_records: what the files of its data begin with, see `sweep.preparation.first_look.look_at_files`.
         gpus: of this machine, if trials may get one.
-        console: where to print.
+        console: where it is shown that this takes a moment.
+        say: told what is out of the ordinary.
 
     Raises:
         UserError: a trial that does not fit into the budget, a base model whose shape nobody knows, or a template that
             fails on the first examples.
     """
     quiet_libraries()
-    plan = planned_precision(plan, gpus, remarks_on(console))
+    default_rates = plan.default_rates
+    plan = planned_precision(plan, gpus, say)
     spec, trials = plan.spec, plan.candidates
     shapes = planned_shapes(spec.models, trials)
     for label in shapes:
         check_first_examples(spec, spec.models[label])
-    _print_configs(f"{spec.name}: {_what_runs(plan)}", trials, console)
-    lines = [f"data: {describe_sources(spec.data)}", *first_records]
-    console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec, gpus)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)
     with console.status("predicting memory"):
         memory_plans = [plan_trial(trial, shapes[trial.model], device, budget_bytes) for trial in trials]
-    _print_memory(trials, memory_plans, device, budget_bytes, console)
-    packing = Packing(device, limit_bytes=spec.memory.limit)
-    _print_resources(GpuSharing(spec.resources, packing, shapes), trials, memory_plans, console)
+    sharing = GpuSharing(spec.resources, Packing(device, limit_bytes=spec.memory.limit), shapes)
+    data = [f"data: {describe_sources(spec.data)}", *first_records]
+    return DryRun(plan, default_rates, data, device, budget_bytes, memory_plans, sharing)
 
 
-def _what_runs(plan: SweepPlan) -> str:
+def print_trials(found: DryRun, console: Console) -> None:
+    """Print the trials and their memory, then what they share and ask for."""
+    trials = found.plan.candidates
+    _print_configs(f"{found.plan.spec.name}: {what_runs(found.plan)}", trials, console)
+    lines = [*map(describe_default, found.default_rates), *found.data]
+    console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
+    _print_memory(trials, found.memory, found.device, found.budget_bytes, console)
+    _print_resources(found.sharing, trials, found.memory, console)
+
+
+def what_runs(plan: SweepPlan) -> str:
+    """How many trials of which kind will run, in words."""
     spec, seeds, listed = plan.spec, plan.spec.first_seeds, len(plan.candidates)
     if spec.search == "optuna":
         between = f"{spec.trials} configs that Optuna will choose between these corners of its space"

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +18,9 @@ from sweep.command import EXIT_BAD_SPEC, EXIT_FAILED, exit_interrupted, say_erro
 from sweep.machine.apart import Ended, Work, run_apart
 from sweep.machine.environment import Interrupted, ignore_endings
 from sweep.tune.counts import SweepCounts
+
+if TYPE_CHECKING:
+    from analysis.report import Report
 
 MOST_RESTARTS = 2
 """How often a Ray of our own that has died is started again by itself."""
@@ -35,6 +39,7 @@ class SweepFolder:
         resume: the command line that continues it.
         console: where all is said.
         verbose: whether all tables and findings of the report are printed.
+        on_report: given the report once it is built.
     """
 
     experiment_dir: Path
@@ -42,6 +47,7 @@ class SweepFolder:
     resume: str
     console: Console
     verbose: bool = False
+    on_report: "Callable[[Report], None] | None" = None
 
     @property
     def has_begun(self) -> bool:
@@ -190,7 +196,10 @@ def _report(folder: SweepFolder) -> BaseException | None:
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # what is missing of a trial, the report tells
         print_report = print_tables if folder.verbose else print_summary
-        print_report(build(folder.experiment_dir), folder.console)
+        report = build(folder.experiment_dir)
+        print_report(report, folder.console)
+        if folder.on_report is not None:
+            folder.on_report(report)
     except (Exception, KeyboardInterrupt) as failure:
         return failure
     return None

@@ -46,6 +46,8 @@ VOCABULARIES = {
 ELSEWHERE = {
     "basis/fields.py": "states names of fields, and LoRA's default targets",
     "basis/metrics.py": "states the metrics",
+    "basis/learning_rates.py": "a range and its source for each optimizer, held by test_learning_rates.py",
+    "basis/documents/progress.py": "states of a trial as a document has them, held by sweep/progress/documents.py",
     "basis/stages.py": "states the stages",
     "basis/input_hashes.py": "states the inputs",
     "analysis/published/gpu_memory.py": "fields of the published study",

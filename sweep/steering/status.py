@@ -1,0 +1,60 @@
+"""How far the sweep of a directory is and what was asked of it, as a JSON document."""
+
+import time
+from pathlib import Path
+
+from basis.directory import EVENTS_FILE
+from basis.documents.part import iso_time
+from basis.documents.progress import RequestPart, StatusDocument
+from sweep.progress.documents import counts_part, leader_part, trial_part
+from sweep.progress.event_file import read_events
+from sweep.progress.progress import Progress
+from sweep.progress.time_left import seconds_left
+from sweep.steering.ask import answers
+from sweep.storage.claim import is_claimed
+
+
+def status_document(experiment_dir: Path, given: str) -> StatusDocument:
+    """The document of a directory that holds a sweep.
+
+    Args:
+        experiment_dir: the directory.
+        given: the same as the user named it.
+    """
+    progress = _progress(experiment_dir / EVENTS_FILE)
+    running = is_claimed(experiment_dir)
+    return StatusDocument(
+        directory=given,
+        running=running,
+        over=progress.over is not None,
+        pid=progress.pid,
+        began=iso_time(progress.began),
+        resumed=iso_time(progress.resumed),
+        counts=counts_part(progress),
+        total=progress.total,
+        seconds_left=seconds_left(progress, time.time()) if running else None,
+        leader=leader_part(progress),
+        trials=[trial_part(trial) for trial in progress.trials.values()],
+        requests=[
+            RequestPart(
+                time=iso_time(decision.time) or "",
+                origin=decision.origin,
+                words=decision.words,
+                refused=decision.refused,
+                answer=decision.answer,
+                trials=list(decision.trials),
+            )
+            for decision in answers(experiment_dir).values()
+        ],
+    )
+
+
+def _progress(path: Path) -> Progress:
+    """All that has happened, however long the file is."""
+    progress, place = Progress(), 0
+    while True:
+        events, place, _ = read_events(path, place)
+        if not events:
+            return progress
+        for event in events:
+            progress.add(event)
