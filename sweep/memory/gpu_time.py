@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from basis.fields import Method
+from basis.methods import Method
 from model.cross_entropy import CHUNKING, SLAB_ROWS
 from model.model_sizes import model_sizes
 from model.precision import AUTOCAST

@@ -126,7 +126,13 @@ _VALUES: dict[str, dict[str, str]] = {
         "alpha/rank": "alpha/r",
     },
     "schedule": {"cosine_with_restarts": "cosine", "constant_with_warmup": "constant, with warmup_steps beside it"},
-    "method": {**dict.fromkeys(("peft", "qlora", "adapter", "rslora"), "lora"), "sft": "full"},
+    "method": {
+        **dict.fromkeys(("peft", "adapter"), "lora, dora or another method with adapters"),
+        "rslora": "lora, with scaling: alpha/sqrt(r)",
+        "lora+": "lora, with b_lr_ratio: 16",
+        "bone": "miss",
+        "sft": "full",
+    },
     "init": {**dict.fromkeys(("scratch", "none"), "random")},
     "search": {**dict.fromkeys(("bayes", "bayesian", "tpe"), "optuna")},
     "metric": {**dict.fromkeys(("loss", "eval_loss", "val_loss"), "test_loss"), "reward": "reward_mean"},
@@ -149,6 +155,8 @@ def value_hint(key: str, value: object, choices: Sequence[str]) -> str:
     """
     if not isinstance(value, str):
         return ""
+    if key == "method" and (reason := REFUSED.get(value.lower().replace("_", "-"))):
+        return f"it is no method here: {reason}"
     known = _VALUES.get(key, {}).get(value.lower())
     if known:
         return f"here it is {known}"

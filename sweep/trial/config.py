@@ -19,7 +19,6 @@ from basis.fields import (
     MOMENTUM_DEFAULTS,
     SCALING_OPTIMIZERS,
     LossOn,
-    Method,
     Optimizer,
     PackingChoice,
     Precision,
@@ -30,10 +29,12 @@ from basis.fields import (
     TrainedGroup,
     applies,
     arm_label,
+    default_of,
     identifying,
     names_with,
     owner_of,
 )
+from basis.methods import METHODS, Method, wrong_options
 from basis.stages import Stage
 from sweep.trial.options import OptionsField
 from sweep.trial.part import AcceptedWords, Count
@@ -78,11 +79,11 @@ class TrialConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method = Field(description="full trains every weight; lora trains adapters beside frozen weights.")
+    method: Method = Field(description="full trains every weight; the others train adapters, see Methods below.")
     rank: Count | None = Field(
         None,
         le=2**16,
-        description="LoRA rank r, the inner dimension of an adapter's product B A.",
+        description="Rank of an adapter; of LoRA, r, the inner dimension of its product B A.",
     )
     alpha: float | None = Field(None, gt=0, description="LoRA's alpha: the numerator of `scaling`.")
     scaling: Scaling | None = Field(
@@ -102,7 +103,7 @@ class TrialConfig(BaseModel):
         description="The base weights that train beside the adapters. head needs embeddings beside it, or `tie_head: "
         "false`.",
     )
-    peft: OptionsField | None = Field(None, description="Options of the method, by the names that PEFT has for them.")
+    peft: OptionsField | None = Field(None, description="Options of the method, by PEFT's own names for them.")
     tie_head: StrictBool = Field(
         True,
         description="true: the head is the embedding, one weight. "
@@ -204,10 +205,10 @@ class TrialConfig(BaseModel):
                 raise refused(field, value)
         if values.get("targets") == ALL_LINEAR:
             values["targets"] = [ALL_LINEAR]
-        if values.get("method") == "lora":
-            for field, default in LORA_DEFAULTS.items():
-                if values.get(field) is None:
-                    values[field] = default
+        if (method := values.get("method")) in get_args(Method):
+            for field in LORA_DEFAULTS:
+                if values.get(field) is None and applies(field, {"method": method}):
+                    values[field] = default_of(field, method)
         for field, defaults in (("momentum", MOMENTUM_DEFAULTS), ("betas", BETAS_DEFAULTS)):
             if values.get(field) is None:
                 values[field] = defaults.get(str(values.get("optimizer")))  # type: ignore[attr-defined]
@@ -224,8 +225,12 @@ class TrialConfig(BaseModel):
 
     def _misfits(self) -> Iterator[tuple[str, str]]:
         """Fields that don't go with others, and why."""
-        if self.method == "lora" and self.rank is None:
-            yield "rank", "missing; method 'lora' needs a rank of 1 or more"
+        if self.rank is None and applies("rank", self.__dict__):
+            yield "rank", f"missing; method {self.method!r} needs a rank of 1 or more"
+        if self.peft is not None and applies("peft", self.__dict__):
+            yield from (("peft", wrong) for wrong in wrong_options(self.method, self.peft.plain()))
+        if METHODS[self.method].peft and "head" in (self.targets or ()):
+            yield "targets", f"'head' is accepted under method 'lora' only, not under {self.method!r}"
         for field in DEPENDENT_FIELDS:
             value = getattr(self, field)
             if value is not None and not applies(field, self.__dict__):
@@ -235,7 +240,7 @@ class TrialConfig(BaseModel):
         tied_head = "head" in (self.also_train or ()) and self.tie_head
         if tied_head and "embeddings" not in (self.also_train or ()):
             yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
-        if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
+        if self.optimizer == "muon" and self.targets == ("head",):
             yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
         if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
             yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
