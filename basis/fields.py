@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-from basis.methods import METHODS, Method
+from basis.methods import METHODS
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 Schedule = Literal["constant", "cosine", "linear"]
@@ -167,6 +167,11 @@ def has_adapters(method: object) -> bool:
     return method != "full" and method in METHODS
 
 
+def is_lora(method: object) -> bool:
+    """Whether a method trains LoRA's product B A, whatever it does besides."""
+    return has_adapters(method) and applies("scaling", {"method": method})
+
+
 def shared_by_adapters(fields: Mapping[str, Any], method: object) -> dict[str, Any]:
     """What `lora: {...}` of a spec, or another mapping of fields, says of a trial of that method.
 
@@ -192,7 +197,7 @@ def optimizer_order(name: object) -> int:
 
 
 def arm_label(config: Mapping[str, Any]) -> str:
-    """Short name of an arm for tables and figures, such as "full adamw", "lora r10 adamw", "ia3 adamw" or "gpt2 full adamw".
+    """Short name of an arm for tables and figures: "full adamw", "lora r10 adamw", "ia3 adamw", "gpt2 full adamw".
 
     `config` is a TrialConfig as a mapping. Fields beyond base model, method, rank and optimizer are not named here;
     whoever shows several arms with the same label appends the fields in which they differ.

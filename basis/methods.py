@@ -61,8 +61,8 @@ class MethodTraits(NamedTuple):
         fixed: options of PEFT that make it this method.
         merges: whether its update can be added into the weights.
         conv1d: whether it goes around GPT-2's projections, which are no `nn.Linear`.
-        beside: whether it leaves the projection's own product as it is, so that bf16 can round the weight beforehand.
-        foreseen: whether its shapes, and so its memory, are known without weights.
+        sized: whether the shapes of what it trains are known without weights.
+        predicted: whether its memory is predicted, see `model.predict_memory`.
     """
 
     trains: str
@@ -74,8 +74,8 @@ class MethodTraits(NamedTuple):
     fixed: Mapping[str, Any] = {}
     merges: bool = True
     conv1d: bool = False
-    beside: bool = False
-    foreseen: bool = True
+    sized: bool = True
+    predicted: bool = True
 
 
 _PLACED = ("targets", "also_train")
@@ -84,11 +84,13 @@ _RANK = {"rank": "r"}
 _LORA = {"rank": "r", "alpha": "lora_alpha"}
 
 
-def _lora(trains: str, source: str, *, b_lr_ratio: bool = True, beside: bool = True, **fixed: Any) -> MethodTraits:
+def _lora(
+    trains: str, source: str, *, b_lr_ratio: bool = True, predicted: bool = True, merges: bool = True, **fixed: Any
+) -> MethodTraits:
     """A variant of LoRA as PEFT's LoraConfig has it."""
     fields = (*(name for name in _OF_LORA if b_lr_ratio or name != "b_lr_ratio"), "peft")
     conv1d = fixed.get("init_lora_weights") != "olora"
-    return MethodTraits(trains, source, "LORA", fields, _LORA, 32.0, fixed, conv1d=conv1d, beside=beside)
+    return MethodTraits(trains, source, "LORA", fields, _LORA, 32.0, fixed, merges, conv1d, predicted=predicted)
 
 
 def _ranked(trains: str, source: str, peft: str, **traits: Any) -> MethodTraits:
@@ -105,11 +107,13 @@ def _plain(trains: str, source: str, peft: str, **traits: Any) -> MethodTraits:
 _KEPT_APART: dict[str, Any] = {"save_projection": False}
 
 METHODS: dict[Method, MethodTraits] = {
-    "full": MethodTraits("every weight", "", merges=False, conv1d=True, beside=True),
+    "full": MethodTraits("every weight", "", merges=False, conv1d=True),
     "lora": MethodTraits("W + s B A", "Hu et al. 2021, arXiv:2106.09685", None, _OF_LORA, {}, 32.0, conv1d=True),
-    "qlora": _lora("LoRA beside weights of 4 bits (NF4)", "Dettmers et al. 2023, arXiv:2305.14314"),
+    "qlora": _lora(
+        "LoRA beside weights of 4 bits (NF4)", "Dettmers et al. 2023, arXiv:2305.14314", predicted=False, merges=False
+    ),
     "dora": _lora(
-        "W + s B A with a magnitude per output", "Liu et al. 2024, arXiv:2402.09353", beside=False, use_dora=True
+        "W + s B A with a magnitude per output", "Liu et al. 2024, arXiv:2402.09353", use_dora=True
     ),
     "pissa": _lora(
         "the principal singular vectors of W", "Meng et al. 2024, arXiv:2404.02948", init_lora_weights="pissa"
@@ -120,7 +124,10 @@ METHODS: dict[Method, MethodTraits] = {
         "scales of random A and B that all layers share", "Kopiczko et al. 2023, arXiv:2310.11454", "VERA",
         fixed=_KEPT_APART, conv1d=True,
     ),
-    "vblora": _ranked("mixtures of vectors from one bank", "Li et al. 2024, arXiv:2405.15179", "VBLORA", conv1d=True),
+    "vblora": _ranked(
+        "mixtures of vectors from one bank", "Li et al. 2024, arXiv:2405.15179", "VBLORA", conv1d=True,
+        predicted=False,
+    ),
     "randlora": _ranked(
         "scales of random bases of full rank", "Albert et al. 2025, arXiv:2502.00987", "RANDLORA",
         names={"rank": "r", "alpha": "randlora_alpha"}, alpha=640.0, fixed=_KEPT_APART, conv1d=True,
@@ -145,12 +152,16 @@ METHODS: dict[Method, MethodTraits] = {
     ),
     "glora": _ranked("scales and shifts of weight and input", "Chavan et al. 2023, arXiv:2306.07967", "GLORA"),
     "miss": _ranked("shards of one small matrix", "Kang and Yin 2024, arXiv:2409.15371", "MISS"),
-    "lily": _ranked("low ranks with a router across layers", "Zhong et al. 2024, arXiv:2407.09946", "LILY", merges=False),
+    "lily": _ranked(
+        "low ranks with a router across layers", "Zhong et al. 2024, arXiv:2407.09946", "LILY", merges=False
+    ),
     "peanut": _ranked("a small network whose input is W", "Zhong et al. 2024, arXiv:2410.01870", "PEANUT"),
     "deft": _ranked("a projection out of W and a low rank into it", "PEFT 0.21 (DEFT)", "DEFT", conv1d=True),
     "hra": _ranked("Householder reflections of W", "Yuan et al. 2024, arXiv:2405.17484", "HRA"),
     "oft": _plain("rotations of blocks of the input", "Qiu et al. 2023, arXiv:2306.07280", "OFT"),
-    "boft": _plain("butterflies of rotations", "Liu et al. 2023, arXiv:2311.06243", "BOFT", foreseen=False),
+    "boft": _plain(
+        "butterflies of rotations", "Liu et al. 2023, arXiv:2311.06243", "BOFT", sized=False, predicted=False
+    ),
     "psoft": _ranked(
         "a rotation within a principal subspace", "PEFT 0.21 (PSOFT)", "PSOFT",
         names={"rank": "r", "alpha": "psoft_alpha"}, alpha=32.0,
@@ -160,10 +171,15 @@ METHODS: dict[Method, MethodTraits] = {
     "beft": _plain("a bias of each projection", "arXiv:2509.15974", "BEFT", merges=False),
     "c3a": _plain("circular convolutions", "Chen et al. 2024, arXiv:2407.19342", "C3A"),
     "fourierft": _plain(
-        "some Fourier coefficients of the update", "Gao et al. 2024, arXiv:2405.03003", "FOURIERFT", conv1d=True
+        "some Fourier coefficients of the update", "Gao et al. 2024, arXiv:2405.03003", "FOURIERFT", conv1d=True, predicted=False,
     ),
-    "waveft": _plain("some wavelet coefficients of the update", "PEFT 0.21 (WaveFT)", "WAVEFT", conv1d=True),
-    "shira": _ranked("some weights of W, drawn at random", "Bhardwaj et al. 2024, arXiv:2406.13175", "SHIRA", foreseen=False),
+    "waveft": _plain(
+        "some wavelet coefficients of the update", "PEFT 0.21 (WaveFT)", "WAVEFT", conv1d=True, predicted=False
+    ),
+    "shira": _ranked(
+        "some weights of W, drawn at random", "Bhardwaj et al. 2024, arXiv:2406.13175", "SHIRA",
+        sized=False, predicted=False,
+    ),
     "supertuning": _plain("the largest weights of W", "arXiv:2607.09287", "SUPERTUNING"),
 }  # fmt: skip
 """The methods, in the order of a report."""

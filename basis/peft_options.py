@@ -1,4 +1,4 @@
-"""What options PEFT's methods have, by its types. Made by `python -m model.peft_options`; a test holds it to PEFT."""
+"""What options PEFT's methods have, by its types; a test holds it to PEFT. Made by model.peft_options."""
 
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "LORA": {

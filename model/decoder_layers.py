@@ -23,7 +23,8 @@ from model.projection import Gate, project
 def place_layers(model: PreTrainedModel, attention: str) -> None:
     """Have a model compute its norms, rotations, gated MLPs and linear layers of blocks as told here, in place.
 
-    Layers with loralib's adapter compute by `project` already, and those with one of PEFT's by PEFT. May be called again, for layers that have come since.
+    Layers with loralib's adapter compute by `project` already, and those with one of PEFT's by PEFT. May be called
+    again, for layers that have come since.
 
     Args:
         model: the model.

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import peft
@@ -33,6 +34,7 @@ from model.architectures import (
     target_of,
     targeted,
 )
+from model.quantized import quantise
 
 ADAPTER = "default"
 """What PEFT calls the only adapter of a model."""
@@ -56,6 +58,7 @@ class PeftSettings:
         scaling: likewise.
         options: further ones, by PEFT's names.
         seed: of what is drawn.
+        compute_dtype: of products with quantised weights.
     """
 
     method: Method
@@ -65,6 +68,7 @@ class PeftSettings:
     scaling: Scaling | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    compute_dtype: torch.dtype = torch.float32
 
 
 def add_peft_adapters(model: PreTrainedModel, settings: PeftSettings) -> None:
@@ -75,6 +79,7 @@ def add_peft_adapters(model: PreTrainedModel, settings: PeftSettings) -> None:
 
     Raises:
         ArchitectureError: the model has no projection of a target, or PEFT has no such adapter for it.
+        MissingPackageError: the method needs a package that is not there.
     """
     refuse_targets(model, settings.targets)
     traits = METHODS[settings.method]
@@ -85,6 +90,8 @@ def add_peft_adapters(model: PreTrainedModel, settings: PeftSettings) -> None:
         )
     on_meta = next(model.parameters()).device.type == "meta"
     config = peft_config(model, settings)
+    if settings.method == "qlora":
+        quantise(model, settings.compute_dtype)
     try:
         with _seeded(settings.seed), quiet_peft():
             peft.get_peft_model(model, config, ADAPTER, low_cpu_mem_usage=on_meta)
@@ -174,7 +181,9 @@ def merge_peft(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def peft_files(model: PreTrainedModel, fresh: PreTrainedModel | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def peft_files(
+    model: PreTrainedModel, fresh: PreTrainedModel | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What PEFT's files hold of a model's adapters: adapter_config.json as a mapping, and the tensors.
 
     Adapters of PiSSA and OLoRA belong to weights that they have changed. They are written as plain LoRA of twice the
@@ -201,8 +210,15 @@ def peft_files(model: PreTrainedModel, fresh: PreTrainedModel | None = None) -> 
             for name, value in state.items()
         }
     values["target_modules"] = sorted(values["target_modules"])
-    plain = {name: sorted(value) if isinstance(value, set) else value for name, value in values.items()}
+    plain = {name: _as_json(value) for name, value in values.items()}
     return plain, {name: value.detach().contiguous().cpu() for name, value in state.items()}
+
+
+def _as_json(value: Any) -> Any:
+    """A value of a configuration as JSON has it."""
+    if isinstance(value, Enum):
+        return value.value
+    return sorted(value) if isinstance(value, set) else value
 
 
 def _tensors(model: PreTrainedModel, config: peft.PeftConfig) -> dict[str, Tensor]:

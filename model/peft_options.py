@@ -1,6 +1,6 @@
 """The options of PEFT's configurations, read from PEFT itself, for a tree that validates specs without torch.
 
-    python -m model.peft_options > basis/peft_options.py
+python -m model.peft_options > basis/peft_options.py
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ def _kinds(hint: Any) -> list[str]:
 def page() -> str:
     """basis/peft_options.py."""
     lines = [
-        '"""What options PEFT\'s methods have, by its types. Made by `python -m model.peft_options`; a test holds it to PEFT."""',
+        '"""What options PEFT\'s methods have, by its types; a test holds it to PEFT. Made by model.peft_options."""',
         "",
         "OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {",
     ]
@@ -77,7 +77,9 @@ def page() -> str:
             texts = ", ".join(f'"{kind}"' for kind in kinds)
             lines.append(f'        "{option}": ({texts}{"," if len(kinds) == 1 else ""}),')
         lines.append("    },")
-    return "\n".join([*lines, "}", '"""The kinds of value of each; a text in quotes is one that may stand there."""', ""])
+    return "\n".join(
+        [*lines, "}", '"""The kinds of value of each; a text in quotes is one that may stand there."""', ""]
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+from basis.methods import REFUSED
+
 _ALL_BUT_HEAD = "[attention_in, attention_out, mlp_in, mlp_out]"
 _STEPS = "steps, such as steps: 1000; an epoch has the train tokens / (batch_size * block_size) of them"
 _BATCH = "batch_size, the windows of one optimizer step, such as batch_size: 8"
