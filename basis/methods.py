@@ -30,7 +30,6 @@ Method = Literal[
     "gralora",
     "glora",
     "miss",
-    "lily",
     "peanut",
     "deft",
     "hra",
@@ -152,9 +151,6 @@ METHODS: dict[Method, MethodTraits] = {
     ),
     "glora": _ranked("scales and shifts of weight and input", "Chavan et al. 2023, arXiv:2306.07967", "GLORA"),
     "miss": _ranked("shards of one small matrix", "Kang and Yin 2024, arXiv:2409.15371", "MISS"),
-    "lily": _ranked(
-        "low ranks with a router across layers", "Zhong et al. 2024, arXiv:2407.09946", "LILY", merges=False
-    ),
     "peanut": _ranked("a small network whose input is W", "Zhong et al. 2024, arXiv:2410.01870", "PEANUT"),
     "deft": _ranked("a projection out of W and a low rank into it", "PEFT 0.21 (DEFT)", "DEFT", conv1d=True),
     "hra": _ranked("Householder reflections of W", "Yuan et al. 2024, arXiv:2405.17484", "HRA"),
@@ -171,7 +167,8 @@ METHODS: dict[Method, MethodTraits] = {
     "beft": _plain("a bias of each projection", "arXiv:2509.15974", "BEFT", merges=False),
     "c3a": _plain("circular convolutions", "Chen et al. 2024, arXiv:2407.19342", "C3A"),
     "fourierft": _plain(
-        "some Fourier coefficients of the update", "Gao et al. 2024, arXiv:2405.03003", "FOURIERFT", conv1d=True, predicted=False,
+        "some Fourier coefficients of the update", "Gao et al. 2024, arXiv:2405.03003", "FOURIERFT",
+        conv1d=True, predicted=False,
     ),
     "waveft": _plain(
         "some wavelet coefficients of the update", "PEFT 0.21 (WaveFT)", "WAVEFT", conv1d=True, predicted=False
@@ -199,6 +196,7 @@ REFUSED: dict[str, str] = {
     "frod": "its shapes depend on the values of the weights, so neither memory nor disk can be planned",
     "unilora": "its shapes can't be known without its draws, so neither memory nor disk can be planned",
     "pvera": "it draws noise in each pass, so that a stopped trial would not continue to the bit",
+    "lily": "its router averages over all tokens of a pass, those to come and other windows' among them",
     "osf": "it is full fine-tuning within a subspace, for learning one task after another",
     "ln-tuning": "norms train by also_train: [layernorms], beside an adapter",
     "trainable-tokens": "single tokens do not train here; embeddings do, by also_train: [embeddings]",

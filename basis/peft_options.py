@@ -63,12 +63,6 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "mini_r": ("int",),
         "init_weights": ("bool", "'bat'", "'mini'"),
     },
-    "LILY": {
-        "stride_A": ("int",),
-        "num_B": ("int",),
-        "scaling": ("float",),
-        "init_weights": ("bool",),
-    },
     "PEANUT": {
         "depth": ("int",),
         "act_fn": ("str",),

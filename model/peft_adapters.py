@@ -119,7 +119,9 @@ def peft_config(model: PreTrainedModel, settings: PeftSettings) -> peft.PeftConf
         if targeted(name, settings.targets)
     ]
     given = {"rank": settings.rank, "alpha": settings.alpha}
-    values: dict[str, Any] = {own: _whole(given[name]) for name, own in traits.names.items() if given[name] is not None}
+    values: dict[str, Any] = {
+        own: _whole(number) for name, own in traits.names.items() if (number := given[name]) is not None
+    }
     values |= {**settings.options, **traits.fixed, "target_modules": [name for name, _, _ in layers]}
     if settings.scaling == "alpha/sqrt(r)":
         values["use_rslora"] = True

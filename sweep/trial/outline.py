@@ -39,8 +39,9 @@ def trained_bytes(trial: TrialConfig, shape: PretrainedConfig) -> int:
     """The bytes of what a trial trains on a base model of that shape."""
     if METHODS[trial.method].sized:
         return _trained_bytes(outline(trial, shape))
-    one, two = (_trained_bytes(outline(trial, shallow(shape, blocks))) for blocks in (1, 2))
-    return one + (shape.num_hidden_layers - 1) * (two - one)  # each block adds the same
+    one, two = (_trained_bytes(outline(trial, shallow(shape, depth))) for depth in (1, 2))
+    blocks: int = shape.num_hidden_layers
+    return one + (blocks - 1) * (two - one)  # each block adds the same
 
 
 def _trained_bytes(model: PreTrainedModel) -> int:
