@@ -26,5 +26,6 @@ def config(method: Method, **changes: Any) -> TrialConfig:
         "block_size": 24, "test_every": 3, "test_windows": 2, "seed": 3,
     }  # fmt: skip
     values |= {"rank": 4} if "rank" in METHODS[method].fields else {}
+    values |= {"alpha": 8} if method == "randlora" else {}
     values |= {"peft": OPTIONS[method]} if method in OPTIONS else {}
     return TrialConfig.model_validate({**values, **changes})

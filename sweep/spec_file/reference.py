@@ -129,8 +129,8 @@ FORMS: dict[str, tuple[str, Sequence[Form]]] = {
 ABOUT_METHODS = """\
 `method: lora` is loralib's. All others but full are PEFT's, with dropout 0 and around the projections that `targets`
 names; options of a method stand under `peft`, by PEFT's names: `peft: {block_size: 64}`. On GPT-2 a method needs a
-layer for its `Conv1D`. A method that is not merged runs beside the weights. Where memory is not predicted, a dry run says
-unknown, no micro-batch is chosen, and such a trial has its device to itself.
+layer for its `Conv1D`. A method that is not merged runs beside the weights. Where memory is not predicted, a dry run
+says unknown, no micro-batch is chosen, and such a trial has its device to itself.
 
 pissa and olora begin from singular values, or an orthonormal basis, of the weights, and leave the rest in them. One
 thread computes these, so that the same come on any number of threads. lora-fa has LoRA-FA's frozen A under the trial's

@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from basis.errors import UserError
+from basis.fields import ADAPTER_FIELDS
 from basis.methods import METHODS
 from model.architectures import ArchitectureError, shallow
 from model.gpt2_lora import trained_parameters
@@ -54,7 +55,7 @@ def refuse_adapters(shape: PretrainedConfig, trials: Iterable[TrialConfig], name
     Raises:
         UserError: with the method, the model's name and what PEFT says.
     """
-    fields = ("method", "rank", "alpha", "scaling", "targets", "peft")
+    fields = ("method", *ADAPTER_FIELDS)
     alike = {tuple(getattr(trial, field) for field in fields): trial for trial in trials}
     for trial in alike.values():
         if METHODS[trial.method].peft:

@@ -45,6 +45,7 @@ VOCABULARIES = {
 
 ELSEWHERE = {
     "basis/fields.py": "states names of fields, and LoRA's default targets",
+    "basis/methods.py": "states which method has which of LoRA's fields",
     "basis/metrics.py": "states the metrics",
     "basis/stages.py": "states the stages",
     "basis/input_hashes.py": "states the inputs",
