@@ -181,8 +181,8 @@ METHODS: dict[Method, MethodTraits] = {
 }  # fmt: skip
 """The methods, in the order of a report."""
 
-_PROMPT = "it trains a prompt and no weights, and a prompt's tokens would change what every trial sees"
-_DATA = "it begins from gradients or activations of the data, which no other method sees before it trains"
+_PROMPT = "it trains a prompt beside the text, and no weights"
+_DATA = "it begins from gradients or activations of the data"
 
 REFUSED: dict[str, str] = {
     **dict.fromkeys(

@@ -42,6 +42,9 @@ from sweep.trial.part import AcceptedWords, Count
 MOST_TOKENS_PER_STEP = 2**26
 """The largest language models take a quarter of it; their numbers alone fill half a gigabyte."""
 
+MOST_NAMED = 8
+"""Methods or optimizers that a message names."""
+
 LABEL_WORDS = "a label of letters, digits and . _ + -"
 
 _TARGET_WORDS = (
@@ -234,7 +237,7 @@ class TrialConfig(BaseModel):
         for field in DEPENDENT_FIELDS:
             value = getattr(self, field)
             if value is not None and not applies(field, self.__dict__):
-                yield field, f"{shown(_plain(value))} is accepted under {_owners(field)} only"
+                yield field, f"{shown(_plain(value))} is {self._where_accepted(field)}"
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
             yield "betas", f"{_plain(self.betas)} is not accepted; both lie in [0, 1)"
         tied_head = "head" in (self.also_train or ()) and self.tie_head
@@ -252,6 +255,17 @@ class TrialConfig(BaseModel):
             windows = f"{self.batch_size} windows of block_size {self.block_size}"
             tokens = f"{self.batch_size * self.block_size:,} tokens a step"
             yield "batch_size", f"{windows} are {tokens}; accepted: {MOST_TOKENS_PER_STEP:,} at most"
+
+    def _where_accepted(self, field: str) -> str:
+        """Such as "accepted under optimizers adamw, muon only"; of many methods, which one does not have the field."""
+        owner, names = owner_of(field), names_with(field)
+        if len(names) > MOST_NAMED:
+            return f"not accepted under {owner} {getattr(self, str(owner))!r}, which has no {field}"
+        return (
+            f"accepted under {owner} {names[0]!r} only"
+            if len(names) == 1
+            else (f"accepted under {owner}s {', '.join(names)} only")
+        )
 
     @property
     def settled_precision(self) -> Precision:
@@ -283,9 +297,3 @@ def _others(precision: PrecisionChoice) -> str:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _owners(field: str) -> str:
-    """The methods or optimizers that have a field, such as "method 'lora'" or "optimizers adamw, muon"."""
-    names = names_with(field)
-    return f"{owner_of(field)} {names[0]!r}" if len(names) == 1 else f"{owner_of(field)}s {', '.join(names)}"
