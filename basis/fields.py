@@ -164,7 +164,7 @@ def default_of(field: str, method: str) -> Any:
 
 def has_adapters(method: object) -> bool:
     """Whether a method trains something beside frozen base weights."""
-    return method != "full" and method in METHODS
+    return isinstance(method, str) and method != "full" and method in METHODS
 
 
 def is_lora(method: object) -> bool:
