@@ -165,7 +165,7 @@ METHODS: dict[Method, MethodTraits] = {
     "road": _plain("rotations of pairs of outputs", "Liao and Monz 2024, arXiv:2409.00119", "ROAD"),
     "ia3": _plain("scales of outputs and inputs", "Liu et al. 2022, arXiv:2205.05638", "IA3", conv1d=True),
     "beft": _plain("a bias of each projection", "arXiv:2509.15974", "BEFT", merges=False),
-    "c3a": _plain("circular convolutions", "Chen et al. 2024, arXiv:2407.19342", "C3A"),
+    "c3a": _plain("circular convolutions", "Chen et al. 2024, arXiv:2407.19342", "C3A", predicted=False),
     "fourierft": _plain(
         "some Fourier coefficients of the update", "Gao et al. 2024, arXiv:2405.03003", "FOURIERFT",
         conv1d=True, predicted=False,
