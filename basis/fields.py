@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-Method = Literal["full", "lora"]
+from basis.methods import METHODS
+
 Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
 Schedule = Literal["constant", "cosine", "linear"]
 
@@ -95,7 +96,7 @@ BETAS_DEFAULTS: dict[str, tuple[float, float]] = {
     name: traits.betas for name, traits in OPTIMIZERS.items() if traits.betas is not None
 }
 LORA_DEFAULTS: dict[str, Any] = {
-    "alpha": 32.0,  # with scaling alpha / rank, the best learning rate hardly depends on rank
+    "alpha": METHODS["lora"].alpha,  # with scaling alpha / rank, the best learning rate hardly depends on rank
     "scaling": "alpha/r",
     "b_lr_ratio": 1.0,
     "targets": PROJECTION_TARGETS,
@@ -103,7 +104,10 @@ LORA_DEFAULTS: dict[str, Any] = {
 }
 
 LORA_FIELDS = ("rank", *LORA_DEFAULTS)
-"""Fields that method "lora" alone has."""
+"""Fields of method "lora". Other methods with adapters have some of them, see `basis.methods`."""
+
+ADAPTER_FIELDS = (*LORA_FIELDS, "peft")
+"""Fields of methods with adapters; what trials of them share stands under `lora` in a spec."""
 
 OPTIMIZER_DEFAULTS: dict[str, Mapping[str, Any]] = {"momentum": MOMENTUM_DEFAULTS, "betas": BETAS_DEFAULTS}
 """By the field that some optimizers have: its default under each of them."""
@@ -126,10 +130,12 @@ COST_FIELDS = ("micro_batch", "compile", "activation_checkpointing")
 """Fields that leave the training as it is but for rounding: they matter for speed and memory alone."""
 
 _OWNERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    **dict.fromkeys(LORA_FIELDS, ("method", ("lora",))),
+    **{
+        field: ("method", tuple(name for name, traits in METHODS.items() if field in traits.fields))
+        for field in ADAPTER_FIELDS
+    },
     "momentum": ("optimizer", tuple(MOMENTUM_DEFAULTS)),
     "betas": ("optimizer", tuple(BETAS_DEFAULTS)),
-    "peft": ("method", ()),
     "optimizer_options": ("optimizer", ()),
 }
 """The dependent fields: the field that decides whether a config has one, and the names under which it does."""
@@ -151,6 +157,31 @@ def applies(field: str, config: Mapping[str, Any]) -> bool:
     return owner is None or owner not in config or config[owner] in names_with(field)
 
 
+def default_of(field: str, method: str) -> Any:
+    """The default of a field of adapters under a method that has it."""
+    return METHODS[method].alpha if field == "alpha" else LORA_DEFAULTS[field]  # type: ignore[index]
+
+
+def has_adapters(method: object) -> bool:
+    """Whether a method trains something beside frozen base weights."""
+    return isinstance(method, str) and method != "full" and method in METHODS
+
+
+def is_lora(method: object) -> bool:
+    """Whether a method trains LoRA's product B A, whatever it does besides."""
+    return has_adapters(method) and applies("scaling", {"method": method})
+
+
+def shared_by_adapters(fields: Mapping[str, Any], method: object) -> dict[str, Any]:
+    """What `lora: {...}` of a spec, or another mapping of fields, says of a trial of that method.
+
+    Method lora gets all of it, another method with adapters what it has, and full fine-tuning nothing.
+    """
+    if not has_adapters(method):
+        return {}
+    return {name: value for name, value in fields.items() if method == "lora" or applies(name, {"method": method})}
+
+
 def adapter_scaling(scaling: Scaling, alpha: float, rank: int) -> float:
     """What an adapter's product B A x is multiplied by."""
     match scaling:
@@ -166,11 +197,11 @@ def optimizer_order(name: object) -> int:
 
 
 def arm_label(config: Mapping[str, Any]) -> str:
-    """Short name of an arm for tables and figures, such as "full adamw", "lora r10 adamw" or "gpt2 full adamw".
+    """Short name of an arm for tables and figures: "full adamw", "lora r10 adamw", "ia3 adamw", "gpt2 full adamw".
 
     `config` is a TrialConfig as a mapping. Fields beyond base model, method, rank and optimizer are not named here;
     whoever shows several arms with the same label appends the fields in which they differ.
     """
     model = f"{config['model']} " if config.get("model") else ""  # earlier configs have no such field
-    method = f"lora r{config['rank']}" if config["method"] == "lora" else str(config["method"])
+    method = str(config["method"]) if config.get("rank") is None else f"{config['method']} r{config['rank']}"
     return f"{model}{method} {config['optimizer']}"

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from basis.fields import Method
+from basis.methods import Method
 from benchmarks.step_shapes import OURS, SHAPES, Shape
 from benchmarks.table import Row, Table, Target
 

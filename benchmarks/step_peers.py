@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from basis.fields import Method
+from basis.methods import Method
 from benchmarks.step_pace import Pace
 from benchmarks.step_shapes import OURS, Shape
 from model.batch import Batch

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from basis.fields import Method
+from basis.methods import Method
 from model.step_flops import flops_per_token
 
 OURS = "ours"

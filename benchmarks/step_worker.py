@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from basis.fields import Method
+from basis.methods import Method
 from benchmarks.step_pace import Pace
 from benchmarks.step_peers import run_variant
 from benchmarks.step_shapes import SHAPES

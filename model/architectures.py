@@ -109,6 +109,12 @@ def projections_of(block: nn.Module) -> Iterator[tuple[str, nn.Linear | Conv1D]]
     return ((name, layer) for name, layer in block.named_modules() if isinstance(layer, nn.Linear | Conv1D))
 
 
+def plain_projections_of(block: nn.Module) -> Iterator[nn.Linear | Conv1D]:
+    """Those that no layer of PEFT's is around, and that are no part of one."""
+    wrapped = tuple(f"{name}." for name, layer in block.named_modules() if hasattr(layer, "base_layer"))
+    return (layer for name, layer in projections_of(block) if not name.startswith(wrapped))
+
+
 def rms_norms_of(model: PreTrainedModel) -> Iterator[tuple[nn.Module, float, float]]:
     """Each RMSNorm of a model: the module, its epsilon, and what is added to its weight."""
     offset = _NORM_OFFSETS.get(model.config.model_type, 0.0)

@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from model.architectures import blocks_of, gated_mlps_of, projections_of, rms_norms_of, rotary_attentions_of
+from model.architectures import blocks_of, gated_mlps_of, plain_projections_of, rms_norms_of, rotary_attentions_of
+from model.lora_linear import LoRALinear
 from model.projection import Gate, project
 
 
 def place_layers(model: PreTrainedModel, attention: str) -> None:
     """Have a model compute its norms, rotations, gated MLPs and linear layers of blocks as told here, in place.
 
-    Layers with an adapter compute by `project` already. May be called again, for layers that have come since.
+    Layers with loralib's adapter compute by `project` already, and those with one of PEFT's by PEFT. May be called
+    again, for layers that have come since.
 
     Args:
         model: the model.
@@ -35,7 +37,7 @@ def place_layers(model: PreTrainedModel, attention: str) -> None:
     for module in gated_mlps_of(model):
         module.forward = partial(_gated_mlp, module)  # type: ignore[method-assign]
     for block in blocks_of(model):
-        for _, layer in projections_of(block):
+        for layer in plain_projections_of(block):
             if type(layer) is nn.Linear:
                 layer.forward = partial(_linear, layer)  # type: ignore[method-assign]
 
@@ -85,7 +87,9 @@ def _gated_mlp(module: Any, x: Tensor) -> Tensor:
     down = module.down_proj
     if type(down) is nn.Linear:  # whether or not it was there when layers were placed
         return _linear(down, up, gate)
-    y: Tensor = down(up, gate=gate)
+    if isinstance(down, LoRALinear):
+        return down(up, gate=gate)  # type: ignore[no-any-return]
+    y: Tensor = down(module.act_fn(gate[0]) * up)  # a layer of PEFT's, whose adapter sees the input, too
     return y
 
 

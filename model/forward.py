@@ -15,7 +15,7 @@ Shapes, here and in the other files of `model/`:
 from typing import Protocol
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block
 from transformers.pytorch_utils import Conv1D
@@ -143,6 +143,9 @@ def _mlp(layer: GPT2MLP, x: Tensor, tanh_gelu: bool, rank_multiple: int) -> Tens
     return dropped
 
 
-def _project(x: Tensor, layer: Conv1D | LoRALinear, rank_multiple: int, after_gelu: bool = False) -> Tensor:
+def _project(x: Tensor, layer: nn.Module, rank_multiple: int, after_gelu: bool = False) -> Tensor:
+    if not isinstance(layer, Conv1D | LoRALinear):  # a layer of PEFT's, which may do anything to input and weight
+        y: Tensor = layer(F.gelu(x, approximate="tanh") if after_gelu else x)
+        return y
     adapter = layer.adapter if isinstance(layer, LoRALinear) else None
     return project(x, layer.weight, layer.bias, adapter, after_gelu, rank_multiple)

@@ -14,19 +14,27 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from basis.fields import TRAINED_GROUPS, Method
+from basis.fields import TRAINED_GROUPS
+from basis.methods import Method
 from model.architectures import (
     block_prefix,
     blocks_of,
     embeddings_of,
     head_name,
     head_of,
+    plain_projections_of,
     projections_of,
     refuse_targets,
     targeted,
 )
 from model.lora_linear import LoRALinear, LoRASettings
 from model.weights import check_head, load_weights
+
+LORALIB_NAMES = ("lora_A", "lora_B")
+"""How the names of loralib's adapters end."""
+
+ADAPTERS = "adapters"
+"""What PEFT's adapters are called among the groups of parameters."""
 
 SHAPES: dict[str, dict[str, int]] = {
     "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
@@ -94,9 +102,12 @@ def select_trainable(
     method: Method,
     also_train: Collection[str] = (),
 ) -> None:
-    """Set `requires_grad` of every parameter: all for "full"; for "lora" the adapters and the named groups.
+    """Set `requires_grad` of every parameter: all for "full"; else the adapters and the named groups.
+
+    Which parameters of PEFT's adapters train, `model.peft_adapters` has said.
 
     Args:
+        method: that of the model's adapters.
         also_train: any of "embeddings", "biases", "layernorms", "head" (the head's weight, not its adapter).
 
     Raises:
@@ -109,16 +120,20 @@ def select_trainable(
         raise ValueError("also_train has 'head', which is tied to the embedding: add 'embeddings' or untie the head")
     groups = _groups(model)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(method == "full" or "lora_" in name or groups[name] in also_train)
+        of_adapter = parameter.requires_grad if groups[name] == ADAPTERS else name.endswith(LORALIB_NAMES)
+        parameter.requires_grad_(method == "full" or of_adapter or groups[name] in also_train)
 
 
 def _groups(model: PreTrainedModel) -> dict[str, str]:
     """The group of each parameter by its name; a tied weight is the embedding's."""
     embeddings, head = embeddings_of(model), head_of(model)
     groups: dict[str, str] = {}
+    of_peft = peft_parameters(model)
     for module_name, module in model.named_modules():
         for kind, _ in module.named_parameters(recurse=False):
-            if module in embeddings:
+            if f"{module_name}.{kind}" in of_peft:
+                group = ADAPTERS
+            elif module in embeddings:
                 group = "embeddings"
             elif module is head:
                 group = "head"
@@ -130,6 +145,17 @@ def _groups(model: PreTrainedModel) -> dict[str, str]:
     return groups
 
 
+def peft_parameters(model: nn.Module) -> set[str]:
+    """Names of the parameters that PEFT's layers have beside the projections which they keep as `base_layer`."""
+    return {
+        f"{prefix}.{name}"
+        for prefix, layer in model.named_modules()
+        if hasattr(layer, "base_layer")
+        for name, _ in layer.named_parameters()
+        if not name.startswith("base_layer.")
+    }
+
+
 def trained_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Names and parameters of what trains, in the model's order; a tied weight comes once."""
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
@@ -139,10 +165,11 @@ def cast_frozen_projections(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Keep weights and biases of the blocks' projections that don't train in `dtype`, in place.
 
     Autocast to `dtype` would make that copy in every step: results stay the same to the bit. Outside autocast such a
-    model no longer runs, and `merge` refuses it; load the base anew for that and `assign_trained`.
+    model no longer runs, and `merge` refuses it; load the base anew for that and `assign_trained`. A projection with
+    an adapter of PEFT's stays: what some of them do to the weight themselves would round otherwise.
     """
     for block in blocks_of(model):
-        for _, projection in projections_of(block):
+        for projection in plain_projections_of(block):
             for parameter in (projection.weight, projection.bias):
                 if parameter is not None and not parameter.requires_grad:
                     parameter.data = parameter.data.to(dtype)

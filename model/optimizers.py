@@ -45,7 +45,7 @@ def build_optimizers(model: PreTrainedModel, settings: OptimizerSettings) -> lis
         ValueError: muon, and no matrix of a hidden layer trains.
     """
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    ratio = {id(p): settings.b_lr_ratio for n, p in trained if n.endswith("lora_B")}
+    ratio = {id(p): settings.b_lr_ratio for n, p in trained if n.endswith(("lora_B", "lora_B.default.weight"))}
     parameters = _groups([p for _, p in trained], ratio)
     lr, decay = settings.lr, settings.weight_decay
     match settings.name:

@@ -89,7 +89,7 @@ def predict_parts(
         packed: whether windows hold several examples, which are kept apart.
     """
     shape = BatchShape(batch, block_size, masked, packed)
-    if layers <= DEEPER:
+    if len(traced_depths(layers)) == 1:
         peaks = list(_trace(build, layers, shape, device).values())
     else:
         low = _trace(build, SHALLOW, shape, device)
@@ -98,6 +98,11 @@ def predict_parts(
     highest = max(peaks, key=lambda parts: parts.total)
     workspaces = 2 * CUBLAS_WORKSPACE_BYTES[hopper] if device == "cuda" else 0
     return MemoryParts(**{**highest.as_dict(), "activations": highest.activations + workspaces})
+
+
+def traced_depths(layers: int) -> tuple[int, ...]:
+    """The depths at which a run of so many blocks is made and traced, each once."""
+    return (layers,) if layers <= DEEPER else (SHALLOW, DEEPER)
 
 
 def _extrapolate(low: MemoryParts, high: MemoryParts, layers: int) -> MemoryParts:
@@ -131,6 +136,21 @@ def _trace(build: Build, layers: int, shape: BatchShape, device: DeviceType) -> 
         with ledger:
             run.train_step(batch, ledger)
     return {name: parts for name, parts in ledger.peaks().items() if name not in ("", INNER)}
+
+
+def place_on_cpu(model: nn.Module) -> None:
+    """Give a model on the meta device tensors of the CPU, in place, without values; one that is shared stays so."""
+    made: dict[int, Tensor] = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is None:
+                    continue
+                if id(tensor) not in made:
+                    empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    is_parameter = isinstance(tensor, nn.Parameter)
+                    made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+                tensors[name] = made[id(tensor)]  # type: ignore[assignment]
 
 
 def _make_optimizer_state(run: SFTRun) -> None:

@@ -1,6 +1,6 @@
 """How many floating-point operations a training step needs, whoever does them."""
 
-from basis.fields import Method
+from basis.methods import Method
 
 
 def flops_per_token(method: Method, matrices: int, layers: int, width: int, block: int) -> int:

@@ -24,6 +24,7 @@ from analysis.fairness.rows_alike import same_in_every_digit
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
 from analysis.wording.values import show_fact
+from basis.fields import has_adapters, is_lora
 from basis.input_hashes import INPUT_HASHES
 from basis.outcomes import NOT_COMPARED, Outcome
 
@@ -74,7 +75,8 @@ def shared_rate(rows: LedgerRows) -> list[str]:
     untuned = [row for row in rows if "lr" not in row.tuned]
     for optimizer in dict.fromkeys(row.config.get("optimizer") for row in untuned):
         mine = [row for row in untuned if row.config.get("optimizer") == optimizer]
-        full, lora = ([row for row in mine if row.config.get("method") == method] for method in ("full", "lora"))
+        full = [row for row in mine if row.config.get("method") == "full"]
+        lora = [row for row in mine if is_lora(row.config.get("method"))]
         rates = {row.config.get("lr") for row in (*full, *lora)}
         if full and lora and len(rates) == 1 and None not in rates:
             first, second = (named(row.label for row in members) for members in (full, lora))
@@ -133,7 +135,7 @@ def not_judged_as_trained(rows: LedgerRows) -> list[str]:
     other = [row.label for row in rows if False in row.facts.get("judged_as_trained", ())]
     if not other:
         return []
-    lora = [row.label for row in rows if row.label in other and row.config.get("method") == "lora"]
+    lora = [row.label for row in rows if row.label in other and has_adapters(row.config.get("method"))]
     what = "model without the adapters that were trained" if lora == other else "model other than the trained one"
     return [f"Responses came from a {what} in {which(other, rows)}: their win rates say nothing of the training."]
 

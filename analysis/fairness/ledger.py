@@ -17,7 +17,7 @@ from analysis.fairness.rows import EXECUTED, LedgerRows, rows_of
 from analysis.fairness.words import by_value, named
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.tables.comparison_table import ComparisonTable
-from basis.fields import COST_FIELDS, LORA_FIELDS
+from basis.fields import ADAPTER_FIELDS, COST_FIELDS
 from basis.input_hashes import INPUT_HASHES
 
 COSTS_ALONE = "; matters for speed and memory alone"
@@ -227,7 +227,7 @@ def _verdict(checks: RowChecks, aside: dict[str, str], factor: str | None) -> st
 def _passed_over(rows: LedgerRows, factor: str | None) -> set[str]:
     """What is no confound besides what follows from the factor: itself, and what has a flag or remark of its own."""
     names = {REPLICATE_FIELD, factor or ""}
-    if factor in LORA_FIELDS:
+    if factor in ADAPTER_FIELDS:
         names.add("method")
     scalings = {row.adapter_scaling for row in rows} - {None}
     if factor == "rank" and len(scalings) == 1:

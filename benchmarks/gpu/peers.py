@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from basis.fields import Method
+from basis.methods import Method
 from benchmarks import generation
 from benchmarks.generation import END, TEMPERATURE, TOP_K, hugging_face_generate, random_model, random_prompts
 from benchmarks.gpu.parts import rows_or_failure

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import GPT2LMHeadModel
 
-from basis.fields import Method, Optimizer, Precision
+from basis.fields import Optimizer, Precision
+from basis.methods import Method
 from benchmarks.step_shapes import Shape
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable, untie_head
 from model.ledger import MemoryParts

@@ -147,7 +147,8 @@ def _print_memory(
     trials: list[TrialConfig], plans: list[MemoryPlan], device: Device, budget_bytes: int | None, console: Console
 ) -> None:
     """A row for each way in which trials take memory; those that differ in nothing that matters share one."""
-    unit, size, digits = ("GiB", 2**30, 3) if max(p.predicted.total for p in plans) >= 2**30 else ("MiB", 2**20, 1)
+    largest = max((plan.predicted.total for plan in plans if plan.predicted), default=0)
+    unit, size, digits = ("GiB", 2**30, 3) if largest >= 2**30 else ("MiB", 2**20, 1)
     table = _table()
     title = f"Predicted peak memory on {'a GPU' if device.type == 'cuda' else 'CPU'}, in {unit}"
     for heading in ("trial", "x", "micro-batch", "peak", "weights", "gradients", "state", "logits", "activations"):
@@ -157,8 +158,8 @@ def _print_memory(
         groups[trial.label, plan] = groups.get((trial.label, plan), 0) + 1
     for (label, plan), count in groups.items():
         checkpointed = " checkpointed" if plan.execution.activation_checkpointing else ""
-        parts = (plan.predicted.total, *plan.predicted.as_dict().values())
-        cells = (f"{value / size:,.{digits}f}" for value in parts)
+        parts = (plan.predicted.total, *plan.predicted.as_dict().values()) if plan.predicted else ()
+        cells = [f"{value / size:,.{digits}f}" for value in parts] or ["unknown"]
         table.add_row(label, str(count), f"{plan.execution.micro_batch}{checkpointed}", *cells)
     _print_titled(title, table, console)
     allowed = (

@@ -22,6 +22,7 @@ from basis.directory import FINISHED_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.fields import PrecisionChoice
 from basis.input_hashes import INPUT_HASHES
+from basis.methods import METHODS
 from basis.read_json import DamagedError
 from basis.scripts import as_called
 from model.predict_memory import DeviceType
@@ -202,7 +203,8 @@ def _run_again(
         check_compiler()
     if flaw := _lacking(trial.config.precision, inputs.packing.device.type):
         raise UserError(flaw)
-    plan = MemoryPlan(execution, predict(trial.config, shape, inputs.packing.device, execution))
+    known = METHODS[trial.config.method].predicted
+    plan = MemoryPlan(execution, predict(trial.config, shape, inputs.packing.device, execution) if known else None)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
     rows: list[dict[str, Any]] = []
     run: TrialRun | None = None

@@ -15,7 +15,7 @@ from analysis.wording.numbers import show_interval
 from basis.metrics import METRIC
 from basis.packages import ROOT
 from sweep.data.words import SIDES
-from sweep.exporting.weights import Form, base_name, is_chat
+from sweep.exporting.weights import QUANTISED, Form, base_name, is_chat
 from sweep.hub.pin import hub_model
 from sweep.live.privacy import cleaned, without_machine
 from sweep.schema.hub_names import dataset_name
@@ -88,7 +88,7 @@ def _parts(winner: Winner, form: Form, content: Content) -> dict[str, Any]:
         "row": _row(table, arm.label),
         "trust": content.summary.trust,
         "remarks": [*ledger.confounds, *(flag.sentence for flag in ledger.flagged), *ledger.remarks] if ledger else [],
-        "usage": _usage(name, revision, form),
+        "usage": _usage(name, revision, form, quantised=trial.config.method == QUANTISED),
         "notes": " ".join(_notes(winner, form, on_hub)),
         "config": yaml.safe_dump(_config(trial.config.model_dump(mode="json")), sort_keys=False).strip(),
         "command": _portable(str(winner.results.sweep.get("command") or f"python -m sweep.run {winner.spec.name}")),
@@ -125,7 +125,7 @@ def _row(table: ComparisonTable | None, label: str) -> str:
     return "\n".join([f"| {table.title} | |", "| --- | --- |", *cells])
 
 
-def _usage(name: str, revision: str | None, form: Form) -> str:
+def _usage(name: str, revision: str | None, form: Form, quantised: bool) -> str:
     if form == "merged":
         return (
             "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
@@ -133,9 +133,10 @@ def _usage(name: str, revision: str | None, form: Form) -> str:
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
         )
     at = f', revision="{revision}"' if revision else ""
+    at += ', quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")' if quantised else ""
     return (
         "from peft import PeftModel\n"
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' if quantised else ''}\n\n"
         f'base = AutoModelForCausalLM.from_pretrained("{name}"{at})\n'
         'model = PeftModel.from_pretrained(base, "FOLDER")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'

@@ -7,6 +7,7 @@ from pathlib import Path
 from basis.disks import disk_error, disk_failure
 from basis.errors import UserError
 from basis.files import publish_folder
+from basis.methods import METHODS
 from sweep.exporting.card import card_of
 from sweep.exporting.weights import Form, write_model
 from sweep.machine.quiet import quiet_libraries
@@ -59,7 +60,10 @@ def export(
     winner = choose(experiment_dir, arm, best)
     check_kept(winner)
     quiet_libraries()
-    form: Form = "adapter" if winner.trial.config.rank is not None and not merged else "merged"
+    method = winner.trial.config.method
+    if merged and not METHODS[method].merges:
+        raise UserError(f"--merged: an adapter of method {method!r} can't be merged; leave it out")
+    form: Form = "merged" if merged or method == "full" else "adapter"
     base = base_of(winner, cache_dir, say)
     try:
         with workshop(folder.parent) as place:

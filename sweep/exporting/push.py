@@ -1,12 +1,14 @@
 """Pushes an export to the Hugging Face hub. Nothing else of this project sends anything there."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils import disable_progress_bars
 
 from basis.errors import UserError, first_line
 
@@ -39,6 +41,8 @@ def push(folder: Path, repository: str, say: Callable[[str], None]) -> str:
         UserError: the hub refuses, or can't be reached. The folder stays as it is.
     """
     with _explained(repository, f"; the export stays in {folder}"):
+        if not sys.stderr.isatty():
+            disable_progress_bars()
         api = HfApi()
         made = api.create_repo(repository, private=True, exist_ok=True)
         say(f"pushing to {made}")

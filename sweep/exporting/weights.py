@@ -1,15 +1,20 @@
 """A chosen trial's model as files that other programs load: PEFT's adapter, or whole weights of transformers."""
 
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from peft import PeftModel
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from basis.errors import UserError
-from model.gpt2_lora import merge
+from basis.methods import METHODS
+from model.gpt2_lora import load_base, merge
+from model.peft_adapters import merge_peft, peft_files, quiet_peft
 from model.peft_export import (
     ExportError,
     as_peft,
@@ -24,11 +29,15 @@ from sweep.hub.pin import hub_model
 from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.models import FoundModels
 from sweep.reward_metric import end_tokens
+from sweep.trial.model import build_model
 from sweep.winner.choose import Winner
 from sweep.winner.model import trained_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+QUANTISED = "qlora"
+"""The method whose adapter was trained beside weights of four bits."""
 
 Form = Literal["adapter", "merged"]
 """What an export is: PEFT's adapter beside base weights that stay where they are, or the whole model."""
@@ -56,10 +65,12 @@ def write_model(winner: Winner, base: FoundModels, form: Form, folder: Path, say
     tokenizer = _tokenizer(winner, base)
     generation = _generation_config(model, tokenizer, winner)
     try:
-        if form == "adapter":
-            _write_adapter(model, winner, base, folder)
+        if form == "merged":
+            _write_merged(model, merge if METHODS[winner.trial.config.method].peft is None else merge_peft, folder)
+        elif METHODS[winner.trial.config.method].peft is None:
+            _write_lora(model, winner, base, folder)
         else:
-            _write_merged(model, folder)
+            _write_peft_adapter(model, winner, base, folder)
     except ExportError as error:
         other = "merged, with --merged, it can" if form == "adapter" else "this is a fault of ours"
         raise UserError(f"{winner.arm.label}: can't be exported: {error}; {other}") from None
@@ -68,7 +79,7 @@ def write_model(winner: Winner, base: FoundModels, form: Form, folder: Path, say
     generation.save_pretrained(folder)
 
 
-def _write_adapter(model: PreTrainedModel, winner: Winner, base: FoundModels, folder: Path) -> None:
+def _write_lora(model: PreTrainedModel, winner: Winner, base: FoundModels, folder: Path) -> None:
     config = winner.trial.config
     assert config.alpha is not None, "a method with an adapter has an alpha"
     learnt = learnt_by(model, config.alpha, config.scaling or "alpha/r")
@@ -82,10 +93,28 @@ def _write_adapter(model: PreTrainedModel, winner: Winner, base: FoundModels, fo
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty form; ours follows
 
 
-def _write_merged(model: PreTrainedModel, folder: Path) -> None:
+def _write_peft_adapter(model: PreTrainedModel, winner: Winner, base: FoundModels, folder: Path) -> None:
+    """Adapters that are PEFT's own already. What `also_train` has trained beside them has no place in its files."""
+    config = winner.trial.config
     tokens = probe_tokens(model)
     wanted = logits_on(model, tokens)
-    merge(model)
+    values, tensors = peft_files(model, build_model(config, base.base_model))
+    del model
+    name, revision = base_name(winner)
+    values |= {"base_model_name_or_path": name, "revision": revision, "task_type": "CAUSAL_LM"}
+    (folder / "adapter_config.json").write_text(json.dumps(values, indent=2, sort_keys=True), encoding="utf-8")
+    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    if config.method == QUANTISED:
+        return  # beside weights in full it computes other logits, which the card says
+    with quiet_peft():
+        loaded = PeftModel.from_pretrained(load_base(base.base_model), folder)
+    refuse_other_logits(logits_on(loaded, tokens), wanted)
+
+
+def _write_merged(model: PreTrainedModel, merged: Callable[[PreTrainedModel], PreTrainedModel], folder: Path) -> None:
+    tokens = probe_tokens(model)
+    wanted = logits_on(model, tokens)
+    merged(model)
     refuse_other_logits(logits_on(model, tokens), wanted)
     model.config.dtype = torch.float32
     model.config.name_or_path = ""  # of a folder of this machine

@@ -41,7 +41,12 @@ class Packing:
     limit_bytes: int | None = None
 
     def demand_bytes(self, plan: MemoryPlan) -> int:
-        """Bytes of the device that a trial needs to itself, and no more than the device has."""
+        """Bytes of the device that a trial needs to itself, and no more than the device has.
+
+        A trial whose memory nobody can predict gets all of it.
+        """
+        if plan.predicted is None:
+            return self.device.capacity_bytes or PROCESS_BYTES[self.device.type]
         peak = max(plan.predicted.total, plan.predicted.weights + self.judging_bytes)
         demand = math.ceil(peak * MARGIN) + PROCESS_BYTES[self.device.type]
         if self.device.type == "cpu":

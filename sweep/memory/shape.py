@@ -24,6 +24,7 @@ from sweep.schema.hub_names import model_name
 from sweep.schema.model import ModelPart
 from sweep.schema.places import DEMO, DEMO_CHAT, MADE_HERE
 from sweep.trial.config import TrialConfig
+from sweep.trial.outline import refuse_adapters
 
 
 def planned_shapes(
@@ -193,3 +194,4 @@ def check_trials_fit(shape: PretrainedConfig, candidates: Sequence[TrialConfig],
             refuse_targets(skeleton(shape), targets)
     except ArchitectureError as error:
         raise UserError(f"targets: {error}") from None
+    refuse_adapters(shape, candidates, name)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from basis.errors import PROBLEM, REFUSED, shortened, shown
-from basis.fields import LORA_FIELDS
+from basis.fields import ADAPTER_FIELDS
 from sweep.mistakes.accepted import Location, accepted, accepted_keys, choices, listed
 from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, mistake
 from sweep.mistakes.hints import key_hint, value_hint
@@ -134,7 +134,7 @@ def _stands(word: str) -> str:
     if word in SET_BY_THE_SWEEP:
         return ""
     if word in TrialConfig.model_fields:
-        return f"stands in a branch of space, or under {'lora' if word in LORA_FIELDS else 'trial'}"
+        return f"stands in a branch of space, or under {'lora' if word in ADAPTER_FIELDS else 'trial'}"
     if word in SweepSpec.model_fields:
         return "stands at the top of a spec"
     parts = [part for part in SweepSpec.model_fields if word in accepted_keys(SweepSpec, [part])]

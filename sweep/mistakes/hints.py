@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+from basis.methods import REFUSED
+
 _ALL_BUT_HEAD = "[attention_in, attention_out, mlp_in, mlp_out]"
 _STEPS = "steps, such as steps: 1000; an epoch has the train tokens / (batch_size * block_size) of them"
 _BATCH = "batch_size, the windows of one optimizer step, such as batch_size: 8"
@@ -126,7 +128,13 @@ _VALUES: dict[str, dict[str, str]] = {
         "alpha/rank": "alpha/r",
     },
     "schedule": {"cosine_with_restarts": "cosine", "constant_with_warmup": "constant, with warmup_steps beside it"},
-    "method": {**dict.fromkeys(("peft", "qlora", "adapter", "rslora"), "lora"), "sft": "full"},
+    "method": {
+        **dict.fromkeys(("peft", "adapter"), "lora, dora or another method with adapters"),
+        "rslora": "lora, with scaling: alpha/sqrt(r)",
+        "lora+": "lora, with b_lr_ratio: 16",
+        "bone": "miss",
+        "sft": "full",
+    },
     "init": {**dict.fromkeys(("scratch", "none"), "random")},
     "search": {**dict.fromkeys(("bayes", "bayesian", "tpe"), "optuna")},
     "metric": {**dict.fromkeys(("loss", "eval_loss", "val_loss"), "test_loss"), "reward": "reward_mean"},
@@ -149,6 +157,8 @@ def value_hint(key: str, value: object, choices: Sequence[str]) -> str:
     """
     if not isinstance(value, str):
         return ""
+    if key == "method" and (reason := REFUSED.get(value.lower().replace("_", "-"))):
+        return f"it is no method here: {reason}"
     known = _VALUES.get(key, {}).get(value.lower())
     if known:
         return f"here it is {known}"

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import PretrainedConfig
 
 from basis.directory import FINISHED_FILE
 from basis.disks import free_bytes, mount_point
@@ -13,10 +12,9 @@ from basis.errors import UserError
 from basis.fields import OPTIMIZERS
 from basis.stages import Stage
 from basis.units import show_bytes
-from model.gpt2_lora import trained_parameters
 from sweep.search_space import SweepPlan
 from sweep.trial.config import TrialConfig
-from sweep.trial.model import adapt
+from sweep.trial.outline import trained_bytes
 
 TRIAL_BYTES = 64 * 2**10
 """What a trial's small files take at least: rows three times over, its record, Ray's list."""
@@ -86,13 +84,6 @@ def refuse_without_room(what: str, folder: Path, needed_bytes: int) -> None:
             f"{folder}: {what} takes {show_bytes(needed_bytes)}, and {mount_point(folder)} has {show_bytes(free)} "
             "free; make room, or set SFT_SWEEP_CACHE to a folder on another disk"
         )
-
-
-def trained_bytes(trial: TrialConfig, shape: PretrainedConfig) -> int:
-    """The bytes of what a trial trains."""
-    with torch.device("meta"):
-        model = adapt(AutoModelForCausalLM.from_config(shape, dtype=torch.float32), trial)
-    return sum(parameter.nbytes for _, parameter in trained_parameters(model))
 
 
 def _kind(trial: TrialConfig) -> TrialConfig:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from basis.fields import shared_by_adapters
 from basis.stages import Stage
 from sweep.mistakes.explain import mistakes as mistakes_in
 from sweep.mistakes.gathered import Mistakes
@@ -23,8 +24,7 @@ def trial_at(spec: SweepSpec, point: Point, seed: int, evaluate_on: Stage = Stag
         ValidationError: no trial can have these values.
     """
     shared = {"seed": seed, "evaluate_on": evaluate_on, **spec.trial}
-    if _method(spec, point) == "lora":
-        shared |= spec.lora
+    shared |= shared_by_adapters(spec.lora, _method(spec, point))
     return TrialConfig.model_validate({**shared, **point.values})
 
 
@@ -68,7 +68,7 @@ def _origin_in(spec: SweepSpec, point: Point) -> Callable[[str], str]:
 
     def origin(field: str) -> str:
         if field not in point.values:
-            if field in spec.lora and _method(spec, point) == "lora":
+            if field in shared_by_adapters(spec.lora, _method(spec, point)):
                 return "lora."
             if field in spec.trial:
                 return "trial."

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from basis.fields import LORA_DEFAULTS, LORA_FIELDS, OPTIMIZER_DEFAULTS
+from basis.fields import ADAPTER_FIELDS, LORA_DEFAULTS, OPTIMIZER_DEFAULTS, names_with
 from sweep.mistakes.accepted import accepted, part_at
 from sweep.schema.data import STUDY_DATA
 from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
@@ -64,16 +64,19 @@ ABOUT_BRANCHES = (
     "An *arm* is one combination of values without its seed."
 )
 ABOUT_TRIALS = "They stand in a branch of `space`, or under `trial` where all trials share them."
+ADAPTERS_TITLE = "Fields of a trial with adapters"
+
 ABOUT_LORA = (
-    "They stand in a branch of `space`, or under `lora` where all trials of method lora share them. "
-    "Under method full they are refused."
+    "They stand in a branch of `space`, or under `lora` where all trials with adapters share them: each method takes "
+    "from there what it has. In a branch a field that its method does not have is refused; the table of methods below "
+    "says which has which."
 )
 
 
 def sections() -> list[Section]:
     """All keys of a spec, in the order of docs/spec.md."""
-    lora = [field for field in TrialConfig.model_fields if field in LORA_FIELDS]
-    others = [field for field in TrialConfig.model_fields if field not in (*LORA_FIELDS, *SET_BY_THE_SWEEP)]
+    lora = [field for field in TrialConfig.model_fields if field in ADAPTER_FIELDS]
+    others = [field for field in TrialConfig.model_fields if field not in (*ADAPTER_FIELDS, *SET_BY_THE_SWEEP)]
     return [
         Section("The sweep", "", (*OF_A_FILE, *_top("variant", "name", "about", "published_figures"))),
         _part("model"),
@@ -81,7 +84,7 @@ def sections() -> list[Section]:
         _part("data"),
         Section("What is tried", ABOUT_BRANCHES, _top("trial", "lora", "space")),
         Section("Fields of a trial", ABOUT_TRIALS, [_of_a_trial(field) for field in others]),
-        Section("Fields of a LoRA trial", ABOUT_LORA, [_of_a_trial(field) for field in lora]),
+        Section(ADAPTERS_TITLE, ABOUT_LORA, [_of_a_trial(field) for field in lora]),
         Section("How it is tried", "", _top("search", "trials", "choose_on", "metric", "search_seed")),
         Section("`seeds`", "", (*_top("seeds"), *_part("seeds").keys)),
         _part("reward"),
@@ -115,7 +118,7 @@ def _part(*location: str | int) -> Section:
 
 
 def _of_a_trial(field: str) -> Key:
-    group = "lora" if field in LORA_FIELDS else "trial"
+    group = "lora" if field in ADAPTER_FIELDS else "trial"
     return _key(TrialConfig, (field,))._replace(applies=_applies(field), group=group)
 
 
@@ -127,18 +130,21 @@ def _key(model: type[BaseModel], location: tuple[str | int, ...]) -> Key:
 
 
 def _applies(field: str) -> str:
-    if field in LORA_FIELDS:
-        return "under method lora"
+    if field in ADAPTER_FIELDS:
+        methods = names_with(field)
+        return f"under {'method' if len(methods) == 1 else 'methods'} {', '.join(methods)}"
     optimizers = OPTIMIZER_DEFAULTS.get(field)
     return f"under optimizers {', '.join(optimizers)}" if optimizers else ""
 
 
 def _default(name: str, field: FieldInfo) -> str:
     """The default of a field, as YAML has it; in words where it depends on other fields."""
+    if name == "alpha":
+        return f"{as_yaml(LORA_DEFAULTS[name])}; see the table of methods"
     if name in LORA_DEFAULTS:
         return as_yaml(LORA_DEFAULTS[name])
     if name == "rank":
-        return "required under method lora"
+        return "required where a method has one"
     if name in OPTIMIZER_DEFAULTS:
         return ", ".join(_by_optimizer(OPTIMIZER_DEFAULTS[name]))
     if name == "name":

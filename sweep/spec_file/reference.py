@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from basis.errors import UserError, shown
+from basis.methods import METHODS, REFUSED
+from basis.peft_options import OPTIONS
 from sweep.mistakes.accepted import listed
 from sweep.mistakes.hints import key_hint
 from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
 from sweep.space.learning_rates import FIELD, default_lines
-from sweep.spec_file.keys import Key, all_keys, sections
+from sweep.spec_file.keys import ADAPTERS_TITLE, Key, all_keys, sections
 from sweep.trial.config import TrialConfig
 
 EXAMPLE = """\
@@ -131,6 +133,38 @@ FORMS: dict[str, tuple[str, Sequence[Form]]] = {
 """By the key whose value has several forms: what they are called together, and each of them."""
 
 
+ABOUT_METHODS = """\
+`method: lora` is loralib's. All others but full are PEFT's, with dropout 0 and around the projections that `targets`
+names; options of a method stand under `peft`, by PEFT's names: `peft: {block_size: 64}`. On GPT-2 a method needs a
+layer for its `Conv1D`. A method that is not merged runs beside the weights. Where memory is not predicted, a dry run
+says unknown, no micro-batch is chosen, and such a trial has its device to itself.
+
+pissa and olora begin from singular values, or an orthonormal basis, of the weights, and leave the rest in them. One
+thread computes these, so that the same come on any number of threads. lora-fa has LoRA-FA's frozen A under the trial's
+own optimizer. qlora takes the extra `quantized`: its base weights have 4 bits (NF4), and its trained model answers with
+them. On a GPU in bf16, weights of projections with an adapter of PEFT's stay in fp32.
+"""
+
+METHOD_COLUMNS = ("method", "trains", "source", "rank", "alpha", "options", "merged", "GPT-2", "memory predicted")
+
+
+def _methods() -> str:
+    rows = []
+    for name, traits in METHODS.items():
+        known = OPTIONS.get(traits.peft or "", {})
+        options = [option for option in known if option not in (*traits.fixed, *traits.names.values())]
+        rank, alpha = ("yes" if "rank" in traits.fields else "-"), (f"{traits.alpha:g}" if traits.alpha else "-")
+        switches = ["yes" if one else "no" for one in (traits.merges, traits.conv1d, traits.predicted)]
+        if name == "full":
+            switches[0] = "-"
+        rows.append(
+            (f"`{name}`", traits.trains, traits.source or "-", rank, alpha, ", ".join(options) or "-", *switches)
+        )
+    refused = [(f"`{name}`", reason) for name, reason in REFUSED.items()]
+    tables = _table(METHOD_COLUMNS, rows), _table(("refused", "since"), refused)
+    return f"## Methods\n\n{ABOUT_METHODS}\n{tables[0]}\n{tables[1]}"
+
+
 def reference() -> str:
     """docs/spec.md: every key of a spec, as Markdown."""
     blocks = [INTRODUCTION]
@@ -145,6 +179,8 @@ def reference() -> str:
                 blocks.append(f"### {title}\n")
                 rows = [(form.name, f"`{form.example}`", form.meaning) for form in forms]
                 blocks.append(_table(("form", "example", "meaning"), rows))
+        if section.title == ADAPTERS_TITLE:
+            blocks.append(_methods())
     return "\n".join(blocks)
 
 

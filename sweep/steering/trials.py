@@ -13,7 +13,7 @@ from analysis.results.arm_labels import arm_key, label_arms
 from basis.control_record import Decision
 from basis.directory import PARAMS_FILE, RECORD_FILE
 from basis.errors import UserError, shown
-from basis.fields import DEPENDENT_FIELDS, owner_of
+from basis.fields import DEPENDENT_FIELDS, owner_of, shared_by_adapters
 from basis.read_json import DamagedError, read_object
 from basis.stages import Stage
 from sweep.mistakes.accepted import listed
@@ -66,7 +66,7 @@ class SweepTrials:
         self._check_fields(values)
         spec = self.plan.spec
         shared = {field: value for field, value in spec.trial.items() if field != "model"}  # which may be several
-        shared |= spec.lora if values.get("method", spec.trial.get("method")) == "lora" else {}
+        shared |= shared_by_adapters(spec.lora, values.get("method", spec.trial.get("method")))
         return self._new(_validated({**shared, **values, "seed": spec.first_seeds[0], "evaluate_on": self._tested}))
 
     def cloned(self, name: str, changes: Mapping[str, Any]) -> TrialConfig:
@@ -86,7 +86,7 @@ class SweepTrials:
             for field, value in original.model_dump(mode="json").items()
             if not (field in DEPENDENT_FIELDS and owner_of(field) in changes)
         }
-        shared = self.plan.spec.lora if changes.get("method") == "lora" else {}
+        shared = shared_by_adapters(self.plan.spec.lora, changes.get("method"))
         seed = self.plan.spec.first_seeds[0] if original.evaluate_on == Stage.TUNING else original.seed
         return self._new(_validated({**left, **shared, **changes, "seed": seed, "evaluate_on": self._tested}))
 

@@ -19,7 +19,6 @@ from basis.fields import (
     MOMENTUM_DEFAULTS,
     SCALING_OPTIMIZERS,
     LossOn,
-    Method,
     Optimizer,
     PackingChoice,
     Precision,
@@ -30,16 +29,21 @@ from basis.fields import (
     TrainedGroup,
     applies,
     arm_label,
+    default_of,
     identifying,
     names_with,
     owner_of,
 )
+from basis.methods import METHODS, Method, wrong_options
 from basis.stages import Stage
 from sweep.trial.options import OptionsField
 from sweep.trial.part import AcceptedWords, Count
 
 MOST_TOKENS_PER_STEP = 2**26
 """The largest language models take a quarter of it; their numbers alone fill half a gigabyte."""
+
+MOST_NAMED = 8
+"""Methods or optimizers that a message names."""
 
 LABEL_WORDS = "a label of letters, digits and . _ + -"
 
@@ -78,11 +82,11 @@ class TrialConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method = Field(description="full trains every weight; lora trains adapters beside frozen weights.")
+    method: Method = Field(description="full trains every weight; the others train adapters, see Methods below.")
     rank: Count | None = Field(
         None,
         le=2**16,
-        description="LoRA rank r, the inner dimension of an adapter's product B A.",
+        description="Rank of an adapter; of LoRA, r, the inner dimension of its product B A.",
     )
     alpha: float | None = Field(None, gt=0, description="LoRA's alpha: the numerator of `scaling`.")
     scaling: Scaling | None = Field(
@@ -102,7 +106,7 @@ class TrialConfig(BaseModel):
         description="The base weights that train beside the adapters. head needs embeddings beside it, or `tie_head: "
         "false`.",
     )
-    peft: OptionsField | None = Field(None, description="Options of the method, by the names that PEFT has for them.")
+    peft: OptionsField | None = Field(None, description="Options of the method, by PEFT's own names for them.")
     tie_head: StrictBool = Field(
         True,
         description="true: the head is the embedding, one weight. "
@@ -207,10 +211,10 @@ class TrialConfig(BaseModel):
                 raise refused(field, value)
         if values.get("targets") == ALL_LINEAR:
             values["targets"] = [ALL_LINEAR]
-        if values.get("method") == "lora":
-            for field, default in LORA_DEFAULTS.items():
-                if values.get(field) is None:
-                    values[field] = default
+        if (method := values.get("method")) in get_args(Method):
+            for field in LORA_DEFAULTS:
+                if values.get(field) is None and applies(field, {"method": method}):
+                    values[field] = default_of(field, method)
         for field, defaults in (("momentum", MOMENTUM_DEFAULTS), ("betas", BETAS_DEFAULTS)):
             if values.get(field) is None:
                 values[field] = defaults.get(str(values.get("optimizer")))  # type: ignore[attr-defined]
@@ -227,18 +231,22 @@ class TrialConfig(BaseModel):
 
     def _misfits(self) -> Iterator[tuple[str, str]]:
         """Fields that don't go with others, and why."""
-        if self.method == "lora" and self.rank is None:
-            yield "rank", "missing; method 'lora' needs a rank of 1 or more"
+        if self.rank is None and applies("rank", self.__dict__):
+            yield "rank", f"missing; method {self.method!r} needs a rank of 1 or more"
+        if self.peft is not None and applies("peft", self.__dict__):
+            yield from (("peft", wrong) for wrong in wrong_options(self.method, self.peft.plain()))
+        if METHODS[self.method].peft and "head" in (self.targets or ()):
+            yield "targets", f"'head' is accepted under method 'lora' only, not under {self.method!r}"
         for field in DEPENDENT_FIELDS:
             value = getattr(self, field)
             if value is not None and not applies(field, self.__dict__):
-                yield field, f"{shown(_plain(value))} is accepted under {_owners(field)} only"
+                yield field, f"{shown(_plain(value))} is {self._where_accepted(field)}"
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
             yield "betas", f"{_plain(self.betas)} is not accepted; both lie in [0, 1)"
         tied_head = "head" in (self.also_train or ()) and self.tie_head
         if tied_head and "embeddings" not in (self.also_train or ()):
             yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
-        if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
+        if self.optimizer == "muon" and self.targets == ("head",):
             yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
         if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
             yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
@@ -250,6 +258,17 @@ class TrialConfig(BaseModel):
             windows = f"{self.batch_size} windows of block_size {self.block_size}"
             tokens = f"{self.batch_size * self.block_size:,} tokens a step"
             yield "batch_size", f"{windows} are {tokens}; accepted: {MOST_TOKENS_PER_STEP:,} at most"
+
+    def _where_accepted(self, field: str) -> str:
+        """Such as "accepted under optimizers adamw, muon only"; of many methods, which one does not have the field."""
+        owner, names = owner_of(field), names_with(field)
+        if len(names) > MOST_NAMED:
+            return f"not accepted under {owner} {getattr(self, str(owner))!r}, which has no {field}"
+        return (
+            f"accepted under {owner} {names[0]!r} only"
+            if len(names) == 1
+            else (f"accepted under {owner}s {', '.join(names)} only")
+        )
 
     @property
     def settled_precision(self) -> Precision:
@@ -281,9 +300,3 @@ def _others(precision: PrecisionChoice) -> str:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _owners(field: str) -> str:
-    """The methods or optimizers that have a field, such as "method 'lora'" or "optimizers adamw, muon"."""
-    names = names_with(field)
-    return f"{owner_of(field)} {names[0]!r}" if len(names) == 1 else f"{owner_of(field)}s {', '.join(names)}"

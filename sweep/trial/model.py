@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from basis.methods import METHODS
 from model.decoder import place_dropout
 from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trainable, trained_parameters, untie_head
 from model.lora_linear import LoRASettings
 from model.optimizers import OptimizerSettings, build_optimizers
+from model.peft_adapters import PeftSettings, add_peft_adapters
+from model.precision import AUTOCAST
 from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 from sweep.trial.config import TrialConfig
 
@@ -46,11 +49,27 @@ def adapt(base: PreTrainedModel, config: TrialConfig) -> PreTrainedModel:
     if not config.tie_head and base.config.tie_word_embeddings:
         untie_head(base)
     place_dropout(base, config.dropout)
-    if config.rank is not None and config.alpha is not None and config.targets is not None:
+    if METHODS[config.method].peft is not None:
+        add_peft_adapters(base, _peft_settings(config))
+    elif config.rank is not None and config.alpha is not None and config.targets is not None:
         lora = LoRASettings(config.rank, config.alpha, config.targets, config.scaling or "alpha/r")
         add_adapters(base, lora, torch.Generator().manual_seed(config.seed))
     select_trainable(base, config.method, config.also_train or ())
     return base
+
+
+def _peft_settings(config: TrialConfig) -> PeftSettings:
+    options = config.peft.plain() if config.peft else {}
+    return PeftSettings(
+        config.method,
+        config.targets or (),
+        config.rank,
+        config.alpha,
+        config.scaling,
+        options,
+        config.seed,
+        AUTOCAST.get(config.settled_precision, torch.float32) if config.precision != "auto" else torch.float32,
+    )
 
 
 def build_run(
@@ -88,6 +107,6 @@ def in_fp32(model: PreTrainedModel, config: TrialConfig, base_model: str) -> Pre
     """The trained `model` as it is judged: in fp32 like the base model, whose frozen weights bf16 training rounds."""
     if all(p.dtype == torch.float32 for p in model.parameters()):
         return model
-    judged = build_model(config, base_model).to(model.device)
+    judged = build_model(config.model_copy(update={"precision": "fp32"}), base_model).to(model.device)
     assign_trained(judged, dict(trained_parameters(model)))
     return judged

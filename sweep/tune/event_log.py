@@ -101,7 +101,8 @@ class EventLog(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial starts, or starts again after a failure."""
         proposal = Proposal.from_ray(trial.config)
-        peak_bytes = None if proposal.plan is None else proposal.plan.predicted.total
+        predicted = proposal.plan.predicted if proposal.plan else None
+        peak_bytes = predicted.total if predicted else None
         self._told[str(trial)] = {}
         self.record(
             StartEvent(

@@ -244,11 +244,12 @@ class TrialRun:
         reached = self._training.reached_bytes(error) if self._training else asked + allocated_bytes(self._device)
         execution = self._plan.execution if self._plan else as_configured(self.config)
         judging = self._base_answers or self._unjudged is not None
+        predicted = self._plan.predicted if self._plan else None
         return Attempt(
             during=JUDGING if judging else TRAINING,
             micro_batch=execution.micro_batch,
             activation_checkpointing=execution.activation_checkpointing,
-            predicted_bytes=self._plan.predicted.total if self._plan and not judging else None,
+            predicted_bytes=predicted.total if predicted and not judging else None,
             reached_bytes=reached,
             asked_bytes=asked,
             limit_bytes=self._limit_bytes,

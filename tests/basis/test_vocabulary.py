@@ -45,6 +45,7 @@ VOCABULARIES = {
 
 ELSEWHERE = {
     "basis/fields.py": "states names of fields, and LoRA's default targets",
+    "basis/methods.py": "states which method has which of LoRA's fields",
     "basis/metrics.py": "states the metrics",
     "basis/learning_rates.py": "a range and its source for each optimizer, held by test_learning_rates.py",
     "basis/documents/progress.py": "states of a trial as a document has them, held by sweep/progress/documents.py",

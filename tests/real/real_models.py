@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from basis.fields import Method, Precision
+from basis.fields import Precision
+from basis.methods import Method
 from basis.packages import ROOT
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, load_base, select_trainable

@@ -3,7 +3,8 @@
 import pytest
 from transformers import AutoConfig
 
-from basis.fields import Method, Precision
+from basis.fields import Precision
+from basis.methods import Method
 from model.peak_meter import PeakMeter
 from sweep.memory.device import Device
 from sweep.memory.plan import predict

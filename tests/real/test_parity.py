@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from basis.fields import Method, Precision
+from basis.fields import Precision
+from basis.methods import Method
 from model.decoder import decoder_states, prepare_decoder
 from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import load_base, load_trained, merge, save_trained

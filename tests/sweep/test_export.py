@@ -113,7 +113,7 @@ def test_what_cant_be_exported_is_said_in_one_line_and_nothing_is_left(
             (experiment, "--best", "tset_loss"),
             "'tset_loss' is no metric that can be best; did you mean",
         ),
-        ((tmp_path, "--arm", "x"), "spec.yaml"),
+        ((tmp_path, "--arm", "x"), "is not an experiment"),
         (
             (experiment, "--arm", "x", "--push", "no-owner"),
             "--push no-owner: is no name of a repository;",

@@ -119,7 +119,7 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("resources.gpus=1", "resources.gpus: unknown key (did you mean 'gpu'?); accepted: cpu, gpu"),
         ("trial.steps=ten", "trial.steps: 'ten' is not accepted; accepted: a whole number from 1 to"),
         ("trial.steps=0", "trial.steps: 0 is not accepted; accepted: a whole number from 1 to"),
-        ("space.0.rank=4", "space[0].rank: 4 is accepted under method 'lora' only"),
+        ("space.0.rank=4", "space[0].rank: 4 is not accepted under method 'full', which has no rank"),
         ("space.1.rank=null", "space[1].rank: missing; method 'lora' needs a rank of 1 or more"),
         ("space.0.optimizer=adam", "space[0].optimizer: 'adam' is not accepted; accepted: 'sgd', 'momentum'"),
         ("space.0.momentum=0.9", "space[0].momentum: 0.9 is accepted under optimizers momentum, nesterov, muon only"),

@@ -76,7 +76,7 @@ def test_each_form_that_is_shown_is_accepted(form: Form) -> None:
     ("key", "words"),
     [
         ("lr", ["lr\n", "Peak learning rate", "a number above 0", "required", "in a branch of space, or under trial"]),
-        ("space[0].rank", ["rank\n", "applies: under method lora", "or under lora"]),
+        ("space[0].rank", ["rank\n", "applies: under methods lora, qlora", "or under lora"]),
         ("space.0.momentum", ["0.9 under momentum and nesterov, 0.95 under muon"]),
         ("reward.temperature", ["reward.temperature\n", "default: 0.9"]),
         ("temperature", ["reward.temperature\n"]),

@@ -173,7 +173,16 @@ def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     inputs: SweepInputs, method: str, optimizer: str, precision: str
 ) -> None:
     two_rates = {"b_lr_ratio": 4.0} if method == "lora" else {}
-    cfg = config(method=method, optimizer=optimizer, precision=precision, **two_rates)
+    check_resumed(config(method=method, optimizer=optimizer, precision=precision, **two_rates), inputs)
+
+
+@pytest.mark.parametrize(("method", "precision"), [("pissa", "bf16"), ("vera", "fp32"), ("vblora", "fp32")])
+def test_a_trial_with_adapters_of_peft_resumes_to_the_bit(inputs: SweepInputs, method: str, precision: str) -> None:
+    options = {"peft": {"vector_length": 8, "num_vectors": 8}} if method == "vblora" else {}
+    check_resumed(config(method=method, precision=precision, **options), inputs)
+
+
+def check_resumed(cfg: TrialConfig, inputs: SweepInputs) -> None:
     whole = open_trial(cfg, inputs)
     expected = finish(whole)
     elsewhere = inputs.experiment_dir / "elsewhere"
