@@ -30,7 +30,7 @@ TEMPLATE = jinja2.Template(
 OWN_BASE = "The base weights are no model of the hub. Load them from where you have them, or export with `--merged`."
 
 
-_FOLDERS = re.compile(r"(?<![^=,\[\s'\"])[/~][^=,\]\s'\"]*/")
+_FOLDERS = re.compile(r"(?<![^=,\[\s'\"])[/~][^=,\]'\"]*/")
 """What a path in a word of a command line begins with, up to its last part."""
 
 
@@ -125,12 +125,13 @@ def _linked(name: str, revision: str | None) -> str:
 
 
 def _cost(arm: Arm) -> str:
-    """What a training run of the arm took, on average over its seeds; empty where nothing is known of it."""
+    """What training took, on average over the arm's seeds; empty where nothing is known of it."""
     means = {name: arm.mean(name).estimate for name in ("train_seconds", "peak_bytes") if name in arm.used}
     known = {name: value for name, value in means.items() if math.isfinite(value)}
     time = [f"took {show_amount(known['train_seconds'])} s"] if "train_seconds" in known else []
     memory = [f"had a peak of {show_bytes(known['peak_bytes'])} of memory"] if "peak_bytes" in known else []
-    return f"Its training {' and '.join([*time, *memory])}." if known else ""
+    average = " on average" if len(arm.used) > 1 else ""
+    return f"Training{average} {' and '.join([*time, *memory])}." if known else ""
 
 
 def _row(table: ComparisonTable | None, label: str) -> str:

@@ -196,6 +196,8 @@ def test_a_disk_without_room_is_told_before_a_byte_is_written(
     [
         ("sft-sweep run /srv/a/my.yaml --output=/data/b/out", "sft-sweep run my.yaml --output=out"),
         ("x --set data.train=[/a/b/c.jsonl,~/d.jsonl]", "x --set 'data.train=[c.jsonl,d.jsonl]'"),
+        ("x '/srv/my data/a.yaml'", "x a.yaml"),
+        ("x --set 'data.train=[/a/b, /c d/e]'", "x --set 'data.train=[b, e]'"),
         ("x specs/my.yaml --set lr=1e-3", "x specs/my.yaml --set lr=1e-3"),
         ("x --set model.name=me/base", "x --set model.name=me/base"),
     ],
