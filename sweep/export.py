@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code, as `--help` lists them."""
     words = sys.argv[1:] if argv is None else list(argv)
     return run_command(
-        lambda console: _export(_parser().parse_args(words), console), words, "interrupted; nothing is left"
+        lambda console: _export(_parser().parse_args(words), console), words, "interrupted; nothing unfinished is left"
     )
 
 

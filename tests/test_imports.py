@@ -80,7 +80,7 @@ OF_ANALYSIS = {
     "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/winner": {"analysis/comparison", "analysis/results", "analysis/verdict", "analysis/wording"},
     "sweep/driver": {"analysis/report.py"},
-    "sweep/exporting": {"analysis/page", "analysis/tables", "analysis/wording"},
+    "sweep/exporting": {"analysis/comparison", "analysis/page", "analysis/tables", "analysis/wording"},
     "sweep/live": {
         "analysis/curves",
         "analysis/figures",

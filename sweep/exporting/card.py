@@ -1,5 +1,7 @@
 """The model card of an export: what the report says of the arm, how the model is used, and what it was made from."""
 
+import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
@@ -9,9 +11,10 @@ import jinja2
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from analysis.comparison.arms import Arm
 from analysis.page.content import Content, content_of
 from analysis.tables.comparison_table import ComparisonTable
-from analysis.wording.numbers import show_interval
+from analysis.wording.numbers import show_amount, show_bytes, show_interval
 from basis.metrics import METRIC
 from basis.packages import ROOT
 from sweep.data.words import SIDES
@@ -25,6 +28,10 @@ TEMPLATE = jinja2.Template(
     (ROOT / "sweep" / "exporting" / "card.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined
 )
 OWN_BASE = "The base weights are no model of the hub. Load them from where you have them, or export with `--merged`."
+
+
+_FOLDERS = re.compile(r"(?<![^=,\[\s'\"])[/~][^=,\]'\"]*/")
+"""What a path in a word of a command line begins with, up to its last part."""
 
 
 def card_of(winner: Winner, form: Form) -> str:
@@ -85,6 +92,7 @@ def _parts(winner: Winner, form: Form, content: Content) -> dict[str, Any]:
         "loss_line": f"Test loss {show_interval(arm.mean(arm.loss_metric), 4)} {metric.unit}"
         f" ({'one seed' if seeds == 1 else f'{seeds} seeds'}).",
         "why": f"This arm: {winner.why_arm}. This trial: {winner.why_seed}.",
+        "cost": _cost(arm),
         "row": _row(table, arm.label),
         "trust": content.summary.trust,
         "remarks": [*ledger.confounds, *(flag.sentence for flag in ledger.flagged), *ledger.remarks] if ledger else [],
@@ -105,7 +113,7 @@ def _portable(command: str) -> str:
         words = shlex.split(command)
     except ValueError:  # a quotation that nothing closes
         return command
-    return shlex.join(PurePath(word).name if word.startswith(("/", "~")) else word for word in words)
+    return shlex.join(_FOLDERS.sub("", word) for word in words)
 
 
 def _made(form: Form) -> str:
@@ -114,6 +122,16 @@ def _made(form: Form) -> str:
 
 def _linked(name: str, revision: str | None) -> str:
     return f"[{name}](https://huggingface.co/{name})" + (f" at `{revision[:12]}`" if revision else "")
+
+
+def _cost(arm: Arm) -> str:
+    """What training took, on average over the arm's seeds; empty where nothing is known of it."""
+    means = {name: arm.mean(name).estimate for name in ("train_seconds", "peak_bytes") if name in arm.used}
+    known = {name: value for name, value in means.items() if math.isfinite(value)}
+    time = [f"took {show_amount(known['train_seconds'])} s"] if "train_seconds" in known else []
+    memory = [f"had a peak of {show_bytes(known['peak_bytes'])} of memory"] if "peak_bytes" in known else []
+    average = " on average" if len(arm.used) > 1 else ""
+    return f"Training{average} {' and '.join([*time, *memory])}." if known else ""
 
 
 def _row(table: ComparisonTable | None, label: str) -> str:

@@ -70,7 +70,10 @@ def export(
             unfinished = place / folder.name
             unfinished.mkdir()
             write_model(winner, base, form, unfinished, say)
-            (unfinished / "README.md").write_text(card_of(winner, form), encoding="utf-8")
+            card = unfinished / "README.md"
+            card.write_text(card_of(winner, form), encoding="utf-8")
+            for path in unfinished.iterdir():
+                path.chmod(card.stat().st_mode)  # the umask's; safetensors keeps all others out of its files
             publish_folder(unfinished, folder)
     except UserError:
         raise

@@ -1,18 +1,17 @@
 """Pushes an export to the Hugging Face hub. Nothing else of this project sends anything there."""
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub import HfApi, constants, get_token, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import disable_progress_bars
 
 from basis.errors import UserError, first_line
 
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+NO_NAME = "is no name of a repository; accepted: OWNER/NAME, of letters, digits, single - and ., and _"
 
 
 def check_push(repository: str) -> None:
@@ -21,8 +20,12 @@ def check_push(repository: str) -> None:
     Raises:
         UserError: a name that is none, no token, or one that the hub does not know.
     """
-    if not _REPOSITORY.fullmatch(repository):
-        raise UserError(f"--push {repository}: is no name of a repository; accepted: OWNER/NAME")
+    try:
+        hf_hub_url(repository, "README.md")  # asks nobody, and checks the name as every call does
+    except HFValidationError:
+        raise UserError(f"--push {repository}: {NO_NAME}") from None
+    if "/" not in repository:
+        raise UserError(f"--push {repository}: {NO_NAME}")
     if constants.HF_HUB_OFFLINE:
         raise UserError(f"--push {repository}: HF_HUB_OFFLINE forbids it; unset it")
     if get_token() is None:
@@ -64,7 +67,7 @@ def _reason(error: Exception, repository: str) -> str:
     hub = f"the hub ({constants.ENDPOINT})"
     match error:
         case HFValidationError():
-            return "is no name of a repository; accepted: OWNER/NAME"
+            return NO_NAME
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE forbids it; unset it"
         case HfHubHTTPError(response=response) if response is not None and response.status_code == 401:

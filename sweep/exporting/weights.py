@@ -61,7 +61,8 @@ def write_model(winner: Winner, base: FoundModels, form: Form, folder: Path, say
     """
     model = trained_model(winner, base)
     sizes = [p.numel() for p in model.parameters() if p.requires_grad or form == "merged"]
-    refuse_without_room(f"the export of {winner.arm.label}", folder, 4 * sum(sizes))
+    place = folder.parents[1]  # the user's; between them is the one that is removed where something goes wrong
+    refuse_without_room(f"the export of {winner.arm.label}", place, 4 * sum(sizes), "name a folder on another disk")
     tokenizer = _tokenizer(winner, base)
     generation = _generation_config(model, tokenizer, winner)
     try:
@@ -83,6 +84,7 @@ def _write_lora(model: PreTrainedModel, winner: Winner, base: FoundModels, folde
     config = winner.trial.config
     assert config.alpha is not None, "a method with an adapter has an alpha"
     learnt = learnt_by(model, config.alpha, config.scaling or "alpha/r")
+    model.to("meta")  # frees its weights, whoever holds it: memory has one model at a time
     adapter = as_peft(base.base_model, learnt, config.also_train or ())
     settings = adapter.peft_config["default"]
     settings.base_model_name_or_path, settings.revision = base_name(winner)
@@ -120,6 +122,7 @@ def _write_merged(model: PreTrainedModel, merged: Callable[[PreTrainedModel], Pr
     model.config.name_or_path = ""  # of a folder of this machine
     with quiet_transformers():
         model.save_pretrained(folder)
+        model.to("meta")  # likewise
         loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     refuse_other_logits(logits_on(loaded, tokens), wanted)
 

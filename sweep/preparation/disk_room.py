@@ -67,13 +67,14 @@ def check_output_room(
         )
 
 
-def refuse_without_room(what: str, folder: Path, needed_bytes: int) -> None:
+def refuse_without_room(what: str, folder: Path, needed_bytes: int, elsewhere: str) -> None:
     """Refuse to write so much into a folder that has no room for it.
 
     Args:
         what: what will be written, for the message.
         folder: where.
         needed_bytes: how much.
+        elsewhere: how another disk is named, for the message.
 
     Raises:
         UserError: naming both numbers.
@@ -82,7 +83,7 @@ def refuse_without_room(what: str, folder: Path, needed_bytes: int) -> None:
     if needed_bytes > free:
         raise UserError(
             f"{folder}: {what} takes {show_bytes(needed_bytes)}, and {mount_point(folder)} has {show_bytes(free)} "
-            "free; make room, or set SFT_SWEEP_CACHE to a folder on another disk"
+            f"free; make room, or {elsewhere}"
         )
 
 

@@ -236,7 +236,12 @@ def _random_weights(model: ModelPart, tokens: int, cache_dir: Path, say: Say) ->
     if (folder / SEALS_FILE).exists() and (found := folder_flaw(folder)):
         say(f"{folder}: {found}{set_aside(folder)}; made again")
     if not folder.is_dir():
-        refuse_without_room(f"{shown_name(model.name)} with random weights", folder.parent, size_bytes)
+        refuse_without_room(
+            f"{shown_name(model.name)} with random weights",
+            folder.parent,
+            size_bytes,
+            "set SFT_SWEEP_CACHE to a folder on another disk",
+        )
         say(f"drawing random weights for {shown_name(model.name)} (seed {model.seed})")
         torch.manual_seed(model.seed)
         try:

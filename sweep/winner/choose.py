@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.evidence import evidence_of
+from analysis.comparison.loss_metric import by_text
 from analysis.results.experiment import Results, read_experiment
 from analysis.verdict.ranking import Ranking, rank_arms
 from analysis.wording.phrases import join
@@ -21,6 +22,11 @@ from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import parse_kept_spec
 from sweep.spec_file.read_yaml import read_yaml
 from sweep.storage.kept_trials import KeptTrial, finished_trials
+
+OF_TOKENS = ("train_loss", "validation_loss", "test_loss", "test_perplexity", "general_loss")
+"""Metrics that compare between models of one tokenizer alone."""
+OF_TEST_WINDOWS = ("test_loss", "test_perplexity", "test_bits_per_byte")
+"""Metrics that compare between arms that were tested on the same windows alone."""
 
 MOST_LISTED = 12
 """Arms that a message lists."""
@@ -73,13 +79,15 @@ def choose(experiment_dir: Path, label: str | None = None, best: str | None = No
     if label is not None:
         arm, why_arm = _named(label, evidence.arms), "it was named"
     elif best is not None:
-        arm, why_arm = _best_by(best, finished)
+        arm, why_arm = _best_by(best, finished, rankings)
     else:
         arm, why_arm = _lowest(rankings)
     kept, damaged = finished_trials(results.directory)
     of_arm = {trial.folder.name: trial for trial in kept if trial.folder.name in set(arm.used["trial"])}
     if not of_arm:
-        raise UserError(damaged[0] if damaged else f"{arm.label}: none of its trials' directories is there any more")
+        names = set(arm.used["trial"])
+        of_it = [line for line in damaged if Path(line.partition(": ")[0]).parent.name in names]
+        raise UserError(of_it[0] if of_it else f"{arm.label}: none of its trials' directories is there any more")
     name, why_seed = middle_seed(arm, list(of_arm))
     return Winner(results, spec, arm, of_arm[name], why_arm, why_seed)
 
@@ -96,7 +104,8 @@ def middle_seed(arm: Arm, trials: Sequence[str]) -> tuple[str, str]:
     used = arm.used[arm.used["trial"].isin(trials)]
     if len(used) == 1:
         row = used.iloc[0]
-        return str(row["trial"]), f"seed {row['seed']} is the only one that finished"
+        alone = "the only one that finished" if len(arm.used) == 1 else f"the only one left of {len(arm.used)}"
+        return str(row["trial"]), f"seed {row['seed']} is {alone}"
     ordered = used.sort_values([arm.loss_metric, "seed"]) if arm.loss_metric in used else used.sort_values("seed")
     row = ordered.iloc[(len(ordered) - 1) // 2]
     seeds = join([str(seed) for seed in sorted(used["seed"])])
@@ -144,13 +153,20 @@ def _lowest(rankings: Sequence[Ranking]) -> tuple[Arm, str]:
     return arm, why
 
 
-def _best_by(metric: str, finished: Sequence[Arm]) -> tuple[Arm, str]:
-    """The arm with the best mean of a metric."""
+def _best_by(metric: str, finished: Sequence[Arm], rankings: Sequence[Ranking]) -> tuple[Arm, str]:
+    """The arm with the best mean of a metric. Losses of other windows, or of other tokens, do not compare."""
     better = {name: one.better for name, one in METRIC.items() if one.better != "neither"}
     if metric not in better:
         near = difflib.get_close_matches(metric, list(better), 1)
         hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(better)}"
         raise UserError(f"--best: {shown(metric)} is no metric that can be best; {hint}")
+    if metric in OF_TEST_WINDOWS and len(rankings) > 1:
+        raise UserError(f"--best {metric}: arms were tested on different windows, so name one with --arm")
+    if metric in OF_TOKENS and by_text(finished):
+        raise UserError(
+            f"--best {metric}: is a mean over tokens, and these arms' tokenizers differ; "
+            "accepted: test_bits_per_byte, or an --arm"
+        )
     sign = 1 if better[metric] == "lower" else -1
     means = {arm.label: (arm.mean(metric).estimate, arm) for arm in finished if metric in arm.used}
     known = [(value, arm) for value, arm in means.values() if math.isfinite(value)]

@@ -17,6 +17,7 @@ from basis.directory import FINISHED_FILE, SPEC_FILE, TRAINED_FILE
 from model.peft_export import logits_on, probe_tokens
 from sweep.export import main
 from sweep.exporting import push
+from sweep.exporting.card import _portable
 from sweep.storage.finished import read_finished
 from sweep.worker.judging import kept_model
 from tests.conftest import Here, Parts, Swept
@@ -62,6 +63,7 @@ def test_an_adapter_loads_in_plain_peft_with_the_trials_logits(
     assert (config["r"], config["lora_alpha"], config["fan_in_fan_out"]) == (2, 32.0, True)
     assert sorted(config["target_modules"]) == ["c_attn", "c_fc", "c_proj"]
     assert config["base_model_name_or_path"] == parts.model.name
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1, "a file that others can't read"
 
 
 @pytest.mark.parametrize(("arm", "trial"), [("full adamw", "full-adamw"), ("lora r2 sgd", "lora-r2-sgd")])
@@ -118,6 +120,7 @@ def test_what_cant_be_exported_is_said_in_one_line_and_nothing_is_left(
             (experiment, "--arm", "x", "--push", "no-owner"),
             "--push no-owner: is no name of a repository;",
         ),
+        ((experiment, "--push", "me/a--b"), "--push me/a--b: is no name of a repository;"),
     ]
     trained.unlink()
     cases.append(((experiment, "--arm", "lora r2 sgd"), "the weights of lora r2 sgd are not there; "))
@@ -163,6 +166,44 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(
     [line] = errors.splitlines()
     assert "full" in line
     assert not [path for path in (tmp_path / "at").iterdir() if not path.name.endswith(".lock")]
+
+
+def test_ctrl_c_leaves_nothing_behind(
+    export: Here, swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sweep.exporting.export.card_of", interrupted)
+    code, output, _ = export(swept.experiment, "--arm", "full adamw", "--to", tmp_path / "at" / "out")
+    assert (code, "interrupted; nothing unfinished is left" in output) == (130, True)
+    assert not [path for path in (tmp_path / "at").iterdir() if not path.name.endswith(".lock")]
+
+
+def test_a_disk_without_room_is_told_before_a_byte_is_written(
+    export: Here, swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.preparation.disk_room.free_bytes", lambda _: 1000)
+    code, _, errors = export(swept.experiment, "--arm", "full adamw", "--to", tmp_path / "at" / "out")
+    assert code == 2
+    [line] = errors.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'at'}: the export of full adamw takes ")
+    assert line.endswith("make room, or name a folder on another disk")
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("sft-sweep run /srv/a/my.yaml --output=/data/b/out", "sft-sweep run my.yaml --output=out"),
+        ("x --set data.train=[/a/b/c.jsonl,~/d.jsonl]", "x --set 'data.train=[c.jsonl,d.jsonl]'"),
+        ("x '/srv/my data/a.yaml'", "x a.yaml"),
+        ("x --set 'data.train=[/a/b, /c d/e]'", "x --set 'data.train=[b, e]'"),
+        ("x specs/my.yaml --set lr=1e-3", "x specs/my.yaml --set lr=1e-3"),
+        ("x --set model.name=me/base", "x --set model.name=me/base"),
+    ],
+)
+def test_a_command_on_the_card_has_the_last_part_of_each_path(command: str, shown: str) -> None:
+    assert _portable(command) == shown
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Which arm stands first, and which of its seeds stands for it."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.comparison.evidence import evidence_of
@@ -35,6 +37,7 @@ def test_a_seed_whose_weights_are_gone_is_passed_over() -> None:
     arm = _named("full adamw", evidence().arms)
     by_seed = dict(zip(arm.used["seed"], arm.used["trial"], strict=True))
     assert middle_seed(arm, [by_seed[1], by_seed[2]])[0] == by_seed[1]
+    assert middle_seed(arm, [by_seed[2]]) == (by_seed[2], "seed 2 is the only one left of 3")
 
 
 def test_the_arm_of_the_lowest_loss_stands_first_unless_another_metric_decides() -> None:
@@ -42,10 +45,21 @@ def test_the_arm_of_the_lowest_loss_stands_first_unless_another_metric_decides()
     rankings = [ranking for ranking in rank_arms(planted_evidence, ()) if ranking.ranked]
     arm, why = _lowest(rankings)
     assert (arm.label, why.startswith("its mean test loss is the lowest")) == ("full adamw", True)
-    arm, why = _best_by("win_rate", planted_evidence.finished)
+    arm, why = _best_by("win_rate", planted_evidence.finished, rankings)
     assert (arm.label, why) == ("full sgd", "its mean win rate, 0.7500, is the best")
     with pytest.raises(UserError, match="no arm has a forgetting"):
-        _best_by("forgetting", planted_evidence.finished)
+        _best_by("forgetting", planted_evidence.finished, rankings)
+
+
+def test_losses_of_other_windows_or_tokens_have_no_best() -> None:
+    known = evidence()
+    [ranking] = [ranking for ranking in rank_arms(known, ()) if ranking.ranked]
+    with pytest.raises(UserError, match="--best test_loss: arms were tested on different windows, so name one"):
+        _best_by("test_loss", known.finished, [ranking, ranking])
+    by_bytes = [replace(arm, loss_metric="test_bits_per_byte") for arm in known.finished]
+    with pytest.raises(UserError, match="tokenizers differ; accepted: test_bits_per_byte"):
+        _best_by("test_loss", by_bytes, [ranking])
+    assert _best_by("win_rate", by_bytes, [ranking, ranking])[0].label == "full sgd"
 
 
 def test_a_beginning_names_an_arm_where_one_alone_begins_so() -> None:
