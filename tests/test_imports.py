@@ -53,6 +53,7 @@ FLOORS = (
     "sweep/reward_metric.py",
     "sweep/preparation",
     "sweep/worker",
+    "sweep/winner",
     "sweep/cluster",
     "sweep/trainable.py",
     "sweep/tune",
@@ -62,6 +63,8 @@ FLOORS = (
     "sweep/driver",
     "sweep/live",
     "sweep/watch.py",
+    "sweep/exporting",
+    "sweep/export.py",
     "sweep/run.py",
     "sweep/main.py",
 )
@@ -75,7 +78,9 @@ OF_ANALYSIS = {
     "sweep/search_space.py": {"analysis/comparison"},
     "sweep/steering": {"analysis/results"},
     "sweep/tune": {"analysis/comparison", "analysis/results"},
+    "sweep/winner": {"analysis/comparison", "analysis/results", "analysis/verdict", "analysis/wording"},
     "sweep/driver": {"analysis/report.py"},
+    "sweep/exporting": {"analysis/page", "analysis/tables", "analysis/wording"},
     "sweep/live": {
         "analysis/curves",
         "analysis/figures",

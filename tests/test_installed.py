@@ -21,6 +21,7 @@ STRANGERS = ("basis", "model", "sweep", "analysis", "torch", "yaml")
 QUESTIONS: dict[Module, list[str]] = {
     "sweep.run": ["--help"],
     "sweep.control": ["--help"],
+    "sweep.export": ["--help"],
     "sweep.watch": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],
@@ -34,6 +35,7 @@ DATA_FILES = (
         for folder in ("analysis/page/sections", "analysis/page/style", "analysis/page/scripts", *OF_LIVE_PAGES)
         for path in (ROOT / folder).iterdir()
     ),
+    "sweep/exporting/card.md.j2",
     *(f"analysis/published/{name}" for name in ("published.csv", "published_settings.yaml")),
     *(f"{package}/py.typed" for package in PACKAGES),
 )

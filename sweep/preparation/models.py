@@ -34,12 +34,13 @@ from sweep.memory.packing import judging_bytes
 from sweep.memory.shape import check_trials_fit, planned_shape, read_shape, refuse_broken
 from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.questions import check_answers, file_questions
-from sweep.preparation.sources import BaseSources, ModelSource, SweepSources
+from sweep.preparation.sources import BaseSources, ModelSource, SweepSources, resolve_sources
 from sweep.provenance.hashes import asked, hash_values, input_hashes
 from sweep.reward_metric import encode_prompts
 from sweep.schema.hub_names import shown_name
 from sweep.schema.model import ModelPart
 from sweep.schema.reward import RewardPart
+from sweep.schema.sweep_spec import SweepSpec
 from sweep.trial.config import TrialConfig
 
 
@@ -119,6 +120,17 @@ def find_models(
     words = "base model" if len(bases) == 1 else "base models"
     say(f"checked the {words} and the {'right answers' if sources.judge is None else 'reward model'}")
     return judged
+
+
+def find_base(spec: SweepSpec, trial: TrialConfig, cache_dir: Path, say: Say) -> FoundModels:
+    """The base model of one trial with its tokenizer; nobody asks it anything, so prompts and judge are missing.
+
+    Raises:
+        UserError: they are missing, broken or do not fit.
+    """
+    sources = resolve_sources(spec, cache_dir, say)
+    found = _find_base(sources.bases[trial.model], sources, [trial], cache_dir, say)
+    return replace(found, reward=found.reward.model_copy(update={"model": None}))
 
 
 def _find_base(

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.hub.uploads import Uploads
+
 Kind = Literal["model", "dataset"]
 LARGE_BYTES = 64 * 1024
 """Files from here on are stored as the real hub stores weights: behind a redirect, named by their SHA-256."""
@@ -89,6 +91,8 @@ class StandInHub:
     def __init__(self, repositories: Sequence[Repository]) -> None:
         self.repositories = {(r.kind, r.name): r for r in repositories}
         self.faults: list[Faults] = []
+        self.uploads = Uploads()
+        """What was pushed."""
         self.requests: list[str] = []
         """Method and path of every request, in order."""
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self)) for _ in range(2)]
@@ -138,6 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: object) -> None:
         """Keep the tests' output clean."""
 
@@ -150,7 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _RefusedError(fault.status, "", "Something went wrong")
             if "Authorization" in self.headers and not self._knows_token():
                 raise _RefusedError(401, "", "Invalid credentials in Authorization header")
-            if path == "/api/whoami-v2":
+            pushed = self.stand_in.uploads.answer(self.command, path, body, self.stand_in.endpoint)
+            if pushed is not None:
+                self._send(pushed[0], json.dumps(pushed[1]).encode(), {"Content-Type": "application/json"})
+            elif path == "/api/whoami-v2":
                 self._whoami()
             elif api := re.fullmatch(r"/api/(model|dataset)s/(.+?)(?:/(revision|tree|paths-info)/(.+))?", path):
                 self._api(api[1], api[2], api[3], api[4], body)  # type: ignore[arg-type]
