@@ -1,6 +1,10 @@
 """A sweep's results for a Python session, read from its experiment directory when they are asked for."""
 
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +36,8 @@ class SweepResults:
 
     @cached_property
     def _results(self) -> "Results":
-        from analysis.results.experiment import read_experiment  # imports pandas and Ray
+        with _imports_quiet():
+            from analysis.results.experiment import read_experiment  # imports pandas and Ray
 
         return read_experiment(self.directory)
 
@@ -66,12 +71,13 @@ class SweepResults:
             metric: ranks arms by another metric, such as "reward_mean"; None: by test loss, as the report does.
 
         Returns:
-            The winner: among others `label` of the arm, `trial_dir`, `config` and `why` this trial.
+            The winner: its `arm` (`arm.label`), its `trial` (`trial.folder`, `trial.config`), `why_arm`, `why_seed`.
 
         Raises:
             UserError: no arm has finished, or none has the metric.
         """
-        from sweep.winner.choose import choose
+        with _imports_quiet():
+            from sweep.winner.choose import choose
 
         return choose(self.directory, best=metric)
 
@@ -82,9 +88,23 @@ class SweepResults:
             UserError: the directory holds no experiment.
             OSError: a file cannot be read or written, as on a full disk.
         """
-        from analysis.report import build
+        with _imports_quiet():
+            from analysis.report import build
 
         return ReportPage(build(self.directory).html)
+
+
+@contextmanager
+def _imports_quiet() -> Iterator[None]:
+    """Keep out of a notebook what Ray and tqdm say while they are imported: that it could have widgets."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def load_results(directory: str | os.PathLike[str]) -> SweepResults:

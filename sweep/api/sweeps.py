@@ -29,6 +29,8 @@ LOOK_SECONDS = 0.2
 """Between two looks at the sweep's process."""
 ERROR = "error: "
 """How a line begins that says why a sweep could not run, see `sweep.command.say_error`."""
+TERMINAL_CLAIMED = ("CLICOLOR_FORCE", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Variables by which a notebook's kernel claims to be a terminal. A sweep would draw its own table."""
 CRASHED = "Traceback (most recent call last):"
 LAST_WORDS = 20
 """Lines of a process that has crashed that its error repeats."""
@@ -90,10 +92,9 @@ def resume(directory: str | os.PathLike[str], *, address: str | None = None) -> 
 
 def _sweep(request: dict[str, Any], directory: Path) -> SweepResults:
     """Run the sweep in a process of its own, and wait for its end."""
-    display = NotebookDisplay(directory) if in_notebook() else None
-    asked_to_end = False
+    display, asked_to_end = NotebookDisplay(directory) if in_notebook() else None, False
     with _process(request, display is not None) as process:
-        errors = _Lines(process.stderr, _pass_on)
+        errors = _Lines(process.stderr, lambda line: None if asked_to_end else _pass_on(line))
         said = _Lines(process.stdout, display.say if display else print)
         while process.poll() is None or errors.goes_on or said.goes_on:
             try:
@@ -145,7 +146,7 @@ def _process(request: dict[str, Any], is_shown: bool) -> "Iterator[subprocess.Po
         stdin=pipe,
         stdout=pipe if is_shown else None,
         stderr=pipe,
-        env=with_our_code(),
+        env={name: value for name, value in with_our_code().items() if name not in TERMINAL_CLAIMED or not is_shown},
         start_new_session=True,  # this process passes Ctrl-C on, once
     ) as process:
         assert process.stdin is not None

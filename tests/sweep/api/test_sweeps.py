@@ -1,50 +1,76 @@
-"""From a Python session: a sweep is run in a notebook for real, and what can be wrong is raised in a line."""
+"""A sweep in a notebook, which a kernel executes for real."""
 
-import json
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from basis.errors import UserError
 from basis.packages import ROOT
 from tests.conftest import Parts
 
-Cells = list[Any]
-
-FIRST, REPORT, FRAMES, LEFT, TYPO, STOPPED, AGAIN = range(7)
+RAN, REPORT, FRAMES, LEFT, TYPO, STOPPED = range(6)
 
 
 @pytest.fixture(scope="module")
-def executed(
-    parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory, in_environment: None
-) -> Cells:
-    """The code cells of a notebook that a kernel has executed."""
+def cells(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The cells of a notebook that runs a sweep, with their outputs."""
     folder = tmp_path_factory.mktemp("notebook")
-    spec = parts.spec()
     (folder / "my prompts.csv").write_bytes(parts.prompts.read_bytes())
-    spec["reward"]["prompts"] = "my prompts.csv"  # leads from the working directory
+    spec = parts.spec()
+    spec["reward"]["prompts"] = "my prompts.csv"
     sources = [
         f"from sweep import run, resume, load_results\nresults = run({spec!r}, 'an experiment')",
         "results.report()",
-        "print(sorted(results.trials['arm']), len(results.responses), results.curves['step'].max())\n"
         "same = load_results('an experiment')\n"
-        "print(same == results, same.trials.equals(results.trials), results.best().label)",
+        "print(sorted(results.trials['arm']), len(results.responses), results.curves['step'].max())\n"
+        "print(same == results, same.trials.equals(results.trials), results.best().arm.label)",
         "import psutil\nprint([child.name() for child in psutil.Process().children(recursive=True)])",
-        f"run({ {**spec, 'trial': {**spec['trial'], 'step': 5} }!r})",
+        f"run({ {**spec, 'trial': {'step': 5}}!r})",
         "import os, signal, threading\n"
         "threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()\n"
         f"run({spec!r}, 'another')",
-        "resume('an experiment') == results",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     for number in (TYPO, STOPPED):
         notebook.cells[number].metadata["tags"] = ["raises-exception"]
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client.execute(env={**environment, "PYTHONPATH": str(ROOT)})
     return list(notebook.cells)
+
+
+def test_one_display_ends_with_what_the_sweep_shows(cells: list[Any]) -> None:
+    [display] = cells[RAN].outputs
+    assert display.output_type == "display_data"
+    shown = display.data["text/plain"]
+    assert "LOWEST LOSS" in shown
+    assert "2 finished, 0 failed, 0 interrupted" in shown
+    assert "\x1b" not in shown
+    assert display.data["text/html"].startswith("<pre")
+
+
+def test_the_report_is_shown_inline(cells: list[Any]) -> None:
+    [page] = cells[REPORT].outputs
+    assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert "report.html" in page.data["text/plain"]
+
+
+def test_frames_and_the_best_arm_are_those_of_the_directory(cells: list[Any]) -> None:
+    [printed] = cells[FRAMES].outputs
+    assert printed.text == "['full adamw', 'lora r2 sgd'] 12 6\nTrue True full adamw\n"
+
+
+def test_no_process_of_the_sweep_is_left(cells: list[Any]) -> None:
+    assert cells[LEFT].outputs[0].text == "[]\n"
+
+
+def test_a_typo_is_raised_in_a_line(cells: list[Any]) -> None:
+    [error] = cells[TYPO].outputs
+    assert error.ename == "SpecError"
+    assert "trial.step: unknown key (did you mean 'steps'?)" in error.evalue
+
+
+def test_the_stop_button_ends_the_sweep_and_says_how_to_go_on(cells: list[Any]) -> None:
+    error = cells[STOPPED].outputs[-1]
+    assert error.ename == "KeyboardInterrupt"
+    assert error.evalue.startswith(("nothing has begun", "continue with: sweep.resume("))
