@@ -97,7 +97,7 @@ class Speaker:
         if template is None:
             earlier = [part for asked, told in turns for part in (_user(asked), {"role": "assistant", "content": told})]
             return self.chat.prompt([*earlier, _user(said)])
-        begin = self.chat.tokenizer.decode(begin_tokens(self.chat.tokenizer))
+        begin: str = self.chat.tokenizer.decode(begin_tokens(self.chat.tokenizer))
         earlier_text = "".join(f"{template.replace(PLACE, asked)} {told}" for asked, told in turns)
         return begin + earlier_text + template.replace(PLACE, said)
 
