@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Module = Literal["sweep.run", "sweep.watch", "sweep.control", "sweep.export", "analysis.report", "sweep.reward_metric"]
+Module = Literal[
+    "sweep.run", "sweep.watch", "sweep.control", "sweep.export", "sweep.chat", "analysis.report", "sweep.reward_metric"
+]
 
 SCRIPT = "sft-sweep"
 """The command that pip installs."""
@@ -33,6 +35,7 @@ SUBCOMMANDS = {
         "sweep.reward_metric", "sweep.driver.rejudge", "judge kept models later, or all of them by another judge"
     ),
     "export": Subcommand("sweep.export", "sweep.export", "write the winner as others load it"),
+    "chat": Subcommand("sweep.chat", "sweep.chat", "talk to the winner, or to two arms side by side"),
     "watch": Subcommand("sweep.watch", "sweep.watch", "watch a sweep, or a folder of them, in a browser"),
 }
 """By the word behind `sft-sweep`."""

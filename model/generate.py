@@ -5,7 +5,7 @@ are stored, S columns that there will be; the others are those of `model.forward
 """
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +71,7 @@ def generate(
     model.eval()
     tokens, real = (tensor.to(model.device) for tensor in _pad_left(prompts))  # (G, T) each
     positions = (real.cumsum(1) - 1).clamp_min(0)  # (G, T)
-    own = _GPT2Decoding if isinstance(model, GPT2LMHeadModel) else _Decoding
-    decoding = own(model, real, settings.new_tokens)
+    decoding = _decoding_of(model, real, settings.new_tokens)
     draws = draws.to(model.device)  # (G, new_tokens)
     ends = torch.tensor(sorted(end_tokens), device=model.device)
     responses = torch.full(draws.shape, min(end_tokens), device=model.device)  # (G, new_tokens)
@@ -95,6 +94,38 @@ def generate(
             decoding.keep(rows)
     model.train(was_training)
     return [_until(row, end_tokens) for row in responses.tolist()]
+
+
+@torch.no_grad()
+def stream(
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    draws: Tensor,
+    settings: SamplingSettings,
+    end_tokens: Collection[int],
+) -> Iterator[int]:
+    """Continue one prompt, token by token: what `generate` returns for it, as it comes.
+
+    Args:
+        prompt: token ids, one at least.
+        draws: (new_tokens,), a row of `uniform_draws`.
+        end_tokens: as for `generate`.
+    """
+    model.eval()
+    tokens, real = (tensor.to(model.device) for tensor in _pad_left([prompt]))  # (1, T) each
+    positions = real.cumsum(1) - 1  # (1, T)
+    decoding = _decoding_of(model, real, settings.new_tokens)
+    for draw in draws.to(model.device)[: settings.new_tokens]:
+        chosen = _sample(logits_of(model, decoding.last_states(tokens, positions)), draw[None], settings)  # (1,)
+        token = int(chosen)
+        if token in end_tokens:
+            return
+        yield token
+        tokens, positions = chosen[:, None], positions[:, -1:] + 1  # (1, 1) each
+
+
+def _decoding_of(model: PreTrainedModel, real: Tensor, new_tokens: int) -> "_GPT2Decoding | _Decoding":
+    return (_GPT2Decoding if isinstance(model, GPT2LMHeadModel) else _Decoding)(model, real, new_tokens)
 
 
 class _GPT2Decoding:

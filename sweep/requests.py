@@ -1,9 +1,9 @@
 """What a command line asks for, as one value of a few kinds. Nothing is read or checked here but the words."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from basis.documents.documents import JSON_FLAG
 from basis.errors import UserError
@@ -23,12 +23,12 @@ class NewSweep:
     """A sweep that begins.
 
     Attributes:
-        spec: a preset's name or the path of a YAML file.
+        spec: a preset's name, the path of a YAML file, or what Python gives, a mapping.
         settings: changes to the spec, each "key=value".
         output: its experiment directory; None: one with the sweep's name and the time.
     """
 
-    spec: str
+    spec: str | Mapping[str, Any]
     settings: tuple[str, ...]
     output: str | None
 

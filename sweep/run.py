@@ -1,9 +1,14 @@
-"""The command line: `python -m sweep.run SPEC`. Imports torch and Ray only once a valid spec is to be run."""
+"""The command line: `python -m sweep.run SPEC`. Imports torch and Ray only once a valid spec is to be run.
 
+From Python, this module is also the function `run`: see `sweep.api.sweeps.run`, which it calls.
+"""
+
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import assert_never
+from types import ModuleType
+from typing import Any, assert_never
 
 if __name__ == "__main__":
     if not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parent.parent):
@@ -14,6 +19,8 @@ if __name__ == "__main__":
 
 from rich.console import Console
 
+from sweep.api import sweeps
+from sweep.api.results import SweepResults
 from sweep.command import run_command
 from sweep.driver import commands
 from sweep.machine.environment import speak_utf8
@@ -58,6 +65,25 @@ def _answer(request: Request, apart: bool, console: Console) -> int:
         case RunSweep():
             return commands.run_sweep(request, apart, console)
     assert_never(request)
+
+
+class _RunModule(ModuleType):
+    """This module as `from sweep import run` finds it, whatever was imported before: it can be called."""
+
+    def __call__(
+        self,
+        spec: str | os.PathLike[str] | Mapping[str, Any],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        address: str | None = None,
+    ) -> SweepResults:
+        return sweeps.run(spec, output, settings=settings, address=address)
+
+    __call__.__doc__ = sweeps.run.__doc__
+
+
+sys.modules[__name__].__class__ = _RunModule  # as Python's data model has it, "Customizing module attribute access"
 
 
 def script() -> None:

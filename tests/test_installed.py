@@ -22,6 +22,7 @@ QUESTIONS: dict[Module, list[str]] = {
     "sweep.run": ["--help"],
     "sweep.control": ["--help"],
     "sweep.export": ["--help"],
+    "sweep.chat": ["--help"],
     "sweep.watch": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],

@@ -1,6 +1,6 @@
 """From a preset's name or a YAML path to a validated SweepSpec and its trials, with each mistake in one clear line."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from sweep.spec_file.origins import Origins, placed
 from sweep.spec_file.read_yaml import MOST_KEPT_BYTES, read_lines
 
 
-def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read, merge and validate a spec.
+def load_spec(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read, merge and validate a spec: a preset by its name, a YAML file by its path, or a mapping.
 
     The order of precedence, lowest first: the spec named by `extends`, the file itself, the variant that is chosen by
     `variant` (from `variants`), and then `overrides`, each "key=value" with a dotted key and a YAML value.
@@ -33,16 +33,16 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = ()) -> SweepSpec:
     Raises:
         UserError: in one line, what is wrong, where, and what would be accepted.
     """
-    return parse_spec(*merge_spec(name_or_path, overrides))
+    return parse_spec(*merge_spec(given, overrides))
 
 
-def load_plan(name_or_path: str, overrides: Sequence[str] = ()) -> SweepPlan:
+def load_plan(given: str | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepPlan:
     """As `load_spec`, with the trials of the sweep.
 
     Raises:
         UserError: all mistakes of spec and trials, each with where it stands.
     """
-    return _parse_plan(*merge_spec(name_or_path, overrides))
+    return _parse_plan(*merge_spec(given, overrides))
 
 
 def load_kept_plan(experiment_dir: Path) -> SweepPlan:

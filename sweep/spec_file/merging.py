@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +11,17 @@ from sweep.schema.places import PRESETS, Beside, expand, looked_from
 from sweep.spec_file.inherited import after_settings, what_passes_on
 from sweep.spec_file.origins import Origins, locations, overridden
 from sweep.spec_file.paths import resolve_paths
+from sweep.spec_file.plain_values import plain_spec
 from sweep.spec_file.presets import preset_names
 from sweep.spec_file.read_yaml import read_lines
 from sweep.spec_file.settings import names_any, parse_setting, set_value
 
 BELONG_TO_TRAIN = ("test", "exclude", "general")
 """Keys of `data` that are not inherited by whoever gives a `train` of their own."""
+
+
+UNNAMED = "sweep"
+"""The name of a spec that comes as a mapping without one; a file's name is that of the file."""
 
 
 class MergedSpec(NamedTuple):
@@ -33,18 +38,18 @@ class MergedSpec(NamedTuple):
     origins: Origins
 
 
-def merge_spec(name_or_path: str, overrides: Sequence[str]) -> MergedSpec:
+def merge_spec(given: str | Mapping[str, Any], overrides: Sequence[str]) -> MergedSpec:
     """Read a spec and all that it extends, and merge them; `load.load_spec` tells in which order.
 
     Args:
-        name_or_path: a preset's name or the path of a YAML file.
+        given: a preset's name, the path of a YAML file, or a mapping, whose paths lead from the working directory.
         overrides: settings of the command line, such as "trial.steps=100".
 
     Raises:
         UserError: a file that is not there or no spec, an unknown variant, or a setting that can't be made.
     """
     beside: Beside = {}
-    merged, origins = _inherit(name_or_path, beside)
+    merged, origins = _inherit(given, beside)
     settings = [parse_setting(text) for text in overrides]
     chosen = [value for key, value in settings if key == "variant"]
     variant = chosen[-1] if chosen else merged.get("variant")
@@ -103,12 +108,26 @@ def _locate(name_or_path: str, folder: Path | None) -> Path:
 
 
 def _inherit(
-    name_or_path: str, beside: Beside, folder: Path | None = None, seen: tuple[Path, ...] = ()
+    given: str | Mapping[str, Any], beside: Beside, folder: Path | None = None, seen: tuple[Path, ...] = ()
 ) -> tuple[dict[str, Any], Origins]:
-    path = _locate(name_or_path, folder).resolve()
+    if not isinstance(given, str):
+        return _extend({"name": UNNAMED, **plain_spec(given)}, {}, Path.cwd() / UNNAMED, beside, seen)
+    path = _locate(given, folder).resolve()
     if path in seen:
         raise UserError(f"{path}: extends itself, through {' and '.join(p.name for p in seen)}")
-    content, origins = _read(path)
+    return _extend(*_read(path), path, beside, seen)
+
+
+def _extend(
+    content: dict[str, Any], origins: Origins, path: Path, beside: Beside, seen: tuple[Path, ...]
+) -> tuple[dict[str, Any], Origins]:
+    """A spec's content, and the origins of its values, put upon the spec that it extends.
+
+    Args:
+        path: its file; of a mapping none that is there, in the working directory.
+        beside: see `resolve_paths`.
+        seen: the files that extend it.
+    """
     if path.parent != PRESETS.resolve():  # presets name no paths
         content = resolve_paths(content, path.parent, beside)
     parent = content.pop("extends", None)
