@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Module = Literal["sweep.run", "sweep.watch", "sweep.control", "analysis.report", "sweep.reward_metric"]
+Module = Literal["sweep.run", "sweep.watch", "sweep.control", "sweep.track", "analysis.report", "sweep.reward_metric"]
 
 SCRIPT = "sft-sweep"
 """The command that pip installs."""
@@ -32,6 +32,7 @@ SUBCOMMANDS = {
     "judge": Subcommand(
         "sweep.reward_metric", "sweep.driver.rejudge", "judge kept models later, or all of them by another judge"
     ),
+    "track": Subcommand("sweep.track", "sweep.track", "send a sweep to trackers: TensorBoard, MLflow, W&B, Trackio"),
     "watch": Subcommand("sweep.watch", "sweep.watch", "watch a sweep, or a folder of them, in a browser"),
 }
 """By the word behind `sft-sweep`."""

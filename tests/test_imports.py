@@ -54,6 +54,7 @@ FLOORS = (
     "sweep/preparation",
     "sweep/worker",
     "sweep/cluster",
+    "sweep/tracking",
     "sweep/trainable.py",
     "sweep/tune",
     "sweep/requests.py",
@@ -62,6 +63,7 @@ FLOORS = (
     "sweep/driver",
     "sweep/live",
     "sweep/watch.py",
+    "sweep/track.py",
     "sweep/run.py",
     "sweep/main.py",
 )

@@ -22,6 +22,7 @@ from sweep.cluster.resources import (
 )
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
+from sweep.driver.tracking import take_notify, tracked
 from sweep.driver.watching import watched
 from sweep.machine.apart import Work
 from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
@@ -152,6 +153,7 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
     """
     plan, experiment_dir = open_sweep(request.sweep)
     cache_dir, gpus = _ready(plan, request, experiment_dir, console)
+    url = take_notify(plan.spec, remarks_on(console))
 
     def run_trials(work: Work | None) -> SweepCounts:
         from sweep.driver import execute, launch  # import torch and Ray
@@ -163,8 +165,9 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
 
     resume = as_called("sweep.run", "--resume", str(experiment_dir))
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
-    with watched(request.watch, experiment_dir, console):
-        return sweep_and_report(run_trials, folder, apart, MOST_RESTARTS if request.address is None else 0)
+    restarts = MOST_RESTARTS if request.address is None else 0
+    with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:
+        return over(sweep_and_report(run_trials, folder, apart, restarts))
 
 
 def open_sweep(sweep: Sweep) -> tuple[SweepPlan, Path]:
