@@ -1,12 +1,14 @@
 """What a command line asks for, as one value of a few kinds. Nothing is read or checked here but the words."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from basis.errors import UserError
 from basis.scripts import as_called
+from sweep.schema.tracking import NOTIFY_VARIABLE
 from sweep.spec_file.presets import preset_names
 
 MOST_SHOWN = 1000
@@ -132,10 +134,15 @@ def parse_request(words: Sequence[str]) -> Request:
         return WriteData(sweep, arguments.write_data)
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
-    command = as_called("sweep.run", *words)
+    command = as_called("sweep.run", *map(_as_kept, words))
     return RunSweep(
         sweep, arguments.address, arguments.dashboard, command, verbose=arguments.verbose, watch=_watch(arguments)
     )
+
+
+def _as_kept(word: str) -> str:
+    """A word of the command line as files and messages have it: without the URL of `notify`, which may be a secret."""
+    return re.sub(r"\b(notify=)\s*['\"]?https?:.*", rf"\g<1>${NOTIFY_VARIABLE}", word, flags=re.IGNORECASE | re.DOTALL)
 
 
 def _watch(arguments: argparse.Namespace) -> Watch:

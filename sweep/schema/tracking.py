@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer
+from pydantic_core import PydanticCustomError
 
-from basis.errors import UserError
+from basis.errors import SECRET, UserError
 from sweep.trial.part import AcceptedWords
 
 Tracker = Literal["tensorboard", "mlflow", "wandb", "trackio"]
@@ -37,7 +38,8 @@ def _checked(value: Any) -> Any:
     """The value as it stands; no message repeats it, for it may be a secret."""
     if value is None or (isinstance(value, str) and (_VARIABLE.fullmatch(value) or not flaw_of_url(value))):
         return value
-    raise ValueError(f"{flaw_of_url(value) if isinstance(value, str) else 'no text'}; {_ACCEPTED}")
+    flaw = flaw_of_url(value) if isinstance(value, str) else "no text"
+    raise PydanticCustomError(SECRET, "{flaw}; {accepted}", {"flaw": flaw, "accepted": _ACCEPTED})
 
 
 def flaw_of_url(url: str) -> str | None:
