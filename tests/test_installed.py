@@ -21,6 +21,7 @@ STRANGERS = ("basis", "model", "sweep", "analysis", "torch", "yaml")
 QUESTIONS: dict[Module, list[str]] = {
     "sweep.run": ["--help"],
     "sweep.control": ["--help"],
+    "sweep.track": ["--help"],
     "sweep.watch": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],

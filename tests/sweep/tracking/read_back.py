@@ -1,6 +1,9 @@
 """What trackers have kept, read back from their own stores as {trial: {metric: {step: value}}} and more."""
 
+import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +12,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from trackio.sqlite_storage import SQLiteStorage
 from wandb.proto.wandb_internal_pb2 import Record
+
+from sweep.machine.environment import with_our_code
 
 Curves = dict[str, dict[int, float]]
 
@@ -49,10 +54,26 @@ def of_trackio(project: str) -> dict[str, list[KeptRun]]:
     return kept
 
 
+def of_trackio_in(folder: Path, project: str) -> dict[str, list[KeptRun]]:
+    """In a process of its own, for Trackio reads where it keeps its runs as it is imported."""
+    script = (
+        "import json; from tests.sweep.tracking.read_back import of_trackio; "
+        f"print(json.dumps({{t: [r._asdict() for r in rs] for t, rs in of_trackio({project!r}).items()}}))"
+    )
+    variables = {**with_our_code(), "TRACKIO_DIR": str(folder)}
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=variables)
+    return {
+        trial: [KeptRun(_by_step(run["curves"]), run["params"], run["status"]) for run in runs]
+        for trial, runs in json.loads(ran.stdout.splitlines()[-1]).items()
+    }
+
+
+def _by_step(curves: dict[str, dict[str, float]]) -> Curves:
+    return {metric: {int(step): value for step, value in curve.items()} for metric, curve in curves.items()}
+
+
 def of_wandb(folder: Path) -> dict[str, list[KeptRun]]:
     """Of the files that `wandb sync` reads: records of W&B's own protocol, in the log format of LevelDB."""
-    import json
-
     kept: dict[str, list[KeptRun]] = {}
     for path in sorted((folder / "wandb").glob("offline-run-*/run-*.wandb")):
         curves: Curves = {}

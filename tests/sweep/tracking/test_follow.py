@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from basis.directory import EVENTS_FILE, FINISHED_FILE, SPEC_FILE
 from basis.outcome_file import keep_outcome
 from basis.outcomes import Ending, Outcome
@@ -17,7 +15,7 @@ from sweep.progress.event_file import append_event
 from sweep.progress.events import EndEvent, EndState, Event, OverEvent, RowEvent, StartEvent, SweepEvent
 from sweep.schema.tracking import TRACKERS
 from sweep.tracking.follow import Orders
-from tests.sweep.tracking.read_back import of_mlflow, of_tensorboard, of_wandb
+from tests.sweep.tracking.read_back import of_mlflow, of_tensorboard, of_trackio_in, of_wandb
 from tests.sweep.tracking.test_post import hook
 
 SWEEP = "a sweep"
@@ -69,7 +67,7 @@ def experiment(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path) -> None:
     folder = experiment(tmp_path)
     begun = SweepEvent(time=1e9, total=3, pid=1)
     first = [begun, started("one"), row("one", 3, 2.5, peak_bytes=7), started("two"), row("two", 3, 2.25)]
@@ -83,7 +81,6 @@ def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path, monk
     assert bodies[1]["exit_code"] is None
     assert all(body["text"] == body["content"] and body["experiment"] == folder.name for body in bodies)
 
-    monkeypatch.setenv("TRACKIO_DIR", str(folder / "tracking" / "trackio"))
     kept = of_mlflow(folder / "tracking", SWEEP)
     assert {trial: [run.status for run in runs] for trial, runs in kept.items()} == {
         "one": ["KILLED"],
@@ -107,7 +104,7 @@ def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path, monk
         {
             "mlflow": of_mlflow(folder / "tracking", SWEEP),
             "wandb": of_wandb(folder / "tracking"),
-            "trackio": read_trackio(folder),
+            "trackio": of_trackio_in(folder / "tracking" / "trackio", SWEEP),
             "tensorboard": {trial: [of_tensorboard(folder / trial)] for trial in ("one", "two")},
         },
     )
@@ -123,28 +120,6 @@ def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path, monk
         assert (one.status, two.status) == statuses.get(tracker, ("1", "2")), tracker
         won = one.params.get("summary.win_rate", one.curves.get("win_rate", {}).get(9))
         assert won == 0.75, tracker
-
-
-def read_trackio(folder: Path) -> dict[str, list]:  # type: ignore[type-arg]
-    """In a process of its own, for Trackio reads its variable as it is imported."""
-    script = (
-        "import json; from tests.sweep.tracking.read_back import of_trackio; "
-        f"print(json.dumps({{t: [r._asdict() for r in rs] for t, rs in of_trackio({SWEEP!r}).items()}}))"
-    )
-    variables = {**with_our_code(), "TRACKIO_DIR": str(folder / "tracking" / "trackio")}
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=variables)
-    from tests.sweep.tracking.read_back import KeptRun
-
-    kept = json.loads(ran.stdout.splitlines()[-1])
-    return {
-        trial: [
-            KeptRun(
-                {m: {int(s): v for s, v in c.items()} for m, c in run["curves"].items()}, run["params"], run["status"]
-            )
-            for run in runs
-        ]
-        for trial, runs in kept.items()
-    }
 
 
 def test_a_tracker_that_is_away_costs_a_line_and_is_sent_everything_later(tmp_path: Path) -> None:
