@@ -28,8 +28,8 @@ def test_a_subcommand_finds_its_own_words(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (
             ["demo"],
-            "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, control, report, judge, track, "
-            "watch",
+            "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, control, report, judge, "
+            "track, watch",
         ),
         (["--resume", "my dir"], "(did you mean: sft-sweep run --resume 'my dir'?)"),
         (["reprot", "DIR"], "(did you mean: sft-sweep report DIR?)"),

@@ -43,6 +43,6 @@ def test_a_variable_is_read_when_the_sweep_begins(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("wrong", ["ftp://user:sEcret@host/", "sEcret", "https:///sEcret", "https://host:sEcret/", "3"])
 def test_no_message_repeats_a_url_that_is_wrong(wrong: str) -> None:
-    with pytest.raises(UserError, match="notify: .*accepted: an http or https URL") as refused:
+    with pytest.raises(UserError, match=r"notify: .*accepted: an http or https URL") as refused:
         load_plan("demo", (f"notify={wrong}",))
     assert "sEcret" not in str(refused.value)
