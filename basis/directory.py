@@ -29,8 +29,9 @@ EXPERIMENT_DIR/
                            {"general_loss": [...]}, and before the first step {"general_loss_base": [...]}
     record.json            what the trial was: config, code, versions, hardware, hashes
                                (see sweep/provenance/trial_record.py)
-    events.out.tfevents.*  TensorBoard
+    events.out.tfevents.*  TensorBoard, where `track` has it
     *.damaged              what was found to be damaged, as it was found
+  tracking/                what trackers have been sent, and what they keep (see sweep/tracking/)
   judged/                  there for a moment alone: what another judge said, on its way into place
   report/                  written by analysis.report
 """

@@ -9,6 +9,8 @@ from pydantic_core import PydanticCustomError
 
 PROBLEM = "problem"
 REFUSED = "refused"
+SECRET = "secret"
+"""Type of what is wrong with a value that no message repeats."""
 OF_THE_MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),

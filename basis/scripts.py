@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 Module = Literal[
-    "sweep.run", "sweep.watch", "sweep.control", "sweep.export", "sweep.chat", "analysis.report", "sweep.reward_metric"
+    "sweep.run",
+    "sweep.watch",
+    "sweep.control",
+    "sweep.export",
+    "sweep.chat",
+    "sweep.track",
+    "analysis.report",
+    "sweep.reward_metric",
 ]
 
 SCRIPT = "sft-sweep"
@@ -36,6 +43,7 @@ SUBCOMMANDS = {
     ),
     "export": Subcommand("sweep.export", "sweep.export", "write the winner as others load it"),
     "chat": Subcommand("sweep.chat", "sweep.chat", "talk to the winner, or to two arms side by side"),
+    "track": Subcommand("sweep.track", "sweep.track", "send a sweep to trackers: TensorBoard, MLflow, W&B, Trackio"),
     "watch": Subcommand("sweep.watch", "sweep.watch", "watch a sweep, or a folder of them, in a browser"),
 }
 """By the word behind `sft-sweep`."""

@@ -1,6 +1,7 @@
 """What a command line asks for, as one value of a few kinds. Nothing is read or checked here but the words."""
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -8,6 +9,7 @@ from typing import Any, Literal, NoReturn
 from basis.documents.documents import JSON_FLAG
 from basis.errors import UserError
 from basis.scripts import as_called
+from sweep.schema.tracking import NOTIFY_VARIABLE
 from sweep.spec_file.presets import preset_names
 
 MOST_SHOWN = 1000
@@ -138,7 +140,8 @@ def parse_request(words: Sequence[str]) -> Request:
         return WriteData(sweep, arguments.write_data)
     if arguments.show_data is not None:
         return ShowData(sweep, arguments.show_data)
-    command = as_called("sweep.run", *(word for word in words if word != JSON_FLAG))  # the same sweep, told otherwise
+    told = [word for word in words if word != JSON_FLAG]  # the same sweep, told otherwise
+    command = as_called("sweep.run", *map(_as_kept, told))
     return RunSweep(
         sweep,
         arguments.address,
@@ -155,6 +158,11 @@ def _refuse_without_json(arguments: argparse.Namespace) -> None:
     for name in ("--list", "--explain", "--reproduce", "--write-data", "--show-data"):
         if getattr(arguments, name.strip("-").replace("-", "_")) not in (None, False):
             raise UserError(f"{JSON_FLAG} is not accepted with {name}; accepted with --dry-run, or to run a sweep")
+
+
+def _as_kept(word: str) -> str:
+    """A word of the command line as files and messages have it: without the URL of `notify`, which may be a secret."""
+    return re.sub(r"\b(notify=)\s*['\"]?https?:.*", rf"\g<1>${NOTIFY_VARIABLE}", word, flags=re.IGNORECASE | re.DOTALL)
 
 
 def _watch(arguments: argparse.Namespace) -> Watch:

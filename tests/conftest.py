@@ -35,6 +35,7 @@ from sweep.provenance.code_version import CodeVersion
 from sweep.provenance.hashes import Provenance
 from sweep.run import main
 from sweep.schema.reward import RewardPart
+from sweep.schema.tracking import TRACKERS
 
 END = "<|endoftext|>"
 Here = Callable[..., tuple[int, str, str]]
@@ -67,6 +68,7 @@ class Parts:
                 {"method": "full", "optimizer": "adamw", "lr": 1e-3},
                 {"method": "lora", "rank": 2, "optimizer": "sgd", "lr": 1e-2},
             ],
+            "track": [],
             "reward": {
                 "model": str(self.reward_model),
                 "prompts": str(self.prompts),
@@ -234,8 +236,10 @@ def swept(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.Te
 
     def sweep(folder: Path) -> None:
         space = [*parts.spec()["space"], {"method": "full", "optimizer": "sgd", "lr": 1e9}]
-        spec = parts.write_spec(folder, space=space, max_failures=0)
-        ran = run(environment, spec, "--output", folder / "experiment")
+        spec = parts.write_spec(folder, space=space, max_failures=0, track=list(TRACKERS))
+        elsewhere = ("MLFLOW_TRACKING_URI", "WANDB_DIR", "WANDB_API_KEY", "TRACKIO_DIR")
+        here = {name: value for name, value in environment.items() if name not in elsewhere}
+        ran = run({**here, "WANDB_MODE": "offline"}, spec, "--output", folder / "experiment")
         (folder / "ran.json").write_text(json.dumps(vars(ran)), encoding="utf-8")
 
     folder = made_once(tmp_path_factory, "swept", sweep)

@@ -55,6 +55,7 @@ FLOORS = (
     "sweep/worker",
     "sweep/winner",
     "sweep/cluster",
+    "sweep/tracking",
     "sweep/trainable.py",
     "sweep/tune",
     "sweep/requests.py",
@@ -68,6 +69,7 @@ FLOORS = (
     "sweep/chatting",
     "sweep/chat.py",
     "sweep/api",
+    "sweep/track.py",
     "sweep/run.py",
     "sweep/main.py",
 )

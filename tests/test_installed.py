@@ -23,6 +23,7 @@ QUESTIONS: dict[Module, list[str]] = {
     "sweep.control": ["--help"],
     "sweep.export": ["--help"],
     "sweep.chat": ["--help"],
+    "sweep.track": ["--help"],
     "sweep.watch": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],

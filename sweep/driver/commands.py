@@ -27,6 +27,7 @@ from sweep.cluster.resources import (
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.driver.telling import tell_end, told_in_json
+from sweep.driver.tracking import take_notify, tracked
 from sweep.driver.watching import watched
 from sweep.machine.apart import Work
 from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
@@ -170,6 +171,7 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
     """
     plan, experiment_dir = open_sweep(request.sweep)
     cache_dir, gpus = _ready(plan, request, experiment_dir, console)
+    url = take_notify(plan.spec, remarks_on(console))
 
     def run_trials(work: Work | None) -> SweepCounts:
         from sweep.driver import execute, launch  # import torch and Ray
@@ -182,10 +184,10 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
     resume = as_called("sweep.run", "--resume", str(experiment_dir))
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
     restarts = MOST_RESTARTS if request.address is None else 0
-    with watched(request.watch, experiment_dir, console):
+    with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:
         if request.as_json:
-            return _run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts))
-        return sweep_and_report(run_trials, folder, apart, restarts)
+            return over(_run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts)))
+        return over(sweep_and_report(run_trials, folder, apart, restarts))
 
 
 def _run_telling(folder: SweepFolder, run: Callable[[SweepFolder], int]) -> int:

@@ -24,6 +24,7 @@ from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import EXIT_FAILED, remarks_on, run_command, set_up
 from sweep.driver.rejudging import Rejudging
+from sweep.driver.tracking import installed, send
 from sweep.hub.pin import pin
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
@@ -97,6 +98,7 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
                 say(f"nothing to judge: {spec.reward.judged_by} has judged every finished trial asked for")
                 return len(damaged)
             failed = rejudging.judge_one_by_one(todo) + len(damaged)
+    send(spec.name, installed(spec.track, say, as_called("sweep.track", str(experiment_dir))), experiment_dir, console)
     report = as_called("analysis.report", str(experiment_dir))
     console.print(Text(f"build the report anew with: {report}"), soft_wrap=True)
     return failed

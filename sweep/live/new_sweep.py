@@ -13,6 +13,7 @@ from basis.errors import UserError
 from basis.files import write_text
 from sweep.machine.environment import with_our_code
 from sweep.machine.output_folders import check_writable, folder_name
+from sweep.schema.tracking import notify_variable
 from sweep.spec_file.load import load_plan
 
 SPEC_NAME = "spec.yaml"
@@ -38,6 +39,8 @@ def check(text: str) -> Told:
             plan = load_plan(str(path))
         except UserError as error:
             return Told(False, _without(folder, str(error)))
+    if plan.spec.notify is not None and notify_variable(plan.spec.notify) is None:
+        return Told(False, "notify: a spec that a page sends is kept in a file, and a URL is not; accepted: $NAME")
     trials = len(plan.candidates)
     return Told(True, f"The spec is valid: {plan.spec.name}, {trials} trial{'' if trials == 1 else 's'} to begin with.")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from basis.errors import PROBLEM, REFUSED, shortened, shown
+from basis.errors import PROBLEM, REFUSED, SECRET, shortened, shown
 from basis.fields import ADAPTER_FIELDS
 from sweep.mistakes.accepted import Location, accepted, accepted_keys, choices, listed
 from sweep.mistakes.gathered import MISSING, UNKNOWN, WRONG, Mistake, mistake
@@ -91,6 +91,8 @@ def _told(problem: ErrorDetails, location: Location, model: type[BaseModel], pre
         location = location[:-1]
     key = _place(prefix, location)
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == SECRET:
+        return f"{key}: {message}", ""
     if problem["type"] == "value_error":
         named = message.startswith((str(value), repr(value)))
         word = next((part for part in reversed(location) if isinstance(part, str)), "")

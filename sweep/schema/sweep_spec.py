@@ -16,6 +16,7 @@ from sweep.schema.resources import HangPart, MemoryPart, Resources
 from sweep.schema.reward import RewardPart
 from sweep.schema.seeds import AdaptiveSeeds, Seed, Seeds
 from sweep.schema.tables import Table
+from sweep.schema.tracking import Notify, Trackers
 from sweep.trial.part import AcceptedWords, Count, Part
 
 MOST_TRIALS = 10_000
@@ -104,6 +105,16 @@ class SweepSpec(Part):
     )
     checkpoint_seconds: float = Field(300, ge=0, description="Least seconds between two checkpoints of a trial.")
     hang: HangPart = Field(HangPart(), description="When a silent trial hangs, and what is done about it.")
+    track: Trackers = Field(
+        ("tensorboard",),
+        description="Where each trial is a run, under one experiment named after the sweep. What is not installed or "
+        "can't be reached costs no trial; `python -m sweep.track DIR` sends it later.",
+    )
+    notify: Notify = Field(
+        None,
+        description="What is posted to when the sweep ends or fails, or a trial diverges. $NAME stands for a variable "
+        "of the environment. A URL itself is kept nowhere: --resume then takes it from $SFT_NOTIFY_URL.",
+    )
     tables: tuple[Table, ...] = Field((), description="The comparisons of the report. Empty: one table of all arms.")
 
     @field_validator("space", mode="before")

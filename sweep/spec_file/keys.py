@@ -93,6 +93,7 @@ def sections() -> list[Section]:
         _part("memory"),
         Section("Failures", "", _top("max_failures", "checkpoint_seconds")),
         _part("hang"),
+        Section("Who is told", "", _top("track", "notify")),
         _part("tables", 0),
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ray import tune
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from rich.console import Console
 
 from basis.control_record import Decision
@@ -52,6 +53,7 @@ def tune_trials(
     """
     spec, shared = plan.spec, next(iter(inputs.values()))
     experiment_dir = shared.experiment_dir
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # TensorBoard's files are ours, see `sweep.tracking`
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(plan.least_trials))
     objective = spec.chosen_by if spec.search == "optuna" else None
     trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
@@ -78,7 +80,7 @@ def tune_trials(
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
                 stop=StopAsAsked(desk),
-                callbacks=[log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell)],
+                callbacks=[log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files()],
                 verbose=0,
             ),
         )
@@ -94,6 +96,11 @@ def tune_trials(
             counts = endings.counts(begun, search.exhausted, disk)
             log.end(counts)
     return replace(counts, disk=disk or (trouble(None, folders) if endings.failed else None))
+
+
+def _ray_files() -> list[tune.Callback]:
+    """Ray's own result.json and params.json, and progress.csv, of each trial."""
+    return [JsonLoggerCallback(), CSVLoggerCallback()]
 
 
 def snapshot_seconds(trials: int) -> float:
