@@ -21,6 +21,7 @@ from analysis.fairness.reasons import Flag, Reason
 from analysis.fairness.request_flags import added_after_a_look, seeds_after_a_look, stopped_by_request
 from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
+from analysis.fairness.sweep_flags import of_other_code, of_other_hardware, of_other_inputs, put_together
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
 from analysis.wording.values import show_fact
@@ -266,6 +267,10 @@ CHECKS: dict[Reason, Callable[[LedgerRows], list[str]]] = {
     Reason.RANK_AND_SCALING: rank_and_scaling,
     Reason.MORE_THAN_ADAPTERS: more_than_adapters,
     Reason.ROWS_ALIKE: same_in_every_digit,
+    Reason.OTHER_INPUTS: of_other_inputs,
+    Reason.OTHER_CODE: of_other_code,
+    Reason.OTHER_HARDWARE: of_other_hardware,
+    Reason.PUT_TOGETHER: put_together,
     Reason.UNLIKE_REPLICATES: unlike_replicates,
     Reason.UNEQUAL_STEPS: unequal_steps,
     Reason.STOPPED_BY_REQUEST: stopped_by_request,
