@@ -27,7 +27,7 @@ from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
-from analysis.page.report_folder import check_folder, folder_for
+from analysis.page.report_folder import checked_folder, folder_for
 from analysis.results.experiment import Results
 from analysis.results.several import read_sweeps
 from analysis.tables.columns import console_columns
@@ -102,13 +102,12 @@ def build_together(directories: Sequence[Path], folder: Path | None = None, all_
         UserError: a directory is missing or holds no experiment, or the folder is somebody else's.
         OSError: a file cannot be read or written, as on a full disk.
     """
-    if folder is not None:
-        check_folder(folder)
+    target = checked_folder(folder) if folder else None
     results = read_sweeps(directories)
-    if folder is None and results.parts:
-        check_folder(folder := folder_for(results.parts))
+    if target is None:
+        of_several = checked_folder(folder_for(results.parts)) if results.parts else None
+        target = of_several or results.directory / REPORT_DIR
     content = content_of(results, all_pairs)
-    target = (folder or results.directory / REPORT_DIR).resolve()
     files = report_files(results, content)
     for name, file in files.items():
         write(target / name, file)

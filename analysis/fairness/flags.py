@@ -239,13 +239,16 @@ def unlike_replicates(rows: LedgerRows) -> list[str]:
     """Replicates of one row that differ in more than their seed.
 
     Rows of whole examples hold more or fewer tokens by which examples a seed draws. Their targets do not all count.
+    Two commits may hold the same code.
     """
     sentences = []
     for name in (*INPUT_HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
         mixed = {
             row.label: row.facts[name]
             for row in rows
-            if len(row.facts.get(name, ())) > 1 and not (name == "tokens_seen" and "scored_tokens_seen" in row.facts)
+            if len(row.facts.get(name, ())) > 1
+            and not (name == "tokens_seen" and "scored_tokens_seen" in row.facts)
+            and not (name == "code_commit" and len(row.facts.get("code_files", ())) == 1)
         }
         if mixed:
             sentences.append(f"Replicates of one row differ in {name}: {by_value(mixed)}.")

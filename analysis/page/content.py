@@ -250,7 +250,8 @@ def _facts(results: Results, sweep: Mapping[str, Any]) -> dict[str, str]:
             name: {key: part.sweep[key] for key in told if key in part.sweep} | {"trials": len(part.trials)}
             for name, part in results.parts.items()
         }
-        return flatten({**variant, "seeds": _seeds(results), "sweeps": list(results.parts), **own})
+        directories = " ".join(part.directory.name for part in results.parts.values())
+        return flatten({**variant, "seeds": _seeds(results), **own, "directory": directories})
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name})
 
@@ -259,7 +260,7 @@ def _details(results: Results, sweep: Mapping[str, Any]) -> dict[str, dict[str, 
     """The sections of the sweep's record; of several sweeps those of each, under its name."""
     if results.parts:
         return {
-            f"{sweep_name}: {name}": section
+            f"{name} of {sweep_name}": section
             for sweep_name, part in results.parts.items()
             for name, section in _details(part, part.sweep).items()
         }

@@ -21,8 +21,8 @@ def folder_for(names: Collection[str]) -> Path:
     return Path("-".join(["report", *short[:MOST_NAMED], *more])[:LONGEST_NAME])
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder in which a report would overwrite something else.
+def checked_folder(folder: Path) -> Path:
+    """The absolute path of a folder in which a report overwrites nothing but an earlier one.
 
     Raises:
         UserError: it lies in an experiment, is a file, or holds something and no report.
@@ -40,3 +40,4 @@ def check_folder(folder: Path) -> None:
         raise UserError(
             f"--to {folder} holds other files and no {PAGE}; give a new folder, or that of an earlier report"
         )
+    return path

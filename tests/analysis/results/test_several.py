@@ -10,6 +10,7 @@ import pytest
 from analysis.page.content import Content, content_of
 from analysis.results.experiment import Results
 from analysis.results.several import name_sweeps, pooled
+from basis.stages import Stage
 from tests.planted_sweep import Config, grid, planted
 from tests.synthetic_experiment import of_models, with_window_losses
 
@@ -24,7 +25,9 @@ def sweep(
     ranks: list[int], seeds: list[int], shift: float = 0.0, parts: dict[str, Any] | None = None, **hashes: str
 ) -> Results:
     """Trials of these ranks and seeds with records of their inputs, code, packages and hardware."""
-    results = planted(lambda config: loss_of(config) + shift, grid(rank=ranks, seed=seeds))
+    judged = {"wins": 24, "ties": 0, "losses": 16, "win_rate": 0.6}
+    metrics = {name: lambda _, value=value: value for name, value in judged.items()}
+    results = planted(lambda config: loss_of(config) + shift, grid(rank=ranks, seed=seeds), **metrics)
     record = {
         "hashes": {**HASHES, **hashes},
         "code": {"files": "code", "commit": "abc", "dirty": False},
@@ -152,7 +155,9 @@ def test_other_tokenizers_are_compared_by_the_byte() -> None:
             for trial, record in part.records.items()
         }
         spec = {"model": {"name": f"org/{tokenizer}"}}
-        parts[name] = replace(part, configs=configs, trials=part.trials.drop(columns="model"), records=weights, spec=spec)
+        parts[name] = replace(
+            part, configs=configs, trials=part.trials.drop(columns="model"), records=weights, spec=spec
+        )
     table = content_of(pooled(parts)).tables[0]
     assert "bits per byte" in table.title
     assert {arm.model for arm in table.arms} == {"words", "letters"}
@@ -162,17 +167,19 @@ def test_each_sweep_chooses_among_its_own_tuning_trials() -> None:
     space = [{"method": "lora", "lr": {"low": 1e-4, "high": 1e-1, "log": True}}]
     parts = {}
     for name, rates in (("A", [1e-3, 1e-2]), ("B", [2e-3, 2e-2, 2e-4])):
-        tuning = planted(loss_of, grid(rank=[1], seed=[0], lr=rates, evaluate_on=["validation"]), validation_loss=loss_of)
-        final = planted(loss_of, grid(rank=[1], seed=[1, 2], lr=[rates[0]], evaluate_on=["final"]))
+        tuning = planted(
+            loss_of, grid(rank=[1], seed=[0], lr=rates, evaluate_on=[Stage.TUNING]), validation_loss=loss_of
+        )
+        final = planted(loss_of, grid(rank=[1], seed=[1, 2], lr=[rates[0]], evaluate_on=[Stage.FINAL]))
         frame = tuning.trials.drop(columns="arm").assign(trial="tuning-" + tuning.trials["trial"])
         configs = final.configs | {f"tuning-{trial}": config for trial, config in tuning.configs.items()}
         parts[name] = replace(
             final, tuning=frame, configs=configs, spec={"search": "tuned", "space": space},
-            records=dict.fromkeys(configs, {"hashes": HASHES}),
+            records={trial: {"hashes": HASHES} for trial in configs},
         )  # fmt: skip
     content = content_of(pooled(parts))
     assert content.tuning is not None
-    assert list(content.tuning.frame["tuning trials"]) == ["2", "3"]
+    assert sorted(content.tuning.frame["tuning trials"]) == ["2", "3"]
     assert "Unequal numbers of tuning trials" in flags(content)
 
 
