@@ -15,8 +15,8 @@ COMMIT = "@"
 def inputs_by_trial(name: str, results: Results) -> dict[str, tuple[str, str]]:
     """The identity of all that the numbers of each trial depend on besides its config.
 
-    A trial without a record, as one that has not begun, has the inputs of a trial of its sweep and base model. Where no
-    trial has a record, the digests of sweep.json stand for them. What is not known is the same as nothing else.
+    A trial without a record, as one that has not begun, has the inputs of a trial of its sweep and base model. What is
+    not known, such as the code of a sweep without records, is the same as in no other sweep.
 
     Args:
         name: the sweep's name.
@@ -28,11 +28,9 @@ def inputs_by_trial(name: str, results: Results) -> dict[str, tuple[str, str]]:
     records = {trial: record for trial, record in results.records.items() if record.get("hashes")}
     of_model: dict[Any, tuple[str, str]] = {}
     for trial in sorted(records):
-        of_model.setdefault(_model(results, trial), _inputs(records[trial]))
-    identity = results.sweep.get("identity")
-    unknown = json.dumps(identity, sort_keys=True, default=str) if identity and not records else name
+        of_model.setdefault(_model(results, trial), _inputs(name, records[trial]))
     return {
-        trial: _inputs(records[trial]) if trial in records else of_model.get(_model(results, trial), (unknown, unknown))
+        trial: _inputs(name, records[trial]) if trial in records else of_model.get(_model(results, trial), (name, name))
         for trial in results.configs
     }
 
@@ -78,9 +76,9 @@ def _weights(results: Results) -> dict[str, str]:
     return known
 
 
-def _inputs(record: Mapping[str, Any]) -> tuple[str, str]:
+def _inputs(name: str, record: Mapping[str, Any]) -> tuple[str, str]:
     hashes, code = _mapping(record["hashes"]), _mapping(record.get("code"))
-    version = code.get("files") or code.get("commit")
+    version = code.get("files") or code.get("commit") or f"unknown code of {name}"
     files = sorted(
         [str(role).partition(":")[0], str(digest)] for role, digest in _mapping(hashes.get("data_files")).items()
     )
