@@ -18,7 +18,7 @@ HASHES = {"train_tokens": "train", "test_tokens": "test", "base_weights": "base"
 
 
 def loss_of(config: Config) -> float:
-    return 2.0 + 0.1 * (config["rank"] == 1) + 0.013 * (config["seed"] * 7919 % 5)
+    return float(2.0 + 0.1 * (config["rank"] == 1) + 0.013 * (config["seed"] * 7919 % 5))
 
 
 def sweep(
@@ -90,7 +90,7 @@ def test_arms_of_two_sweeps_stand_in_one_table() -> None:
     ],
 )
 def test_seeds_under_other_inputs_or_code_are_no_replicates(changes: dict[str, Any], flag: str) -> None:
-    known = {"prompts": "asked", "reward_model": "judge"}
+    known: dict[str, Any] = {"prompts": "asked", "reward_model": "judge"}
     content = content_of(pooled({"A": sweep([1], [1, 2], **known), "B": sweep([1], [3, 4], **{**known, **changes})}))
     assert list(content.tables[0].frame["seeds"]) == ["1, 2", "3, 4"]
     assert len(set(content.tables[0].frame["arm"])) == 2
@@ -112,7 +112,7 @@ def test_other_packages_and_hardware_are_flagged(parts: dict[str, Any], flag: st
 def test_losses_on_other_test_sets_are_not_paired() -> None:
     parts = {"A": sweep([1], [1, 2]), "B": sweep([4], [1, 2], test_tokens="other")}
     content = content_of(pooled({name: with_window_losses(part) for name, part in parts.items()}))
-    assert not any(comparison.test for comparison in content.tables[0].compared.losses)
+    assert not content.tables[0].compared.losses
 
 
 def test_a_trial_that_two_sweeps_ran_counts_once() -> None:
