@@ -1,10 +1,12 @@
 """Writes the report of an experiment directory: one HTML page, Markdown, CSV and figures.
 
 python -m analysis.report EXPERIMENT_DIR    rebuilds all of it from the directory alone
+python -m analysis.report DIR1 DIR2 ...     one report of several sweeps, in a folder of its own
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +27,9 @@ from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
-from analysis.results.experiment import Results, read_experiment
+from analysis.page.report_folder import checked_folder, folder_for
+from analysis.results.experiment import Results
+from analysis.results.several import read_sweeps
 from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TUNING_CSV
@@ -101,9 +105,28 @@ def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
         UserError: the directory is missing or holds no experiment.
         OSError: a file cannot be read or written, as on a full disk.
     """
-    results = read_experiment(experiment_dir)
+    return build_together([experiment_dir], None, all_pairs)
+
+
+def build_together(directories: Sequence[Path], folder: Path | None = None, all_pairs: bool = False) -> Report:
+    """Write one report of one experiment or of several.
+
+    Args:
+        directories: experiment directories, each counted once.
+        folder: where to write; None for `report/` of a single experiment, for several `report-NAMES` in the working
+            directory.
+        all_pairs: test every pair of arms, however many there are.
+
+    Raises:
+        UserError: a directory is missing or holds no experiment, or the folder is somebody else's.
+        OSError: a file cannot be read or written, as on a full disk.
+    """
+    target = checked_folder(folder) if folder else None
+    results = read_sweeps(directories)
+    if target is None:
+        of_several = checked_folder(folder_for(results.parts)) if results.parts else None
+        target = of_several or results.directory / REPORT_DIR
     content = content_of(results, all_pairs)
-    target = results.directory / REPORT_DIR
     files = report_files(results, content)
     for name, file in files.items():
         write(target / name, file)
@@ -208,7 +231,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: rebuild the report of a directory and print what it shows.
+    """Command line: build the report of an experiment, or of several together, and print what it shows.
 
     Args:
         arguments: the arguments; those of the process if None.
@@ -218,7 +241,20 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     parser = _Parser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
-    parser.add_argument("directory", type=Path, metavar="EXPERIMENT_DIR", help="directory that a sweep has written")
+    parser.add_argument(
+        "directories",
+        type=Path,
+        nargs="+",
+        metavar="EXPERIMENT_DIR",
+        help="directory that a sweep has written; several make one report, their arms side by side",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write the report: report/ of a single experiment if not given, of several a new folder "
+        "report-NAMES in the working directory",
+    )
     parser.add_argument(
         "--all-pairs",
         action="store_true",
@@ -238,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asked = parser.parse_args(words)
         print_report = print_tables if asked.verbose else print_summary
-        report = build(asked.directory, asked.all_pairs)
+        report = build_together(asked.directories, asked.to, asked.all_pairs)
         print_report(report, console_on(said_on))
         if as_json:
             print_document(report.document(), sys.stdout)

@@ -50,6 +50,8 @@ class Arm:
         test_tokens: hash of the test set's tokens; empty likewise.
         test_rows: digest of the text that every test row scores; in a directory made before the hash of the test
             tokens; empty where neither is known.
+        test_set: where sweeps are put together, what tells their test sets apart; empty in a single one.
+        general_set: what tells their general texts apart, likewise.
         loss_metric: the test loss by which the arm is compared, see `loss_metric.by_one_metric`.
     """
 
@@ -66,6 +68,8 @@ class Arm:
     tokenizer: str = ""
     test_tokens: str = ""
     test_rows: str = ""
+    test_set: str = ""
+    general_set: str = ""
     loss_metric: LossMetric = "test_loss"
 
     @property

@@ -44,13 +44,13 @@ def window_values(arm: Arm) -> tuple[object, ...]:
 def windows(arm: Arm) -> tuple[object, ...]:
     """What decides which windows an arm is tested on: fields, and the text where arms of several tokenizers meet."""
     if arm.loss_metric == "test_loss":
-        return window_values(arm)
+        return (arm.test_set, *window_values(arm))
     return (arm.test_rows or arm.label, *window_values(arm))  # what is not known is the same as nothing else
 
 
 def general_windows(arm: Arm) -> tuple[object, ...]:
     """What decides which windows of general text an arm is tested on: its base model's tokens, and fields."""
-    return (arm.model, *window_values(arm))
+    return (arm.model, arm.general_set, *window_values(arm))
 
 
 OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}

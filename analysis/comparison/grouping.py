@@ -23,8 +23,6 @@ def group_arms(results: Results) -> list[Arm]:
         The arms in the order in which their trials come.
     """
     arms = []
-    reward = results.spec.get("reward")
-    held_to_answers = isinstance(reward, dict) and bool(reward.get("judge"))
     responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
     of_general = rows_by_trial(results.general_losses)
     for label, trials in results.trials.groupby("arm", sort=False):
@@ -35,6 +33,8 @@ def group_arms(results: Results) -> list[Arm]:
         tested = window_losses_by_seed(losses, used, "test_loss")
         general, base = (window_losses_by_seed(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
         record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
+        sweep = results.sweep_of(trials["trial"].iloc[0])
+        reward, apart = sweep.spec.get("reward"), results.origins.get(trials["trial"].iloc[0], "")
         arms.append(
             Arm(
                 label=str(label),
@@ -44,12 +44,14 @@ def group_arms(results: Results) -> list[Arm]:
                 seed_margins=margins,
                 seed_rewards=rewards,
                 window_losses=tested,
-                held_to_answers=held_to_answers,
+                held_to_answers=isinstance(reward, dict) and bool(reward.get("judge")),
                 general_losses=general,
                 base_general_losses=base,
                 tokenizer=_hash(record, "tokenizer"),
                 test_tokens=(test_tokens := _hash(record, "test_tokens")),
                 test_rows=str(record.get("test_rows") or test_tokens),
+                test_set=(test_tokens or apart) if apart else "",
+                general_set=(_hash(record, "general_tokens") or apart) if apart else "",
             )
         )
     return arms

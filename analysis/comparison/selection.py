@@ -4,7 +4,7 @@ The lowest of many losses is low by luck too: the best of N equal configs looks 
 larger N is. A loss on windows that had no part in the choice is free of that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
@@ -41,16 +41,29 @@ def search_on_test(results: Results) -> Searched | None:
     return Searched(SEARCHES[search], str(results.spec.get("metric", "test_loss")), int(begun["arm"].nunique()))
 
 
-def describe_selection(searched: Searched | None, arms: Sequence[Arm]) -> list[str]:
+def searches_on_test(results: Results) -> Mapping[str, Searched]:
+    """By each trial that such a search has tried, in its own sweep, that search; see `search_on_test`."""
+    found = [(prefix, sweep, search_on_test(sweep)) for prefix, sweep in _named_sweeps(results)]
+    return {
+        f"{prefix}{trial}": searched for prefix, sweep, searched in found if searched for trial in sweep.trials["trial"]
+    }
+
+
+def _named_sweeps(results: Results) -> list[tuple[str, Results]]:
+    """Each sweep with what the names of its trials begin with."""
+    return [(f"{name}/", part) for name, part in results.parts.items()] or [("", results)]
+
+
+def describe_selection(searches: Sequence[Searched], arms: Sequence[Arm]) -> list[str]:
     """What a report says first of all, where its best was chosen by what it reports.
 
     Args:
-        searched: what `search_on_test` returned.
-        arms: all arms of the sweep.
+        searches: each search that `search_on_test` found.
+        arms: all arms.
     """
-    if searched is None or searched.tried < 2 or all(arm.tested_once for arm in arms):
+    if all(arm.tested_once for arm in arms):
         return []
-    return [chosen_by_what_is_reported(searched)]
+    return [chosen_by_what_is_reported(searched) for searched in searches if searched.tried > 1]
 
 
 def chosen_apart(results: Results) -> list[str]:

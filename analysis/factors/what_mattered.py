@@ -50,7 +50,9 @@ def what_mattered(evidence: Evidence, fronts: Sequence[Front]) -> WhatMattered |
     tuned = evidence.tuned
     tried = [arm for arm in evidence.tuning_arms if arm.outcome == Outcome.FINISHED and arm.values("validation_loss")]
     effects = effects_part(finished, tuned, looks)
-    shares = shares_part(finished, tried, tuned, results.spec.get("search") == "optuna", looks)
+    shares = shares_part(
+        finished, tried, tuned, any(sweep.spec.get("search") == "optuna" for sweep in results.sweeps), looks
+    )
     costs = costs_part(results, finished, fronts)
     notes = [*effects.notes, *shares.notes, *_tuning_notes(tuned, bool(tried)), *costs.notes]
     if lost := len(evidence.arms) - len(finished):

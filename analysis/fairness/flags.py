@@ -21,6 +21,7 @@ from analysis.fairness.reasons import Flag, Reason
 from analysis.fairness.request_flags import added_after_a_look, seeds_after_a_look, stopped_by_request
 from analysis.fairness.rows import APART, LedgerRows
 from analysis.fairness.rows_alike import same_in_every_digit
+from analysis.fairness.sweep_flags import of_other_code, of_other_hardware, of_other_inputs, put_together
 from analysis.fairness.tuning_flags import edge_of_range, unequal_tuning
 from analysis.fairness.words import by_value, named, which
 from analysis.wording.values import show_fact
@@ -240,13 +241,16 @@ def unlike_replicates(rows: LedgerRows) -> list[str]:
     """Replicates of one row that differ in more than their seed.
 
     Rows of whole examples hold more or fewer tokens by which examples a seed draws. Their targets do not all count.
+    Two commits may hold the same code.
     """
     sentences = []
     for name in (*INPUT_HASHES, "prompts_answered", "base_responses", "tokens_seen", "code_commit"):
         mixed = {
             row.label: row.facts[name]
             for row in rows
-            if len(row.facts.get(name, ())) > 1 and not (name == "tokens_seen" and "scored_tokens_seen" in row.facts)
+            if len(row.facts.get(name, ())) > 1
+            and not (name == "tokens_seen" and "scored_tokens_seen" in row.facts)
+            and not (name == "code_commit" and len(row.facts.get("code_files", ())) == 1)
         }
         if mixed:
             sentences.append(f"Replicates of one row differ in {name}: {by_value(mixed)}.")
@@ -268,6 +272,10 @@ CHECKS: dict[Reason, Callable[[LedgerRows], list[str]]] = {
     Reason.RANK_AND_SCALING: rank_and_scaling,
     Reason.MORE_THAN_ADAPTERS: more_than_adapters,
     Reason.ROWS_ALIKE: same_in_every_digit,
+    Reason.OTHER_INPUTS: of_other_inputs,
+    Reason.OTHER_CODE: of_other_code,
+    Reason.OTHER_HARDWARE: of_other_hardware,
+    Reason.PUT_TOGETHER: put_together,
     Reason.UNLIKE_REPLICATES: unlike_replicates,
     Reason.UNEQUAL_STEPS: unequal_steps,
     Reason.STOPPED_BY_REQUEST: stopped_by_request,

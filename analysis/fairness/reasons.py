@@ -21,6 +21,10 @@ class Reason(StrEnum):
     RANK_AND_SCALING = "scaling changes with rank"
     MORE_THAN_ADAPTERS = "more trains than adapters"
     ROWS_ALIKE = "arms alike in every digit"
+    OTHER_INPUTS = "sweeps of other inputs"
+    OTHER_CODE = "sweeps of other code"
+    OTHER_HARDWARE = "sweeps of other hardware"
+    PUT_TOGETHER = "sweeps put together"
     UNLIKE_REPLICATES = "replicates differ beyond seed"
     UNEQUAL_STEPS = "arms stopped early"
     STOPPED_BY_REQUEST = "trials stopped by request"
@@ -34,7 +38,13 @@ class Reason(StrEnum):
     UNEQUAL_TUNING = "tuned unequally"
 
 
-HARMLESS_TO_LOSSES = (Reason.RECORDS_LEFT_OUT, Reason.EXAMPLES_CUT, Reason.GENERAL_LEAK, Reason.DELTA_FOR_PEAK)
+HARMLESS_TO_LOSSES = (
+    Reason.RECORDS_LEFT_OUT,
+    Reason.EXAMPLES_CUT,
+    Reason.GENERAL_LEAK,
+    Reason.DELTA_FOR_PEAK,
+    Reason.OTHER_HARDWARE,
+)
 """What is flagged and yet leaves comparisons by test loss as good as they were."""
 
 

@@ -30,6 +30,8 @@ APART = "apart"
 """How ties were counted: ours are neither wins nor losses."""
 EXECUTED = {name: f"executed_{name}" for name in EXECUTION_METRICS}
 """Facts of how the steps were carried out, by their columns: a row's config has what was asked for."""
+SWEEPS, DATA_FILES = "sweeps", "data_files"
+"""Facts of several sweeps that are reported as one: which an arm comes from, and from which files its data."""
 LOSSES = ("train_loss", "test_loss", "test_loss_best", "test_loss_last10_mean")
 LARGEST = ("step", "retained_delta_bytes", "peak_bytes", "trainable_parameters", "skipped_steps")
 DIALOGUES = (
@@ -121,9 +123,9 @@ def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:
         tried = _tuning(evidence, arm)
     elif rates:
         tried = {"lr": Tried(tuple(rates.rates), len(rates.members), on_validation=False)}
-    searched = None if arm.tested_once else evidence.searched
+    searched = None if arm.tested_once else evidence.searches.get(arm.trials["trial"].iloc[0])
     facts = _facts(evidence, arm) | ({"searched_on_test": (searched,)} if searched else {})
-    ranges = _ranges(evidence.results.spec, arm.config) if searched else {}
+    ranges = _ranges(evidence.results.sweep_of(arm.trials["trial"].iloc[0]).spec, arm.config) if searched else {}
     return LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges)
 
 
@@ -155,16 +157,42 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
     if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
         facts["device"] = distinct(arm.used[DEVICE].dropna())
-    if not any(results.records.values()):
-        identity = _mapping(results.sweep.get("identity"))
-        covered = {name: one.identity for name, one in INPUT_HASHES.items() if one.identity in identity}
-        facts |= {name: (identity[key],) for name, key in covered.items() if name not in facts}
-    data = _mapping(results.sweep.get("data"))
-    facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
-    facts["cut_rows"] = tuple(counts for counts in _row_counts(data.get("rows")) if counts.model == arm.model)
+    for sweep in (sweeps := results.sweeps_of(arm.used["trial"])):
+        facts |= {name: values for name, values in _of_sweep(sweep, arm).items() if name not in facts}
     facts |= _requested(evidence.requested, arm.label)
-    seeds = results.spec.get("seeds")
-    return facts | ({"adaptive_seeds": ((seeds.get("min"), seeds.get("max")),)} if isinstance(seeds, Mapping) else {})
+    facts |= _put_together(results, arm)
+    adaptive = distinct(
+        (seeds["min"], seeds["max"]) for one in sweeps if isinstance(seeds := one.spec.get("seeds"), dict)
+    )
+    return facts | ({"adaptive_seeds": adaptive} if adaptive else {})
+
+
+def _of_sweep(sweep: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """The facts of an arm that a sweep has on record as a whole."""
+    facts: dict[str, tuple[Any, ...]] = {}
+    if not any(sweep.records.values()):
+        identity = _mapping(sweep.sweep.get("identity"))
+        covered = {name: one.identity for name, one in INPUT_HASHES.items() if one.identity in identity}
+        facts |= {name: (identity[key],) for name, key in covered.items()}
+    data = _mapping(sweep.sweep.get("data"))
+    facts |= {name: (data[name],) for name in DIALOGUES if finite(data.get(name))}
+    models = (arm.model, None) if isinstance(sweep.spec.get("model"), (str, Mapping)) else (arm.model,)
+    facts["cut_rows"] = tuple(counts for counts in _row_counts(data.get("rows")) if counts.model in models)
+    return facts
+
+
+def _put_together(results: Results, arm: Arm) -> dict[str, tuple[Any, ...]]:
+    """Of several sweeps the ones that an arm comes from, and the files that its data came from."""
+    if not results.parts:
+        return {}
+    records = (results.records.get(trial) or {} for trial in arm.used["trial"])
+    files = distinct(
+        json.dumps(sorted([str(key).partition(":")[0], str(digest)] for key, digest in named.items()))
+        for record in records
+        if (named := _mapping(_mapping(record.get("hashes")).get("data_files")))
+    )
+    sweeps = distinct(results.origins[trial] for trial in arm.used["trial"])
+    return {SWEEPS: sweeps, **({DATA_FILES: files} if files else {})}
 
 
 def _requested(requested: ByRequest, label: str) -> dict[str, tuple[Any, ...]]:
@@ -228,6 +256,7 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in _mapping(record.get("hashes")).items() if name in INPUT_HASHES}
     flat |= {f"version of {package}": value for package, value in _mapping(record.get("versions")).items()}
     flat |= {name: hardware[name] for name in ("device", "cpu", "threads") if name in hardware}
+    flat |= {"code_files": code.get("files")} if code.get("files") else {}
     flat |= {"code_commit": code.get("commit"), "code_dirty": code.get("dirty")}
     flat["judged_as_trained"] = record.get("judged_as_trained")
     return {name: value for name, value in flat.items() if value is not None}

@@ -118,7 +118,8 @@ def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> lis
         which = f"{join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
         tested = f"The arms are tested on different windows ({which}), so test losses are ranked only among like arms."
     if len({windows(arm) for arm in done}) > len({window_values(arm) for arm in done}):
-        rows = "The base models are tested on rows of text that differ, so their test losses are not paired."
+        whose = "sweeps are tested on test sets" if results.parts else "base models are tested on rows of text"
+        rows = f"The {whose} that differ, so their test losses are not paired."
         tested = f"{tested} {rows}" if differing else rows
     if any(len(arm.seeds) > 1 for arm in done):
         return [first, "Intervals of losses are over seeds; those of rewards and win rates are over prompts.", tested]
@@ -153,7 +154,9 @@ def _not_judged(results: Results) -> str:
     if lost.empty:
         return ""
     reasons = join(list(dict.fromkeys(map(str, lost[NOT_JUDGED]))))
-    judge = as_called("sweep.reward_metric", typed(results.directory))
+    judge = " and ".join(
+        as_called("sweep.reward_metric", typed(one.directory)) for one in results.sweeps_of(lost["trial"])
+    )
     return (
         f" Trained, but not judged, and so without rewards: {join(list(dict.fromkeys(lost['arm'])))} ({reasons}); "
         f"judge with: {judge}"

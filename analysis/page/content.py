@@ -42,6 +42,8 @@ from basis.outcomes import Outcome
 
 DAMAGED = "Damaged files"
 """Topic of the finding that names what of the directory cannot be read."""
+NOT_REPRODUCED = "Not reproduced"
+"""Topic of the finding that names trials which two sweeps ran, with another loss in each."""
 MATTERED = "What mattered"
 """Topic of the finding on the factors."""
 DETAILS = ("versions", "hardware", "data", "identity")
@@ -137,7 +139,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
     """
     spec, sweep = results.spec, _with_devices(results)
     facts = _facts(results, sweep)
-    details = {name: _detail(name, sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)}
+    details = _details(results, sweep)
     unfinished = _unfinished(results.trials)
     evidence = evidence_of(results)
     arms = evidence.arms
@@ -173,7 +175,7 @@ def content_of(results: Results, all_pairs: bool = False) -> Content:
         unfinished=unfinished,
         responses=side_by_side(results.responses, arms),
         details=details,
-        spec=yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else "",
+        spec=_specs(results),
     )
 
 
@@ -182,7 +184,12 @@ def _findings(
 ) -> list[Finding]:
     """What the sweep shows, after what is damaged of it and before what mattered."""
     damaged = evidence.results.damaged
-    findings = [*([Finding(DAMAGED, damaged)] if damaged else []), *findings_of(evidence, tables, tuning)]
+    unlike = list(evidence.results.unlike_repeats)
+    findings = [
+        *([Finding(DAMAGED, damaged)] if damaged else []),
+        *([Finding(NOT_REPRODUCED, unlike)] if unlike else []),
+        *findings_of(evidence, tables, tuning),
+    ]
     if mattered and mattered.sentences:
         findings.append(Finding(MATTERED, mattered.sentences))
     return findings
@@ -237,8 +244,33 @@ def _facts(results: Results, sweep: Mapping[str, Any]) -> dict[str, str]:
     variant = {"variant": results.spec["variant"]} if results.spec.get("variant") else {}
     precisions = sorted(set(results.trials["precision"].dropna())) if "precision" in results.trials else []
     variant |= {"precision": precisions} if precisions else {}
+    if results.parts:
+        told = ("command", "started_at", "finished_at")
+        own = {
+            name: {key: part.sweep[key] for key in told if key in part.sweep} | {"trials": len(part.trials)}
+            for name, part in results.parts.items()
+        }
+        directories = " ".join(part.directory.name for part in results.parts.values())
+        return flatten({**variant, "seeds": _seeds(results), **own, "directory": directories})
     others = {name: value for name, value in sweep.items() if name not in (*DETAILS, "name")}
     return flatten({**others, **variant, "seeds": _seeds(results), "directory": results.directory.name})
+
+
+def _details(results: Results, sweep: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The sections of the sweep's record; of several sweeps those of each, under its name."""
+    if results.parts:
+        return {
+            f"{name} of {sweep_name}": section
+            for sweep_name, part in results.parts.items()
+            for name, section in _details(part, part.sweep).items()
+        }
+    return {name: _detail(name, sweep[name]) for name in DETAILS if isinstance(sweep.get(name), Mapping)}
+
+
+def _specs(results: Results) -> str:
+    """The resolved spec as YAML; of several sweeps each under its name; empty where it is lost."""
+    spec = {name: part.spec for name, part in results.parts.items()} or results.spec
+    return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True) if spec else ""
 
 
 def _detail(name: str, values: Mapping[Any, Any]) -> dict[str, str]:

@@ -16,15 +16,16 @@ def headline_of(results: Results) -> list[str]:
     Args:
         results: the directory's content.
     """
-    trials, spec = results.trials, results.spec
+    trials, sweeps = results.trials, results.sweeps
     finished = int((trials["outcome"] == Outcome.FINISHED).sum())
     seeds = trials["seed"].dropna().nunique() if "seed" in trials else 0
     parts = [
         f"{finished:,} of {count(len(trials), 'trial')} finished",
         count(seeds, "seed") if seeds else "",
-        _model(spec),
-        _data(spec),
-        _date(results.sweep.get("finished_at") or results.sweep.get("started_at")),
+        f"{len(sweeps)} sweeps" if results.parts else "",
+        *dict.fromkeys(_model(sweep.spec) for sweep in sweeps),
+        *dict.fromkeys(_data(sweep.spec) for sweep in sweeps),
+        *dict.fromkeys(_date(sweep.sweep.get("finished_at") or sweep.sweep.get("started_at")) for sweep in sweeps),
     ]
     return [part for part in parts if part]
 

@@ -70,7 +70,7 @@ def to_markdown(content: Content) -> str:
     if len(content.unfinished):
         parts += ["## Trials that did not finish or were not judged", grids["unfinished"]]
     for name, values in content.details.items():
-        parts += [f"## {name.capitalize()}", _definitions(values)]
+        parts += [f"## {name[:1].upper()}{name[1:]}", _definitions(values)]
     parts += ["## Spec", f"```yaml\n{content.spec}```"] if content.spec else []
     return "\n\n".join(part for part in parts if part) + "\n"
 

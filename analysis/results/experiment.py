@@ -4,8 +4,8 @@ The only file of `analysis` that imports Ray; what it reads of files is in `file
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ from basis.directory import REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
 
+MOST_HINTED = 5
+"""Experiments of a folder that an error names."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -66,6 +69,9 @@ class Results:
         configs: the TrialConfig of each trial, by directory name; empty where it is lost.
         damaged: which of its files are not as the sweep has left them, a sentence each; see `damaged_files`.
         control: what was asked of the sweep while it ran, and what came of it.
+        parts: of several sweeps that are reported as one each by its name, see `several`; none for a single one.
+        origins: the name of its sweep by trial, where there are several.
+        unlike_repeats: trials that repeat another sweep's and ended in another loss, a sentence each.
     """
 
     directory: Path
@@ -82,6 +88,23 @@ class Results:
     configs: dict[str, dict[str, Any]]
     damaged: list[str]
     control: list[Decision]
+    parts: Mapping[str, "Results"] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unlike_repeats: tuple[str, ...] = ()
+
+    @property
+    def sweeps(self) -> list["Results"]:
+        """Each sweep by itself: what is on record of it as a whole, such as its spec, is no other's."""
+        return list(self.parts.values()) or [self]
+
+    def sweep_of(self, trial: str) -> "Results":
+        """The sweep that a trial comes from."""
+        return self.parts[self.origins[trial]] if trial in self.origins else self
+
+    def sweeps_of(self, trials: Iterable[str]) -> list["Results"]:
+        """The sweeps that these trials come from, each once."""
+        names = dict.fromkeys(self.origins.get(trial) for trial in trials)
+        return [self.parts[name] if name else self for name in names]
 
 
 def read_experiment(directory: Path) -> Results:
@@ -133,7 +156,9 @@ def _experiment_directory(directory: Path) -> Path:
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the directory of an experiment")
     if not any(directory.glob(STATE_FILES)):
-        raise UserError(f"{directory} is not an experiment: it has no {STATE_FILES} of Ray Tune")
+        inside = sorted({state.parent.name for state in directory.glob(f"*/{STATE_FILES}")})
+        hint = f"; it holds {len(inside)}, to be given each: {', '.join(inside[:MOST_HINTED])}" if inside else ""
+        raise UserError(f"{directory} is not an experiment: it has no {STATE_FILES} of Ray Tune{hint}")
     if (directory / REPLACEMENT_DIR).exists():
         judge = as_called("sweep.reward_metric", str(directory))
         raise UserError(

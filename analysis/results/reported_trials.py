@@ -88,7 +88,9 @@ def reported_trials(records: Sequence[TrialDirectory], stopped: Mapping[str, Dec
     labels = label_arms(record.config for record in records if not is_tuning(record.config))
     originals: dict[str, str] = {}
     trials = []
-    for record in sorted(records, key=lambda record: (_order(record.config), not has_finished(record.files.rows))):
+    for record in sorted(
+        records, key=lambda record: (report_order(record.config), not has_finished(record.files.rows))
+    ):
         arm = labels.get(arm_key(record.config), "unknown config")
         config = json.dumps(record.config, sort_keys=True, default=str)
         original = originals.setdefault(config, record.name) if record.config else record.name
@@ -110,7 +112,7 @@ def _failure(record: TrialDirectory) -> Ending | None:
     return read_outcome(record.folder) or ending_in_traceback(record.error)
 
 
-def _order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:
+def report_order(config: Mapping[str, Any]) -> tuple[bool, float, float, float, float]:
     """Order of trials in a report: full before LoRA, then rank, optimizer from plain to elaborate, learning rate."""
     numbers = [config.get(name) for name in ("lr", REPLICATE_FIELD)]
     lr, seed = (float(number or 0) if finite(number) else 0.0 for number in numbers)

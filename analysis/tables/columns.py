@@ -122,6 +122,7 @@ def _common() -> list[Column]:
         Column("arm", lambda arm: arm.label, 0),
         Column("state", _state, 1),
         Column("seeds", show_seeds, 8),
+        Column("sweep", _sweeps, 4),
         Column("learning rate", lambda arm: show_field(arm.config["lr"]) if "lr" in arm.config else MISSING, 5),
         Column(f"train loss, {unit}", lambda arm: _loss(arm, "train_loss"), 6),
         Column(TEST_LOSS, lambda arm: _loss(arm, "test_loss"), 2),
@@ -168,6 +169,11 @@ def _state(arm: Arm) -> str:
         return f"{Outcome.DIVERGED} after step {show_number(arm.largest('step'), 0)}"
     last, planned = arm.largest("step"), arm.config.get("steps")
     return f"{arm.outcome}, step {show_number(last, 0)}" + (f" of {planned:,}" if isinstance(planned, int) else "")
+
+
+def _sweeps(arm: Arm) -> str:
+    """The sweeps that the row's trials come from, where there are several; else the table has no such column."""
+    return ", ".join(dict.fromkeys(arm.used["sweep"])) if "sweep" in arm.used else MISSING
 
 
 def _loss(arm: Arm, name: str) -> str:

@@ -59,20 +59,21 @@ def describe_tuning(evidence: Evidence) -> TuningTable | None:
     arms = {trial: _named(config, fields[trial]) for trial, config in configs.items()}
     labels = label_arms(arms.values())
     asked: dict[str, Any] = {name: [config.get(name) for config in configs.values()] for name in EXECUTION_METRICS}
-    keys = results.tuning["trial"].map(lambda trial: arm_key(arms[trial]))
+    keys = results.tuning["trial"].map(lambda trial: (arm_key(arms[trial]), results.origins.get(trial, "")))
     groups = results.tuning.assign(**asked).groupby(keys, sort=False)
     alike = len({tuple(names) for names in fields.values()}) == 1
-    metric = chosen_by(results.spec)
     tested = _tested(evidence)
     rows = []
-    for key, trials in groups:
+    metrics = dict.fromkeys(chosen_by(sweep.spec) for sweep in results.sweeps if len(sweep.tuning))
+    for (key, sweep), trials in groups:
         first = trials["trial"].iloc[0]
         label, final = labels.get(str(key), "unknown config"), tested.get(evidence.groups[first], [])
+        label, metric = f"{label} ({sweep})" if sweep else label, chosen_by(results.sweep_of(first).spec)
         rows.append(_row(label, trials, fields[first], alike, metric, final))
     seeds = sorted({str(config[REPLICATE_FIELD]) for config in configs.values() if REPLICATE_FIELD in config})
-    frame = pd.DataFrame(rows, dtype=str)
+    frame = pd.DataFrame(rows, dtype=str).fillna(MISSING)
     loss = "Loss is the mean over these windows after the last step"
-    if metric == "train_loss":
+    if "train_loss" in metrics:
         loss = "Chosen was by train loss, the mean since the report before the last step"
     cut = f" Of more than {LISTED} settings the best are listed; {TUNING_CSV} has all." if _cut(groups) else ""
     return TuningTable(

@@ -1,8 +1,10 @@
 """Doubts about a sweep's results as they lie there: what is damaged or missing, seeds and windows, shared dialogues."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from analysis.comparison.evidence import Evidence
+from analysis.results.experiment import Results
 from analysis.results.outcomes import finite
 from analysis.verdict.remedies import again_with, resume
 from analysis.verdict.summary import Doubt
@@ -28,7 +30,10 @@ def doubts_of_data(evidence: Evidence) -> Iterator[Doubt]:
         evidence: what the sweep's report stands on.
     """
     if damaged := evidence.results.damaged:
-        yield Doubt("damaged files", " ".join(damaged), resume(evidence.results), "low")
+        remedy = resume(next((sweep for sweep in evidence.results.sweeps if sweep.damaged), evidence.results))
+        yield Doubt("damaged files", " ".join(damaged), remedy, "low")
+    if unlike := evidence.results.unlike_repeats:
+        yield Doubt("a trial run twice ended otherwise", " ".join(unlike), "", "low")
     yield from _seeds(evidence)
     yield from _unfinished(evidence)
     yield from _leaks(evidence)
@@ -61,8 +66,10 @@ def _seeds(evidence: Evidence) -> Iterator[Doubt]:
 
 def _planned_seeds(evidence: Evidence) -> int:
     """The most seeds that an arm was meant to have: to ask for as many again brings no more."""
-    planned = evidence.results.spec.get("seeds")
-    return len(planned) if isinstance(planned, list) else planned if isinstance(planned, int) else 1
+    listed = [sweep.spec.get("seeds") for sweep in evidence.results.sweeps]
+    return max(
+        len(planned) if isinstance(planned, list) else planned if isinstance(planned, int) else 1 for planned in listed
+    )
 
 
 def _unfinished(evidence: Evidence) -> Iterator[Doubt]:
@@ -77,7 +84,7 @@ def _unfinished(evidence: Evidence) -> Iterator[Doubt]:
         yield Doubt(
             f"{len(missing)} of {count(len(trials), 'trial')} unfinished",
             f"Unfinished: {arms}. What they would show is not in the verdicts.",
-            resume(results),
+            resume(results.sweep_of(missing["trial"].iloc[0])),
             "medium",
         )
     waiting = {*missing["arm"]}
@@ -85,14 +92,28 @@ def _unfinished(evidence: Evidence) -> Iterator[Doubt]:
         each = join([f"{arm.label} ({arm.shortfall})" for arm in short])
         detail = f"Losses are those of the finished seeds alone, which may flatter: {each}."
         yield Doubt(f"{count(len(short), 'arm')} without all seeds", detail, "", "medium")
-    if NOT_JUDGED in trials and (lost := int(trials.loc[trials["outcome"] == Outcome.FINISHED, NOT_JUDGED].count())):
-        judge = as_called("sweep.reward_metric", typed(results.directory))
-        yield Doubt(f"{count(lost, 'trial')} not judged", "Trained, but without rewards.", judge, "medium")
+    finished = trials[trials["outcome"] == Outcome.FINISHED]
+    if NOT_JUDGED in finished and len(lost := finished[finished[NOT_JUDGED].notna()]):
+        judge = as_called("sweep.reward_metric", typed(results.sweep_of(lost["trial"].iloc[0]).directory))
+        yield Doubt(f"{count(len(lost), 'trial')} not judged", "Trained, but without rewards.", judge, "medium")
 
 
 def _leaks(evidence: Evidence) -> Iterator[Doubt]:
     """Test dialogues that are in train, or open as one there does."""
-    data = evidence.results.sweep.get("data")
+    if not evidence.results.parts:
+        yield from _leaks_of(evidence, evidence.results)
+        return
+    doubts: dict[str, Doubt] = {}
+    for name, sweep in evidence.results.parts.items():
+        for doubt in _leaks_of(evidence, sweep):
+            before = f"{doubts[doubt.reason].detail} " if doubt.reason in doubts else ""
+            doubts[doubt.reason] = replace(doubt, detail=f"{before}{name}: {doubt.detail}")
+    yield from doubts.values()
+
+
+def _leaks_of(evidence: Evidence, sweep: Results) -> Iterator[Doubt]:
+    """The same of one of the sweeps."""
+    data = sweep.sweep.get("data")
     known = data if isinstance(data, dict) else {}
     if evidence.finished and not finite(known.get("overlap_exact")):
         detail = "No record says whether test dialogues occur in train, where a low loss would tell memory."

@@ -345,3 +345,35 @@ def test_the_last_line_promises_more_trust_only_where_its_doubt_is_a_gravest(
     summary = replace(built.summary, trust=Trust("low", doubts))
     report.print_summary(replace(built, summary=summary), Console(file=printed))
     assert printed.getvalue().splitlines()[-1] == f"{aim}: python -m sweep.run x"
+
+
+def test_several_sweeps_make_one_report_in_a_folder_of_its_own(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither has records, so that no trial of one is taken for another's; one is given twice."""
+    other, link, before = tmp_path / "other sweep", tmp_path / "link", sorted(experiment.rglob("*"))
+    shutil.copytree(experiment, other)
+    link.symlink_to(other)
+    monkeypatch.chdir(tmp_path)
+    assert report.main([str(experiment), "other sweep", str(link)]) == 0
+    folder = tmp_path / "report-other-sweep-study"
+    trials = pd.read_csv(folder / "trials.csv")
+    assert set(trials["sweep"]) == {"study", "other sweep"}
+    assert trials["arm"].nunique() == len(trials) == 2 * len(synthetic.ARMS)
+    assert "sweep" in pd.read_csv(folder / "curves.csv")
+    assert "The rows come from 2 sweeps" in (folder / "report.md").read_text()
+    assert sorted(experiment.rglob("*")) == before
+
+
+def test_sweeps_that_cannot_be_read_together_are_one_line(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, why in (
+        ([str(experiment), str(tmp_path / "nowhere")], "is not a directory"),
+        ([str(experiment), str(experiment.parent)], "it holds 1, to be given each: study"),
+        ([str(experiment), "--to", str(experiment / "report")], "lies in the experiment"),
+    ):
+        assert report.main(words) == 2
+        error = capsys.readouterr().err
+        assert why in error
+        assert error.count("\n") == 1
