@@ -6,13 +6,14 @@ that have it, and every trial is a validated TrialConfig before it starts.
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from analysis.comparison.choices import Group, group_of
+from basis.errors import SpecError
 from basis.fields import PrecisionChoice
 from basis.stages import Stage
-from sweep.mistakes.gathered import Mistakes
+from sweep.mistakes.gathered import Mistakes, mistake
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.space.branches import (
@@ -28,6 +29,7 @@ from sweep.space.branches import (
     values_of,
 )
 from sweep.space.configs import trial_at, trials_at
+from sweep.space.learning_rates import DefaultRate, asks_for_default, settle_learning_rates, with_stand_ins
 from sweep.space.points import Point, product, random_points, spread
 from sweep.trial.config import TrialConfig
 
@@ -40,19 +42,21 @@ class SweepPlan:
     """A sweep and its trials, enumerated once.
 
     Attributes:
-        spec: the sweep.
+        spec: the sweep, with a range in place of each `lr: default`.
         candidates: the trials that it will or may run: all of a grid, all of a random or tuned search that are listed
             beforehand, and for Optuna every combination of choices and of ends of ranges.
         groups: the candidates by the groups in which they compete for being tested; empty where nothing is chosen on
             validation windows.
         least_trials: how many trials the sweep takes: with adaptive seeds the fewest, and for Optuna as if it tried
             something of every group.
+        default_rates: what each `lr: default` has become.
     """
 
     spec: SweepSpec
     candidates: list[TrialConfig]
     groups: list[list[TrialConfig]]
     least_trials: int
+    default_rates: tuple[DefaultRate, ...] = ()
 
     @property
     def search_seeds(self) -> tuple[int, ...]:
@@ -76,6 +80,19 @@ def plan_sweep(spec: SweepSpec) -> SweepPlan:
     Raises:
         SpecError: naming each branch, field and value that no trial can have.
     """
+    if not asks_for_default(spec):
+        return _planned(spec)
+    mistakes = Mistakes()
+    try:
+        _planned(with_stand_ins(spec))  # what is wrong is told with its place in the spec as it was written
+    except SpecError as error:
+        mistakes.add_all(map(mistake, error.messages))
+    settled, became = settle_learning_rates(spec, mistakes)
+    mistakes.refuse()
+    return replace(_planned(settled), default_rates=tuple(became))
+
+
+def _planned(spec: SweepSpec) -> SweepPlan:
     seeds = len(spec.first_seeds)
     if spec.search == "optuna":
         corners, tried = _corners(spec), spec.trials or 1

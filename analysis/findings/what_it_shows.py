@@ -14,6 +14,8 @@ from analysis.comparison.learning_rates import RateRange
 from analysis.comparison.selection import chosen_apart, describe_selection
 from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
 from analysis.findings.forgetting import describe_forgetting, describe_forgetting_pairs
+from analysis.findings.learning_rate_rule import TOPIC as RULE
+from analysis.findings.learning_rate_rule import describe_learning_rate_rule
 from analysis.findings.length_bias import describe_length_bias
 from analysis.findings.overfitting import describe_rises
 from analysis.results.experiment import Results
@@ -83,7 +85,8 @@ def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: Tunin
         if sentences and labels not in told:  # the same arms in another order show the same
             findings.append(Finding(table.title, sentences))
             told.append(labels)
-    return findings
+    rule = describe_learning_rate_rule(evidence)
+    return [*findings, *([Finding(RULE, rule)] if rule else [])]
 
 
 def _families(tables: list[ComparisonTable]) -> str:

@@ -43,6 +43,7 @@ from sweep.requests import (
 )
 from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 from sweep.search_space import SweepPlan
+from sweep.space.learning_rates import describe_default
 from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.spec_file.presets import preset_about, preset_names
 from sweep.storage.kept_trials import check_finished
@@ -231,6 +232,8 @@ def _ready(
     cache_dir = set_up(console, set_ray_environment(request.address, cpus))
     check_cache_room(spec, cache_dir, OURS)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
+    for rate in plan.default_rates:
+        remarks_on(console)(describe_default(rate))
     return cache_dir, _gpus_for(plan, request.address, remarks_on(console))
 
 

@@ -23,6 +23,7 @@ from sweep.preparation.first_examples import check_first_examples
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
+from sweep.space.learning_rates import describe_default
 from sweep.trial.config import TrialConfig
 
 
@@ -40,13 +41,14 @@ def print_trials(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFa
             fails on the first examples.
     """
     quiet_libraries()
+    default_rates = plan.default_rates
     plan = planned_precision(plan, gpus, remarks_on(console))
     spec, trials = plan.spec, plan.candidates
     shapes = planned_shapes(spec.models, trials)
     for label in shapes:
         check_first_examples(spec, spec.models[label])
     _print_configs(f"{spec.name}: {_what_runs(plan)}", trials, console)
-    lines = [f"data: {describe_sources(spec.data)}", *first_records]
+    lines = [*map(describe_default, default_rates), f"data: {describe_sources(spec.data)}", *first_records]
     console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
     device = planned_device(spec, gpus)
     budget_bytes = budget_on(device, spec.resources, spec.memory.budget)

@@ -14,6 +14,7 @@ from basis.errors import UserError, shown
 from sweep.mistakes.accepted import listed
 from sweep.mistakes.hints import key_hint
 from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
+from sweep.space.learning_rates import FIELD, default_lines
 from sweep.spec_file.keys import Key, all_keys, sections
 from sweep.trial.config import TrialConfig
 
@@ -85,6 +86,12 @@ SPACE_FORMS = (
         "lr: {low: 1e-5, high: 1e-3, log: true}",
         "Under search random, optuna and tuned: values from low to high, spaced evenly; with `log: true` on a "
         "logarithmic scale. A field of whole numbers has whole ends.",
+    ),
+    Form(
+        "default",
+        "lr: default",
+        "Of lr, under search random, optuna and tuned: the documented range of its branch's method and optimizer. "
+        "`--dry-run` and `--explain lr` print ranges and their sources; a sweep keeps the ranges.",
     ),
 )
 
@@ -183,6 +190,8 @@ def _explained(key: Key, known: Sequence[Key]) -> str:
     lines = [key.name, f"  {key.meaning}", *(f"  {fact}: {words}" for fact, words in facts.items() if words)]
     if key.name in FORMS:
         lines += [f"  {form.example}\n      {form.meaning}" for form in FORMS[key.name][1]]
+    if key.name == FIELD:
+        lines += [f"  {line}" for line in default_lines()]
     return "\n".join([*lines, *(f"  {one.name}\n      {one.meaning}" for one in within)])
 
 

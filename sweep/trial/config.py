@@ -115,7 +115,10 @@ class TrialConfig(BaseModel):
     )
 
     optimizer: Optimizer = Field(description="The optimizer. momentum and nesterov are SGD with momentum.")
-    lr: float = Field(gt=0, description="Peak learning rate.")
+    lr: float = Field(
+        gt=0,
+        description="Peak learning rate. `default` in a search stands for its documented range.",
+    )
     momentum: float | None = Field(None, ge=0, lt=1, description="Momentum coefficient.")
     betas: tuple[float, float] | None = Field(
         None, description="AdamW's decay rates of the first and the second moment, each in [0, 1)."

@@ -65,6 +65,8 @@ def test_each_form_that_is_shown_is_accepted(form: Form) -> None:
     given: dict[str, Any] = parse_yaml(form.example, form.name)
     if form in SPACE_FORMS:
         given = {"space": [{**BRANCH, **given}]}
+    if form.name == "default":
+        given |= {"search": "tuned", "trials": 5}
     if form.name in ("range", "tuned"):
         given = {"search": "tuned", "trials": 5, "space": [{**BRANCH, "lr": {"low": 1e-5, "high": 1e-3}}], **given}
     assert candidate_trials(parse_spec({"name": "x", "trial": SIZES, "space": [BRANCH], **given}))
