@@ -20,7 +20,6 @@ from basis.fields import (
     SCALING_OPTIMIZERS,
     LossOn,
     Method,
-    Optimizer,
     PackingChoice,
     Precision,
     PrecisionChoice,
@@ -34,6 +33,7 @@ from basis.fields import (
     names_with,
     owner_of,
 )
+from basis.optimizers import FOR_HIDDEN_MATRICES, OPTIMIZER_WORDS, OPTIMIZERS, canonical, options_flaws, why_refused
 from basis.stages import Stage
 from sweep.trial.options import OptionsField
 from sweep.trial.part import AcceptedWords, Count
@@ -63,6 +63,17 @@ TargetName = Annotated[str, AfterValidator(_target), AcceptedWords(_TARGET_WORDS
 
 ModelLabel = Annotated[str, Field(max_length=60, pattern=r"^\w[\w.+-]*$"), AcceptedWords(LABEL_WORDS)]
 """What a base model is called among several: it begins the names of its trials' directories."""
+
+
+def _optimizer(name: str) -> str:
+    """The one name of an optimizer, by any that is known for it."""
+    known = canonical(name)
+    if reason := why_refused(known):
+        raise ValueError(reason)
+    return known
+
+
+OptimizerName = Annotated[str, AfterValidator(_optimizer), AcceptedWords(OPTIMIZER_WORDS)]
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 
@@ -114,7 +125,9 @@ class TrialConfig(BaseModel):
         "list. Left out: each of them.",
     )
 
-    optimizer: Optimizer = Field(description="The optimizer. momentum and nesterov are SGD with momentum.")
+    optimizer: OptimizerName = Field(
+        description="The optimizer. momentum and nesterov are SGD with momentum. All names stand below."
+    )
     lr: float = Field(
         gt=0,
         description="Peak learning rate. `default` in a search stands for its documented range.",
@@ -126,7 +139,8 @@ class TrialConfig(BaseModel):
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="Weight decay of all that trains. SGD adds it to the gradient, the others shrink weights by it.",
+        description="Weight decay of all that trains. SGD adds it to the gradient, the others shrink weights by it; "
+        "pytorch-optimizer's do as the table of optimizers says.",
     )
     optimizer_options: OptionsField | None = Field(
         None, description="Hyperparameters of the optimizer beyond the fields here, by its own names for them."
@@ -205,6 +219,8 @@ class TrialConfig(BaseModel):
                 isinstance(value, bool) and field in cls.model_fields and field not in SWITCHES
             ):  # pydantic would take true for the number 1
                 raise refused(field, value)
+        if isinstance(values.get("optimizer"), str):
+            values["optimizer"] = canonical(values["optimizer"])
         if values.get("targets") == ALL_LINEAR:
             values["targets"] = [ALL_LINEAR]
         if values.get("method") == "lora":
@@ -238,8 +254,14 @@ class TrialConfig(BaseModel):
         tied_head = "head" in (self.also_train or ()) and self.tie_head
         if tied_head and "embeddings" not in (self.also_train or ()):
             yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
-        if self.optimizer == "muon" and self.method == "lora" and self.targets == ("head",):
-            yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
+        if self.optimizer in FOR_HIDDEN_MATRICES and self.method == "lora" and self.targets == ("head",):
+            needs = f"{self.optimizer} needs a hidden layer's target"
+            yield "targets", f"['head'] is not accepted under optimizer {self.optimizer!r}; {needs}"
+        for flaw in options_flaws(self.optimizer, self.optimizer_options or {}):
+            option, _, message = flaw.partition(": ")
+            yield f"optimizer_options.{option}", message
+        if self.weight_decay and OPTIMIZERS[self.optimizer].decay is None:
+            yield "weight_decay", f"{self.weight_decay:g} is not accepted under {self.optimizer}, which has none"
         if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
             yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
@@ -286,4 +308,6 @@ def _plain(value: object) -> object:
 def _owners(field: str) -> str:
     """The methods or optimizers that have a field, such as "method 'lora'" or "optimizers adamw, muon"."""
     names = names_with(field)
+    if len(names) > 10:
+        return f"{owner_of(field)}s that have it, such as {', '.join(names[:3])}"
     return f"{owner_of(field)} {names[0]!r}" if len(names) == 1 else f"{owner_of(field)}s {', '.join(names)}"

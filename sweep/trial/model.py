@@ -8,9 +8,11 @@ from transformers import PreTrainedModel
 from model.decoder import place_dropout
 from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trainable, trained_parameters, untie_head
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 from sweep.trial.config import TrialConfig
+from sweep.trial.options import Options
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def build_run(
         config.momentum or 0.0,
         config.betas or (0.0, 0.0),
         config.b_lr_ratio or 1.0,
+        (config.optimizer_options or Options({})).plain(),
     )
     settings = SFTSettings(
         steps=config.steps,
