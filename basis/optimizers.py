@@ -255,11 +255,9 @@ def _unknown_option(optimizer: str, name: str) -> str:
     fields = {"betas": traits.betas, "momentum": traits.momentum, "weight_decay": traits.decay, "lr": "is a field"}
     if fields.get(name) is not None:
         return f"a field of the trial by itself: write {name} beside optimizer_options"
-    if not traits.options:
-        return f"no option of {optimizer}, which has none"
     near = difflib.get_close_matches(name, traits.options, 1)
     listed = ", ".join(traits.options)
-    return f"no option of {optimizer}{f'; did you mean {near[0]!r}?' if near else f'; accepted: {listed}'}"
+    return f"no option of {optimizer}; accepted: {f'{near[0]}, which may be meant' if near else listed}"
 
 
 def _is_of_kind(value: Any, kind: str) -> bool:

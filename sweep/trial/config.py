@@ -257,7 +257,8 @@ class TrialConfig(BaseModel):
         if self.optimizer in FOR_HIDDEN_MATRICES and self.method == "lora" and self.targets == ("head",):
             needs = f"{self.optimizer} needs a hidden layer's target"
             yield "targets", f"['head'] is not accepted under optimizer {self.optimizer!r}; {needs}"
-        for flaw in options_flaws(self.optimizer, self.optimizer_options or {}):
+        options = self.optimizer_options if applies("optimizer_options", self.__dict__) else None
+        for flaw in options_flaws(self.optimizer, options or {}):
             option, _, message = flaw.partition(": ")
             yield f"optimizer_options.{option}", message
         if self.weight_decay and OPTIMIZERS[self.optimizer].decay is None:
@@ -309,5 +310,5 @@ def _owners(field: str) -> str:
     """The methods or optimizers that have a field, such as "method 'lora'" or "optimizers adamw, muon"."""
     names = names_with(field)
     if len(names) > 10:
-        return f"{owner_of(field)}s that have it, such as {', '.join(names[:3])}"
+        return f"{owner_of(field)}s such as {', '.join(names[:3])}"
     return f"{owner_of(field)} {names[0]!r}" if len(names) == 1 else f"{owner_of(field)}s {', '.join(names)}"

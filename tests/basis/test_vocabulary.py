@@ -47,6 +47,8 @@ VOCABULARIES = {
 
 ELSEWHERE = {
     "basis/optimizers.py": "states the optimizers",
+    "basis/learning_rates.py": "ranges by optimizer, held by test_learning_rates.py",
+    "model/library_signatures.py": "arguments of libraries that are fields of ours",
     "basis/fields.py": "states names of fields, and LoRA's default targets",
     "basis/metrics.py": "states the metrics",
     "basis/stages.py": "states the stages",
