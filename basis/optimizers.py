@@ -138,6 +138,9 @@ REFUSED: dict[str, str] = {
     "lorarite": "it takes LoRA's A and B as pairs of one layout, which loralib's are not; write adamw",
     "scalableshampoo": "its state is objects that a checkpoint does not hold; write shampoo, or soap",
     "spectralsphere": "it takes matrices alone; write muon",
+    **dict.fromkeys(
+        ("nadam", "sara", "spam", "stablespam"), "its memory can't be predicted, so no plan holds; write adamw"
+    ),
     "kron": "it draws from a random state that a checkpoint does not have; write soap, or shampoo",
     "adashift": "its queue of past gradients can't be kept in a checkpoint; write adamw",
 }

@@ -32,7 +32,7 @@ NOT_OPTIONS = {
 
 DECAY = {
     **dict.fromkeys(("adamw8bit", "lion8bit", "galore", "fira", "conda", "adammini", "soap"), "decoupled"),
-    **dict.fromkeys(("adam", "nadam", "rmsprop", "schedulefreeadamw", "schedulefreesgd"), "in the gradient"),
+    **dict.fromkeys(("adam", "rmsprop", "schedulefreeadamw", "schedulefreesgd"), "in the gradient"),
 }
 """How weight decay acts where no argument of that name says so, from the libraries' sources."""
 
