@@ -6,11 +6,14 @@ scaling is a line here; `tests/basis/test_vocabulary.py` names what else must kn
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from basis.methods import METHODS
+from basis.optimizers import OPTIMIZERS
 
-Optimizer = Literal["sgd", "momentum", "nesterov", "adamw", "adafactor", "muon"]
+Optimizer = str
+"""One of `basis.optimizers.OPTIMIZERS`."""
+
 Schedule = Literal["constant", "cosine", "linear"]
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -63,32 +66,6 @@ SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 TRAINED_GROUPS: tuple[TrainedGroup, ...] = get_args(TrainedGroup)
 
 
-class OptimizerTraits(NamedTuple):
-    """What sets an optimizer apart.
-
-    Attributes:
-        momentum: what it has unless a spec says otherwise; None if it has no momentum.
-        betas: likewise.
-        states: tensors that it keeps for each parameter and of its size, at most.
-        scales: whether it can skip a step whose gradients overflow without asking the device, as fp16 needs.
-    """
-
-    momentum: float | None
-    betas: tuple[float, float] | None
-    states: int
-    scales: bool
-
-
-OPTIMIZERS: dict[Optimizer, OptimizerTraits] = {
-    "sgd": OptimizerTraits(momentum=None, betas=None, states=0, scales=True),
-    "momentum": OptimizerTraits(momentum=0.9, betas=None, states=1, scales=True),
-    "nesterov": OptimizerTraits(momentum=0.9, betas=None, states=1, scales=True),
-    "adamw": OptimizerTraits(momentum=None, betas=(0.9, 0.95), states=2, scales=True),
-    "adafactor": OptimizerTraits(momentum=None, betas=None, states=1, scales=False),
-    "muon": OptimizerTraits(momentum=0.95, betas=(0.9, 0.95), states=2, scales=False),
-}
-"""The optimizers, from plain to elaborate, which is their order in a report."""
-
 MOMENTUM_DEFAULTS: dict[str, float] = {
     name: traits.momentum for name, traits in OPTIMIZERS.items() if traits.momentum is not None
 }
@@ -136,7 +113,7 @@ _OWNERS: dict[str, tuple[str, tuple[str, ...]]] = {
     },
     "momentum": ("optimizer", tuple(MOMENTUM_DEFAULTS)),
     "betas": ("optimizer", tuple(BETAS_DEFAULTS)),
-    "optimizer_options": ("optimizer", ()),
+    "optimizer_options": ("optimizer", tuple(name for name, traits in OPTIMIZERS.items() if traits.options)),
 }
 """The dependent fields: the field that decides whether a config has one, and the names under which it does."""
 

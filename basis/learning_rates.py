@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from basis.optimizers import canonical
+
 Trains = Literal["full", "adapter"]
 """What a method trains: the weights themselves, or something small beside them."""
 
@@ -38,6 +40,10 @@ _LIKE_ADAMW = (
     'as adamw: its update is scaled to AdamW\'s size (adjust_lr_fn="match_rms_adamw" of torch.optim.Muon), so that '
     "AdamW's learning rates serve (Moonlight, arXiv:2502.16982)"
 )
+
+_LIKE_LION = "a fifth of adamw's: 3 to 10 times smaller, by Lion's authors (arXiv:2302.06675, section 5)"
+_EIGHT_BITS = "as adamw, whose hyperparameters 8-bit state leaves as they are (arXiv:2110.02861)"
+_MINI = "as adamw, whose hyperparameters Adam-mini takes over (arXiv:2406.16793)"
 
 DEFAULT_RANGES: Mapping[str, Mapping[Trains, LearningRates]] = {
     "sgd": {
@@ -89,6 +95,13 @@ DEFAULT_RANGES: Mapping[str, Mapping[Trains, LearningRates]] = {
         "full": LearningRates(2e-6, 2e-4, _LIKE_ADAMW),
         "adapter": LearningRates(2e-5, 2e-3, _LIKE_ADAMW),
     },
+    "adamw8bit": {
+        "full": LearningRates(2e-6, 2e-4, _EIGHT_BITS),
+        "adapter": LearningRates(2e-5, 2e-3, _EIGHT_BITS),
+    },
+    "adammini": {"full": LearningRates(2e-6, 2e-4, _MINI), "adapter": LearningRates(2e-5, 2e-3, _MINI)},
+    "lion": {"full": LearningRates(4e-7, 4e-5, _LIKE_LION), "adapter": LearningRates(4e-6, 4e-4, _LIKE_LION)},
+    "lion8bit": {"full": LearningRates(4e-7, 4e-5, _LIKE_LION), "adapter": LearningRates(4e-6, 4e-4, _LIKE_LION)},
 }
 """By optimizer and by what trains. An optimizer of which nothing is written down is not here."""
 
@@ -100,4 +113,4 @@ def trains_of(method: str) -> Trains:
 
 def default_range(method_trains: Trains, optimizer: str) -> LearningRates | None:
     """The range that `lr: default` stands for; None where none is documented."""
-    return DEFAULT_RANGES.get(optimizer, {}).get(method_trains)
+    return DEFAULT_RANGES.get(canonical(optimizer), {}).get(method_trains)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from basis.fields import OPTIMIZERS
+from basis.optimizers import OWN
 from benchmarks.measured import largest_part_off, run_alone
 from benchmarks.table import Row, Table, Target
 from model.batch import Batch
@@ -82,7 +82,7 @@ def draw_case(draw: random.Random, quick: bool) -> Case:
     config = TrialConfig.model_validate(
         {
             **_draw_method(draw),
-            "optimizer": draw.choice([name for name in OPTIMIZERS for _ in range(2 if name == "adamw" else 1)]),
+            "optimizer": draw.choice([name for name in OWN for _ in range(2 if name == "adamw" else 1)]),
             "weight_decay": draw.choice([0.0, 0.1]),
             "lr": 1e-3,
             "steps": 2,

@@ -16,7 +16,8 @@ from benchmarks.step_shapes import Shape
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import SFTRun, SFTSettings
 
 Way = Literal["alone", "packed"]

@@ -29,7 +29,8 @@ from benchmarks.step_shapes import OURS, Shape
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import SFTRun, SFTSettings
 
 RANK, ALPHA = 8, 16

@@ -2,36 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from basis.fields import Optimizer, Schedule
+from basis.fields import Schedule
+from basis.optimizers import FOR_HIDDEN_MATRICES
 from model.architectures import embeddings_of, head_of
-
-Group = dict[str, Any]
-
-LR_RATIO = "lr_ratio"
-"""Key of a parameter group: its learning rate over the run's."""
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """Hyperparameters of one optimizer. Weight decay applies to everything that trains, as in PyTorch itself.
-
-    `momentum` is read by momentum, nesterov and muon; `betas` by adamw and by muon's AdamW part. `b_lr_ratio` is the
-    learning rate of the adapters' B over that of all else: LoRA+ (Hayou et al. 2024, arXiv:2402.12354) has it above 1.
-    """
-
-    name: Optimizer
-    lr: float
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    betas: tuple[float, float] = (0.9, 0.95)
-    b_lr_ratio: float = 1.0
+from model.library_optimizers import library_optimizer
+from model.optimizer_settings import LR_RATIO, Group, OptimizerSettings
 
 
 def build_optimizers(model: PreTrainedModel, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
@@ -42,7 +22,8 @@ def build_optimizers(model: PreTrainedModel, settings: OptimizerSettings) -> lis
     arXiv:2502.16982) makes one learning rate serve both.
 
     Raises:
-        ValueError: muon, and no matrix of a hidden layer trains.
+        ValueError: an optimizer for matrices of hidden layers, and none of them trains; or a library refuses a value.
+        ModuleNotFoundError: the library that has the optimizer is not installed.
     """
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     ratio = {id(p): settings.b_lr_ratio for n, p in trained if n.endswith(("lora_B", "lora_B.default.weight"))}
@@ -66,19 +47,20 @@ def build_optimizers(model: PreTrainedModel, settings: OptimizerSettings) -> lis
             return [_adamw(parameters, settings)]
         case "adafactor":
             return [torch.optim.Adafactor(parameters, lr=lr, weight_decay=decay, foreach=False)]
-        case "muon":
-            ends = {id(p) for module in (*embeddings_of(model), head_of(model)) for p in module.parameters()}
-            outer = ends | {id(p) for p in model.parameters() if p.ndim != 2}
-            hidden = _groups([p for _, p in trained if id(p) not in outer], ratio)
-            rest = _groups([p for _, p in trained if id(p) in outer], ratio)
-            if not hidden:
-                raise ValueError(
-                    "muon needs a matrix of a hidden layer to train; here embeddings, head or vectors train"
-                )
-            muon = torch.optim.Muon(
-                hidden, lr=lr, weight_decay=decay, momentum=settings.momentum, adjust_lr_fn="match_rms_adamw"
-            )
-            return [muon, _adamw(rest, settings)] if rest else [muon]
+    ends = {id(p) for module in (*embeddings_of(model), head_of(model)) for p in module.parameters()}
+    outer = ends | {id(p) for p in model.parameters() if p.ndim != 2}
+    hidden = _groups([p for _, p in trained if id(p) not in outer], ratio)
+    rest = _groups([p for _, p in trained if id(p) in outer], ratio)
+    if not hidden and settings.name in FOR_HIDDEN_MATRICES:
+        raise ValueError(
+            f"{settings.name} needs a matrix of a hidden layer to train; here embeddings, head or vectors train"
+        )
+    if settings.name != "muon":
+        return [library_optimizer(model, hidden, rest, settings)]
+    muon = torch.optim.Muon(
+        hidden, lr=lr, weight_decay=decay, momentum=settings.momentum, adjust_lr_fn="match_rms_adamw"
+    )
+    return [muon, _adamw(rest, settings)] if rest else [muon]
 
 
 def _groups(parameters: Sequence[nn.Parameter], ratio: Mapping[int, float]) -> list[Group]:

@@ -21,6 +21,7 @@ from model.forward import Attend, BiasedAttend, Block, attend_causally, hidden_s
 from model.gpt2_lora import assign_trained, cast_frozen_projections, trained_parameters
 from model.head import head_terms
 from model.ledger import NO_LEDGER, StepLedger
+from model.library_optimizers import at_average, load_plain_state, plain_state
 from model.matmul import RANK_MULTIPLE
 from model.optimizers import learning_rate, set_learning_rate
 from model.precision import AUTOCAST, LossScaler, autocast, products_of_fp32
@@ -130,6 +131,7 @@ class SFTRun:
         if model.device != device:
             model.to(device)  # after the cast, so that a GPU never holds more than the step needs
         self.scaler = LossScaler(settings.precision, optimizers, device)
+        self._optimizers_draw = any(not type(one).__module__.startswith("torch.optim") for one in optimizers)
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of optimizer step `step`, counted from 0."""
@@ -166,7 +168,11 @@ class SFTRun:
         if self.settings.clip_norm is not None:
             parameters = [p for p in self.model.parameters() if p.requires_grad]
             torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
-        self.scaler.step()
+        # Some optimizers draw numbers: the same in a step, whether or not a run was stopped before it.
+        with torch.random.fork_rng(devices, enabled=self._optimizers_draw):
+            if self._optimizers_draw:
+                torch.manual_seed(self.settings.seed * 2**20 + self.step)
+            self.scaler.step()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -181,14 +187,15 @@ class SFTRun:
         """
         self.model.eval()
         nats = []
-        for micro in batch.split(self.settings.micro_batch):
-            on_device = micro.to(self.device)
-            with products_of_fp32(self.settings.precision), self._autocast():
-                terms = self._terms(on_device)
-                losses = position_losses(
-                    on_device.targets, *terms, softcap=self._softcap, chunking=self.kernels.chunking
-                )  # (n,)
-            nats.append(on_device.sum_by_row(losses.double()))  # (B,)
+        with at_average(self.optimizers):
+            for micro in batch.split(self.settings.micro_batch):
+                on_device = micro.to(self.device)
+                with products_of_fp32(self.settings.precision), self._autocast():
+                    terms = self._terms(on_device)
+                    losses = position_losses(
+                        on_device.targets, *terms, softcap=self._softcap, chunking=self.kernels.chunking
+                    )  # (n,)
+                nats.append(on_device.sum_by_row(losses.double()))  # (B,)
         return list(zip(torch.cat(nats).tolist(), batch.scored_by_row(), strict=True))
 
     def _loss(self, batch: Batch, divisor: int, scale: Tensor | None, ledger: StepLedger) -> Tensor:
@@ -234,7 +241,7 @@ class SFTRun:
         return {
             "step": self.step,
             "trained": {name: p.detach() for name, p in trained_parameters(self.model)},
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": [plain_state(optimizer) for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
         }
 
@@ -252,12 +259,13 @@ class SFTRun:
             raise ValueError("the checkpoint is of a run with other optimizers")
         for saved in state["optimizers"]:
             held = {number for group in saved["param_groups"] for number in group["params"]}
-            if saved["state"] and saved["state"].keys() != held:  # PyTorch would begin the others anew without a word
+            states = {number for number in saved["state"] if isinstance(number, int)}  # some count steps beside them
+            if states and states != held:  # PyTorch would begin the others anew without a word
                 raise ValueError("the checkpoint lacks the optimizer's state of some parameters")
         if self.scaler.enabled and not state.get("scaler"):
             raise ValueError("the checkpoint lacks the loss scale of a run in fp16")
         assign_trained(self.model, state["trained"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            load_plain_state(optimizer, saved)
         self.scaler.load_state_dict(state.get("scaler", {}))
         self.step = step

@@ -1,6 +1,6 @@
 """Memory of a model and its optimizers, counted from tensors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,18 @@ def optimizer_state_bytes(optimizers: Sequence[torch.optim.Optimizer]) -> int:
 
 
 def state_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> list[Tensor]:
-    """The state tensors that the optimizers hold now."""
-    states = (value for o in optimizers for state in o.state.values() for value in state.values())
-    return [value for value in states if isinstance(value, Tensor)]
+    """The state tensors that the optimizers hold now, however deep they keep them."""
+    return [tensor for optimizer in optimizers for state in optimizer.state.values() for tensor in _tensors_in(state)]
+
+
+def _tensors_in(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors_in(item)
+    elif hasattr(value, "ortho_matrix"):  # the projection of GaLore and its kin, which is an object
+        yield from _tensors_in(value.ortho_matrix)

@@ -15,7 +15,8 @@ from benchmarks.step_shapes import Shape
 from model.gpt2_lora import add_adapters, gpt2_config, select_trainable, untie_head
 from model.ledger import MemoryParts
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.predict_memory import predict_parts
 from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 

@@ -21,6 +21,7 @@ from sweep.memory.packing import Packing, budget_on
 from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.memory.shape import planned_shapes
 from sweep.preparation.first_examples import check_first_examples
+from sweep.preparation.optimizers import check_optimizers
 from sweep.schema.seeds import AdaptiveSeeds
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
@@ -69,6 +70,7 @@ def work_out(plan: SweepPlan, first_records: list[str], gpus: Sequence[GpuFacts]
     default_rates = plan.default_rates
     plan = planned_precision(plan, gpus, say)
     spec, trials = plan.spec, plan.candidates
+    check_optimizers(trials)
     shapes = planned_shapes(spec.models, trials)
     for label in shapes:
         check_first_examples(spec, spec.models[label])

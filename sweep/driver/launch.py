@@ -17,6 +17,7 @@ from sweep.machine.hardware import allowed_cpus
 from sweep.machine.quiet import quiet_libraries
 from sweep.memory.shape import planned_shapes
 from sweep.preparation.disk_room import check_output_room
+from sweep.preparation.optimizers import check_optimizers
 from sweep.preparation.prepare import PreparedSweep, prepare
 from sweep.provenance.sweep_record import check_identity
 from sweep.schema.resources import Resources
@@ -61,6 +62,7 @@ def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:
     plan = settled_plan(plan, launch.address, launch.gpus, say)
     public = plan.spec.model_copy(update={"about": without_secrets(plan.spec.about)})
     spec = pin(public, say)
+    check_optimizers(plan.candidates)
     shapes = planned_shapes(spec.models, plan.candidates)
     check_output_room(shapes, plan, launch.experiment_dir, say)
     prepared = prepare(replace(plan, spec=spec), launch.cache_dir, say)

@@ -112,11 +112,6 @@ _VALUES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("ln", "norm", "norms"), "layernorms"),
         "lm_head": "head",
     },
-    "optimizer": {
-        **dict.fromkeys(
-            ("adam", "adamw_torch", "adamw_torch_fused", "adamw_hf", "paged_adamw_8bit", "adamw_8bit"), "adamw"
-        ),
-    },
     "precision": {
         **dict.fromkeys(("bfloat16", "mixed"), "bf16"),
         **dict.fromkeys(("float32", "fp", "full", "32"), "fp32"),

@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 from basis.directory import FINISHED_FILE
 from basis.disks import free_bytes, mount_point
 from basis.errors import UserError
-from basis.fields import OPTIMIZERS
+from basis.optimizers import OPTIMIZERS
 from basis.stages import Stage
 from basis.units import show_bytes
 from sweep.search_space import SweepPlan
@@ -56,7 +56,7 @@ def check_output_room(
             f"{show_bytes(free)} free; make room, or name a folder on another disk"
         )
     checkpoint, trial = max(
-        ((weights[kind] * (1 + OPTIMIZERS[one.optimizer].states), one.label) for kind, one in alike.items()),
+        ((int(weights[kind] * (1 + OPTIMIZERS[one.optimizer].states)), one.label) for kind, one in alike.items()),
         key=lambda pair: pair[0],
     )
     if needed + 2 * checkpoint > free:  # a new one is written beside the one before

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_va
 
 from basis.errors import problems, shown
 from basis.metrics import REWARD_METRICS, Objective
+from basis.optimizers import canonical
 from sweep.schema.data import DataPart
 from sweep.schema.model import ModelPart, Models, labels_in
 from sweep.schema.resources import HangPart, MemoryPart, Resources
@@ -122,6 +123,11 @@ class SweepSpec(Part):
     def _one_branch(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
 
+    @field_validator("trial", "lora", "space")
+    @classmethod
+    def _optimizers_by_one_name(cls, value: Any) -> Any:
+        return with_one_name(value) if isinstance(value, dict) else tuple(map(with_one_name, value))
+
     @field_validator("trial")
     @classmethod
     def _shared_model_by_label(cls, trial: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -141,6 +147,11 @@ class SweepSpec(Part):
         return tuple(
             {"model": labels_in(models, branch.get("model", every)), **_without_model(branch)} for branch in space
         )
+
+    @field_validator("tables")
+    @classmethod
+    def _shown_optimizers_by_one_name(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+        return tuple(table.model_copy(update={"where": with_one_name(table.where)}) for table in tables)
 
     @field_validator("tables")
     @classmethod
@@ -250,6 +261,16 @@ class SweepSpec(Part):
 def _listed(said: Any) -> list[Any]:
     """What a field says, as a list; nothing where it says nothing."""
     return said if isinstance(said, list) else [] if said is None else [said]
+
+
+def with_one_name(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a trial, with each optimizer under its one name, by which branches, tables and trials find another."""
+    said = fields.get("optimizer")
+    if isinstance(said, str):
+        return {**fields, "optimizer": canonical(said)}
+    if isinstance(said, list):
+        return {**fields, "optimizer": [canonical(name) if isinstance(name, str) else name for name in said]}
+    return fields
 
 
 def _without_model(branch: dict[str, Any]) -> dict[str, Any]:

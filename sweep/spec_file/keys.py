@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from basis.fields import ADAPTER_FIELDS, LORA_DEFAULTS, OPTIMIZER_DEFAULTS, names_with
+from basis.optimizers import OWN
 from sweep.mistakes.accepted import accepted, part_at
 from sweep.schema.data import STUDY_DATA
 from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
@@ -135,7 +136,7 @@ def _applies(field: str) -> str:
         methods = names_with(field)
         return f"under {'method' if len(methods) == 1 else 'methods'} {', '.join(methods)}"
     optimizers = OPTIMIZER_DEFAULTS.get(field)
-    return f"under optimizers {', '.join(optimizers)}" if optimizers else ""
+    return f"under optimizers {_few(tuple(optimizers))}" if optimizers else ""
 
 
 def _default(name: str, field: FieldInfo) -> str:
@@ -160,8 +161,18 @@ def _default(name: str, field: FieldInfo) -> str:
 
 def _by_optimizer(defaults: Mapping[str, Any]) -> Iterator[str]:
     """Such as "0.9 under momentum and nesterov"; one text for each value."""
-    for value in dict.fromkeys(defaults.values()):
-        yield f"{as_yaml(value)} under {' and '.join(name for name in defaults if defaults[name] == value)}"
+    own = {name: value for name, value in defaults.items() if name in OWN}
+    for value in dict.fromkeys(own.values()):
+        yield f"{as_yaml(value)} under {' and '.join(name for name in own if own[name] == value)}"
+    if len(own) < len(defaults):
+        yield "its library's under the others"
+
+
+def _few(names: Sequence[str]) -> str:
+    """PyTorch's own among optimizers, and how many others."""
+    own = [name for name in names if name in OWN]
+    others = len(names) - len(own)
+    return f"{', '.join(own)}{f' and {others} of libraries' if others else ''}"
 
 
 def as_yaml(value: object) -> str:

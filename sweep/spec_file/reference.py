@@ -18,6 +18,7 @@ from sweep.mistakes.hints import key_hint
 from sweep.schema.sweep_spec import SET_BY_THE_SWEEP, SweepSpec
 from sweep.space.learning_rates import FIELD, default_lines
 from sweep.spec_file.keys import ADAPTERS_TITLE, Key, all_keys, sections
+from sweep.spec_file.optimizers import ABOUT_OPTIMIZERS, optimizer_rows
 from sweep.trial.config import TrialConfig
 
 EXAMPLE = """\
@@ -181,7 +182,7 @@ def reference() -> str:
                 blocks.append(_table(("form", "example", "meaning"), rows))
         if section.title == ADAPTERS_TITLE:
             blocks.append(_methods())
-    return "\n".join(blocks)
+    return "\n".join([*blocks, optimizers_page()])
 
 
 def _row(key: Key) -> tuple[str, str, str, str]:
@@ -192,6 +193,12 @@ def _row(key: Key) -> tuple[str, str, str, str]:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def optimizers_page() -> str:
+    """The table of all optimizers, as Markdown."""
+    heads = ("optimizer", "from", "bytes of state per parameter", "weight decay", "lr of full", "lr of LoRA", "options")
+    return f"## Optimizers\n\n{ABOUT_OPTIMIZERS}\n{_table(heads, optimizer_rows())}"
 
 
 def explain_key(key: str) -> str:

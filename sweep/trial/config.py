@@ -19,7 +19,6 @@ from basis.fields import (
     MOMENTUM_DEFAULTS,
     SCALING_OPTIMIZERS,
     LossOn,
-    Optimizer,
     PackingChoice,
     Precision,
     PrecisionChoice,
@@ -35,6 +34,7 @@ from basis.fields import (
     owner_of,
 )
 from basis.methods import METHODS, Method, wrong_options
+from basis.optimizers import FOR_HIDDEN_MATRICES, OPTIMIZER_WORDS, OPTIMIZERS, canonical, options_flaws, why_refused
 from basis.stages import Stage
 from sweep.trial.options import OptionsField
 from sweep.trial.part import AcceptedWords, Count
@@ -67,6 +67,17 @@ TargetName = Annotated[str, AfterValidator(_target), AcceptedWords(_TARGET_WORDS
 
 ModelLabel = Annotated[str, Field(max_length=60, pattern=r"^\w[\w.+-]*$"), AcceptedWords(LABEL_WORDS)]
 """What a base model is called among several: it begins the names of its trials' directories."""
+
+
+def _optimizer(name: str) -> str:
+    """The one name of an optimizer, by any that is known for it."""
+    known = canonical(name)
+    if reason := why_refused(known):
+        raise ValueError(reason)
+    return known
+
+
+OptimizerName = Annotated[str, AfterValidator(_optimizer), AcceptedWords(OPTIMIZER_WORDS)]
 
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 
@@ -118,7 +129,9 @@ class TrialConfig(BaseModel):
         "list. Left out: each of them.",
     )
 
-    optimizer: Optimizer = Field(description="The optimizer. momentum and nesterov are SGD with momentum.")
+    optimizer: OptimizerName = Field(
+        description="The optimizer. momentum and nesterov are SGD with momentum. All names stand below."
+    )
     lr: float = Field(
         gt=0,
         description="Peak learning rate. `default` in a search stands for its documented range.",
@@ -130,7 +143,8 @@ class TrialConfig(BaseModel):
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="Weight decay of all that trains. SGD adds it to the gradient, the others shrink weights by it.",
+        description="Weight decay of all that trains. SGD adds it to the gradient, the others shrink weights by it; "
+        "pytorch-optimizer's do as the table of optimizers says.",
     )
     optimizer_options: OptionsField | None = Field(
         None, description="Hyperparameters of the optimizer beyond the fields here, by its own names for them."
@@ -209,6 +223,8 @@ class TrialConfig(BaseModel):
                 isinstance(value, bool) and field in cls.model_fields and field not in SWITCHES
             ):  # pydantic would take true for the number 1
                 raise refused(field, value)
+        if isinstance(values.get("optimizer"), str):
+            values["optimizer"] = canonical(values["optimizer"])
         if values.get("targets") == ALL_LINEAR:
             values["targets"] = [ALL_LINEAR]
         if (method := values.get("method")) in get_args(Method):
@@ -246,8 +262,15 @@ class TrialConfig(BaseModel):
         tied_head = "head" in (self.also_train or ()) and self.tie_head
         if tied_head and "embeddings" not in (self.also_train or ()):
             yield "also_train", "'head' is tied to the embedding; add 'embeddings' or set tie_head: false"
-        if self.optimizer == "muon" and self.targets == ("head",):
-            yield "targets", "['head'] is not accepted under optimizer 'muon'; muon needs a hidden layer's target"
+        if self.optimizer in FOR_HIDDEN_MATRICES and self.targets == ("head",):
+            needs = f"{self.optimizer} needs a hidden layer's target"
+            yield "targets", f"['head'] is not accepted under optimizer {self.optimizer!r}; {needs}"
+        options = self.optimizer_options if applies("optimizer_options", self.__dict__) else None
+        for flaw in options_flaws(self.optimizer, options or {}):
+            option, _, message = flaw.partition(": ")
+            yield f"optimizer_options.{option}", message
+        if self.weight_decay and OPTIMIZERS[self.optimizer].decay is None:
+            yield "weight_decay", f"{self.weight_decay:g} is not accepted under {self.optimizer}, which has none"
         if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
             yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
         if self.micro_batch is not None and self.micro_batch > self.batch_size:

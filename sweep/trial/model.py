@@ -9,11 +9,13 @@ from basis.methods import METHODS
 from model.decoder import place_dropout
 from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trainable, trained_parameters, untie_head
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.peft_adapters import PeftSettings, add_peft_adapters
 from model.precision import AUTOCAST
 from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 from sweep.trial.config import TrialConfig
+from sweep.trial.options import Options
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def build_run(
         config.momentum or 0.0,
         config.betas or (0.0, 0.0),
         config.b_lr_ratio or 1.0,
+        (config.optimizer_options or Options({})).plain(),
     )
     settings = SFTSettings(
         steps=config.steps,

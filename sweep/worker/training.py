@@ -11,6 +11,7 @@ from torch import Tensor
 
 from basis.metrics import GENERAL_LOSS_BASE, Row
 from basis.stages import Stage
+from model.library_optimizers import move_to_average
 from model.memory_limit import asked_bytes, limit_memory
 from model.peak_meter import PeakMeter, start_threads
 from model.precision import LEAST_SCALE
@@ -187,7 +188,11 @@ class Training:
             raise FloatingPointError(f"{name} became {loss} by step {run.step} (lr {self.config.lr:g})")
 
     def drop_optimizer_state(self) -> None:
-        """Free the optimizer's state before the model is judged; nothing is trained afterwards."""
+        """Free the optimizer's state before the model is kept and judged, at its average where the optimizer averages.
+
+        Nothing is trained afterwards.
+        """
+        move_to_average(self.run.optimizers)
         for optimizer in self.run.optimizers:
             optimizer.state.clear()
 

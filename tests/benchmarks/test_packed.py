@@ -14,7 +14,8 @@ from benchmarks.packed_worker import lora_run as benchmark_run
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import SFTRun, SFTSettings
 
 STEPS, BLOCK = 10, 16

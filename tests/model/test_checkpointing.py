@@ -11,7 +11,8 @@ from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable
 from model.ledger import TensorLedger
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import Kernels, KernelsFor, SFTRun, SFTSettings, training_kernels
 
 CPU = torch.device("cpu")

@@ -19,7 +19,8 @@ from model.generate import SamplingSettings, generate, uniform_draws
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.head import logits_of
 from model.lora_linear import LoRALinear, LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import SFTRun, SFTSettings
 from tests.architectures import CONFIGS, END, VOCABULARY, tiny_model
 

@@ -23,7 +23,8 @@ from model.gpt2_lora import (
     untie_head,
 )
 from model.lora_linear import LoRALinear, LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import SFTRun, SFTSettings
 
 EVERYWHERE = (*PROJECTION_TARGETS, "head")

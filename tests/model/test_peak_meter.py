@@ -10,7 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.peak_meter import AllocationRecord, PeakMeter
 from model.sft import SFTRun, SFTSettings
 from model.tensor_bytes import (

@@ -14,7 +14,8 @@ from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable
 from model.ledger import NO_LEDGER
 from model.lora_linear import LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.precision import products_of_fp32
 from model.sft import SFTRun, SFTSettings
 from tests.model.test_sft import CPU, batches, small_gpt2

@@ -19,7 +19,8 @@ from basis.fields import PROJECTION_TARGETS, SCALING_OPTIMIZERS
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers, learning_rate
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers, learning_rate
 from model.sft import SFTRun, SFTSettings, training_kernels
 from tests.architectures import tiny_model
 

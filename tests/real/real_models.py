@@ -26,7 +26,8 @@ from basis.packages import ROOT
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, load_base, select_trainable
 from model.lora_linear import LoRALinear, LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.peak_meter import PeakMeter
 from model.sft import SFTRun, SFTSettings
 

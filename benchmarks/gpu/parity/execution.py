@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from basis.fields import OPTIMIZERS, Optimizer, Precision
+from basis.fields import Optimizer, Precision
+from basis.optimizers import OWN
 from benchmarks.gpu.parity.references import (
     TINY,
     Check,
@@ -77,7 +78,7 @@ def repeated(name: str, losses: list[float], before: list[float], device: torch.
 def optimizers(device: torch.device, quick: bool) -> Iterator[Check]:
     """Four steps of every optimizer in fp32 against the same steps in fp64 on the CPU."""
     shape = replace(TINY if quick else SHAPE, batch=4)
-    for optimizer in OPTIMIZERS:
+    for optimizer in OWN:
         ours = losses(new_run(shape.model(None), optimizer, device, clip_norm=1.0), shape)
         exact = exact_losses(
             shape.model(None), optimizer, [shape.windows(seed) for seed in range(STEPS)], clip_norm=1.0

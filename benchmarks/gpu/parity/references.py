@@ -12,11 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from basis.fields import OPTIMIZERS, SCALING_OPTIMIZERS, Optimizer, Precision
+from basis.fields import SCALING_OPTIMIZERS, Optimizer, Precision
+from basis.optimizers import OWN
 from model.batch import Batch
 from model.gpt2_lora import add_adapters, select_trainable, trained_parameters
 from model.lora_linear import LoRALinear, LoRASettings
-from model.optimizers import OptimizerSettings, build_optimizers
+from model.optimizer_settings import OptimizerSettings
+from model.optimizers import build_optimizers
 from model.sft import SFTRun, SFTSettings
 
 Gradients = dict[str, Tensor]
@@ -98,7 +100,7 @@ def method_name(rank: int | None) -> str:
 
 def optimizers_under(precision: Precision) -> Sequence[Optimizer]:
     """The optimizers that a precision accepts."""
-    return SCALING_OPTIMIZERS if precision == "fp16" else tuple(OPTIMIZERS)
+    return SCALING_OPTIMIZERS if precision == "fp16" else tuple(OWN)
 
 
 def new_run(

@@ -166,7 +166,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(here: Here, tmp_path: 
         "extends: below.yaml\n"
         "seed: 3\n"
         "space:\n"
-        "  - {method: full, optimizer: adam, lr: 1e-3}\n"
+        "  - {method: full, optimizer: adamm, lr: 1e-3}\n"
         "  - method: lora\n"
         "    rank: [1, two]\n"
         "    optimizer: adamw\n"
@@ -193,7 +193,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(here: Here, tmp_path: 
 
 def test_a_single_branch_that_replaces_the_branches_below_is_told_with_its_own_line(here: Here, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text("extends: demo\nspace:\n  method: lora\n  rank: two\n  optimizer: adam\n  lr: 1e-3\n")
+    mine.write_text("extends: demo\nspace:\n  method: lora\n  rank: two\n  optimizer: adamm\n  lr: 1e-3\n")
     code, _, error = here(mine, "--dry-run")
     assert code == 2
     assert re.findall(r"space\[0\]\.(\w+): .*\((.*)\)", error) == [
@@ -215,8 +215,8 @@ def test_a_kept_spec_that_somebody_has_damaged_is_told_with_its_lines_too(here: 
         ("targets", ["mlp"], "; here it is mlp_in and mlp_out"),
         ("targets", ["lm_head"], "; here it is head"),
         ("targets", ["attention_inn"], "; did you mean 'attention_in'?"),
-        ("optimizer", "adamw_torch", "; here it is adamw"),
-        ("optimizer", "AdamW", "; did you mean 'adamw'?"),
+        ("optimizer", "paged_adamw_8bit", "write adamw8bit"),
+        ("optimizer", "adammw", "; did you mean 'adamw'"),
         ("precision", "bfloat16", "; here it is bf16"),
         ("scaling", "rslora", "; here it is alpha/sqrt(r)"),
         ("schedule", "cosin", "; did you mean 'cosine'?"),

@@ -121,8 +121,13 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("trial.steps=0", "trial.steps: 0 is not accepted; accepted: a whole number from 1 to"),
         ("space.0.rank=4", "space[0].rank: 4 is not accepted under method 'full', which has no rank"),
         ("space.1.rank=null", "space[1].rank: missing; method 'lora' needs a rank of 1 or more"),
-        ("space.0.optimizer=adam", "space[0].optimizer: 'adam' is not accepted; accepted: 'sgd', 'momentum'"),
-        ("space.0.momentum=0.9", "space[0].momentum: 0.9 is accepted under optimizers momentum, nesterov, muon only"),
+        ("space.0.optimizer=adan_w", "space[0].optimizer: 'adan_w': accepted: sgd, momentum, nesterov, adamw"),
+        ("space.0.optimizer=nero", "space[0].optimizer: 'nero': not accepted: its licence, CC BY-NC-SA 4.0"),
+        ("space.0.optimizer_options={eps: 1}", "space[0].optimizer_options"),
+        (
+            "space.0.momentum=0.9",
+            "0.9 is accepted under optimizers such as momentum, nesterov, muon only",
+        ),
         (
             "space.0.lr={low: 1e-4, high: 1e-2}",
             "space[0].lr: a range is accepted under search 'random', 'optuna'",

@@ -5,7 +5,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from basis.directory import (
     base_responses_file,
 )
 from basis.metrics import METRIC, NOT_JUDGED
+from basis.optimizers import OWN
 from basis.stages import Stage
 from model.batch import Batch
 from model.sft import SFTRun
@@ -34,7 +35,7 @@ from sweep.inputs import SweepInputs
 from sweep.memory.device import Device
 from sweep.memory.plan import plan_trial
 from sweep.memory.shape import read_shape
-from sweep.trial.config import Optimizer, TrialConfig
+from sweep.trial.config import TrialConfig
 from sweep.worker import judging, training, trial_run
 from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
@@ -166,7 +167,12 @@ def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -
 
 @pytest.mark.parametrize(
     ("optimizer", "precision"),
-    [*((name, "fp32") for name in get_args(Optimizer)), ("adamw", "bf16"), ("adamw", "fp16"), ("momentum", "fp16")],
+    [
+        *((name, "fp32") for name in (*OWN, "lion", "prodigy", "schedulefreeadamw", "galore", "adamw8bit")),
+        ("adamw", "bf16"),
+        ("adamw", "fp16"),
+        ("momentum", "fp16"),
+    ],
 )
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
