@@ -79,6 +79,9 @@ def _optimizer(name: str) -> str:
 
 OptimizerName = Annotated[str, AfterValidator(_optimizer), AcceptedWords(OPTIMIZER_WORDS)]
 
+MOST_OWNERS = 10
+"""Methods or optimizers that a message lists."""
+
 SWITCHES = ("tie_head", "compile", "activation_checkpointing")
 
 
@@ -287,6 +290,8 @@ class TrialConfig(BaseModel):
         owner, names = owner_of(field), names_with(field)
         if len(names) > MOST_NAMED:
             return f"not accepted under {owner} {getattr(self, str(owner))!r}, which has no {field}"
+        if len(names) > MOST_OWNERS:
+            return f"accepted under {owner}s such as {', '.join(names[:3])} only"
         return (
             f"accepted under {owner} {names[0]!r} only"
             if len(names) == 1

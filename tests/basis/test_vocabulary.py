@@ -54,6 +54,8 @@ ELSEWHERE = {
     "basis/metrics.py": "states the metrics",
     "basis/documents/progress.py": "states of a trial as a document has them, held by sweep/progress/documents.py",
     "basis/stages.py": "states the stages",
+    "sweep/tracking/notice.py": "counts of a sweep by the words of a notice, held by test_notice.py",
+    "analysis/fairness/sweep_flags.py": "the inputs of which a difference between sweeps moves losses",
     "basis/input_hashes.py": "states the inputs",
     "analysis/published/gpu_memory.py": "fields of the published study",
     "sweep/provenance/hashes.py": "makes the hashes, held below",
