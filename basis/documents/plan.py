@@ -16,7 +16,7 @@ class PlannedTrialPart(Part):
     config: dict[str, Any] = Field(description="Every field of the trial; null where it has none.")
     micro_batch: int = Field(description="Windows per forward pass.")
     activation_checkpointing: bool
-    predicted_peak_bytes: int
+    predicted_peak_bytes: int | None = Field(description="null where it can't be predicted.")
     predicted_bytes: dict[str, int] = Field(description="The predicted peak by part; the parts add up to it.")
 
 

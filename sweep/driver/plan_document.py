@@ -58,6 +58,8 @@ def _trial(trial: TrialConfig, memory: MemoryPlan) -> PlannedTrialPart:
         config=plain(trial.model_dump(mode="json")),
         micro_batch=memory.execution.micro_batch,
         activation_checkpointing=memory.execution.activation_checkpointing,
-        predicted_peak_bytes=memory.predicted.total,
-        predicted_bytes={f"{part}_bytes": size for part, size in memory.predicted.as_dict().items()},
+        predicted_peak_bytes=None if memory.predicted is None else memory.predicted.total,
+        predicted_bytes={
+            f"{part}_bytes": size for part, size in (memory.predicted.as_dict() if memory.predicted else {}).items()
+        },
     )

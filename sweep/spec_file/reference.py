@@ -198,7 +198,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def optimizers_page() -> str:
     """The table of all optimizers, as Markdown."""
     heads = ("optimizer", "from", "bytes of state per parameter", "weight decay", "lr of full", "lr of LoRA", "options")
-    return f"## Optimizers\n\n{ABOUT_OPTIMIZERS}\n{_table(heads, optimizer_rows())}"
+    return f"## Optimizers\n\n{ABOUT_OPTIMIZERS}\n{_table(heads, list(optimizer_rows()))}"
 
 
 def explain_key(key: str) -> str:
