@@ -42,8 +42,8 @@ ADAPTER = "default"
 _SHARED = ("vera_A", "vera_B", "vblora_vector_bank", "tinylora_v")
 """What all layers of an adapter have in common, which PEFT's files name once."""
 
-_MUTATING = ("pissa", "olora")
-"""Initialisations that change the base weights."""
+MUTATING = ("pissa", "olora")
+"""Methods, and initialisations of PEFT's, that change the base weights."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def peft_files(
     config: peft.PeftConfig = model.peft_config[ADAPTER]  # type: ignore[index]
     state = _tensors(model, config)
     values = config.to_dict() | {"inference_mode": True}
-    if getattr(config, "init_lora_weights", None) in _MUTATING:
+    if getattr(config, "init_lora_weights", None) in MUTATING:
         if fresh is None:
             raise ValueError("adapters that have changed the base weights are written beside their initial values")
         initial = _tensors(fresh, config)

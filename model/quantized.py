@@ -6,7 +6,7 @@ All projections of the blocks are quantised, to NF4 with a scale for 64 weights 
 from types import ModuleType
 
 import torch
-from transformers import PreTrainedModel
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from model.architectures import block_prefix, blocks_of, projections_of
@@ -67,3 +67,8 @@ def quantise(model: PreTrainedModel, compute_dtype: torch.dtype) -> None:
         if layer.bias is not None:
             small.bias = layer.bias
         model.set_submodule(name, small)
+
+
+def as_quantised(compute_dtype: torch.dtype) -> BitsAndBytesConfig:
+    """How transformers loads the weights that `quantise` makes, for `from_pretrained`'s `quantization_config`."""
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=QUANT_TYPE, bnb_4bit_compute_dtype=compute_dtype)

@@ -17,11 +17,14 @@ from analysis.tables.comparison_table import ComparisonTable
 from analysis.wording.numbers import show_amount, show_bytes, show_interval
 from basis.metrics import METRIC
 from basis.packages import ROOT
+from model.quantized import QUANT_TYPE
 from sweep.data.words import SIDES
 from sweep.exporting.weights import QUANTISED, Form, base_name, is_chat
 from sweep.hub.pin import hub_model
 from sweep.live.privacy import cleaned, without_machine
 from sweep.schema.hub_names import dataset_name
+from sweep.trial.config import TrialConfig
+from sweep.trial.model import quantised_compute_dtype
 from sweep.winner.choose import Winner
 
 TEMPLATE = jinja2.Template(
@@ -96,7 +99,7 @@ def _parts(winner: Winner, form: Form, content: Content) -> dict[str, Any]:
         "row": _row(table, arm.label),
         "trust": content.summary.trust,
         "remarks": [*ledger.confounds, *(flag.sentence for flag in ledger.flagged), *ledger.remarks] if ledger else [],
-        "usage": _usage(name, revision, form, quantised=trial.config.method == QUANTISED),
+        "usage": _usage(name, revision, form, four_bits=_four_bits(trial.config)),
         "notes": " ".join(_notes(winner, form, on_hub)),
         "config": yaml.safe_dump(_config(trial.config.model_dump(mode="json")), sort_keys=False).strip(),
         "command": _portable(str(winner.results.sweep.get("command") or f"python -m sweep.run {winner.spec.name}")),
@@ -143,22 +146,32 @@ def _row(table: ComparisonTable | None, label: str) -> str:
     return "\n".join([f"| {table.title} | |", "| --- | --- |", *cells])
 
 
-def _usage(name: str, revision: str | None, form: Form, quantised: bool) -> str:
+def _usage(name: str, revision: str | None, form: Form, four_bits: str) -> str:
     if form == "merged":
         return (
             "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+            'model = AutoModelForCausalLM.from_pretrained("FOLDER", dtype="float32")\n'
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
         )
     at = f', revision="{revision}"' if revision else ""
-    at += ', quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")' if quantised else ""
+    at += ', dtype="float32"'
+    if four_bits:
+        at += f", quantization_config=BitsAndBytesConfig(\n    {four_bits}\n)"
     return (
         "from peft import PeftModel\n"
-        f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' if quantised else ''}\n\n"
+        f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' if four_bits else ''}\n\n"
         f'base = AutoModelForCausalLM.from_pretrained("{name}"{at})\n'
         'model = PeftModel.from_pretrained(base, "FOLDER")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
     )
+
+
+def _four_bits(config: TrialConfig) -> str:
+    """How a base model is quantised as the trial had it, in words of Python; empty where it was not."""
+    if config.method != QUANTISED:
+        return ""
+    dtype = str(quantised_compute_dtype(config)).removeprefix("torch.")
+    return f'load_in_4bit=True, bnb_4bit_quant_type="{QUANT_TYPE}", bnb_4bit_compute_dtype="{dtype}"'
 
 
 def _notes(winner: Winner, form: Form, on_hub: bool) -> Iterator[str]:

@@ -11,10 +11,11 @@ from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
+from analysis.wording.phrases import join
 from basis.errors import UserError
 from basis.methods import METHODS
 from model.gpt2_lora import load_base, merge
-from model.peft_adapters import merge_peft, peft_files, quiet_peft
+from model.peft_adapters import MUTATING, merge_peft, peft_files, quiet_peft
 from model.peft_export import (
     ExportError,
     as_peft,
@@ -23,13 +24,14 @@ from model.peft_export import (
     probe_tokens,
     refuse_other_logits,
 )
+from model.quantized import as_quantised
 from model.weights import quiet_transformers
 from sweep.data.template import choose_template
 from sweep.hub.pin import hub_model
 from sweep.preparation.disk_room import refuse_without_room
 from sweep.preparation.models import FoundModels
 from sweep.reward_metric import end_tokens
-from sweep.trial.model import build_model
+from sweep.trial.model import build_model, quantised_compute_dtype
 from sweep.winner.choose import Winner
 from sweep.winner.model import trained_model
 
@@ -73,7 +75,9 @@ def write_model(winner: Winner, base: FoundModels, form: Form, folder: Path, say
         else:
             _write_peft_adapter(model, winner, base, folder)
     except ExportError as error:
-        other = "merged, with --merged, it can" if form == "adapter" else "this is a fault of ours"
+        other = "this is a fault of ours"
+        if form == "adapter":
+            other = "merged, with --merged, it can" if METHODS[winner.trial.config.method].merges else "nor merged"
         raise UserError(f"{winner.arm.label}: can't be exported: {error}; {other}") from None
     say("logits are those of the trained model")
     tokenizer.save_pretrained(folder)
@@ -98,18 +102,27 @@ def _write_lora(model: PreTrainedModel, winner: Winner, base: FoundModels, folde
 def _write_peft_adapter(model: PreTrainedModel, winner: Winner, base: FoundModels, folder: Path) -> None:
     """Adapters that are PEFT's own already. What `also_train` has trained beside them has no place in its files."""
     config = winner.trial.config
+    if config.also_train:
+        raise ExportError(f"PEFT's files of {config.method} have no place for also_train ({join(config.also_train)})")
     tokens = probe_tokens(model)
     wanted = logits_on(model, tokens)
-    values, tensors = peft_files(model, build_model(config, base.base_model))
-    del model
+    fresh = build_model(config, base.base_model) if config.method in MUTATING else None
+    values, tensors = peft_files(model, fresh)
+    del fresh
     name, revision = base_name(winner)
     values |= {"base_model_name_or_path": name, "revision": revision, "task_type": "CAUSAL_LM"}
     (folder / "adapter_config.json").write_text(json.dumps(values, indent=2, sort_keys=True), encoding="utf-8")
     save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
     if config.method == QUANTISED:
-        return  # beside weights in full it computes other logits, which the card says
+        with quiet_transformers():
+            plain = AutoModelForCausalLM.from_pretrained(
+                base.base_model, dtype=torch.float32, quantization_config=as_quantised(quantised_compute_dtype(config))
+            )
+    else:
+        model.to("meta")  # frees its weights, whoever holds it
+        plain = load_base(base.base_model)
     with quiet_peft():
-        loaded = PeftModel.from_pretrained(load_base(base.base_model), folder)
+        loaded = PeftModel.from_pretrained(plain, folder)
     refuse_other_logits(logits_on(loaded, tokens), wanted)
 
 

@@ -70,8 +70,13 @@ def _peft_settings(config: TrialConfig) -> PeftSettings:
         config.scaling,
         options,
         config.seed,
-        AUTOCAST.get(config.settled_precision, torch.float32) if config.precision != "auto" else torch.float32,
+        quantised_compute_dtype(config),
     )
+
+
+def quantised_compute_dtype(config: TrialConfig) -> torch.dtype:
+    """In which products with quantised weights are computed, in a trial and wherever its adapter is used."""
+    return AUTOCAST.get(config.settled_precision, torch.float32) if config.precision != "auto" else torch.float32
 
 
 def build_run(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.evidence import evidence_of
+from analysis.comparison.evidence import Evidence, evidence_of
 from analysis.comparison.loss_metric import by_text
 from analysis.results.experiment import Results, read_experiment
 from analysis.verdict.ranking import Ranking, rank_arms
@@ -72,24 +72,32 @@ def choose(experiment_dir: Path, label: str | None = None, best: str | None = No
     results = read_experiment(experiment_dir)
     spec = parse_kept_spec(read_yaml(results.directory / SPEC_FILE))
     evidence = evidence_of(results)
-    finished = evidence.finished
-    if not finished:
+    if not evidence.finished:
         raise UserError(f"{typed(experiment_dir)}: no trial in it has finished{_go_on(results.directory)}")
-    rankings = [ranking for ranking in rank_arms(evidence, ()) if ranking.ranked]
-    if label is not None:
-        arm, why_arm = _named(label, evidence.arms), "it was named"
-    elif best is not None:
-        arm, why_arm = _best_by(best, finished, rankings)
-    else:
-        arm, why_arm = _lowest(rankings)
+    arm, why_arm = choose_arm(evidence, label, best)
     kept, damaged = finished_trials(results.directory)
     of_arm = {trial.folder.name: trial for trial in kept if trial.folder.name in set(arm.used["trial"])}
     if not of_arm:
         names = set(arm.used["trial"])
         of_it = [line for line in damaged if Path(line.partition(": ")[0]).parent.name in names]
         raise UserError(of_it[0] if of_it else f"{arm.label}: none of its trials' directories is there any more")
-    name, why_seed = middle_seed(arm, list(of_arm))
+    with_weights = [name for name, trial in of_arm.items() if trial.has_weights]
+    name, why_seed = middle_seed(arm, with_weights or list(of_arm))
     return Winner(results, spec, arm, of_arm[name], why_arm, why_seed)
+
+
+def choose_arm(evidence: Evidence, label: str | None = None, best: str | None = None) -> tuple[Arm, str]:
+    """An arm, and why it is this one; arguments and errors are those of `choose`.
+
+    Args:
+        evidence: of an experiment in which a trial has finished.
+        label: the arm's, or the beginning of it.
+        best: the metric that decides without a label.
+    """
+    if label is not None:
+        return _named(label, evidence.arms), "it was named"
+    rankings = [ranking for ranking in rank_arms(evidence, ()) if ranking.ranked]
+    return _lowest(rankings) if best is None else _best_by(best, evidence.finished, rankings)
 
 
 def middle_seed(arm: Arm, trials: Sequence[str]) -> tuple[str, str]:
