@@ -28,6 +28,9 @@ from sweep.search_space import SweepPlan
 from sweep.space.learning_rates import DefaultRate, describe_default
 from sweep.trial.config import TrialConfig
 
+NOT_SET = "-"
+"""Cell of a field that a trial does not have, or that is empty."""
+
 
 @dataclass(frozen=True)
 class DryRun:
@@ -141,7 +144,8 @@ def _print_configs(title: str, trials: list[TrialConfig], console: Console) -> N
     for trial, row in zip(trials, rows, strict=True):
         table.add_row(trial.label, *(_cell(row[name]) for name in differing))
     _print_titled(title, table, console)
-    shared = ", ".join(f"{name} {values[name][0]}" for name in values if len(values[name]) == 1)
+    alike = {name: cells[0] for name, cells in values.items() if len(cells) == 1 and cells != [NOT_SET]}
+    shared = ", ".join(f"{name} {cell}" for name, cell in alike.items())
     console.print(f"every trial: {shared}\n", highlight=False)
 
 
@@ -208,8 +212,10 @@ def _print_titled(title: str, table: Table, console: Console) -> None:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
+    if value is None or value == {}:
+        return NOT_SET
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_cell(item)}" for name, item in value.items())
     if isinstance(value, list):
         return "+".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from basis.directory import FINISHED_FILE, RAY_LOG_FILE, SPEC_FILE
-from basis.errors import RayDiedError, name_failure
+from basis.errors import RayDiedError, UserError, is_of_the_user_or_machine, name_failure
 from basis.scripts import as_called
-from sweep.command import EXIT_BAD_SPEC, EXIT_FAILED, exit_interrupted, say_error
+from sweep.command import EXIT_FAILED, exit_interrupted, say_error
 from sweep.machine.apart import Ended, Work, run_apart
 from sweep.machine.environment import Interrupted, ignore_endings
 from sweep.tune.counts import SweepCounts
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_RESTARTS = 2
 """How often a Ray of our own that has died is started again by itself."""
 
-RAY_DIED, COUNTS = "ray_died", "counts"
+RAY_DIED, COUNTS, REFUSED = "ray_died", "counts", "refused"
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -82,6 +82,9 @@ def sweep_and_report(
 
     Returns:
         The exit code.
+
+    Raises:
+        UserError: what the user or the machine is to blame for.
     """
     try:
         return _end(_run_apart(run_trials, folder, restarts) if apart else _run_here(run_trials), folder)
@@ -110,6 +113,10 @@ def _run_apart(run_trials: Callable[[Work | None], SweepCounts], folder: SweepFo
             return {RAY_DIED: str(death)}
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None  # the process that waits has the last word
+        except (UserError, OSError, UnicodeEncodeError) as error:
+            if not is_of_the_user_or_machine(error):
+                raise
+            return {REFUSED: name_failure(error)}
 
     for restart in range(1, restarts + 2):
         ended = run_apart(tell_ending)
@@ -143,10 +150,13 @@ def _keep_words(words: str, folder: SweepFolder) -> None:
 def _end(ended: Ended, folder: SweepFolder) -> int:
     if ended.asked_by is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes has its say more than once
-    death, counts = _death(ended), ended.told.get(COUNTS)
+    death, counts, refused = _death(ended), ended.told.get(COUNTS), ended.told.get(REFUSED)
+    if refused is not None and ended.asked_by is None:
+        raise UserError(refused)
+    if refused is not None:
+        say_error(refused)
     if death is None and counts is None and ended.asked_by is None and ended.code != INTERRUPTED:
-        if ended.code != EXIT_BAD_SPEC:  # a fault of the program, which has left its traceback
-            folder.say_how_to_go_on()
+        folder.say_how_to_go_on()  # a fault of the program, which has left its traceback
         return ended.code
     if counts is not None:
         return _end_of_trials(SweepCounts(**counts), ended.asked_by, folder)

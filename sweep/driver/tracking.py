@@ -16,7 +16,7 @@ from rich.console import Console
 from basis.directory import EVENTS_FILE
 from basis.errors import UserError
 from basis.scripts import as_called, typed
-from sweep.command import EXIT_FAILED, remarks_on
+from sweep.command import EXIT_BAD_SPEC, EXIT_FAILED, remarks_on
 from sweep.machine.environment import with_our_code
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.schema.tracking import Tracker, notify_url, notify_variable
@@ -122,6 +122,9 @@ def _following(orders: Orders, console: Console, told: list[str] | None = None) 
 
         try:
             yield over
+        except UserError:
+            code = EXIT_BAD_SPEC
+            raise
         finally:
             _end(follower, code, say)
             said = lines.end()

@@ -16,11 +16,12 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 
@@ -116,7 +117,7 @@ def run_apart(work: Callable[[Work], Told]) -> Ended:
     """Run `work` in a second process and wait for its end. Afterwards no process that it started is left running.
 
     Args:
-        work: called in the second process; it returns what to tell. Its exceptions end that process.
+        work: called in the second process; it returns what to tell. Its exceptions end that process, with a traceback.
 
     Returns:
         How the second process ended.
@@ -133,7 +134,7 @@ def run_apart(work: Callable[[Work], Told]) -> Ended:
         if pid == 0:
             os.close(told_reader)
             os.close(alive_writer)
-            raise SystemExit(_work(work, Work(told_writer, diary.fileno()), alive_reader))
+            _end_with(lambda: _work(work, Work(told_writer, diary.fileno()), alive_reader))
         os.close(told_writer)
         os.close(alive_reader)
         try:
@@ -146,6 +147,28 @@ def run_apart(work: Callable[[Work], Told]) -> Ended:
             os.close(told_reader)
             os.close(alive_writer)
     return Ended(code, json.loads(told[-1]) if told else {}, asked_by, words)
+
+
+def _end_with(work: Callable[[], int]) -> NoReturn:
+    """End this process with the exit code that `work` returns.
+
+    The blocks that the callers are in are not left here: what they hold, such as processes and threads beside the
+    sweep, is the waiting process's.
+    """
+    code = 1
+    try:
+        code = work()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # a pipe that nobody reads any more, or a stream that is closed
+                stream.flush()
+        os._exit(code)
 
 
 def _work(work: Callable[[Work], Told], line: Work, alive_reader: int) -> int:

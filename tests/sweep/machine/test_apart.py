@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 
 COMMAND = """
 import os, signal, subprocess, sys, time
+from contextlib import contextmanager
 from pathlib import Path
 from rich.console import Console
 from sweep.command import run_command
@@ -86,9 +87,18 @@ def breaks(work):
     begun()
     raise ZeroDivisionError("a fault of ours")
 
+@contextmanager
+def beside_the_sweep():
+    try:
+        yield
+    finally:
+        with (folder / "left").open("a") as left:
+            left.write("x")
+
 def main(console):
     place = SweepFolder(folder, "BEGIN", "RESUME", console)
-    return sweep_and_report(globals()[name], place, apart=True, restarts=2)
+    with beside_the_sweep():
+        return sweep_and_report(globals()[name], place, apart=True, restarts=2)
 
 sys.exit(run_command(main, []))
 """
@@ -144,6 +154,7 @@ def test_however_a_sweeps_process_ends_the_command_says_so_and_how_to_go_on(
     for text in said:
         assert text in output + errors
     assert "a stack" not in output + errors
+    assert (tmp_path / "left").read_text() == "x", "a block around the sweep was left in both processes"
     assert ("Traceback" in errors) == (name == "breaks")
     if name == "aborts":
         assert (tmp_path / "ray.log").read_text().splitlines()[:2] == ["printed by a library", "a stack"]
