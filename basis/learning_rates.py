@@ -43,7 +43,7 @@ _LIKE_ADAMW = (
 
 _LIKE_LION = "a fifth of adamw's: 3 to 10 times smaller, by Lion's authors (arXiv:2302.06675, section 5)"
 _EIGHT_BITS = "as adamw, whose hyperparameters 8-bit state leaves as they are (arXiv:2110.02861)"
-_MINI = "as adamw, whose hyperparameters Adam-mini takes over (arXiv:2406.16793)"
+_MINI = "as adamw, whose hyperparameters Adam-mini's authors recommend (arXiv:2406.16793; zyushun/Adam-mini, README)"
 
 DEFAULT_RANGES: Mapping[str, Mapping[Trains, LearningRates]] = {
     "sgd": {

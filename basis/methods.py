@@ -152,32 +152,35 @@ METHODS: dict[Method, MethodTraits] = {
     "glora": _ranked("scales and shifts of weight and input", "Chavan et al. 2023, arXiv:2306.07967", "GLORA"),
     "miss": _ranked("shards of one small matrix", "Kang and Yin 2024, arXiv:2409.15371", "MISS"),
     "peanut": _ranked("a small network whose input is W", "Zhong et al. 2024, arXiv:2410.01870", "PEANUT"),
-    "deft": _ranked("a projection out of W and a low rank into it", "PEFT 0.21 (DEFT)", "DEFT", conv1d=True),
+    "deft": _ranked(
+        "a projection out of W and a low rank into it", "Kumar et al. 2025, arXiv:2509.22793", "DEFT", conv1d=True
+    ),
     "hra": _ranked("Householder reflections of W", "Yuan et al. 2024, arXiv:2405.17484", "HRA"),
     "oft": _plain("rotations of blocks of the input", "Qiu et al. 2023, arXiv:2306.07280", "OFT"),
     "boft": _plain(
         "butterflies of rotations", "Liu et al. 2023, arXiv:2311.06243", "BOFT", sized=False, predicted=False
     ),
     "psoft": _ranked(
-        "a rotation within a principal subspace", "PEFT 0.21 (PSOFT)", "PSOFT",
+        "a rotation within a principal subspace", "Wu et al. 2025, arXiv:2505.11235", "PSOFT",
         names={"rank": "r", "alpha": "psoft_alpha"}, alpha=32.0,
     ),
     "road": _plain("rotations of pairs of outputs", "Liao and Monz 2024, arXiv:2409.00119", "ROAD"),
     "ia3": _plain("scales of outputs and inputs", "Liu et al. 2022, arXiv:2205.05638", "IA3", conv1d=True),
-    "beft": _plain("a bias of each projection", "arXiv:2509.15974", "BEFT", merges=False),
+    "beft": _plain("a bias of each projection", "Huang et al. 2025, arXiv:2509.15974", "BEFT", merges=False),
     "c3a": _plain("circular convolutions", "Chen et al. 2024, arXiv:2407.19342", "C3A", predicted=False),
     "fourierft": _plain(
         "some Fourier coefficients of the update", "Gao et al. 2024, arXiv:2405.03003", "FOURIERFT",
         conv1d=True, predicted=False,
     ),
     "waveft": _plain(
-        "some wavelet coefficients of the update", "PEFT 0.21 (WaveFT)", "WAVEFT", conv1d=True, predicted=False
+        "some wavelet coefficients of the update", "Bilican et al. 2025, arXiv:2505.12532", "WAVEFT",
+        conv1d=True, predicted=False,
     ),
     "shira": _ranked(
         "some weights of W, drawn at random", "Bhardwaj et al. 2024, arXiv:2406.13175", "SHIRA",
         sized=False, predicted=False,
     ),
-    "supertuning": _plain("the largest weights of W", "arXiv:2607.09287", "SUPERTUNING"),
+    "supertuning": _plain("the largest weights of W", "Ilin et al. 2026, arXiv:2607.09287", "SUPERTUNING"),
 }  # fmt: skip
 """The methods, in the order of a report."""
 

@@ -40,7 +40,7 @@ class OptimizerTraits:
         provider: the library that it comes from.
         made_by: the class there.
         decay: how weight decay acts: "decoupled" from the gradient, "in the gradient", in a way of "its own", or None:
-            there is none.
+            it takes no `weight_decay` (Amos decays weights by itself, FTRL by its `lambda_2`).
         lr: the library's default learning rate; None where it names none.
         vector_bytes: bytes of state for each parameter of a vector, where they were measured.
         options: its other hyperparameters by name.
@@ -107,8 +107,9 @@ LOW_RANK: dict[str, dict[str, OptimizerOption]] = {
         "projection_type": OptimizerOption("random", ("'random'", "'std'")),
     },
 }
-"""Options that the library takes with a group of parameters; defaults of GaLore (arXiv:2403.03507) and of APOLLO's
-(arXiv:2412.05270) authors. Matrices have them, vectors are trained as by Adam."""
+"""Options that the library takes with a group of parameters. Their defaults are those of transformers for GaLore
+(arXiv:2403.03507) and APOLLO (arXiv:2412.05270), and GaLore's for Fira. Matrices have them, vectors are trained as by
+Adam."""
 
 _LICENCE = "its licence, CC BY-NC-SA 4.0, forbids commercial use"
 _LOSS = "it is steered by the loss of each step, which is not read back while a GPU works"

@@ -32,9 +32,15 @@ NOT_OPTIONS = {
 
 DECAY = {
     **dict.fromkeys(("adamw8bit", "lion8bit", "galore", "fira", "conda", "adammini", "soap"), "decoupled"),
-    **dict.fromkeys(("adam", "rmsprop", "schedulefreeadamw", "schedulefreesgd"), "in the gradient"),
+    **dict.fromkeys(("dash", "flashadamw"), "decoupled"),
+    **dict.fromkeys(("adan", "dadaptadan"), "decoupled"),  # either way; without `weight_decouple` after the update
+    **dict.fromkeys(("schedulefreeadamw", "schedulefreeradam"), "decoupled"),  # after the second moment has divided
+    **dict.fromkeys(("adam", "rmsprop", "schedulefreesgd", "accsgd", "apollodqn"), "in the gradient"),
+    "novograd": "its own",  # added to the gradient once its norm is divided out
+    "adams": "its own",  # divided by the second moment's root mean
 }
-"""How weight decay acts where no argument of that name says so, from the libraries' sources."""
+"""How weight decay acts by default where no `weight_decouple` says so, or says otherwise; from the libraries' sources.
+What else has such a decay has one of "its own": it is not of the weights alone, or is scaled by the gradient."""
 
 OF_THE_SWEEP = {
     *(("schedulefreeadamw", "warmup_steps"), ("schedulefreesgd", "warmup_steps"), ("apollodqn", "warmup_steps")),
@@ -68,8 +74,8 @@ def _described(made_by: type[Any]) -> dict[str, Any]:
     decay: str | None = None
     if "weight_decay" in parameters:
         decoupled = parameters.get("weight_decouple")
-        other = DECAY.get(name, "its own")
-        decay = other if decoupled is None else "decoupled" if decoupled.default else "in the gradient"
+        other = "its own" if decoupled is None else "decoupled" if decoupled.default else "in the gradient"
+        decay = DECAY.get(name, other)
     rate = parameters["lr"].default if "lr" in parameters else None
     return {"class": made_by.__name__, "lr": rate, "betas": betas, "momentum": momentum, "decay": decay} | {
         "state_bytes": state_bytes(made_by, rate or 1e-3),

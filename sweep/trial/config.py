@@ -273,7 +273,7 @@ class TrialConfig(BaseModel):
             option, _, message = flaw.partition(": ")
             yield f"optimizer_options.{option}", message
         if self.weight_decay and OPTIMIZERS[self.optimizer].decay is None:
-            yield "weight_decay", f"{self.weight_decay:g} is not accepted under {self.optimizer}, which has none"
+            yield "weight_decay", f"{self.weight_decay:g} is not accepted under {self.optimizer}, which takes none"
         if self.precision == "fp16" and self.optimizer not in SCALING_OPTIMIZERS:
             yield "precision", f"'fp16' is not accepted under optimizer {self.optimizer!r}; accepted: {_others('fp16')}"
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
