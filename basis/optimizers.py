@@ -231,8 +231,8 @@ def why_refused(name: str) -> str:
     for known in (plain, plain.replace("_", "")):
         if reason := REFUSED_ALIASES.get(known) or REFUSED.get(known):
             return f"not accepted: {reason}"
-    near = difflib.get_close_matches(plain.replace("_", ""), [*OPTIMIZERS, *_ALIASES], 3, cutoff=0.7)
-    meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    near = difflib.get_close_matches(plain.replace("_", ""), [*OPTIMIZERS, *_ALIASES], 1, cutoff=0.7)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
     return f"accepted: {OPTIMIZER_WORDS}{meant}"
 
 

@@ -270,8 +270,8 @@ RUNS_CODE = (
     *("pickle.load", "pickle.loads", "cloudpickle.load", "cloudpickle.loads", "pd.read_pickle", "joblib.load"),
     *("yaml.unsafe_load", "yaml.full_load", "eval", "exec"),
 )
-HAS_NO_CODE = ("GPT2Tokenizer", "GPT2Config", "GPT2LMHeadModel")
-"""Classes of Transformers that are what they are, whatever a folder says."""
+HAS_NO_CODE = ("GPT2Tokenizer", "GPT2Config", "GPT2LMHeadModel", "PeftModel")
+"""Classes of Transformers and PEFT that are what they are, whatever a folder says."""
 
 
 def test_every_reader_says_that_it_runs_no_code() -> None:

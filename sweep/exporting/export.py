@@ -61,7 +61,7 @@ def export(
     check_kept(winner)
     quiet_libraries()
     method = winner.trial.config.method
-    if merged and not METHODS[method].merges:
+    if merged and method != "full" and not METHODS[method].merges:
         raise UserError(f"--merged: an adapter of method {method!r} can't be merged; leave it out")
     form: Form = "merged" if merged or method == "full" else "adapter"
     base = base_of(winner, cache_dir, say)

@@ -116,7 +116,10 @@ def _write_peft_adapter(model: PreTrainedModel, winner: Winner, base: FoundModel
     if config.method == QUANTISED:
         with quiet_transformers():
             plain = AutoModelForCausalLM.from_pretrained(
-                base.base_model, dtype=torch.float32, quantization_config=as_quantised(quantised_compute_dtype(config))
+                base.base_model,
+                dtype=torch.float32,
+                quantization_config=as_quantised(quantised_compute_dtype(config)),
+                trust_remote_code=False,
             )
     else:
         model.to("meta")  # frees its weights, whoever holds it
@@ -136,7 +139,7 @@ def _write_merged(model: PreTrainedModel, merged: Callable[[PreTrainedModel], Pr
     with quiet_transformers():
         model.save_pretrained(folder)
         model.to("meta")  # likewise
-        loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     refuse_other_logits(logits_on(loaded, tokens), wanted)
 
 

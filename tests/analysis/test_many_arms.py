@@ -223,7 +223,7 @@ def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
 ) -> None:
     results = replace(sweep(110, answered=True), directory=tmp_path)
     content = content_of(results)
-    monkeypatch.setattr(report, "read_experiment", lambda _: results)
+    monkeypatch.setattr(report, "read_sweeps", lambda _: results)
     monkeypatch.setattr(report, "content_of", lambda *_: content)
     tables = tmp_path / "report" / "tables"
     tables.mkdir(parents=True)
@@ -264,14 +264,14 @@ def test_command_line_tests_all_pairs_on_demand(tmp_path: Path, monkeypatch: pyt
 
     nothing = Summary((), Trust("high", ()), ())
 
-    def build(directory: Path, all_pairs: bool) -> report.Report:
-        asked.update(directory=directory, all_pairs=all_pairs)
+    def build(directories: list[Path], folder: Path | None, all_pairs: bool) -> report.Report:
+        asked.update(directories=directories, all_pairs=all_pairs)
         return report.Report(*[tmp_path] * 4, summary=nothing, tables=[], ledgers={}, findings=[])
 
-    monkeypatch.setattr(report, "build", build)
+    monkeypatch.setattr(report, "build_together", build)
     for arguments, every in (([str(tmp_path)], False), ([str(tmp_path), "--all-pairs"], True)):
         assert report.main(arguments) == 0
-        assert asked == {"directory": tmp_path, "all_pairs": every}
+        assert asked == {"directories": [tmp_path], "all_pairs": every}
 
 
 def test_compared_of_few_arms_names_no_contenders() -> None:

@@ -58,7 +58,7 @@ def test_a_step_of_any_size_is_planned_in_seconds_and_in_passes_no_larger_than_h
     large = trial(batch_size=batch_size, block_size=block_size, micro_batch=batch_size)
     assert plan_trial(large, shape, CPU, None).execution == Execution(windows, False)
     assert best_plan(large, shape, CPU, 1).execution.activation_checkpointing  # nothing fits
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 30  # by passes of one window it would be hours
 
 
 def test_blocks_are_computed_again_only_where_single_windows_do_not_fit() -> None:

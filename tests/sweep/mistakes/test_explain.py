@@ -216,7 +216,7 @@ def test_a_kept_spec_that_somebody_has_damaged_is_told_with_its_lines_too(here: 
         ("targets", ["lm_head"], "; here it is head"),
         ("targets", ["attention_inn"], "; did you mean 'attention_in'?"),
         ("optimizer", "paged_adamw_8bit", "write adamw8bit"),
-        ("optimizer", "adammw", "; did you mean 'adamw'"),
+        ("optimizer", "adammw", "; did you mean 'adamw'?"),
         ("precision", "bfloat16", "; here it is bf16"),
         ("scaling", "rslora", "; here it is alpha/sqrt(r)"),
         ("schedule", "cosin", "; did you mean 'cosine'?"),

@@ -126,7 +126,7 @@ def test_a_spec_extends_another_and_mappings_merge_key_by_key(tmp_path: Path) ->
         ("space.0.optimizer_options={eps: 1}", "space[0].optimizer_options"),
         (
             "space.0.momentum=0.9",
-            "0.9 is accepted under optimizers such as momentum, nesterov, muon only",
+            "0.9 is not accepted under optimizer 'adamw', which has no momentum",
         ),
         (
             "space.0.lr={low: 1e-4, high: 1e-2}",
