@@ -21,6 +21,7 @@ from basis.scripts import as_called, typed
 from sweep.command import remarks_on, run_command, set_up
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import check_length, local_path
+from sweep.machine.workshop import is_workshop
 from sweep.requests import OneLineParser
 
 EPILOG = """examples:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace, console: Console) -> int:
     experiment_dir, folder = local_path("DIR", arguments.directory), local_path("--to", arguments.to)
     check_length("--to", folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not is_workshop(path) for path in folder.iterdir())):
         raise UserError(f"--to {arguments.to}: is there already; accepted: a folder that is new or empty")
     cache_dir = set_up(console)
     from sweep.exporting.export import export  # which needs torch, and a question to --help does not

@@ -66,7 +66,8 @@ def export(
     form: Form = "merged" if merged or method == "full" else "adapter"
     base = base_of(winner, cache_dir, say)
     try:
-        with workshop(folder.parent) as place:
+        into = folder.is_dir()  # which may be the user's working directory, a link or another disk, so it stays
+        with workshop(folder if into else folder.parent) as place:
             unfinished = place / folder.name
             unfinished.mkdir()
             write_model(winner, base, form, unfinished, say)
@@ -74,7 +75,11 @@ def export(
             card.write_text(card_of(winner, form), encoding="utf-8")
             for path in unfinished.iterdir():
                 path.chmod(card.stat().st_mode)  # the umask's; safetensors keeps all others out of its files
-            publish_folder(unfinished, folder)
+            if into:
+                for path in sorted(unfinished.iterdir()):
+                    path.rename(folder / path.name)
+            else:
+                publish_folder(unfinished, folder)
     except UserError:
         raise
     except Exception as error:  # safetensors says what the disk says in an error of its own

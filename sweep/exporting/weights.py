@@ -103,7 +103,9 @@ def _write_peft_adapter(model: PreTrainedModel, winner: Winner, base: FoundModel
     """Adapters that are PEFT's own already. What `also_train` has trained beside them has no place in its files."""
     config = winner.trial.config
     if config.also_train:
-        raise ExportError(f"PEFT's files of {config.method} have no place for also_train ({join([*config.also_train])})")
+        raise ExportError(
+            f"PEFT's files of {config.method} have no place for also_train ({join([*config.also_train])})"
+        )
     tokens = probe_tokens(model)
     wanted = logits_on(model, tokens)
     fresh = build_model(config, base.base_model) if config.method in MUTATING else None

@@ -27,6 +27,11 @@ def workshop(parent: Path) -> Iterator[Path]:
         yield folder
 
 
+def is_workshop(path: Path) -> bool:
+    """Whether a folder is one of these, in use or left behind by a process that was killed."""
+    return path.name.startswith(WORKSHOPS.prefix)
+
+
 def end_with_parent() -> None:
     """End this process when its parent ends, even if the parent is killed."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()

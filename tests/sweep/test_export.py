@@ -135,6 +135,21 @@ def test_what_cant_be_exported_is_said_in_one_line_and_nothing_is_left(
     assert (code, "is there already; accepted: a folder that is new or empty" in errors) == (2, True)
 
 
+def test_an_empty_folder_is_filled_where_it_stands(
+    export: Here, swept: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    (here / ".unfinished-of-a-run-that-was-killed").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(here)
+    monkeypatch.chdir(here)
+    inode = here.stat().st_ino
+    assert export(swept.experiment, "--arm", "lora r2 sgd", "--to", ".")[0] == 0
+    assert here.stat().st_ino == inode
+    assert (tmp_path / "link" / "adapter_model.safetensors").is_file()
+    code, _, errors = export(swept.experiment, "--arm", "lora r2 sgd", "--to", tmp_path / "link")
+    assert (code, "is there already" in errors) == (2, True)
+
+
 def test_a_judge_that_is_gone_hinders_nobody(export: Here, experiment: Path, tmp_path: Path) -> None:
     spec = yaml.safe_load((experiment / SPEC_FILE).read_text(encoding="utf-8"))
     spec["reward"]["model"] = "somebody/reward-model@" + "0" * 40
