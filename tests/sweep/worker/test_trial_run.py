@@ -22,7 +22,6 @@ from basis.directory import (
     base_responses_file,
 )
 from basis.metrics import METRIC, NOT_JUDGED
-from basis.optimizers import OWN
 from basis.stages import Stage
 from model.batch import Batch
 from model.sft import SFTRun
@@ -166,15 +165,15 @@ def test_after_tuning_the_test_windows_are_evaluated_once(inputs: SweepInputs) -
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "precision"),
-    [
-        *((name, "fp32") for name in (*OWN, "lion", "prodigy", "schedulefreeadamw", "galore", "adamw8bit")),
-        ("adamw", "bf16"),
-        ("adamw", "fp16"),
-        ("momentum", "fp16"),
+    ("method", "optimizer", "precision"),
+    [  # every optimizer by itself: tests/model/test_library_optimizers.py, tests/model/test_sft.py
+        *(("full", name, "fp32") for name in ("momentum", "adafactor", "muon", "schedulefreeadamw", "galore")),
+        *(("lora", name, "fp32") for name in ("sgd", "nesterov", "adamw", "adamw8bit")),
+        ("full", "adamw", "bf16"),
+        ("lora", "adamw", "fp16"),
+        ("full", "momentum", "fp16"),
     ],
 )
-@pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_trial_stopped_and_resumed_gives_the_losses_of_one_that_never_stopped(
     inputs: SweepInputs, method: str, optimizer: str, precision: str
 ) -> None:
