@@ -142,15 +142,13 @@ def place_on_cpu(model: nn.Module) -> None:
     """Give a model on the meta device tensors of the CPU, in place, without values; one that is shared stays so."""
     made: dict[int, Tensor] = {}
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is None:
-                    continue
-                if id(tensor) not in made:
-                    empty = torch.empty(tensor.shape, dtype=tensor.dtype)
-                    is_parameter = isinstance(tensor, nn.Parameter)
-                    made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
-                tensors[name] = made[id(tensor)]  # type: ignore[assignment]
+        own: list[tuple[str, Tensor]] = [*module.named_parameters(recurse=False, remove_duplicate=False)]
+        for name, tensor in [*own, *module.named_buffers(recurse=False, remove_duplicate=False)]:
+            if id(tensor) not in made:
+                empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+                is_parameter = isinstance(tensor, nn.Parameter)
+                made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+            setattr(module, name, made[id(tensor)])
 
 
 def _make_optimizer_state(run: SFTRun) -> None:

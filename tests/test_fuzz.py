@@ -38,7 +38,7 @@ from sweep.spec_file.load import load_spec
 from tests import synthetic_experiment as synthetic
 
 FULL = os.environ.get("SFT_SWEEP_FUZZ") == "full"
-SECONDS, ROOM_BYTES = 5.0, 2**30
+SECONDS, ROOM_BYTES = 10.0, 2**30
 
 
 def fuzzed(few: int, many: int) -> settings:
@@ -55,7 +55,7 @@ def fuzzed(few: int, many: int) -> settings:
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """Within, the process gets a gibibyte more than it has, and 5 s of a processor, which is less on a busy machine."""
+    """Within, the process gets a gibibyte more than it has, and 10 s of a processor, less on a busy machine."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     began = time.process_time()

@@ -19,7 +19,7 @@ class SentTrial:
         step: the last step that it has.
         final: the last value of each metric that it has.
         ended: how the trial ended, as the tracker was told; "": it runs, "interrupted": the sweep ended before.
-        place: where an offline run lies; "" for others.
+        place: the name of the folder of an offline run; "" for others.
     """
 
     run: str

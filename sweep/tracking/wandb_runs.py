@@ -29,6 +29,7 @@ class WandbRuns:
         self._mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
         folder = Path(os.environ.get("WANDB_DIR") or place.folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self._offline_runs = folder / "wandb"
         self._settings = wandb.Settings(
             root_dir=str(folder),
             silent=True,
@@ -68,7 +69,7 @@ class WandbRuns:
         if offline and sent and sent.place:
             self._former[name] = sent.place
         if offline or sent is None:
-            return SentTrial(name, place=str(Path(opened.dir).parent) if offline else "")
+            return SentTrial(name, place=Path(opened.dir).parent.name if offline else "")
         return sent
 
     def log(self, sent: SentTrial, rows: Sequence[TrackedRow]) -> None:
@@ -84,7 +85,7 @@ class WandbRuns:
         run.finish(exit_code=0 if outcome in (Outcome.FINISHED, Outcome.STOPPED_BY_REQUEST) else 1)
         if former := self._former.pop(sent.run, None):  # the same run, of which less was known
             with suppress(OSError):
-                shutil.rmtree(former)
+                shutil.rmtree(self._offline_runs / former)
 
 
 def has_key() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -86,6 +87,11 @@ def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path) -> N
         "one": ["KILLED"],
         "two": ["FAILED"],
     }
+
+    copied, runs_before = Path(shutil.copytree(folder, tmp_path / "a copy")), of_wandb(folder / "tracking")
+    follow(copied, [begun, started("one"), row("one", 6, 1.5)])
+    assert of_wandb(copied / "tracking")["one"][0].curves["test_loss"] == {3: 2.5, 6: 1.5}
+    assert of_wandb(folder / "tracking") == runs_before, "a copy that goes on takes the runs of what it was copied from"
 
     last = {"step": 9, "test_loss": 1.125, "win_rate": 0.75}
     (folder / "one" / FINISHED_FILE).write_text(json.dumps({"rows": [last]}))  # judged after its last event
