@@ -11,7 +11,6 @@ from model.gpt2_lora import add_adapters, assign_trained, load_base, select_trai
 from model.lora_linear import LoRASettings
 from model.optimizer_settings import OptimizerSettings
 from model.optimizers import build_optimizers
-from model.peft_adapters import PeftSettings, add_peft_adapters
 from model.precision import AUTOCAST
 from model.sft import KernelsFor, SFTRun, SFTSettings, training_kernels
 from sweep.trial.config import TrialConfig
@@ -52,7 +51,7 @@ def adapt(base: PreTrainedModel, config: TrialConfig) -> PreTrainedModel:
         untie_head(base)
     place_dropout(base, config.dropout)
     if METHODS[config.method].peft is not None:
-        add_peft_adapters(base, _peft_settings(config))
+        _add_peft_adapters(base, config)
     elif config.rank is not None and config.alpha is not None and config.targets is not None:
         lora = LoRASettings(config.rank, config.alpha, config.targets, config.scaling or "alpha/r")
         add_adapters(base, lora, torch.Generator().manual_seed(config.seed))
@@ -60,18 +59,21 @@ def adapt(base: PreTrainedModel, config: TrialConfig) -> PreTrainedModel:
     return base
 
 
-def _peft_settings(config: TrialConfig) -> PeftSettings:
-    options = config.peft.plain() if config.peft else {}
-    return PeftSettings(
+def _add_peft_adapters(base: PreTrainedModel, config: TrialConfig) -> None:
+    # PEFT imports bitsandbytes and torch's compiler with it: seconds for each worker, where most trials have no need
+    from model.peft_adapters import PeftSettings, add_peft_adapters
+
+    settings = PeftSettings(
         config.method,
         config.targets or (),
         config.rank,
         config.alpha,
         config.scaling,
-        options,
+        config.peft.plain() if config.peft else {},
         config.seed,
         quantised_compute_dtype(config),
     )
+    add_peft_adapters(base, settings)
 
 
 def quantised_compute_dtype(config: TrialConfig) -> torch.dtype:
