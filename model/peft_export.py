@@ -25,8 +25,9 @@ ADAPTER = "default"
 """What PEFT calls an adapter that nobody has named."""
 
 CHECKED_TOKENS = 32
-MOST_DIFFERENCE = 1e-5
-"""Of logits from the trained model's, relative to the largest. Both add the same numbers, in another order."""
+MOST_DIFFERENCE = 1e-4
+"""Of logits from the trained model's, relative to the largest. Both add the same numbers, in another order: in the 30
+layers of SmolLM2-135M that made 1.6e-5 of a difference in fp32, and 1e-7 in the two layers of a test's model."""
 
 
 class ExportError(ValueError):

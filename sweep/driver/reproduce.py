@@ -48,7 +48,7 @@ from sweep.trial.model import Execution
 from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
 
-ARITHMETIC = ("torch", "transformers", "loralib", "numpy", "cuda")
+ARITHMETIC = ("torch", "transformers", "loralib", "peft", "pytorch-optimizer", "bitsandbytes", "numpy", "cuda")
 """Packages whose versions can change a loss: they compute it, or draw the windows. Python and the others read and
 schedule, and what they read is held to its hashes; a difference in them is told and changes no expectation."""
 

@@ -62,7 +62,7 @@ def metadata_of(winner: Winner, form: Form) -> ModelCardData:
         or "a held-out part of the train data",
         dataset_revision=tested_on.revision if tested_on else None,
         metric_type="loss",
-        metric_name=f"mean test loss over {len(arm.used)} seeds, {METRIC[arm.loss_metric].unit}",
+        metric_name=f"{_mean(len(arm.used))}, {METRIC[arm.loss_metric].unit}",
         metric_value=round(loss.estimate, 6),
     )
     return ModelCardData(
@@ -74,6 +74,10 @@ def metadata_of(winner: Winner, form: Form) -> ModelCardData:
         model_name=_title(winner),
         eval_results=[result],
     )
+
+
+def _mean(seeds: int) -> str:
+    return "test loss of one seed" if seeds == 1 else f"mean test loss over {seeds} seeds"
 
 
 def _title(winner: Winner) -> str:

@@ -25,7 +25,10 @@ from sweep.schema.sweep_spec import SweepSpec
 FORMAT = "format"
 """Key of sweep.json: the version of the data's preparation, see `tokens.FORMAT_VERSION`."""
 
-LIBRARIES = ("torch", "transformers", "ray", "loralib", "datasets", "optuna", "tokenizers", "numpy", "pandas")
+LIBRARIES = (
+    *("torch", "transformers", "ray", "loralib", "peft", "pytorch-optimizer", "bitsandbytes"),
+    *("datasets", "optuna", "tokenizers", "numpy", "pandas"),
+)
 
 
 @cache

@@ -38,7 +38,7 @@ def test_every_trial_of_a_sweep_keeps_a_record_of_all_that_it_was(swept: Swept, 
         assert record["code"] == asdict(code_version())
         assert record["versions"]["torch"] == torch.__version__
         assert record["versions"]["tokenizers"] == tokenizers_version
-        assert {"python", "transformers", "ray", "loralib"} <= record["versions"].keys()
+        assert {"python", "transformers", "ray", "loralib", "peft", "pytorch-optimizer"} <= record["versions"].keys()
         hardware = record["hardware"]
         assert (hardware["device"], hardware["device_type"], hardware["threads"]) == (hardware["cpu"], "cpu", 1)
         hashes = record["hashes"]
