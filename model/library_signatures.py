@@ -98,7 +98,7 @@ def _measured(made_by: type[Any], lr: float, shape: tuple[int, ...]) -> float:
         group |= {"use_muon": len(shape) == 2}
     if name in LOW_RANK:
         group |= {key: option.default for key, option in LOW_RANK[name].items()}
-    # as many Newton-Schulz steps as there are leave the same state, and take a CPU seconds
+    # one Newton-Schulz step leaves as much state as all of them, which take a CPU seconds
     quick = {"ns_steps": 1} if "ns_steps" in inspect.signature(made_by.__init__).parameters else {}
     optimizer = made_by(holder, lr=lr) if name == "adammini" else made_by([group], lr=lr, **quick)
     for _ in range(2):

@@ -77,7 +77,11 @@ def write_model(winner: Winner, base: FoundModels, form: Form, folder: Path, say
     except ExportError as error:
         other = "this is a fault of ours"
         if form == "adapter":
-            other = "merged, with --merged, it can" if METHODS[winner.trial.config.method].merges else "nor merged"
+            other = (
+                "merged, with --merged, it can"
+                if METHODS[winner.trial.config.method].merges
+                else "it can't be merged either"
+            )
         raise UserError(f"{winner.arm.label}: can't be exported: {error}; {other}") from None
     say("logits are those of the trained model")
     tokenizer.save_pretrained(folder)

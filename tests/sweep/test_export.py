@@ -15,26 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from basis.directory import FINISHED_FILE, SPEC_FILE, TRAINED_FILE
 from model.peft_export import logits_on, probe_tokens
-from sweep.export import main
 from sweep.exporting import push
 from sweep.exporting.card import _portable
 from sweep.storage.finished import read_finished
 from sweep.worker.judging import kept_model
 from tests.conftest import Here, Parts, Swept
 from tests.hub.server import TOKEN, StandInHub
-
-
-@pytest.fixture
-def export(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """The command in this process: exit code, output, errors."""
-    monkeypatch.setenv("SFT_SWEEP_CACHE", environment["SFT_SWEEP_CACHE"])
-
-    def export_here(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return export_here
 
 
 @pytest.fixture

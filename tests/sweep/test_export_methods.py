@@ -10,10 +10,9 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 
 from basis.directory import FINISHED_FILE
 from model.peft_export import logits_on, probe_tokens
-from sweep.export import main
 from sweep.storage.finished import read_finished
-from sweep.worker.judging import kept_model
 from tests.conftest import Here, Parts, Swept, made_once, run
+from tests.sweep.test_export import trained_logits
 
 SPACE = [
     {"method": ["dora", "pissa"], "rank": 2, "optimizer": "adamw", "lr": 1e-2},
@@ -32,23 +31,6 @@ def methods(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.
     ran = run(environment, spec, "--output", folder / "experiment")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return Swept(folder / "experiment", ran)
-
-
-@pytest.fixture
-def export(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    monkeypatch.setenv("SFT_SWEEP_CACHE", environment["SFT_SWEEP_CACHE"])
-
-    def export_here(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return export_here
-
-
-def trained_logits(trial: Path, parts: Parts) -> torch.Tensor:
-    model = kept_model(read_finished(trial / FINISHED_FILE).config, str(parts.model), trial)
-    return logits_on(model, probe_tokens(model))
 
 
 def plain(folder: Path, **options: object) -> PreTrainedModel:
@@ -97,6 +79,7 @@ def test_an_adapter_of_quantised_weights_goes_out_beside_them(
     assert torch.allclose(logits_on(loaded, probe_tokens(plain(parts.model))), wanted, atol=1e-5)
     code, _, errors = export(methods.experiment, "--arm", beside, "--to", tmp_path / "other")
     assert (code, "PEFT's files of qlora have no place for also_train (layernorms)" in errors) == (2, True)
+    assert errors.rstrip().endswith("it can't be merged either")
     code, _, errors = export(methods.experiment, "--arm", alone, "--merged", "--to", tmp_path / "other")
     assert (code, "an adapter of method 'qlora' can't be merged" in errors) == (2, True)
 
