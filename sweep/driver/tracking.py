@@ -20,11 +20,11 @@ from sweep.command import EXIT_BAD_SPEC, EXIT_FAILED, remarks_on
 from sweep.machine.environment import with_our_code
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.schema.tracking import Tracker, notify_url, notify_variable
-from sweep.tracking.follow import END_SECONDS, Orders
+from sweep.tracking.follow import Orders
 from sweep.tracking.sender import LIBRARIES
 
-KILL_SECONDS = 5.0
-"""What the process gets to end after END_SECONDS."""
+UNTOLD_SECONDS = 5.0
+"""How long the end of a sweep waits for trackers before it says so."""
 
 
 def take_notify(spec: SweepSpec, say: Callable[[str], None]) -> str | None:
@@ -126,12 +126,12 @@ def _following(orders: Orders, console: Console, told: list[str] | None = None) 
             code = EXIT_BAD_SPEC
             raise
         finally:
-            _end(follower, code, say)
+            again = as_called("sweep.track", typed(Path(orders.experiment_dir)))
+            _end(follower, code, lambda: say(f"track: sending what is left; Ctrl-C leaves it for: {again}"))
             said = lines.end()
             if told is not None:
                 told += said
             if any(line.startswith(orders.track) for line in said):
-                again = as_called("sweep.track", typed(Path(orders.experiment_dir)))
                 say(f"nothing of it is lost; send what is lacking with: {again}")
 
 
@@ -152,7 +152,7 @@ class _Lines:
 
     def end(self) -> list[str]:
         """Say what has not been said; all lines there were."""
-        self._thread.join(KILL_SECONDS)
+        self._thread.join(UNTOLD_SECONDS)
         if not self._at_once:
             for line in self._kept:
                 self._say(line)
@@ -166,17 +166,18 @@ def _write(stream: IO[str] | None, line: str) -> None:
             stream.flush()
 
 
-def _end(follower: "subprocess.Popen[str]", code: int, say: Callable[[str], None]) -> None:
-    """Tell the process that the sweep is over, and wait for it, though not without end."""
+def _end(follower: "subprocess.Popen[str]", code: int, say_waiting: Callable[[], None]) -> None:
+    """Tell the process that the sweep is over, and wait for it: it ends by itself where trackers are silent."""
     _write(follower.stdin, json.dumps({"exit_code": code}) + "\n")
     with suppress(OSError):  # it may have ended
         if follower.stdin is not None:
             follower.stdin.close()
     try:
-        follower.wait(END_SECONDS + KILL_SECONDS)
-    except subprocess.TimeoutExpired:
-        say("track: it did not end in time and was cut short")
-        follower.kill()
+        try:
+            follower.wait(UNTOLD_SECONDS)
+        except subprocess.TimeoutExpired:
+            say_waiting()
+            follower.wait()
     except KeyboardInterrupt:
         follower.kill()
         raise

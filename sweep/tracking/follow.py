@@ -44,8 +44,8 @@ QUIET = {
 LOCK_SECONDS = 10.0
 """What the process of an earlier start gets to end."""
 
-END_SECONDS = 30.0
-"""What trackers and `notify` get after a sweep's end."""
+NOTIFY_SECONDS = 30.0
+"""What `notify` gets after a sweep's end."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,16 @@ class Follower:
                     self._notifier.diverged(trial)
 
     def end(self, exit_code: int | None) -> None:
-        """The sweep is over: pass on the rest, and say what nobody has taken within END_SECONDS."""
+        """The sweep is over: pass on the rest, and say what nobody has taken."""
         self.read()
-        until = time.monotonic() + END_SECONDS
+        until = time.monotonic() + NOTIFY_SECONDS
         if self._notifier is not None:
             self._notifier.end(self._over, exit_code, until)
         for sender in self._senders:
             sender.end()
         if self._has_begun:
             for sender in self._senders:
-                sender.join(until - time.monotonic())
+                sender.join()
         if self._notifier is not None:
             self._notifier.join(until - time.monotonic())
 

@@ -24,6 +24,12 @@ PAUSE_SECONDS = 1.0
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 60.0
 """After a failure; each further one waits twice as long."""
 
+SILENT_SECONDS = 30.0
+"""What a tracker gets to take a trial once the sweep is over. Each trial that it has taken begins them anew."""
+
+LOAD_SECONDS = 300.0
+"""What a tracker's library gets to be imported: MLflow and W&B take a minute beside trials that use every core."""
+
 
 class Library(NamedTuple):
     """A tracker's library: the package that must be installed, and our module and class that use it."""
@@ -103,6 +109,7 @@ class Sender:
         self._open: dict[str, SentTrial] = {}
         self._is_ending, self._failures = threading.Event(), 0
         self._is_told, self._trouble = False, ""
+        self._silent_since, self._patience_seconds = time.monotonic(), SILENT_SECONDS
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -111,12 +118,13 @@ class Sender:
 
     def end(self) -> None:
         """Have what is known sent once more, and the runs that are open closed."""
+        self._silent_since = time.monotonic()
         self._is_ending.set()
 
-    def join(self, seconds: float) -> None:
-        """Wait for that, at most so long, and say what has not been sent."""
-        if self._thread.ident is not None:
-            self._thread.join(max(0.0, seconds))
+    def join(self) -> None:
+        """Wait for that as long as there is progress, and say what has not been sent."""
+        while self._thread.is_alive() and (left := self._silent_since + self._patience_seconds - time.monotonic()) > 0:
+            self._thread.join(left)
         if unsent := len(self._known.lacking(dict(self._sent))):
             trials = "1 trial" if unsent == 1 else f"{unsent} trials"
             why = self._trouble or ("it has not answered in time" if self._thread.is_alive() else "it did not start")
@@ -139,6 +147,10 @@ class Sender:
             if self._is_ending.wait(max(wait, PAUSE_SECONDS)) and self._failures:
                 time.sleep(PAUSE_SECONDS)
 
+    def _hear(self, patience_seconds: float) -> None:
+        """There is progress; so long may pass until there is more."""
+        self._silent_since, self._patience_seconds = time.monotonic(), patience_seconds
+
     def _note(self, error: Exception) -> None:
         """Keep what has gone wrong, say it the first time, and begin anew with runs that are opened again."""
         self._failures += 1
@@ -154,11 +166,14 @@ class Sender:
             return
         if self._tracker is None:
             library = LIBRARIES[self.name]
+            self._hear(LOAD_SECONDS)
             made = getattr(importlib.import_module(library.module), library.name)
+            self._hear(SILENT_SECONDS)
             self._tracker = made(self._known.place)
         try:
             for lack in lacking:
                 self._send_trial(self._tracker, lack)
+                self._hear(SILENT_SECONDS)
         finally:
             keep_sent(self._file, self._sent)
 
@@ -186,5 +201,6 @@ class Sender:
                 self._tracker.end(sent, None, self._known.trials[name].final(), {})
             del self._open[name]
             sent.ended = "interrupted"
+            self._hear(SILENT_SECONDS)
         if self._sent:
             keep_sent(self._file, self._sent)

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from basis.directory import EVENTS_FILE, FINISHED_FILE, SPEC_FILE
@@ -133,11 +132,9 @@ def test_a_tracker_that_is_away_costs_a_line_and_is_sent_everything_later(tmp_pa
     events: list[Event] = [SweepEvent(time=1e9, total=1, pid=1), started("one"), row("one", 3, 2.5)]
     events += [EndEvent(time=1e9 + 9, trial="one", state=EndState.FINISHED)]
     away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "WANDB_MODE": "online"}
-    began = time.monotonic()
     said = follow(folder, events, **away)
     assert {line.partition(":")[0] for line in said} == {"mlflow", "wandb"}
     assert sum("lacks rows of 1 trial" in line for line in said) == 2
-    assert time.monotonic() - began < 120
     assert follow(folder, []) == []
     assert of_mlflow(folder / "tracking", SWEEP)["one"][0].curves["test_loss"] == {3: 2.5}
     assert of_wandb(folder / "tracking")["one"][0].curves["test_loss"] == {3: 2.5}
