@@ -213,6 +213,22 @@ def test_a_column_that_no_point_had_so_far_is_as_long_as_the_others(opened: Open
     assert set(lengths) == {3}
 
 
+def test_points_that_replace_more_points_at_once_are_drawn_without_an_error(opened: Opened) -> None:
+    page = show(opened)
+    points = [
+        {name: [step * size for step in range(count)] for name in ("step", "tokens", "seconds", "mean", "low", "high")}
+        | {"seeds": [1] * count}
+        for count, size in ((40, 1), (4, 10))
+    ]
+    page.evaluate(
+        """points => points.forEach(columns =>
+            window.sweepFigures.update('curves', {'full adamw': {from: 0, columns}}))""",
+        points,
+    )
+    page.wait_for_timeout(300)
+    assert page.evaluate(f"() => ({SOURCE})('curves/full adamw').data.step") == [0, 10, 20, 30]
+
+
 def test_every_kind_of_figure_takes_the_height_kept_free_for_it_and_fits_a_telephone(opened: Opened) -> None:
     rates = draw_learning_rates(ARMS, [], "validation_loss")
     drawn = (curves(), draw_pareto(FRONTS, ARM_STYLES), rates, draw_parallel(ARMS))

@@ -21,11 +21,16 @@
     shown.arms = new Set([...Object.keys(metric.arms), ...metric.others.arm]);
   };
 
+  const draw = (shown) => {
+    const metric = metricOf(shown);
+    for (const line of named(shown)) line.data_source.data = metric.arms[line.tags[0].arm] ?? empty();
+    find(shown, "others").data = metric.others;
+  };
+
   const choose = (shown) => {
     const metric = metricOf(shown);
     const x = {field: shown.state.x};
-    for (const line of named(shown)) line.data_source.data = metric.arms[line.tags[0].arm] ?? empty();
-    find(shown, "others").data = metric.others;
+    draw(shown);
     for (const type of ["Line", "VArea"]) glyphs(shown, type).forEach((glyph) => { glyph.x = x; });
     glyphs(shown, "MultiLine").forEach((glyph) => { glyph.xs = x; });
     const axes = Object.fromEntries(shown.spec.controls[1].options);
@@ -163,9 +168,6 @@
     };
     metric.others = Object.fromEntries(Object.entries(metric.others).map(([key, all]) => [
       key, key === "arm" ? all : all.map((values, place) => longer(values, place, key))]));
-    if (name !== shown.state.y) return;
-    for (const line of named(shown)) line.data_source.data = metric.arms[line.tags[0].arm] ?? empty();
-    find(shown, "others").data = metric.others;
   };
 
   // An arm that began after the page was made: as the first one is drawn, in colours of its own.
@@ -188,5 +190,5 @@
   };
 
   const arms = (shown) => find(shown, "labels").data.arm;
-  kinds.curves = {start, choose, layout, emphasised, nearest, told, arms, update};
+  kinds.curves = {start, choose, layout, emphasised, nearest, told, arms, update, draw};
 })();

@@ -3,6 +3,7 @@
 // <div class="plot" data-figure="NAME"> is filled from <script type="application/json" id="figure-NAME">.
 // A kind of figure (window.sweepFigures.kinds) knows its controls and what lies nearest to the mouse:
 //   start(shown), layout(shown), choose(shown), nearest(shown, event) -> {arm, lines} or null, arms(shown) -> [arm]
+// and one that grows update(shown, delta), which takes new numbers in, and draw(shown), which shows them
 (() => {
   "use strict";
   const {kinds, theme, paint, sourcesOf} = window.sweepFigures;
@@ -273,11 +274,21 @@
     }
   });
 
+  // New numbers; resolves when they are drawn. That is in a task of its own: Bokeh takes numbers in over several steps,
+  // and fails where others, fewer ones, replace them before it is done.
   const update = (name, delta, metric) => {
     const shown = figures.get(name);
-    if (!shown || !ready(shown)) return;
+    if (!shown || !ready(shown)) return undefined;
     kinds[shown.spec.kind].update?.(shown, delta, metric);
-    if (!zoomed(shown)) layout(shown);
+    shown.drawn ??= new Promise((resolve) => setTimeout(() => {
+      shown.drawn = null;
+      if (figures.get(name) === shown) {
+        kinds[shown.spec.kind].draw?.(shown);
+        if (!zoomed(shown)) layout(shown);
+      }
+      resolve();
+    }));
+    return shown.drawn;
   };
 
   Object.assign(window.sweepFigures, {figures, picked, scan, update});
