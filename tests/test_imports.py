@@ -56,6 +56,7 @@ FLOORS = (
     "sweep/winner",
     "sweep/cluster",
     "sweep/tracking",
+    "sweep/storing",
     "sweep/trainable.py",
     "sweep/tune",
     "sweep/requests.py",

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from basis.cache import CACHE_VARIABLE
 from basis.directory import SPEC_FILE
 from basis.documents.documents import print_document
 from basis.documents.part import Document
@@ -26,12 +27,12 @@ from sweep.cluster.resources import (
 )
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
+from sweep.driver.storing import placed
 from sweep.driver.telling import tell_end, told_in_json
 from sweep.driver.tracking import take_notify, tracked
 from sweep.driver.watching import watched
 from sweep.machine.apart import Work
 from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
-from sweep.machine.caches import OURS
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
@@ -131,7 +132,7 @@ def write_data(request: WriteData, console: Console) -> int:
     check_writable("--write-data", folder)
     look_at_files(plan.spec)
     cache_dir = set_up(console)
-    check_cache_room(plan.spec, cache_dir, OURS)
+    check_cache_room(plan.spec, cache_dir, CACHE_VARIABLE)
     from sweep.driver.write_data import write_sft_set  # imports transformers
 
     for path in write_sft_set(plan.spec, cache_dir, folder, console):
@@ -148,7 +149,7 @@ def show_data(request: ShowData, console: Console) -> int:
     plan, _ = open_sweep(request.sweep)
     look_at_files(plan.spec)
     cache_dir = set_up(console)
-    check_cache_room(plan.spec, cache_dir, OURS)
+    check_cache_room(plan.spec, cache_dir, CACHE_VARIABLE)
     from sweep.driver.show_data import show_examples  # imports transformers
 
     show_examples(plan, cache_dir, request.examples, console)
@@ -169,6 +170,12 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
     Raises:
         UserError: a bad spec, or data or a machine that can't run it.
     """
+    with placed(request, console) as here:
+        return here.over(_run_here(here.request, here.place, apart, console))
+
+
+def _run_here(request: RunSweep, place: str | None, apart: bool, console: Console) -> int:
+    """Run a sweep in a folder of this machine; `place` is how the user names where its results are kept."""
     plan, experiment_dir = open_sweep(request.sweep)
     cache_dir, gpus = _ready(plan, request, experiment_dir, console)
     url = take_notify(plan.spec, remarks_on(console))
@@ -181,7 +188,7 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
         prepared = launch.make_ready(load_kept_plan(experiment_dir) if begun else plan, launched, remarks_on(console))
         return execute.execute(prepared, launched, console, work)
 
-    resume = as_called("sweep.run", "--resume", str(experiment_dir))
+    resume = as_called("sweep.run", "--resume", place or str(experiment_dir))
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
     restarts = MOST_RESTARTS if request.address is None else 0
     with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:
@@ -263,7 +270,7 @@ def _ready(
     look_at_files(spec)
     cpus = float(spec.resources.with_cpus(allowed_cpus() if request.address is None else MOST_AUTO_CPUS).cpu)
     cache_dir = set_up(console, set_ray_environment(request.address, cpus))
-    check_cache_room(spec, cache_dir, OURS)
+    check_cache_room(spec, cache_dir, CACHE_VARIABLE)
     console.print(Text.assemble((spec.name, "bold"), f": {spec.about}"), soft_wrap=not console.is_terminal)
     for rate in plan.default_rates:
         remarks_on(console)(describe_default(rate))

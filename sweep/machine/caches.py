@@ -6,11 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from basis.cache import CACHE_VARIABLE
 from basis.errors import UserError
 from sweep.machine.output_folders import check_writable, is_writable, local_path
-
-OURS = "SFT_SWEEP_CACHE"
-"""Environment variable that chooses our cache."""
 
 
 def set_up_caches() -> tuple[Path, list[str]]:
@@ -27,15 +25,17 @@ def set_up_caches() -> tuple[Path, list[str]]:
     home = _home()
     if home is None:
         os.environ["HOME"] = str(_temporary_folder())  # libraries look for one when they are imported
-    chosen, remarks = os.environ.get(OURS), []
+    chosen, remarks = os.environ.get(CACHE_VARIABLE), []
     if chosen:
-        cache = local_path(OURS, chosen)
+        cache = local_path(CACHE_VARIABLE, chosen)
     elif home is not None and is_writable(home / ".cache" / "sft-sweep"):
         cache = home / ".cache" / "sft-sweep"
     else:
         cache = _temporary_folder() / "cache"
-        remarks.append(f"no home directory that can be written to: the cache is {cache} ({OURS} chooses another)")
-    check_writable(OURS, cache)
+        remarks.append(
+            f"no home directory that can be written to: the cache is {cache} ({CACHE_VARIABLE} chooses another)"
+        )
+    check_writable(CACHE_VARIABLE, cache)
     return cache, [*remarks, *_set_up_hugging_face(cache)]
 
 
@@ -81,9 +81,9 @@ def _temporary_folder() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise UserError(f"{OURS}: not set, and {folder} can't be made ({error.strerror})") from None
+        raise UserError(f"{CACHE_VARIABLE}: not set, and {folder} can't be made ({error.strerror})") from None
     if folder.is_symlink() or found.st_uid != os.getuid():
-        raise UserError(f"{OURS}: not set, there is no home to write to, and {folder} is somebody else's")
+        raise UserError(f"{CACHE_VARIABLE}: not set, there is no home to write to, and {folder} is somebody else's")
     return folder
 
 

@@ -1,0 +1,117 @@
+"""An S3 of our own on loopback: moto's server, and a door before it that can fail as networks and stores do."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+BUCKET = "sweeps"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""What a process needs to speak to it."""
+
+Failure = Callable[[str, str], str | None]
+"""Given the method and the path of a request: "busy" (503), "cut" (the connection ends in mid-body), or None."""
+
+
+@dataclass
+class ObjectStore:
+    """A bucket that can fail.
+
+    Attributes:
+        endpoint: its address, as clients have it.
+        fails: asked about each request.
+        seen: the requests that came, as "METHOD /path".
+    """
+
+    endpoint: str
+    fails: Failure = lambda method, path: None
+    seen: list[str] = field(default_factory=list)
+
+    def address(self, path: str) -> str:
+        """Of a folder in the bucket, as a user types it."""
+        return f"s3://{BUCKET}/{path}?endpoint_override={self.endpoint}"
+
+    def objects(self, path: str) -> dict[str, bytes]:
+        """All objects in a folder, by their path within it, as boto3 reads them; without marks of empty folders."""
+        client = self._client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{path}/")
+        keys = [one["Key"] for page in pages for one in page.get("Contents", []) if one["Key"][-1] != "/"]
+        return {key[len(path) + 1 :]: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+    def put(self, key: str, body: bytes) -> None:
+        """What somebody else writes."""
+        self._client().put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def delete(self, key: str) -> None:
+        """What somebody else removes."""
+        self._client().delete_object(Bucket=BUCKET, Key=key)
+
+    def _client(self):  # type: ignore[no-untyped-def]  # boto3 has no types
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+
+@contextmanager
+def object_store() -> Iterator[ObjectStore]:
+    """Start the store with an empty bucket, and end it."""
+    store = ObjectStore("")
+    server = make_server("127.0.0.1", 0, _door(store), threaded=True, request_handler=_Quiet)
+    store.endpoint = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        store._client().create_bucket(Bucket=BUCKET)
+        store.seen.clear()
+        yield store
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _door(store: ObjectStore) -> Application:
+    """moto's application, behind one that can fail."""
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        store.seen.append(f"{method} {path}")
+        failure = store.fails(method, path)
+        if failure == "busy":
+            start_response("503 Slow Down", [("Retry-After", "1"), ("Content-Length", "0")])
+            return []
+        if failure == "cut":
+            environ["wsgi.input"].read(1000)
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return []
+        return moto(environ, start_response)
+
+    return answer
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        pass
+
+
+def away_for(seconds: float) -> Failure:
+    """The store is busy for so long from now on."""
+    until = time.monotonic() + seconds
+    return lambda method, path: "busy" if time.monotonic() < until else None

@@ -1,0 +1,124 @@
+"""The real command with --output in object storage: begun, killed, gone on with elsewhere, and read back."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Parts, command
+from tests.object_store import BUCKET, ENVIRONMENT, ObjectStore, away_for, object_store
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[ObjectStore]:
+    with object_store() as store:
+        yield store
+
+
+@pytest.fixture
+def machine(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine with an empty disk."""
+    return of_machine(environment, tmp_path / "machine")
+
+
+def of_machine(environment: dict[str, str], cache: Path) -> dict[str, str]:
+    return {**environment, **ENVIRONMENT, "SFT_SWEEP_CACHE": str(cache)}
+
+
+def run(environment: dict[str, str], *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words), cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=400
+    )
+
+
+def losses(objects: dict[str, bytes]) -> dict[str, list[float]]:
+    """By trial, the test losses of its finished.json in a store."""
+    return {
+        name.partition("/")[0]: [row["test_loss"] for row in json.loads(body)["rows"]]
+        for name, body in objects.items()
+        if name.endswith("/finished.json")
+    }
+
+
+def test_a_sweep_whose_machine_dies_goes_on_on_another_one_to_the_same_losses(
+    parts: Parts, bucket: ObjectStore, environment: dict[str, str], tmp_path: Path
+) -> None:
+    spec = parts.write_spec(tmp_path, reward={"model": None})
+    calm = run(of_machine(environment, tmp_path / "calm"), spec, "--output", bucket.address("calm/one"))
+    assert calm.returncode == 0, calm.stderr
+    assert "stored: " in calm.stdout
+    whole = bucket.objects("calm/one")
+    assert {"spec.yaml", "sweep.json", "events.jsonl", "report/report.html"} <= whole.keys()
+    assert not [name for name in whole if name.startswith(".") or name.endswith((".lock", ".partial"))]
+    kept = {name.partition("/")[2] for name in whole if name.endswith(".safetensors")}
+    assert kept == {"trained.safetensors"}
+
+    address = bucket.address("killed/one")
+    driver = subprocess.Popen(
+        command(spec, "--output", address),
+        cwd=ROOT,
+        env=of_machine(environment, tmp_path / "first"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    for _ in range(1200):
+        if any(name.endswith("/params.json") for name in bucket.objects("killed/one")):
+            break
+        time.sleep(0.1)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    bucket.fails = away_for(3)
+    gone_on = {"returncode": 2}
+    for _ in range(30):  # until the claim of the killed one is void, or what sends has ended
+        gone = run(of_machine(environment, tmp_path / "second"), "--resume", address)
+        gone_on = {"returncode": gone.returncode}
+        if gone.returncode != 2:
+            break
+        assert "another sweep writes there" in gone.stderr, gone.stderr
+        time.sleep(5)
+    assert gone_on["returncode"] == 0, gone.stderr
+    assert losses(bucket.objects("killed/one")) == losses(whole)
+    assert len(losses(whole)) == 2
+
+    # Read back by a third machine that has nothing, and reported there.
+    third = of_machine(environment, tmp_path / "third")
+    report = subprocess.run(
+        [*command()[:1], "-m", "analysis.report", address],
+        cwd=ROOT,
+        env=third,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert report.returncode == 0, report.stderr
+    assert not list((tmp_path / "third").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s4://sweeps/one", "unknown scheme s4"),
+        ("s3://no-such-bucket/one?{door}", "there is no such bucket"),
+        ("s3://sweeps/full?{door}", "is not empty; name a new folder, or continue it with --resume"),
+        ("s3://AKIA:secret@sweeps/one", "has keys in it"),
+    ],
+)
+def test_an_output_that_can_not_be_is_refused_in_a_line_and_nothing_is_left(
+    parts: Parts, bucket: ObjectStore, machine: dict[str, str], tmp_path: Path, address: str, said: str
+) -> None:
+    bucket.put("full/somebody-elses", b"file")
+    spec = parts.write_spec(tmp_path)
+    ended = run(machine, spec, "--output", address.format(door=f"endpoint_override={bucket.endpoint}"))
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert said in line
+    assert "secret@" not in ended.stdout + ended.stderr
+    assert bucket.objects("one") == {}
+    assert bucket.objects("full") == {"somebody-elses": b"file"}
+    assert BUCKET in address or "no-such" in address or "s4" in address
