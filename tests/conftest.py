@@ -43,7 +43,39 @@ Here = Callable[..., tuple[int, str, str]]
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     signal.signal(number, handler)  # a shell may start the tests with signals ignored: in the background, or by nohup
 
+LONG = (
+    "tests/sweep/hub/test_study_from_the_hub.py",
+    "tests/benchmarks/gpu/test_command.py",  # makes what three more files look at, which would only wait for it
+    "tests/sweep/test_interrupted_sweeps.py",
+    "tests/sweep/test_json_output.py",  # makes what `swept` returns
+    "tests/sweep/cluster/test_session.py",
+    "tests/sweep/test_searches.py",
+    "tests/sweep/memory/test_packing.py",
+    "tests/sweep/memory/test_out_of_memory.py",
+    "tests/sweep/test_several_models.py",
+    "tests/model/test_predict_memory.py",
+    "tests/sweep/driver/test_rejudge.py",
+    "tests/sweep/tune/test_tuned_sweep.py",
+    "tests/sweep/test_export_methods.py",
+    "tests/sweep/cluster/test_privacy.py",
+    "tests/sweep/machine/test_strange_environment.py",
+    "tests/sweep/test_controlled_sweep.py",
+)
+"""Files that take long, most of them for sweeps. Begun last, they would leave other processes without work."""
+
 torch.set_num_threads(1)  # the tests' models are so small that threads cost them more than they give, on a busy machine
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist hand out files in the order below, and not those with most tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long."""
+    places = {file: place for place, file in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,26 @@ def test_the_package_imports_nothing_of_ours_before_a_name_is_asked_for() -> Non
     assert ran.stdout.strip() == "[]"
 
 
+MYPY = """[mypy]
+strict = True
+follow_imports = silent
+[mypy-torch.*,numpy.*,pandas.*,scipy.*,matplotlib.*,bokeh.*,transformers.*,ray.*,optuna.*,sklearn.*,aiohttp.*]
+follow_imports = skip
+"""
+"""As strict as for the project, of one file, and without the large libraries that no call has to do with."""
+
+
 def test_a_type_checker_accepts_calls(tmp_path: Path) -> None:
+    (tmp_path / "mypy.ini").write_text(MYPY)
     (tmp_path / "mine.py").write_text(
         "from sweep import load_results, resume, run\n"
         "results = run({'extends': 'demo'}, 'out', settings={'trial.steps': 3})\n"
         "same = [results, resume('out'), load_results('out')]\n"
         "print(same[0].trials, results.best('reward_mean').arm.label, results.report().path.name)\n"
     )
-    words = [sys.executable, "-m", "mypy", str(tmp_path / "mine.py")]  # its options, and its cache, are the project's
-    ran = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    words = [sys.executable, "-m", "mypy", "--config-file", tmp_path / "mypy.ini", "--cache-dir", tmp_path / "cache"]
+    ran = subprocess.run([*words, tmp_path / "mine.py"], capture_output=True, text=True, cwd=ROOT)
     assert ran.stdout.startswith("Success"), ran.stdout
+    (tmp_path / "mine.py").write_text("from sweep import run\nrun({}, 3).best(5)\n")
+    ran = subprocess.run([*words, tmp_path / "mine.py"], capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout.count(" error: ") == 2, ran.stdout
