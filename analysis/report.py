@@ -28,6 +28,7 @@ from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.html_page import to_html
 from analysis.page.markdown import to_markdown
 from analysis.page.report_folder import checked_folder, folder_for
+from analysis.page.stored_experiments import folders_of
 from analysis.results.experiment import Results
 from analysis.results.several import read_sweeps
 from analysis.tables.columns import console_columns
@@ -243,10 +244,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _Parser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
     parser.add_argument(
         "directories",
-        type=Path,
         nargs="+",
         metavar="EXPERIMENT_DIR",
-        help="directory that a sweep has written; several make one report, their arms side by side",
+        help="directory that a sweep has written, or its address; several make one report, their arms side by side",
     )
     parser.add_argument(
         "--to",
@@ -274,7 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asked = parser.parse_args(words)
         print_report = print_tables if asked.verbose else print_summary
-        report = build_together(asked.directories, asked.to, asked.all_pairs)
+        with folders_of(asked.directories) as directories:
+            report = build_together(directories, asked.to, asked.all_pairs)
         print_report(report, console_on(said_on))
         if as_json:
             print_document(report.document(), sys.stdout)

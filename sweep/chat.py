@@ -21,7 +21,7 @@ from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import remarks_on, run_command, set_up
 from sweep.machine.environment import speak_utf8
-from sweep.machine.output_folders import local_path
+from sweep.machine.stored_folders import experiment_folder
 from sweep.requests import OneLineParser
 
 
@@ -32,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _chat(arguments: argparse.Namespace, console: Console) -> int:
-    experiment_dir = local_path("DIR", arguments.directory)
+    with experiment_folder("DIR", arguments.directory, weights=True) as experiment_dir:
+        return _chat_in(experiment_dir, arguments, console)
+
+
+def _chat_in(experiment_dir: Path, arguments: argparse.Namespace, console: Console) -> int:
     if not (experiment_dir / SPEC_FILE).is_file():
         raise UserError(f"{arguments.directory} is not the directory of an experiment: it has no {SPEC_FILE}")
     names = ("temperature", "top_k", "new_tokens", "seed")
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Turns are read from a terminal, or line by line from a pipe. Exit code: 0 ended, 2 refused, 143 or 129 "
         "interrupted by SIGTERM or SIGHUP.",
     )
-    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep")
+    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep, or its address")
     parser.add_argument("--arm", metavar="LABEL", help="the arm, by its name in the report (default: the best)")
     parser.add_argument("--against", metavar="LABEL", help="another arm beside it, or `base`, the base model")
     for flag, least, kind, about in (

@@ -21,6 +21,7 @@ from basis.scripts import as_called, typed
 from sweep.command import remarks_on, run_command, set_up
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import check_length, local_path
+from sweep.machine.stored_folders import experiment_folder
 from sweep.machine.workshop import is_workshop
 from sweep.requests import OneLineParser
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> int:
-    experiment_dir, folder = local_path("DIR", arguments.directory), local_path("--to", arguments.to)
+    folder = local_path("--to", arguments.to)
     check_length("--to", folder)
     if folder.exists() and (not folder.is_dir() or any(not is_workshop(path) for path in folder.iterdir())):
         raise UserError(f"--to {arguments.to}: is there already; accepted: a folder that is new or empty")
@@ -55,7 +56,8 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.push is not None:
         check_push(arguments.push)
     say = remarks_on(console)
-    done = export(experiment_dir, arguments.arm, arguments.best, folder, arguments.merged, cache_dir, say)
+    with experiment_folder("DIR", arguments.directory, weights=True) as experiment_dir:
+        done = export(experiment_dir, arguments.arm, arguments.best, folder, arguments.merged, cache_dir, say)
     console.print(Text(f"{done.label}: {done.why_arm}; {done.why_seed}"), soft_wrap=True)
     console.print(Text(f"{done.what}: {typed(folder)}"), soft_wrap=True)
     if arguments.push is not None:
@@ -70,7 +72,7 @@ def _parser() -> OneLineParser:
         epilog=EPILOG.replace("  export", f"  {as_called('sweep.export')}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep")
+    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep, or its address")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--arm", metavar="LABEL", help="the arm, by its name in the report")
     which.add_argument("--best", metavar="METRIC", help="the best arm by this metric, such as win_rate")

@@ -23,7 +23,10 @@ from basis.files import whole_file
 from basis.stored.address import Address
 
 ATTEMPTS = 6
-"""Of a request. pyarrow waits twice as long before each further one, some ten seconds in all."""
+"""Of a request to S3. pyarrow waits twice as long before each further one, some ten seconds in all."""
+
+PATIENCE_SECONDS = 15.0
+"""As long does a request to Google's store go on."""
 
 CONNECT_SECONDS, REQUEST_SECONDS = 10.0, 60.0
 
@@ -42,6 +45,14 @@ REFUSALS = {
     "SERVICE_UNAVAILABLE": "it is not available",
 }
 """By the name that pyarrow has for what S3 answers. Others are told as they are."""
+
+SAID_BY_OTHERS = {
+    "Could not resolve host": "it can't be reached",
+    "Could not connect": "it can't be reached",
+    "AuthenticationException": "no login for it was found",
+    "OAuth2": "no login for it was found",
+}
+"""By words in what pyarrow says of Google's and Azure's stores."""
 
 FINAL = frozenset(
     {
@@ -90,7 +101,7 @@ class Store:
         self.requests: Counter[str] = Counter()
         self._lock = Lock()
         with self._told():
-            self._files = _file_system(address)
+            self._files, self._root = _file_system(address)
 
     def list(self) -> dict[str, Stamp]:
         """All objects by their path within the folder; none where there is no folder.
@@ -98,11 +109,11 @@ class Store:
         Raises:
             StoreError: as for all methods.
         """
-        selector = pafs.FileSelector(self.address.path, recursive=True, allow_not_found=True)
+        selector = pafs.FileSelector(self._root, recursive=True, allow_not_found=True)
         with self._told():
             found = self._files.get_file_info(selector)
         self._count("list", 1 + len(found) // 1000)
-        start = len(self.address.path) + 1
+        start = len(self._root) + 1
         return {one.path[start:]: Stamp(one.size, one.mtime_ns or 0) for one in found if one.type == pafs.FileType.File}
 
     def read(self, name: str) -> bytes | None:
@@ -187,7 +198,7 @@ class Store:
         return Stamp(info.size, info.mtime_ns or 0) if info.type == pafs.FileType.File else None
 
     def _path(self, name: str) -> str:
-        return f"{self.address.path}/{name}"
+        return f"{self._root}/{name}"
 
     def _next(self, stream: pa.NativeFile) -> bytes:
         with self._told():
@@ -209,18 +220,19 @@ class Store:
             answer = re.search(r"AWS Error ([A-Z_0-9]+) during \w+ operation: ?(.*)", said)
             code = answer[1] if answer else ""
             rest = re.sub(r"\(Request ID:.*|Details:.*", "", answer[2] if answer else said).strip(" ;")
-            why = REFUSALS.get(code, f"{code.lower().replace('_', ' ')} {rest}".strip())
+            elsewhere = next((why for words, why in SAID_BY_OTHERS.items() if words in said), None)
+            why = REFUSALS.get(code, elsewhere or f"{code.lower().replace('_', ' ')} {rest}".strip())
             raise StoreError(f"{self._what} {self.address}: {why}", code in FINAL) from None
 
 
-def _file_system(address: Address) -> pafs.FileSystem:
-    """pyarrow's file system for an address, with patience; logins come from the environment, as pyarrow finds them."""
+def _file_system(address: Address) -> tuple[pafs.FileSystem, str]:
+    """pyarrow's file system for an address, with patience, and the path in it; logins come from the environment."""
     options = dict(address.options)
     if address.scheme == "gs":
-        return pafs.GcsFileSystem(retry_time_limit=timedelta(minutes=1), **options)
+        return pafs.GcsFileSystem(retry_time_limit=timedelta(seconds=PATIENCE_SECONDS), **options), address.path
     if address.scheme == "abfs":
-        files, _ = pafs.FileSystem.from_uri(address.typed)
-        return files
+        files, path = pafs.FileSystem.from_uri(address.typed)
+        return files, path
     endpoint = options.pop("endpoint_override", None) or os.environ.get(
         "AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")
     )
@@ -230,10 +242,11 @@ def _file_system(address: Address) -> pafs.FileSystem:
     if not options.get("region"):
         named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         options["region"] = named or ("us-east-1" if endpoint else pafs.resolve_s3_region(address.bucket))
-    return pafs.S3FileSystem(
+    files = pafs.S3FileSystem(
         retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         connect_timeout=CONNECT_SECONDS,
         request_timeout=REQUEST_SECONDS,
         allow_delayed_open=True,  # a small object is one request instead of three
         **options,
     )
+    return files, address.path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from sweep.api.report_page import ReportPage
-from sweep.machine.output_folders import local_path
+from sweep.machine.stored_folders import experiment_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,12 +111,13 @@ def load_results(directory: str | os.PathLike[str]) -> SweepResults:
     """The results of a sweep that has run, or that runs.
 
     Args:
-        directory: the experiment directory.
+        directory: the experiment directory, or its address in object storage.
 
     Raises:
         UserError: it is missing, or holds no experiment.
     """
-    path = local_path("load_results", os.fspath(directory))
+    with experiment_folder("load_results", os.fspath(directory), weights=False) as path:
+        pass  # a stored one has been brought
     if not (path / SPEC_FILE).is_file():
         raise UserError(f"{directory} is not the directory of an experiment: it has no {SPEC_FILE}")
     return SweepResults(path)

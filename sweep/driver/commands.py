@@ -36,6 +36,7 @@ from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
 from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
+from sweep.machine.stored_folders import trial_folder
 from sweep.preparation.first_look import check_cache_room, look_at_files
 from sweep.requests import (
     ExplainKey,
@@ -83,7 +84,11 @@ def reproduce_trial(request: ReproduceTrial, console: Console) -> int:
     Raises:
         UserError: see `sweep.driver.reproduce.reproduce`.
     """
-    trial_dir = local_path("--reproduce", request.trial_dir)
+    with trial_folder("--reproduce", request.trial_dir) as trial_dir:
+        return _reproduce_in(trial_dir, console)
+
+
+def _reproduce_in(trial_dir: Path, console: Console) -> int:
     check_finished(trial_dir)
     cache_dir = set_up(console)
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler that measures peaks would write lines of its own

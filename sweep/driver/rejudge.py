@@ -27,8 +27,8 @@ from sweep.driver.rejudging import Rejudging
 from sweep.driver.tracking import installed, send
 from sweep.hub.pin import pin
 from sweep.machine.environment import speak_utf8
-from sweep.machine.output_folders import local_path
 from sweep.machine.quiet import quiet_libraries
+from sweep.machine.stored_folders import experiment_folder
 from sweep.preparation.models import find_models
 from sweep.preparation.sources import resolve_sources
 from sweep.schema.places import model_place
@@ -165,7 +165,9 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Exit code: 0 all were judged, 1 some could not be, 2 nothing to judge or a judge that can't, 130 "
         "interrupted; what another judge says replaces everything at once, when all is judged.",
     )
-    parser.add_argument("directory", metavar="DIR", help="an experiment directory, or that of one trial")
+    parser.add_argument(
+        "directory", metavar="DIR", help="an experiment directory or its address, or the directory of one trial"
+    )
     judges = parser.add_mutually_exclusive_group()
     judges.add_argument("--judge", metavar="MODEL", help="another reward model: a folder, or a name on the hub")
     judges.add_argument("--match", choices=get_args(Match), help="judge by right answers; see reward.judge of a spec")
@@ -175,8 +177,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def judge(console: Console) -> int:
         arguments = parser.parse_args(words)
-        directory = local_path("DIR", arguments.directory)
-        failed = judge_kept(directory, _changes(arguments), set_up(console), console)
+        with experiment_folder("DIR", arguments.directory, weights=True, sends=True) as directory:
+            failed = judge_kept(directory, _changes(arguments), set_up(console), console)
         return EXIT_FAILED if failed else 0
 
     return run_command(

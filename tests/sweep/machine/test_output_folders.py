@@ -63,7 +63,10 @@ def test_a_folders_name_is_one_that_any_file_system_takes(name: str, folder: str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--output", "s3://bucket/x"), "--output s3://bucket/x: is no folder of this machine"),
+        (
+            ("--output", "ftp://host/x"),
+            "--output ftp://host/x: unknown scheme ftp; accepted: a folder, or one of s3://",
+        ),
         (("--output", "/proc/nowhere"), "--output /proc/nowhere: can't be written to"),
         (("--output", ""), "--output '': names no path"),
         (("--write-data", "gs://bucket/x"), "--write-data gs://bucket/x: is no folder of this machine"),
@@ -82,11 +85,10 @@ def test_the_command_refuses_where_it_could_not_write_before_it_prepares_anythin
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--reproduce"])
-def test_a_bucket_is_no_experiment(flag: str, here: Here) -> None:
-    code, _, errors = here(flag, "s3://bucket/x")
+def test_a_whole_bucket_is_no_experiment(flag: str, here: Here) -> None:
+    code, _, errors = here(flag, "s3://bucket")
     assert code == 2
-    assert errors == f"error: {flag} s3://bucket/x: is no folder of this machine; accepted: one that is, or that is " \
-        "mounted here\n"  # fmt: skip
+    assert errors == f"error: {flag} s3://bucket: names no folder in a bucket; accepted: s3://BUCKET/PATH\n"
 
 
 @pytest.mark.parametrize("name", ["sweep (1)", "Übung", "n" * 250, "-x", "a.b"])
