@@ -83,7 +83,7 @@ def test_the_study_runs_by_name_from_an_empty_cache_and_says_nothing_that_is_not
     ("preset", "settings", "finished"),
     [
         ("study", ["variant=published"], 7),
-        ("fair", ["trials=2", "seeds=2"], 28),
+        ("fair", ["trials=1", "seeds=1"], 14),
     ],
 )
 def test_the_other_presets_run_from_the_cache_without_a_hub(
