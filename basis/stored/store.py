@@ -46,6 +46,9 @@ REFUSALS = {
 }
 """By the name that pyarrow has for what S3 answers. Others are told as they are."""
 
+BY_STATUS = {"401": "ACCESS_DENIED", "403": "ACCESS_DENIED", "429": "SLOW_DOWN", "503": "SERVICE_UNAVAILABLE"}
+"""By the status of an answer in which the store gives no reason."""
+
 SAID_BY_OTHERS = {
     "Could not resolve host": "it can't be reached",
     "Could not connect": "it can't be reached",
@@ -217,9 +220,9 @@ class Store:
             raise
         except (OSError, pa.ArrowException, ValueError) as error:
             said = first_line(error)
-            answer = re.search(r"AWS Error ([A-Z_0-9]+) during \w+ operation: ?(.*)", said)
-            code = answer[1] if answer else ""
-            rest = re.sub(r"\(Request ID:.*|Details:.*", "", answer[2] if answer else said).strip(" ;")
+            answer = re.search(r"AWS Error ([A-Z_0-9]+)(?: \(HTTP status (\d+)\))? during \w+ operation: ?(.*)", said)
+            code = BY_STATUS.get(answer[2] or "", answer[1]) if answer else ""
+            rest = re.sub(r"\(Request ID:.*|Details:.*", "", answer[3] if answer else said).strip(" ;")
             elsewhere = next((why for words, why in SAID_BY_OTHERS.items() if words in said), None)
             why = REFUSALS.get(code, elsewhere or f"{code.lower().replace('_', ' ')} {rest}".strip())
             raise StoreError(f"{self._what} {self.address}: {why}", code in FINAL) from None
