@@ -62,6 +62,8 @@ FLOORS = (
     "sweep/command.py",
     "sweep/control.py",
     "sweep/driver",
+    "sweep/submission",
+    "sweep/submit.py",
     "sweep/live",
     "sweep/watch.py",
     "sweep/exporting",
@@ -102,6 +104,8 @@ OF_ANALYSIS = {
 RAY_ALLOWED = {
     "sweep/cluster/gpu_nodes.py",
     "sweep/cluster/session.py",
+    "sweep/submission/cluster.py",
+    "sweep/submission/documents.py",
     "sweep/trainable.py",
     "sweep/tune/control.py",
     "sweep/tune/endings.py",

@@ -21,6 +21,7 @@ INTRODUCTION = """\
 | `python -m sweep.run SPEC --dry-run --json` | one `plan` |
 | `python -m sweep.run SPEC --json` | a `progress` each time something happens, then a `verdict`, at last an `end` |
 | `python -m sweep.control DIR status --json` | one `status` |
+| `python -m sweep.submit SPEC --output DIR --json` | one `job` |
 | `python -m analysis.report DIR --json` | one `verdict` |
 
 - Standard output has JSON and nothing else: one document a line ([NDJSON](https://github.com/ndjson/ndjson-spec)).

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from basis.directory import RAY_LOG_FILE, SPEC_FILE
+from basis.directory import INPUTS_DIR, RAY_LOG_FILE, SPEC_FILE
 from basis.errors import UserError
 from sweep.driver.same_sweep import check_same_sweep
 from sweep.machine.output_folders import folder_name, local_path
@@ -13,7 +13,7 @@ from sweep.spec_file.load import load_kept_plan, load_plan
 from sweep.storage.claim import LOCK_FILE
 from sweep.storage.replacement import check_settled
 
-LEFT_BEFORE_SPEC = (LOCK_FILE, RAY_LOG_FILE)
+LEFT_BEFORE_SPEC = (LOCK_FILE, RAY_LOG_FILE, INPUTS_DIR)
 """What a start that ended before it wrote the spec leaves in an experiment directory."""
 
 
@@ -34,14 +34,25 @@ def _begin(sweep: NewSweep) -> tuple[SweepPlan, Path]:
         kept, _ = _continue(KeptSweep(str(experiment_dir)))
         check_same_sweep(plan.spec, kept.spec, experiment_dir)
         return kept, experiment_dir
-    expected = LEFT_BEFORE_SPEC if sweep.or_resume else ()
+    check_free(experiment_dir, sweep.or_resume)
+    return plan, experiment_dir
+
+
+def check_free(experiment_dir: Path, or_resume: bool) -> None:
+    """Refuse a directory in which no sweep can begin; one in which a sweep has begun will do for `or_resume`.
+
+    Raises:
+        UserError: it is a file, or something lies in it.
+    """
+    if or_resume and os.path.isfile(experiment_dir / SPEC_FILE):
+        return
+    expected = LEFT_BEFORE_SPEC if or_resume else ()
     if os.path.isfile(experiment_dir) or (
         os.path.isdir(experiment_dir) and any(path.name not in expected for path in experiment_dir.iterdir())
     ):
         raise UserError(
             f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
         )
-    return plan, experiment_dir
 
 
 def _continue(sweep: KeptSweep) -> tuple[SweepPlan, Path]:

@@ -35,12 +35,24 @@ def pin(spec: SweepSpec, say: Say) -> SweepSpec:
     return _pinned_spec(spec, lambda name, kind, key: resolve(name, kind, key, say))
 
 
+def hub_names(spec: SweepSpec) -> list[tuple[HubName, Kind, str]]:
+    """The names on the hub that a spec needs, each with its kind and its key in the spec; asks no hub."""
+    found: list[tuple[HubName, Kind, str]] = []
+
+    def note(name: HubName, kind: Kind, key: str) -> str:
+        found.append((name, kind, key))
+        return name.revision or "main"
+
+    _pinned_spec(spec, note)
+    return list(dict.fromkeys(found))
+
+
 def pin_as(spec: SweepSpec, kept: SweepSpec) -> SweepSpec:
     """Pin a spec to the commits that another one, which has been pinned, has for the same names; asks no hub.
 
     A commit that the spec itself gives stays. A name that the other one does not have gets the branch it stands for.
     """
-    commits = {at.at(""): at.revision for at in _hub_names(kept.model_dump(mode="json")) if at.revision}
+    commits = {at.at(""): at.revision for at in _pinned_names(kept.model_dump(mode="json")) if at.revision}
 
     def commit(name: HubName, kind: Kind, key: str) -> str:
         given = name.revision or "main"
@@ -49,11 +61,11 @@ def pin_as(spec: SweepSpec, kept: SweepSpec) -> SweepSpec:
     return _pinned_spec(spec, commit)
 
 
-def _hub_names(value: Any) -> Iterator[HubName]:
+def _pinned_names(value: Any) -> Iterator[HubName]:
     """Every text of a pinned spec that is a name at a commit."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _hub_names(inner)
+            yield from _pinned_names(inner)
     elif isinstance(value, str):
         for name in (model_name(value), dataset_name(value)):
             if name is not None and _COMMIT.fullmatch(name.revision or ""):
