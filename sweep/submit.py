@@ -53,6 +53,8 @@ def _submit(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     how = "runs already" if sent.ran_already else "submitted"
     console.print(Text(f"{how}: {sent.job} on {sent.cluster.url}, into {sent.output}"), soft_wrap=True)
+    follow = as_called("sweep.jobs", "logs", sent.job, "--follow", "--cluster", sent.cluster.url)
+    console.print(Text(f"follow it with: {follow}"), soft_wrap=True)
     return 0
 
 

@@ -47,10 +47,12 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"versions": versions(), "lacking": lacking(question["libraries"])}
     if told["versions"] != question["versions"] or told["lacking"]:
         return told
+    from basis.directory import SPEC_FILE
     from basis.errors import UserError  # of ours, and of libraries that are there
 
     try:
         told["sizes"] = _check(question)
+        told["begun"] = Path(question["output"], SPEC_FILE).is_file()
     except UserError as error:
         told["refused"] = str(error)
     return told

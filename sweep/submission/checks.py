@@ -44,14 +44,28 @@ def check_cluster(
         UserError: what the cluster lacks.
     """
     remark = await_resources(cluster.nodes(), found.plan.spec.resources)
-    question = {
-        "versions": versions(),
-        "libraries": libraries(),
-        "output": str(output),
+    asked = {
         "elsewhere": found.kinds_elsewhere,
         "hub": [[list(name), kind, key] for name, kind, key in hub_names(found.local)],
         "sized": [] if are_small(named) else [str(one.path) for one in named],
     }
+    sizes: dict[str, int] = _told(cluster, output, asked, variables)["sizes"]
+    return sizes, remark
+
+
+def check_begun(cluster: Cluster, output: Path, variables: Mapping[str, str]) -> None:
+    """Check that a cluster can go on with the sweep in `output`.
+
+    Raises:
+        UserError: what it lacks, or no sweep has begun there.
+    """
+    if not _told(cluster, output, {"elsewhere": {}, "hub": [], "sized": []}, variables)["begun"]:
+        raise UserError(f"{output}: no sweep has begun there; submit it again")
+
+
+def _told(cluster: Cluster, output: Path, asked: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+    """What the cluster answers, once nothing that is always asked speaks against it."""
+    question = {"versions": versions(), "libraries": libraries(), "output": str(output), **asked}
     with tempfile.TemporaryDirectory(prefix="sft-sweep-") as folder:
         pack(Path(folder), variables, question)
         answer = cluster.ask(["sweep.submission.answer"], Path(folder), ANSWER_SECONDS)
@@ -59,8 +73,7 @@ def check_cluster(
         said = (answer.log.strip().splitlines() or ["nothing"])[-1]
         raise UserError(f"{FLAG} {cluster.url}: our code can't run there (it said: {without_secrets(said)})")
     _check_answer(answer.told, question, cluster.url)
-    sizes: dict[str, int] = answer.told["sizes"]
-    return sizes, remark
+    return answer.told
 
 
 def _check_answer(told: Mapping[str, Any], question: Mapping[str, Any], url: str) -> None:

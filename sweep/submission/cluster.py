@@ -1,5 +1,6 @@
 """The job server of a Ray cluster: reached by Ray's own client, asked in jobs that leave nothing behind."""
 
+import asyncio
 import json
 import logging
 import os
@@ -7,8 +8,8 @@ import shlex
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ PYTHON = "python"
 """As `ray start` and its jobs find it on the head."""
 CONNECT_SECONDS = 5
 POLL_SECONDS = 0.25
-FORGET_SECONDS = 1.5
-"""After the end of a job, until which Ray looks after it once a second, and would write it down again as lost."""
+SILENT_SECONDS = 2
+FORGET_SECONDS, MOST_DELETIONS = 1.5, 5
+"""Ray looks after a job once a second, and writes one that was deleted meanwhile down again, as lost."""
 ANSWER = "ANSWER "
 """What the line begins with in which a job of ours answers."""
 OURS = "sft-sweep"
@@ -101,6 +103,42 @@ class Cluster:
         answers = [line for line in log.splitlines() if line.startswith(ANSWER)]
         return Answer(json.loads(answers[-1].removeprefix(ANSWER)) if answers else None, log or message)
 
+    @contextmanager
+    def listening(self, words: Sequence[str], folder: Path) -> Iterator[Iterator[str | None]]:
+        """Run a module of ours on the head for the duration of a block; yields what it prints, see `lines_of`."""
+        job = self.submit(words, folder, {OURS: "question"})
+        try:
+            with closing(self.lines_of(job)) as lines:
+                yield lines
+        finally:
+            self._remove(job)
+
+    def lines_of(self, job: str) -> Generator[str | None, None, None]:
+        """What a job prints, line by line as it does, until it ends; None each time that it was silent for a while."""
+        chunks, text = self.client.tail_job_logs(job), ""
+        with asyncio.Runner() as runner:
+
+            async def chunk(reading: "asyncio.Future[str] | None") -> "tuple[asyncio.Future[str], bool]":
+                reading = reading or asyncio.ensure_future(anext(chunks))
+                done, _ = await asyncio.wait([reading], timeout=SILENT_SECONDS)
+                return reading, bool(done)
+
+            reading = None
+            while True:
+                reading, done = runner.run(chunk(reading))
+                if not done:
+                    yield None
+                    continue
+                try:
+                    text += reading.result()
+                except StopAsyncIteration:
+                    break
+                reading = None
+                *lines, text = text.split("\n")
+                yield from lines
+        if text:
+            yield text
+
     def await_end(self, job: str, seconds: float) -> bool:
         """Wait for the end of a job; False: it has not come within so many seconds."""
         end = time.monotonic() + seconds
@@ -133,8 +171,10 @@ class Cluster:
             if not self.client.get_job_status(job).is_terminal():
                 self.client.stop_job(job)
                 self.await_end(job, 2 * CONNECT_SECONDS)
-            time.sleep(FORGET_SECONDS)
-            self.client.delete_job(job)
+            for _ in range(MOST_DELETIONS):  # until the client raises: there is no such job any more
+                self.client.delete_job(job)
+                time.sleep(FORGET_SECONDS)
+                self.client.get_job_info(job)
 
 
 def reach(given: str | None) -> Cluster:
