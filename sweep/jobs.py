@@ -106,7 +106,8 @@ def _tell_of_one(cluster: "Cluster", arguments: argparse.Namespace, console: Con
     ended = "" if part.exit_code is None else f" (exit code {part.exit_code})"
     lines = [f"{part.id}: {part.state}{ended}; {part.name} in {part.output}", *([said] if said else [])]
     lines += [_progress(sweep)] if sweep else []
-    lines += [f"continue with: {as_called('sweep.jobs', 'resume', part.id)}"] if part.state == "resumable" else []
+    if part.state in ("resumable", "failed"):
+        lines += [f"continue with: {as_called('sweep.jobs', 'resume', part.id, '--cluster', cluster.url)}"]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
     return 0

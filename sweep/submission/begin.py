@@ -11,6 +11,7 @@ from pathlib import Path
 
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
+from basis.files import write_text
 from sweep.machine.caches import OURS
 from sweep.submission.output import inputs_folder
 from sweep.submission.variables import take_variables
@@ -50,6 +51,22 @@ def place_sent(package: Path, output: Path) -> None:
             shutil.rmtree(whole)
 
 
+def spec_of(package: Path, output: Path) -> Path:
+    """The spec that the driver is given: the package's, or without one that of the sweep that has begun.
+
+    A sweep begins by a copy in its experiment directory, so that the command which it records can be given again.
+    """
+    sent = package / SPEC_FILE
+    if not sent.is_file():
+        return output / SPEC_FILE
+    if (output / SPEC_FILE).exists():
+        return sent
+    kept = inputs_folder(output) / SPEC_FILE
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_text(kept, sent.read_text(encoding="utf-8"))
+    return kept
+
+
 def main(output: Path) -> None:
     """Become the sweep's driver."""
     package = Path.cwd()
@@ -62,8 +79,7 @@ def main(output: Path) -> None:
     shutil.rmtree(package / SENT_FOLDER, ignore_errors=True)  # Ray keeps the package for as long as it runs
     set_cache(output)
     os.environ.pop(OF_THIS_JOB, None)
-    spec = package / SPEC_FILE
-    words = [str(spec if spec.is_file() else output / SPEC_FILE), "--output", str(output), "--or-resume"]
+    words = [str(spec_of(package, output)), "--output", str(output), "--or-resume"]
     os.execv(sys.executable, [sys.executable, "-m", "sweep.run", *words, "--address", "auto"])
 
 

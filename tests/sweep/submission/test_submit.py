@@ -45,6 +45,8 @@ def test_a_sweep_is_submitted_with_its_files_and_the_same_command_later_is_the_s
     assert "2 finished, 0 failed" in await_job(head, told.job.id, output)
     assert len(list(output.glob(f"*/{FINISHED_FILE}"))) == 2
     kept = (output / SPEC_FILE).read_text(encoding="utf-8")
+    begun_by = json.loads((output / SWEEP_FILE).read_text(encoding="utf-8"))["command"]
+    assert begun_by.startswith(f"python -m sweep.run {output / INPUTS_DIR / SPEC_FILE} --output {output}")
     assert str(tmp_path) not in kept
     assert str(parts.train) not in kept
     assert len(list((output / INPUTS_DIR).glob("*/*"))) == 5  # data, prompts, base and reward model
