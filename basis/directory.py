@@ -32,6 +32,7 @@ EXPERIMENT_DIR/
     events.out.tfevents.*  TensorBoard, where `track` has it
     *.damaged              what was found to be damaged, as it was found
   tracking/                what trackers have been sent, and what they keep (see sweep/tracking/)
+  inputs/                  files that a sweep was submitted with, each in a folder named by its hash (sweep/submission/)
   judged/                  there for a moment alone: what another judge said, on its way into place
   report/                  written by analysis.report
 """
@@ -41,6 +42,7 @@ SWEEP_FILE = "sweep.json"
 RAY_LOG_FILE = "ray.log"
 EVENTS_FILE = "events.jsonl"
 CONTROL_DIR = "control"
+INPUTS_DIR = "inputs"
 CONTROL_FILE = "control.jsonl"
 BASE_DIR = "base"
 CHECKPOINT_FILE = "checkpoint.pt"

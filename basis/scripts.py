@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 Module = Literal[
     "sweep.run",
+    "sweep.submit",
+    "sweep.jobs",
     "sweep.watch",
     "sweep.control",
     "sweep.export",
@@ -36,6 +38,8 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "run": Subcommand("sweep.run", "sweep.run", "run a sweep and build its report"),
+    "submit": Subcommand("sweep.submit", "sweep.submit", "have a Ray cluster run a sweep by itself"),
+    "jobs": Subcommand("sweep.jobs", "sweep.jobs", "list, follow, stop, resume and fetch submitted sweeps"),
     "control": Subcommand("sweep.control", "sweep.control", "stop, add or clone trials of a running sweep"),
     "report": Subcommand("analysis.report", "analysis.report", "rebuild the report of an experiment directory"),
     "judge": Subcommand(

@@ -28,11 +28,13 @@ class NewSweep:
         spec: a preset's name, the path of a YAML file, or what Python gives, a mapping.
         settings: changes to the spec, each "key=value".
         output: its experiment directory; None: one with the sweep's name and the time.
+        or_resume: go on with the sweep in `output` if this one has begun there.
     """
 
     spec: str | Mapping[str, Any]
     settings: tuple[str, ...]
     output: str | None
+    or_resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,14 @@ def _sweep(arguments: argparse.Namespace) -> Sweep:
         return KeptSweep(arguments.resume)
     if not arguments.spec:
         raise UserError(f"SPEC is missing; name a preset ({', '.join(preset_names())}) or a YAML file")
-    return NewSweep(arguments.spec, tuple(arguments.set), arguments.output)
+    if arguments.or_resume and arguments.output is None:
+        raise UserError("--or-resume needs --output DIR, which says where the sweep may have begun")
+    return NewSweep(arguments.spec, tuple(arguments.set), arguments.output, arguments.or_resume)
 
 
 def _refuse_beside(flag: str, why: str, arguments: argparse.Namespace, further: tuple[str, ...] = ()) -> None:
     """Refuse what does not go with a flag: words that say which sweep to run, and `further` flags."""
-    for name in ("SPEC", "--set", "--output", *further):
+    for name in ("SPEC", "--set", "--output", "--or-resume", *further):
         given = getattr(arguments, name.strip("-").replace("-", "_").lower())
         if given not in (None, False, []):
             values = [] if given is True else given if isinstance(given, list) else [given]
@@ -227,6 +231,12 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="print the trials with their predicted memory, and run nothing"
     )
     parser.add_argument("--resume", metavar="DIR", help="continue the sweep in DIR, keeping finished trials")
+    parser.add_argument(
+        "--or-resume",
+        action="store_true",
+        help="continue the sweep if it has begun in --output, or else begin it: the same command any number of times "
+        "is one sweep",
+    )
     parser.add_argument(
         "--reproduce",
         metavar="TRIAL_DIR",

@@ -63,6 +63,9 @@ FLOORS = (
     "sweep/command.py",
     "sweep/control.py",
     "sweep/driver",
+    "sweep/submission",
+    "sweep/submit.py",
+    "sweep/jobs.py",
     "sweep/live",
     "sweep/watch.py",
     "sweep/exporting",
@@ -101,8 +104,12 @@ OF_ANALYSIS = {
 """What a sweep knows of analysis: the report that it builds, and what both decide alike."""
 
 RAY_ALLOWED = {
+    "sweep/cluster/cluster_claim.py",
     "sweep/cluster/gpu_nodes.py",
     "sweep/cluster/session.py",
+    "sweep/submission/cluster.py",
+    "sweep/submission/documents.py",
+    "sweep/submission/jobs.py",
     "sweep/trainable.py",
     "sweep/tune/control.py",
     "sweep/tune/endings.py",

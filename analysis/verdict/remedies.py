@@ -59,7 +59,7 @@ def resume(results: Results) -> str:
 
 
 def _words(results: Results) -> list[str]:
-    """The words of the sweep's command behind its name, each setting as two, without the directory that it wrote to."""
+    """The words of the sweep's command behind its name, each setting as two, without what says where it wrote to."""
     command = results.sweep.get("command")
     if not isinstance(command, str) or not command.isprintable():
         return []
@@ -68,7 +68,7 @@ def _words(results: Results) -> list[str]:
         return []
     kept, skip = [], False
     for word in rest:
-        if not skip and word != "--output" and not word.startswith("--output="):
+        if not skip and word not in ("--output", "--or-resume") and not word.startswith("--output="):
             kept += [SETTING, word.partition("=")[2]] if word.startswith(f"{SETTING}=") else [word]
         skip = word == "--output"
     return kept

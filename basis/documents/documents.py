@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TextIO
 
 from pydantic import Field, TypeAdapter
 
+from basis.documents.jobs import JobDocument, JobsDocument
 from basis.documents.part import Document
 from basis.documents.plan import PlanDocument
 from basis.documents.progress import EndDocument, ProgressDocument, StatusDocument
@@ -24,7 +25,14 @@ class ErrorDocument(Document):
 
 
 AnyDocument = Annotated[
-    PlanDocument | ProgressDocument | EndDocument | StatusDocument | VerdictDocument | ErrorDocument,
+    PlanDocument
+    | ProgressDocument
+    | EndDocument
+    | StatusDocument
+    | JobDocument
+    | JobsDocument
+    | VerdictDocument
+    | ErrorDocument,
     Field(discriminator="document"),
 ]
 DOCUMENTS: TypeAdapter[Any] = TypeAdapter(AnyDocument)

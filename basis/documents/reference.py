@@ -21,6 +21,10 @@ INTRODUCTION = """\
 | `python -m sweep.run SPEC --dry-run --json` | one `plan` |
 | `python -m sweep.run SPEC --json` | a `progress` each time something happens, then a `verdict`, at last an `end` |
 | `python -m sweep.control DIR status --json` | one `status` |
+| `python -m sweep.submit SPEC --output DIR --json` | one `job` |
+| `python -m sweep.jobs list --json` | one `jobs` |
+| `python -m sweep.jobs status ID --json`, likewise `stop` and `resume` | one `job` |
+| `python -m sweep.jobs watch ID --json` | a `progress` for each thing that has happened, and as it happens |
 | `python -m analysis.report DIR --json` | one `verdict` |
 
 - Standard output has JSON and nothing else: one document a line ([NDJSON](https://github.com/ndjson/ndjson-spec)).

@@ -1,6 +1,7 @@
 """Where the copies of stored experiments lie on this machine, and who uses one."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,8 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: b
         return
     try:
         copy.pull(wanted)
-        if not any(copy.folder.iterdir() if copy.folder.is_dir() else ()):
+        if copy.extent()[0] == 0:
+            shutil.rmtree(copy.folder, ignore_errors=True)
             raise UserError(f"{what} {address}: nothing is stored there")
         yield copy.folder
         if sends:

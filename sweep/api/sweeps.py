@@ -20,7 +20,7 @@ from basis.scripts import as_called
 from sweep.api.display import NotebookDisplay, in_notebook
 from sweep.api.results import SweepResults
 from sweep.command import EXIT_FAILED
-from sweep.driver.commands import open_sweep
+from sweep.driver.opening import open_sweep
 from sweep.machine.environment import with_our_code
 from sweep.requests import KeptSweep, NewSweep
 from sweep.spec_file.plain_values import plain_spec, settings_of

@@ -13,7 +13,6 @@ from basis.cache import CACHE_VARIABLE
 from basis.directory import SPEC_FILE
 from basis.documents.documents import print_document
 from basis.documents.part import Document
-from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.cluster.environment import set_ray_environment
 from sweep.cluster.probe import ask_cluster, ask_gpu_nodes, await_resources, may_grow, usable_kinds
@@ -27,6 +26,7 @@ from sweep.cluster.resources import (
 )
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
+from sweep.driver.opening import open_sweep
 from sweep.driver.storing import placed
 from sweep.driver.telling import tell_end, told_in_json
 from sweep.driver.tracking import take_notify, tracked
@@ -35,27 +35,24 @@ from sweep.machine.apart import Work
 from sweep.machine.ask_gpus import ask_gpus, may_have_gpu
 from sweep.machine.gpu_facts import GpuFacts
 from sweep.machine.hardware import allowed_cpus
-from sweep.machine.output_folders import check_length, check_writable, folder_name, local_path
+from sweep.machine.output_folders import check_length, check_writable, local_path
 from sweep.machine.stored_folders import trial_folder
 from sweep.preparation.first_look import check_cache_room, look_at_files
 from sweep.requests import (
     ExplainKey,
-    KeptSweep,
     ListTrials,
     NewSweep,
     ReproduceTrial,
     RunSweep,
     ShowData,
-    Sweep,
     WriteData,
 )
 from sweep.schema.resources import MOST_AUTO_CPUS, Resources
 from sweep.search_space import SweepPlan
 from sweep.space.learning_rates import describe_default
-from sweep.spec_file.load import load_kept_plan, load_plan
+from sweep.spec_file.load import load_kept_plan
 from sweep.spec_file.presets import preset_about, preset_names
 from sweep.storage.kept_trials import check_finished
-from sweep.storage.replacement import check_settled
 from sweep.tune.counts import SweepCounts
 
 
@@ -195,7 +192,8 @@ def _run_here(request: RunSweep, place: str | None, apart: bool, console: Consol
 
     resume = as_called("sweep.run", "--resume", place or str(experiment_dir))
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
-    restarts = MOST_RESTARTS if request.address is None else 0
+    unattended = isinstance(request.sweep, NewSweep) and request.sweep.or_resume
+    restarts = MOST_RESTARTS if request.address is None or unattended else 0
     with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:
         if request.as_json:
             return over(_run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts)))
@@ -211,38 +209,6 @@ def _run_telling(folder: SweepFolder, run: Callable[[SweepFolder], int]) -> int:
         print_document(verdict, sys.stdout)
     tell_end(folder.experiment_dir, code, folder.resume)
     return code
-
-
-def open_sweep(sweep: Sweep) -> tuple[SweepPlan, Path]:
-    """The plan of a sweep and its experiment directory.
-
-    Raises:
-        UserError: a bad spec; a directory to be continued that holds no sweep; or one to begin in that is not empty.
-    """
-    return _begin(sweep) if isinstance(sweep, NewSweep) else _continue(sweep)
-
-
-def _begin(sweep: NewSweep) -> tuple[SweepPlan, Path]:
-    plan = load_plan(sweep.spec, sweep.settings)
-    chosen = f"experiments/{folder_name(plan.spec.name)}" if sweep.output is None else sweep.output
-    experiment_dir = local_path("--output", chosen)
-    if os.path.isfile(experiment_dir) or (os.path.isdir(experiment_dir) and any(experiment_dir.iterdir())):
-        raise UserError(
-            f"--output {experiment_dir} is not an empty directory; name a new one, or continue it with --resume"
-        )
-    return plan, experiment_dir
-
-
-def _continue(sweep: KeptSweep) -> tuple[SweepPlan, Path]:
-    experiment_dir = local_path("--resume", sweep.directory)
-    if not os.path.isfile(experiment_dir / SPEC_FILE):
-        raise UserError(f"--resume {sweep.directory}: no {SPEC_FILE} in it; name an experiment directory")
-    check_settled(f"--resume {sweep.directory}", experiment_dir)
-    try:
-        return load_kept_plan(experiment_dir), experiment_dir
-    except UserError as error:
-        path = experiment_dir / SPEC_FILE
-        raise UserError(f"{path}: is not as the sweep left it, and can't be made again: {error}") from None
 
 
 def _gpus_to_plan_for(plan: SweepPlan, say: Callable[[str], None]) -> tuple[GpuFacts, ...]:

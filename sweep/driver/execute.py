@@ -1,5 +1,6 @@
 """Runs a prepared sweep: start Ray, hand it the trials, and record what the sweep was."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from basis.directory import SWEEP_FILE, base_responses_file
 from basis.disks import DiskError
+from sweep.cluster.cluster_claim import claimed_on_cluster
 from sweep.cluster.dashboard import described_dashboard
 from sweep.cluster.privacy import own_umask, without_secrets
 from sweep.cluster.session import find_device, fit_resources, ray_session
@@ -63,7 +65,7 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         if resources.packs:
             proposals = map(planner.propose, prepared.plan.candidates)
             say(sharing.described((p.config, p.plan) for p in proposals if p.plan))
-        with claimed(experiment_dir):
+        with claimed(experiment_dir), nullcontext() if alone else claimed_on_cluster(experiment_dir):
             _open_record(prepared, launch, say)
             outcome = tune_trials(prepared.plan, inputs, planner, Shares(sharing), console)
             try:

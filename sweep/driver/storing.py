@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from filelock import Timeout
 from rich.console import Console
 
+from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
 from basis.stored.address import is_address, parse_address
 from sweep.command import EXIT_FAILED, remarks_on
 from sweep.machine.environment import with_our_code
-from sweep.requests import KeptSweep, NewSweep, RunSweep
+from sweep.requests import NewSweep, RunSweep
 
 if TYPE_CHECKING:
     from sweep.storing.send import Orders
@@ -66,17 +67,18 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
     except Timeout:
         raise UserError(f"{what} {address}: another process of this machine works there") from None
     try:
-        if isinstance(sweep, NewSweep) and any(not name.startswith(".") for name in copy.store.list()):
+        stored = {name for name in copy.store.list() if not name.startswith(".")}
+        begins = isinstance(sweep, NewSweep) and not (sweep.or_resume and SPEC_FILE in stored)
+        if begins and stored:
             raise UserError(f"{what} {address} is not empty; name a new folder, or continue it with --resume")
         mine = claim(copy.store, what)
         with _sender(Orders(address.typed, what, str(copy.folder), mine), console) as sender:
-            local: NewSweep | KeptSweep
-            if isinstance(sweep, NewSweep):
+            if begins:
                 _make_room(copy.folder)
-                local = replace(sweep, output=str(copy.folder))
             else:
                 copy.pull()
-                local = replace(sweep, directory=str(copy.folder))
+            folder = str(copy.folder)
+            local = replace(sweep, output=folder) if isinstance(sweep, NewSweep) else replace(sweep, directory=folder)
             sender.tell("begin")
             yield Placed(replace(request, sweep=local), address.typed, sender.over)
     finally:

@@ -3,12 +3,14 @@
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from basis.errors import UserError
 from sweep.schema.file_patterns import matching_files
 
 Role = Literal["train", "test", "exclude", "general"]
+ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
+"""The roles by their names, for one that comes from elsewhere."""
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 PACKINGS = (".gz", ".bz2", ".xz", ".zst")

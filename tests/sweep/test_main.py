@@ -28,11 +28,14 @@ def test_a_subcommand_finds_its_own_words(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (
             ["demo"],
-            "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, control, report, judge, ",
+            "'demo' is no subcommand (did you mean: sft-sweep run demo?); accepted: run, submit, jobs, control, ",
         ),
         (["--resume", "my dir"], "(did you mean: sft-sweep run --resume 'my dir'?)"),
         (["reprot", "DIR"], "(did you mean: sft-sweep report DIR?)"),
-        ([], "a subcommand is missing; accepted: run, control, report, judge, export, chat, track, watch"),
+        (
+            [],
+            "a subcommand is missing; accepted: run, submit, jobs, control, report, judge, export, chat, track, watch",
+        ),
     ],
 )
 def test_a_command_line_without_a_subcommand_is_answered_with_what_was_meant(

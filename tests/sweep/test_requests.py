@@ -60,6 +60,8 @@ def test_each_mode_is_a_request_of_its_own(words: str, request_made: Request) ->
     [
         ("", "SPEC is missing; name a preset ("),
         ("demo --resume x", "SPEC demo is not accepted with --resume; a sweep continues as it was begun"),
+        ("demo --or-resume", "--or-resume needs --output DIR"),
+        ("--resume x --or-resume", "--or-resume is not accepted with --resume"),
         ("--resume x --set seeds=2", "--set seeds=2 is not accepted with --resume"),
         (
             "--reproduce x --resume y",

@@ -217,7 +217,7 @@ def test_a_preset_whose_arms_were_given_is_tuned_in_their_own_ranges(setting: st
 
 
 def test_a_command_of_the_installed_script_is_told_as_it_is_called_here() -> None:
-    results = replace(tuned(), sweep={"command": "sft-sweep run demo --output=x"}, spec={"search": "grid"})
+    results = replace(tuned(), sweep={"command": "sft-sweep run demo --output=x --or-resume"}, spec={"search": "grid"})
     assert again_with(results, seeds="3") == "python -m sweep.run demo --set seeds=3"
     assert tuned_again(results) == "python -m sweep.run fair --set variant=demo"
     assert resume(results) == "python -m sweep.run --resume /nowhere"

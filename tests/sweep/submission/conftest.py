@@ -1,0 +1,89 @@
+"""A Ray head with its job server, on loopback alone; the processes that are started are ended, and no others."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from basis.packages import ROOT
+from sweep.cluster.environment import LOCAL
+
+SECRET = "hf_" + "S3cretOfTheTests" * 2
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cluster of one node.
+
+    Attributes:
+        url: of its job server.
+        folder: of its files, and of its token.
+        environment: in which a command finds the token.
+    """
+
+    url: str
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, module: str, *words: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """A command of ours in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, words)],
+            capture_output=True, text=True, cwd=ROOT, env={**self.environment, **variables}, timeout=300,
+        )  # fmt: skip
+
+
+def free_ports(count: int) -> list[int]:
+    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in listening]
+    for one in listening:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Head]:
+    """A head that declares two CPUs, and asks for a token."""
+    folder = Path(tempfile.mkdtemp(prefix="sft-", dir="/tmp"))  # of few letters, for Ray's sockets
+    (folder / "token").write_text(secrets.token_hex(32), encoding="utf-8")
+    port, jobs, agent, client = free_ports(4)
+    programs = str(Path(sys.executable).parent)
+    unset = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "SFT_SWEEP_CACHE")
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in unset},
+        **LOCAL,
+        "PATH": os.pathsep.join([programs, os.environ["PATH"]]),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        "COLUMNS": "160",
+    }
+    words = ["start", "--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--num-gpus=0"]
+    words += ["--dashboard-host=127.0.0.1", f"--dashboard-port={jobs}", f"--dashboard-agent-listen-port={agent}"]
+    words += [f"--ray-client-server-port={client}", f"--temp-dir={folder / 'ray'}", "--disable-usage-stats", "--block"]
+    started = subprocess.Popen(
+        [f"{programs}/ray", *words], env=environment, cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert started.stdout is not None
+        assert any("Ray runtime started" in line for line in started.stdout)
+        yield Head(f"http://127.0.0.1:{jobs}", folder, environment)
+    finally:
+        started.terminate()
+        started.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that stands for storage of the cluster."""
+    folder = Path(tempfile.mkdtemp(prefix="sft-shared-"))
+    yield folder
+    shutil.rmtree(folder)
