@@ -27,7 +27,7 @@ from sweep.cluster.resources import (
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.driver.opening import open_sweep
-from sweep.driver.storing import placed
+from sweep.driver.storing import looked_at, placed
 from sweep.driver.telling import tell_end, told_in_json
 from sweep.driver.tracking import take_notify, tracked
 from sweep.driver.watching import watched
@@ -101,7 +101,8 @@ def list_trials(request: ListTrials, console: Console) -> int:
     Raises:
         UserError: a bad spec, or a trial that does not fit.
     """
-    plan, _ = open_sweep(request.sweep)
+    with looked_at(request.sweep) as sweep:
+        plan, _ = open_sweep(sweep)
     first_records = look_at_files(plan.spec)
     set_up(console)
     warnings: list[str] = []
@@ -129,7 +130,8 @@ def write_data(request: WriteData, console: Console) -> int:
     Raises:
         UserError: a bad spec, or data that can't be read or written.
     """
-    plan, _ = open_sweep(request.sweep)
+    with looked_at(request.sweep) as sweep:
+        plan, _ = open_sweep(sweep)
     folder = local_path("--write-data", request.folder)
     check_writable("--write-data", folder)
     look_at_files(plan.spec)
@@ -148,7 +150,8 @@ def show_data(request: ShowData, console: Console) -> int:
     Raises:
         UserError: a bad spec, or data or a tokenizer that can't be read.
     """
-    plan, _ = open_sweep(request.sweep)
+    with looked_at(request.sweep) as sweep:
+        plan, _ = open_sweep(sweep)
     look_at_files(plan.spec)
     cache_dir = set_up(console)
     check_cache_room(plan.spec, cache_dir, CACHE_VARIABLE)

@@ -18,7 +18,8 @@ from basis.scripts import as_called
 from basis.stored.address import is_address, parse_address
 from sweep.command import EXIT_FAILED, remarks_on
 from sweep.machine.environment import with_our_code
-from sweep.requests import NewSweep, RunSweep
+from sweep.machine.stored_folders import experiment_folder
+from sweep.requests import NewSweep, RunSweep, Sweep
 
 if TYPE_CHECKING:
     from sweep.storing.send import Orders
@@ -46,7 +47,7 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
         UserError: an address that is none, a store that can't be used, or one that another sweep uses.
     """
     sweep = request.sweep
-    what, text = ("--output", sweep.output) if isinstance(sweep, NewSweep) else ("--resume", sweep.directory)
+    what, text = _place_of(sweep)
     if text is None or not is_address(text):
         yield Placed(request, None, lambda code: code)
         return
@@ -83,6 +84,29 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
             yield Placed(replace(request, sweep=local), address.typed, sender.over)
     finally:
         lock.release()
+
+
+@contextmanager
+def looked_at(sweep: Sweep) -> Iterator[Sweep]:
+    """A sweep with a folder of this machine in place of an address, for questions that change nothing of it.
+
+    Raises:
+        UserError: an address that is none, or a store that can't be read.
+    """
+    what, text = _place_of(sweep)
+    if text is None or not is_address(text):
+        yield sweep
+    elif isinstance(sweep, NewSweep):
+        parse_address(what, text)
+        yield replace(sweep, output=None, or_resume=False)
+    else:
+        with experiment_folder(what, text, weights=False) as folder:
+            yield replace(sweep, directory=str(folder))
+
+
+def _place_of(sweep: Sweep) -> tuple[str, str | None]:
+    """Where a sweep keeps its results, as the user gave it, and by what."""
+    return ("--output", sweep.output) if isinstance(sweep, NewSweep) else ("--resume", sweep.directory)
 
 
 class _Sender:

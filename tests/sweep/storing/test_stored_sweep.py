@@ -79,6 +79,8 @@ def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a
     assert report.returncode == 0, report.stderr
     assert json.loads(report.stdout)["boards"]
     assert not list((tmp_path / "third").rglob("*.safetensors"))
+    plan = run(third, "--resume", address, "--dry-run", "--json")
+    assert len(json.loads(plan.stdout)["trials"]) == 2, plan.stderr
     trial = min(trials)
     again = run(third, "--reproduce", address.replace("?", f"/{trial}?"))
     assert again.returncode == 0, again.stderr
