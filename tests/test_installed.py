@@ -27,6 +27,8 @@ QUESTIONS: dict[Module, list[str]] = {
     "sweep.watch": ["--help"],
     "analysis.report": ["kept"],
     "sweep.reward_metric": ["--help"],
+    "sweep.submit": ["--help"],
+    "sweep.jobs": ["--help"],
 }
 """What each command is asked."""
 OF_LIVE_PAGES = ("sweep/live/assets", "sweep/live/views/pages")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from basis.cache import CACHE_VARIABLE
 from basis.errors import UserError
-from sweep.machine.caches import OURS
 from sweep.submission.answer import answer, versions
 from sweep.submission.checks import check_cluster, libraries
 from sweep.submission.cluster import Answer, Cluster
@@ -58,7 +58,7 @@ def test_a_cluster_that_is_not_like_this_machine_is_refused(
 def test_a_cluster_with_other_versions_is_asked_nothing_that_needs_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(OURS, str(tmp_path / "cache"))  # else the answer sets it for this process
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))  # else the answer sets it for this process
     question = {"versions": {**HERE, "ray": "2.0.0"}, "libraries": ["ray", "no-such-library"]}
     assert answer(question) == {"versions": HERE, "lacking": ["no-such-library"]}
     alike = {"versions": HERE, "libraries": libraries(), "elsewhere": {}, "hub": [], "sized": []}
