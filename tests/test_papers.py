@@ -51,7 +51,7 @@ def test_the_flags_in_a_paper_are_those_of_the_command(paper: Path, capsys: pyte
     with pytest.raises(SystemExit):
         main(["--help"])
     accepted = capsys.readouterr().out
-    for line in "\n".join(blocks(paper.read_text(encoding="utf-8"), "sh")).splitlines():
+    for line in "\n".join(blocks(paper.read_text(encoding="utf-8"), "sh")).replace("\\\n", "").splitlines():
         words = shlex.split(line.replace('"', ""), comments=True)  # some commands are in quotes, for `ray exec`
         if "sweep.run" in words:
             assert all(flag in accepted for flag in words if flag.startswith("--")), line

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from basis.directory import REPORT_DIR
 from basis.stored.address import is_address, parse_address
 
 WHAT = "EXPERIMENT_DIR"
@@ -26,6 +27,6 @@ def folders_of(texts: Sequence[str]) -> Iterator[list[Path]]:
             from basis.stored.copy import is_weights  # imports pyarrow
             from basis.stored.places import brought
 
-            copy = brought(parse_address(WHAT, text), WHAT, lambda name: not is_weights(name), sends=True)
+            copy = brought(parse_address(WHAT, text), WHAT, lambda name: not is_weights(name), sends=f"{REPORT_DIR}/")
             folders.append(stack.enter_context(copy))
         yield folders

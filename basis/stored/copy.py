@@ -7,11 +7,13 @@ what both sides had in common last; whatever differs from it has changed since.
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUTCOME_FILE, TRAINED_FILE
 from basis.files import whole_file
@@ -25,8 +27,18 @@ THREADS = 16
 GROWING_SECONDS = 60.0
 """How often a file that goes on changing is sent, since each time all of it is. Checkpoints are sent as they come."""
 
+INDEX_SECONDS = 10.0
+"""How often the index is kept while much is sent, so that a kill loses little of what is known."""
+
+CLOCK_SECONDS = 120.0
+"""By how much this machine's clock and the store's may differ."""
+
+SECOND_NS = 10**9
+
 LAST = (FINISHED_FILE, OUTCOME_FILE)
 """Files that say that others are complete, so they are sent after them."""
+
+NOT_OURS = (".partial", ".lock", "-journal", "-wal", "-shm")
 
 LARGE = (TRAINED_FILE, CHECKPOINT_FILE)
 """Weights, which a report does without."""
@@ -48,6 +60,11 @@ class Common:
     stored: Stamp | None
     sent_at: float = 0.0
 
+    def is_of(self, stamp: Stamp) -> bool:
+        """Whether an object may be the one that was sent from here, and not a later one of the same size."""
+        latest_ns = int((self.sent_at + CLOCK_SECONDS) * SECOND_NS)
+        return self.stored is None and self.size == stamp.size and stamp.mtime_ns <= latest_ns
+
 
 class Copy:
     """The copy of one stored experiment. One process at a time uses it.
@@ -61,11 +78,12 @@ class Copy:
         """Nothing is brought yet; `folder` need not be there."""
         self.store, self.folder = store, folder
         self._index = _read_index(folder / INDEX_FILE)
+        self._index_lock, self._index_kept_at = Lock(), time.monotonic()
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> None:
         """Bring what has changed in the store since this copy and it had something in common.
 
-        Where a file has changed on both sides, the store's is taken: somebody has gone on with it from there.
+        Where a file has changed on both sides, the later one stays: somebody has gone on with it from there.
 
         Args:
             wanted: whether a file is, by its path; others stay in the store.
@@ -74,9 +92,10 @@ class Copy:
             StoreError: the store can't be read.
             OSError: this disk can't be written.
         """
-        stored = {name: stamp for name, stamp in self.store.list().items() if not name.startswith(".")}
+        stored = {name: stamp for name, stamp in self.store.list().items() if _belongs(name)}
         for name in self._index.keys() - stored.keys():  # somebody has taken it away
-            (self.folder / name).unlink(missing_ok=True)
+            if self._is_as_common(name):
+                (self.folder / name).unlink(missing_ok=True)
             del self._index[name]
         lacking = [name for name, stamp in stored.items() if self._differs(name, stamp, wanted)]
         try:
@@ -86,45 +105,71 @@ class Copy:
 
     def _differs(self, name: str, stamp: Stamp, wanted: Callable[[str], bool]) -> bool:
         """Whether an object has to be brought; one that need not be is noted."""
-        common = self._index.get(name)
-        is_ours = common is not None and common.stored is None and common.size == stamp.size
-        if common is not None and (common.stored == stamp or is_ours):
+        common, path = self._index.get(name), self.folder / name
+        if common is not None and (common.stored == stamp or common.is_of(stamp)):
             common.stored = stamp
-            return common.mtime_ns == 0 and wanted(name)
+            return wanted(name) and not path.is_file()
+        if path.is_file() and not self._is_as_common(name) and path.stat().st_mtime_ns > stamp.mtime_ns + SECOND_NS:
+            return False  # it has changed here since, and is sent
         if not wanted(name):
-            (self.folder / name).unlink(missing_ok=True)  # of an earlier time
+            path.unlink(missing_ok=True)  # of an earlier time
             self._index[name] = Common(stamp.size, 0, stamp)
             return False
         return True
 
+    def _is_as_common(self, name: str) -> bool:
+        """Whether a file is here, and has not changed since the store and this copy had it in common."""
+        common, path = self._index.get(name), self.folder / name
+        if common is None or not path.is_file():
+            return False
+        found = path.stat()
+        return (found.st_size, found.st_mtime_ns) == (common.size, common.mtime_ns)
+
     def _get(self, name: str, stamp: Stamp) -> None:
         path = self.folder / name
-        self.store.get(name, path)
+        try:
+            self.store.get(name, path)
+        except FileNotFoundError:  # taken away since it was listed, as by a trial that has finished
+            return
         found = path.stat()
         self._index[name] = Common(found.st_size, found.st_mtime_ns, stamp)
 
-    def push(self, is_end: bool = False) -> "Pushed":
+    def push(self, is_end: bool = False, within: str = "") -> "Pushed":
         """Send what has changed here.
 
         Args:
             is_end: send all of it; otherwise what was sent less than GROWING_SECONDS ago waits.
+            within: only what lies in this folder of the experiment, such as "report/".
 
         Returns:
             How much was sent, and what could not be; that is sent next time.
         """
-        here = dict(_files_in(self.folder))
-        changed = [name for name, found in here.items() if self._has_changed(name, found, is_end)]
+        if not self.folder.is_dir():
+            return Pushed(0, {})
+        here = {name: found for name, found in _files_in(self.folder) if name.startswith(within)}
+        whole = {str(Path(name).parent) for name, found in here.items() if self._is_news(name, found, LAST)}
+        changed = [
+            name
+            for name, found in here.items()
+            if self._has_changed(name, found, is_end or str(Path(name).parent) in whole)
+        ]
         first = [name for name in changed if Path(name).name not in LAST]
         failed = _each(first, lambda name: self._put(name, here[name]), keep_going=True)
         unfinished = {str(Path(name).parent) for name in failed}
         last = [name for name in changed if Path(name).name in LAST and str(Path(name).parent) not in unfinished]
         failed |= _each(last, lambda name: self._put(name, here[name]), keep_going=True)
         deleted = [name for name, common in self._index.items() if common.mtime_ns and name not in here]
-        if not failed:
-            failed |= _each(deleted, self._delete, keep_going=True)
+        deleted = [name for name in deleted if name.startswith(within)]
+        if failed or not (self.folder / INDEX_FILE).is_file():  # without it somebody has emptied this folder
+            deleted = []
+        failed |= _each(deleted, self._delete, keep_going=True)
         if changed or deleted:
             self._keep_index()
         return Pushed(len(changed) + len(deleted) - len(failed), failed)
+
+    def _is_news(self, name: str, found: os.stat_result, names: tuple[str, ...]) -> bool:
+        """Whether a file of one of these names has changed."""
+        return Path(name).name in names and self._has_changed(name, found, is_end=True)
 
     def _has_changed(self, name: str, found: os.stat_result, is_end: bool) -> bool:
         common = self._index.get(name)
@@ -142,6 +187,8 @@ class Copy:
             return
         # By the time before: what was written while it was sent is sent again.
         self._index[name] = Common(size, found.st_mtime_ns if size == found.st_size else 1, None, time.time())
+        if time.monotonic() - self._index_kept_at > INDEX_SECONDS:
+            self._keep_index()
 
     def _delete(self, name: str) -> None:
         self.store.delete(name)
@@ -161,10 +208,12 @@ class Copy:
         return len(self._index), sum(common.size for common in self._index.values())
 
     def _keep_index(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        values = {name: asdict(common) for name, common in self._index.items()}
-        with whole_file(self.folder / INDEX_FILE) as partial:
-            partial.write_text(json.dumps(values), encoding="utf-8")
+        with self._index_lock:
+            self._index_kept_at = time.monotonic()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            values = {name: asdict(common) for name, common in list(self._index.items())}
+            with whole_file(self.folder / INDEX_FILE) as partial:
+                partial.write_text(json.dumps(values), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -180,6 +229,11 @@ class Pushed:
     failed: dict[str, StoreError]
 
 
+def is_checkpoint(name: str) -> bool:
+    """Whether a file, by its path in an experiment, is one that only the trial itself has a use for."""
+    return Path(name).name == CHECKPOINT_FILE
+
+
 def is_weights(name: str) -> bool:
     """Whether a file, by its path in an experiment, is one that reports do without."""
     return Path(name).name in LARGE
@@ -187,18 +241,27 @@ def is_weights(name: str) -> bool:
 
 def _files_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """The files that belong into the store; those that are being written, and locks, do not."""
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_unless_removed):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if name.startswith(".") or name.endswith((".partial", ".lock", "-journal", "-wal", "-shm")):
-                continue
-            path = Path(place) / name
+        for path in (Path(place) / name for name in names):
             try:
                 found = path.lstat()
-            except OSError:  # removed meanwhile
+            except FileNotFoundError:  # meanwhile
                 continue
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(folder).as_posix(), found
+            if stat.S_ISREG(found.st_mode) and _belongs(name := path.relative_to(folder).as_posix()):
+                yield name, found
+
+
+def _unless_removed(error: OSError) -> None:
+    """A folder that can't be read is no empty one: what was in it would be deleted from the store."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _belongs(name: str) -> bool:
+    """Whether a file, by its path, is one of the experiment's, and no lock, hidden or half-written one."""
+    parts = name.split("/")
+    return not any(part.startswith(".") for part in parts) and not parts[-1].endswith(NOT_OURS)
 
 
 def _each(names: Iterable[str], do: Callable[[str], None], keep_going: bool = False) -> dict[str, StoreError]:

@@ -1,9 +1,10 @@
 """Where the copies of stored experiments lie on this machine, and who uses one."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,8 +12,15 @@ from filelock import FileLock, Timeout
 from basis.cache import cache_folder
 from basis.errors import UserError
 from basis.stored.address import Address
+from basis.stored.claim import claimed
 from basis.stored.copy import Copy
 from basis.stored.store import Store
+
+ALL = ""
+"""All of an experiment is sent."""
+
+LOCK_SECONDS = 120.0
+"""What another command gets to end that uses the same copy."""
 
 
 def copy_of(address: Address, what: str) -> Copy:
@@ -21,7 +29,8 @@ def copy_of(address: Address, what: str) -> Copy:
     Raises:
         StoreError: the store's settings on this machine are of no use.
     """
-    name = hashlib.sha256(str(address).encode()).hexdigest()[:16]
+    names = (address.typed, os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL"))
+    name = hashlib.sha256(repr(names).encode()).hexdigest()[:16]  # of one bucket in two stores there are two copies
     return Copy(Store(address, what), cache_folder() / "stored" / name / address.path.rpartition("/")[2])
 
 
@@ -31,9 +40,24 @@ def lock_of(copy: Copy) -> FileLock:
     return FileLock(copy.folder.with_name("copy.lock"))
 
 
+def sweep_lock_of(copy: Copy) -> FileLock:
+    """What a sweep holds besides, for as long as it works in a copy."""
+    copy.folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(copy.folder.with_name("copy.sweep.lock"))
+
+
+def is_swept(copy: Copy) -> bool:
+    """Whether a sweep of this machine works in a copy."""
+    try:
+        with sweep_lock_of(copy).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
-def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: bool = False) -> Iterator[Path]:
-    """The copy of an experiment to read in, or with `sends` to write in too; what has changed is then sent.
+def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: str | None = None) -> Iterator[Path]:
+    """The copy of an experiment to read in, or with `sends` to write in too.
 
     While a sweep of this machine writes to the copy, it is as new as can be, and what is written is sent by the sweep.
 
@@ -41,7 +65,8 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: b
         address: where the experiment is stored.
         what: what the user set it by, for messages.
         wanted: which files are needed, by their paths.
-        sends: whether files that are written in the block go to the store.
+        sends: the folder of the experiment whose files go to the store after the block; ALL: all files, and no sweep
+            may write there meanwhile; None: nothing is sent.
 
     Yields:
         The folder.
@@ -50,20 +75,21 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: b
         UserError: nothing is stored there, or a `StoreError`.
     """
     copy = copy_of(address, what)
-    lock = lock_of(copy)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    if is_swept(copy):
         yield copy.folder
         return
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock_of(copy).acquire(timeout=LOCK_SECONDS))
+        except Timeout:
+            raise UserError(f"{what} {address}: another command of this machine uses its copy") from None
+        if sends == ALL:
+            held.enter_context(claimed(copy.store, what))
         copy.pull(wanted)
         if copy.extent()[0] == 0:
             shutil.rmtree(copy.folder, ignore_errors=True)
             raise UserError(f"{what} {address}: nothing is stored there")
         yield copy.folder
-        if sends:
-            for error in copy.push(is_end=True).failed.values():
+        if sends is not None:
+            for error in copy.push(is_end=True, within=sends).failed.values():
                 raise error
-    finally:
-        lock.release()

@@ -194,7 +194,7 @@ def _run_here(request: RunSweep, place: str | None, apart: bool, console: Consol
         return execute.execute(prepared, launched, console, work)
 
     resume = as_called("sweep.run", "--resume", place or str(experiment_dir))
-    folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose)
+    folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose, place=place)
     unattended = isinstance(request.sweep, NewSweep) and request.sweep.or_resume
     restarts = MOST_RESTARTS if request.address is None or unattended else 0
     with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:

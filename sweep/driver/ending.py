@@ -40,6 +40,7 @@ class SweepFolder:
         console: where all is said.
         verbose: whether all tables and findings of the report are printed.
         on_report: given the report once it is built.
+        place: the address where the results are kept; None: in `experiment_dir`.
     """
 
     experiment_dir: Path
@@ -48,6 +49,12 @@ class SweepFolder:
     console: Console
     verbose: bool = False
     on_report: "Callable[[Report], None] | None" = None
+    place: str | None = None
+
+    @property
+    def named(self) -> str:
+        """How the user names where the results are kept."""
+        return self.place or str(self.experiment_dir)
 
     @property
     def has_begun(self) -> bool:
@@ -194,7 +201,7 @@ def _end_of_trials(counts: SweepCounts, asked_by: int | None, folder: SweepFolde
         return exit_interrupted(failure if isinstance(failure, KeyboardInterrupt) else Interrupted(asked_by or 2))
     if counts.unjudged:
         trials = "1 trial was" if counts.unjudged == 1 else f"{counts.unjudged} trials were"
-        judge = as_called("sweep.reward_metric", str(folder.experiment_dir))
+        judge = as_called("sweep.reward_metric", folder.named)
         folder.say(f"{trials} trained but not judged; judge with: {judge}")
     return EXIT_FAILED if counts.failed or counts.unjudged or failure is not None else 0
 
@@ -216,7 +223,7 @@ def _report(folder: SweepFolder) -> BaseException | None:
 
 
 def _say_no_report(failure: BaseException, folder: SweepFolder) -> None:
-    rebuild = as_called("analysis.report", str(folder.experiment_dir))
+    rebuild = as_called("analysis.report", folder.named)
     say_error(
         f"the report could not be built ({name_failure(failure)}); the trials' results are kept; "
         f"build it with: {rebuild}"

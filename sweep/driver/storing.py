@@ -3,8 +3,9 @@
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,17 +13,28 @@ from typing import TYPE_CHECKING, NamedTuple
 from filelock import Timeout
 from rich.console import Console
 
+from basis.checksums import set_aside
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
-from basis.stored.address import is_address, parse_address
+from basis.stored.address import Address, is_address, parse_address
 from sweep.command import EXIT_FAILED, remarks_on
+from sweep.driver.opening import LEFT_BEFORE_SPEC
 from sweep.machine.environment import with_our_code
 from sweep.machine.stored_folders import experiment_folder
 from sweep.requests import NewSweep, RunSweep, Sweep
+from sweep.storing.exit_codes import EXIT_LOST
 
 if TYPE_CHECKING:
+    from basis.stored.copy import Copy
     from sweep.storing.send import Orders
+
+
+UNTOLD_SECONDS = 5.0
+"""How long the end of a sweep waits for the store before it says so."""
+
+FORMER = ".former"
+"""How the name of a copy ends whose sweep the store has nothing of any more."""
 
 
 class Placed(NamedTuple):
@@ -57,33 +69,44 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
             f"{what} {address} with --address: not yet possible, since trials on other machines write to a folder that "
             "all share; accepted: such a folder"
         )
-    from basis.stored.places import copy_of, lock_of  # imports pyarrow
-    from sweep.storing.claim import claim
+    from basis.stored.claim import claim  # imports pyarrow
+    from basis.stored.places import LOCK_SECONDS, copy_of, lock_of, sweep_lock_of
     from sweep.storing.send import Orders
 
     copy = copy_of(address, what)
-    lock = lock_of(copy)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{what} {address}: another process of this machine works there") from None
-    try:
-        stored = {name for name in copy.store.list() if not name.startswith(".")}
-        begins = isinstance(sweep, NewSweep) and not (sweep.or_resume and SPEC_FILE in stored)
-        if begins and stored:
-            raise UserError(f"{what} {address} is not empty; name a new folder, or continue it with --resume")
+    with ExitStack() as held:
+        try:
+            held.enter_context(sweep_lock_of(copy).acquire(timeout=0))
+            held.enter_context(lock_of(copy).acquire(timeout=LOCK_SECONDS))
+        except Timeout:
+            raise UserError(f"{what} {address}: another process of this machine works there") from None
+        begins = isinstance(sweep, NewSweep) and _begins(sweep, address, copy)
         mine = claim(copy.store, what)
         with _sender(Orders(address.typed, what, str(copy.folder), mine), console) as sender:
             if begins:
                 _make_room(copy.folder)
             else:
                 copy.pull()
+                if not (copy.folder / SPEC_FILE).is_file():
+                    raise UserError(f"{what} {address}: no {SPEC_FILE} in it; name the address of an experiment")
             folder = str(copy.folder)
             local = replace(sweep, output=folder) if isinstance(sweep, NewSweep) else replace(sweep, directory=folder)
             sender.tell("begin")
             yield Placed(replace(request, sweep=local), address.typed, sender.over)
-    finally:
-        lock.release()
+
+
+def _begins(sweep: NewSweep, address: Address, copy: "Copy") -> bool:
+    """Whether a sweep begins at an address, and does not go on there.
+
+    Raises:
+        UserError: something else lies there.
+    """
+    stored = {name.partition("/")[0] for name in copy.store.list() if not name.startswith(".")}
+    if sweep.or_resume and (SPEC_FILE in stored or (copy.folder / SPEC_FILE).is_file()):
+        return False
+    if stored - set(LEFT_BEFORE_SPEC if sweep.or_resume else ()):
+        raise UserError(f"--output {address} is not empty; name a new folder, or continue it with --resume")
+    return True
 
 
 @contextmanager
@@ -115,6 +138,20 @@ class _Sender:
     def __init__(self, process: "subprocess.Popen[str]", address: str, console: Console) -> None:
         self._process, self._address, self._console = process, address, console
         self._has_ended = False
+        self._at_once = not console.is_terminal  # where a line would not tear the live table
+        self._kept: list[str] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            if self._at_once:
+                self._say(line.rstrip("\n"))
+            else:
+                self._kept.append(line.rstrip("\n"))
+
+    def _say(self, line: str) -> None:
+        remarks_on(self._console)(line)
 
     def tell(self, word: str) -> None:
         """Say a word to it; it may have ended."""
@@ -124,20 +161,29 @@ class _Sender:
                 self._process.stdin.flush()
 
     def over(self, code: int) -> int:
-        """The sweep is over: wait until all of it is sent. What it says is printed now, since a live table is over."""
+        """The sweep is over, and so is a live table: wait until all of it is sent."""
         self._has_ended = True
+        while self._kept:
+            self._say(self._kept.pop(0))
+        self._at_once = True
         self.tell("end")
+        with suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         try:
-            for line in self._process.stdout or ():
-                remarks_on(self._console)(line.rstrip("\n"))
-            all_sent = self._process.wait() == 0
+            try:
+                ended = self._process.wait(UNTOLD_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._say("sending what is left; Ctrl-C leaves it for later")
+                ended = self._process.wait()
         except KeyboardInterrupt:
             self._process.kill()
             self._say_lack()
             raise
-        if not all_sent:
+        self._thread.join(UNTOLD_SECONDS)
+        if ended not in (0, EXIT_LOST):
             self._say_lack()
-        return code if all_sent else code or EXIT_FAILED
+        return code if ended == 0 else code or EXIT_FAILED
 
     def end(self) -> None:
         """The sweep has ended by an error."""
@@ -145,8 +191,7 @@ class _Sender:
             self.over(EXIT_FAILED)
 
     def _say_lack(self) -> None:
-        resume = as_called("sweep.run", "--resume", self._address)
-        remarks_on(self._console)(f"nothing of it is lost; send what is lacking with: {resume}")
+        self._say(f"what is lacking is kept here; send it with: {as_called('sweep.run', '--resume', self._address)}")
 
 
 @contextmanager
@@ -170,7 +215,7 @@ def _sender(orders: "Orders", console: Console) -> Iterator[_Sender]:
 
 def _make_room(folder: Path) -> None:
     """Set aside what an earlier sweep of the same address has left here; the store has nothing of it any more."""
-    former = folder.with_name(f"{folder.name}.former")
-    if folder.exists():
-        shutil.rmtree(former, ignore_errors=True)
-        folder.rename(former)
+    if not (folder / SPEC_FILE).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        set_aside(folder, FORMER)

@@ -1,6 +1,6 @@
 """Experiments that a user names, in a folder of this machine or in object storage."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ def experiment_folder(what: str, text: str, weights: bool, sends: bool = False) 
         what: what the user set, such as "DIR", for messages.
         text: what they set it to: a path, or an address.
         weights: whether what was trained is needed.
-        sends: whether what is written in the block goes to the store.
+        sends: whether what is written in the block goes to the store, where no sweep may write meanwhile.
 
     Raises:
         UserError: the text names no path, or the store can't be read.
@@ -26,11 +26,13 @@ def experiment_folder(what: str, text: str, weights: bool, sends: bool = False) 
     if not is_address(text):
         yield local_path(what, text)
         return
-    from basis.stored.copy import is_weights  # imports pyarrow
-    from basis.stored.places import brought
+    from basis.stored.copy import is_checkpoint, is_weights  # imports pyarrow
+    from basis.stored.places import ALL, brought
 
-    wanted: Callable[[str], bool] = (lambda name: True) if weights else (lambda name: not is_weights(name))
-    with brought(parse_address(what, text), what, wanted, sends) as folder:
+    def wanted(name: str) -> bool:
+        return not is_checkpoint(name) if weights else not is_weights(name)
+
+    with brought(parse_address(what, text), what, wanted, ALL if sends else None) as folder:
         yield folder
 
 
@@ -50,6 +52,6 @@ def trial_folder(what: str, text: str) -> Iterator[Path]:
             f"{what} {text}: names no trial of an experiment; accepted: {address.scheme}://BUCKET/PATH/TRIAL"
         )
     with brought(
-        replace(address, path=path), what, lambda name: not is_weights(name) or name.startswith(f"{trial}/"), False
+        replace(address, path=path), what, lambda name: not is_weights(name) or name.startswith(f"{trial}/")
     ) as folder:
         yield folder / trial

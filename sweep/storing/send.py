@@ -3,7 +3,7 @@
 A process of its own, so that a store that is slow or away costs no trial anything, and so that what is finished is
 sent even where the sweep's own processes have been killed. Its standard input has a line of JSON with `Orders`, then
 "begin" once the folder holds what it is to hold, and "end" after the sweep. Where that is missing as the input closes,
-the sweep's command was killed. It prints lines for the user, and exits with 1 where something could not be sent.
+the sweep's command was killed. It prints lines for the user, and its exit code says whether all of it has been sent.
 """
 
 import json
@@ -12,15 +12,17 @@ import select
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from basis.errors import name_failure
 from basis.stored.address import parse_address
+from basis.stored.claim import keep_claim, release
 from basis.stored.copy import Copy, Pushed
 from basis.stored.store import Store, StoreError
 from basis.units import show_bytes
-from sweep.storing.claim import CLAIM_FILE, keep_claim
+from sweep.storing.exit_codes import EXIT_LOST, EXIT_UNSENT
 
 SEND_SECONDS = 5.0
 """Between two looks at what has changed."""
@@ -64,10 +66,11 @@ class Sending:
         self._orders, self._is_told = orders, False
         self._is_over, self._is_lost = threading.Event(), threading.Event()
         renew = (self._store, orders.claim, self._is_over, self._is_lost)
-        threading.Thread(target=keep_claim, args=renew, daemon=True).start()
+        self._keeper = threading.Thread(target=keep_claim, args=renew, daemon=True)
+        self._keeper.start()
 
-    def run(self) -> bool:
-        """Send until the input says that the sweep is over, and then the rest; whether all of it has been sent."""
+    def run(self) -> int:
+        """Send until the input says that the sweep is over, and then the rest; returns the exit code."""
         has_begun = has_ended = False
         failures, pending = 0, b""
         while not has_ended and not self._is_lost.is_set():
@@ -96,17 +99,16 @@ class Sending:
             say(f"{next(iter(pushed.failed.values()))}; trials go on, and it is tried again")
         return pushed
 
-    def _end(self, has_begun: bool) -> bool:
-        if self._is_lost.is_set():
-            say(f"{self._store.address}: another sweep has taken its place; nothing more is sent there")
-            return False
-        all_sent = self._send_rest() if has_begun else True
+    def _end(self, has_begun: bool) -> int:
+        all_sent = self._send_rest() if has_begun and not self._is_lost.is_set() else True
         self._is_over.set()
-        try:
-            self._store.delete(CLAIM_FILE)
-        except StoreError:
-            all_sent = all_sent and not has_begun
-        return all_sent
+        self._keeper.join()
+        if self._is_lost.is_set():
+            say(f"{self._store.address}: another sweep has taken its place; ours is kept in {self._orders.folder}")
+            return EXIT_LOST
+        with suppress(StoreError):  # then it is void in a minute
+            release(self._store, self._orders.claim)
+        return 0 if all_sent else EXIT_UNSENT
 
     def _send_rest(self) -> bool:
         until, wait = time.monotonic() + END_SECONDS, 1.0
@@ -118,12 +120,15 @@ class Sending:
                 files = "1 file is" if len(pushed.failed) == 1 else f"{len(pushed.failed)} files are"
                 say(f"{why}; {files} not sent, and kept in {self._orders.folder}")
                 return False
-            time.sleep(wait)
+            self._is_lost.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        if self._is_lost.is_set():
+            return False
         self._copy.drop_large()
         count, size_bytes = self._copy.extent()
         requests = self._store.requests.total()
-        say(f"stored: {count:,} files ({show_bytes(size_bytes)}) in {self._store.address}; {requests:,} requests")
+        if count:
+            say(f"stored: {count:,} files ({show_bytes(size_bytes)}) in {self._store.address}; {requests:,} requests")
         return True
 
 
@@ -137,9 +142,9 @@ def main() -> None:
     words = b""
     while not words.endswith(b"\n") and (one := os.read(0, 1)):
         words += one
-    all_sent = Sending(Orders(**json.loads(words))).run()
+    code = Sending(Orders(**json.loads(words))).run()
     sys.stdout.flush()
-    os._exit(0 if all_sent else 1)  # whatever threads of libraries do
+    os._exit(code)  # whatever threads of libraries do
 
 
 if __name__ == "__main__":

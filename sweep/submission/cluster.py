@@ -1,6 +1,7 @@
 """The job server of a Ray cluster: reached by Ray's own client, asked in jobs that leave nothing behind."""
 
 import asyncio
+import http.client
 import json
 import logging
 import os
@@ -8,16 +9,18 @@ import shlex
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
+from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
 
 from basis.errors import UserError, first_line, shortened
 from sweep.cluster.privacy import without_secrets
@@ -39,6 +42,13 @@ ANSWER = "ANSWER "
 """What the line begins with in which a job of ours answers."""
 OURS = "sft-sweep"
 """Key of a job's metadata that says what it is to us: a sweep, or a question."""
+SILENCED = (RuntimeError, OSError, ClientError, RayStateApiException)
+"""What Ray's clients raise of a cluster that refuses, or answers no more."""
+
+MOST_NODES = 10_000
+"""Of a cluster that are asked for; Ray's own limit is 100."""
+
+T = TypeVar("T")
 ACCEPTED = "accepted: the job server of a running cluster, such as http://HEAD:8265"
 
 
@@ -67,7 +77,8 @@ class Cluster:
         """The living nodes, as `ray.nodes` describes them."""
         with variables_restored():
             _forget_addresses()
-            found = list_nodes(address=self.url, filters=[("state", "=", "ALIVE")])
+            alive = [("state", "=", "ALIVE")]
+            found = self._asked(lambda: list_nodes(address=self.url, filters=alive, limit=MOST_NODES))
         return [{"Alive": True, "Resources": node.resources_total or {}, "Labels": node.labels or {}} for node in found]
 
     def submit(self, words: Sequence[str], folder: Path, metadata: Mapping[str, str]) -> str:
@@ -96,8 +107,8 @@ class Cluster:
         try:
             if not self.await_end(job, seconds):
                 raise UserError(f"{FLAG} {self.url}: did not answer within {seconds:g} s; is its head busy?")
-            log = self.client.get_job_logs(job)
-            message = str(self.client.get_job_info(job).message or "")
+            log = self._asked(lambda: self.client.get_job_logs(job))
+            message = self._asked(lambda: str(self.client.get_job_info(job).message or ""))
         finally:
             self._remove(job)
         answers = [line for line in log.splitlines() if line.startswith(ANSWER)]
@@ -133,6 +144,8 @@ class Cluster:
                     text += reading.result()
                 except StopAsyncIteration:
                     break
+                except SILENCED as error:
+                    raise self._no_answer(error) from None
                 reading = None
                 *lines, text = text.split("\n")
                 yield from lines
@@ -142,7 +155,7 @@ class Cluster:
     def await_end(self, job: str, seconds: float) -> bool:
         """Wait for the end of a job; False: it has not come within so many seconds."""
         end = time.monotonic() + seconds
-        while not self.client.get_job_status(job).is_terminal():
+        while not self._asked(lambda: self.client.get_job_status(job)).is_terminal():
             if time.monotonic() > end:
                 return False
             time.sleep(POLL_SECONDS)
@@ -163,11 +176,21 @@ class Cluster:
 
     def sweep_jobs(self) -> list[JobDetails]:
         """The jobs that are sweeps of ours, the youngest first."""
-        jobs = [job for job in self.client.list_jobs() if (job.metadata or {}).get(OURS) == "sweep"]
+        jobs = [job for job in self._asked(self.client.list_jobs) if (job.metadata or {}).get(OURS) == "sweep"]
         return sorted(jobs, key=lambda job: job.start_time or 0, reverse=True)
 
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """What the cluster answers; a head that has gone, or refuses, is told in one line."""
+        try:
+            return ask()
+        except SILENCED as error:
+            raise self._no_answer(error) from None
+
+    def _no_answer(self, error: Exception) -> UserError:
+        return UserError(f"{FLAG} {self.url}: gives no answer any more ({_words_of(error)})")
+
     def _remove(self, job: str) -> None:
-        with suppress(RuntimeError):  # the cluster has ended meanwhile
+        with suppress(UserError, *SILENCED):  # the cluster has ended meanwhile
             if not self.client.get_job_status(job).is_terminal():
                 self.client.stop_job(job)
                 self.await_end(job, 2 * CONNECT_SECONDS)
@@ -187,6 +210,8 @@ def reach(given: str | None) -> Cluster:
     if address is None:
         raise UserError(f"{FLAG} is missing, and {VARIABLES[0]} is not set; {ACCEPTED}")
     shown = without_secrets(address)
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise UserError(f"{FLAG}: the address has a login in it, which logs would show; {ACCEPTED}")
     if not address.startswith(("http://", "https://")):
         raise UserError(f"{FLAG} {shown}: is no address of a job server; {ACCEPTED}")
     pass_proxies_by()
@@ -215,7 +240,7 @@ def _check_version(address: str, shown: str) -> None:
         if error.code in (401, 403):  # it asks for a token, which Ray's client has; a question is told the version
             return
         raise UserError(f"{FLAG} {shown}: no Ray cluster answers there (HTTP {error.code}); {ACCEPTED}") from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{FLAG} {shown}: no Ray cluster answers there ({_words_of(error)}); {ACCEPTED}") from None
     if version != ray.__version__:
         raise UserError(f"{FLAG} {shown}: runs Ray {version}, and here is Ray {ray.__version__}; accepted: the same")

@@ -17,11 +17,12 @@ from ray.job_submission import JobDetails, JobStatus
 from basis.documents.progress import ProgressDocument, StatusDocument
 from basis.errors import UserError
 from sweep.machine.output_folders import check_writable, local_path
+from sweep.provenance.code_version import code_version
 from sweep.submission.act import ANSWER, DATA
 from sweep.submission.checks import ANSWER_SECONDS, check_begun
 from sweep.submission.cluster import FLAG, Cluster
 from sweep.submission.package import named_variables, pack
-from sweep.submission.submit import OUTPUT, SPEC, running_in, send
+from sweep.submission.submit import OUTPUT, SPEC, VERSION, running_in, send
 
 ACT = "sweep.submission.act"
 STOP_SECONDS = 180
@@ -75,7 +76,8 @@ def resume(cluster: Cluster, job: JobDetails, env: Sequence[str]) -> str:
         return running
     variables = named_variables(env)
     check_begun(cluster, output, variables)
-    return send(cluster, output, lambda folder: pack(folder, variables), job.metadata)
+    metadata = {**job.metadata, VERSION: code_version().version}
+    return send(cluster, output, lambda folder: pack(folder, variables), metadata)
 
 
 def check_fetched_into(text: str) -> Path:

@@ -1,5 +1,8 @@
 """A copy of an experiment goes to the store and comes back, whole files only, and nothing that differs is lost."""
 
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +68,7 @@ def test_what_was_not_sent_before_a_kill_is_sent_by_the_next_start(bucket: Objec
     assert bucket.objects("killed") == {"spec.yaml": b"spec", "one/finished.json": b"done"}
 
 
-def test_what_changed_on_both_sides_is_the_stores(bucket: ObjectStore, tmp_path: Path) -> None:
+def test_what_changed_on_both_sides_is_the_later_one(bucket: ObjectStore, tmp_path: Path) -> None:
     copy = copy_in(tmp_path / "copy", bucket, "both")
     write(copy.folder, sweep_json="ours")
     copy.push()
@@ -134,3 +137,76 @@ def test_a_damaged_index_has_all_brought_again(bucket: ObjectStore, tmp_path: Pa
     again.pull()
     assert texts(again.folder) == {"spec.yaml": "spec", "one/finished.json": "done"}
     assert again.push(is_end=True).sent == 0
+
+
+def test_files_that_somebody_removed_from_the_copy_are_brought_again_and_stay_in_the_store(
+    bucket: ObjectStore, tmp_path: Path
+) -> None:
+    copy = copy_in(tmp_path / "copy", bucket, "cleaned")
+    write(copy.folder, spec_yaml="spec", one__finished_json="done")
+    copy.push()
+    for path in ("spec.yaml", "one/finished.json"):  # as a cleaner of old files does; it leaves hidden ones
+        (copy.folder / path).unlink()
+    again = copy_in(tmp_path / "copy", bucket, "cleaned")
+    again.pull()
+    assert texts(again.folder) == {"spec.yaml": "spec", "one/finished.json": "done"}
+    again.push(is_end=True)
+    assert bucket.objects("cleaned").keys() == {"spec.yaml", "one/finished.json"}
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_a_copy_that_vanishes_while_it_is_sent_empties_no_store(bucket: ObjectStore, tmp_path: Path, left: str) -> None:
+    path = f"vanished {left}"
+    copy = copy_in(tmp_path / "copy", bucket, path)
+    write(copy.folder, spec_yaml="spec", one__finished_json="done")
+    copy.push()
+    shutil.rmtree(copy.folder)
+    if left == "an empty folder":
+        copy.folder.mkdir()
+    copy.push(is_end=True)
+    assert bucket.objects(path).keys() == {"spec.yaml", "one/finished.json"}
+
+
+def test_what_is_newer_here_than_in_the_store_stays_where_the_index_was_lost(
+    bucket: ObjectStore, tmp_path: Path
+) -> None:
+    copy = copy_in(tmp_path / "copy", bucket, "newer")
+    write(copy.folder, one__checkpoint_pt="step 100")
+    copy.push()
+    write(copy.folder, one__checkpoint_pt="step 200")
+    later = time.time() + 5
+    os.utime(copy.folder / "one" / "checkpoint.pt", (later, later))
+    (copy.folder / ".stored.json").unlink()
+    again = copy_in(tmp_path / "copy", bucket, "newer")
+    again.pull()
+    again.push()
+    assert bucket.objects("newer") == {"one/checkpoint.pt": b"step 200"}
+
+
+def test_a_finished_trial_is_sent_with_all_that_changed_in_it(bucket: ObjectStore, tmp_path: Path) -> None:
+    copy = copy_in(tmp_path / "copy", bucket, "all of it")
+    write(copy.folder, one__result_json="row", two__result_json="row")
+    copy.push()
+    write(copy.folder, one__result_json="row, row", two__result_json="row, row", one__finished_json="done")
+    copy.push()
+    stored = bucket.objects("all of it")
+    assert stored["one/result.json"] == b"row, row"
+    assert stored["two/result.json"] == b"row", "which waits for its minute"
+
+
+def test_hidden_files_and_locks_of_others_are_neither_brought_nor_deleted(bucket: ObjectStore, tmp_path: Path) -> None:
+    bucket.put("hidden/report/.nojekyll", b"")
+    bucket.put("hidden/a.lock", b"")
+    bucket.put("hidden/spec.yaml", b"spec")
+    copy = copy_in(tmp_path / "copy", bucket, "hidden")
+    copy.pull()
+    copy.push(is_end=True)
+    assert texts(copy.folder) == {"spec.yaml": "spec"}
+    assert bucket.objects("hidden").keys() == {"report/.nojekyll", "a.lock", "spec.yaml"}
+
+
+def test_of_a_report_nothing_but_the_report_is_sent(bucket: ObjectStore, tmp_path: Path) -> None:
+    copy = copy_in(tmp_path / "copy", bucket, "report")
+    write(copy.folder, spec_yaml="spec", one__finished_json="of a machine that died", report__report_html="page")
+    copy.push(is_end=True, within="report/")
+    assert bucket.objects("report").keys() == {"report/report.html"}

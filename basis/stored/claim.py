@@ -5,7 +5,9 @@ kind lets the last of two writers win, so who claims a folder waits a moment and
 """
 
 import time
-from threading import Event
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from uuid import uuid4
 
 from basis.errors import UserError
@@ -47,6 +49,26 @@ def claim(store: Store, what: str) -> str:
 def is_held(store: Store, mine: str) -> bool:
     """Whether a claim is the one that holds."""
     return store.read(CLAIM_FILE) == mine.encode()
+
+
+@contextmanager
+def claimed(store: Store, what: str) -> Iterator[None]:
+    """Hold a folder within the block; raises as `claim`, and at the end where another one has taken its place."""
+    mine, is_over, is_lost = claim(store, what), Event(), Event()
+    keeper = Thread(target=keep_claim, args=(store, mine, is_over, is_lost), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        keeper.join()
+        release(store, mine)
+
+
+def release(store: Store, mine: str) -> None:
+    """Give a claim back, unless another one is in its place."""
+    if is_held(store, mine):
+        store.delete(CLAIM_FILE)
 
 
 def keep_claim(store: Store, mine: str, is_over: Event, is_lost: Event) -> None:
