@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 
-from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUTCOME_FILE, TRAINED_FILE
+from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUTCOME_FILE, SPEC_FILE, TRAINED_FILE
 from basis.files import whole_file
 from basis.read_json import DamagedError, read_object
 from basis.stored.store import Stamp, Store, StoreError
@@ -153,8 +153,11 @@ class Copy:
             for name, found in here.items()
             if self._has_changed(name, found, is_end or str(Path(name).parent) in whole)
         ]
+        failed: dict[str, StoreError] = {}
         first = [name for name in changed if Path(name).name not in LAST]
-        failed = _each(first, lambda name: self._put(name, here[name]), keep_going=True)
+        # without its spec nobody can go on with an experiment
+        for names in ([name for name in first if name == SPEC_FILE], [name for name in first if name != SPEC_FILE]):
+            failed |= _each(names, lambda name: self._put(name, here[name]), keep_going=True)
         unfinished = {str(Path(name).parent) for name in failed}
         last = [name for name in changed if Path(name).name in LAST and str(Path(name).parent) not in unfinished]
         failed |= _each(last, lambda name: self._put(name, here[name]), keep_going=True)

@@ -9,7 +9,6 @@ the sweep's command was killed. It prints lines for the user, and its exit code 
 import json
 import os
 import select
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -133,8 +132,9 @@ class Sending:
 
 
 def say(text: str) -> None:
-    """Print a line for the user."""
-    print(text, flush=True)
+    """Print a line for the user, whose command may have been killed; the rest is sent all the same."""
+    with suppress(OSError):
+        print(text, flush=True)
 
 
 def main() -> None:
@@ -143,7 +143,6 @@ def main() -> None:
     while not words.endswith(b"\n") and (one := os.read(0, 1)):
         words += one
     code = Sending(Orders(**json.loads(words))).run()
-    sys.stdout.flush()
     os._exit(code)  # whatever threads of libraries do
 
 

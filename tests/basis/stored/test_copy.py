@@ -96,6 +96,13 @@ def test_that_a_trial_is_finished_is_sent_after_its_files_and_never_without_them
     assert bucket.seen == ["PUT /sweeps/order/one/trained.safetensors", "PUT /sweeps/order/one/finished.json"]
 
 
+def test_the_spec_is_sent_before_all_else(bucket: ObjectStore, tmp_path: Path) -> None:
+    copy = copy_in(tmp_path / "copy", bucket, "spec first")
+    write(copy.folder, spec_yaml="spec", **{f"trial{number}__params_json": "params" for number in range(20)})
+    copy.push()
+    assert bucket.seen[0] == "PUT /sweeps/spec first/spec.yaml"
+
+
 def test_a_file_that_goes_on_growing_is_sent_once_a_minute_and_a_checkpoint_each_time(
     bucket: ObjectStore, tmp_path: Path
 ) -> None:

@@ -57,7 +57,9 @@ def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a
         time.sleep(0.1)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    bucket.fails = away_for(3)
+    outage_seconds = 15  # longer than a request is tried again; what sends has nobody left to tell of it
+    bucket.fails = away_for(outage_seconds)
+    time.sleep(outage_seconds)
     for _ in range(30):  # until the claim of the killed one is void, or what sends has ended
         gone = run(of_machine(environment, tmp_path / "second"), "--resume", address)
         if gone.returncode != 2:
