@@ -52,13 +52,13 @@ def is_held(store: Store, mine: str) -> bool:
 
 
 @contextmanager
-def claimed(store: Store, what: str) -> Iterator[None]:
-    """Hold a folder within the block; raises as `claim`, and at the end where another one has taken its place."""
+def claimed(store: Store, what: str) -> Iterator[Event]:
+    """Hold a folder within the block; raises as `claim`. Yields what is set once another one has taken its place."""
     mine, is_over, is_lost = claim(store, what), Event(), Event()
     keeper = Thread(target=keep_claim, args=(store, mine, is_over, is_lost), daemon=True)
     keeper.start()
     try:
-        yield
+        yield is_lost
     finally:
         is_over.set()
         keeper.join()

@@ -33,9 +33,10 @@ def test_a_second_claim_is_refused_until_the_first_is_given_back(store: Store) -
 
 
 def test_a_claim_that_nobody_renews_is_void_by_the_stores_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim(store, "--output")
+    former = claim(store, "--output")
     monkeypatch.setattr(claim_module, "CLAIM_SECONDS", -1.0)
-    claim(store, "--output")
+    mine = claim(store, "--output")
+    assert store.read(CLAIM_FILE) == mine.encode() != former.encode()
 
 
 def test_who_finds_another_claim_in_its_place_has_lost_and_leaves_it(store: Store) -> None:
@@ -56,3 +57,14 @@ def test_who_changes_all_of_an_experiment_waits_for_no_sweep_and_a_reader_needs_
         with refused, brought(store.address, "DIR", lambda name: True, ALL):
             pass
     assert store.read(CLAIM_FILE) is None
+
+
+def test_what_was_changed_while_another_took_the_place_is_not_sent(store: Store) -> None:
+    store.write("spec.yaml", b"spec")
+    taken = pytest.raises(UserError, match="a sweep has begun to write there; nothing is sent")
+    with taken, brought(store.address, "DIR", lambda name: True, ALL) as folder:
+        (folder / "spec.yaml").write_text("changed")
+        store.write(CLAIM_FILE, b"another")
+        Event().wait(1.0)  # twenty renewals
+    assert store.read("spec.yaml") == b"spec"
+    assert store.read(CLAIM_FILE) == b"another"
