@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 from basis.documents.documents import JSON_FLAG
 from basis.errors import UserError
 from basis.scripts import as_called
+from sweep.schema.limits import GPUS_FLAG, TRIALS_FLAG, UNLIMITED, Limits, add_limits, limits_of
 from sweep.schema.tracking import NOTIFY_VARIABLE
 from sweep.spec_file.presets import preset_names
 
@@ -102,6 +103,7 @@ class RunSweep:
         verbose: whether all tables and findings are printed at its end.
         watch: how long a page of it is served in a browser.
         as_json: whether what happens is told in JSON documents on standard output.
+        limits: what its running trials may take together.
     """
 
     sweep: Sweep
@@ -111,6 +113,7 @@ class RunSweep:
     verbose: bool = False
     watch: Watch = "never"
     as_json: bool = False
+    limits: Limits = UNLIMITED
 
 
 Request = ListPresets | ExplainKey | ReproduceTrial | ListTrials | WriteData | ShowData | RunSweep
@@ -132,7 +135,7 @@ def parse_request(words: Sequence[str]) -> Request:
         return ExplainKey(arguments.explain)
     if arguments.reproduce is not None:
         of_sweeps = ("--resume", "--dry-run", "--write-data", "--show-data", "--verbose")
-        further = (*of_sweeps, "--address", "--dashboard", "--watch", "--keep-watching")
+        further = (*of_sweeps, "--address", "--dashboard", "--watch", "--keep-watching", TRIALS_FLAG, GPUS_FLAG)
         _refuse_beside("--reproduce", "a trial runs again as it is recorded", arguments, further)
         return ReproduceTrial(arguments.reproduce)
     sweep = _sweep(arguments)
@@ -152,6 +155,7 @@ def parse_request(words: Sequence[str]) -> Request:
         verbose=arguments.verbose,
         watch=_watch(arguments),
         as_json=arguments.json,
+        limits=limits_of(arguments),
     )
 
 
@@ -251,6 +255,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print N train examples as the model sees them, with what the loss counts marked, and exit",
     )
     parser.add_argument("--address", help="run on the Ray cluster at this address (auto, or host:port)")
+    add_limits(parser)
     parser.add_argument("--verbose", action="store_true", help="at the end print all tables and findings")
     parser.add_argument(
         JSON_FLAG,

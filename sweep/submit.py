@@ -21,6 +21,7 @@ from basis.scripts import as_called
 from sweep.command import remarks_on, run_command
 from sweep.machine.environment import speak_utf8
 from sweep.requests import OneLineParser
+from sweep.schema.limits import add_limits, limits_of
 
 EPILOG = (
     "Before anything is sent, spec, versions, resources, storage, data and models are checked there. The sweep then "
@@ -44,6 +45,7 @@ def _submit(arguments: argparse.Namespace, console: Console) -> int:
         arguments.cluster,
         arguments.output,
         arguments.env,
+        limits_of(arguments),
         remarks_on(console),
     )
     if arguments.json:
@@ -75,6 +77,7 @@ def _parser() -> OneLineParser:
     parser.add_argument(
         "--env", action="append", default=[], metavar="NAME", help="send this variable of the environment along"
     )
+    add_limits(parser)
     parser.add_argument(JSON_FLAG, action="store_true", help="print the answer as a JSON document (see docs/json.md)")
     return parser
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,6 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from basis.packages import ROOT
 from sweep.inputs import SweepInputs
 from sweep.memory.device import Device
 from sweep.memory.packing import Packing
@@ -38,6 +38,8 @@ from sweep.schema.reward import RewardPart
 from sweep.schema.tracking import TRACKERS
 
 END = "<|endoftext|>"
+PATIENCE_SECONDS = 400
+"""Until what is waited for counts as hanging, on a machine busy with other tests; it is no part of any claim."""
 Here = Callable[..., tuple[int, str, str]]
 
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -233,6 +235,14 @@ def inputs(parts: Parts, tmp_path: Path) -> SweepInputs:
     )
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
 def command(*arguments: object) -> list[str]:
     """The command line of a sweep."""
     return [sys.executable, "-m", "sweep.run", *map(str, arguments)]
@@ -245,8 +255,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT, env=environment)
+    """The real command in a process of its own, whose imports are done, with one worker, whose imports take long."""
+    from tests.warm import run_warm  # which begins to import: nothing for tests that run no command
+
+    one_worker = () if "--reproduce" in arguments else ("--max-trials", 1)
+    return run_warm(["sweep.run", *arguments, *one_worker], environment)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,12 +45,18 @@ class ObjectStore:
         """Of a folder in the bucket, as a user types it."""
         return f"s3://{BUCKET}/{path}?endpoint_override={self.endpoint}"
 
+    def names(self, path: str) -> list[str]:
+        """Of all objects in a folder, their paths within it; without marks of empty folders."""
+        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{path}/")
+        keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
+        return [key[len(path) + 1 :] for key in keys if key[-1] != "/"]
+
     def objects(self, path: str) -> dict[str, bytes]:
-        """All objects in a folder, by their path within it, as boto3 reads them; without marks of empty folders."""
+        """All objects in a folder that nobody writes in meanwhile, by their path within it, as boto3 reads them."""
         client = self._client()
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{path}/")
-        keys = [one["Key"] for page in pages for one in page.get("Contents", []) if one["Key"][-1] != "/"]
-        return {key[len(path) + 1 :]: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+        return {
+            name: client.get_object(Bucket=BUCKET, Key=f"{path}/{name}")["Body"].read() for name in self.names(path)
+        }
 
     def put(self, key: str, body: bytes) -> None:
         """What somebody else writes."""
@@ -78,6 +85,8 @@ def object_store() -> Iterator[ObjectStore]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
+        reset = urllib.request.Request(f"{store.endpoint}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()  # moto keeps what it has in its process, whatever server it was given to
         store._client().create_bucket(Bucket=BUCKET)
         store.seen.clear()
         yield store

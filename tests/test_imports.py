@@ -115,6 +115,7 @@ RAY_ALLOWED = {
     "sweep/tune/endings.py",
     "sweep/tune/event_log.py",
     "sweep/tune/hang.py",
+    "sweep/tune/limited.py",
     "sweep/tune/live.py",
     "sweep/tune/searchers.py",
     "sweep/tune/shares.py",

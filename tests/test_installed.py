@@ -14,6 +14,7 @@ import pytest
 from basis.packages import PACKAGES, ROOT
 from basis.scripts import SCRIPT, SUBCOMMANDS, Module
 from sweep.schema.places import PRESETS
+from tests.conftest import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="builds a wheel by setuptools")
 
@@ -77,13 +78,15 @@ def strangers(tmp_path: Path) -> Path:
 
 def pip(command: str, *words: str) -> None:
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
-    subprocess.run([sys.executable, "-m", "pip", command, *options, *words], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", command, *options, *words], check=True, timeout=PATIENCE_SECONDS)
 
 
 def ran(installed: Path, folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=PATIENCE_SECONDS
+    )
 
 
 def test_the_wheel_has_all_data_files_and_the_licence(wheel: Path) -> None:

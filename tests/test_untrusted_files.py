@@ -21,6 +21,7 @@ from analysis.results import experiment as results
 from basis.directory import CHECKPOINT_FILE
 from basis.errors import UserError
 from basis.outcomes import Outcome
+from basis.packages import ROOT
 from model.gpt2_lora import load_base
 from model.weight_files import WeightsError
 from sweep.data.dialogues import DataSources, load_sft
@@ -29,7 +30,7 @@ from sweep.inputs import SweepInputs
 from sweep.judge.reading import check_judge
 from sweep.trial.config import TrialConfig
 from sweep.worker.opening import open_trial
-from tests.conftest import ROOT, Here, Parts
+from tests.conftest import Here, Parts
 
 
 class Payload:

@@ -154,10 +154,13 @@ class Copy:
             if self._has_changed(name, found, is_end or str(Path(name).parent) in whole)
         ]
         failed: dict[str, StoreError] = {}
-        first = [name for name in changed if Path(name).name not in LAST]
-        # without its spec nobody can go on with an experiment
-        for names in ([name for name in first if name == SPEC_FILE], [name for name in first if name != SPEC_FILE]):
-            failed |= _each(names, lambda name: self._put(name, here[name]), keep_going=True)
+        if SPEC_FILE in changed:  # without it nobody can go on with an experiment
+            try:
+                self._put(SPEC_FILE, here[SPEC_FILE])
+            except StoreError as error:
+                return Pushed(0, dict.fromkeys(changed, error))
+        first = [name for name in changed if Path(name).name not in LAST and name != SPEC_FILE]
+        failed |= _each(first, lambda name: self._put(name, here[name]), keep_going=True)
         unfinished = {str(Path(name).parent) for name in failed}
         last = [name for name in changed if Path(name).name in LAST and str(Path(name).parent) not in unfinished]
         failed |= _each(last, lambda name: self._put(name, here[name]), keep_going=True)

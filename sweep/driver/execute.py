@@ -67,7 +67,7 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
             say(sharing.described((p.config, p.plan) for p in proposals if p.plan))
         with claimed(experiment_dir), nullcontext() if alone else claimed_on_cluster(experiment_dir):
             _open_record(prepared, launch, say)
-            outcome = tune_trials(prepared.plan, inputs, planner, Shares(sharing), console)
+            outcome = tune_trials(prepared.plan, inputs, planner, Shares(sharing), launch.limits, console)
             try:
                 end_sweep_record(experiment_dir)
             except DiskError as error:

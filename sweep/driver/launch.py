@@ -20,6 +20,7 @@ from sweep.preparation.disk_room import check_output_room
 from sweep.preparation.optimizers import check_optimizers
 from sweep.preparation.prepare import PreparedSweep, prepare
 from sweep.provenance.sweep_record import check_identity
+from sweep.schema.limits import UNLIMITED, Limits
 from sweep.schema.resources import Resources
 from sweep.search_space import SweepPlan
 
@@ -35,6 +36,7 @@ class Launch:
         dashboard: whether Ray's dashboard is started.
         command: the command line.
         gpus: each kind of GPU that a trial may get, as far as it could be asked; empty for trials on CPU.
+        limits: what its running trials may take together.
     """
 
     experiment_dir: Path
@@ -43,6 +45,7 @@ class Launch:
     dashboard: bool
     command: str
     gpus: tuple[GpuFacts, ...] = ()
+    limits: Limits = UNLIMITED
 
 
 def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:

@@ -1,7 +1,7 @@
 """Runs on the cluster's head as the entrypoint of a submitted sweep: begins it in OUTPUT, or goes on with it.
 
-`python -m sweep.submission.begin OUTPUT` in the folder of a package. It puts what was sent along into the experiment
-directory, where every node and every later resume finds it, and becomes `python -m sweep.run ... --or-resume`.
+`python -m sweep.submission.begin OUTPUT [LIMITS]` in the folder of a package. It puts what was sent along into the
+experiment directory, where every node and every later resume finds it, and becomes `sweep.run ... --or-resume`.
 """
 
 import os
@@ -67,8 +67,8 @@ def spec_of(package: Path, output: Path) -> Path:
     return kept
 
 
-def main(output: Path) -> None:
-    """Become the sweep's driver."""
+def main(output: Path, limits: list[str]) -> None:
+    """Become the sweep's driver; `limits` are flags for it."""
     package = Path.cwd()
     take_variables(package)
     try:
@@ -79,9 +79,9 @@ def main(output: Path) -> None:
     shutil.rmtree(package / SENT_FOLDER, ignore_errors=True)  # Ray keeps the package for as long as it runs
     set_cache(output)
     os.environ.pop(OF_THIS_JOB, None)
-    words = [str(spec_of(package, output)), "--output", str(output), "--or-resume"]
+    words = [str(spec_of(package, output)), "--output", str(output), "--or-resume", *limits]
     os.execv(sys.executable, [sys.executable, "-m", "sweep.run", *words, "--address", "auto"])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import yaml
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from sweep.provenance.code_version import code_version
+from sweep.schema.limits import Limits
 from sweep.schema.tracking import NOTIFY_VARIABLE, notify_url, notify_variable
 from sweep.submission.begin import SENT_FOLDER
 from sweep.submission.checks import check_cluster
@@ -23,8 +25,8 @@ from sweep.submission.output import cluster_folder
 from sweep.submission.package import named_variables, pack
 from sweep.submission.resolved import Resolved, resolved
 
-NAME, OUTPUT, VERSION, SPEC = "name", "output", "version", "spec"
-"""Keys of a sweep's job: its name, its experiment directory, our version, and a hash of its spec."""
+NAME, OUTPUT, VERSION, SPEC, LIMITS = "name", "output", "version", "spec", "limits"
+"""Keys of a sweep's job: its name, its experiment directory, our version, a hash of its spec, and flags of `Limits`."""
 ENTRY = "sweep.submission.begin"
 
 
@@ -51,6 +53,7 @@ def submit(
     address: str | None,
     output: str,
     env: Sequence[str],
+    limits: Limits,
     say: Callable[[str], None],
 ) -> Submitted:
     """Check a sweep and the cluster, and send the sweep; the same words while it runs send nothing.
@@ -61,6 +64,7 @@ def submit(
         address: of the cluster's job server; None: where Ray's own commands look.
         output: the experiment directory on the cluster.
         env: names of variables whose values go along.
+        limits: what its running trials may take together.
         say: told what is out of the ordinary, one line at a time.
 
     Raises:
@@ -81,7 +85,7 @@ def submit(
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
         if (running := running_in(cluster, place, digest)) is not None:
             return Submitted(running, cluster, place, ran_already=True)
-        metadata = _metadata(found, place, digest)
+        metadata = {**_metadata(found, place, digest), LIMITS: shlex.join(limits.words)}
         return Submitted(_send(cluster, values, sent, place, variables, metadata), cluster, place, ran_already=False)
 
 
@@ -103,7 +107,8 @@ def send(cluster: Cluster, output: Path, fill: Callable[[Path], None], metadata:
     """Send a package to the cluster as a sweep's job; `fill` puts into it what is needed. Returns the job's id."""
     with tempfile.TemporaryDirectory(prefix="sft-sweep-") as folder:
         fill(Path(folder))
-        return cluster.submit([ENTRY, str(output)], Path(folder), metadata)
+        limits = shlex.split(metadata.get(LIMITS, ""))
+        return cluster.submit([ENTRY, str(output), *limits], Path(folder), metadata)
 
 
 def _send(

@@ -36,6 +36,10 @@ class Shares:
             return self._bundle(memory=packing.demand_bytes(proposal.plan))
         return self._bundle(GPU=self.sharing.share(proposal.config, proposal.plan))
 
+    def gpus(self, config: dict[str, Any]) -> float:
+        """How much of a GPU a trial holds."""
+        return float(self(config).required_resources.get("GPU", 0))
+
     @property
     def alone(self) -> tune.PlacementGroupFactory:
         """What a trial gets beside which nothing else is to run."""

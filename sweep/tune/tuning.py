@@ -19,6 +19,7 @@ from sweep.cluster.environment import ray_folder
 from sweep.inputs import SweepInputs
 from sweep.memory.shape import check_trials_fit
 from sweep.proposal import Proposal, TrialPlanner
+from sweep.schema.limits import Limits
 from sweep.search_space import OptunaSpace, SweepPlan
 from sweep.steering.desk import Desk
 from sweep.trainable import Trainable
@@ -28,6 +29,7 @@ from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
 from sweep.tune.event_log import EventLog
 from sweep.tune.hang import HangWatch
+from sweep.tune.limited import LimitedSearch
 from sweep.tune.live import LiveTable
 from sweep.tune.rounds import Losses, ReadLosses, Rounds
 from sweep.tune.searchers import RayConfig, RoundsSearch, SearchThenRounds, optuna_search
@@ -40,7 +42,12 @@ MOST_PENDING = 64
 
 
 def tune_trials(
-    plan: SweepPlan, inputs: Mapping[str | None, SweepInputs], planner: TrialPlanner, shares: Shares, console: Console
+    plan: SweepPlan,
+    inputs: Mapping[str | None, SweepInputs],
+    planner: TrialPlanner,
+    shares: Shares,
+    limits: Limits,
+    console: Console,
 ) -> SweepCounts:
     """Run the trials under Ray, which must be running; trials that an earlier run finished replay their rows.
 
@@ -49,6 +56,7 @@ def tune_trials(
         inputs: what its trials share, by what they say of their base model.
         planner: plans the memory of each trial.
         shares: what Ray sets aside for each trial.
+        limits: what they may take together.
         console: where the live table is drawn.
     """
     spec, shared = plan.spec, next(iter(inputs.values()))
@@ -67,7 +75,7 @@ def tune_trials(
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
-                search_alg=search,
+                search_alg=LimitedSearch(search, limits, shares.gpus),
                 scheduler=RequestsFirst(desk, shares.alone, shared.began),
                 num_samples=-1,  # until the search says that there are no more
                 reuse_actors=True,

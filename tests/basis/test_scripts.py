@@ -11,9 +11,9 @@ import pytest
 
 from basis import packages
 from basis.errors import UserError
-from basis.packages import check_packages
+from basis.packages import ROOT, check_packages
 from basis.scripts import SCRIPT, SUBCOMMANDS, as_called
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS
 
 
 def test_pip_installs_one_command_by_the_name_that_messages_use() -> None:
@@ -105,5 +105,5 @@ def python(folder: Path, *words: str, PYTHONPATH: str = str(ROOT)) -> "subproces
     """Python in a folder, with this project installed but for pip: on the path behind the working directory."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": PYTHONPATH}
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=120
+        [sys.executable, *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=PATIENCE_SECONDS
     )

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from basis.packages import ROOT
 from basis.terminal import LastingStream, console_on
 from sweep.run import main
-from tests.conftest import ROOT, command
+from tests.conftest import command
 
 
 def test_letters_that_a_stream_has_not_are_spelled_in_plainer_ones() -> None:

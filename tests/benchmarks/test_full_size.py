@@ -28,6 +28,7 @@ from benchmarks.table import Table
 from model.gpt2_lora import gpt2_config
 from sweep.spec_file.load import load_spec
 from sweep.trial.config import TrialConfig
+from tests.conftest import PATIENCE_SECONDS
 
 MEDIUM = gpt2_config("gpt2-medium", {})
 
@@ -176,7 +177,7 @@ def test_a_process_ends_with_the_one_that_waits_for_it() -> None:
     finally:
         ran.kill()
         ran.wait()
-    _, left = psutil.wait_procs(started, timeout=20)
+    _, left = psutil.wait_procs(started, timeout=PATIENCE_SECONDS)
     assert left == []
 
 

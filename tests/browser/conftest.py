@@ -26,7 +26,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """An empty page; the test fails on an error in a script, and on a request to anywhere but a file and loopback."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     made = context.new_page()
-    made.set_default_timeout(5_000)
+    made.set_default_timeout(60_000)  # on a machine that is busy with other tests
     wrong: list[str] = []
     made.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     made.on("pageerror", lambda error: wrong.append(str(error)))

@@ -11,9 +11,10 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from basis.control_record import read_decisions
+from basis.packages import ROOT
 from tests.browser.conftest import Opened
 from tests.browser.test_live_page import POINTS
-from tests.conftest import ROOT, Parts, command
+from tests.conftest import Parts, command, run
 from tests.sweep.test_interrupted_sweeps import LONG
 
 STARTING = 90_000
@@ -67,9 +68,7 @@ def test_a_sweep_is_watched_and_steered_in_a_browser(
     assert (ended[stopped], ended[cloned]) == ("stopped by request", "finished")
     opened((experiment / "report" / "report.html").read_text(encoding="utf-8"))
     expect(page.locator("main")).to_contain_text("from the page")
-    resumed = subprocess.run(
-        command("--resume", experiment), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    resumed = run(environment, "--resume", experiment)
     assert resumed.returncode == 0, resumed.stderr
     assert outcomes(experiment) == ended
 

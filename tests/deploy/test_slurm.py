@@ -18,8 +18,7 @@ from basis.packages import ROOT
 from sweep.progress.event_file import read_events
 from sweep.progress.progress import State, fold
 from sweep.requests import _parser
-from tests.conftest import Parts
-from tests.sweep.test_interrupted_sweeps import wait_for
+from tests.conftest import PATIENCE_SECONDS, Parts, wait_for
 
 SCRIPT = ROOT / "deploy" / "slurm.sbatch"
 OR_RESUME = "--or-resume"
@@ -102,16 +101,16 @@ def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_completed(parts: 
         )
 
     first = start(nodes=1, begun=False)  # which is the sooner there
-    wait_for(lambda: first.poll() is not None or bool(list(output.glob("*/checkpoint.pt"))), 400)
+    wait_for(lambda: first.poll() is not None or bool(list(output.glob("*/checkpoint.pt"))))
     first.send_signal(signal.SIGUSR1)
-    said, _ = first.communicate(timeout=400)
+    said, _ = first.communicate(timeout=PATIENCE_SECONDS)
     assert first.returncode == 143, said
     assert re.search(r"nodes of Ray at 127.0.0.2:\d+: 1", said)
     assert asked.read_text(encoding="utf-8") == f"requeue {job}\n"
     assert not list(output.glob(f"*/{FINISHED_FILE}"))
 
     second = start(nodes=2, begun=True)
-    said, _ = second.communicate(timeout=400)
+    said, _ = second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 0, said
     assert re.search(r"nodes of Ray at 127.0.0.2:\d+: 2", said)
     assert len(list(output.glob(f"*/{FINISHED_FILE}"))) == 1

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from basis.packages import ROOT
+from tests.conftest import PATIENCE_SECONDS, wait_for
 from tests.deploy.test_slurm import STAND_INS
-from tests.sweep.test_interrupted_sweeps import wait_for
 
 PYTHON = f"""#!/bin/bash
 case "$1 $2" in
@@ -68,8 +68,8 @@ def test_only_the_time_limit_queues_a_sweep_again(
         text=True,
     )
     if sent is not None:
-        wait_for((tmp_path / "runs").exists, 20)
+        wait_for((tmp_path / "runs").exists)
         script.send_signal(sent)
-    said, _ = script.communicate(timeout=20)
+    said, _ = script.communicate(timeout=PATIENCE_SECONDS)
     assert script.returncode == code, said
     assert (tmp_path / "asked").exists() == queued

@@ -1,17 +1,15 @@
 """The command `python -m sweep.chat` over a sweep that has run, with turns from a pipe."""
 
 import subprocess
-import sys
 
 import pytest
 
-from basis.packages import ROOT
 from tests.conftest import Swept
+from tests.warm import run_warm
 
 
 def chat(swept: Swept, environment: dict[str, str], said: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sweep.chat", str(swept.experiment), *words]
-    return subprocess.run(command, input=said, capture_output=True, text=True, cwd=ROOT, env=environment)
+    return run_warm(["sweep.chat", swept.experiment, *words], environment, said)
 
 
 def test_equal_arms_answer_a_pipe_alike_and_plainly(swept: Swept, environment: dict[str, str]) -> None:

@@ -10,11 +10,11 @@ import yaml
 
 from basis.control_record import read_decisions
 from basis.directory import CONTROL_DIR, SPEC_FILE
+from basis.packages import ROOT
 from sweep import control
 from sweep.spec_file.load import load_kept_plan
 from sweep.steering.desk import Desk
 from sweep.storage.claim import claimed
-from tests.conftest import ROOT
 from tests.sweep.steering.test_desk import SPEC
 
 

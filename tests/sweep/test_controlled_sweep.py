@@ -9,10 +9,11 @@ import pytest
 
 from basis.control_record import read_decisions
 from basis.directory import FINISHED_FILE, RESULT_FILE
+from basis.packages import ROOT
 from sweep import control
 from sweep.steering.request import Request, write_request
-from tests.conftest import ROOT, Parts, command
-from tests.sweep.test_interrupted_sweeps import LONG, wait_for
+from tests.conftest import PATIENCE_SECONDS, Parts, command, wait_for
+from tests.sweep.test_interrupted_sweeps import LONG
 
 
 def outcomes(experiment: Path) -> dict[str, str]:
@@ -47,7 +48,7 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     assert ask("clone", long, "lr=0") == (2, "error: lr: 0 is not accepted; accepted: a number above 0\n")
     code, answer = ask("stop", str(experiment / long))  # as a shell completes it
     assert (code, answer.startswith(f"{long} stops at its next report")) == (0, True)
-    output, _ = driver.communicate(timeout=180)
+    output, _ = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 0, output
     assert "3 finished, 0 failed, 0 interrupted, 1 stopped by request" in output
     report = (experiment / "report" / "report.md").read_text(encoding="utf-8")
@@ -69,7 +70,7 @@ def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     wait_for(lambda: bool(list(experiment.glob(f"full-adamw-lr0.0001-*/{FINISHED_FILE}"))))
     wait_for(lambda: (experiment / long / RESULT_FILE).stat().st_size > reported)
     assert ask("stop") == (0, "the sweep stops as after Ctrl-C; --resume continues it\n")
-    output, _ = driver.communicate(timeout=180)
+    output, _ = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 130, output
     assert f"continue with: python -m sweep.run --resume {experiment}" in output
     assert outcomes(experiment) == {

@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from basis.directory import EVENTS_FILE, FINISHED_FILE, SWEEP_FILE, TRAINED_FILE
+from basis.packages import ROOT
 from sweep.inputs import SweepInputs
 from sweep.machine.hardware import allowed_cpus
 from sweep.memory.device import Device
@@ -23,18 +22,11 @@ from sweep.progress.progress import State, fold
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
 from sweep.worker.opening import open_trial
-from tests.conftest import ROOT, Here, Parts, command, run
+from tests.conftest import PATIENCE_SECONDS, Here, Parts, command, run, wait_for
 from tests.sweep.test_run import ours, rows
 from tests.sweep.worker.test_trial_run import timeless
 
 LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_an_unbroken_sweep(
@@ -97,7 +89,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_s
     wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
     [worker] = [p for p in psutil.Process(driver.pid).children(recursive=True) if "Trainable" in " ".join(p.cmdline())]
     worker.kill()
-    output, _ = driver.communicate(timeout=180)
+    output, _ = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 0, output
     [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
 
@@ -124,7 +116,7 @@ def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
     )
     wait_for(lambda: bool(list(experiment.glob("*/checkpoint.pt"))))
     driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=PATIENCE_SECONDS)
     assert driver.returncode == 130
     assert "2 interrupted" in output
     assert f"continue with: python -m sweep.run --resume {experiment}" in output

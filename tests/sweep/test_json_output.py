@@ -12,8 +12,9 @@ import pytest
 from analysis import report
 from basis.directory import EVENTS_FILE
 from basis.documents.documents import DOCUMENTS, json_schema
+from basis.packages import ROOT
 from sweep import control
-from tests.conftest import ROOT, Here, Parts, Swept, command, run
+from tests.conftest import PATIENCE_SECONDS, Here, Parts, Swept, command, run
 
 
 def documents(out: str) -> list[Any]:
@@ -113,6 +114,6 @@ def test_a_reader_that_leaves_spoils_nothing(environment: dict[str, str], tmp_pa
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment) as asked:
         assert asked.stdout is not None
         asked.stdout.close()
-        assert asked.wait(60) == 2
+        assert asked.wait(PATIENCE_SECONDS) == 2
         assert asked.stderr is not None
         assert asked.stderr.read().count(b"\n") == 1

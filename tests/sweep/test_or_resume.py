@@ -10,12 +10,13 @@ import pytest
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, SWEEP_FILE
 from basis.errors import UserError
+from basis.packages import ROOT
 from sweep.driver.same_sweep import check_same_sweep
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.spec_file.load import parse_spec
 from sweep.storage.claim import LOCK_FILE
-from tests.conftest import ROOT, Here, Parts, command, run
-from tests.sweep.test_interrupted_sweeps import LONG, wait_for
+from tests.conftest import Here, Parts, command, run, wait_for
+from tests.sweep.test_interrupted_sweeps import LONG
 
 COMMIT = "0123456789" * 4
 

@@ -18,6 +18,7 @@ from sweep.requests import (
     WriteData,
     parse_request,
 )
+from sweep.schema.limits import Limits
 
 DEMO = NewSweep("demo", (), None)
 
@@ -42,6 +43,10 @@ DEMO = NewSweep("demo", (), None)
         ("demo --verbose", RunSweep(NewSweep("demo", (), None), None, False, "", verbose=True)),
         ("demo --json", RunSweep(NewSweep("demo", (), None), None, False, "", as_json=True)),
         ("demo --dry-run --json", ListTrials(DEMO, as_json=True)),
+        (
+            "--resume x --max-trials 3 --max-gpus 1.5",
+            RunSweep(KeptSweep("x"), None, False, "", limits=Limits(trials=3, gpus=1.5)),
+        ),
         ("--resume x --watch", RunSweep(KeptSweep("x"), None, False, "", watch="while it runs")),
         ("--resume x --keep-watching", RunSweep(KeptSweep("x"), None, False, "", watch="until ended")),
     ],
@@ -68,6 +73,10 @@ def test_each_mode_is_a_request_of_its_own(words: str, request_made: Request) ->
             "--resume y is not accepted with --reproduce; a trial runs again as it is recorded",
         ),
         ("--reproduce x --dashboard", "--dashboard is not accepted with --reproduce"),
+        ("--reproduce x --max-trials 1", "--max-trials 1 is not accepted with --reproduce"),
+        ("demo --max-trials 0", "--max-trials 0: is not accepted; accepted: a whole number from 1"),
+        ("demo --max-gpus half", "--max-gpus half: is not accepted; accepted: a number from 1"),
+        ("demo --max-gpus nan", "--max-gpus nan: is not accepted; accepted: a number from 1"),
         ("demo --unknown", "--help tells what is accepted"),
     ],
 )

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from sweep.machine.hardware import allowed_cpus
 from sweep.progress.event_file import read_events
 from sweep.progress.progress import State, fold
 from sweep.schema.sweep_spec import SweepSpec
-from tests.conftest import ROOT, Here, Parts, Swept
+from tests.conftest import Here, Parts, Swept
 from tests.sweep.worker.test_trial_run import timeless
+from tests.warm import run_warm
 
 
 def rows(trial: Path) -> list[dict[str, Any]]:
@@ -34,7 +33,9 @@ def ours(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return timeless([{k: v for k, v in row.items() if k in known} for row in values])
 
 
-def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swept: Swept, tmp_path: Path) -> None:
+def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(
+    swept: Swept, environment: dict[str, str], tmp_path: Path
+) -> None:
     experiment, ran = swept.experiment, swept.ran
     assert ran.returncode == 1, ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
@@ -67,8 +68,7 @@ def test_a_sweep_with_a_failing_trial_keeps_the_others_and_names_the_reason(swep
     copy = Path(shutil.copytree(experiment, tmp_path / "experiment"))
     for path in (copy / "report").glob("*.*"):
         path.unlink()
-    rebuild = [sys.executable, "-m", "analysis.report", str(copy)]
-    assert subprocess.run(rebuild, cwd=ROOT, capture_output=True).returncode == 0
+    assert run_warm(["analysis.report", copy], environment).returncode == 0
     rebuilt, built = (folder / "report" / "trials.csv" for folder in (copy, experiment))
     assert rebuilt.read_text() == built.read_text()
 

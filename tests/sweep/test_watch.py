@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from basis.directory import RESULT_FILE, SPEC_FILE
-from tests.conftest import ROOT
+from basis.packages import ROOT
+from tests.conftest import PATIENCE_SECONDS
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def test_two_servers_find_a_port_each_and_end_by_ctrl_c(tmp_path: Path) -> None:
             urllib.request.urlopen(addresses[0][0])
         for server in (first, second):
             server.send_signal(signal.SIGINT)
-            assert server.wait(20) == 0
+            assert server.wait(PATIENCE_SECONDS) == 0
             assert server.stderr is not None
             assert server.stderr.read() == ""
 
@@ -63,7 +64,7 @@ def test_a_server_beside_a_sweep_waits_for_the_directory_and_ends_with_its_input
         assert server.stdout.read() == ""  # it has closed what it prints to
         assert server.stdin is not None
         server.stdin.close()
-        assert server.wait(20) == 0
+        assert server.wait(PATIENCE_SECONDS) == 0
 
 
 def test_what_can_not_be_served_is_refused_in_a_line(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_what_can_not_be_served_is_refused_in_a_line(tmp_path: Path) -> None:
         }
         for words, said in refusals.items():
             with watching(*words) as server:
-                out, errors = server.communicate(timeout=60)
+                out, errors = server.communicate(timeout=PATIENCE_SECONDS)
             assert (server.returncode, out) == (2, "")
             assert errors.count("\n") == 1
             assert said in errors

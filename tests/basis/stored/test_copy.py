@@ -96,11 +96,18 @@ def test_that_a_trial_is_finished_is_sent_after_its_files_and_never_without_them
     assert bucket.seen == ["PUT /sweeps/order/one/trained.safetensors", "PUT /sweeps/order/one/finished.json"]
 
 
-def test_the_spec_is_sent_before_all_else(bucket: ObjectStore, tmp_path: Path) -> None:
+def test_the_spec_is_sent_before_all_else_and_nothing_without_it(
+    bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "ATTEMPTS", 1)
     copy = copy_in(tmp_path / "copy", bucket, "spec first")
     write(copy.folder, spec_yaml="spec", **{f"trial{number}__params_json": "params" for number in range(20)})
-    copy.push()
-    assert bucket.seen[0] == "PUT /sweeps/spec first/spec.yaml"
+    bucket.fails = lambda method, path: "busy" if path.endswith("/spec.yaml") else None
+    assert len(copy.push().failed) == 21
+    assert bucket.objects("spec first") == {}
+    bucket.fails = lambda method, path: None
+    bucket.seen.clear()
+    assert (copy.push().sent, bucket.seen[0]) == (21, "PUT /sweeps/spec first/spec.yaml")
 
 
 def test_a_file_that_goes_on_growing_is_sent_once_a_minute_and_a_checkpoint_each_time(

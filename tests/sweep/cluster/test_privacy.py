@@ -17,10 +17,11 @@ import pytest
 import yaml
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, SPEC_FILE, SWEEP_FILE
+from basis.packages import ROOT
 from sweep.cluster.privacy import PRIVATE_FOLDERS, is_needed, kept_private, own_umask, umask, without_secrets
 from sweep.search_space import candidate_trials
 from sweep.spec_file.load import load_spec
-from tests.conftest import ROOT, Parts
+from tests.conftest import PATIENCE_SECONDS, Parts
 from tests.test_untrusted_files import Payload
 
 SECRETS = {
@@ -196,7 +197,7 @@ def test_a_sweep_beside_strangers(parts: Parts, strangers_experiment: Path, shor
                 ray_runs, held = True, held | (SECRETS.keys() & process.environ().keys())
     seen, readable = planted_in(short), others_may_read(short)
     logs = list(short.rglob("runtime_env_agent.log"))
-    out, _ = sweep.communicate(timeout=300)
+    out, _ = sweep.communicate(timeout=PATIENCE_SECONDS)
     assert sweep.returncode == 0, out
     assert ray_runs
     assert logs, "Ray keeps its files elsewhere"

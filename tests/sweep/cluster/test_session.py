@@ -21,7 +21,7 @@ from sweep.cluster.probe import ask_cluster, await_resources, settled, usable_ki
 from sweep.cluster.resources import check_gpus, check_precisions, usable_gpus
 from sweep.machine.gpu_facts import GpuFacts, MachineGpus, has_code
 from sweep.schema.resources import Resources
-from tests.conftest import Here, Parts
+from tests.conftest import PATIENCE_SECONDS, Here, Parts
 from tests.gpus import A100, H100, T4, V100
 
 PORT = 26_379
@@ -77,7 +77,7 @@ def cluster() -> Iterator[str]:
     assert any("Ray runtime started" in line for line in head.stdout)
     yield f"127.0.0.1:{PORT}"
     head.terminate()
-    head.wait(30)
+    head.wait(PATIENCE_SECONDS)
 
 
 def test_a_clusters_nodes_get_the_code_sent_along_and_their_gpus_are_counted(cluster: str, tmp_path: Path) -> None:

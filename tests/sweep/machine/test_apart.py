@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import ROOT
+from basis.packages import ROOT
+from tests.conftest import PATIENCE_SECONDS
 
 COMMAND = """
 import os, signal, subprocess, sys, time
@@ -20,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from sweep.command import run_command
 from sweep.driver.ending import SweepFolder, sweep_and_report
+from basis.packages import ROOT
 from basis.errors import RayDiedError, UserError
 from sweep.cluster.watch import ray_watched
 
@@ -113,7 +115,7 @@ def begin(folder: Path, name: str, **how: Any) -> subprocess.Popen[str]:
 def begun(folder: Path, name: str, **how: Any) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A command whose work waits, and the processes of that work."""
     command = begin(folder, name, **how)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_SECONDS
     while not (folder / "pids").exists():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -121,7 +123,7 @@ def begun(folder: Path, name: str, **how: Any) -> tuple[subprocess.Popen[str], l
 
 
 def ended(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
     return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
 
 
@@ -148,7 +150,7 @@ def test_however_a_sweeps_process_ends_the_command_says_so_and_how_to_go_on(
 ) -> None:
     (tmp_path / "raylet").symlink_to(sys.executable)
     command = begin(tmp_path, name)
-    output, errors = command.communicate(timeout=60)
+    output, errors = command.communicate(timeout=PATIENCE_SECONDS)
     assert command.returncode == code
     assert len((tmp_path / "starts").read_text() if starts else "") == starts
     for text in said:
@@ -175,7 +177,7 @@ def test_whatever_asks_a_sweep_to_end_it_says_how_to_go_on(
     ignore = (lambda: signal.signal(ignored, signal.SIG_IGN)) if ignored else None
     command, work = begun(tmp_path, "waits", preexec_fn=ignore)
     command.send_signal(number)
-    output, errors = command.communicate(timeout=60)
+    output, errors = command.communicate(timeout=PATIENCE_SECONDS)
     assert command.returncode == code
     assert output.splitlines() == ["0 finished, the others were cut short", "continue with: RESUME"]
     assert errors == ""
@@ -185,7 +187,7 @@ def test_whatever_asks_a_sweep_to_end_it_says_how_to_go_on(
 def test_what_is_interrupted_before_it_begins_says_how_to_start_again(tmp_path: Path) -> None:
     command, work = begun(tmp_path, "prepares")
     command.send_signal(signal.SIGINT)
-    output, errors = command.communicate(timeout=60)
+    output, errors = command.communicate(timeout=PATIENCE_SECONDS)
     assert (command.returncode, errors) == (130, "")
     assert output.splitlines() == ["interrupted", "start again with: BEGIN"]
     assert ended(work)
@@ -195,7 +197,7 @@ def test_a_signal_to_all_processes_of_a_job_is_one_request(tmp_path: Path) -> No
     command, work = begun(tmp_path, "waits")
     for process in [*work, psutil.Process(command.pid)]:  # as Slurm and systemd do
         process.terminate()
-    output, errors = command.communicate(timeout=60)
+    output, errors = command.communicate(timeout=PATIENCE_SECONDS)
     assert (command.returncode, errors) == (143, "")
     assert output.splitlines()[-1] == "continue with: RESUME"
 
@@ -205,7 +207,7 @@ def test_a_second_ctrl_c_ends_at_once_what_does_not_heed_the_first(tmp_path: Pat
     command.send_signal(signal.SIGINT)
     time.sleep(0.7)
     command.send_signal(signal.SIGINT)
-    output, _ = command.communicate(timeout=10)
+    output, _ = command.communicate(timeout=10)  # the first alone would end it after 15 s
     assert command.returncode == 130
     assert output.splitlines()[-2:] == ["interrupted", "continue with: RESUME"]
     assert ended(work)
@@ -222,7 +224,7 @@ def test_a_closed_terminal_ends_the_sweep_and_not_its_last_words(tmp_path: Path)
     with pytest.raises(subprocess.TimeoutExpired):
         command.wait(0.5)
     command.terminate()  # and that is one
-    assert command.wait(60) == 129
+    assert command.wait(PATIENCE_SECONDS) == 129
     assert ended(work)
 
 
@@ -239,7 +241,7 @@ def test_under_nohup_a_closed_terminal_changes_nothing(tmp_path: Path) -> None:
 def test_what_is_stopped_and_goes_on_is_the_work_too(tmp_path: Path) -> None:
     command, work = begun(tmp_path, "waits")
     command.send_signal(signal.SIGTSTP)  # Ctrl-Z
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     both = [psutil.Process(command.pid), *work]  # a SIGCONT to a command that has not stopped yet would be lost
     while {process.status() for process in both} != {psutil.STATUS_STOPPED}:
         assert time.monotonic() < end
@@ -249,4 +251,4 @@ def test_what_is_stopped_and_goes_on_is_the_work_too(tmp_path: Path) -> None:
         assert time.monotonic() < end
         time.sleep(0.02)
     command.terminate()
-    assert command.wait(60) == 143
+    assert command.wait(PATIENCE_SECONDS) == 143

@@ -13,8 +13,9 @@ import sweep.driver.execute
 import sweep.driver.launch
 from basis.directory import FINISHED_FILE
 from basis.errors import UserError
+from basis.packages import ROOT
 from sweep.tune.counts import SweepCounts
-from tests.conftest import ROOT, Here, Parts, command
+from tests.conftest import Here, Parts, command
 
 RC = "backend: TkAgg\ntext.usetex: true\nfont.family: Comic Sans MS\n"
 NOWHERE = "http://127.0.0.1:9"

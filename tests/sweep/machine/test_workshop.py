@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from basis.packages import ROOT
 from sweep.machine.workshop import WORKSHOPS, workshop
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS
 
 BUILDER = """
 import sys, time
@@ -39,7 +40,7 @@ def test_what_a_killed_builder_leaves_ends_and_is_swept_and_a_living_ones_stays(
     assert builder.stdout is not None
     assert builder.stdout.readline() == b"began\n"
     with workshop(cache) as living:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_SECONDS
         while len(children := psutil.Process(builder.pid).children(recursive=True)) < 3:  # two and their tracker
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -47,7 +48,7 @@ def test_what_a_killed_builder_leaves_ends_and_is_swept_and_a_living_ones_stays(
         assert len(list(cache.iterdir())) == 2
         builder.send_signal(signal.SIGKILL)
         builder.wait()
-        assert not psutil.wait_procs(children, timeout=30)[1]
+        assert not psutil.wait_procs(children, timeout=PATIENCE_SECONDS)[1]
         WORKSHOPS.remove_abandoned(cache)
         assert list(cache.iterdir()) == [living]
     assert not list(cache.iterdir())

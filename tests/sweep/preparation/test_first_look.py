@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from basis.errors import UserError
+from basis.packages import ROOT
 from sweep.cluster.resources import check_cpus
 from sweep.machine.hardware import allowed_cpus
 from sweep.preparation.first_look import check_cache_room, look_at_files
 from sweep.schema.file_patterns import matching_files
 from sweep.spec_file.load import load_spec
-from tests.conftest import ROOT, Here, Parts
+from tests.conftest import Here, Parts
 
 GOOD = '{"chosen": "\\n\\nHuman: Why?\\n\\nAssistant: So."}\n'
 

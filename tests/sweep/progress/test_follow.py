@@ -7,8 +7,9 @@ from pathlib import Path
 
 from basis.directory import EVENTS_FILE
 from basis.documents.documents import DOCUMENTS
+from basis.packages import ROOT
 from sweep.progress.event_file import append_event
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS
 from tests.sweep.progress.made_up import end, planned, row, start, sweep
 
 FULL, LORA = planned("a", "full adamw"), planned("b", "lora r8 adamw")
@@ -44,4 +45,4 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
         assert teller.stdout is not None
         teller.stdout.close()
         append_event(tmp_path / EVENTS_FILE, sweep([FULL]))
-        assert teller.wait(20) == 0
+        assert teller.wait(PATIENCE_SECONDS) == 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from basis.packages import ROOT
 from sweep.provenance.code_version import CodeVersion, code_version, hash_files
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Parts, command
+from basis.packages import ROOT
+from tests.conftest import Parts, command, run, wait_for
 from tests.object_store import ENVIRONMENT, ObjectStore, away_for, object_store
+from tests.warm import run_warm
 
 
 @pytest.fixture(scope="module")
@@ -30,31 +32,26 @@ def of_machine(environment: dict[str, str], cache: Path) -> dict[str, str]:
     return {**environment, **ENVIRONMENT, "SFT_SWEEP_CACHE": str(cache)}
 
 
-def run(environment: dict[str, str], *words: object) -> subprocess.CompletedProcess[str]:
-    return ended(command(*words), environment)
-
-
-def ended(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=400)
-
-
 def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a_third(
     parts: Parts, bucket: ObjectStore, environment: dict[str, str], tmp_path: Path
 ) -> None:
     spec = parts.write_spec(tmp_path, reward={"model": None})
     address = bucket.address("killed/one")
-    driver = subprocess.Popen(
-        command(spec, "--output", address),
-        cwd=ROOT,
-        env=of_machine(environment, tmp_path / "first"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    for _ in range(1200):
-        if any(name.endswith("/params.json") for name in bucket.objects("killed/one")):
-            break
-        time.sleep(0.1)
+    with (tmp_path / "said").open("w") as said:
+        driver = subprocess.Popen(
+            command(spec, "--output", address),
+            cwd=ROOT,
+            env=of_machine(environment, tmp_path / "first"),
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+
+    def some_trial_is_there() -> bool:
+        assert driver.poll() is None, (tmp_path / "said").read_text()
+        return any(name.endswith("/params.json") for name in bucket.names("killed/one"))
+
+    wait_for(some_trial_is_there)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     outage_seconds = 15  # longer than a request is tried again; what sends has nobody left to tell of it
@@ -77,7 +74,7 @@ def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a
 
     # Read back by a third machine that has nothing: its report, and one trial, whose losses never stopping gives too.
     third = of_machine(environment, tmp_path / "third")
-    report = ended([*command()[:1], "-m", "analysis.report", address, "--json"], third)
+    report = run_warm(["analysis.report", address, "--json"], third)
     assert report.returncode == 0, report.stderr
     assert json.loads(report.stdout)["boards"]
     assert not list((tmp_path / "third").rglob("*.safetensors"))

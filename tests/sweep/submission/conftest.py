@@ -15,6 +15,7 @@ import pytest
 
 from basis.packages import ROOT
 from sweep.cluster.environment import LOCAL
+from tests.conftest import PATIENCE_SECONDS
 
 SECRET = "hf_" + "S3cretOfTheTests" * 2
 
@@ -37,7 +38,7 @@ class Head:
         """A command of ours in a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", module, *map(str, words)],
-            capture_output=True, text=True, cwd=ROOT, env={**self.environment, **variables}, timeout=300,
+            capture_output=True, text=True, cwd=ROOT, env={**self.environment, **variables}, timeout=PATIENCE_SECONDS,
         )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def head() -> Iterator[Head]:
         yield Head(f"http://127.0.0.1:{jobs}", folder, environment)
     finally:
         started.terminate()
-        started.wait(60)
+        started.wait(PATIENCE_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
 

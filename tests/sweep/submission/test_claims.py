@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from basis.packages import ROOT
+from tests.conftest import PATIENCE_SECONDS, wait_for
 from tests.sweep.submission.conftest import Head
 
 SCRIPT = """
@@ -23,7 +24,9 @@ except UserError as error:
 
 
 def driver(head: Head, seconds: float) -> "subprocess.Popen[str]":
-    address = (head.folder / "ray" / "ray_current_cluster").read_text(encoding="utf-8").strip()
+    told = head.folder / "ray" / "ray_current_cluster"
+    wait_for(told.exists)  # the head writes it once it has said that it runs
+    address = told.read_text(encoding="utf-8").strip()
     command = [sys.executable, "-c", SCRIPT, address, str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=head.environment)
 
@@ -38,12 +41,12 @@ def test_one_driver_of_a_cluster_works_in_a_directory_and_a_dead_one_holds_nothi
     assert said(first) == "HELD"
     second = driver(head, 0)
     assert said(second) == "/shared/out: another driver of this cluster works in this directory"
-    second.wait(30)
+    second.wait(PATIENCE_SECONDS)
     first.kill()
-    first.wait(30)
+    first.wait(PATIENCE_SECONDS)
     third = driver(head, 0)
     assert said(third) == "HELD"
-    third.wait(30)
+    third.wait(PATIENCE_SECONDS)
     fourth = driver(head, 0)
     assert said(fourth) == "HELD"  # a claim that was given back
-    fourth.wait(30)
+    fourth.wait(PATIENCE_SECONDS)

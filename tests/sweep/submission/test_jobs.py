@@ -1,7 +1,9 @@
 """A submitted sweep from afar: followed, stopped as by Ctrl-C, resumed, and fetched without its disk."""
 
+import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,17 @@ import pytest
 from basis.directory import CHECKPOINT_FILE, INPUTS_DIR, REPORT_DIR, SPEC_FILE
 from basis.packages import ROOT
 from sweep.jobs import main
-from tests.conftest import Parts
+from tests.conftest import PATIENCE_SECONDS, Parts, wait_for
 from tests.sweep.submission.conftest import Head
-from tests.sweep.test_interrupted_sweeps import LONG, wait_for
+from tests.sweep.test_interrupted_sweeps import LONG
 from tests.sweep.test_json_output import documents
+
+
+def entrypoint(head: Head, job: str) -> str:
+    """The command of a job, as Ray's own interface tells it."""
+    token = {"Authorization": f"Bearer {(head.folder / 'token').read_text(encoding='utf-8')}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{head.url}/api/jobs/{job}", headers=token)) as answer:
+        return str(json.load(answer)["entrypoint"])
 
 
 def test_a_sweep_is_followed_stopped_resumed_and_fetched_from_afar(
@@ -20,7 +29,7 @@ def test_a_sweep_is_followed_stopped_resumed_and_fetched_from_afar(
 ) -> None:
     spec, output = parts.write_spec(tmp_path, trial={**LONG, "steps": 10**6}, checkpoint_seconds=0), shared / "out"
     on = ("--cluster", head.url)
-    [sent] = documents(head.run("sweep.submit", spec, *on, "--output", output, "--json").stdout)
+    [sent] = documents(head.run("sweep.submit", spec, *on, "--output", output, "--max-trials", 2, "--json").stdout)
     watching = subprocess.Popen(
         [sys.executable, "-m", "sweep.jobs", "watch", sent.job.id, *on, "--json"],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=head.environment,
@@ -34,13 +43,14 @@ def test_a_sweep_is_followed_stopped_resumed_and_fetched_from_afar(
     assert f"{sent.job.id}: resumable (exit code 130); tiny in {output}" in stopped.stdout
     assert f"continue with: python -m sweep.jobs resume {sent.job.id}" in stopped.stdout
     assert (output / REPORT_DIR / "report.html").is_file()
-    told, _ = watching.communicate(timeout=60)
+    told, _ = watching.communicate(timeout=PATIENCE_SECONDS)
     assert {"sweep", "start", "row", "over"} <= {document.event for document in documents(told)}
     log = head.run("sweep.jobs", "logs", sent.job.id, "--follow", *on).stdout
     assert "0 finished, 0 failed, 2 interrupted" in log
 
     [resumed] = documents(head.run("sweep.jobs", "resume", sent.job.id, *on, "--json").stdout)
     assert resumed.job.id != sent.job.id
+    assert entrypoint(head, resumed.job.id).endswith(f"{output} --max-trials 2")
     [same] = documents(head.run("sweep.jobs", "resume", sent.job.id, *on, "--json").stdout)
     assert same.job.id == resumed.job.id
     [ended] = documents(head.run("sweep.jobs", "stop", resumed.job.id, *on, "--json").stdout)

@@ -14,12 +14,12 @@ import pytest
 
 from basis.directory import FINISHED_FILE, INPUTS_DIR, SPEC_FILE, SWEEP_FILE
 from sweep.submit import main
-from tests.conftest import Parts
+from tests.conftest import PATIENCE_SECONDS, Parts
 from tests.sweep.submission.conftest import SECRET, Head
 from tests.sweep.test_json_output import documents
 
 
-def await_job(head: Head, job: str, output: Path, seconds: float = 200) -> str:
+def await_job(head: Head, job: str, output: Path, seconds: float = PATIENCE_SECONDS) -> str:
     """Wait until the job has ended; returns its log."""
     logs = head.folder / "ray" / "session_latest" / "logs" / f"job-driver-{job}.log"
     end = time.monotonic() + seconds
@@ -33,7 +33,7 @@ def test_a_sweep_is_submitted_with_its_files_and_the_same_command_later_is_the_s
     head: Head, parts: Parts, tmp_path: Path, shared: Path
 ) -> None:
     spec, output = parts.write_spec(tmp_path), shared / "out"
-    words = (spec, "--cluster", head.url, "--output", output, "--env", "HF_TOKEN", "--json")
+    words = (spec, "--cluster", head.url, "--output", output, "--env", "HF_TOKEN", "--max-trials", 1, "--json")
     first = head.run("sweep.submit", *words, HF_TOKEN=SECRET)
     assert first.returncode == 0, first.stderr
     [told] = documents(first.stdout)
@@ -46,7 +46,8 @@ def test_a_sweep_is_submitted_with_its_files_and_the_same_command_later_is_the_s
     assert len(list(output.glob(f"*/{FINISHED_FILE}"))) == 2
     kept = (output / SPEC_FILE).read_text(encoding="utf-8")
     begun_by = json.loads((output / SWEEP_FILE).read_text(encoding="utf-8"))["command"]
-    assert begun_by.startswith(f"python -m sweep.run {output / INPUTS_DIR / SPEC_FILE} --output {output}")
+    kept_spec = output / INPUTS_DIR / SPEC_FILE
+    assert begun_by.startswith(f"python -m sweep.run {kept_spec} --output {output} --or-resume --max-trials 1")
     assert str(tmp_path) not in kept
     assert str(parts.train) not in kept
     assert len(list((output / INPUTS_DIR).glob("*/*"))) == 5  # data, prompts, base and reward model
@@ -149,12 +150,10 @@ def test_what_the_cluster_lacks_is_refused_in_one_line_and_nothing_is_left(
         ((shared / "file" / "out",), "can't be written to (Not a directory)"),
         ((shared / "out", "--set", "data.train=/none/here.jsonl"), "/none/here.jsonl: lies neither on this machine"),
     ):
-        began = time.monotonic()
         ran = head.run("sweep.submit", spec, "--cluster", head.url, "--output", *words)
         assert ran.returncode == 2, ran.stdout
         assert ran.stderr.count("\n") == 1, ran.stderr
         assert message in ran.stderr
-        assert time.monotonic() - began < 30
     wrong = head.folder / "wrong"
     wrong.write_text("0" * 64, encoding="utf-8")
     ran = head.run(

@@ -13,11 +13,11 @@ from rich.console import Console
 from analysis.results.outcomes import outcome_of
 from basis.directory import WORKER_FILE
 from basis.outcomes import Outcome, ending_in_traceback
+from basis.packages import ROOT
 from sweep.tune.endings import Endings
 from sweep.tune.event_log import EventLog
 from sweep.tune.live import LiveTable
 from sweep.worker.death import Worker, cause_of_death, note_end, worker_noted
-from tests.conftest import ROOT
 from tests.sweep.worker.test_trial_run import config
 
 DIED = """1 (occurred at 2026-11-27_04-00-00)

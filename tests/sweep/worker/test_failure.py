@@ -17,6 +17,7 @@ from basis.directory import DIVERGED_FILE, FINISHED_FILE, OUTCOME_FILE
 from basis.metrics import NOT_JUDGED
 from basis.outcome_file import keep_outcome, read_outcome
 from basis.outcomes import Ending, Outcome, ending_of_exception
+from basis.packages import ROOT
 from basis.stages import Stage
 from model.sft import SFTRun
 from sweep.inputs import SweepInputs
@@ -27,7 +28,6 @@ from sweep.tune.shares import RetryAlone
 from sweep.worker import judging
 from sweep.worker.failure import failure_of
 from sweep.worker.opening import open_trial
-from tests.conftest import ROOT
 from tests.sweep.test_trainable import steps, worker
 from tests.sweep.worker.test_death import ERROR, LOW, UNEXPECTED, Trial
 from tests.sweep.worker.test_trial_run import config, finish

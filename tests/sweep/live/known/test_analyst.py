@@ -11,6 +11,7 @@ import psutil
 
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.analyst import Analyst
+from tests.conftest import PATIENCE_SECONDS
 from tests.sweep.live.made_up import run
 
 
@@ -59,7 +60,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
     worker = psutil.Process(ours.recv())
     server.kill()
     server.join()
-    psutil.wait_procs([worker], timeout=20)
+    psutil.wait_procs([worker], timeout=PATIENCE_SECONDS)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE  # where nobody collects orphans
 
 
