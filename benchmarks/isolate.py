@@ -16,10 +16,10 @@ T = TypeVar("T")
 NAMES = ("step", "generation", "data", "overhead", "packed", "memory", "packing")
 """The benchmarks that run unless others are named, each a module with `measure(quick: bool)`."""
 
-BY_NAME_ALONE = ("full_size", "report", "page")
+BY_NAME_ALONE = ("full_size", "report", "page", "scale")
 """The benchmarks that run only when they are named. `full_size` takes longer than all others together and most of the
-machine's memory; `report` takes ten minutes; `page` needs a browser. The GPU has a command of its own, see
-`benchmarks.gpu.command`."""
+machine's memory; `report` takes ten minutes and `scale` hours; `page` needs a browser. The GPU has a command of its
+own, see `benchmarks.gpu.command`."""
 
 
 def measure_apart(name: str, quick: bool) -> list[Table]:
