@@ -50,6 +50,7 @@ LONG = (
     "tests/benchmarks/gpu/test_command.py",  # makes what three more files look at, which would only wait for it
     "tests/sweep/test_interrupted_sweeps.py",
     "tests/sweep/test_json_output.py",  # makes what `swept` returns
+    "tests/sweep/cluster/test_node_faults.py",
     "tests/sweep/cluster/test_session.py",
     "tests/sweep/test_searches.py",
     "tests/sweep/memory/test_packing.py",

@@ -17,13 +17,10 @@ from basis.directory import EVENTS_FILE, FINISHED_FILE
 from basis.packages import ROOT
 from sweep.progress.event_file import read_events
 from sweep.progress.progress import State, fold
-from sweep.requests import _parser
+from tests.apart import APART, NOT_APART, can_be_apart
 from tests.conftest import PATIENCE_SECONDS, Parts, wait_for
 
 SCRIPT = ROOT / "deploy" / "slurm.sbatch"
-OR_RESUME = "--or-resume"
-APART = ["unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-"""Runs a command in a network of its own."""
 
 SRUN = """#!/bin/bash
 tasks=1
@@ -46,24 +43,7 @@ STAND_INS = {
 }
 
 
-def can_be_apart() -> bool:
-    try:
-        return subprocess.run([*APART, "true"], capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-def words(output: Path, begun: bool) -> str:
-    """The script, as this version of the command understands it."""
-    text = SCRIPT.read_text(encoding="utf-8")
-    asked = f'"$spec" --output "$output" {OR_RESUME}'
-    assert asked in text
-    if OR_RESUME in _parser().format_help():
-        return text
-    return text.replace(asked, '--resume "$output"' if begun else '"$spec" --output "$output"')
-
-
-@pytest.mark.skipif(not can_be_apart(), reason="needs unshare and ip, and to be allowed a network of its own")
+@pytest.mark.skipif(not can_be_apart(), reason=NOT_APART)
 def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_completed(parts: Parts, tmp_path: Path) -> None:
     stand_ins = tmp_path / "bin"
     stand_ins.mkdir()
@@ -87,10 +67,8 @@ def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_completed(parts: 
     )
     output = tmp_path / "results" / "tiny"
 
-    def start(nodes: int, begun: bool) -> subprocess.Popen[str]:
-        script = tmp_path / "slurm.sbatch"
-        script.write_text(words(output, begun), encoding="utf-8")
-        command = [*APART, "bash", str(script), str(spec), str(output)]
+    def start(nodes: int) -> subprocess.Popen[str]:
+        command = [*APART, "bash", str(SCRIPT), str(spec), str(output)]
         return subprocess.Popen(
             command,
             cwd=ROOT,
@@ -100,7 +78,7 @@ def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_completed(parts: 
             text=True,
         )
 
-    first = start(nodes=1, begun=False)  # which is the sooner there
+    first = start(nodes=1)  # which is the sooner there
     wait_for(lambda: first.poll() is not None or bool(list(output.glob("*/checkpoint.pt"))))
     first.send_signal(signal.SIGUSR1)
     said, _ = first.communicate(timeout=PATIENCE_SECONDS)
@@ -109,7 +87,7 @@ def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_completed(parts: 
     assert asked.read_text(encoding="utf-8") == f"requeue {job}\n"
     assert not list(output.glob(f"*/{FINISHED_FILE}"))
 
-    second = start(nodes=2, begun=True)
+    second = start(nodes=2)
     said, _ = second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 0, said
     assert re.search(r"nodes of Ray at 127.0.0.2:\d+: 2", said)
