@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import data, generation, overhead
+from benchmarks import data, generation, overhead, scale
 from benchmarks.measured import paired, spread
 from benchmarks.overhead import Trial, after_the_first, by_worker, per_trial, read_trials
 from benchmarks.table import Table
@@ -124,3 +124,9 @@ def test_rows_and_ratios() -> None:
     assert paired([2.0, 3.0], [1.0, 2.0]) == [2.0, 1.5]
     row = spread("a", "s", [3.0, 1.0, 2.0])
     assert (row["median"], row["lowest"], row["highest"], row["measurements"]) == (2.0, 1.0, 3.0, 3)
+
+
+def test_the_overhead_of_a_part_of_many_trials_is_what_its_time_has_beside_their_own_work() -> None:
+    trials = [Trial(0.0, ended, 0.5, 7) for ended in (1.0, 2.0, 3.0, 7.0)]
+    assert scale.overhead(trials, 1, 3) == (2.0 - 1.0 / scale.CPUS) / 2
+    assert scale.overhead(trials, 3, 4) == 4.0 - 0.5 / scale.CPUS
