@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from analysis.drawings.canvas import Figure, drawn_with
-from tests.conftest import ROOT
+from basis.packages import ROOT
 
 DRAW = """
 import io, sys
