@@ -255,12 +255,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "SFT_SWEEP_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "160"}
 
 
-def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own, whose imports are done, with one worker, whose imports take long."""
+def run(environment: dict[str, str], *arguments: object, at_once: int = 1) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own, whose imports are done; each worker's imports take long, so it has one.
+
+    Args:
+        environment: all its variables.
+        arguments: of its command line.
+        at_once: how many trials may run at once.
+    """
     from tests.warm import run_warm  # which begins to import: nothing for tests that run no command
 
-    one_worker = () if "--reproduce" in arguments else ("--max-trials", 1)
-    return run_warm(["sweep.run", *arguments, *one_worker], environment)
+    limit = () if "--reproduce" in arguments else ("--max-trials", at_once)
+    return run_warm(["sweep.run", *arguments, *limit], environment)
 
 
 @dataclass(frozen=True)

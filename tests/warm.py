@@ -43,7 +43,9 @@ def run_warm(
     changed = dict({*environment.items()} ^ {*_imported_with.items()})
     if any(name.startswith(READ_AT_IMPORT) for name in changed):  # too late for a process that has imported
         words = [sys.executable, "-m", *map(str, words)]
-        return subprocess.run(words, input=said, capture_output=True, text=True, cwd=ROOT, env=environment)
+        return subprocess.run(
+            words, input=said, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=LIMIT_SECONDS
+        )
     from tests.warm_command import be_command  # which imports all: processes of the tests have most of it, too
 
     text = [str(word) for word in words]
@@ -56,6 +58,6 @@ def run_warm(
         if process.is_alive():
             process.kill()
             raise subprocess.TimeoutExpired(text, LIMIT_SECONDS, out.read_bytes(), errors.read_bytes())
-        said, complained = (path.read_text(encoding="utf-8") for path in (out, errors))
+        answered, complained = (path.read_text(encoding="utf-8") for path in (out, errors))
     assert process.exitcode is not None
-    return subprocess.CompletedProcess(text, process.exitcode, said, complained)
+    return subprocess.CompletedProcess(text, process.exitcode, answered, complained)

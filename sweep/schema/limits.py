@@ -25,7 +25,7 @@ class Limits:
     def words(self) -> list[str]:
         """As a command line has them."""
         given = ((TRIALS_FLAG, self.trials), (GPUS_FLAG, self.gpus))
-        return [word for flag, value in given if value is not None for word in (flag, f"{value:g}")]
+        return [word for flag, value in given if value is not None for word in (flag, str(value))]
 
 
 UNLIMITED = Limits()

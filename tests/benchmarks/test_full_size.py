@@ -165,7 +165,7 @@ def test_a_process_is_ended_when_its_time_is_up() -> None:
 
 def test_a_process_ends_with_the_one_that_waits_for_it() -> None:
     """Also in the second generation, as under `python -m benchmarks`."""
-    waiting = "import time; from benchmarks.isolate import run_apart; run_apart(run_apart, time.sleep, 60)"
+    waiting = "import time; from benchmarks.isolate import run_apart; run_apart(run_apart, time.sleep, 1000)"
     ran = subprocess.Popen([sys.executable, "-c", waiting], cwd=ROOT)
     started: list[psutil.Process] = []
     try:

@@ -21,7 +21,6 @@ from pathlib import Path
 from rich.console import Console
 from sweep.command import run_command
 from sweep.driver.ending import SweepFolder, sweep_and_report
-from basis.packages import ROOT
 from basis.errors import RayDiedError, UserError
 from sweep.cluster.watch import ray_watched
 

@@ -215,7 +215,7 @@ def test_one_trial_of_a_real_sweep_runs_out_and_finishes_with_less_while_the_oth
 ) -> None:
     """The large one wants 1 GiB; its process is allowed 600 MiB, of which Python and the profiler need a part."""
     experiment = tmp_path / "out"
-    ran = run(environment, one_too_large(parts, tmp_path), "--output", experiment)
+    ran = run(environment, one_too_large(parts, tmp_path), "--output", experiment, at_once=2)
     assert ran.returncode == 0, ran.stdout
     assert "3 finished, 0 failed" in ran.stdout
     assert "will be tried once more: OutOfMemoryError: in training with micro-batch 256" in ran.stdout

@@ -16,7 +16,7 @@ from tests.sweep.live.made_up import run
 
 
 def endless(directory: Path, running: bool) -> Analysis:
-    time.sleep(60)
+    time.sleep(1000)
     return Analysis()
 
 
