@@ -3,8 +3,9 @@
 import itertools
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import ByteLevelBPETokenizer, Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -56,6 +57,36 @@ def write_tokenizer(folder: Path, texts: Sequence[str], vocabulary: int) -> None
         unk_token=END_OF_TEXT,
         pad_token=END_OF_TEXT,
     ).save_pretrained(folder)
+
+
+def sweep_spec(
+    folder: Path, name: str, shape: Mapping[str, int], trial: Mapping[str, int], space: Mapping[str, Any], cpus: float
+) -> dict[str, Any]:
+    """The spec of a sweep of GPT-2s with random weights, on what `write_dialogues` and `write_tokenizer` have written.
+
+    Args:
+        folder: which holds dialogues.jsonl and tokenizer.
+        name: of the sweep.
+        shape: of the model, with the tokenizer's number of tokens.
+        trial: the spec's part of that name.
+        space: likewise.
+        cpus: that each trial gets.
+    """
+    return {
+        "name": name,
+        "about": "small trials",
+        "model": {
+            "name": "gpt2",
+            "init": "random",
+            "shape": dict(shape),
+            "tokenizer": str(folder / "tokenizer"),
+        },
+        "data": {"train": str(folder / "dialogues.jsonl"), "test": [], "exclude": []},
+        "trial": dict(trial),
+        "space": dict(space),
+        "reward": {"model": None},
+        "resources": {"cpu": cpus},
+    }
 
 
 def _lexicon(draw: random.Random, words: int) -> list[str]:

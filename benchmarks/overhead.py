@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
+from benchmarks.made_up import dialogues, sweep_spec, write_dialogues, write_tokenizer
 from benchmarks.measured import run_alone, single, spread
 from benchmarks.table import Row, Table, Target
 
@@ -159,26 +159,15 @@ def read_trials(experiment_dir: Path) -> list[Trial]:
 def _spec(folder: Path, trials: int, cpus: float) -> dict[str, Any]:
     """A spec whose trials take half a second to a second: 40 steps of a model of 2 layers and width 64."""
     rates = -(-trials // len(RANKS))
-    return {
-        "name": "overhead",
-        "about": "short trials",
-        "model": {
-            "name": "gpt2",
-            "init": "random",
-            "shape": {"n_layer": 2, "n_embd": 64, "n_head": 2, "n_positions": 128, "vocab_size": VOCABULARY},
-            "tokenizer": str(folder / "tokenizer"),
-        },
-        "data": {"train": str(folder / "dialogues.jsonl"), "test": [], "exclude": []},
-        "trial": {"steps": 40, "batch_size": 8, "block_size": 128, "test_every": 40, "test_windows": 16},
-        "space": {
-            "method": "lora",
-            "rank": RANKS[: -(-trials // rates)],
-            "optimizer": "adamw",
-            "lr": [1e-4 * (number + 1) for number in range(rates)],
-        },
-        "reward": {"model": None},
-        "resources": {"cpu": cpus},
+    shape = {"n_layer": 2, "n_embd": 64, "n_head": 2, "n_positions": 128, "vocab_size": VOCABULARY}
+    trial = {"steps": 40, "batch_size": 8, "block_size": 128, "test_every": 40, "test_windows": 16}
+    space = {
+        "method": "lora",
+        "rank": RANKS[: -(-trials // rates)],
+        "optimizer": "adamw",
+        "lr": [1e-4 * (number + 1) for number in range(rates)],
     }
+    return sweep_spec(folder, "overhead", shape, trial, space, cpus)
 
 
 def _question_seconds(arguments: list[str], count: int) -> list[float]:

@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import transformers
 import yaml
 
 from basis.units import show_bytes
 from benchmarks.declared_gpu import Order, Schedule, Stub, schedule
-from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
+from benchmarks.made_up import dialogues, sweep_spec, write_dialogues, write_tokenizer
 from benchmarks.measured import paired, run_alone, single, spread
 from benchmarks.overhead import ROOT, Trial, read_trials
 from benchmarks.step_shapes import SHAPES
@@ -173,33 +172,16 @@ def _run_sweep(folder: Path, name: str, size: Size, way: Way, demand_bytes: int)
 
 def _write_spec(folder: Path, name: str, size: Size, way: Way, demand_bytes: int) -> Path:
     ranks = RANKS[: min(size.trials, len(RANKS))]
-    spec: dict[str, Any] = {
-        "name": "packing",
-        "about": "small trials of equal size",
-        "model": {
-            "name": "gpt2",
-            "init": "random",
-            "shape": {"n_layer": 2, "n_embd": 128, "n_head": 2, "n_positions": 128, "vocab_size": VOCABULARY},
-            "tokenizer": str(folder / "tokenizer"),
-        },
-        "data": {"train": str(folder / "dialogues.jsonl"), "test": [], "exclude": []},
-        "trial": {
-            "steps": size.steps,
-            "batch_size": 8,
-            "block_size": 128,
-            "test_every": size.steps,
-            "test_windows": 16,
-        },
-        "space": {
-            "method": "lora",
-            "rank": ranks,
-            "optimizer": "adamw",
-            "lr": [1e-4 * (number + 1) for number in range(size.trials // len(ranks))],
-        },
-        "reward": {"model": None},
-        "resources": {"cpu": allowed_cpus() * way.share_of_cores},
-        "memory": {"device": way.fitting * demand_bytes},
+    shape = {"n_layer": 2, "n_embd": 128, "n_head": 2, "n_positions": 128, "vocab_size": VOCABULARY}
+    trial = {"steps": size.steps, "batch_size": 8, "block_size": 128, "test_every": size.steps, "test_windows": 16}
+    space = {
+        "method": "lora",
+        "rank": ranks,
+        "optimizer": "adamw",
+        "lr": [1e-4 * (number + 1) for number in range(size.trials // len(ranks))],
     }
+    spec = sweep_spec(folder, "packing", shape, trial, space, allowed_cpus() * way.share_of_cores)
+    spec["memory"] = {"device": way.fitting * demand_bytes}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(spec), encoding="utf-8")
     return path

@@ -17,7 +17,7 @@ import psutil
 import yaml
 
 from basis.packages import ROOT
-from benchmarks.made_up import dialogues, write_dialogues, write_tokenizer
+from benchmarks.made_up import dialogues, sweep_spec, write_dialogues, write_tokenizer
 from benchmarks.overhead import Trial, read_trials
 from benchmarks.table import Row, Table, Target
 
@@ -143,22 +143,7 @@ def _bytes_of(pid: int, module: str) -> int:
 
 
 def _spec(folder: Path, trials: int) -> dict[str, Any]:
-    return {
-        "name": "scale",
-        "about": "tiny trials",
-        "model": {
-            "name": "gpt2",
-            "init": "random",
-            "shape": {"n_layer": 1, "n_embd": 8, "n_head": 1, "n_positions": 32, "vocab_size": VOCABULARY},
-            "tokenizer": str(folder / "tokenizer"),
-        },
-        "data": {"train": str(folder / "dialogues.jsonl"), "test": [], "exclude": []},
-        "trial": {"steps": 1, "batch_size": 1, "block_size": 16, "test_every": 1, "test_windows": 1},
-        "space": {
-            "method": "full",
-            "optimizer": "adamw",
-            "lr": [1e-6 * (number + 1) for number in range(trials)],
-        },
-        "reward": {"model": None},
-        "resources": {"cpu": 1},
-    }
+    shape = {"n_layer": 1, "n_embd": 8, "n_head": 1, "n_positions": 32, "vocab_size": VOCABULARY}
+    trial = {"steps": 1, "batch_size": 1, "block_size": 16, "test_every": 1, "test_windows": 1}
+    space = {"method": "full", "optimizer": "adamw", "lr": [1e-6 * (number + 1) for number in range(trials)]}
+    return sweep_spec(folder, "scale", shape, trial, space, cpus=1)

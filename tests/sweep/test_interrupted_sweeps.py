@@ -5,6 +5,7 @@ import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -21,6 +22,7 @@ from sweep.progress.event_file import read_events
 from sweep.progress.progress import State, fold
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
+from sweep.trial.config import TrialConfig
 from sweep.worker.opening import open_trial
 from tests.conftest import PATIENCE_SECONDS, Here, Parts, command, run, wait_for
 from tests.sweep.test_run import ours, rows
@@ -75,6 +77,20 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
         assert all(torch.equal(left[name], right[name]) for name in right)
 
 
+def rows_never_stopped(config: TrialConfig, inputs: SweepInputs) -> list[dict[str, Any]]:
+    """What a trial without rewards reports that runs here from its beginning to its end."""
+    trial = open_trial(
+        config,
+        replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
+        plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),
+    )
+    reported = [trial.advance()]
+    while not reported[-1].get("finished"):
+        reported.append(trial.advance())
+    trial.close()
+    return reported
+
+
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_sweep(
     parts: Parts, inputs: SweepInputs, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -93,17 +109,8 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_s
     assert driver.returncode == 0, output
     [trial] = [path.parent for path in experiment.glob(f"*/{FINISHED_FILE}")]
 
-    config = enumerate_trials(load_spec(str(spec)))[0]
-    unbroken = open_trial(
-        config,
-        replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
-        plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),
-    )
-    expected = [unbroken.advance()]
-    while not expected[-1].get("finished"):
-        expected.append(unbroken.advance())
-    unbroken.close()
-    assert timeless(json.loads((trial / FINISHED_FILE).read_text())["rows"]) == timeless(expected)
+    never_stopped = rows_never_stopped(enumerate_trials(load_spec(str(spec)))[0], inputs)
+    assert timeless(json.loads((trial / FINISHED_FILE).read_text())["rows"]) == timeless(never_stopped)
 
 
 def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(

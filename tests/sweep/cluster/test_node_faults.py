@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,14 +20,11 @@ import pytest
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, RESULT_FILE
 from basis.packages import ROOT
 from sweep.inputs import SweepInputs
-from sweep.memory.device import Device
-from sweep.memory.plan import plan_trial
-from sweep.memory.shape import read_shape
 from sweep.search_space import enumerate_trials
 from sweep.spec_file.load import load_spec
-from sweep.worker.opening import open_trial
 from tests.apart import APART, NOT_APART, can_be_apart
 from tests.conftest import PATIENCE_SECONDS, Parts, wait_for
+from tests.sweep.test_interrupted_sweeps import rows_never_stopped
 from tests.sweep.worker.test_trial_run import timeless
 
 CLUSTER = """
@@ -119,14 +115,5 @@ def test_a_trial_whose_node_dies_goes_on_from_its_checkpoint_on_a_node_that_join
     [finished] = output.glob(f"lora-*/{FINISHED_FILE}")
     places = [json.loads(line)["node_ip"] for line in (finished.parent / RESULT_FILE).read_text().splitlines()]
     assert set(places) == {"127.0.0.3", "127.0.0.4"}
-    config = enumerate_trials(load_spec(str(spec)))[1]
-    unbroken = open_trial(
-        config,
-        replace(inputs, reward=inputs.reward.model_copy(update={"model": None}), checkpoint_seconds=1e9),
-        plan=plan_trial(config, read_shape(inputs.base_model, "model.name"), Device("cpu"), None),
-    )
-    expected = [unbroken.advance()]
-    while not expected[-1].get("finished"):
-        expected.append(unbroken.advance())
-    unbroken.close()
-    assert timeless(json.loads(finished.read_text(encoding="utf-8"))["rows"]) == timeless(expected)
+    never_stopped = rows_never_stopped(enumerate_trials(load_spec(str(spec)))[1], inputs)
+    assert timeless(json.loads(finished.read_text(encoding="utf-8"))["rows"]) == timeless(never_stopped)
