@@ -93,7 +93,8 @@ def test_what_measuring_takes_does_not_grow_with_the_number_of_passes(monkeypatc
         for _ in range(2):
             again.train_step(Batch(windows))
         real(whole)
-        assert meter.peak_bytes == pytest.approx(meter.baseline_bytes + whole.highest, rel=1e-4)
+        # the passes left out leave the last one's labels, positions and scalars until the update: less than the batch
+        assert meter.peak_bytes == pytest.approx(meter.baseline_bytes + whole.highest, abs=windows.nbytes)
 
 
 def test_measuring_does_not_change_what_is_computed() -> None:
