@@ -1,11 +1,13 @@
 """Control of a running sweep under Ray Tune: its search with trials added by request, and what stops a trial."""
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
 from ray.tune.search import Searcher
 
+from basis.metrics import Row
 from sweep.proposal import Proposal
 from sweep.steering.desk import Desk
 from sweep.tune.pickled_empty import PickledEmpty
@@ -24,16 +26,23 @@ class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no
         exhausted: whether there is nothing left to propose.
     """
 
-    def __init__(self, search: Searcher, desk: Desk, most: int | None = None) -> None:
+    def __init__(
+        self,
+        search: Searcher,
+        desk: Desk,
+        most: int | None = None,
+        pass_by: Callable[[RayConfig], Row | None] = lambda proposal: None,
+    ) -> None:
         """Wrap a search.
 
         Args:
             search: what proposes the sweep's own trials.
             desk: where the sweep takes requests.
             most: how many trials the search is asked for; None: until it says that there are no more.
+            pass_by: returns the last row of a trial that needs no run; None: it has to run.
         """
         super().__init__(metric=search.metric, mode=search.mode)
-        self._search, self._desk, self._most = search, desk, most
+        self._search, self._desk, self._most, self._pass_by = search, desk, most, pass_by
         self._asked = 0
         self._ended = False
         self._running: dict[str, str | None] = {}
@@ -57,12 +66,15 @@ class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no
         while (waiting := self._desk.next_trial()) is not None:
             if waiting.is_planned and waiting.name not in self._passed and not self._ended:
                 continue  # it is stopped no more, and the search will propose it
+            if self._pass_by(waiting.proposal) is not None:
+                self.proposed += 1
+                continue
             self._running[trial_id] = None
             return waiting.proposal
         return None
 
     def _from_search(self, trial_id: str) -> RayConfig | None:
-        """The search's next trial that was not stopped by request."""
+        """The search's next trial that was not stopped by request and has not finished before."""
         while not self._ended:
             if self._asked == self._most:
                 self._ended = True
@@ -75,10 +87,14 @@ class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no
             self._asked += 1
             name = Proposal.from_ray(proposal).config.name
             self._passed.add(name)
-            if name not in self._desk.stopped:
+            if name in self._desk.stopped:
+                self._search.on_trial_complete(known_as, None, error=True)
+            elif (row := self._pass_by(proposal)) is not None:
+                self.proposed += 1
+                self._search.on_trial_complete(known_as, row)
+            else:
                 self._running[trial_id] = known_as
                 return proposal
-            self._search.on_trial_complete(known_as, None, error=True)
         return None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -31,6 +31,7 @@ from sweep.tune.event_log import EventLog
 from sweep.tune.hang import HangWatch
 from sweep.tune.limited import LimitedSearch
 from sweep.tune.live import LiveTable
+from sweep.tune.past import Past
 from sweep.tune.rounds import Losses, ReadLosses, Rounds
 from sweep.tune.searchers import RayConfig, RoundsSearch, SearchThenRounds, optuna_search
 from sweep.tune.shares import Shares
@@ -49,7 +50,7 @@ def tune_trials(
     limits: Limits,
     console: Console,
 ) -> SweepCounts:
-    """Run the trials under Ray, which must be running; trials that an earlier run finished replay their rows.
+    """Run the trials under Ray, which must be running; trials that an earlier run finished are counted.
 
     Args:
         plan: the sweep and its trials.
@@ -70,7 +71,7 @@ def tune_trials(
         log = EventLog(experiment_dir / EVENTS_FILE, live.hear, live.tell)
         endings = Endings(log, shared.began)
         desk = Desk(experiment_dir, plan, _fitting(plan, planner), lambda decision: live.tell(_told(decision)))
-        search = _search(plan, desk, planner)
+        search = _search(plan, desk, planner, Past(inputs, log, endings))
         log.begin(plan, inputs)
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
@@ -121,8 +122,8 @@ def snapshot_seconds(trials: int) -> float:
     return max(SNAPSHOT_SECONDS, trials * SECONDS_PER_TRIAL)
 
 
-def _search(plan: SweepPlan, desk: Desk, planner: TrialPlanner) -> SteeredSearch:
-    """The search of a sweep: Optuna's, or rounds of listed trials; and what requests add to it."""
+def _search(plan: SweepPlan, desk: Desk, planner: TrialPlanner, past: Past) -> SteeredSearch:
+    """The search of a sweep, Optuna's or rounds of listed trials: with what requests add, without what `past` has."""
     spec, experiment_dir = plan.spec, desk.experiment_dir
     metric = spec.chosen_by if spec.chooses_on_validation else "test_loss"
     rounds = Rounds(plan, _losses_in(experiment_dir, metric))
@@ -133,15 +134,15 @@ def _search(plan: SweepPlan, desk: Desk, planner: TrialPlanner) -> SteeredSearch
     if spec.search == "optuna":
         search = optuna_search(plan, OptunaSpace(spec, planner.propose_to_ray), experiment_dir)
         if not spec.chooses_on_validation:
-            return SteeredSearch(search, desk, most=plan.least_trials)
+            return SteeredSearch(search, desk, most=plan.least_trials, pass_by=past.pass_by)
 
         def best(tried: list[RayConfig]) -> Iterator[list[RayConfig]]:
             return proposed(rounds.best_of([Proposal.from_ray(config).config for config in tried]))
 
-        return SteeredSearch(SearchThenRounds(search, spec.trials or 1, best), desk)
+        return SteeredSearch(SearchThenRounds(search, spec.trials or 1, best), desk, pass_by=past.pass_by)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(plan.candidates), MOST_PENDING))
     rounds_search = RoundsSearch([proposed(lane) for lane in rounds.lanes()], proposed(rounds.further_seeds()))
-    return SteeredSearch(rounds_search, desk)
+    return SteeredSearch(rounds_search, desk, pass_by=past.pass_by)
 
 
 def _fitting(plan: SweepPlan, planner: TrialPlanner) -> Callable[[TrialConfig], RayConfig]:
