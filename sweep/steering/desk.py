@@ -57,7 +57,7 @@ class Desk:
         propose: Callable[[TrialConfig], dict[str, Any]],
         tell: Callable[[Decision], None],
     ) -> None:
-        """Begin with what was decided before: trials that were made then are to run again, and finished ones replay.
+        """Begin with what was decided before: trials that were made then are to run again, finished ones are not.
 
         Args:
             experiment_dir: the sweep's.

@@ -76,7 +76,7 @@ class RoundsSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no 
             lane.running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the empty file that Ray wants: --resume proposes the rounds again, and finished trials replay."""
+        """Write the empty file that Ray wants: --resume proposes the rounds again, without what has finished."""
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
@@ -178,7 +178,7 @@ class SearchThenRounds(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has
             self._rounds.on_trial_complete(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
-        """Have the search keep what it knows; --resume asks for everything again, and finished trials replay."""
+        """Have the search keep what it knows; --resume asks for everything again, without what has finished."""
         self._search.save(checkpoint_path)
 
     def restore(self, checkpoint_path: str) -> None:

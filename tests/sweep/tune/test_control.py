@@ -165,3 +165,17 @@ def test_a_search_hears_no_early_loss_of_a_trial_that_was_stopped(running: Path)
     search.suggest("a")
     search.on_trial_complete("a", {"test_loss": 9.0})
     assert [(result, error) for _, result, error in inner.told] == [(None, True)]
+
+
+def test_a_trial_that_needs_no_run_counts_and_its_search_hears_its_loss(running: Path) -> None:
+    plan, desk, _ = opened(running)
+    inner = Rates(plan.candidates[0])
+    row = {"test_loss": 1.5, "finished": True}
+    search = SteeredSearch(inner, desk, most=3, pass_by=lambda proposal: row if proposal[LR] < 3 else None)
+    proposal = search.suggest("a")
+    assert isinstance(proposal, dict)
+    assert proposal[LR] == 3
+    assert [(result, error) for _, result, error in inner.told] == [(row, False), (row, False)]
+    search.on_trial_complete("a", {"test_loss": 1.0, "finished": True})
+    assert search.suggest("b") == Searcher.FINISHED
+    assert search.proposed == 3

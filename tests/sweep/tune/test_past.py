@@ -1,0 +1,68 @@
+"""What earlier starts of a sweep have finished is told and counted without a run; all else has to run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from basis.directory import FINISHED_FILE
+from basis.metrics import NOT_JUDGED
+from sweep.inputs import SweepInputs
+from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
+from sweep.trial.config import TrialConfig
+from sweep.tune.endings import Endings
+from sweep.tune.event_log import EventLog
+from sweep.tune.past import Past
+from sweep.worker.opening import open_trial
+from tests.sweep.worker.test_trial_run import config, finish
+
+
+def past_of(inputs: SweepInputs) -> tuple[Past, Endings, list[Event]]:
+    """As a sweep has it that goes on, with what it tells."""
+    told: list[Event] = []
+    log = EventLog(inputs.experiment_dir / "events.jsonl", told.append, lambda line: None)
+    endings = Endings(log)
+    return Past({None: inputs}, log, endings), endings, told
+
+
+def mapping(trial: TrialConfig) -> dict[str, object]:
+    return trial.model_dump(mode="json")
+
+
+def finished_path(inputs: SweepInputs, trial: TrialConfig) -> Path:
+    return inputs.experiment_dir / trial.name / FINISHED_FILE
+
+
+def test_a_finished_trial_is_told_from_start_to_end_and_counted_once(inputs: SweepInputs) -> None:
+    trial, other = config(), config(seed=1)
+    rows = finish(open_trial(trial, inputs))
+    past, endings, told = past_of(inputs)
+    assert past.pass_by(mapping(other)) is None
+    assert not told
+    row = past.pass_by(mapping(trial))
+    assert row is not None
+    assert row["test_loss"] == rows[-1]["test_loss"]
+    assert [type(event) for event in told] == [StartEvent, *[RowEvent] * len(rows), EndEvent]
+    assert isinstance(told[-1], EndEvent)
+    assert (told[-1].trial, told[-1].state) == (trial.name, EndState.FINISHED)
+    assert endings.counts(begun=1, is_exhausted=True, disk=None).finished == 1
+    assert past.pass_by(mapping(trial)) is None, "a search may propose it twice, and the second is a trial of its own"
+
+
+def test_a_trial_that_lacks_its_judgement_runs(inputs: SweepInputs) -> None:
+    trial = config()
+    finish(open_trial(trial, inputs))
+    path = finished_path(inputs, trial)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept["rows"][-1][NOT_JUDGED] = "the judge had no memory"
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    past, _, told = past_of(inputs)
+    assert past.pass_by(mapping(trial)) is None
+    assert not told
+
+
+def test_a_trial_whose_base_answers_are_damaged_runs(inputs: SweepInputs) -> None:
+    trial = config()
+    finish(open_trial(trial, inputs))
+    inputs.base_answers.write_text("{}\n", encoding="utf-8")
+    past, _, _ = past_of(replace(inputs, began=0.0))
+    assert past.pass_by(mapping(trial)) is None
