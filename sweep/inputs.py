@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from basis.directory import base_responses_file
+from basis.stored.contents import Content
 from model.weight_files import WeightsError, weight_files
 from sweep.data.rendered_prompts import Prompt
 from sweep.hub.fetch import Snapshot, fetch_model, fetch_tokenizer
@@ -32,6 +33,19 @@ class Process:
         """Give this process that umask and that working directory."""
         os.umask(self.umask)
         os.chdir(self.folder)
+
+
+@dataclass(frozen=True)
+class StoredSweep:
+    """Where the trials of a cluster keep results whose nodes share no folder; see `sweep.storing.on_node`.
+
+    Attributes:
+        address: in object storage, as the user typed it.
+        contents: what the store has of tokens and weights, by the folder that they lie in on the driver's machine.
+    """
+
+    address: str
+    contents: Mapping[str, Content]
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,9 @@ class SweepInputs:
     """How the judge reads pairs, as found before anything was trained; without it that is found on loading it."""
     model: str | None = None
     """What trials say of their base model: its label, or None where there is but one."""
+
+    stored: StoredSweep | None = None
+    """Where trials keep results that share no folder with the driver; None: in `experiment_dir`."""
 
     @property
     def base_answers(self) -> Path:

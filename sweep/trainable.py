@@ -2,15 +2,17 @@
 
 import gc
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 
 from basis.directory import CHECKPOINT_FILE
+from basis.errors import UserError
 from basis.metrics import NOT_JUDGED, REMARKS
 from basis.outcome_file import keep_outcome
 from basis.outcomes import ending_of_finished
@@ -21,6 +23,9 @@ from sweep.worker.death import Worker, worker_noted
 from sweep.worker.failure import failure_kept
 from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
+
+if TYPE_CHECKING:
+    from sweep.storing.on_node import StoredTrial
 
 OBJECTIVE_MISSING = float("nan")
 
@@ -48,16 +53,18 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
             keep_large_tensors_apart()
         if shared.process is not None:
             shared.process.take_over()
-        self._inputs = {model: on_this_node(of_model) for model, of_model in inputs.items()}
+        self._inputs = {model: on_this_node(_as_stored(of_model)) for model, of_model in inputs.items()}
         self.objective = objective
-        for path in (shared.experiment_dir, *(of_model.train_tokens for of_model in inputs.values())):
+        here = self._inputs.values()
+        for path in (next(iter(here)).experiment_dir, *(of_model.train_tokens for of_model in here)):
             if not path.exists():
                 raise FileNotFoundError(
-                    f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE "
-                    "must lie on shared storage"
+                    f"{path} is not there on this node; on a cluster --output and SFT_SWEEP_CACHE must lie on shared "
+                    "storage, or --output in object storage"
                 )
         self._proposal = Proposal.from_ray(config)
         self._trial_run: TrialRun | None = None
+        self._stored: StoredTrial | None = None
         self._noted = ExitStack()
 
     @property
@@ -87,6 +94,19 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
 
     def step(self) -> dict[str, Any]:
         """Train up to the next row of metrics and report it."""
+        try:
+            row = self._next_row()
+        except Exception:
+            self._leave_store()
+            raise
+        if self._stored is not None and row["done"]:
+            self._stored.end()  # before anybody hears that the trial has finished
+            self._stored = None
+        elif self._stored is not None:
+            self._stored.keep_up()
+        return row
+
+    def _next_row(self) -> dict[str, Any]:
         with failure_kept(self._folder):
             row = self.trial_run.advance()
         row["done"] = row.get("finished", False)
@@ -112,8 +132,24 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         if self._trial_run is not None:
             self._trial_run.close()
         self._noted.close()
+        self._leave_store()
+
+    def _leave_store(self) -> None:
+        """The trial has ended before its last step: what the store lacks is sent, if it can be."""
+        if self._stored is not None:
+            try:
+                self._stored.end()
+            except UserError as error:
+                print(error, file=sys.stderr)
+        self._stored = None
 
     def _open(self) -> TrialRun:
+        if (stored := self.inputs.stored) is not None:
+            from sweep.storing.on_node import StoredTrial  # imports pyarrow
+
+            trial = StoredTrial(self.inputs, stored, self._proposal.config.name)
+            trial.bring()
+            self._stored = trial
         if ray.is_initialized():  # in a worker, whose death leaves more to be told than its pid
             node_id = ray.get_runtime_context().get_node_id()
             worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)
@@ -122,3 +158,12 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
         proposal = self._proposal
         return open_trial(proposal.config, self.inputs, proposal.suggestion, proposal.plan, cap_bytes)
+
+
+def _as_stored(inputs: SweepInputs) -> SweepInputs:
+    """The inputs with folders of this node, where trials share none with the driver."""
+    if inputs.stored is None:
+        return inputs
+    from sweep.storing.on_node import inputs_on_node  # imports pyarrow
+
+    return inputs_on_node(inputs, inputs.stored)

@@ -1,12 +1,15 @@
 """An S3 of our own on loopback: moto's server, and a door before it that can fail as networks and stores do."""
 
+import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -47,9 +50,13 @@ class ObjectStore:
 
     def names(self, path: str) -> list[str]:
         """Of all objects in a folder, their paths within it; without marks of empty folders."""
-        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{path}/")
+        return [key[len(path) + 1 :] for key in self.keys_of(f"{path}/")]
+
+    def keys_of(self, prefix: str = "") -> list[str]:
+        """Of all objects, without marks of empty folders."""
+        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
-        return [key[len(path) + 1 :] for key in keys if key[-1] != "/"]
+        return [key for key in keys if key[-1] != "/"]
 
     def objects(self, path: str) -> dict[str, bytes]:
         """All objects in a folder that nobody writes in meanwhile, by their path within it, as boto3 reads them."""
@@ -77,10 +84,10 @@ class ObjectStore:
 
 
 @contextmanager
-def object_store() -> Iterator[ObjectStore]:
-    """Start the store with an empty bucket, and end it."""
+def object_store(port: int = 0) -> Iterator[ObjectStore]:
+    """Start the store with an empty bucket, and end it. Without a port it takes a free one."""
     store = ObjectStore("")
-    server = make_server("127.0.0.1", 0, _door(store), threaded=True, request_handler=_Quiet)
+    server = make_server("127.0.0.1", port, _door(store), threaded=True, request_handler=_Quiet)
     store.endpoint = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -124,3 +131,22 @@ def away_for(seconds: float) -> Failure:
     """The store is busy for so long from now on."""
     until = time.monotonic() + seconds
     return lambda method, path: "busy" if time.monotonic() < until else None
+
+
+def serve(port: int, folder: Path) -> None:
+    """Be a store until a SIGTERM; what it holds then lies in `folder`, whose file "ready" says that it serves."""
+    folder.mkdir(parents=True)
+    with object_store(port) as store:
+        (folder / "ready").touch()
+        signal.sigwait([signal.SIGTERM])
+        client = store._client()
+        for key in store.keys_of():
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(BUCKET, key, str(path))
+        (folder / "seen").write_text("\n".join(store.seen), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    serve(int(sys.argv[1]), Path(sys.argv[2]))

@@ -106,11 +106,13 @@ OF_ANALYSIS = {
 RAY_ALLOWED = {
     "sweep/cluster/cluster_claim.py",
     "sweep/cluster/gpu_nodes.py",
+    "sweep/cluster/nodes_store.py",
     "sweep/cluster/session.py",
     "sweep/submission/cluster.py",
     "sweep/submission/documents.py",
     "sweep/submission/jobs.py",
     "sweep/trainable.py",
+    "sweep/tune/brought.py",
     "sweep/tune/control.py",
     "sweep/tune/endings.py",
     "sweep/tune/event_log.py",

@@ -2,7 +2,8 @@
 
 An experiment directory is written by rename and by append, which object storage has neither of. So a sweep, a report
 or an export works in a folder of this machine, and whole files go to and fro. A file beside them, INDEX_FILE, notes
-what both sides had in common last; whatever differs from it has changed since.
+what both sides had in common last; whatever differs from it has changed since. A folder in a copy may be a copy itself,
+with an index of its own: so what trials on other machines have stored is brought one by one.
 """
 
 import json
@@ -60,6 +61,10 @@ class Common:
     stored: Stamp | None
     sent_at: float = 0.0
 
+    def is_here(self, found: os.stat_result) -> bool:
+        """Whether a file is still as it was then."""
+        return (self.size, self.mtime_ns) == (found.st_size, found.st_mtime_ns)
+
     def is_of(self, stamp: Stamp) -> bool:
         """Whether an object may be the one that was sent from here, and not a later one of the same size."""
         latest_ns = int((self.sent_at + CLOCK_SECONDS) * SECOND_NS)
@@ -79,6 +84,7 @@ class Copy:
         self.store, self.folder = store, folder
         self._index = _read_index(folder / INDEX_FILE)
         self._index_lock, self._index_kept_at = Lock(), time.monotonic()
+        self._apart: dict[Path, tuple[int, dict[str, Common]]] = {}
 
     def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> None:
         """Bring what has changed in the store since this copy and it had something in common.
@@ -122,8 +128,7 @@ class Copy:
         common, path = self._index.get(name), self.folder / name
         if common is None or not path.is_file():
             return False
-        found = path.stat()
-        return (found.st_size, found.st_mtime_ns) == (common.size, common.mtime_ns)
+        return common.is_here(path.stat())
 
     def _get(self, name: str, stamp: Stamp) -> None:
         path = self.folder / name
@@ -165,7 +170,7 @@ class Copy:
         last = [name for name in changed if Path(name).name in LAST and str(Path(name).parent) not in unfinished]
         failed |= _each(last, lambda name: self._put(name, here[name]), keep_going=True)
         deleted = [name for name, common in self._index.items() if common.mtime_ns and name not in here]
-        deleted = [name for name in deleted if name.startswith(within)]
+        deleted = [name for name in deleted if name.startswith(within) and not self._brought_apart(name)]
         if failed or not (self.folder / INDEX_FILE).is_file():  # without it somebody has emptied this folder
             deleted = []
         failed |= _each(deleted, self._delete, keep_going=True)
@@ -179,12 +184,34 @@ class Copy:
 
     def _has_changed(self, name: str, found: os.stat_result, is_end: bool) -> bool:
         common = self._index.get(name)
+        if common is None or not common.is_here(found):
+            apart = self._brought_apart(name).get(Path(name).name)
+            if apart is not None and apart.is_here(found):
+                self._index[name] = common = apart
         if common is None:
             return True
-        if (common.size, common.mtime_ns) == (found.st_size, found.st_mtime_ns):
+        if common.is_here(found):
             return False
         at_once = is_end or Path(name).name in (CHECKPOINT_FILE, *LAST)
         return at_once or time.time() - common.sent_at >= GROWING_SECONDS
+
+    def _brought_apart(self, name: str) -> dict[str, Common]:
+        """The index of a file's folder, where that is a copy of its own: of a trial that ran on another machine."""
+        path = (self.folder / name).parent / INDEX_FILE
+        if path.parent == self.folder:
+            return {}
+        try:
+            changed = path.stat().st_mtime_ns
+        except OSError:
+            return {}
+        if self._apart.get(path, (0, {}))[0] != changed:
+            self._apart[path] = changed, _read_index(path)
+        return self._apart[path][1]
+
+    def forget_apart(self) -> None:
+        """From now on this copy alone says what is common of all its folders."""
+        for path in self.folder.glob(f"*/**/{INDEX_FILE}"):
+            path.unlink()
 
     def _put(self, name: str, found: os.stat_result) -> None:
         try:

@@ -29,9 +29,23 @@ def copy_of(address: Address, what: str) -> Copy:
     Raises:
         StoreError: the store's settings on this machine are of no use.
     """
+    return Copy(Store(address, what), cache_folder() / "stored" / _name_of(address) / address.path.rpartition("/")[2])
+
+
+def node_folder(address: Address) -> Path:
+    """Where trials of a stored sweep work on a node of a cluster; what is sent goes from there."""
+    return cache_folder() / "stored-trials" / _name_of(address) / address.path.rpartition("/")[2]
+
+
+def contents_folder() -> Path:
+    """Where a node keeps what all trials of a stored sweep need."""
+    return cache_folder() / "contents"
+
+
+def _name_of(address: Address) -> str:
+    """Differs between two stores with buckets of one name."""
     names = (address.typed, os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL"))
-    name = hashlib.sha256(repr(names).encode()).hexdigest()[:16]  # of one bucket in two stores there are two copies
-    return Copy(Store(address, what), cache_folder() / "stored" / name / address.path.rpartition("/")[2])
+    return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
 
 
 def lock_of(copy: Copy) -> FileLock:

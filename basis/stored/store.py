@@ -9,15 +9,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from basis.checksums import Seal, flaw
 from basis.errors import UserError, first_line
 from basis.files import whole_file
 from basis.stored.address import Address
@@ -106,6 +109,13 @@ class Store:
         with self._told():
             self._files, self._root = _file_system(address)
 
+    def within(self, folder: str) -> Self:
+        """A folder in this one. Requests are counted together."""
+        inner = copy(self)
+        inner.address = replace(self.address, path=f"{self.address.path}/{folder}")
+        inner._root = self._path(folder)
+        return inner
+
     def list(self) -> dict[str, Stamp]:
         """All objects by their path within the folder; none where there is no folder.
 
@@ -143,6 +153,21 @@ class Store:
             with stream:
                 while chunk := self._next(stream):
                     file.write(chunk)
+
+    def get_sealed(self, name: str, path: Path, sealed: Seal) -> None:
+        """Bring an object whose seal is known; else as `get`.
+
+        Raises:
+            StoreError: it is not there, or is another one.
+        """
+        try:
+            self.get(name, path)
+            found = flaw(path, sealed)
+        except FileNotFoundError:
+            found = "is missing"
+        if found is not None:
+            path.unlink(missing_ok=True)
+            raise StoreError(f"{self._what} {self.address}: {name} in it {found}", is_final=True)
 
     def put(self, name: str, path: Path) -> int:
         """Make an object of a file, in place of the former one; readers see the one or the other.

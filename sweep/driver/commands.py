@@ -190,7 +190,14 @@ def _run_here(request: RunSweep, place: str | None, apart: bool, console: Consol
 
         begun = os.path.isfile(experiment_dir / SPEC_FILE)  # then this is another start of the same sweep
         launched = launch.Launch(
-            experiment_dir, cache_dir, request.address, request.dashboard, request.command, gpus, request.limits
+            experiment_dir,
+            cache_dir,
+            request.address,
+            request.dashboard,
+            request.command,
+            gpus,
+            request.limits,
+            stored=place if request.address else None,
         )
         prepared = launch.make_ready(load_kept_plan(experiment_dir) if begun else plan, launched, remarks_on(console))
         return execute.execute(prepared, launched, console, work)

@@ -10,6 +10,7 @@ from basis.directory import SWEEP_FILE, base_responses_file
 from basis.disks import DiskError
 from sweep.cluster.cluster_claim import claimed_on_cluster
 from sweep.cluster.dashboard import described_dashboard
+from sweep.cluster.nodes_store import check_nodes_store
 from sweep.cluster.privacy import own_umask, without_secrets
 from sweep.cluster.session import find_device, fit_resources, ray_session
 from sweep.command import remarks_on
@@ -25,6 +26,7 @@ from sweep.provenance.sweep_record import begin_sweep_record, check_identity, ch
 from sweep.storage.claim import claimed
 from sweep.storage.healing import heal_experiment
 from sweep.storage.replacement import check_settled
+from sweep.storing.on_driver import store_at_hand
 from sweep.tune.counts import SweepCounts
 from sweep.tune.shares import Shares
 from sweep.tune.tuning import tune_trials
@@ -45,7 +47,12 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
     """
     say = remarks_on(console)
     spec, alone, experiment_dir = prepared.spec, launch.address is None, launch.experiment_dir
-    with ray_session(launch.address, launch.dashboard, spec.memory.device, work, len(launch.gpus)) as dashboard_url:
+    with (
+        store_at_hand(launch.stored, experiment_dir) as store,
+        ray_session(launch.address, launch.dashboard, spec.memory.device, work, len(launch.gpus)) as dashboard_url,
+    ):
+        if launch.stored is not None:
+            check_nodes_store(launch.stored)
         if launch.dashboard:
             for line in described_dashboard(dashboard_url, alone, console.is_terminal):
                 say(line)
@@ -60,6 +67,8 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
         process = Process(own_umask(), Path.cwd()) if alone else None
         inputs = prepared.inputs(experiment_dir, device, cpus=float(resources.cpu), process=process)
+        if store is not None:
+            inputs = store.with_contents(inputs, say)
         packing = next(iter(inputs.values())).packing  # of all alike
         sharing = GpuSharing(resources, packing, planner.shapes)
         if resources.packs:
@@ -67,7 +76,9 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
             say(sharing.described((p.config, p.plan) for p in proposals if p.plan))
         with claimed(experiment_dir), nullcontext() if alone else claimed_on_cluster(experiment_dir):
             _open_record(prepared, launch, say)
-            outcome = tune_trials(prepared.plan, inputs, planner, Shares(sharing), launch.limits, console)
+            outcome = tune_trials(
+                prepared.plan, inputs, planner, Shares(sharing), launch.limits, console, store and store.bring
+            )
             try:
                 end_sweep_record(experiment_dir)
             except DiskError as error:

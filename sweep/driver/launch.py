@@ -37,6 +37,7 @@ class Launch:
         command: the command line.
         gpus: each kind of GPU that a trial may get, as far as it could be asked; empty for trials on CPU.
         limits: what its running trials may take together.
+        stored: the address in object storage that the nodes of a cluster keep results at; None: in `experiment_dir`.
     """
 
     experiment_dir: Path
@@ -46,6 +47,7 @@ class Launch:
     command: str
     gpus: tuple[GpuFacts, ...] = ()
     limits: Limits = UNLIMITED
+    stored: str | None = None
 
 
 def make_ready(plan: SweepPlan, launch: Launch, say: Say) -> PreparedSweep:

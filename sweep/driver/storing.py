@@ -64,11 +64,6 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
         yield Placed(request, None, lambda code: code)
         return
     address = parse_address(what, text)
-    if request.address is not None:
-        raise UserError(
-            f"{what} {address} with --address: not yet possible, since trials on other machines write to a folder that "
-            "all share; accepted: such a folder"
-        )
     from basis.stored.claim import claim  # imports pyarrow
     from basis.stored.places import LOCK_SECONDS, copy_of, lock_of, sweep_lock_of
     from sweep.storing.send import Orders
@@ -87,6 +82,7 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
                 _make_room(copy.folder)
             else:
                 copy.pull()
+                copy.forget_apart()
                 if not (copy.folder / SPEC_FILE).is_file():
                     raise UserError(f"{what} {address}: no {SPEC_FILE} in it; name the address of an experiment")
             folder = str(copy.folder)

@@ -22,15 +22,10 @@ from basis.stored.copy import Copy, Pushed
 from basis.stored.store import Store, StoreError
 from basis.units import show_bytes
 from sweep.storing.exit_codes import EXIT_LOST, EXIT_UNSENT
+from sweep.storing.patience import LONGEST_WAIT_SECONDS, PATIENCE_SECONDS
 
-SEND_SECONDS = 5.0
+SPATIENCE_SECONDS = 5.0
 """Between two looks at what has changed."""
-
-LONGEST_WAIT_SECONDS = 30.0
-"""Between two tries while the store is away."""
-
-END_SECONDS = 180.0
-"""How long the end of a sweep waits for a store that takes nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class Sending:
         has_begun = has_ended = False
         failures, pending = 0, b""
         while not has_ended and not self._is_lost.is_set():
-            wait = min(SEND_SECONDS * 2**failures, LONGEST_WAIT_SECONDS)
+            wait = min(SPATIENCE_SECONDS * 2**failures, LONGEST_WAIT_SECONDS)
             if select.select([0], [], [], wait)[0]:
                 chunk = os.read(0, 4096)
                 pending += chunk
@@ -110,10 +105,10 @@ class Sending:
         return 0 if all_sent else EXIT_UNSENT
 
     def _send_rest(self) -> bool:
-        until, wait = time.monotonic() + END_SECONDS, 1.0
+        until, wait = time.monotonic() + PATIENCE_SECONDS, 1.0
         while (pushed := self._push(is_end=True)).failed and not self._is_lost.is_set():
             if pushed.sent:
-                until, wait = time.monotonic() + END_SECONDS, 1.0
+                until, wait = time.monotonic() + PATIENCE_SECONDS, 1.0
             why = next(iter(pushed.failed.values()))
             if why.is_final or time.monotonic() > until:
                 files = "1 file is" if len(pushed.failed) == 1 else f"{len(pushed.failed)} files are"

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from basis.directory import CHECKPOINT_FILE, CONTROL_DIR, INPUTS_DIR, SPEC_FILE, TRAINED_FILE
 from basis.errors import UserError
+from basis.stored.address import is_address
 from basis.units import show_bytes
 from sweep.progress.follow import follow
 from sweep.steering.ask import ask, await_answer
 from sweep.steering.request import Request
 from sweep.steering.status import status_document
 from sweep.storage.claim import LOCK_FILE, is_claimed
+from sweep.submission.output import experiment_at_hand, has_begun, inputs_folder
 from sweep.submission.variables import take_variables
 
 if TYPE_CHECKING:
@@ -44,13 +46,13 @@ LEFT_THERE = (CHECKPOINT_FILE, LOCK_FILE)
 FOLDERS_LEFT_THERE = (INPUTS_DIR, CONTROL_DIR)
 
 
-def status(output: Path) -> None:
+def status(output: Path, given: str) -> None:
     """Tell how far the sweep is; nothing if none has begun."""
     begun = (output / SPEC_FILE).is_file()
-    _tell({"status": status_document(output, str(output)).model_dump(mode="json") if begun else None})
+    _tell({"status": status_document(output, given).model_dump(mode="json") if begun else None})
 
 
-def stop(output: Path) -> None:
+def stop(output: Path, given: str) -> None:
     """Ask the running sweep to end as after Ctrl-C; tell whether it does, and what it said."""
     if not (output / SPEC_FILE).is_file() or not is_claimed(output):
         _tell({"runs": False, "said": "it does not run trials yet"})
@@ -62,21 +64,21 @@ def stop(output: Path) -> None:
         _tell({"runs": False, "said": str(error)})
 
 
-def fetch(output: Path) -> None:
+def fetch(output: Path, given: str) -> None:
     """Print the experiment as an archive in lines, then its hash and what stays there."""
     with _emptied_at_last():
         if not (output / SPEC_FILE).is_file():
-            _tell({"refused": f"{output}: no sweep has begun there"})
+            _tell({"refused": f"{given}: no sweep has begun there"})
             return
         files = list(_files(output))
         left = ""
         if (total := _size(files)) > MOST_FETCHED_BYTES:
             weights = [path for path in files if path.name == TRAINED_FILE]
             files = [path for path in files if path.name != TRAINED_FILE]
-            left = f"{len(weights)} files of weights ({show_bytes(_size(weights))}) stay in {output}"
+            left = f"{len(weights)} files of weights ({show_bytes(_size(weights))}) stay in {given}"
         if _size(files) > MOST_FETCHED_BYTES:
             most = show_bytes(MOST_FETCHED_BYTES)
-            _tell({"refused": f"{output}: takes {show_bytes(total)}; accepted: {most}, or a copy from its storage"})
+            _tell({"refused": f"{given}: takes {show_bytes(total)}; accepted: {most}, or a copy from its storage"})
             return
         printed = _Printed()
         with tarfile.open(mode="w|gz", fileobj=printed) as archive:
@@ -89,7 +91,7 @@ def fetch(output: Path) -> None:
         _tell({"sha256": printed.digest.hexdigest(), "files": len(files), "left": left})
 
 
-def watch(output: Path) -> None:
+def watch(output: Path, given: str) -> None:
     """Print a document for each event of the sweep, until the asker has heard enough."""
     with _emptied_at_last():
         reader, _writer = os.pipe()  # `follow` ends when its standard input does: never
@@ -161,6 +163,16 @@ def _tell(told: dict[str, object]) -> None:
 
 ACTIONS = {"status": status, "stop": stop, "fetch": fetch, "watch": watch}
 
+
+def act(action: str, output: str) -> None:
+    """Do what is asked with the experiment; each action is given its folder here, and how the user names it."""
+    if is_address(output) and not has_begun(output):
+        ACTIONS[action](inputs_folder(output), output)  # where no experiment is
+        return
+    with experiment_at_hand(output) as folder:
+        ACTIONS[action](folder, output)
+
+
 if __name__ == "__main__":
     take_variables(Path.cwd())
-    ACTIONS[sys.argv[1]](Path(sys.argv[2]))
+    act(sys.argv[1], sys.argv[2])

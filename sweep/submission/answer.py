@@ -47,12 +47,12 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"versions": versions(), "lacking": lacking(question["libraries"])}
     if told["versions"] != question["versions"] or told["lacking"]:
         return told
-    from basis.directory import SPEC_FILE
     from basis.errors import UserError  # of ours, and of libraries that are there
+    from sweep.submission.output import has_begun
 
     try:
         told["sizes"] = _check(question)
-        told["begun"] = Path(question["output"], SPEC_FILE).is_file()
+        told["begun"] = has_begun(question["output"])
     except UserError as error:
         told["refused"] = str(error)
     return told
@@ -65,7 +65,7 @@ def _check(question: dict[str, Any]) -> dict[str, int]:
 
     check_output(question["output"])
     _check_elsewhere(question["elsewhere"])
-    set_cache(Path(question["output"]))
+    set_cache(question["output"])
     if question["hub"]:
         from sweep.machine.caches import set_up_caches
 

@@ -26,7 +26,7 @@ CALLED = {"python": "Python", "ray": "Ray", "torch": "torch"}
 
 
 def check_cluster(
-    cluster: Cluster, found: Resolved, named: Sequence[Sent], output: Path, variables: Mapping[str, str]
+    cluster: Cluster, found: Resolved, named: Sequence[Sent], output: str, variables: Mapping[str, str]
 ) -> tuple[dict[str, int], str | None]:
     """Check that a cluster can run a sweep.
 
@@ -34,7 +34,7 @@ def check_cluster(
         cluster: where.
         found: the sweep.
         named: what it names on this machine.
-        output: its experiment directory on the cluster.
+        output: its experiment directory on the cluster, or its address.
         variables: what goes along with it.
 
     Returns:
@@ -53,7 +53,7 @@ def check_cluster(
     return sizes, remark
 
 
-def check_begun(cluster: Cluster, output: Path, variables: Mapping[str, str]) -> None:
+def check_begun(cluster: Cluster, output: str, variables: Mapping[str, str]) -> None:
     """Check that a cluster can go on with the sweep in `output`.
 
     Raises:
@@ -63,9 +63,9 @@ def check_begun(cluster: Cluster, output: Path, variables: Mapping[str, str]) ->
         raise UserError(f"{output}: no sweep has begun there; submit it again")
 
 
-def _told(cluster: Cluster, output: Path, asked: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+def _told(cluster: Cluster, output: str, asked: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
     """What the cluster answers, once nothing that is always asked speaks against it."""
-    question = {"versions": versions(), "libraries": libraries(), "output": str(output), **asked}
+    question = {"versions": versions(), "libraries": libraries(), "output": output, **asked}
     with tempfile.TemporaryDirectory(prefix="sft-sweep-") as folder:
         pack(Path(folder), variables, question)
         answer = cluster.ask(["sweep.submission.answer"], Path(folder), ANSWER_SECONDS)

@@ -95,14 +95,14 @@ def to_send(named: Sequence[Sent], sizes_there: Mapping[str, int]) -> list[Sent]
     return sent
 
 
-def with_sent(spec: Mapping[str, Any], sources: SweepSpec, sent: Sequence[Sent], output: Path) -> dict[str, Any]:
+def with_sent(spec: Mapping[str, Any], sources: SweepSpec, sent: Sequence[Sent], output: str) -> dict[str, Any]:
     """A resolved spec as the cluster is given it, with the place there of all that goes along.
 
     Args:
         spec: the plain values.
         sources: the same, validated; of a source that lies on the cluster alone it need not know.
         sent: what goes along.
-        output: the experiment directory on the cluster.
+        output: the experiment directory on the cluster, or its address.
     """
     places = {str(one.path): str(inputs_folder(output) / one.name) for one in sent}
     changed: dict[str, Any] = _placed(spec, places)

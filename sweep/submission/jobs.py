@@ -31,7 +31,7 @@ STOP_SECONDS = 180
 
 def output_of(job: JobDetails) -> Path:
     """The experiment directory of a job of ours, on the cluster."""
-    return Path(job.metadata[OUTPUT])
+    return job.metadata[OUTPUT]
 
 
 def sweep_status(cluster: Cluster, job: JobDetails) -> StatusDocument | None:
@@ -135,14 +135,14 @@ def watch(cluster: Cluster, job: JobDetails) -> Iterator[ProgressDocument]:
 def _listening(cluster: Cluster, action: str, job: JobDetails) -> Iterator[Iterator[str | None]]:
     with tempfile.TemporaryDirectory(prefix="sft-sweep-") as folder:
         pack(Path(folder), {})
-        with cluster.listening([ACT, action, str(output_of(job))], Path(folder)) as lines:
+        with cluster.listening([ACT, action, output_of(job)], Path(folder)) as lines:
             yield lines
 
 
 def _ask(cluster: Cluster, action: str, job: JobDetails) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sft-sweep-") as folder:
         pack(Path(folder), {})
-        answer = cluster.ask([ACT, action, str(output_of(job))], Path(folder), ANSWER_SECONDS)
+        answer = cluster.ask([ACT, action, output_of(job)], Path(folder), ANSWER_SECONDS)
     if answer.told is None:
         said = (answer.log.strip().splitlines() or ["nothing"])[-1]
         raise UserError(f"{FLAG} {cluster.url}: could not be asked (it said: {said})")

@@ -21,7 +21,7 @@ from sweep.submission.begin import SENT_FOLDER
 from sweep.submission.checks import check_cluster
 from sweep.submission.cluster import OURS, Cluster, reach
 from sweep.submission.inputs import Sent, named_here, to_send, with_sent
-from sweep.submission.output import cluster_folder
+from sweep.submission.output import cluster_output
 from sweep.submission.package import named_variables, pack
 from sweep.submission.resolved import Resolved, resolved
 
@@ -37,13 +37,13 @@ class Submitted:
     Attributes:
         job: its id.
         cluster: where.
-        output: its experiment directory there.
+        output: its experiment directory there, or its address in object storage.
         ran_already: whether this very sweep was there already, and nothing was sent.
     """
 
     job: str
     cluster: Cluster
-    output: Path
+    output: str
     ran_already: bool
 
 
@@ -62,7 +62,7 @@ def submit(
         spec: a preset's name or the path of a YAML file.
         settings: changes to it, each "key=value".
         address: of the cluster's job server; None: where Ray's own commands look.
-        output: the experiment directory on the cluster.
+        output: the experiment directory on the cluster, or an address in object storage.
         env: names of variables whose values go along.
         limits: what its running trials may take together.
         say: told what is out of the ordinary, one line at a time.
@@ -70,7 +70,7 @@ def submit(
     Raises:
         UserError: what is wrong with any of it, in one line. Nothing is left on the cluster then.
     """
-    place = cluster_folder(output)
+    place = cluster_output(output)
     variables = named_variables(env)
     with resolved(spec, tuple(settings)) as found:
         variables |= _of_notify(found.plan.spec.notify, variables)
@@ -89,33 +89,33 @@ def submit(
         return Submitted(_send(cluster, values, sent, place, variables, metadata), cluster, place, ran_already=False)
 
 
-def running_in(cluster: Cluster, output: Path, digest: str) -> str | None:
+def running_in(cluster: Cluster, output: str, digest: str) -> str | None:
     """The job that runs the very sweep in `output`; None: none runs there.
 
     Raises:
         UserError: another sweep runs there.
     """
     for job in cluster.sweep_jobs():
-        if job.metadata[OUTPUT] == str(output) and not job.status.is_terminal():
+        if job.metadata[OUTPUT] == output and not job.status.is_terminal():
             if job.metadata[SPEC] == digest:
                 return str(job.submission_id)
             raise UserError(f"--output {output}: another sweep runs there, {job.submission_id}; name another directory")
     return None
 
 
-def send(cluster: Cluster, output: Path, fill: Callable[[Path], None], metadata: Mapping[str, str]) -> str:
+def send(cluster: Cluster, output: str, fill: Callable[[Path], None], metadata: Mapping[str, str]) -> str:
     """Send a package to the cluster as a sweep's job; `fill` puts into it what is needed. Returns the job's id."""
     with tempfile.TemporaryDirectory(prefix="sft-sweep-") as folder:
         fill(Path(folder))
         limits = shlex.split(metadata.get(LIMITS, ""))
-        return cluster.submit([ENTRY, str(output), *limits], Path(folder), metadata)
+        return cluster.submit([ENTRY, output, *limits], Path(folder), metadata)
 
 
 def _send(
     cluster: Cluster,
     values: Mapping[str, Any],
     sent: Sequence[Sent],
-    output: Path,
+    output: str,
     variables: Mapping[str, str],
     metadata: Mapping[str, str],
 ) -> str:
@@ -131,11 +131,11 @@ def _send(
     return send(cluster, output, fill, metadata)
 
 
-def _metadata(found: Resolved, output: Path, digest: str) -> dict[str, str]:
+def _metadata(found: Resolved, output: str, digest: str) -> dict[str, str]:
     return {
         OURS: "sweep",
         NAME: found.plan.spec.name,
-        OUTPUT: str(output),
+        OUTPUT: output,
         VERSION: code_version().version,
         SPEC: digest,
     }

@@ -24,6 +24,7 @@ from sweep.search_space import OptunaSpace, SweepPlan
 from sweep.steering.desk import Desk
 from sweep.trainable import Trainable
 from sweep.trial.config import TrialConfig
+from sweep.tune.brought import BringTrials
 from sweep.tune.control import RequestsFirst, SteeredSearch, StopAsAsked, TakeRequests
 from sweep.tune.counts import SweepCounts
 from sweep.tune.endings import Endings, faults_of_ray_told
@@ -49,6 +50,7 @@ def tune_trials(
     shares: Shares,
     limits: Limits,
     console: Console,
+    bring: Callable[[str], None] | None = None,
 ) -> SweepCounts:
     """Run the trials under Ray, which must be running; trials that an earlier run finished are counted.
 
@@ -59,6 +61,7 @@ def tune_trials(
         shares: what Ray sets aside for each trial.
         limits: what they may take together.
         console: where the live table is drawn.
+        bring: brings what a trial has stored that ran where `experiment_dir` is not; None: all nodes share it.
     """
     spec, shared = plan.spec, next(iter(inputs.values()))
     experiment_dir = shared.experiment_dir
@@ -89,7 +92,11 @@ def tune_trials(
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
                 stop=StopAsAsked(desk),
-                callbacks=[log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files()],
+                callbacks=[
+                    *([BringTrials(bring, live.tell)] if bring else []),
+                    *(log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell)),
+                    *_ray_files(),
+                ],
                 verbose=0,
             ),
         )
