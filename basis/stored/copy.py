@@ -79,9 +79,15 @@ class Copy:
         folder: where it is worked in.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        """Nothing is brought yet; `folder` need not be there."""
-        self.store, self.folder = store, folder
+    def __init__(self, store: Store, folder: Path, is_others: Callable[[str], bool] = lambda name: False) -> None:
+        """Nothing is brought yet.
+
+        Args:
+            store: where the experiment lies.
+            folder: where it is worked in; it need not be there.
+            is_others: whether a file, by its path, is the business of another copy, and is let alone here.
+        """
+        self.store, self.folder, self._is_others = store, folder, is_others
         self._index = _read_index(folder / INDEX_FILE)
         self._index_lock, self._index_kept_at = Lock(), time.monotonic()
         self._apart: dict[Path, tuple[int, dict[str, Common]]] = {}
@@ -98,7 +104,8 @@ class Copy:
             StoreError: the store can't be read.
             OSError: this disk can't be written.
         """
-        stored = {name: stamp for name, stamp in self.store.list().items() if _belongs(name)}
+        listed = self.store.list().items()
+        stored = {name: stamp for name, stamp in listed if _belongs(name) and not self._is_others(name)}
         for name in self._index.keys() - stored.keys():  # somebody has taken it away
             if self._is_as_common(name):
                 (self.folder / name).unlink(missing_ok=True)
@@ -151,7 +158,11 @@ class Copy:
         """
         if not self.folder.is_dir():
             return Pushed(0, {})
-        here = {name: found for name, found in _files_in(self.folder) if name.startswith(within)}
+        here = {
+            name: found
+            for name, found in _files_in(self.folder)
+            if name.startswith(within) and not self._is_others(name)
+        }
         whole = {str(Path(name).parent) for name, found in here.items() if self._is_news(name, found, LAST)}
         changed = [
             name

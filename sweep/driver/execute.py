@@ -76,9 +76,8 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
             say(sharing.described((p.config, p.plan) for p in proposals if p.plan))
         with claimed(experiment_dir), nullcontext() if alone else claimed_on_cluster(experiment_dir):
             _open_record(prepared, launch, say)
-            outcome = tune_trials(
-                prepared.plan, inputs, planner, Shares(sharing), launch.limits, console, store and store.bring
-            )
+            bring = None if store is None else store.bring
+            outcome = tune_trials(prepared.plan, inputs, planner, Shares(sharing), launch.limits, console, bring)
             try:
                 end_sweep_record(experiment_dir)
             except DiskError as error:

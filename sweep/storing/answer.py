@@ -64,8 +64,8 @@ def carry_out(order: dict[str, Any], orders: Orders) -> None:
 
     store = Store(parse_address(OUTPUT, orders.address), OUTPUT)
     if trial := order.get("trial"):
-        copy = Copy(store.within(trial), Path(orders.experiment_dir) / trial)
-        patiently(lambda: copy.pull(lambda name: not is_weights(name) and not is_drivers(name)))
+        copy = Copy(store.within(trial), Path(orders.experiment_dir) / trial, is_drivers)
+        patiently(lambda: copy.pull(lambda name: not is_weights(name)))
     else:
         patiently(partial(Content(**order["content"]).send, store, Path(order["folder"])))
 

@@ -71,7 +71,7 @@ class StoredTrial:
             trial: the trial's name.
         """
         store, folder = _store_of(stored), inputs.experiment_dir
-        self._trial = Copy(store.within(trial), folder / trial)
+        self._trial = Copy(store.within(trial), folder / trial, is_drivers)
         self._base_lock = FileLock(folder / "base.lock")
         self._base_of = (store.within(BASE_DIR), folder / BASE_DIR) if inputs.reward.judged_by is not None else None
         self._sending: threading.Thread | None = None
@@ -82,7 +82,7 @@ class StoredTrial:
         Raises:
             StoreError: the store can't be read.
         """
-        patiently(lambda: self._trial.pull(lambda name: not is_drivers(name)))
+        patiently(self._trial.pull)
         if self._base_of is not None:
             with self._base_lock:
                 patiently(Copy(*self._base_of).pull)

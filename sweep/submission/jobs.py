@@ -29,9 +29,9 @@ STOP_SECONDS = 180
 """For which the end of a sweep that was stopped is awaited: trials write their checkpoints, and then its report."""
 
 
-def output_of(job: JobDetails) -> Path:
+def output_of(job: JobDetails) -> str:
     """The experiment directory of a job of ours, on the cluster."""
-    return job.metadata[OUTPUT]
+    return str(job.metadata[OUTPUT])
 
 
 def sweep_status(cluster: Cluster, job: JobDetails) -> StatusDocument | None:

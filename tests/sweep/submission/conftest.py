@@ -16,6 +16,7 @@ import pytest
 from basis.packages import ROOT
 from sweep.cluster.environment import LOCAL
 from tests.conftest import PATIENCE_SECONDS
+from tests.object_store import ENVIRONMENT
 
 SECRET = "hf_" + "S3cretOfTheTests" * 2
 
@@ -61,6 +62,7 @@ def head() -> Iterator[Head]:
     environment = {
         **{name: value for name, value in os.environ.items() if name not in unset},
         **LOCAL,
+        **ENVIRONMENT,
         "PATH": os.pathsep.join([programs, os.environ["PATH"]]),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),

@@ -1,0 +1,67 @@
+"""Folders that all nodes need go to the store once, and come to each node once."""
+
+from pathlib import Path
+
+import pytest
+
+from basis.checksums import seal_folder
+from basis.stored.address import parse_address
+from basis.stored.contents import CONTENTS_DIR, Content
+from basis.stored.store import Store, StoreError
+from tests.object_store import ObjectStore
+
+
+def store_of(bucket: ObjectStore, path: str) -> Store:
+    return Store(parse_address("--output", bucket.address(path)), "--output")
+
+
+def a_model(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 1000)
+    (folder / "optimizer.pt").write_bytes(b"of nobody's need")
+    return folder
+
+
+def test_a_folder_is_sent_once_and_brought_once_with_the_files_that_are_needed(
+    bucket: ObjectStore, tmp_path: Path
+) -> None:
+    model, store = a_model(tmp_path / "model"), store_of(bucket, "contents")
+    content = Content.of(model, [model / "config.json", model / "model.safetensors"])
+    content.send(store, model)
+    assert len(bucket.objects("contents")) == 2
+    bucket.seen.clear()
+    content.send(store, model)
+    assert not any(line.startswith("PUT") for line in bucket.seen)
+
+    moved = a_model(tmp_path / "elsewhere" / "model")
+    assert Content.of(moved, [moved / "model.safetensors", moved / "config.json"]) == content
+    here = content.bring(store, tmp_path / "node")
+    assert here.name == "model"
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == {
+        path.name: path.read_bytes() for path in model.iterdir() if path.suffix != ".pt"
+    }
+    bucket.seen.clear()
+    assert content.bring(store, tmp_path / "node") == here
+    assert not bucket.seen
+
+
+def test_seals_of_a_folder_that_has_them_are_taken_and_its_files_not_read(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "model")
+    seal_folder(model)
+    sealed = Content.of(model, [model / "config.json"])
+    (model / "config.json").write_text("[]")
+    assert Content.of(model, [model / "config.json"]) == sealed
+
+
+def test_what_is_not_what_was_sent_is_refused_and_brought_once_it_is(bucket: ObjectStore, tmp_path: Path) -> None:
+    model, store = a_model(tmp_path / "model"), store_of(bucket, "other-contents")
+    content = Content.of(model, [model / "config.json"])
+    [name] = [f"{CONTENTS_DIR}/{sealed['sha256']}" for sealed in content.files.values()]
+    with pytest.raises(StoreError, match=f"{name} in it is missing"):
+        content.bring(store, tmp_path / "node")
+    bucket.put(f"other-contents/{name}", b"[]")
+    with pytest.raises(StoreError, match=f"{name} in it has other content than was written"):
+        content.bring(store, tmp_path / "node")
+    bucket.put(f"other-contents/{name}", b"{}")
+    assert (content.bring(store, tmp_path / "node") / "config.json").read_text() == "{}"
