@@ -79,6 +79,8 @@ class SweepInputs:
     model: str | None = None
     """What trials say of their base model: its label, or None where there is but one."""
 
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the driver's libraries; a node must have the same (see `sweep.worker.versions`)."""
     stored: StoredSweep | None = None
     """Where trials keep results that share no folder with the driver; None: in `experiment_dir`."""
 

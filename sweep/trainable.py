@@ -23,6 +23,7 @@ from sweep.worker.death import Worker, worker_noted
 from sweep.worker.failure import failure_kept
 from sweep.worker.opening import open_trial
 from sweep.worker.trial_run import TrialRun
+from sweep.worker.versions import check_versions
 
 if TYPE_CHECKING:
     from sweep.storing.on_node import StoredTrial
@@ -144,6 +145,7 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         self._stored = None
 
     def _open(self) -> TrialRun:
+        check_versions(self.inputs.versions)
         if (stored := self.inputs.stored) is not None:
             from sweep.storing.on_node import StoredTrial  # imports pyarrow
 

@@ -6,12 +6,15 @@ next sweep too. Imports no pyarrow, since what is kept travels with a sweep's tr
 
 import hashlib
 import json
+import shutil
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from basis.checksums import SEALS_FILE, Seal, flaw, seal
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from basis.stored.store import Store
 
 CONTENTS_DIR = ".contents"
+
+UNUSED_SECONDS = 14 * 24 * 3600.0
+"""After which a node lets go of what no sweep has asked for."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,17 @@ class Content:
                     path = place / name
                     if flaw(path, sealed, by_size=True) is not None:
                         store.get_sealed(_object(sealed), path, sealed)
-                whole.touch()
+            whole.touch()  # also when it has long been here: it is in use
         return place
+
+
+def discard_unused(folder: Path) -> None:
+    """Remove what `Content.bring` has brought into a folder and nobody has asked for since UNUSED_SECONDS."""
+    for whole in folder.glob("*/whole"):
+        with suppress(Timeout, OSError), FileLock(whole.parent / "bringing.lock", timeout=0):
+            if time.time() - whole.stat().st_mtime > UNUSED_SECONDS:
+                whole.unlink()
+                shutil.rmtree(whole.parent, ignore_errors=True)
 
 
 def _object(sealed: Seal) -> str:

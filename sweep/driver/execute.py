@@ -30,6 +30,7 @@ from sweep.storing.on_driver import store_at_hand
 from sweep.tune.counts import SweepCounts
 from sweep.tune.shares import Shares
 from sweep.tune.tuning import tune_trials
+from sweep.worker.versions import deciding_versions
 
 
 def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Work | None = None) -> SweepCounts:
@@ -67,6 +68,7 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
         process = Process(own_umask(), Path.cwd()) if alone else None
         inputs = prepared.inputs(experiment_dir, device, cpus=float(resources.cpu), process=process)
+        inputs = {model: replace(of_model, versions=deciding_versions()) for model, of_model in inputs.items()}
         if store is not None:
             inputs = store.with_contents(inputs, say)
         packing = next(iter(inputs.values())).packing  # of all alike

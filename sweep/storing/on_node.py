@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from basis.directory import BASE_DIR
 from basis.stored.address import parse_address
+from basis.stored.contents import discard_unused
 from basis.stored.copy import Copy
 from basis.stored.places import contents_folder, node_folder
 from basis.stored.store import Store, StoreError
@@ -33,6 +34,7 @@ def inputs_on_node(inputs: SweepInputs, stored: StoredSweep) -> SweepInputs:
     places = {
         path: patiently(partial(content.bring, store, contents_folder())) for path, content in stored.contents.items()
     }
+    discard_unused(contents_folder())
 
     def tokens(path: Path | None) -> Path | None:
         return path and places[str(path.parent)] / path.name

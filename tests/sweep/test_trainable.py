@@ -1,6 +1,7 @@
 """The Ray adapter, driven by hand as Ray drives it: step, save, restore elsewhere, reset for another trial."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from basis.directory import DIVERGED_FILE
 from sweep.inputs import SweepInputs
 from sweep.trainable import Trainable
+from sweep.worker.versions import deciding_versions
 from tests.sweep.worker.test_trial_run import config, timeless
 
 
@@ -90,3 +92,12 @@ def test_a_node_that_does_not_see_the_experiment_says_so(inputs: SweepInputs, tm
     elsewhere = SweepInputs(**{**vars(inputs), "experiment_dir": tmp_path / "not-mounted"})
     with pytest.raises(FileNotFoundError, match="on a cluster --output and SFT_SWEEP_CACHE must lie on shared storage"):
         worker(elsewhere, config().model_dump(mode="json"))
+
+
+def test_a_node_with_another_version_of_a_library_is_refused_by_name(inputs: SweepInputs) -> None:
+    others = replace(inputs, versions={**deciding_versions(), "transformers": "4.0.0"})
+    with pytest.raises(
+        RuntimeError, match=r"this node has transformers \S+, and the driver 4.0.0; accepted: nodes with"
+    ):
+        worker(others, config().model_dump(mode="json"))
+    worker(replace(inputs, versions=deciding_versions()), config().model_dump(mode="json")).cleanup()

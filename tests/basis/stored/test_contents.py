@@ -1,12 +1,13 @@
 """Folders that all nodes need go to the store once, and come to each node once."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from basis.checksums import seal_folder
 from basis.stored.address import parse_address
-from basis.stored.contents import CONTENTS_DIR, Content
+from basis.stored.contents import CONTENTS_DIR, Content, discard_unused
 from basis.stored.store import Store, StoreError
 from tests.object_store import ObjectStore
 
@@ -65,3 +66,21 @@ def test_what_is_not_what_was_sent_is_refused_and_brought_once_it_is(bucket: Obj
         content.bring(store, tmp_path / "node")
     bucket.put(f"other-contents/{name}", b"{}")
     assert (content.bring(store, tmp_path / "node") / "config.json").read_text() == "{}"
+
+
+def test_a_node_lets_go_of_what_nobody_asks_for_and_brings_it_again(bucket: ObjectStore, tmp_path: Path) -> None:
+    store, node = store_of(bucket, "unused-contents"), tmp_path / "node"
+    kept, unused = ((Content.of(folder, [folder / "config.json"]), folder) for folder in models(tmp_path))
+    for content, folder in (kept, unused):
+        content.send(store, folder)
+        content.bring(store, node)
+    for content, _ in (kept, unused):
+        os.utime(node / content.digest / "whole", (0, 0))
+    kept[0].bring(store, node)
+    discard_unused(node)
+    assert {path.name for path in node.iterdir()} == {kept[0].digest}
+    assert (unused[0].bring(store, node) / "config.json").is_file()
+
+
+def models(folder: Path) -> list[Path]:
+    return [a_model(folder / name) for name in ("one", "two")]

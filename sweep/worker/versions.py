@@ -1,0 +1,31 @@
+"""Whether a node computes with the libraries that the driver has, on whose versions losses depend."""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+DECIDING = ("torch", "transformers", "peft", "loralib", "pytorch-optimizer")
+
+
+def deciding_versions() -> dict[str, str]:
+    """The versions here of DECIDING, without what a build adds to them, such as +cu130."""
+    found = {}
+    for library in DECIDING:
+        try:
+            found[library] = version(library).partition("+")[0]
+        except PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+def check_versions(drivers: Mapping[str, str]) -> None:
+    """Refuse a node with other versions. Ray itself refuses another Python or Ray.
+
+    Raises:
+        RuntimeError: naming the library and both versions.
+    """
+    here = deciding_versions()
+    for library, there in drivers.items():
+        if here.get(library) != there:
+            raise RuntimeError(
+                f"this node has {library} {here.get(library)}, and the driver {there}; accepted: nodes with the same"
+            )
