@@ -7,7 +7,8 @@ hour. A report reads them from their directories.
 from collections.abc import Mapping
 from types import SimpleNamespace
 
-from basis.directory import FINISHED_FILE
+from analysis.results.files import read_rows
+from basis.directory import FINISHED_FILE, RESULT_FILE
 from basis.metrics import Row
 from sweep.inputs import SweepInputs
 from sweep.proposal import Proposal
@@ -33,7 +34,7 @@ class Past:
         self._finished = {path.parent.name for path in experiment_dir.glob(f"*/{FINISHED_FILE}")}
 
     def pass_by(self, proposal: RayConfig) -> Row | None:
-        """The last row of a trial that needs no run, which is told now; None: it has to run.
+        """The last row of a trial that needs no run, which is told now; None: it has to run, so that Ray has its rows.
 
         A trial that is proposed twice is passed by once: the second stands for a trial of its own.
         """
@@ -44,6 +45,9 @@ class Past:
         inputs = self._inputs[config.model]
         state = recorded_state(inputs.experiment_dir / config.name, inputs)
         if not isinstance(state, Complete) or state.base_answers_damaged:
+            return None
+        steps = [row.get("step") for row in read_rows(inputs.experiment_dir / config.name / RESULT_FILE)]
+        if steps != [row["step"] for row in state.rows]:  # Ray's copy lags behind a driver that was killed
             return None
         trial = _PastTrial(config=proposal, trial_id=config.name)
         self._log.on_trial_start(0, [], trial)

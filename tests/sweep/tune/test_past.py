@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from basis.directory import FINISHED_FILE
-from basis.metrics import NOT_JUDGED
+from basis.directory import FINISHED_FILE, RESULT_FILE
+from basis.metrics import NOT_JUDGED, Row
 from sweep.inputs import SweepInputs
 from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
 from sweep.trial.config import TrialConfig
@@ -32,9 +32,28 @@ def finished_path(inputs: SweepInputs, trial: TrialConfig) -> Path:
     return inputs.experiment_dir / trial.name / FINISHED_FILE
 
 
+def finish_under_ray(trial: TrialConfig, inputs: SweepInputs) -> list[Row]:
+    """Run a trial to its end; Ray keeps its rows in a file of its own."""
+    rows = finish(open_trial(trial, inputs))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (inputs.experiment_dir / trial.name / RESULT_FILE).write_text(lines, encoding="utf-8")
+    return rows
+
+
+def test_a_trial_of_which_ray_has_not_kept_all_rows_hands_them_to_ray_again(inputs: SweepInputs) -> None:
+    trial = config()
+    finish_under_ray(trial, inputs)
+    path = inputs.experiment_dir / trial.name / RESULT_FILE
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]), encoding="utf-8")
+    past, _, told = past_of(inputs)
+    assert past.pass_by(mapping(trial)) is None
+    assert not told
+
+
 def test_a_finished_trial_is_told_from_start_to_end_and_counted_once(inputs: SweepInputs) -> None:
     trial, other = config(), config(seed=1)
-    rows = finish(open_trial(trial, inputs))
+    rows = finish_under_ray(trial, inputs)
     past, endings, told = past_of(inputs)
     assert past.pass_by(mapping(other)) is None
     assert not told
@@ -50,7 +69,7 @@ def test_a_finished_trial_is_told_from_start_to_end_and_counted_once(inputs: Swe
 
 def test_a_trial_that_lacks_its_judgement_runs(inputs: SweepInputs) -> None:
     trial = config()
-    finish(open_trial(trial, inputs))
+    finish_under_ray(trial, inputs)
     path = finished_path(inputs, trial)
     kept = json.loads(path.read_text(encoding="utf-8"))
     kept["rows"][-1][NOT_JUDGED] = "the judge had no memory"
@@ -62,7 +81,7 @@ def test_a_trial_that_lacks_its_judgement_runs(inputs: SweepInputs) -> None:
 
 def test_a_trial_whose_base_answers_are_damaged_runs(inputs: SweepInputs) -> None:
     trial = config()
-    finish(open_trial(trial, inputs))
+    finish_under_ray(trial, inputs)
     inputs.base_answers.write_text("{}\n", encoding="utf-8")
     past, _, _ = past_of(replace(inputs, began=0.0))
     assert past.pass_by(mapping(trial)) is None
