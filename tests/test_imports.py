@@ -111,6 +111,7 @@ RAY_ALLOWED = {
     "sweep/submission/cluster.py",
     "sweep/submission/documents.py",
     "sweep/submission/jobs.py",
+    "sweep/submission/submit.py",
     "sweep/trainable.py",
     "sweep/tune/brought.py",
     "sweep/tune/control.py",

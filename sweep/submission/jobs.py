@@ -73,7 +73,7 @@ def resume(cluster: Cluster, job: JobDetails, env: Sequence[str]) -> str:
     """
     output = output_of(job)
     if (running := running_in(cluster, output, job.metadata[SPEC])) is not None:
-        return running
+        return str(running.submission_id)
     variables = named_variables(env)
     check_begun(cluster, output, variables)
     metadata = {**job.metadata, VERSION: code_version().version}

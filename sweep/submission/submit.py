@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ray.job_submission import JobDetails
 
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
@@ -84,12 +85,15 @@ def submit(
         values = with_sent(found.plain, found.local, sent, place)
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
         if (running := running_in(cluster, place, digest)) is not None:
-            return Submitted(running, cluster, place, ran_already=True)
+            kept, wanted = running.metadata.get(LIMITS, ""), shlex.join(limits.words)
+            if kept != wanted:
+                say(f"it goes on as it was submitted: {kept or 'without limits'}, not {wanted or 'without limits'}")
+            return Submitted(str(running.submission_id), cluster, place, ran_already=True)
         metadata = {**_metadata(found, place, digest), LIMITS: shlex.join(limits.words)}
         return Submitted(_send(cluster, values, sent, place, variables, metadata), cluster, place, ran_already=False)
 
 
-def running_in(cluster: Cluster, output: str, digest: str) -> str | None:
+def running_in(cluster: Cluster, output: str, digest: str) -> JobDetails | None:
     """The job that runs the very sweep in `output`; None: none runs there.
 
     Raises:
@@ -98,7 +102,7 @@ def running_in(cluster: Cluster, output: str, digest: str) -> str | None:
     for job in cluster.sweep_jobs():
         if job.metadata[OUTPUT] == output and not job.status.is_terminal():
             if job.metadata[SPEC] == digest:
-                return str(job.submission_id)
+                return job
             raise UserError(f"--output {output}: another sweep runs there, {job.submission_id}; name another directory")
     return None
 

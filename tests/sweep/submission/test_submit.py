@@ -39,9 +39,10 @@ def test_a_sweep_is_submitted_with_its_files_and_the_same_command_later_is_the_s
     [told] = documents(first.stdout)
     assert (told.document, told.job.name, told.job.output) == ("job", "tiny", str(output))
     assert told.job.state in ("waiting", "running")
-    at_once = head.run("sweep.submit", *words, HF_TOKEN=SECRET)
+    at_once = head.run("sweep.submit", *[word for word in words if word not in ("--max-trials", 1)], HF_TOKEN=SECRET)
     [same] = documents(at_once.stdout)
     assert same.job.id == told.job.id
+    assert "it goes on as it was submitted: --max-trials 1, not without limits" in at_once.stderr
     assert "2 finished, 0 failed" in await_job(head, told.job.id, output)
     assert len(list(output.glob(f"*/{FINISHED_FILE}"))) == 2
     kept = (output / SPEC_FILE).read_text(encoding="utf-8")
