@@ -106,13 +106,16 @@ class Store:
         with self._told():
             self._files, self._root = _file_system(address)
 
-    def list(self) -> dict[str, Stamp]:
+    def list(self, within: str = "") -> dict[str, Stamp]:
         """All objects by their path within the folder; none where there is no folder.
+
+        Args:
+            within: only those of this folder in it, such as "control".
 
         Raises:
             StoreError: as for all methods.
         """
-        selector = pafs.FileSelector(self._root, recursive=True, allow_not_found=True)
+        selector = pafs.FileSelector(self._path(within).rstrip("/"), recursive=True, allow_not_found=True)
         with self._told():
             found = self._files.get_file_info(selector)
         self._count("list", 1 + len(found) // 1000)
