@@ -13,7 +13,7 @@ from basis.cache import CACHE_VARIABLE
 from basis.directory import SPEC_FILE
 from basis.documents.documents import print_document
 from basis.documents.part import Document
-from basis.scripts import as_called
+from basis.scripts import as_called, typed
 from sweep.cluster.environment import set_ray_environment
 from sweep.cluster.probe import ask_cluster, ask_gpu_nodes, await_resources, may_grow, usable_kinds
 from sweep.cluster.resources import (
@@ -199,7 +199,8 @@ def _run_here(request: RunSweep, place: str | None, apart: bool, console: Consol
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose, place=place)
     unattended = isinstance(request.sweep, NewSweep) and request.sweep.or_resume
     restarts = MOST_RESTARTS if request.address is None or unattended else 0
-    with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:
+    told = tracked(plan.spec, url, experiment_dir, place or typed(experiment_dir), console)
+    with watched(request.watch, experiment_dir, console), told as over:
         if request.as_json:
             return over(_run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts)))
         return over(sweep_and_report(run_trials, folder, apart, restarts))

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,10 @@ from sweep.spec_file.load import load_kept_plan
 from sweep.steering.desk import Desk
 from sweep.storage.claim import claimed
 from sweep.storing.send import Orders
-from tests.object_store import ENVIRONMENT, ObjectStore, object_store
+from tests.object_store import ObjectStore
 from tests.sweep.steering.test_desk import SPEC
 
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ObjectStore]:
-    for name, value in {**ENVIRONMENT, "SFT_SWEEP_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(name, value)
-    with object_store() as store:
-        yield store
 
 
 def take_requests(folder: Path, over: threading.Event) -> None:
