@@ -19,6 +19,10 @@ from basis.stored.store import Store
 ALL = ""
 """All of an experiment is sent."""
 
+SWEEP_LOCK = "copy.sweep.lock"
+PROBED_SECONDS = 1.0
+"""For which a sweep waits for its lock: whoever asks whether a copy is swept holds it for a moment."""
+
 LOCK_SECONDS = 120.0
 """What another command gets to end that uses the same copy."""
 
@@ -29,9 +33,14 @@ def copy_of(address: Address, what: str) -> Copy:
     Raises:
         StoreError: the store's settings on this machine are of no use.
     """
+    return Copy(Store(address, what), folder_of(address))
+
+
+def folder_of(address: Address) -> Path:
+    """Where the copy of a stored experiment lies."""
     names = (address.typed, os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL"))
     name = hashlib.sha256(repr(names).encode()).hexdigest()[:16]  # of one bucket in two stores there are two copies
-    return Copy(Store(address, what), cache_folder() / "stored" / name / address.path.rpartition("/")[2])
+    return cache_folder() / "stored" / name / address.path.rpartition("/")[2]
 
 
 def lock_of(copy: Copy) -> FileLock:
@@ -43,13 +52,21 @@ def lock_of(copy: Copy) -> FileLock:
 def sweep_lock_of(copy: Copy) -> FileLock:
     """What a sweep holds besides, for as long as it works in a copy."""
     copy.folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(copy.folder.with_name("copy.sweep.lock"))
+    return FileLock(copy.folder.with_name(SWEEP_LOCK))
 
 
 def is_swept(copy: Copy) -> bool:
     """Whether a sweep of this machine works in a copy."""
+    return is_swept_in(copy.folder)
+
+
+def is_swept_in(folder: Path) -> bool:
+    """Whether a sweep of this machine works in the folder of a copy."""
+    lock = folder.with_name(SWEEP_LOCK)
+    if not lock.is_file():
+        return False
     try:
-        with sweep_lock_of(copy).acquire(timeout=0):
+        with FileLock(lock, timeout=0):
             return False
     except Timeout:
         return True

@@ -200,7 +200,7 @@ def _run_here(request: RunSweep, place: str | None, apart: bool, console: Consol
     unattended = isinstance(request.sweep, NewSweep) and request.sweep.or_resume
     restarts = MOST_RESTARTS if request.address is None or unattended else 0
     told = tracked(plan.spec, url, experiment_dir, place or typed(experiment_dir), console)
-    with watched(request.watch, experiment_dir, console), told as over:
+    with watched(request.watch, place or str(experiment_dir), console), told as over:
         if request.as_json:
             return over(_run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts)))
         return over(sweep_and_report(run_trials, folder, apart, restarts))

@@ -70,13 +70,13 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
             "all share; accepted: such a folder"
         )
     from basis.stored.claim import claim  # imports pyarrow
-    from basis.stored.places import LOCK_SECONDS, copy_of, lock_of, sweep_lock_of
+    from basis.stored.places import LOCK_SECONDS, PROBED_SECONDS, copy_of, lock_of, sweep_lock_of
     from sweep.storing.send import Orders
 
     copy = copy_of(address, what)
     with ExitStack() as held:
         try:
-            held.enter_context(sweep_lock_of(copy).acquire(timeout=0))
+            held.enter_context(sweep_lock_of(copy).acquire(timeout=PROBED_SECONDS))
             held.enter_context(lock_of(copy).acquire(timeout=LOCK_SECONDS))
         except Timeout:
             raise UserError(f"{what} {address}: another process of this machine works there") from None
