@@ -16,7 +16,8 @@ from threading import Lock
 
 from basis.directory import CHECKPOINT_FILE, CONTROL_FILE, FINISHED_FILE, OUTCOME_FILE, SPEC_FILE, TRAINED_FILE
 from basis.stored.index import INDEX_FILE, SECOND_NS, Common, keep_index, read_index
-from basis.stored.store import Stamp, Store, StoreError
+from basis.stored.stamp import Stamp
+from basis.stored.store import Store, StoreError
 
 THREADS = 16
 """Requests at a time; most of a small object's time is waiting."""
@@ -79,6 +80,18 @@ class Copy:
             _each(lacking, lambda name: self._get(name, stored[name]))
         finally:
             self._keep_index()
+
+    def bring(self, name: str) -> None:
+        """Bring a file that `pull` has left in the store, unless the store has none, or this copy has it.
+
+        Raises:
+            StoreError, OSError: as `pull`.
+        """
+        common = self._index.get(name)
+        if common is None or common.mtime_ns or (self.folder / name).exists():
+            return
+        self._get(name, common.stored or Stamp(common.size, 0))
+        self._keep_index()
 
     def bring_new(self, within: str) -> None:
         """Bring what somebody else has put into a folder of the experiment; once it is removed here, `push` removes it.

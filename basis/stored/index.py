@@ -7,7 +7,7 @@ from pathlib import Path
 
 from basis.files import whole_file
 from basis.read_json import DamagedError, read_object
-from basis.stored.store import Stamp
+from basis.stored.stamp import Stamp
 
 INDEX_FILE = ".stored.json"
 
@@ -59,3 +59,8 @@ def read_index(folder: Path) -> dict[str, Common]:
         }
     except (DamagedError, OSError, TypeError, KeyError):
         return {}
+
+
+def only_stored(folder: Path) -> dict[str, int]:
+    """The sizes, in bytes, of the files that the store has and its copy has not; none where a folder is no copy."""
+    return {name: common.size for name, common in read_index(folder).items() if not common.mtime_ns}

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 from uuid import uuid4
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.fs as pafs
 from basis.errors import UserError, first_line
 from basis.files import whole_file
 from basis.stored.address import Address
+from basis.stored.stamp import Stamp
 
 ATTEMPTS = 6
 """Of a request to S3. pyarrow waits twice as long before each further one, some ten seconds in all."""
@@ -73,13 +73,6 @@ class StoreError(UserError):
         """`is_final`: whether trying again later is of no use."""
         super().__init__(message)
         self.is_final = is_final
-
-
-class Stamp(NamedTuple):
-    """What a listing says of an object: it is another one when one of these is."""
-
-    size: int
-    mtime_ns: int
 
 
 class Store:

@@ -15,7 +15,8 @@ from basis.errors import UserError
 from basis.stored.address import Address
 from basis.stored.claim import CLAIM_FILE, CLAIM_SECONDS
 from basis.stored.places import copy_of, is_swept
-from basis.stored.store import Stamp, Store
+from basis.stored.stamp import Stamp
+from basis.stored.store import Store
 from sweep.steering.ask import ask_and_wait, not_running_by
 from sweep.steering.request import Request, new_id, request_text
 from sweep.storage.claim import is_claimed

@@ -85,6 +85,22 @@ def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a
     assert again.returncode == 0, again.stderr
     assert [path.parent.name for path in (tmp_path / "third").rglob("trained.safetensors")] == [trial]
 
+    # A fourth one exports the winner, and goes on with what is finished: it gets the weights of the one trial.
+    fourth = of_machine(environment, tmp_path / "fourth")
+    done = run(fourth, "--resume", address)
+    assert (done.returncode, "trained again" in done.stdout) == (0, False), done.stdout + done.stderr
+    assert not list((tmp_path / "fourth").rglob("*.safetensors"))
+    exported = run_warm(["sweep.export", address, "--to", tmp_path / "winner"], fourth)
+    assert exported.returncode == 0, exported.stderr
+    assert len(list((tmp_path / "fourth").rglob("trained.safetensors"))) == 1
+    bucket.delete(f"killed/one/{trial}/trained.safetensors")
+    arm = "full adamw" if trial.startswith("full") else "lora r2 sgd"
+    gone_weights = run_warm(["sweep.export", address, "--arm", arm, "--to", tmp_path / "lost"], third)
+    assert gone_weights.returncode == 2
+    [line] = gone_weights.stderr.splitlines()
+    assert f" s3://sweeps/killed/one/{trial}/trained.safetensors: the weights of {arm} are not there" in line
+    assert f"--resume '{address}' trains it again" in line
+
 
 @pytest.mark.parametrize(
     ("address", "said"),
