@@ -14,7 +14,7 @@ from basis.errors import UserError
 from basis.stored.address import Address
 from basis.stored.claim import claimed
 from basis.stored.copy import Copy
-from basis.stored.store import Store
+from basis.stored.store import Store, StoreError
 
 ALL = ""
 """All of an experiment is sent."""
@@ -73,7 +73,13 @@ def is_swept_in(folder: Path) -> bool:
 
 
 @contextmanager
-def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: str | None = None) -> Iterator[Path]:
+def brought(
+    address: Address,
+    what: str,
+    wanted: Callable[[str], bool],
+    sends: str | None = None,
+    unsent: Callable[[StoreError], None] | None = None,
+) -> Iterator[Path]:
     """The copy of an experiment to read in, or with `sends` to write in too.
 
     While a sweep of this machine writes to the copy, it is as new as can be, and what is written is sent by the sweep.
@@ -84,6 +90,7 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: s
         wanted: which files are needed, by their paths.
         sends: the folder of the experiment whose files go to the store after the block; ALL: all files, and no sweep
             may write there meanwhile; None: nothing is sent.
+        unsent: told why something could not be sent; it is kept, and sent another time. None: that is raised.
 
     Yields:
         The folder.
@@ -110,4 +117,6 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: s
             raise UserError(f"{what} {address}: a sweep has begun to write there; nothing is sent, see {copy.folder}")
         if sends is not None:
             for error in copy.push(is_end=True, within=sends).failed.values():
-                raise error
+                if unsent is None:
+                    raise error
+                unsent(error)
