@@ -175,30 +175,32 @@ def write(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def print_summary(report: Report, console: Console) -> None:
+def print_summary(report: Report, console: Console, stored: str | None = None) -> None:
     """Print the first screen, where the page is, and the command against the gravest doubt that has one.
 
     Args:
         report: what `build` returned.
         console: where to print; in a terminal its width decides where lines end, elsewhere none is wrapped.
+        stored: the address of the experiment, where its report is kept, too.
     """
     flagged = {flag.reason for ledger in report.ledgers.values() for flag in ledger.flagged}
     notes = [reason.value for reason in HARMLESS_TO_LOSSES if reason in flagged]
     for line in summary_lines(report.summary, console.width if console.is_terminal else None, notes):
         console.print(line, soft_wrap=True)
-    console.print(Text(f"Report: {report.html}"), soft_wrap=True)
+    _print_place(report, console, stored)
     trust = report.summary.trust
     if doubt := next((doubt for doubt in trust.doubts if doubt.remedy), None):
         aim = "To raise trust" if doubt.level == trust.level else f"Against the doubt “{doubt.reason}”"
         console.print(Text(f"{aim}: {doubt.remedy}"), soft_wrap=True)
 
 
-def print_tables(report: Report, console: Console) -> None:
+def print_tables(report: Report, console: Console, stored: str | None = None) -> None:
     """Print the tables and findings; columns that do not fit are left to the page.
 
     Args:
         report: what `build` returned.
         console: where to print; its width decides which columns stay.
+        stored: see `print_summary`.
     """
     for table in report.tables:
         if table.frame.empty:
@@ -221,7 +223,13 @@ def print_tables(report: Report, console: Console) -> None:
         console.print(Text(f"(the report has {left_out} more columns)\n" if left_out else "", style="dim"))
     for finding in report.findings:
         console.print(Text(f"{finding.topic}: ", style="bold") + Text(" ".join(finding.sentences), style="not bold"))
-    console.print(Text(f"Report: {report.html}"), soft_wrap=True)
+    _print_place(report, console, stored)
+
+
+def _print_place(report: Report, console: Console, stored: str | None) -> None:
+    """Print where the page is: at the experiment's address, and where one can open it."""
+    place = f"{stored}/{REPORT_DIR}/{report.html.name}, here {report.html}" if stored else str(report.html)
+    console.print(Text(f"Report: {place}"), soft_wrap=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -238,7 +246,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the arguments; those of the process if None.
 
     Returns:
-        Exit status: 0, 2 where the directory is no experiment, or cannot be read or written to, 130 if interrupted.
+        Exit status: 0; 1 where the report is built, and its address took none of it for now; 2 where the directory is
+        no experiment, or cannot be read or written to; 130 if interrupted.
     """
     words = sys.argv[1:] if arguments is None else arguments
     parser = _Parser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
@@ -274,11 +283,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asked = parser.parse_args(words)
         print_report = print_tables if asked.verbose else print_summary
-        with folders_of(asked.directories) as directories:
+        with folders_of(asked.directories) as (directories, sent):
             report = build_together(directories, asked.to, asked.all_pairs)
-        print_report(report, console_on(said_on))
+        own = sent.address if len(directories) == 1 and asked.to is None and sent.failure is None else None
+        print_report(report, console_on(said_on), own)
         if as_json:
             print_document(report.document(), sys.stdout)
+        if sent.failure is not None:
+            unsent = f"the report is kept here, and not sent: {sent.failure}"
+            console_on(sys.stderr).print(Text(unsent), soft_wrap=True)
+            return 0 if sent.is_final else 1  # who may only read has all that there is to have
     except (UserError, OSError) as error:
         console_on(sys.stderr).print(Text(f"error: {name_failure(error)}"), soft_wrap=True)
         if as_json:

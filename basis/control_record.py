@@ -68,9 +68,13 @@ class Decision:
 def read_decisions(experiment_dir: Path) -> list[Decision]:
     """The decisions of a sweep in their order; none where nobody has asked anything. Damaged lines are passed over."""
     try:
-        text = (experiment_dir / CONTROL_FILE).read_text(encoding="utf-8", errors="replace")
+        return decisions_in((experiment_dir / CONTROL_FILE).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return []
+
+
+def decisions_in(text: str) -> list[Decision]:
+    """The decisions in the text of a control.jsonl; see `read_decisions`."""
     decisions = (decision for line in text.split("\n") if (decision := _decision(line)) is not None)
     return list({decision.id: decision for decision in decisions}.values())  # one may stand twice after a full disk
 

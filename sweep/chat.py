@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 import argparse
 import math
+from functools import partial
 
 from rich.console import Console
 
@@ -21,7 +22,7 @@ from basis.errors import UserError
 from basis.scripts import as_called
 from sweep.command import remarks_on, run_command, set_up
 from sweep.machine.environment import speak_utf8
-from sweep.machine.stored_folders import experiment_folder
+from sweep.machine.stored_folders import bring_weights, experiment_folder
 from sweep.requests import OneLineParser
 
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _chat(arguments: argparse.Namespace, console: Console) -> int:
-    with experiment_folder("DIR", arguments.directory, weights=True) as experiment_dir:
+    with experiment_folder("DIR", arguments.directory, weights=False) as experiment_dir:
         return _chat_in(experiment_dir, arguments, console)
 
 
@@ -45,7 +46,8 @@ def _chat_in(experiment_dir: Path, arguments: argparse.Namespace, console: Conso
     from sweep.chatting.session import find_speakers, talk  # which needs torch, and a question to --help does not
 
     say = remarks_on(console) if sys.stdin.isatty() else lambda text: None
-    talk(find_speakers(experiment_dir, arguments.arm, arguments.against, given, cache_dir, say), console)
+    bring = partial(bring_weights, "DIR", arguments.directory)
+    talk(find_speakers(experiment_dir, arguments.arm, arguments.against, given, cache_dir, say, bring), console)
     return 0
 
 

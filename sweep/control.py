@@ -21,11 +21,13 @@ from basis.directory import FINISHED_FILE, SPEC_FILE
 from basis.documents.documents import JSON_FLAG, print_document
 from basis.errors import UserError
 from basis.scripts import as_called
+from basis.stored.address import is_address, parse_address
 from sweep.command import EXIT_BAD_SPEC, run_command, say_error
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
+from sweep.machine.stored_folders import experiment_folder
 from sweep.requests import OneLineParser
-from sweep.steering.ask import answers, ask, await_answer
+from sweep.steering.ask import answers, ask_and_wait
 from sweep.steering.request import Request
 from sweep.steering.status import status_document
 from sweep.steering.words import request_in_words
@@ -44,6 +46,7 @@ EXAMPLES = """examples:
   control DIR seeds +2 ARM           or of one, by its name, such as "lora r8 adamw", or that of one of its trials
   control DIR status                 what was asked so far, and what came of it
 
+DIR may be an address, such as s3://bucket/path; the sweep may then run on another machine.
 Everything is recorded in DIR, kept by a resume and told in the report.
 Exit code: 0 done, 2 refused or the sweep does not run, 130 interrupted."""
 
@@ -59,19 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _answer(arguments: argparse.Namespace, console: Console) -> int:
-    experiment_dir = local_path("DIR", arguments.directory)
     if arguments.action == "status":
-        if not (experiment_dir / SPEC_FILE).is_file():
-            raise UserError(f"{experiment_dir}: no {SPEC_FILE} in it; name the directory of a sweep")
-        if arguments.json:
-            print_document(status_document(experiment_dir, arguments.directory), sys.stdout)
-            return 0
-        return _print_status(experiment_dir, console)
+        return _tell_status(arguments.directory, arguments.json, console)
     request = _request(arguments)
-    request_id = ask(experiment_dir, request)
-    decision = await_answer(experiment_dir, request_id, ANSWER_SECONDS)
+    if is_address(arguments.directory):
+        from sweep.steering.ask_stored import ask_stored  # imports pyarrow
+
+        named = arguments.directory
+        decision = ask_stored(parse_address("DIR", named), "DIR", request, ANSWER_SECONDS)
+    else:
+        experiment_dir = local_path("DIR", arguments.directory)
+        named = str(experiment_dir)
+        decision = ask_and_wait(experiment_dir, request, ANSWER_SECONDS)
     if decision is None:
-        status = as_called("sweep.control", str(experiment_dir), "status")
+        status = as_called("sweep.control", named, "status")
         console.print(Text(f"asked, and not answered within {ANSWER_SECONDS:g} s; see: {status}"), soft_wrap=True)
         return 0
     if decision.refused:
@@ -81,11 +85,27 @@ def _answer(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _print_status(experiment_dir: Path, console: Console) -> int:
-    """Print whether a sweep runs, and what was asked of it so far, a line each."""
-    state = "runs" if is_claimed(experiment_dir) else "does not run"
+def _tell_status(given: str, as_json: bool, console: Console) -> int:
+    """Tell whether a sweep runs, and what was asked of it so far; `given` is its directory or address."""
+    with experiment_folder("DIR", given, weights=False) as experiment_dir:
+        if not (experiment_dir / SPEC_FILE).is_file():
+            raise UserError(f"{given}: no {SPEC_FILE} in it; name the directory of a sweep, or its address")
+        if is_address(given):
+            from sweep.steering.ask_stored import runs_stored  # imports pyarrow
+
+            named, running = given, runs_stored(parse_address("DIR", given), "DIR")
+        else:
+            named, running = str(experiment_dir), is_claimed(experiment_dir)
+        if as_json:
+            print_document(status_document(experiment_dir, given, running), sys.stdout)
+            return 0
+        return _print_status(experiment_dir, named, running, console)
+
+
+def _print_status(experiment_dir: Path, named: str, running: bool, console: Console) -> int:
+    """Print it, a line each."""
     finished = len(list(experiment_dir.glob(f"*/{FINISHED_FILE}")))
-    lines = [f"{experiment_dir}: its sweep {state}; {finished} trials have finished"]
+    lines = [f"{named}: its sweep {'runs' if running else 'does not run'}; {finished} trials have finished"]
     for decision in answers(experiment_dir).values():
         refused = "refused: " if decision.refused else ""
         lines.append(f"{clock_time(decision.time)}  {decision.words} ({decision.origin}): {refused}{decision.answer}")
@@ -114,7 +134,7 @@ def _parser() -> OneLineParser:
         epilog=EXAMPLES.replace("  control", f"  {as_called('sweep.control')}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep")
+    parser.add_argument("directory", metavar="DIR", help="the experiment directory of a sweep, or its address")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     stop = actions.add_parser("stop", help="stop a trial; without TRIAL the whole sweep")
     stop.add_argument("trial", nargs="?", metavar="TRIAL", help="name of the trial's directory")

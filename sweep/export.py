@@ -12,6 +12,7 @@ if __name__ == "__main__":
     exit_if_hidden()  # by a package in PYTHONPATH, which would be imported next
 
 import argparse
+from functools import partial
 
 from rich.console import Console
 from rich.text import Text
@@ -21,7 +22,7 @@ from basis.scripts import as_called, typed
 from sweep.command import remarks_on, run_command, set_up
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import check_length, local_path
-from sweep.machine.stored_folders import experiment_folder
+from sweep.machine.stored_folders import bring_weights, experiment_folder
 from sweep.machine.workshop import is_workshop
 from sweep.requests import OneLineParser
 
@@ -56,8 +57,9 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.push is not None:
         check_push(arguments.push)
     say = remarks_on(console)
-    with experiment_folder("DIR", arguments.directory, weights=True) as experiment_dir:
-        done = export(experiment_dir, arguments.arm, arguments.best, folder, arguments.merged, cache_dir, say)
+    bring = partial(bring_weights, "DIR", arguments.directory)
+    with experiment_folder("DIR", arguments.directory, weights=False) as experiment_dir:
+        done = export(experiment_dir, arguments.arm, arguments.best, folder, arguments.merged, cache_dir, say, bring)
     console.print(Text(f"{done.label}: {done.why_arm}; {done.why_seed}"), soft_wrap=True)
     console.print(Text(f"{done.what}: {typed(folder)}"), soft_wrap=True)
     if arguments.push is not None:

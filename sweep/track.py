@@ -20,7 +20,7 @@ from basis.scripts import as_called
 from sweep.command import EXIT_FAILED, remarks_on, run_command
 from sweep.driver.tracking import installed, send
 from sweep.machine.environment import speak_utf8
-from sweep.machine.output_folders import local_path
+from sweep.machine.stored_folders import experiment_folder
 from sweep.requests import OneLineParser
 from sweep.schema.tracking import TRACKERS
 from sweep.spec_file.load import load_kept_plan
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "have. Also what was judged later.",
         epilog="Exit code: 0 everything is sent, 1 something is not, 2 bad directory or tracker.",
     )
-    parser.add_argument("directory", metavar="DIR", help="an experiment directory")
+    parser.add_argument("directory", metavar="DIR", help="an experiment directory, or its address")
     parser.add_argument(
         "--to",
         nargs="+",
@@ -50,20 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def track(console: Console) -> int:
         arguments = _parser().parse_args(words)
-        directory = local_path("DIR", arguments.directory)
-        for name in (SPEC_FILE, EVENTS_FILE):
-            if not (directory / name).is_file():
-                raise UserError(f"{arguments.directory}: no {name} in it; name an experiment directory")
-        spec = load_kept_plan(directory).spec
-        asked = tuple(dict.fromkeys(arguments.to)) if arguments.to else spec.track
-        if not asked:
-            raise UserError(f"{arguments.directory}: its spec has no trackers; name some with --to {TRACKERS[0]}")
-        again = as_called("sweep.track", *words)
-        trackers = installed(asked, remarks_on(console), again)
-        all_sent = send(spec.name, trackers, directory, console)
-        return 0 if all_sent and trackers == asked else EXIT_FAILED
+        with experiment_folder("DIR", arguments.directory, weights=False, sends=True) as directory:
+            return _track(directory, arguments, as_called("sweep.track", *words), console)
 
     return run_command(track, words)
+
+
+def _track(directory: Path, arguments: argparse.Namespace, again: str, console: Console) -> int:
+    """Send the sweep of a directory; `again` is this command."""
+    for name in (SPEC_FILE, EVENTS_FILE):
+        if not (directory / name).is_file():
+            raise UserError(f"{arguments.directory}: no {name} in it; name an experiment directory, or its address")
+    spec = load_kept_plan(directory).spec
+    asked = tuple(dict.fromkeys(arguments.to)) if arguments.to else spec.track
+    if not asked:
+        raise UserError(f"{arguments.directory}: its spec has no trackers; name some with --to {TRACKERS[0]}")
+    trackers = installed(asked, remarks_on(console), again)
+    all_sent = send(spec.name, trackers, directory, again, console)
+    return 0 if all_sent and trackers == asked else EXIT_FAILED
 
 
 def script() -> None:

@@ -18,7 +18,8 @@ from rich.console import Console
 from basis.directory import RESULT_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
-from sweep.command import run_command
+from basis.stored.address import Address, is_address, parse_address
+from sweep.command import remarks_on, run_command
 from sweep.live.listening import listen
 from sweep.machine.environment import speak_utf8
 from sweep.machine.output_folders import local_path
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default=DEFAULT_FOLDER,
         metavar="DIR",
-        help=f"an experiment directory, or a folder of several (default: {DEFAULT_FOLDER})",
+        help=f"an experiment directory, or a folder of several, or the address of one (default: {DEFAULT_FOLDER})",
     )
     parser.add_argument("--port", type=int, metavar="N", help="listen on this port (default: a free one)")
     parser.add_argument(
@@ -64,15 +65,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _watch(arguments: argparse.Namespace, console: Console) -> int:
+    if is_address(arguments.directory):
+        return _watch_stored(parse_address("DIR", arguments.directory), arguments, console)
     directory = local_path("DIR", arguments.directory)
     if not directory.is_dir() and not arguments.beside:
         raise UserError(f"{arguments.directory} is not a directory; give that of an experiment, or a folder of several")
     if (directory / RESULT_FILE).is_file() and (directory.parent / SPEC_FILE).is_file():
         raise UserError(f"{arguments.directory} is a trial's directory; give that of its sweep: {directory.parent}")
     listening = listen(arguments.host, arguments.port)
-    from sweep.live.serve import serve  # imports pandas
+    from sweep.live.known.folder import Folder  # imports pandas
+    from sweep.live.serve import serve
 
-    asyncio.run(serve(directory, arguments.host, listening, arguments.beside, console))
+    folder = Folder(directory, one=arguments.beside)
+    asyncio.run(serve(folder, str(directory), arguments.host, listening, arguments.beside, console))
+    return 0
+
+
+def _watch_stored(address: Address, arguments: argparse.Namespace, console: Console) -> int:
+    listening = listen(arguments.host, arguments.port)
+    from sweep.live.known.stored_folder import StoredFolder  # imports pandas and pyarrow
+    from sweep.live.serve import serve
+
+    folder = StoredFolder(address, "DIR", remarks_on(console), one=arguments.beside)
+    if not arguments.beside:
+        folder.bring()
+    asyncio.run(serve(folder, address.typed, arguments.host, listening, arguments.beside, console))
     return 0
 
 

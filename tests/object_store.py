@@ -27,7 +27,7 @@ ENVIRONMENT = {
 """What a process needs to speak to it."""
 
 Failure = Callable[[str, str], str | None]
-"""Given the method and the path of a request: "busy" (503), "cut" (the connection ends in mid-body), or None."""
+"""Given the method and the path of a request: "busy" (503), "denied" (403), "cut" (it ends in mid-body), or None."""
 
 
 @dataclass
@@ -112,6 +112,9 @@ def _door(store: ObjectStore) -> Application:
         failure = store.fails(method, path)
         if failure == "busy":
             start_response("503 Slow Down", [("Retry-After", "1"), ("Content-Length", "0")])
+            return []
+        if failure == "denied":
+            start_response("403 Forbidden", [("Content-Length", "0")])
             return []
         if failure == "cut":
             environ["wsgi.input"].read(1000)

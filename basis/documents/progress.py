@@ -84,10 +84,10 @@ class StatusDocument(Document):
 
 
 class EndDocument(Document):
-    """The last line of `sweep.run SPEC --json` whose sweep has begun."""
+    """The last line of `sweep.run SPEC --json` whose sweep has begun. All results are then where they are kept."""
 
     document: Literal["end"] = "end"
-    directory: str = Field(description="The experiment directory.")
+    directory: str = Field(description="The experiment directory, or its address in object storage.")
     counts: CountsPart
     exit_code: int
     go_on: str = Field(description="The command that continues the sweep.")

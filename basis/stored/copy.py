@@ -1,74 +1,44 @@
 """The copy of a stored experiment that this machine works in: it is brought here, and what changes goes back.
 
 An experiment directory is written by rename and by append, which object storage has neither of. So a sweep, a report
-or an export works in a folder of this machine, and whole files go to and fro. A file beside them, INDEX_FILE, notes
-what both sides had in common last; whatever differs from it has changed since. A folder in a copy may be a copy itself,
-with an index of its own: so what trials on other machines have stored is brought one by one.
+or an export works in a folder of this machine, and whole files go to and fro. What both sides had in common
+last is noted (see `basis.stored.index`); whatever differs from it has changed since. A folder in a copy may be a copy
+itself, with notes of its own: so what trials on other machines have stored is brought one by one.
 """
 
-import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from basis.directory import CHECKPOINT_FILE, FINISHED_FILE, OUTCOME_FILE, SPEC_FILE, TRAINED_FILE
-from basis.files import whole_file
-from basis.read_json import DamagedError, read_object
-from basis.stored.store import Stamp, Store, StoreError
+from basis.directory import CHECKPOINT_FILE, CONTROL_FILE, FINISHED_FILE, OUTCOME_FILE, SPEC_FILE, TRAINED_FILE
+from basis.stored.index import INDEX_FILE, SECOND_NS, Common, keep_index, read_index
+from basis.stored.stamp import Stamp
+from basis.stored.store import Store, StoreError
 
-INDEX_FILE = ".stored.json"
 THREADS = 16
 """Requests at a time; most of a small object's time is waiting."""
 
 GROWING_SECONDS = 60.0
-"""How often a file that goes on changing is sent, since each time all of it is. Checkpoints are sent as they come."""
+"""How often a file that goes on changing is sent, since each time all of it is; but for those of AT_ONCE."""
 
 INDEX_SECONDS = 10.0
 """How often the index is kept while much is sent, so that a kill loses little of what is known."""
 
-CLOCK_SECONDS = 120.0
-"""By how much this machine's clock and the store's may differ."""
-
-SECOND_NS = 10**9
-
 LAST = (FINISHED_FILE, OUTCOME_FILE)
 """Files that say that others are complete, so they are sent after them."""
+
+AT_ONCE = (CHECKPOINT_FILE, CONTROL_FILE, *LAST)
+"""Files that are sent as they come, however often they change; somebody may wait for what was answered."""
 
 NOT_OURS = (".partial", ".lock", "-journal", "-wal", "-shm")
 
 LARGE = (TRAINED_FILE, CHECKPOINT_FILE)
 """Weights, which a report does without."""
-
-
-@dataclass
-class Common:
-    """What this machine and the store last had in common of a file.
-
-    Attributes:
-        size: in bytes.
-        mtime_ns: of the file here, when it was sent or brought; 0: it is not kept here.
-        stored: the object's stamp; None: it was sent from here, and not listed since.
-        sent_at: when it was sent from here, in seconds since 1970.
-    """
-
-    size: int
-    mtime_ns: int
-    stored: Stamp | None
-    sent_at: float = 0.0
-
-    def is_here(self, found: os.stat_result) -> bool:
-        """Whether a file is still as it was then."""
-        return (self.size, self.mtime_ns) == (found.st_size, found.st_mtime_ns)
-
-    def is_of(self, stamp: Stamp) -> bool:
-        """Whether an object may be the one that was sent from here, and not a later one of the same size."""
-        latest_ns = int((self.sent_at + CLOCK_SECONDS) * SECOND_NS)
-        return self.stored is None and self.size == stamp.size and stamp.mtime_ns <= latest_ns
 
 
 class Copy:
@@ -88,24 +58,27 @@ class Copy:
             is_others: whether a file, by its path, is the business of another copy, and is let alone here.
         """
         self.store, self.folder, self._is_others = store, folder, is_others
-        self._index = _read_index(folder / INDEX_FILE)
+        self._index = read_index(folder)
         self._index_lock, self._index_kept_at = Lock(), time.monotonic()
         self._apart: dict[Path, tuple[int, dict[str, Common]]] = {}
 
-    def pull(self, wanted: Callable[[str], bool] = lambda name: True) -> None:
+    def pull(
+        self, wanted: Callable[[str], bool] = lambda name: True, listed: Mapping[str, Stamp] | None = None
+    ) -> None:
         """Bring what has changed in the store since this copy and it had something in common.
 
         Where a file has changed on both sides, the later one stays: somebody has gone on with it from there.
 
         Args:
             wanted: whether a file is, by its path; others stay in the store.
+            listed: what the store has, where that has just been asked.
 
         Raises:
             StoreError: the store can't be read.
             OSError: this disk can't be written.
         """
-        listed = self.store.list().items()
-        stored = {name: stamp for name, stamp in listed if _belongs(name) and not self._is_others(name)}
+        found = self.store.list() if listed is None else listed
+        stored = {name: stamp for name, stamp in found.items() if _belongs(name) and not self._is_others(name)}
         for name in self._index.keys() - stored.keys():  # somebody has taken it away
             if self._is_as_common(name):
                 (self.folder / name).unlink(missing_ok=True)
@@ -115,6 +88,31 @@ class Copy:
             _each(lacking, lambda name: self._get(name, stored[name]))
         finally:
             self._keep_index()
+
+    def bring(self, name: str) -> None:
+        """Bring a file that `pull` has left in the store, unless the store has none, or this copy has it.
+
+        Raises:
+            StoreError, OSError: as `pull`.
+        """
+        common = self._index.get(name)
+        if common is None or common.mtime_ns or (self.folder / name).exists():
+            return
+        self._get(name, common.stored or Stamp(common.size, 0))
+        self._keep_index()
+
+    def bring_new(self, within: str) -> None:
+        """Bring what somebody else has put into a folder of the experiment; once it is removed here, `push` removes it.
+
+        Args:
+            within: the folder, such as "control".
+
+        Raises:
+            StoreError, OSError: as `pull`.
+        """
+        stored = {name: stamp for name, stamp in self.store.list(within).items() if _belongs(name)}
+        new = [name for name in stored if name not in self._index and not (self.folder / name).exists()]
+        _each(new, lambda name: self._get(name, stored[name]))
 
     def _differs(self, name: str, stamp: Stamp, wanted: Callable[[str], bool]) -> bool:
         """Whether an object has to be brought; one that need not be is noted."""
@@ -203,7 +201,7 @@ class Copy:
             return True
         if common.is_here(found):
             return False
-        at_once = is_end or Path(name).name in (CHECKPOINT_FILE, *LAST)
+        at_once = is_end or Path(name).name in AT_ONCE
         return at_once or time.time() - common.sent_at >= GROWING_SECONDS
 
     def _brought_apart(self, name: str) -> dict[str, Common]:
@@ -216,7 +214,7 @@ class Copy:
         except OSError:
             return {}
         if self._apart.get(path, (0, {}))[0] != changed:
-            self._apart[path] = changed, _read_index(path)
+            self._apart[path] = changed, read_index(path.parent)
         return self._apart[path][1]
 
     def forget_apart(self) -> None:
@@ -255,9 +253,7 @@ class Copy:
         with self._index_lock:
             self._index_kept_at = time.monotonic()
             self.folder.mkdir(parents=True, exist_ok=True)
-            values = {name: asdict(common) for name, common in list(self._index.items())}
-            with whole_file(self.folder / INDEX_FILE) as partial:
-                partial.write_text(json.dumps(values), encoding="utf-8")
+            keep_index(self.folder, self._index)
 
 
 @dataclass(frozen=True)
@@ -329,14 +325,3 @@ def _each(names: Iterable[str], do: Callable[[str], None], keep_going: bool = Fa
                 pool.shutdown(cancel_futures=True)
                 raise
     return failed
-
-
-def _read_index(path: Path) -> dict[str, Common]:
-    """By path; nothing where the file is missing or damaged: everything is then brought, or sent, again."""
-    try:
-        return {
-            name: Common(**{**values, "stored": Stamp(*values["stored"]) if values["stored"] else None})
-            for name, values in read_object(path).items()
-        }
-    except (DamagedError, OSError, TypeError, KeyError):
-        return {}

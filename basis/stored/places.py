@@ -14,10 +14,14 @@ from basis.errors import UserError
 from basis.stored.address import Address
 from basis.stored.claim import claimed
 from basis.stored.copy import Copy
-from basis.stored.store import Store
+from basis.stored.store import Store, StoreError
 
 ALL = ""
 """All of an experiment is sent."""
+
+SWEEP_LOCK = "copy.sweep.lock"
+PROBED_SECONDS = 1.0
+"""For which a sweep waits for its lock: whoever asks whether a copy is swept holds it for a moment."""
 
 LOCK_SECONDS = 120.0
 """What another command gets to end that uses the same copy."""
@@ -29,7 +33,12 @@ def copy_of(address: Address, what: str) -> Copy:
     Raises:
         StoreError: the store's settings on this machine are of no use.
     """
-    return Copy(Store(address, what), cache_folder() / "stored" / _name_of(address) / address.path.rpartition("/")[2])
+    return Copy(Store(address, what), folder_of(address))
+
+
+def folder_of(address: Address) -> Path:
+    """Where the copy of a stored experiment lies."""
+    return cache_folder() / "stored" / _name_of(address) / address.path.rpartition("/")[2]
 
 
 def node_folder(address: Address) -> Path:
@@ -57,20 +66,34 @@ def lock_of(copy: Copy) -> FileLock:
 def sweep_lock_of(copy: Copy) -> FileLock:
     """What a sweep holds besides, for as long as it works in a copy."""
     copy.folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(copy.folder.with_name("copy.sweep.lock"))
+    return FileLock(copy.folder.with_name(SWEEP_LOCK))
 
 
 def is_swept(copy: Copy) -> bool:
     """Whether a sweep of this machine works in a copy."""
+    return is_swept_in(copy.folder)
+
+
+def is_swept_in(folder: Path) -> bool:
+    """Whether a sweep of this machine works in the folder of a copy."""
+    lock = folder.with_name(SWEEP_LOCK)
+    if not lock.is_file():
+        return False
     try:
-        with sweep_lock_of(copy).acquire(timeout=0):
+        with FileLock(lock, timeout=0):
             return False
     except Timeout:
         return True
 
 
 @contextmanager
-def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: str | None = None) -> Iterator[Path]:
+def brought(
+    address: Address,
+    what: str,
+    wanted: Callable[[str], bool],
+    sends: str | None = None,
+    unsent: Callable[[StoreError], None] | None = None,
+) -> Iterator[Path]:
     """The copy of an experiment to read in, or with `sends` to write in too.
 
     While a sweep of this machine writes to the copy, it is as new as can be, and what is written is sent by the sweep.
@@ -81,6 +104,7 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: s
         wanted: which files are needed, by their paths.
         sends: the folder of the experiment whose files go to the store after the block; ALL: all files, and no sweep
             may write there meanwhile; None: nothing is sent.
+        unsent: told why something could not be sent; it is kept, and sent another time. None: that is raised.
 
     Yields:
         The folder.
@@ -107,4 +131,6 @@ def brought(address: Address, what: str, wanted: Callable[[str], bool], sends: s
             raise UserError(f"{what} {address}: a sweep has begun to write there; nothing is sent, see {copy.folder}")
         if sends is not None:
             for error in copy.push(is_end=True, within=sends).failed.values():
-                raise error
+                if unsent is None:
+                    raise error
+                unsent(error)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Self
+from typing import Self
 from uuid import uuid4
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from basis.checksums import Seal, flaw
 from basis.errors import UserError, first_line
 from basis.files import whole_file
 from basis.stored.address import Address
+from basis.stored.stamp import Stamp
 
 ATTEMPTS = 6
 """Of a request to S3. pyarrow waits twice as long before each further one, some ten seconds in all."""
@@ -78,13 +79,6 @@ class StoreError(UserError):
         self.is_final = is_final
 
 
-class Stamp(NamedTuple):
-    """What a listing says of an object: it is another one when one of these is."""
-
-    size: int
-    mtime_ns: int
-
-
 class Store:
     """A folder in object storage. Safe to use from several threads.
 
@@ -116,13 +110,16 @@ class Store:
         inner._root = self._path(folder)
         return inner
 
-    def list(self) -> dict[str, Stamp]:
+    def list(self, within: str = "") -> dict[str, Stamp]:
         """All objects by their path within the folder; none where there is no folder.
+
+        Args:
+            within: only those of this folder in it, such as "control".
 
         Raises:
             StoreError: as for all methods.
         """
-        selector = pafs.FileSelector(self._root, recursive=True, allow_not_found=True)
+        selector = pafs.FileSelector(self._path(within).rstrip("/"), recursive=True, allow_not_found=True)
         with self._told():
             found = self._files.get_file_info(selector)
         self._count("list", 1 + len(found) // 1000)

@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
+from basis.stored.address import Address, is_address, parse_address
 from sweep.api.display import NotebookDisplay, in_notebook
 from sweep.api.results import SweepResults
 from sweep.command import EXIT_FAILED
@@ -50,7 +51,7 @@ def run(
     Args:
         spec: a preset's name, the path of a YAML file, or a mapping with the keys of docs/spec.md. Relative paths of a
             mapping lead from the working directory.
-        output: the experiment directory; None: experiments/NAME-TIME.
+        output: the experiment directory, or an address in object storage; None: experiments/NAME-TIME.
         settings: changes to the spec by their dotted keys, such as {"trial.steps": 100}.
         address: of the Ray cluster to run on, "auto" or "host:port"; None: this machine, with a Ray of the sweep's own.
 
@@ -64,19 +65,24 @@ def run(
     text = None if isinstance(spec, Mapping) else os.fspath(spec)
     given = plain_spec(spec) if isinstance(spec, Mapping) else os.fspath(spec)
     changes = settings_of(settings or {})
-    _, directory = open_sweep(NewSweep(given, changes, None if output is None else os.fspath(output)))
+    where = None if output is None else os.fspath(output)
+    stored = parse_address("output", where) if where is not None and is_address(where) else None
+    _, directory = open_sweep(NewSweep(given, changes, None if stored else where))
+    place = _place_at(stored) if stored else _Place(str(directory), directory)
     set_words = [word for change in changes for word in ("--set", change)]
-    words = [str(directory / SPEC_FILE)] if text is None else [text, *set_words, "--output", str(directory)]
-    command = as_called("sweep.run", *words)  # the spec of a mapping is the one that the experiment keeps
-    new = {"spec": given, "settings": changes, "output": str(directory)}
-    return _sweep({"new": new, "address": address, "command": command}, directory)
+    if text is not None:
+        words = [text, *set_words, "--output", place.named]
+    else:  # of a mapping, the experiment keeps the spec
+        words = ["--resume", place.named] if stored else [str(directory / SPEC_FILE)]
+    new = {"spec": given, "settings": changes, "output": place.named}
+    return _sweep({"new": new, "address": address, "command": as_called("sweep.run", *words)}, place)
 
 
 def resume(directory: str | os.PathLike[str], *, address: str | None = None) -> SweepResults:
     """Go on with a sweep that was interrupted, as `python -m sweep.run --resume` does; finished trials stand.
 
     Args:
-        directory: the experiment directory.
+        directory: the experiment directory, or its address in object storage.
         address: see `run`.
 
     Returns:
@@ -85,14 +91,32 @@ def resume(directory: str | os.PathLike[str], *, address: str | None = None) -> 
     Raises:
         UserError, KeyboardInterrupt: see `run`.
     """
-    _, kept = open_sweep(KeptSweep(os.fspath(directory)))
-    command = as_called("sweep.run", "--resume", str(kept))
-    return _sweep({"kept": str(kept), "address": address, "command": command}, kept)
+    where = os.fspath(directory)
+    if is_address(where):
+        place = _place_at(parse_address("resume", where))
+    else:
+        _, kept = open_sweep(KeptSweep(where))
+        place = _Place(str(kept), kept)
+    command = as_called("sweep.run", "--resume", place.named)
+    return _sweep({"kept": place.named, "address": address, "command": command}, place)
 
 
-def _sweep(request: dict[str, Any], directory: Path) -> SweepResults:
+class _Place(NamedTuple):
+    """Where a sweep keeps its results: as the user names it, and its folder on this machine."""
+
+    named: str
+    directory: Path
+
+
+def _place_at(address: Address) -> _Place:
+    from basis.stored.places import folder_of  # imports pyarrow
+
+    return _Place(address.typed, folder_of(address))
+
+
+def _sweep(request: dict[str, Any], place: _Place) -> SweepResults:
     """Run the sweep in a process of its own, and wait for its end."""
-    display, asked_to_end = NotebookDisplay(directory) if in_notebook() else None, False
+    display, asked_to_end = NotebookDisplay(place.directory) if in_notebook() else None, False
     with _process(request, display is not None) as process:
         errors = _Lines(process.stderr, lambda line: None if asked_to_end else _pass_on(line))
         said = _Lines(process.stdout, display.say if display else print)
@@ -108,16 +132,16 @@ def _sweep(request: dict[str, Any], directory: Path) -> SweepResults:
             display.close()
         code = process.returncode
     if asked_to_end or code in (128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
-        raise KeyboardInterrupt(_how_to_go_on(directory))
+        raise KeyboardInterrupt(_how_to_go_on(place))
     told = [line.removeprefix(ERROR) for line in errors.lines if line.startswith(ERROR)]
     if told:
         raise UserError("; ".join(told))
     if code not in (0, EXIT_FAILED):
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        raise UserError(f"the sweep's process {ended}; {_how_to_go_on(directory)}")
+        raise UserError(f"the sweep's process {ended}; {_how_to_go_on(place)}")
     if CRASHED in errors.lines:
         raise RuntimeError("\n".join(errors.lines[-LAST_WORDS:]))
-    return SweepResults(directory)
+    return SweepResults(place.directory)
 
 
 def _pass_on(line: str) -> None:
@@ -126,9 +150,9 @@ def _pass_on(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _how_to_go_on(directory: Path) -> str:
-    begun = (directory / SPEC_FILE).is_file()
-    return f"continue with: sweep.resume({str(directory)!r})" if begun else "nothing has begun; call run again"
+def _how_to_go_on(place: _Place) -> str:
+    begun = (place.directory / SPEC_FILE).is_file()
+    return f"continue with: sweep.resume({place.named!r})" if begun else "nothing has begun; call run again"
 
 
 @contextmanager

@@ -32,6 +32,7 @@ def find_speakers(
     sampling: dict[str, float | int | None],
     cache_dir: Path,
     say: Say,
+    bring: Callable[[Path], None] = lambda trial_dir: None,
 ) -> list[Speaker]:
     """Who is talked to: an arm, and what it is set against.
 
@@ -42,6 +43,7 @@ def find_speakers(
         sampling: values of the spec's part `reward` that are to be others.
         cache_dir: as for a sweep.
         say: told which trials are meant.
+        bring: brings the weights of a chosen trial, by its directory, where they are not here.
 
     Raises:
         UserError: no such arm, or its weights or base model can't be had.
@@ -51,6 +53,7 @@ def find_speakers(
     for label in [arm, *([against] if against not in (None, BASE) else [])]:
         winner = choose(experiment_dir, label)
         say(f"{winner.arm.label}: {winner.why_arm}; {winner.why_seed}")
+        bring(winner.trial.folder)
         base = base_of(winner, cache_dir, say)
         chat = choose_template(base.loaded_tokenizer, winner.spec.data.template)
         reward = base.reward.model_copy(update=sampling)

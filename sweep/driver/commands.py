@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from basis.cache import CACHE_VARIABLE
 from basis.directory import SPEC_FILE
 from basis.documents.documents import print_document
 from basis.documents.part import Document
-from basis.scripts import as_called
+from basis.scripts import as_called, typed
 from sweep.cluster.environment import set_ray_environment
 from sweep.cluster.probe import ask_cluster, ask_gpu_nodes, await_resources, may_grow, usable_kinds
 from sweep.cluster.resources import (
@@ -27,7 +28,7 @@ from sweep.cluster.resources import (
 from sweep.command import EXIT_FAILED, remarks_on, set_up
 from sweep.driver.ending import MOST_RESTARTS, SweepFolder, sweep_and_report
 from sweep.driver.opening import open_sweep
-from sweep.driver.storing import looked_at, placed
+from sweep.driver.storing import Placed, looked_at, placed
 from sweep.driver.telling import tell_end, told_in_json
 from sweep.driver.tracking import take_notify, tracked
 from sweep.driver.watching import watched
@@ -176,11 +177,12 @@ def run_sweep(request: RunSweep, apart: bool, console: Console) -> int:
         UserError: a bad spec, or data or a machine that can't run it.
     """
     with placed(request, console) as here:
-        return here.over(_run_here(here.request, here.place, apart, console))
+        return _run_here(here, apart, console)
 
 
-def _run_here(request: RunSweep, place: str | None, apart: bool, console: Console) -> int:
-    """Run a sweep in a folder of this machine; `place` is how the user names where its results are kept."""
+def _run_here(here: Placed, apart: bool, console: Console) -> int:
+    """Run a sweep in a folder of this machine, and wait until its results are where they are to be kept."""
+    request, place = here.request, here.place
     plan, experiment_dir = open_sweep(request.sweep)
     cache_dir, gpus = _ready(plan, request, experiment_dir, console)
     url = take_notify(plan.spec, remarks_on(console))
@@ -206,20 +208,23 @@ def _run_here(request: RunSweep, place: str | None, apart: bool, console: Consol
     folder = SweepFolder(experiment_dir, request.command, resume, console, request.verbose, place=place)
     unattended = isinstance(request.sweep, NewSweep) and request.sweep.or_resume
     restarts = MOST_RESTARTS if request.address is None or unattended else 0
-    with watched(request.watch, experiment_dir, console), tracked(plan.spec, url, experiment_dir, console) as over:
+    with watched(request.watch, folder.named, console):
+        with tracked(plan.spec, url, experiment_dir, place or typed(experiment_dir), console) as over:
+            run = partial(sweep_and_report, run_trials, apart=apart, restarts=restarts)
+            code = over(_run_telling(folder, run) if request.as_json else run(folder))
+        code = here.over(code)
         if request.as_json:
-            return over(_run_telling(folder, lambda told: sweep_and_report(run_trials, told, apart, restarts)))
-        return over(sweep_and_report(run_trials, folder, apart, restarts))
+            tell_end(experiment_dir, folder.named, code, resume)
+        return code
 
 
 def _run_telling(folder: SweepFolder, run: Callable[[SweepFolder], int]) -> int:
-    """Run a sweep and tell in JSON what happens, then its verdict, and at last how it ended."""
+    """Run a sweep and tell in JSON what happens, then its verdict."""
     verdicts: list[Document] = []
     with told_in_json(folder.experiment_dir):
         code = run(replace(folder, on_report=lambda report: verdicts.append(report.document())))
     for verdict in verdicts:
         print_document(verdict, sys.stdout)
-    tell_end(folder.experiment_dir, code, folder.resume)
     return code
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from basis.directory import FINISHED_FILE, RAY_LOG_FILE, SPEC_FILE
 from basis.errors import RayDiedError, UserError, is_of_the_user_or_machine, name_failure
 from basis.scripts import as_called
+from basis.stored.address import parse_address
 from sweep.command import EXIT_FAILED, exit_interrupted, say_error
 from sweep.machine.apart import Ended, Work, run_apart
 from sweep.machine.environment import Interrupted, ignore_endings
@@ -214,7 +215,7 @@ def _report(folder: SweepFolder) -> BaseException | None:
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # what is missing of a trial, the report tells
         print_report = print_tables if folder.verbose else print_summary
         report = build(folder.experiment_dir)
-        print_report(report, folder.console)
+        print_report(report, folder.console, str(parse_address("--output", folder.place)) if folder.place else None)
         if folder.on_report is not None:
             folder.on_report(report)
     except (Exception, KeyboardInterrupt) as failure:

@@ -22,6 +22,7 @@ from rich.text import Text
 from basis.directory import SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
+from basis.stored.address import is_address
 from sweep.command import EXIT_FAILED, remarks_on, run_command, set_up
 from sweep.driver.rejudging import Rejudging
 from sweep.driver.tracking import installed, send
@@ -43,7 +44,9 @@ from sweep.storage.replacement import settle
 from sweep.trial.config import TrialConfig
 
 
-def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, console: Console) -> int:
+def judge_kept(
+    directory: Path, changes: Mapping[str, Any], cache_dir: Path, console: Console, place: str | None = None
+) -> int:
     """Judge kept models, and say how.
 
     Args:
@@ -51,6 +54,7 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
         changes: what of the spec's `reward` is another than the sweep's: its model, judge or prompts.
         cache_dir: as for a sweep.
         console: told what happens.
+        place: the address where the experiment is kept; None: in its directory.
 
     Returns:
         How many trials could not be judged.
@@ -61,12 +65,13 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
 
     say = remarks_on(console)
     experiment_dir, only = find_experiment(directory)
+    named = place or str(experiment_dir)
     with claimed(experiment_dir, "DIR"), _named_as_given(changes):
         settle(experiment_dir)
         quiet_libraries()
         spec = pin(_changed_spec(experiment_dir, changes), say)
         trials, damaged = finished_trials(experiment_dir)
-        mend = as_called("sweep.run", "--resume", str(experiment_dir))
+        mend = as_called("sweep.run", "--resume", named)
         for line in damaged:
             say(f"{line}; {mend} mends it")
         if not any(trial.has_weights for trial in trials):
@@ -98,9 +103,9 @@ def judge_kept(directory: Path, changes: Mapping[str, Any], cache_dir: Path, con
                 say(f"nothing to judge: {spec.reward.judged_by} has judged every finished trial asked for")
                 return len(damaged)
             failed = rejudging.judge_one_by_one(todo) + len(damaged)
-    send(spec.name, installed(spec.track, say, as_called("sweep.track", str(experiment_dir))), experiment_dir, console)
-    report = as_called("analysis.report", str(experiment_dir))
-    console.print(Text(f"build the report anew with: {report}"), soft_wrap=True)
+    track = as_called("sweep.track", named)
+    send(spec.name, installed(spec.track, say, track), experiment_dir, track, console)
+    console.print(Text(f"build the report anew with: {as_called('analysis.report', named)}"), soft_wrap=True)
     return failed
 
 
@@ -178,7 +183,8 @@ def main(argv: list[str] | None = None) -> int:
     def judge(console: Console) -> int:
         arguments = parser.parse_args(words)
         with experiment_folder("DIR", arguments.directory, weights=True, sends=True) as directory:
-            failed = judge_kept(directory, _changes(arguments), set_up(console), console)
+            place = arguments.directory if is_address(arguments.directory) else None
+            failed = judge_kept(directory, _changes(arguments), set_up(console), console, place)
         return EXIT_FAILED if failed else 0
 
     return run_command(

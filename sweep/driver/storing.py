@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,13 +66,13 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
         return
     address = parse_address(what, text)
     from basis.stored.claim import claim  # imports pyarrow
-    from basis.stored.places import LOCK_SECONDS, copy_of, lock_of, sweep_lock_of
+    from basis.stored.places import LOCK_SECONDS, PROBED_SECONDS, copy_of, lock_of, sweep_lock_of
     from sweep.storing.send import Orders
 
     copy = copy_of(address, what)
     with ExitStack() as held:
         try:
-            held.enter_context(sweep_lock_of(copy).acquire(timeout=0))
+            held.enter_context(sweep_lock_of(copy).acquire(timeout=PROBED_SECONDS))
             held.enter_context(lock_of(copy).acquire(timeout=LOCK_SECONDS))
         except Timeout:
             raise UserError(f"{what} {address}: another process of this machine works there") from None
@@ -81,7 +82,7 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
             if begins:
                 _make_room(copy.folder)
             else:
-                copy.pull()
+                _pull_needed(copy)
                 copy.forget_apart()
                 if not (copy.folder / SPEC_FILE).is_file():
                     raise UserError(f"{what} {address}: no {SPEC_FILE} in it; name the address of an experiment")
@@ -89,6 +90,17 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
             local = replace(sweep, output=folder) if isinstance(sweep, NewSweep) else replace(sweep, directory=folder)
             sender.tell("begin")
             yield Placed(replace(request, sweep=local), address.typed, sender.over)
+
+
+def _pull_needed(copy: "Copy") -> None:
+    """Bring what a sweep needs to go on: of trials that are through with, no weights."""
+    from basis.stored.copy import is_weights  # imports pyarrow
+    from sweep.storage.healing import does_without_weights  # imports torch
+
+    listed = copy.store.list()
+    copy.pull(lambda name: not is_weights(name), listed)
+    is_through = cache(does_without_weights)
+    copy.pull(lambda name: not is_weights(name) or not is_through((copy.folder / name).parent), listed)
 
 
 def _begins(sweep: NewSweep, address: Address, copy: "Copy") -> bool:

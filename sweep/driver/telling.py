@@ -41,9 +41,16 @@ def told_in_json(experiment_dir: Path) -> Iterator[None]:
                 say_error("what tells of the sweep in JSON did not end by itself and was killed")
 
 
-def tell_end(experiment_dir: Path, exit_code: int, go_on: str) -> None:
-    """Print the document that ends a sweep's."""
+def tell_end(experiment_dir: Path, named: str, exit_code: int, go_on: str) -> None:
+    """Print the document that ends a sweep's.
+
+    Args:
+        experiment_dir: its directory.
+        named: how the user names where its results are kept.
+        exit_code: of the command.
+        go_on: the command that continues the sweep.
+    """
     events, _, _ = read_events(experiment_dir / EVENTS_FILE, 0)
     counts = counts_part(fold(events))
-    document = EndDocument(directory=str(experiment_dir), counts=counts, exit_code=exit_code, go_on=go_on)
+    document = EndDocument(directory=named, counts=counts, exit_code=exit_code, go_on=go_on)
     print_document(document, sys.stdout)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from basis.directory import EVENTS_FILE
 from basis.errors import UserError
-from basis.scripts import as_called, typed
+from basis.scripts import as_called
 from sweep.command import EXIT_BAD_SPEC, EXIT_FAILED, remarks_on
 from sweep.machine.environment import with_our_code
 from sweep.schema.sweep_spec import SweepSpec
@@ -60,33 +60,47 @@ def installed(track: tuple[Tracker, ...], say: Callable[[str], None], again: str
 
 
 @contextmanager
-def tracked(spec: SweepSpec, url: str | None, experiment_dir: Path, console: Console) -> Iterator[Callable[[int], int]]:
+def tracked(
+    spec: SweepSpec, url: str | None, experiment_dir: Path, named: str, console: Console
+) -> Iterator[Callable[[int], int]]:
     """Tell trackers and `notify` of what happens within the block.
 
     Args:
         spec: the sweep's: its name, and where it is tracked.
         url: to post to; None: nobody is told.
         experiment_dir: the sweep's directory, which need not be there yet.
+        named: how the user names where the sweep keeps its results.
         console: told what could not be sent.
 
     Yields:
         What takes the command's exit code, which it returns; a block that is left without is one that has failed.
     """
-    say, again = remarks_on(console), as_called("sweep.track", typed(experiment_dir))
+    say, again = remarks_on(console), as_called("sweep.track", named)
     track = installed(spec.track, say, again)
     if not track and url is None:
         yield lambda code: code
         return
-    with _following(_orders(spec.name, track, url, experiment_dir), console) as over:
+    with _following(_orders(spec.name, track, url, experiment_dir), again, console) as over:
         yield over
 
 
-def send(sweep: str, track: tuple[Tracker, ...], experiment_dir: Path, console: Console) -> bool:
-    """Send trackers what they lack of a sweep that does not run; whether they have all of it then."""
+def send(sweep: str, track: tuple[Tracker, ...], experiment_dir: Path, again: str, console: Console) -> bool:
+    """Send trackers what they lack of a sweep that does not run.
+
+    Args:
+        sweep: its name.
+        track: the trackers.
+        experiment_dir: its directory.
+        again: the command that sends what is lacking then.
+        console: told what could not be sent.
+
+    Returns:
+        Whether they have all of it.
+    """
     if not track:
         return True
     told: list[str] = []
-    with _following(_orders(sweep, track, None, experiment_dir), console, told) as over:
+    with _following(_orders(sweep, track, None, experiment_dir), again, console, told) as over:
         over(0)
     return not told
 
@@ -97,7 +111,9 @@ def _orders(sweep: str, track: tuple[Tracker, ...], url: str | None, experiment_
 
 
 @contextmanager
-def _following(orders: Orders, console: Console, told: list[str] | None = None) -> Iterator[Callable[[int], int]]:
+def _following(
+    orders: Orders, again: str, console: Console, told: list[str] | None = None
+) -> Iterator[Callable[[int], int]]:
     """Have a process follow the sweep within the block; `told` gets the lines that it has said."""
     say = remarks_on(console)
     words, pipe = [sys.executable, "-m", "sweep.tracking.follow"], subprocess.PIPE
@@ -126,7 +142,6 @@ def _following(orders: Orders, console: Console, told: list[str] | None = None) 
             code = EXIT_BAD_SPEC
             raise
         finally:
-            again = as_called("sweep.track", typed(Path(orders.experiment_dir)))
             _end(follower, code, lambda: say(f"track: sending what is left; Ctrl-C leaves it for: {again}"))
             said = lines.end()
             if told is not None:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from rich.console import Console
 
@@ -17,18 +16,18 @@ END_SECONDS = 5.0
 
 
 @contextmanager
-def watched(watch: Watch, experiment_dir: Path, console: Console) -> Iterator[None]:
+def watched(watch: Watch, named: str, console: Console) -> Iterator[None]:
     """Serve the page of a sweep within the block. A server that can't start is told, and no reason not to sweep.
 
     Args:
         watch: how long; "until ended" waits for Ctrl-C after a block that has not ended by one.
-        experiment_dir: the sweep's directory, which need not be there yet.
+        named: the sweep's directory, which need not be there yet, or the address where it is kept.
         console: told the address.
     """
     if watch == "never":
         yield
         return
-    words = [sys.executable, "-m", "sweep.watch", str(experiment_dir), "--beside"]
+    words = [sys.executable, "-m", "sweep.watch", named, "--beside"]
     pipe = subprocess.PIPE
     # a session of its own, so that Ctrl-C ends the sweep first
     with subprocess.Popen(

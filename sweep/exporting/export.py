@@ -41,6 +41,7 @@ def export(
     merged: bool,
     cache_dir: Path,
     say: Callable[[str], None],
+    bring: Callable[[Path], None] = lambda trial_dir: None,
 ) -> Exported:
     """Export an arm's model into a folder.
 
@@ -52,12 +53,14 @@ def export(
         merged: whether adapters are merged into the weights. What was trained in full is whole weights anyway.
         cache_dir: as for a sweep.
         say: told what happens.
+        bring: brings the weights of the chosen trial, by its directory, where they are not here.
 
     Raises:
         UserError: there is no such arm, or no model of it.
         DiskError: the disk is full, read-only or failing; nothing is left behind.
     """
     winner = choose(experiment_dir, arm, best)
+    bring(winner.trial.folder)
     check_kept(winner)
     quiet_libraries()
     method = winner.trial.config.method

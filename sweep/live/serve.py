@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from aiohttp import web
 from rich.console import Console
@@ -18,23 +17,26 @@ from sweep.live.known.folder import Folder
 from sweep.live.server import make_app
 
 
-async def serve(directory: Path, host: str, listening: socket.socket, beside: bool, console: Console) -> None:
-    """Serve a directory until Ctrl-C, SIGTERM or SIGHUP.
+async def serve(
+    folder: Folder, named: str, host: str, listening: socket.socket, beside: bool, console: Console
+) -> None:
+    """Serve a folder until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
-        directory: an experiment, or a folder of them.
+        folder: an experiment, or a folder of them.
+        named: how the user names it.
         host: the address that it listens on.
         listening: the socket.
-        beside: `directory` is that of a sweep that begins; end when standard input closes.
+        beside: `folder` is that of a sweep that begins; end when standard input closes.
         console: told the address; with a terminal as standard input, Enter has a new one printed.
     """
     access = Access(host, listening.getsockname()[1])
-    app = make_app(Folder(directory, one=beside), access, Analyst())
+    app = make_app(folder, access, Analyst())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
-        for line in _told(directory, access, os.environ):
+        for line in _told(named, access, os.environ):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         if beside:
             _say_no_more()
@@ -43,11 +45,11 @@ async def serve(directory: Path, host: str, listening: socket.socket, beside: bo
         await runner.cleanup()
 
 
-def _told(directory: Path, access: Access, variables: "os._Environ[str]") -> list[str]:
+def _told(named: str, access: Access, variables: "os._Environ[str]") -> list[str]:
     """What is printed at the start."""
     remote = "" if "SSH_CONNECTION" in variables else "if this machine is a remote one, first, on yours: "
     tunnel = f"ssh -N -L {access.port}:127.0.0.1:{access.port} USER@HOST"
-    lines = [f"Watching {directory}", f"  {access.new_address()}"]
+    lines = [f"Watching {named}", f"  {access.new_address()}"]
     if access.host in ("127.0.0.1", "localhost", "[::1]"):
         lines.append(f"  {remote or 'from your own machine, first: '}{tunnel}")
     else:

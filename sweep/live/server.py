@@ -12,6 +12,8 @@ from aiohttp import web
 from basis.errors import UserError, name_failure
 from sweep.live import new_sweep
 from sweep.live.access import Access, add_headers, guard
+from sweep.live.asking import ask_sweep_of
+from sweep.live.fresh import kept_fresh
 from sweep.live.known.analyst import Analyst
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import Stage
@@ -24,7 +26,6 @@ from sweep.live.views.folder_view import comparison, set_experiments
 from sweep.live.views.live_curves import curves_part, lacking_points
 from sweep.live.views.trial_view import set_trial_parts
 from sweep.spec_file.presets import preset_about, preset_names
-from sweep.steering.ask import ask, await_answer
 from sweep.steering.words import request_in_words
 
 RUNNING_SECONDS, RESTING_SECONDS, READING_SECONDS = 1.0, 10.0, 0.05
@@ -58,8 +59,8 @@ class Server:
 
     @property
     def may_start(self) -> bool:
-        """Whether new sweeps may be started: in a folder of experiments, where their outputs go."""
-        return not self.folder.is_experiment
+        """Whether new sweeps may be started."""
+        return self.folder.may_start
 
     def cleaned(self, text: str) -> str:
         """A text as it may leave the server, with paths of the folder as they are within it; see `cleaned`."""
@@ -79,7 +80,11 @@ class Server:
             directory = next((known for known in self.followed if known.name == name), None)
         if directory is None:
             raise web.HTTPNotFound(text="There is no experiment of that name in the folder.\n")
-        return self.followed.setdefault(directory, Experiment(directory, self.analyst))
+        return self.follow(directory)
+
+    def follow(self, directory: Path) -> Experiment:
+        """What is known of an experiment."""
+        return self.followed.setdefault(directory, Experiment(directory, self.analyst, self.folder.place_of(directory)))
 
     def trial_parts(self, experiment: Experiment, trial: str) -> Parts:
         """The pieces of a trial's page; those of the page that was asked for longest ago make way for new ones."""
@@ -101,7 +106,7 @@ def make_app(folder: Folder, access: Access, analyst: Analyst) -> web.Applicatio
         access: who may ask.
         analyst: works out what reports say; closed with the application.
     """
-    app = web.Application(middlewares=[guard(access)], client_max_size=MOST_POSTED_BYTES)
+    app = web.Application(middlewares=[guard(access), kept_fresh(folder)], client_max_size=MOST_POSTED_BYTES)
     app[SERVER] = Server(folder, access, analyst, {}, Parts(), {})
     app.on_response_prepare.append(add_headers)
     app.on_cleanup.append(lambda _: analyst.close())
@@ -162,7 +167,7 @@ async def home_page(request: web.Request) -> web.Response:
 async def home_deltas(request: web.Request) -> web.Response:
     """GET /deltas: what has changed in the list of experiments."""
     server = request.app[SERVER]
-    moves = await set_experiments(server.experiments, server.folder, server.followed, server.analyst, server.may_start)
+    moves = await set_experiments(server.experiments, server.folder, server.follow)
     every = RUNNING_SECONDS if moves else RESTING_SECONDS
     return deltas(request, server.experiments, every)
 
@@ -174,7 +179,7 @@ async def compare_page(request: web.Request) -> web.Response:
     chosen = [known[name] for name in dict.fromkeys(request.query.getall("e", [])) if name in known]
     rows = []
     for path in chosen:
-        experiment = server.followed.setdefault(path, Experiment(path, server.analyst))
+        experiment = server.follow(path)
         await experiment.look()
         rows += comparison(experiment)
     return page(request, "compare", "Side by side", rows=rows)
@@ -256,14 +261,13 @@ async def new_step(request: web.Request) -> web.Response:
 
 async def ask_sweep(request: web.Request) -> web.Response:
     """POST /e/NAME/ask: a request to the running sweep, in the words of `sweep.control`."""
-    directory = request.app[SERVER].experiment(request).directory
+    experiment = request.app[SERVER].experiment(request)
     words = (await posted(request)).get("words")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise web.HTTPBadRequest(text="The words of a request are accepted, as a list of texts.\n")
     try:
         asked = request_in_words(words, "page")
-        request_id = await asyncio.to_thread(ask, directory, asked)
-        decision = await asyncio.to_thread(await_answer, directory, request_id, ANSWER_SECONDS)
+        decision = await asyncio.to_thread(ask_sweep_of, experiment, asked, ANSWER_SECONDS)
     except (UserError, OSError) as error:
         return web.json_response({"text": request.app[SERVER].cleaned(name_failure(error))}, status=409)
     if decision is None:

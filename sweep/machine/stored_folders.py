@@ -1,12 +1,14 @@
 """Experiments that a user names, in a folder of this machine or in object storage."""
 
+import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from basis.directory import TRAINED_FILE
 from basis.errors import UserError
-from basis.stored.address import is_address, parse_address
+from basis.stored.address import Address, is_address, parse_address
 from sweep.machine.output_folders import local_path
 
 
@@ -32,8 +34,51 @@ def experiment_folder(what: str, text: str, weights: bool, sends: bool = False) 
     def wanted(name: str) -> bool:
         return not is_checkpoint(name) if weights else not is_weights(name)
 
-    with brought(parse_address(what, text), what, wanted, ALL if sends else None) as folder:
+    address = parse_address(what, text)
+    with brought(address, what, wanted, ALL if sends else None) as folder, _told_as(address, folder):
         yield folder
+
+
+def bring_weights(what: str, text: str, trial_dir: Path) -> None:
+    """Bring what a trial of a stored experiment has trained, within the block of `experiment_folder`.
+
+    Args:
+        what: what the user set, for messages.
+        text: what they set it to; nothing happens where that is a path.
+        trial_dir: the trial's directory.
+
+    Raises:
+        UserError: the store can't be read. Weights that are not there are no error of this.
+    """
+    if not is_address(text):
+        return
+    from basis.stored.places import copy_of, is_swept  # imports pyarrow
+
+    copy, name = copy_of(parse_address(what, text), what), f"{trial_dir.name}/{TRAINED_FILE}"
+    if not is_swept(copy):
+        copy.bring(name)
+    elif not (copy.folder / name).exists():  # the sweep alone may keep the index, and sends it once more
+        with suppress(FileNotFoundError):
+            copy.store.get(name, copy.folder / name)
+
+
+@contextmanager
+def _told_as(address: Address, folder: Path) -> Iterator[None]:
+    """Have errors of the block name what the user has typed, and not our copy of it."""
+    words = {
+        f"{folder}/": f"{address}/",
+        f"--resume {folder}": f"--resume {shlex.quote(address.typed)}",
+        str(folder): address.typed,
+    }
+    try:
+        yield
+    except UserError as error:
+        said = str(error)
+        for ours, theirs in words.items():
+            said = said.replace(ours, theirs)
+        if said == str(error):
+            raise
+        raise UserError(said) from error
 
 
 @contextmanager

@@ -19,6 +19,11 @@ POLL_SECONDS = 0.1
 """Between two looks for an answer."""
 
 
+def ask_and_wait(experiment_dir: Path, request: Request, seconds: float) -> Decision | None:
+    """Ask the running sweep of a directory, and wait for its answer; see `ask` and `await_answer`."""
+    return await_answer(experiment_dir, ask(experiment_dir, request), seconds)
+
+
 def ask(experiment_dir: Path, request: Request) -> str:
     """Leave a request for the running sweep of a directory, if nothing speaks against it yet.
 
@@ -78,11 +83,20 @@ def check_running(experiment_dir: Path) -> None:
 
 def not_running(experiment_dir: Path) -> UserError:
     """What is said of a sweep that does not run."""
-    events, _, _ = read_events(experiment_dir / EVENTS_FILE, 0)
+    return not_running_by(experiment_dir / EVENTS_FILE, str(experiment_dir))
+
+
+def not_running_by(events_file: Path, named: str) -> UserError:
+    """What is said of a sweep that does not run.
+
+    Args:
+        events_file: what has happened in it.
+        named: how the user names where it keeps its results.
+    """
+    events, _, _ = read_events(events_file, 0)
     match events[-1:]:
         case [OverEvent(failed=0, interrupted=0)]:
             return UserError(
-                f"{experiment_dir}: its sweep has finished and takes no requests; run what is missing as another sweep"
+                f"{named}: its sweep has finished and takes no requests; run what is missing as another sweep"
             )
-    resume = as_called("sweep.run", "--resume", str(experiment_dir))
-    return UserError(f"{experiment_dir}: its sweep is not running; go on with: {resume}")
+    return UserError(f"{named}: its sweep is not running; go on with: {as_called('sweep.run', '--resume', named)}")

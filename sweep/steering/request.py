@@ -69,9 +69,19 @@ def write_request(experiment_dir: Path, request: Request) -> str:
     """
     folder = experiment_dir / CONTROL_DIR
     folder.mkdir(exist_ok=True)
-    request_id = f"{int(request.time * 1000):013}-{uuid4().hex[:8]}"
-    write_text(folder / f"{request_id}.json", json.dumps({**asdict(request), "words": request.words}, indent=2))
+    request_id = new_id(request)
+    write_text(folder / f"{request_id}.json", request_text(request))
     return request_id
+
+
+def new_id(request: Request) -> str:
+    """An id for a request."""
+    return f"{int(request.time * 1000):013}-{uuid4().hex[:8]}"
+
+
+def request_text(request: Request) -> str:
+    """The content of a request's file."""
+    return json.dumps({**asdict(request), "words": request.words}, indent=2)
 
 
 def waiting_requests(experiment_dir: Path) -> list[Path]:

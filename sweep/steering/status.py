@@ -14,15 +14,16 @@ from sweep.steering.ask import answers
 from sweep.storage.claim import is_claimed
 
 
-def status_document(experiment_dir: Path, given: str) -> StatusDocument:
+def status_document(experiment_dir: Path, given: str, running: bool | None = None) -> StatusDocument:
     """The document of a directory that holds a sweep.
 
     Args:
         experiment_dir: the directory.
         given: the same as the user named it.
+        running: whether its sweep runs; None: as the directory says.
     """
+    running = is_claimed(experiment_dir) if running is None else running
     progress = _progress(experiment_dir / EVENTS_FILE)
-    running = is_claimed(experiment_dir)
     return StatusDocument(
         directory=given,
         running=running,

@@ -17,11 +17,13 @@ from basis.directory import (
     RESPONSES_FILE,
     SUGGESTED_FILE,
     SWEEP_FILE,
+    TRAINED_FILE,
 )
 from basis.files import write_text
 from basis.metrics import NOT_JUDGED, REWARD_METRICS
 from basis.outcome_file import forget_outcome
 from basis.read_json import DamagedError, read_object, read_text
+from basis.stored.index import only_stored
 from sweep.memory.attempts import read_attempts
 from sweep.provenance.sweep_record import parse_sweep_record
 from sweep.provenance.trial_record import read_trial_record
@@ -57,13 +59,18 @@ def heal_experiment(experiment_dir: Path, asked: Mapping[Path, Sequence[str]]) -
     for path, prompts in asked.items():
         if prompts and (line := set_answers_aside(path, prompts)):
             said.append(line)
+    stored = only_stored(experiment_dir)
     for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
-        said += heal_trial(folder)
+        said += heal_trial(folder, stored)
     return said
 
 
-def heal_trial(folder: Path) -> list[str]:
+def heal_trial(folder: Path, stored: Mapping[str, int] | None = None) -> list[str]:
     """Set aside what is damaged in a trial's directory; call it under the trial's lock or the experiment's claim.
+
+    Args:
+        folder: the directory.
+        stored: what `only_stored` says of the experiment; None: it is asked.
 
     Returns and raises as `heal_experiment`.
     """
@@ -78,7 +85,7 @@ def heal_trial(folder: Path) -> list[str]:
         except DamagedError as damage:
             said.append(_set_aside(path, str(damage), "the trial is trained again"))
         else:
-            said += _heal_kept(folder, finished)
+            said += _heal_kept(folder, finished, only_stored(folder.parent) if stored is None else stored)
     else:
         lost = "what the trial ran with before can't be told any more"
         said += _heal_file(folder / RECORD_FILE, read_trial_record, lost)
@@ -87,16 +94,35 @@ def heal_trial(folder: Path) -> list[str]:
     return [*said, *_heal_file(folder / SUGGESTED_FILE, read_object, "a search can't be told it again")]
 
 
-def _heal_kept(folder: Path, finished: Finished) -> list[str]:
-    """Restore each damaged file of a finished trial, or have the trial judged or trained again."""
+def does_without_weights(folder: Path) -> bool:
+    """Whether a sweep that goes on needs a trial's weights for nothing: it has finished, is judged, and is whole."""
+    try:
+        finished = read_finished(folder / FINISHED_FILE)
+        small = {name: noted for name, noted in finished.kept.items() if name not in (TRAINED_FILE, *finished.copies)}
+        judged = NOT_JUDGED not in finished.rows[-1]
+        return judged and TRAINED_FILE in finished.kept and not any(flaw(folder / name, small[name]) for name in small)
+    except (DamagedError, OSError):
+        return False
+
+
+def _heal_kept(folder: Path, finished: Finished, stored: Mapping[str, int]) -> list[str]:
+    """Restore each damaged file of a finished trial, or have the trial judged or trained again.
+
+    Weights that lie in the store alone are held to their size; their checksum is for who brings them.
+    """
     damaged = {name: damage for name, noted in finished.kept.items() if (damage := flaw(folder / name, noted))}
+    is_away = not (folder / TRAINED_FILE).exists()
+    if TRAINED_FILE in damaged and is_away:
+        size = stored.get(f"{folder.name}/{TRAINED_FILE}")
+        if size is not None and size == finished.kept[TRAINED_FILE].get("bytes"):
+            del damaged[TRAINED_FILE]
     said = []
     for name in damaged.keys() & finished.copies.keys():
         said.append(_set_aside(folder / name, damaged.pop(name), f"restored from {FINISHED_FILE}"))
         write_text(folder / name, finished.copies[name])
     if not damaged:
         return said
-    if damaged.keys() == {RESPONSES_FILE}:
+    if damaged.keys() == {RESPONSES_FILE} and not is_away:
         damage = damaged[RESPONSES_FILE]
         row = {name: value for name, value in finished.rows[-1].items() if name not in REWARD_METRICS}
         rows = [*finished.rows[:-1], {**row, NOT_JUDGED: f"{RESPONSES_FILE} {damage}"}]

@@ -11,6 +11,7 @@ from basis.errors import UserError
 from basis.metrics import NOT_JUDGED
 from basis.read_json import DamagedError, read_object
 from basis.stages import Stage
+from basis.stored.index import only_stored
 from sweep.storage.finished import read_finished
 from sweep.trial.config import TrialConfig
 
@@ -41,6 +42,11 @@ class KeptTrial:
     def has_weights(self) -> bool:
         """Whether what it trained is still there."""
         return (self.folder / TRAINED_FILE).is_file()
+
+    @property
+    def has_stored_weights(self) -> bool:
+        """Whether what it trained lies in object storage, from where it has not been brought."""
+        return f"{self.folder.name}/{TRAINED_FILE}" in only_stored(self.folder.parent)
 
     @property
     def is_judged(self) -> bool:

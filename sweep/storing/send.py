@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from basis.directory import CONTROL_DIR
 from basis.errors import name_failure
 from basis.stored.address import parse_address
 from basis.stored.claim import keep_claim, release
@@ -24,8 +25,11 @@ from basis.units import show_bytes
 from sweep.storing.exit_codes import EXIT_LOST, EXIT_UNSENT
 from sweep.storing.patience import LONGEST_WAIT_SECONDS, PATIENCE_SECONDS
 
-SPATIENCE_SECONDS = 5.0
+SEND_SECONDS = 5.0
 """Between two looks at what has changed."""
+
+TAKE_SECONDS = 15.0
+"""Between two looks for what somebody has asked of the sweep in the store: a request to it each."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Sending:
         self._store = Store(address, orders.what)
         self._copy = Copy(self._store, Path(orders.folder))
         self._orders, self._is_told = orders, False
+        self._taken_at = time.monotonic()
         self._is_over, self._is_lost = threading.Event(), threading.Event()
         renew = (self._store, orders.claim, self._is_over, self._is_lost)
         self._keeper = threading.Thread(target=keep_claim, args=renew, daemon=True)
@@ -68,7 +73,7 @@ class Sending:
         has_begun = has_ended = False
         failures, pending = 0, b""
         while not has_ended and not self._is_lost.is_set():
-            wait = min(SPATIENCE_SECONDS * 2**failures, LONGEST_WAIT_SECONDS)
+            wait = min(SEND_SECONDS * 2**failures, LONGEST_WAIT_SECONDS)
             if select.select([0], [], [], wait)[0]:
                 chunk = os.read(0, 4096)
                 pending += chunk
@@ -79,8 +84,16 @@ class Sending:
                     self._copy = Copy(self._store, Path(self._orders.folder))  # with what has been brought
                 has_ended = not chunk or b"end" in lines
             if has_begun and not has_ended:
+                self._take_requests()
                 failures = failures + 1 if self._push().failed else 0
         return self._end(has_begun)
+
+    def _take_requests(self) -> None:
+        """Bring what somebody has asked of the sweep; what could not be is brought next time."""
+        if time.monotonic() - self._taken_at >= TAKE_SECONDS:
+            with suppress(StoreError, OSError):
+                self._copy.bring_new(CONTROL_DIR)
+            self._taken_at = time.monotonic()
 
     def _push(self, is_end: bool = False) -> Pushed:
         """Send what has changed; trouble is told once."""

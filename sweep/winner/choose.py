@@ -81,7 +81,7 @@ def choose(experiment_dir: Path, label: str | None = None, best: str | None = No
         names = set(arm.used["trial"])
         of_it = [line for line in damaged if Path(line.partition(": ")[0]).parent.name in names]
         raise UserError(of_it[0] if of_it else f"{arm.label}: none of its trials' directories is there any more")
-    with_weights = [name for name, trial in of_arm.items() if trial.has_weights]
+    with_weights = [name for name, trial in of_arm.items() if trial.has_weights or trial.has_stored_weights]
     name, why_seed = middle_seed(arm, with_weights or list(of_arm))
     return Winner(results, spec, arm, of_arm[name], why_arm, why_seed)
 

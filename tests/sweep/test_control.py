@@ -34,7 +34,7 @@ from tests.sweep.steering.test_desk import SPEC
         (["add", "{lr"], "add: not valid YAML"),
         (["add", "lr"], "add 'lr' is not accepted; accepted: the fields of a trial, such as"),
         (["stop"], "no spec.yaml in it; name the directory of a running sweep"),
-        (["status"], "no spec.yaml in it; name the directory of a sweep"),
+        (["status"], "no spec.yaml in it; name the directory of a sweep, or its address"),
     ],
 )
 def test_what_is_mistyped_ends_in_one_line(

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from basis.directory import EVENTS_FILE
+from basis.stored.address import Address
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.analyst import REST, Analyst
 from sweep.live.known.experiment_state import ExperimentState, Stage, state_by_events, state_by_files
@@ -14,6 +15,7 @@ from sweep.live.known.parts import Parts
 from sweep.progress.event_file import first_bytes, read_events
 from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
 from sweep.progress.progress import Progress
+from sweep.storage.claim import is_claimed
 
 READ_BYTES = 2**21
 """Of the events, at once: some ten thousand of them, a tenth of a second."""
@@ -24,6 +26,7 @@ class Experiment:
 
     Attributes:
         directory: where it lies.
+        place: the address at which it is stored; None: `directory` alone has it.
         progress: what its events say.
         curves: of its arms, from its events.
         parts: the pieces of its page.
@@ -33,9 +36,9 @@ class Experiment:
         first_curves: the section of its curves as it was first drawn, while its sweep runs.
     """
 
-    def __init__(self, directory: Path, analyst: Analyst) -> None:
+    def __init__(self, directory: Path, analyst: Analyst, place: Address | None = None) -> None:
         """Nothing has been read yet."""
-        self.directory = directory
+        self.directory, self.place = directory, place
         self._analyst = analyst
         self._looks = asyncio.Lock()
         self.parts = Parts()
@@ -87,9 +90,11 @@ class Experiment:
 
     def _state(self) -> ExperimentState:
         now = time.time()
+        named = self.place.typed if self.place else self.directory.name  # a page tells no path of the machine
         if self._last_event is None or not self.directory.is_dir():
-            return state_by_files(self.directory, now)
-        return state_by_events(self.directory, self.progress, self._last_event, now)
+            return state_by_files(self.directory, named, now)
+        pid = self.progress.pid if self.place is None or is_claimed(self.directory) else None
+        return state_by_events(named, self.progress, pid, self._last_event, now)
 
     def _read(self) -> list[Event]:
         path = self.directory / EVENTS_FILE

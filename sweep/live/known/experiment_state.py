@@ -60,12 +60,13 @@ class ExperimentState:
         return replace(self, stage=stage, reason=reason, ended=ended)
 
 
-def state_by_events(directory: Path, progress: Progress, last_event: float, now: float) -> ExperimentState:
+def state_by_events(named: str, progress: Progress, pid: int | None, last_event: float, now: float) -> ExperimentState:
     """How far an experiment is that writes events.
 
     Args:
-        directory: the experiment.
+        named: the experiment, as one types it to continue it.
         progress: what its events say; at least one has been read.
+        pid: of its process, if that may be on this machine.
         last_event: when the last of them happened.
         now: in seconds since 1970.
     """
@@ -75,20 +76,26 @@ def state_by_events(directory: Path, progress: Progress, last_event: float, now:
     running = ExperimentState(Stage.RUNNING, "", done, total, progress.began)
     if (over := progress.over) is not None:
         if over.interrupted or done < total:
-            return running.at(Stage.INTERRUPTED, f"Continue it with: {_resume(directory)}", over.time)
+            return running.at(Stage.INTERRUPTED, f"Continue it with: {_resume(named)}", over.time)
         return running.at(Stage.FINISHED, ended=over.time)
-    if is_here(progress.pid, progress.resumed) or now - last_event < SILENT_SECONDS:
+    if is_here(pid, progress.resumed) or now - last_event < SILENT_SECONDS:
         return running
     minutes = int((now - last_event) // 60)
     reason = (
         f"No word for {minutes:,} minutes, and its process is not on this machine. It was killed, or it is busy on "
-        f"another one. If it was killed, continue it with: {_resume(directory)}"
+        f"another one. If it was killed, continue it with: {_resume(named)}"
     )
     return running.at(Stage.SILENT, reason, last_event)
 
 
-def state_by_files(directory: Path, now: float) -> ExperimentState:
-    """How far an experiment is that writes no events: it has just begun, or an older version has run it."""
+def state_by_files(directory: Path, named: str, now: float) -> ExperimentState:
+    """How far an experiment is that writes no events: it has just begun, or an older version has run it.
+
+    Args:
+        directory: the experiment.
+        named: the same, as one types it to continue it.
+        now: in seconds since 1970.
+    """
     if not directory.is_dir():
         log = directory.with_name(f"{directory.name}.log")  # of a sweep that a page has started
         if log.is_file():
@@ -108,7 +115,7 @@ def state_by_files(directory: Path, now: float) -> ExperimentState:
         return known.at(Stage.BEGINNING, "Nothing has been written yet.")
     if now - changed < SILENT_SECONDS:
         return known.at(Stage.RUNNING, "It writes no events, so that no trial's course is known.")
-    return known.at(Stage.INTERRUPTED, f"Continue it with: {_resume(directory)}", changed)
+    return known.at(Stage.INTERRUPTED, f"Continue it with: {_resume(named)}", changed)
 
 
 def is_here(pid: int | None, since: float | None) -> bool:
@@ -121,9 +128,8 @@ def is_here(pid: int | None, since: float | None) -> bool:
     return False
 
 
-def _resume(directory: Path) -> str:
-    """The command as one types it in the folder of the experiment; a page tells no path of the machine."""
-    return as_called("sweep.run", "--resume", directory.name)
+def _resume(named: str) -> str:
+    return as_called("sweep.run", "--resume", named)
 
 
 def _seconds(record: Mapping[str, object], name: str) -> float | None:

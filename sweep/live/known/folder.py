@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.results.state import STATE_FILES
 from basis.directory import EVENTS_FILE, PARAMS_FILE, REPORT_DIR, RESULT_FILE, SPEC_FILE, SWEEP_FILE
+from basis.stored.address import Address
 
 MOST_READ_BYTES = 2**20
 """Of a file that a page shows; of one that is longer, its end."""
@@ -34,6 +35,18 @@ class Folder:
     def is_experiment(self) -> bool:
         """Whether it is one experiment, and not a folder of several."""
         return self._one or is_experiment(self.root)
+
+    @property
+    def may_start(self) -> bool:
+        """Whether new sweeps may be started: in a folder of experiments, where their outputs go."""
+        return not self.is_experiment
+
+    def place_of(self, directory: Path) -> Address | None:
+        """The address at which an experiment is stored; None: it is kept in its directory alone."""
+        return None
+
+    async def refresh(self) -> None:
+        """Called as pages ask for something. Directories are as new as can be."""
 
     def experiments(self) -> dict[str, Path]:
         """The experiment directories by name, the youngest first; empty while there is none."""
@@ -136,7 +149,7 @@ def stamp_of(directory: Path) -> Stamp:
     stamps = []
     with os.scandir(directory) as found:
         for entry in found:
-            if entry.name == REPORT_DIR:
+            if entry.name == REPORT_DIR or entry.name.startswith("."):
                 continue
             state = entry.stat(follow_symlinks=False)
             stamps.append((entry.name, state.st_mtime_ns, 0 if entry.is_dir() else state.st_size))

@@ -1,6 +1,7 @@
 """The list of a folder's experiments, and several of them side by side."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,6 @@ from analysis.verdict.summary import Place
 from analysis.wording.numbers import show_interval
 from basis.errors import name_failure
 from basis.units import show_decimals
-from sweep.live.known.analyst import Analyst
 from sweep.live.known.experiment import Experiment
 from sweep.live.known.experiment_state import ExperimentState, Stage
 from sweep.live.known.folder import Folder
@@ -37,24 +37,20 @@ class ExperimentRow:
     verdict: str = ""
 
 
-async def set_experiments(
-    parts: Parts, folder: Folder, followed: dict[Path, Experiment], analyst: Analyst, may_start: bool
-) -> bool:
+async def set_experiments(parts: Parts, folder: Folder, follow: Callable[[Path], Experiment]) -> bool:
     """Bring the list of experiments up to date.
 
     Args:
         parts: of the page.
         folder: where they lie.
-        followed: those that have been looked at; the others join them.
-        analyst: works out their verdicts.
-        may_start: whether new sweeps may be started in the folder.
+        follow: gives what is known of one of them.
 
     Returns:
         Whether any of them runs, or is being read or analysed.
     """
     rows, moves, reading = [], False, 0.0
     for number, (name, path) in enumerate(folder.experiments().items()):
-        experiment, began = followed.setdefault(path, Experiment(path, analyst)), time.monotonic()
+        experiment, began = follow(path), time.monotonic()
         was_read = experiment.is_read
         try:
             if was_read or reading < MOST_READING_SECONDS:
@@ -64,7 +60,7 @@ async def set_experiments(
             moves |= experiment.state.moves or not experiment.is_read or experiment.is_being_analysed
         except Exception as error:  # one damaged experiment must not hide the others
             rows.append(ExperimentRow(name, DAMAGED, verdict=name_failure(error)))
-    parts.set_all({"experiments": render("experiments", experiments=rows, may_start=may_start)})
+    parts.set_all({"experiments": render("experiments", experiments=rows, may_start=folder.may_start)})
     return moves
 
 

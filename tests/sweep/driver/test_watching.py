@@ -14,7 +14,7 @@ from sweep.driver.watching import watched
 
 def test_the_page_is_there_while_the_sweep_runs_and_gone_afterwards(tmp_path: Path) -> None:
     said = io.StringIO()
-    with watched("while it runs", tmp_path / "sweep", Console(file=said)):
+    with watched("while it runs", str(tmp_path / "sweep"), Console(file=said)):
         [address] = re.findall(r"http://\S+token=\S+", said.getvalue())
         assert "ssh -N -L" in said.getvalue()
         with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(address) as page:
@@ -27,6 +27,6 @@ def test_the_page_is_there_while_the_sweep_runs_and_gone_afterwards(tmp_path: Pa
 
 def test_a_sweep_without_it_has_no_page(tmp_path: Path) -> None:
     said = io.StringIO()
-    with watched("never", tmp_path, Console(file=said)):
+    with watched("never", str(tmp_path), Console(file=said)):
         pass
     assert said.getvalue() == ""

@@ -61,14 +61,15 @@ def report(directory: Path) -> Analysis:
     return Analysis(title=directory.name, sections={"summary": f'<section id="summary">after {finished}</section>'})
 
 
-def visit(folder: Path, story: Callable[[Client], Awaitable[None]], work: Callable[[Path], Analysis] = report) -> None:
+def visit(
+    folder: Path | Folder, story: Callable[[Client], Awaitable[None]], work: Callable[[Path], Analysis] = report
+) -> None:
     """Tell a story to a server of a folder."""
+    shown = Folder(folder) if isinstance(folder, Path) else folder
 
     async def told() -> None:
         access = Access("127.0.0.1", unused_port())
-        app = make_app(
-            Folder(folder), access, Analyst(lambda directory, running: work(directory), ThreadPoolExecutor(1))
-        )
+        app = make_app(shown, access, Analyst(lambda directory, running: work(directory), ThreadPoolExecutor(1)))
         async with TestClient(TestServer(app, port=access.port)) as client:
             parts = urlsplit(access.new_address())
             await client.get(URL(f"{parts.path}?{parts.query}"), allow_redirects=False)

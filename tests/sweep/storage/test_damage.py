@@ -28,14 +28,19 @@ from basis.directory import (
     base_responses_file,
 )
 from basis.errors import UserError
+from basis.metrics import NOT_JUDGED
+from basis.stored.address import parse_address
+from basis.stored.copy import Copy, is_weights
+from basis.stored.store import Store
 from sweep.inputs import SweepInputs
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes
 from sweep.search_space import SUGGESTED as SUGGESTED_KEY
 from sweep.spec_file.load import load_spec
 from sweep.storage.finished import read_finished
-from sweep.storage.healing import heal_experiment
+from sweep.storage.healing import does_without_weights, heal_experiment
 from sweep.tune.searchers import known_suggestions
 from sweep.worker.opening import open_trial
+from tests.object_store import ENVIRONMENT, object_store
 from tests.sweep.worker.test_trial_run import config, finish, timeless
 
 CONFIG = config(steps=4, test_windows=2)
@@ -55,6 +60,12 @@ def cut(path: Path) -> None:
 
 def garbled(path: Path) -> None:
     path.write_bytes(b"\xff" * path.stat().st_size)
+
+
+def unjudged(path: Path) -> None:
+    kept = json.loads(path.read_text())
+    kept["rows"][-1][NOT_JUDGED] = "no room"
+    path.write_text(json.dumps(kept))
 
 
 def one_byte_flipped(path: Path) -> None:
@@ -302,6 +313,41 @@ def test_a_suggestion_that_is_damaged_is_not_told_to_a_search_again(stopped: Swe
         f"{path}: is empty, set aside as suggested.json.damaged; a search can't be told it again"
     ]
     assert known_suggestions(folder) == []
+
+
+def test_weights_that_lie_in_the_store_alone_are_held_to_their_size(
+    experiment: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    directory = experiment.experiment_dir
+    folder = directory / CONFIG.name
+    rows = rows_of(folder)
+    assert does_without_weights(folder)
+    with object_store() as bucket:
+        copy = Copy(Store(parse_address("--resume", bucket.address("kept")), "--resume"), directory)
+        assert copy.push(is_end=True).failed == {}
+        copy.drop_large()
+        assert not (folder / TRAINED_FILE).exists()
+        assert heal_experiment(directory, {}) == []
+        trial = open_trial(CONFIG, experiment, SUGGESTED)
+        assert (trial.remarks, trial._training) == ([], None)
+        assert timeless(finish(trial)) == rows
+
+        bucket.put(f"kept/{CONFIG.name}/{TRAINED_FILE}", b"half of it")
+        copy.pull(lambda name: not is_weights(name))
+    [said] = heal_experiment(directory, {})
+    assert said == f"{folder / TRAINED_FILE}: is missing; the trial is trained again"
+    assert not does_without_weights(folder), "it has not finished any more"
+
+
+@pytest.mark.parametrize(("name", "damage"), [(RESPONSES_FILE, cut), (FINISHED_FILE, cut), (FINISHED_FILE, unjudged)])
+def test_a_trial_that_is_judged_or_trained_again_wants_its_weights(
+    experiment: SweepInputs, name: str, damage: Damage
+) -> None:
+    folder = experiment.experiment_dir / CONFIG.name
+    damage(folder / name)
+    assert not does_without_weights(folder)
 
 
 def test_weights_that_were_deleted_to_make_room_are_no_damage_to_a_report(

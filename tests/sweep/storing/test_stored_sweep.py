@@ -85,6 +85,33 @@ def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a
     assert again.returncode == 0, again.stderr
     assert [path.parent.name for path in (tmp_path / "third").rglob("trained.safetensors")] == [trial]
 
+    # A fourth one exports the winner, and goes on with what is finished: it gets the weights of the one trial.
+    fourth = of_machine(environment, tmp_path / "fourth")
+    words = command("--resume", address, "--json", "--max-trials", 1)
+    with subprocess.Popen(words, cwd=ROOT, env=fourth, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as goes_on:
+        assert goes_on.stdout is not None
+        assert goes_on.stderr is not None
+        while json.loads(end := goes_on.stdout.readline())["document"] != "end":
+            pass
+        sent = len(bucket.seen)
+        remarks = goes_on.stderr.read().decode()
+    assert goes_on.returncode == 0, remarks
+    assert (json.loads(end)["directory"], json.loads(end)["exit_code"]) == (address, 0)
+    assert not [line for line in bucket.seen[sent:] if line.startswith("PUT")], "all of it is sent by then"
+    assert "trained again" not in remarks
+    assert "Report: s3://sweeps/killed/one/report/report.html, here " in remarks
+    assert not list((tmp_path / "fourth").rglob("*.safetensors"))
+    exported = run_warm(["sweep.export", address, "--to", tmp_path / "winner"], fourth)
+    assert exported.returncode == 0, exported.stderr
+    assert len(list((tmp_path / "fourth").rglob("trained.safetensors"))) == 1
+    bucket.delete(f"killed/one/{trial}/trained.safetensors")
+    arm = "full adamw" if trial.startswith("full") else "lora r2 sgd"
+    gone_weights = run_warm(["sweep.export", address, "--arm", arm, "--to", tmp_path / "lost"], third)
+    assert gone_weights.returncode == 2
+    [line] = gone_weights.stderr.splitlines()
+    assert f"/{trial}/trained.safetensors: the weights of {arm} are not there" in line
+    assert f"--resume '{address}' trains it again" in line
+
 
 @pytest.mark.parametrize(
     ("address", "said"),
