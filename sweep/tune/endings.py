@@ -43,6 +43,7 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """A trial has ended, and has not failed; one with steps left was stopped."""
         if not self.rows.get(trial.trial_id, {}).get("finished"):
             self.stopped.add(trial.trial_id)
+        forget_averages(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed for good."""
@@ -51,6 +52,7 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         if failure is not None and read_outcome(Path(trial.path)) != failure:  # the trial could not keep it itself
             keep_outcome(Path(trial.path), failure)
         self._log.fail(trial, failure, is_retried=False)
+        forget_averages(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has failed and will be started again."""
@@ -76,6 +78,15 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         failed = sum(not diverged for diverged in self.failed.values())
         lost = begun - finished - len(self.failed) - len(self.stopped)
         return SweepCounts(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk, len(self.stopped))
+
+
+def forget_averages(trial: Any) -> None:
+    """Let go of the rows from which Ray works out averages of a trial's last rows, which are over.
+
+    They are more than half of what a driver's memory grows by with each trial, and nobody reads them.
+    """
+    if (metadata := getattr(trial, "run_metadata", None)) is not None:
+        metadata.metric_n_steps = {}
 
 
 @contextmanager
