@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from analysis.comparison.frame_rows import FrameRows
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
 from basis.outcomes import NOT_COMPARED, Outcome
@@ -31,8 +32,6 @@ class Wins:
 @dataclass(frozen=True)
 class Arm:
     """An arm with its replicates.
-
-    What is worked out from its rows is kept: a report asks for each value some ten times.
 
     Attributes:
         label: unique short name.
@@ -57,8 +56,8 @@ class Arm:
 
     label: str
     config: dict[str, Any]
-    trials: pd.DataFrame
-    used: pd.DataFrame
+    trials: FrameRows
+    used: FrameRows
     seed_margins: pd.DataFrame
     window_losses: dict[int, Values]
     seed_rewards: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -81,7 +80,7 @@ class Arm:
     @cached_property
     def outcome(self) -> str:
         """What became of the trials in `used`."""
-        return str(self.used["outcome"].iloc[0]) if len(self.used) else str(self.trials["outcome"].iloc[0])
+        return str((self.used if len(self.used) else self.trials)["outcome"][0])
 
     @property
     def trained(self) -> bool:
@@ -101,8 +100,8 @@ class Arm:
     @cached_property
     def shortfall(self) -> str:
         """How many of the planned seeds finished, where some but not all did; empty otherwise."""
-        tried = self.trials[self.trials["outcome"] != Outcome.REPEATED]
-        planned = tried[REPLICATE_FIELD].nunique() if REPLICATE_FIELD in tried else len(tried)
+        tried = self.trials.where([outcome != Outcome.REPEATED for outcome in self.trials["outcome"]])
+        planned = len(set(tried.known(REPLICATE_FIELD))) if REPLICATE_FIELD in tried else len(tried)
         lost = self.outcome == Outcome.FINISHED and len(self.used) < planned
         return f"{len(self.used)} of {planned} seeds finished" if lost else ""
 
@@ -116,12 +115,10 @@ class Arm:
 
     def by_seed(self, name: str) -> dict[int, float]:
         """Finite values of a metric by seed; empty where trials have no seed or no value."""
-        if not {name, REPLICATE_FIELD} <= set(self.used.columns):
+        if name not in self.used or REPLICATE_FIELD not in self.used:
             return {}
-        values = pd.to_numeric(self.used[name], errors="coerce")
-        seeds = pd.to_numeric(self.used[REPLICATE_FIELD], errors="coerce")
-        pairs = [(seed, value) for seed, value in zip(seeds, values, strict=True) if math.isfinite(seed)]
-        return {int(seed): float(value) for seed, value in pairs if math.isfinite(value)}
+        pairs = zip(self.used.numbers(REPLICATE_FIELD), self.used.numbers(name), strict=True)
+        return {int(seed): value for seed, value in pairs if math.isfinite(seed) and math.isfinite(value)}
 
     @property
     def test_loss(self) -> Interval:
@@ -172,7 +169,7 @@ class Arm:
 
     def text(self, name: str) -> str:
         """A text field such as `peak_source`; empty where no trial has it."""
-        texts = list(self.used[name].dropna()) if name in self.used else []
+        texts = self.used.known(name)
         return str(texts[0]) if texts else ""
 
     @cached_property
@@ -243,15 +240,7 @@ class Arm:
         return Interval(float(mean), math.nan, math.nan)
 
     def _column(self, name: str) -> list[float]:
-        if name not in self._columns:
-            column = self.used[name] if name in self.used else pd.Series(dtype=float)
-            self._columns[name] = [float(value) for value in pd.to_numeric(column, errors="coerce").dropna()]
-        return self._columns[name]
-
-    @cached_property
-    def _columns(self) -> dict[str, list[float]]:
-        """Columns that have been asked for: a report asks for each some ten times, and pandas takes its time."""
-        return {}
+        return [value for value in self.used.numbers(name) if not math.isnan(value)]
 
 
 def reward_word(arms: Sequence[Arm]) -> str:

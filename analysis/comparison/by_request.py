@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from analysis.comparison.frame_rows import rows_by
 from analysis.results.experiment import Results
 from basis.control_record import Decision
 from basis.outcomes import Outcome
@@ -33,14 +34,14 @@ def by_request(results: Results) -> ByRequest:
     added: dict[str, Decision] = {}
     reseeded: dict[str, list[Decision]] = {}
     stopped: dict[str, list[str]] = {}
-    for label, trials in results.trials.groupby("arm", sort=False):
+    for label, trials in rows_by(results.trials, "arm").items():
         decisions = [made[trial] for trial in trials["trial"] if trial in made]
         if len(decisions) == len(trials):
-            added[str(label)] = min(decisions, key=lambda decision: decision.decided)
+            added[label] = min(decisions, key=lambda decision: decision.decided)
         elif decisions:
-            reseeded[str(label)] = decisions
-        ended = trials[trials["outcome"] == Outcome.STOPPED_BY_REQUEST]
+            reseeded[label] = decisions
+        ended = trials.where([outcome == Outcome.STOPPED_BY_REQUEST for outcome in trials["outcome"]])
         if len(ended):
             named = zip(ended["trial"], ended["reason"], strict=True)
-            stopped[str(label)] = [f"{trial} ({reason})" for trial, reason in named]
+            stopped[label] = [f"{trial} ({reason})" for trial, reason in named]
     return ByRequest(added, reseeded, stopped)

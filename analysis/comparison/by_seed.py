@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from analysis.comparison.frame_rows import FrameRows
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.statistics.intervals import Values
 
@@ -14,20 +15,24 @@ def rows_by_trial(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(trial): rows for trial, rows in frame.groupby("trial", sort=False)} if "trial" in frame else {}
 
 
-def rows_of(by_trial: dict[str, pd.DataFrame], used: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
-    """The rows of these trials in one frame; without any, one of the columns of `empty`."""
-    frames = [by_trial[trial] for trial in used["trial"] if trial in by_trial]
-    return pd.concat(frames) if frames else empty.iloc[:0]
+NO_REWARDS = pd.DataFrame()
+"""Of an arm without responses; one for all such arms."""
 
 
-def seed_rewards(rows: pd.DataFrame, used: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def seed_rewards(responses: dict[str, pd.DataFrame], used: FrameRows) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rewards, and their margins over the base model's, by prompt and seed, where both are known.
 
     A trial whose seed is lost stands under its own name.
+
+    Args:
+        responses: rows of `Results.responses` by trial.
+        used: the trials of an arm.
     """
+    answered = [responses[trial] for trial in used["trial"] if trial in responses]
+    rows = pd.concat(answered) if answered else NO_REWARDS
     if not {"prompt", "reward", "base_reward"} <= set(rows.columns) or rows.empty:
-        return pd.DataFrame(), pd.DataFrame()
-    seeds = pd.to_numeric(used[REPLICATE_FIELD], errors="coerce") if REPLICATE_FIELD in used else [math.nan] * len(used)
+        return NO_REWARDS, NO_REWARDS
+    seeds = used.numbers(REPLICATE_FIELD) or [math.nan] * len(used)
     names = {
         trial: int(seed) if math.isfinite(seed) else trial for trial, seed in zip(used["trial"], seeds, strict=True)
     }
@@ -49,12 +54,13 @@ def _by_prompt(values: Values, keys: pd.MultiIndex) -> pd.DataFrame:
     return series.unstack()
 
 
-def window_losses_by_seed(losses: dict[str, pd.DataFrame], used: pd.DataFrame, name: str) -> dict[int, Values]:
+def window_losses_by_seed(losses: dict[str, FrameRows], used: FrameRows, name: str) -> dict[int, Values]:
     """Window losses of this name by seed; a trial whose seed is lost has none."""
     if REPLICATE_FIELD not in used:
         return {}
     by_seed = {}
-    for trial, seed in zip(used["trial"], pd.to_numeric(used[REPLICATE_FIELD], errors="coerce"), strict=True):
-        if trial in losses and math.isfinite(seed):
-            by_seed[int(seed)] = losses[trial].sort_values("window")[name].to_numpy(dtype=float)
+    for trial, seed in zip(used["trial"], used.numbers(REPLICATE_FIELD), strict=True):
+        if math.isfinite(seed) and (rows := losses.get(trial)):
+            windows = np.argsort(rows.numbers("window"), kind="stable")
+            by_seed[int(seed)] = np.array(rows.numbers(name), dtype=float)[windows]
     return by_seed

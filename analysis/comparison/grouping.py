@@ -1,12 +1,12 @@
 """The trials of a sweep grouped into arms."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from analysis.comparison.arms import Arm
-from analysis.comparison.by_seed import rows_by_trial, rows_of, seed_rewards, window_losses_by_seed
+from analysis.comparison.by_seed import rows_by_trial, seed_rewards, window_losses_by_seed
+from analysis.comparison.frame_rows import FrameRows, rows_by
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.results.experiment import Results
 from basis.metrics import GENERAL_LOSS_BASE
@@ -23,21 +23,22 @@ def group_arms(results: Results) -> list[Arm]:
         The arms in the order in which their trials come.
     """
     arms = []
-    responses, losses = rows_by_trial(results.responses), rows_by_trial(results.window_losses)
-    of_general = rows_by_trial(results.general_losses)
-    for label, trials in results.trials.groupby("arm", sort=False):
+    responses = rows_by_trial(results.responses)
+    losses, of_general = rows_by(results.window_losses, "trial"), rows_by(results.general_losses, "trial")
+    for label, trials in rows_by(results.trials, "arm").items():
         used = _used(trials)
-        config = dict(results.configs.get(trials["trial"].iloc[0], {}))
+        first = trials["trial"][0]
+        config = dict(results.configs.get(first, {}))
         config.pop(REPLICATE_FIELD, None)
-        rewards, margins = seed_rewards(rows_of(responses, used, results.responses), used)
+        rewards, margins = seed_rewards(responses, used)
         tested = window_losses_by_seed(losses, used, "test_loss")
         general, base = (window_losses_by_seed(of_general, used, name) for name in ("general_loss", GENERAL_LOSS_BASE))
         record = next((kept for trial in used["trial"] if (kept := results.records.get(trial))), {})
-        sweep = results.sweep_of(trials["trial"].iloc[0])
-        reward, apart = sweep.spec.get("reward"), results.origins.get(trials["trial"].iloc[0], "")
+        sweep = results.sweep_of(first)
+        reward, apart = sweep.spec.get("reward"), results.origins.get(first, "")
         arms.append(
             Arm(
-                label=str(label),
+                label=label,
                 config=config,
                 trials=trials,
                 used=used,
@@ -62,7 +63,8 @@ def _hash(record: Mapping[str, Any], name: str) -> str:
     return str(hashes.get(name) or "") if isinstance(hashes, Mapping) else ""
 
 
-def _used(trials: pd.DataFrame) -> pd.DataFrame:
+def _used(trials: FrameRows) -> FrameRows:
+    outcomes = trials["outcome"]
     for outcome in (
         Outcome.FINISHED,
         Outcome.DIVERGED,
@@ -71,9 +73,10 @@ def _used(trials: pd.DataFrame) -> pd.DataFrame:
         *NOT_COMPARED,
         Outcome.NOT_STARTED,
     ):
-        alike = trials[trials["outcome"] == outcome]
+        alike = trials.where([one == outcome for one in outcomes])
         if len(alike) and outcome in (Outcome.STOPPED, Outcome.INTERRUPTED) and "step" in alike:
-            alike = alike[alike["step"] == alike["step"].max()]  # a mean over different lengths would mean nothing
+            furthest = max(alike.known("step"), default=math.nan)
+            alike = alike.where([step == furthest for step in alike["step"]])  # means of one length alone mean anything
         if len(alike):
             return alike
     return trials

@@ -65,12 +65,16 @@ def arm_curves(rows: pd.DataFrame, metric: str, most_points: int = MOST_POINTS) 
         tokens=("tokens", "mean"),
         seconds=("seconds", "mean"),
     ).reset_index()
+    codes, arms = pd.factorize(summary["arm"])
+    summary = summary.iloc[np.lexsort([summary["step"], codes])]  # by arm, of an arm by step
+    ends = np.cumsum(np.bincount(codes, minlength=len(arms))).tolist()
+    values = {name: summary[name].tolist() for name in ArmCurve._fields if name != "arm"}
     curves = []
-    for arm, own in summary.groupby("arm", sort=False):
-        shown = thinned(own.sort_values("step"), most_points)
-        columns_of = {name: shown[name].tolist() for name in ArmCurve._fields if name not in ("arm", "step", "seeds")}
-        steps, seeds = ([int(value) for value in shown[name]] for name in ("step", "seeds"))
-        curves.append(ArmCurve(arm=str(arm), step=steps, seeds=seeds, **columns_of))
+    for arm, begin, end in zip(arms, [0, *ends], ends, strict=False):
+        places = [begin + place for place in _thinned_places(end - begin, most_points)]
+        shown = {name: [column[place] for place in places] for name, column in values.items()}
+        steps, seeds = ([int(value) for value in shown.pop(name)] for name in ("step", "seeds"))
+        curves.append(ArmCurve(arm=str(arm), step=steps, seeds=seeds, **shown))
     return curves
 
 
@@ -79,8 +83,12 @@ def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
 
     A frame that grows keeps its rows until it has doubled, so that a live page is sent the new ones alone.
     """
+    return points.iloc[_thinned_places(len(points), most)]
+
+
+def _thinned_places(count: int, most: int) -> list[int]:
+    """Where the rows stand that `thinned` keeps of so many."""
     every = 1
-    while -(-len(points) // every) >= most and every < len(points):
+    while -(-count // every) >= most and every < count:
         every *= 2
-    last = len(points) - 1
-    return points.iloc[[*range(0, last, every), last]] if every > 1 else points
+    return [*range(0, count - 1, every), count - 1] if every > 1 else list(range(count))

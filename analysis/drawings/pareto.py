@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from analysis.comparison.loss_metric import metric_of
 from analysis.drawings.arm_styles import Style
 from analysis.drawings.canvas import Axes, Bbox, Figure, FigureCanvasAgg, drawn_with, pixels_per_point
 from analysis.drawings.drawing import MUTED, STYLE, WIDTH, Drawing
 from analysis.factors.pareto import TIME, Front
+from analysis.statistics.intervals import Values
 from basis.metrics import METRIC
 
 GREY = "#a3adb7"
@@ -84,11 +87,13 @@ def _name_points(axes: Axes, front: Front, styles: Mapping[str, Style]) -> bool:
         Whether some arm has no name: a dominated one without room, or any beyond NAMED.
     """
     points, unit = front.points, front.unit.size
-    places = [tuple(axes.transData.transform((point.cost / unit, point.loss))) for point in points]
+    at: Values = axes.transData.transform([(point.cost / unit, point.loss) for point in points])
+    places: list[tuple[float, float]] = [(x, y) for x, y in at.tolist()]
     best = [place for place, point in zip(places, points, strict=True) if not point.dominated]
-    taken = [Bbox.from_bounds(x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS) for x, y in places]
+    edges = []
     for (x, y), (next_x, next_y) in pairwise(best):  # the two edges of a step
-        taken += [Bbox([[x, y - 1], [next_x, y + 1]]), Bbox([[next_x - 1, next_y], [next_x + 1, y]])]
+        edges += [(x, y - 1, next_x, y + 1), (next_x - 1, next_y, next_x + 1, y)]
+    taken = np.vstack([np.hstack([at - RADIUS, at + RADIUS]), np.reshape(edges, (-1, 4))])
     ordered = sorted(zip(points, places, strict=True), key=lambda both: both[0].dominated)
     unnamed = len(ordered) > NAMED
     for point, place in ordered[:NAMED]:
@@ -110,14 +115,23 @@ def _name_points(axes: Axes, front: Front, styles: Mapping[str, Style]) -> bool:
             arrowprops={**LEADER, "relpos": (0 if x > 0 else 1, 0.5)} if abs(y) > NEAR else None,
             zorder=4,
         )
-        taken.append(box)
+        taken = np.vstack([taken, box.extents])
     return unnamed
 
 
 def _room(
-    axes: Axes, label: str, size: float, place: tuple[float, ...], taken: list[Bbox]
+    axes: Axes, label: str, size: float, place: tuple[float, float], taken: Values
 ) -> tuple[tuple[float, float] | None, Bbox]:
-    """The first of OFFSETS at which a label covers nothing that is taken, and its box in pixels; None without room."""
+    """The first of OFFSETS at which a label covers nothing that is taken, and its box in pixels; None without room.
+
+    Args:
+        axes: where the label is to stand.
+        label: its text.
+        size: of its letters, in typographic points.
+        place: of its point, in pixels.
+        taken: (boxes, 4) two opposite corners of each box, in pixels.
+    """
+    low, high = np.minimum(taken[:, :2], taken[:, 2:]), np.maximum(taken[:, :2], taken[:, 2:])
     probe = axes.text(0, 0, label, fontsize=size)
     extent = probe.get_window_extent()
     probe.remove()
@@ -129,6 +143,6 @@ def _room(
         box = Bbox.from_bounds(left, place[1] + y * scale - extent.height / 2, extent.width, extent.height)
         boxes.append(box)
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-        if inside and not any(box.overlaps(other) for other in taken):
+        if inside and not ((low <= box.max) & (box.min <= high)).all(axis=1).any():
             return (x, y), box
     return None, boxes[0]

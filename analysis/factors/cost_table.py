@@ -54,10 +54,11 @@ def show_costs(made: list[Cost], metric: str, fronts: Sequence[Front]) -> pd.Dat
     memory, time, priced = units(made)
     both = f"{memory.name}·{priced.name}"
     per = f"per {QUALITY_UNIT} {METRIC[metric].unit}"
+    dominated = {front.price.name: front.dominated for front in fronts}
     rows = []
     for cost in made:
         space = cost.peak_bytes / memory.size
-        lost = [front.price.name for front in fronts if cost.arm.label in front.dominated]
+        lost = [name for name, arms in dominated.items() if cost.arm.label in arms]
         rows.append(
             {
                 "arm": cost.arm.label,

@@ -86,7 +86,7 @@ def describe_fronts(fronts: Sequence[Front], looks: int) -> list[str]:
         if not any(point.dominated for point in points):
             continue
         told = dominated_beyond_chance(points, price, looks)
-        by_means = [point.arm.label for point in points if point.dominated and point.arm.label not in told.labels]
+        by_means = [point.arm.label for point in points if point.dominated and point.arm.label not in told.dominators]
         named = f"dominated beyond chance: {join(told.labels)}" if told.labels else "told to be dominated"
         number = f"{len(told.labels)} of {len(points)} arms {'is' if len(told.labels) == 1 else 'are'}"
         number = number if told.labels else "no arm is"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
@@ -97,10 +97,10 @@ def matched_effects(arms: list[Arm], ignored: Collection[str] = (), looks: int =
     return sorted(made, key=lambda effect: names.index(effect.factor))
 
 
-def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, ContextPairs]]:
-    """ContextPairs of arms that differ in one field alone, by that field and by the setting of the others."""
+def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, list[Arm]]]:
+    """Arms that differ in one field alone, by that field and by the setting of the others."""
     settings = {name: [repr(arm.config.get(name)) for arm in arms] for name in names}
-    matched: dict[str, dict[object, ContextPairs]] = {}
+    matched: dict[str, dict[object, list[Arm]]] = {}
     for factor in names:
         if factor in WINDOW_FIELDS:
             continue
@@ -110,25 +110,26 @@ def _matched(arms: list[Arm], names: list[str]) -> dict[str, dict[object, Contex
             members.setdefault(tuple(values[place] for values in others), []).append(place)
         levels = settings[factor]
         for context, places in members.items():
-            if pairs := [(arms[a], arms[b]) for a, b in combinations(places, 2) if levels[a] != levels[b]]:
-                matched.setdefault(factor, {})[context] = pairs
+            if len({levels[place] for place in places}) > 1:
+                matched.setdefault(factor, {})[context] = [arms[place] for place in places]
     return matched
 
 
-def _by_levels(factor: str, contexts: Mapping[object, ContextPairs]) -> dict[tuple[str, str], list[ContextPairs]]:
+def _by_levels(factor: str, contexts: Mapping[object, list[Arm]]) -> dict[tuple[str, str], list[ContextPairs]]:
     """The contexts' pairs by the two levels that they compare, in the order of the levels."""
-    arms = {arm.label: arm for pairs in contexts.values() for pair in pairs for arm in pair}
-    level, order = _levels(factor, list(arms.values()))
+    level, order = _levels(factor, [arm for arms in contexts.values() for arm in arms])
     by_levels: dict[tuple[str, str], list[ContextPairs]] = {}
-    for pairs in contexts.values():
-        shown: dict[tuple[str, str], ContextPairs] = {}
-        for a, b in pairs:
-            low, high = (a, b) if order[level[a.label]] < order[level[b.label]] else (b, a)
-            shown.setdefault((level[low.label], level[high.label]), []).append((low, high))
-        kept = set(_compared(sorted({name for names in shown for name in names}, key=order.__getitem__), order))
-        for names in sorted(shown, key=lambda both: (order[both[0]], order[both[1]])):
-            if names in kept:
-                by_levels.setdefault(names, []).append(shown[names])
+    for arms in contexts.values():
+        members: dict[str, list[tuple[int, Arm]]] = {}
+        for place, arm in enumerate(arms):
+            members.setdefault(level[arm.label], []).append((place, arm))
+        if len(members) < 2:
+            continue  # as 1 and 1.0 are printed
+        compared = set(_compared(sorted(members, key=order.__getitem__), order))
+        for low, high in sorted(compared, key=lambda both: (order[both[0]], order[both[1]])):
+            # pairs come as their arms do: means over them are the same to the bit
+            pairs = sorted(product(members[low], members[high]), key=lambda pair: sorted((pair[0][0], pair[1][0])))
+            by_levels.setdefault((low, high), []).append([(one, other) for (_, one), (_, other) in pairs])
     return by_levels
 
 

@@ -224,8 +224,7 @@ def losses_at_start(results: Results, metric: str) -> dict[str, float]:
 
 def sources(arms: list[Arm], price: Price) -> set[str]:
     """By what this cost of the arms was measured: the devices, or what counted the memory."""
-    names = (set(arm.used[price.comparable].dropna()) for arm in arms if price.comparable in arm.used)
-    return set().union(*names)
+    return {name for arm in arms for name in arm.used.known(price.comparable)}
 
 
 def unit_for(metric: str, largest: float) -> Unit:

@@ -123,9 +123,9 @@ def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:
         tried = _tuning(evidence, arm)
     elif rates:
         tried = {"lr": Tried(tuple(rates.rates), len(rates.members), on_validation=False)}
-    searched = None if arm.tested_once else evidence.searches.get(arm.trials["trial"].iloc[0])
+    searched = None if arm.tested_once else evidence.searches.get(arm.trials["trial"][0])
     facts = _facts(evidence, arm) | ({"searched_on_test": (searched,)} if searched else {})
-    ranges = _ranges(evidence.results.sweep_of(arm.trials["trial"].iloc[0]).spec, arm.config) if searched else {}
+    ranges = _ranges(evidence.results.sweep_of(arm.trials["trial"][0]).spec, arm.config) if searched else {}
     return LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges)
 
 
@@ -155,8 +155,8 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {EXECUTED.get(name, name): values if reached else ()} if values or not reached else {}
     facts |= {name: values for name, values in _recorded(results, arm).items() if name not in facts}
-    if DEVICE in arm.used and not arm.used[DEVICE].dropna().empty:
-        facts["device"] = distinct(arm.used[DEVICE].dropna())
+    if devices := arm.used.known(DEVICE):
+        facts["device"] = distinct(devices)
     for sweep in (sweeps := results.sweeps_of(arm.used["trial"])):
         facts |= {name: values for name, values in _of_sweep(sweep, arm).items() if name not in facts}
     facts |= _requested(evidence.requested, arm.label)
@@ -285,7 +285,7 @@ def _range(choice: Mapping[str, Any]) -> str:
 
 def _tuning(evidence: Evidence, arm: Arm) -> dict[str, Tried]:
     """What was tried of the fields of an arm on validation windows before it was chosen."""
-    trial, configs = arm.trials["trial"].iloc[0], evidence.results.configs
+    trial, configs = arm.trials["trial"][0], evidence.results.configs
     competed = evidence.competing.get(evidence.groups[trial], ())
     tried = {}
     for name in evidence.chosen[trial]:

@@ -92,7 +92,7 @@ def _trials(arms: Sequence[Arm], metric: str) -> list[Trial]:
     trials = []
     for arm in arms:
         columns = [
-            list(arm.trials[name]) if name in arm.trials else [None] * len(arm.trials)
+            arm.trials[name] if name in arm.trials else [None] * len(arm.trials)
             for name in ("outcome", REPLICATE_FIELD, "peak_bytes", metric)
         ]
         for outcome, seed, peak, loss in zip(*columns, strict=True):

@@ -47,9 +47,9 @@ def draw_pareto(fronts: Sequence[Front], styles: Mapping[str, ArmStyle]) -> Page
         The figure, or None where fewer than two arms have comparable losses and another number to plot them by.
     """
     known = list({point.arm.label: point.arm for front in fronts for point in front.points}.values())
-    near = near_the_lowest([arm.test_loss.estimate for arm in known])
+    near = set(near_the_lowest([arm.test_loss.estimate for arm in known]))
     arms = [arm for arm in known if arm.test_loss.estimate in near]
-    astray = [arm.label for arm in known if arm not in arms]
+    astray = [arm.label for arm in known if arm.test_loss.estimate not in near]
     axes = _axes(arms, fronts) if len(arms) > 1 else []
     if len(axes) < 2:
         return None

@@ -158,7 +158,7 @@ def _clean(responses: pd.DataFrame) -> pd.DataFrame:
 
 def _speaker(arm: Arm, by_trial: Mapping[str, pd.DataFrame]) -> _Speaker:
     """The seed of highest mean reward over the prompts that all seeds of the arm share; of equal ones the lowest."""
-    used = arm.used[[trial in by_trial for trial in arm.used["trial"]]]
+    used = arm.used.where([trial in by_trial for trial in arm.used["trial"]]).frame
     rows = pd.concat([by_trial[trial] for trial in used["trial"]])
     used = used.sort_values(REPLICATE_FIELD) if REPLICATE_FIELD in used else used
     rewards = rows.set_index([*PROMPT, "trial"])["reward"].unstack()[list(used["trial"])]

@@ -3,7 +3,6 @@
 The only file of `analysis` that imports Ray; what it reads of files is in `files`.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,13 +174,21 @@ class _Folder:
     storage_filesystem: pyarrow.fs.FileSystem
 
 
+class _Unread(Trial):  # type: ignore[misc]  # Ray has no types
+    """A trial that Ray takes for one without reports: it would make a DataFrame of each, which nobody reads."""
+
+    @property
+    def last_result(self) -> None:
+        """None, which says that there is nothing to read."""
+        return None
+
+
 def _analysed(directory: Path, recorded: list[RecordedTrial]) -> list[Trial]:
     """The trials of Ray's ExperimentAnalysis, which is handed them: left to read a state itself, it would unpickle."""
-    logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # it warns of each trial that has not reported
     trials, files = [], pyarrow.fs.LocalFileSystem()
     for record in recorded:
         folder = _Folder(str(directory / record.folder), files)
-        trial = Trial("", trial_id=record.trial_id, config=record.config, storage=folder, stub=True)
+        trial = _Unread("", trial_id=record.trial_id, config=record.config, storage=folder, stub=True)
         trial.set_status(record.status)
         trial.run_metadata.error_filename = record.error_file
         trials.append(trial)

@@ -1,6 +1,7 @@
 """The columns of a comparison table: what each cell says of an arm, and how numbers are printed."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -99,8 +100,9 @@ def _ranks(frame: pd.DataFrame) -> dict[str, int]:
 
 def show_seeds(arm: Arm) -> str:
     """The seeds behind a row, and what became of the other trials of the arm."""
-    others = arm.trials[~arm.trials["trial"].isin(arm.used["trial"])]
-    lost = [f"{count} {outcome}" for outcome, count in others["outcome"].value_counts().items()]
+    used = set(arm.used["trial"])
+    others = arm.trials.where([trial not in used for trial in arm.trials["trial"]])
+    lost = [f"{count} {outcome}" for outcome, count in Counter(others["outcome"]).most_common()]
     return ", ".join(map(str, arm.seeds)) + (f" ({', '.join(lost)})" if lost else "")
 
 

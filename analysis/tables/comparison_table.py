@@ -158,7 +158,7 @@ def _table(
         arms=arms,
         frame=frame,
         notes=notes,
-        trace=[(arm.label, list(arm.used["trial"])) for arm in arms],
+        trace=[(arm.label, arm.used["trial"]) for arm in arms],
         compared=compared,
         rate_ranges=rate_ranges(arms),
         forgotten=forgotten,

@@ -137,7 +137,7 @@ def _right_answers_note(arms: list[Arm]) -> str:
 
 def _shared_throughput(arms: list[Arm]) -> str:
     """Whose speeds say as much of their neighbours, or where speeds compare."""
-    beside = [arm.label for arm in arms if RAN_ALONE in arm.used and (arm.used[RAN_ALONE].dropna() == False).any()]  # noqa: E712
+    beside = [arm.label for arm in arms if any(alone == False for alone in arm.used.known(RAN_ALONE))]  # noqa: E712
     if not beside:
         return "It compares where trials ran alone, on one kind of device."
     which = "every row" if len(beside) == len(arms) else ", ".join(beside)

@@ -1,7 +1,7 @@
 """What each arm took of the device's memory beside what was predicted for it: the Memory section of a report."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -105,15 +105,15 @@ def describe_memory(memory: list[ArmMemory], attempts: pd.DataFrame, trials: pd.
     return MemorySection(_peaks(memory), _parts(memory), _notes(memory, attempts), _attempts(attempts, trials))
 
 
-def _highest(arm: Arm) -> pd.Series:
+def _highest(arm: Arm) -> dict[str, Any]:
     """The trial of an arm with the highest peak, or the highest predicted one where none was measured."""
     for name in ("peak_bytes", "predicted_peak_bytes"):
         if values := arm.values(name):
-            return arm.used[pd.to_numeric(arm.used[name], errors="coerce") == max(values)].iloc[0]
-    return arm.used.iloc[0]
+            return arm.used.row(arm.used.numbers(name).index(max(values)))
+    return arm.used.row(0)
 
 
-def _peak(row: pd.Series, prefix: str) -> Peak | None:
+def _peak(row: Mapping[str, Any], prefix: str) -> Peak | None:
     value = _number(row, "peak_bytes" if prefix == "peak" else f"{prefix}_peak_bytes")
     if not value > 0:
         return None
@@ -166,7 +166,7 @@ def _adding_up(peak: Peak) -> dict[str, str]:
 
 def _attempts(attempts: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """One row per attempt that ran out of memory, with how its trial ended."""
-    by_trial = {row["trial"]: row for _, row in trials.iterrows()}
+    by_trial = {row["trial"]: row for _, row in trials[trials["trial"].isin(attempts["trial"])].iterrows()}
     rows = [
         {
             "arm": attempt["arm"],
@@ -234,7 +234,7 @@ def _either(texts: Iterable[str]) -> str:
     return " or ".join(sorted(set(texts), key=lambda text: (len(text), text))) or MISSING
 
 
-def _number(row: pd.Series, name: str) -> float:
+def _number(row: Mapping[Any, Any] | pd.Series, name: str) -> float:
     """A number of a row; NaN where it is absent, or none."""
     value: Any = row.get(name)
     return float(value) if isinstance(value, Real) else math.nan

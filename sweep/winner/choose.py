@@ -109,7 +109,7 @@ def middle_seed(arm: Arm, trials: Sequence[str]) -> tuple[str, str]:
         arm: a finished arm.
         trials: the directories' names of its trials, of which one at least is to be had.
     """
-    used = arm.used[arm.used["trial"].isin(trials)]
+    used = arm.used.where([trial in trials for trial in arm.used["trial"]]).frame
     if len(used) == 1:
         row = used.iloc[0]
         alone = "the only one that finished" if len(arm.used) == 1 else f"the only one left of {len(arm.used)}"

@@ -31,6 +31,7 @@ import pandas as pd
 import pytest
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.frame_rows import FrameRows
 from analysis.comparison.grouping import group_arms
 from analysis.comparison.told_apart import adjusted_differences, loss_difference
 from analysis.factors.dominance import dominated_beyond_chance
@@ -95,8 +96,8 @@ def with_losses(arms: list[Arm], losses: Values) -> list[Arm]:
     made = []
     for arm in arms:
         table = losses[OPTIMIZERS.index(arm.config["optimizer"]), RANKS.index(arm.config["rank"])]
-        arm.used["test_loss"] = table.mean(axis=1)
-        made.append(replace(arm, window_losses=dict(enumerate(table))))
+        used = FrameRows.of(arm.used.frame.assign(test_loss=table.mean(axis=1)))
+        made.append(replace(arm, used=used, window_losses=dict(enumerate(table))))
     return made
 
 
@@ -166,7 +167,7 @@ def test_arms_of_equal_loss_are_rarely_said_to_be_dominated() -> None:
 
     def claims(rng: np.random.Generator) -> bool:
         arms = with_losses(bare, grid_losses(rng, 3))
-        points = [Point(arm, float(arm.config["rank"]), float(arm.used["test_loss"].mean()), False) for arm in arms]
+        points = [Point(arm, float(arm.config["rank"]), arm.test_loss.estimate, False) for arm in arms]
         points.sort(key=lambda point: (point.cost, point.loss))
         return bool(dominated_beyond_chance(points, PRICES[0], looks=1).labels)
 
@@ -205,7 +206,7 @@ def test_models_of_one_seed_that_windows_alone_tell_apart_are_rarely_said_to_dif
 
 def test_models_as_good_as_the_base_model_are_rarely_said_to_win_or_lose() -> None:
     """On each prompt a trained model is as likely to be better as to be worse; its seeds agree on most prompts."""
-    used = pd.DataFrame({"trial": range(3), "outcome": Outcome.FINISHED, "seed": range(3)})
+    used = FrameRows.of(pd.DataFrame({"trial": range(3), "outcome": Outcome.FINISHED, "seed": range(3)}))
 
     def claims(rng: np.random.Generator) -> bool:
         prompts = rng.normal(size=(40, 1))  # what the base model's answer does to all arms

@@ -25,7 +25,7 @@ def test_arms_of_one_tokenizer_are_compared_in_nats_per_token() -> None:
 
 def test_arms_of_two_tokenizers_are_compared_in_bits_per_byte_and_the_share_of_a_row_adds_up_to_it() -> None:
     for arm in by_one_metric(arms(A=("words", "rows"), B=("letters", "rows"))):
-        told = arm.used["test_bits_per_byte"]
+        told = arm.used.frame["test_bits_per_byte"]
         assert arm.test_loss.estimate == pytest.approx(told.mean())
         assert arm.test_loss.estimate != pytest.approx(arm.mean("test_loss").estimate)
         for seed, shares in arm.losses_by_seed.items():

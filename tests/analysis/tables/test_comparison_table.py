@@ -10,6 +10,7 @@ from scipy import stats
 from analysis.comparison.arms import Arm
 from analysis.comparison.choices import looks_at
 from analysis.comparison.fields import matches, varying_fields
+from analysis.comparison.frame_rows import FrameRows
 from analysis.comparison.grouping import group_arms
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import read_experiment
@@ -144,7 +145,8 @@ def test_seeds_that_answered_the_same_prompts_do_not_narrow_the_win_rate() -> No
 
 def test_columns_without_a_value_are_left_out() -> None:
     arms = arms_of({})
-    bare = [replace(arm, used=arm.used.drop(columns="wins"), seed_margins=arm.seed_margins[:0]) for arm in arms]
+    without = [FrameRows.of(arm.used.frame.drop(columns="wins")) for arm in arms]
+    bare = [replace(arm, used=used, seed_margins=arm.seed_margins[:0]) for arm, used in zip(arms, without, strict=True)]
     (table,) = build_tables(bare, {"tables": [{"title": "All"}]}, looks=1)
     assert TEST in table.frame
     assert "win rate" not in table.frame
