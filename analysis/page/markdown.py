@@ -18,6 +18,8 @@ PROMPTS = 5
 TOLD = {True: "yes", False: "no", None: "untested"}
 """What a leaderboard says of a test against the best arm."""
 
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
 TRACE = "Numbers come from `result.json`, reward margins and the tests of rewards and wins from `responses.jsonl`, in:"
 
 
@@ -172,6 +174,7 @@ def _definitions(values: Mapping[str, str]) -> str:
 
 
 def _text(value: str) -> str:
-    """Text that Markdown shows as it is, in a table cell too."""
-    escaped = "".join(f"\\{char}" if char in "\\`*_|<>[]" else char for char in str(value))
+    """Text that Markdown shows as it is, in a table cell too. What a model says may hold NUL and the like."""
+    printed = "".join(char if char.isprintable() or char.isspace() else UNPRINTABLE for char in str(value))
+    escaped = "".join(f"\\{char}" if char in "\\`*_|<>[]" else char for char in printed)
     return " ".join(escaped.split())

@@ -232,6 +232,13 @@ def test_markdown_has_the_first_prompts() -> None:
     assert "\n- base model, -1.00: Base answer 7.\n- lora r1 adamw, +3.00 wins: Answer 7 of rank 1.\n" in text
 
 
+def test_markdown_stays_text_whatever_a_model_says() -> None:
+    results = even({"rank": 1}, {"rank": 10})
+    reward(results, 0, 7, 3.0)
+    results.responses["response"] = "O\x08 29\x1b[31m\x00 \u00e9\U0001f600"
+    assert "wins: O\ufffd 29\ufffd\\[31m\ufffd \u00e9\U0001f600" in to_markdown(content_of(results))
+
+
 def test_an_arm_stands_beside_the_answer_of_its_own_base_model() -> None:
     results = synthetic.of_models({"A": ("words", "rows"), "B": ("letters", "rows")}, seeds=1)
     of_b = results.responses["trial"] == "trial-1"
