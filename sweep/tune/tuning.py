@@ -76,6 +76,7 @@ def tune_trials(
         desk = Desk(experiment_dir, plan, _fitting(plan, planner), lambda decision: live.tell(_told(decision)))
         search = _search(plan, desk, planner, Past(inputs, log, endings))
         log.begin(plan, inputs)
+        brought = BringTrials(bring, live.tell) if bring else None
         tuner = tune.Tuner(
             tune.with_resources(trainable, shares),
             tune_config=tune.TuneConfig(
@@ -93,7 +94,7 @@ def tune_trials(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
                 stop=StopAsAsked(desk),
                 callbacks=[
-                    *([BringTrials(bring, live.tell)] if bring else []),
+                    *([brought] if brought else []),
                     *(log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell)),
                     *_ray_files(),
                 ],
@@ -108,6 +109,8 @@ def tune_trials(
                 raise
         finally:
             desk.close()
+            if brought is not None:
+                brought.bring_running()
             begun = search.proposed if search.exhausted else max(search.proposed, plan.least_trials)
             counts = endings.counts(begun, search.exhausted, disk)
             log.end(counts)
