@@ -14,6 +14,7 @@ from scipy import stats
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import adjusted
+from analysis.comparison.frame_rows import FrameRows
 from analysis.comparison.pair_tests import compare_rewards, compare_test_losses, compare_wins
 from analysis.comparison.told_apart import adjusted_differences, tied_with_leader
 from analysis.statistics.bootstrap import bootstrap_test
@@ -135,7 +136,8 @@ def arms_of(losses: Losses) -> list[Arm]:
                 "test_loss": [v.mean() for v in by_seed.values()],
             }
         )
-        made.append(Arm(label, {}, used, used, pd.DataFrame(), by_seed))
+        rows = FrameRows.of(used)
+        made.append(Arm(label, {}, rows, rows, pd.DataFrame(), by_seed))
     return made
 
 
@@ -223,7 +225,8 @@ def answering_arms(rng: np.random.Generator, of_seed: float, better: float = 0.0
         of_arm = rng.standard_t(5, size=(60, 1))  # which prompts the arm is good at, whatever the seed
         margins = prompts + of_arm + of_seed * rng.normal(size=3) + rng.normal(size=(60, 3))
         frame = pd.DataFrame(margins + (better if label == "a" else 0.0), columns=[1, 2, 3])
-        made.append(Arm(label, {}, pd.DataFrame(), pd.DataFrame(), frame, {}, seed_rewards=frame))
+        rows = FrameRows.of(pd.DataFrame())
+        made.append(Arm(label, {}, rows, rows, frame, {}, seed_rewards=frame))
     return made
 
 

@@ -52,7 +52,7 @@ def test_a_cluster_that_is_not_like_this_machine_is_refused(
         resolved(str(parts.write_spec(tmp_path)), ()) as found,
         pytest.raises(UserError, match=rf"^--cluster http://head:8265: {message}"),
     ):
-        check_cluster(Answering(told, log), found, [], Path("/shared/out"), {})
+        check_cluster(Answering(told, log), found, [], "/shared/out", {})
 
 
 def test_a_cluster_with_other_versions_is_asked_nothing_that_needs_them(

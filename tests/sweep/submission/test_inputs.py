@@ -16,7 +16,7 @@ from sweep.submission.resolved import resolved
 from sweep.submission.variables import VARIABLES_FILE, take_variables
 from tests.conftest import Parts
 
-OUTPUT = Path("/shared/out")
+OUTPUT = "/shared/out"
 
 
 def test_a_file_is_named_by_its_content_and_leads_into_the_experiment(parts: Parts, tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_what_was_sent_is_put_into_the_experiment_once_and_never_into_another_on
     sent.mkdir(parents=True)
     (sent / "train.jsonl").write_text("{}")
     for _ in range(2):
-        place_sent(tmp_path / "package", tmp_path / "out")
+        place_sent(tmp_path / "package", str(tmp_path / "out"))
     [placed] = (tmp_path / "out").rglob("*.jsonl")
     assert placed == tmp_path / "out" / "inputs" / "0123456789abcdef" / "train.jsonl"
     (tmp_path / "out" / "spec.yaml").touch()
     sent.rename(sent.with_name("fedcba9876543210"))
     with pytest.raises(UserError, match=r"holds another sweep: train.jsonl is not what it was begun with"):
-        place_sent(tmp_path / "package", tmp_path / "out")
+        place_sent(tmp_path / "package", str(tmp_path / "out"))

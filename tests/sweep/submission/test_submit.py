@@ -123,7 +123,7 @@ def test_what_is_no_cluster_of_our_ray_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output", "s3://bucket/out"], "--output s3://bucket/out: s3:// is no storage that is known; accepted: the"),
+        (["--output", "s4://bucket/out"], "--output s4://bucket/out: s4:// is no storage that is known; accepted: the"),
         (["--output", "out"], "--output 'out': is no absolute path; accepted: the absolute path of a folder that all"),
         (["--output", "/x", "--env", "HF_TOKEN=abc"], "--env HF_TOKEN: is not accepted; accepted: a variable's name"),
         (["--output", "/x", "--env", "RAY_AUTH_TOKEN"], "--env RAY_AUTH_TOKEN: is not sent, since the cluster has its"),
