@@ -43,7 +43,7 @@ def folders_of(texts: Sequence[str]) -> Iterator[tuple[list[Path], Sent]]:
             if not is_address(text):
                 folders.append(Path(text))
                 continue
-            from basis.stored.copy import is_weights  # imports pyarrow
+            from basis.stored.kinds import is_weights
             from basis.stored.places import brought
             from basis.stored.store import StoreError
 

@@ -7,16 +7,16 @@ itself, with notes of its own: so what trials on other machines have stored is b
 """
 
 import os
-import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from basis.directory import CHECKPOINT_FILE, CONTROL_FILE, FINISHED_FILE, OUTCOME_FILE, SPEC_FILE, TRAINED_FILE
+from basis.directory import SPEC_FILE
 from basis.stored.index import INDEX_FILE, SECOND_NS, Common, keep_index, read_index
+from basis.stored.kinds import AT_ONCE, LARGE, LAST, belongs, files_in
 from basis.stored.stamp import Stamp
 from basis.stored.store import Store, StoreError
 
@@ -28,17 +28,6 @@ GROWING_SECONDS = 60.0
 
 INDEX_SECONDS = 10.0
 """How often the index is kept while much is sent, so that a kill loses little of what is known."""
-
-LAST = (FINISHED_FILE, OUTCOME_FILE)
-"""Files that say that others are complete, so they are sent after them."""
-
-AT_ONCE = (CHECKPOINT_FILE, CONTROL_FILE, *LAST)
-"""Files that are sent as they come, however often they change; somebody may wait for what was answered."""
-
-NOT_OURS = (".partial", ".lock", "-journal", "-wal", "-shm")
-
-LARGE = (TRAINED_FILE, CHECKPOINT_FILE)
-"""Weights, which a report does without."""
 
 
 class Copy:
@@ -78,7 +67,7 @@ class Copy:
             OSError: this disk can't be written.
         """
         found = self.store.list() if listed is None else listed
-        stored = {name: stamp for name, stamp in found.items() if _belongs(name) and not self._is_others(name)}
+        stored = {name: stamp for name, stamp in found.items() if belongs(name) and not self._is_others(name)}
         for name in self._index.keys() - stored.keys():  # somebody has taken it away
             if self._is_as_common(name):
                 (self.folder / name).unlink(missing_ok=True)
@@ -110,7 +99,7 @@ class Copy:
         Raises:
             StoreError, OSError: as `pull`.
         """
-        stored = {name: stamp for name, stamp in self.store.list(within).items() if _belongs(name)}
+        stored = {name: stamp for name, stamp in self.store.list(within).items() if belongs(name)}
         new = [name for name in stored if name not in self._index and not (self.folder / name).exists()]
         _each(new, lambda name: self._get(name, stored[name]))
 
@@ -158,7 +147,7 @@ class Copy:
             return Pushed(0, {})
         here = {
             name: found
-            for name, found in _files_in(self.folder)
+            for name, found in files_in(self.folder)
             if name.startswith(within) and not self._is_others(name)
         }
         whole = {str(Path(name).parent) for name, found in here.items() if self._is_news(name, found, LAST)}
@@ -267,41 +256,6 @@ class Pushed:
 
     sent: int
     failed: dict[str, StoreError]
-
-
-def is_checkpoint(name: str) -> bool:
-    """Whether a file, by its path in an experiment, is one that only the trial itself has a use for."""
-    return Path(name).name == CHECKPOINT_FILE
-
-
-def is_weights(name: str) -> bool:
-    """Whether a file, by its path in an experiment, is one that reports do without."""
-    return Path(name).name in LARGE
-
-
-def _files_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The files that belong into the store; those that are being written, and locks, do not."""
-    for place, folders, names in os.walk(folder, onerror=_unless_removed):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(place) / name for name in names):
-            try:
-                found = path.lstat()
-            except FileNotFoundError:  # meanwhile
-                continue
-            if stat.S_ISREG(found.st_mode) and _belongs(name := path.relative_to(folder).as_posix()):
-                yield name, found
-
-
-def _unless_removed(error: OSError) -> None:
-    """A folder that can't be read is no empty one: what was in it would be deleted from the store."""
-    if not isinstance(error, FileNotFoundError):
-        raise error
-
-
-def _belongs(name: str) -> bool:
-    """Whether a file, by its path, is one of the experiment's, and no lock, hidden or half-written one."""
-    parts = name.split("/")
-    return not any(part.startswith(".") for part in parts) and not parts[-1].endswith(NOT_OURS)
 
 
 def _each(names: Iterable[str], do: Callable[[str], None], keep_going: bool = False) -> dict[str, StoreError]:

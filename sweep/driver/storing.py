@@ -94,7 +94,7 @@ def placed(request: RunSweep, console: Console) -> Iterator[Placed]:
 
 def _pull_needed(copy: "Copy") -> None:
     """Bring what a sweep needs to go on: of trials that are through with, no weights."""
-    from basis.stored.copy import is_weights  # imports pyarrow
+    from basis.stored.kinds import is_weights
     from sweep.storage.healing import does_without_weights  # imports torch
 
     listed = copy.store.list()

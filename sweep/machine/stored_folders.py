@@ -28,7 +28,7 @@ def experiment_folder(what: str, text: str, weights: bool, sends: bool = False) 
     if not is_address(text):
         yield local_path(what, text)
         return
-    from basis.stored.copy import is_checkpoint, is_weights  # imports pyarrow
+    from basis.stored.kinds import is_checkpoint, is_weights
     from basis.stored.places import ALL, brought
 
     def wanted(name: str) -> bool:
@@ -87,7 +87,7 @@ def trial_folder(what: str, text: str) -> Iterator[Path]:
     if not is_address(text):
         yield local_path(what, text)
         return
-    from basis.stored.copy import is_weights  # imports pyarrow
+    from basis.stored.kinds import is_weights
     from basis.stored.places import brought
 
     address = parse_address(what, text)

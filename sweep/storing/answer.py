@@ -58,7 +58,8 @@ def carry_out(order: dict[str, Any], orders: Orders) -> None:
         UserError: the store refuses, or is away for long.
         OSError: this machine's disk can't be read or written.
     """
-    from basis.stored.copy import Copy, is_weights  # import pyarrow
+    from basis.stored.copy import Copy  # import pyarrow
+    from basis.stored.kinds import is_weights
     from basis.stored.store import Store
     from sweep.storing.patience import patiently
 

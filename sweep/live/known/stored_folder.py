@@ -15,7 +15,8 @@ from filelock import Timeout
 from basis.directory import EVENTS_FILE, INPUTS_DIR, REPORT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError, name_failure
 from basis.stored.address import Address
-from basis.stored.copy import Copy, is_weights
+from basis.stored.copy import Copy
+from basis.stored.kinds import is_weights
 from basis.stored.places import LOCK_SECONDS, copy_of, folder_of, is_swept, is_swept_in, lock_of
 from sweep.live.known.folder import Folder
 from sweep.tracking.sent import TRACKING_DIR

@@ -9,7 +9,8 @@ import pytest
 
 from basis.stored import store as store_module
 from basis.stored.address import parse_address
-from basis.stored.copy import Copy, is_weights
+from basis.stored.copy import Copy
+from basis.stored.kinds import is_weights
 from basis.stored.store import Store
 from tests.object_store import ObjectStore
 

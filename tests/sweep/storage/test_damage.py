@@ -30,7 +30,8 @@ from basis.directory import (
 from basis.errors import UserError
 from basis.metrics import NOT_JUDGED
 from basis.stored.address import parse_address
-from basis.stored.copy import Copy, is_weights
+from basis.stored.copy import Copy
+from basis.stored.kinds import is_weights
 from basis.stored.store import Store
 from sweep.inputs import SweepInputs
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes
