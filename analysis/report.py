@@ -239,18 +239,11 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help tells what is accepted")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: build the report of an experiment, or of several together, and print what it shows.
-
-    Args:
-        arguments: the arguments; those of the process if None.
-
-    Returns:
-        Exit status: 0; 1 where the report is built, and its address took none of it for now; 2 where the directory is
-        no experiment, or cannot be read or written to; 130 if interrupted.
-    """
-    words = sys.argv[1:] if arguments is None else arguments
-    parser = _Parser(prog=as_called("analysis.report"), description=(main.__doc__ or "").split("\n")[0])
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=as_called("analysis.report"),
+        description="Build the report of an experiment, or of several together, and print what it shows.",
+    )
     parser.add_argument(
         "directories",
         nargs="+",
@@ -277,6 +270,21 @@ def main(arguments: list[str] | None = None) -> int:
         help="print the verdicts as a JSON document on standard output, and what people read on standard error (see "
         "docs/json.md)",
     )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: build the report of an experiment, or of several together, and print what it shows.
+
+    Args:
+        arguments: the arguments; those of the process if None.
+
+    Returns:
+        Exit status: 0; 1 where the report is built, and its address took none of it for now; 2 where the directory is
+        no experiment, or cannot be read or written to; 130 if interrupted.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = _parser()
     open_closed_streams()
     as_json = JSON_FLAG in words
     said_on = sys.stderr if as_json else sys.stdout

@@ -8,6 +8,8 @@ from basis.errors import UserError, first_line
 ASK_SECONDS = 60.0
 """How long nodes have to answer. One that has no process free by then is left to its trials."""
 
+STORE = "object storage"
+
 MOST_NODES = 16
 """So many are asked. Nodes of one cluster have their logins from one file."""
 
@@ -32,7 +34,7 @@ def check_nodes_store(address: str) -> None:
         try:
             trouble = ray.get(answer)
         except ray.exceptions.RayError as error:  # a node that has died meanwhile, or can't run our code
-            trouble = f"--output {address}: it can't be asked ({first_line(error)})"
+            trouble = f"{STORE} {address}: it can't be asked ({first_line(error)})"
         if trouble is not None:
             raise UserError(f"{trouble}; so says node {asked[answer]}, which has a login of its own")
 
@@ -43,7 +45,7 @@ def trouble_with(address: str) -> str | None:
     from basis.stored.store import Store  # imports pyarrow
 
     try:
-        Store(parse_address("--output", address), "--output").check_writable()
+        Store(parse_address(STORE, address), STORE).check_writable()
     except UserError as error:
         return str(error)
     return None

@@ -5,7 +5,6 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from basis.files import write_text
 from basis.read_json import DamagedError, read_object
 from basis.scripts import as_called
 from basis.stages import Stage
+from basis.versions import installed_versions
 from sweep.data.tokens import FORMAT_VERSION
 from sweep.machine.hardware import allowed_cpus, cpu_name
 from sweep.schema.sweep_spec import SweepSpec
@@ -34,12 +34,7 @@ LIBRARIES = (
 @cache
 def versions() -> Mapping[str, str]:
     """The versions of Python, of LIBRARIES and, in a CUDA build of torch, of CUDA, by name."""
-    by_name = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            by_name[library] = version(library)
-        except PackageNotFoundError:
-            by_name[library] = "not installed"
+    by_name = {"python": platform.python_version(), **installed_versions(LIBRARIES)}
     if torch.version.cuda:
         by_name["cuda"] = torch.version.cuda
     return by_name

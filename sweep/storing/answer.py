@@ -15,7 +15,7 @@ from typing import Any
 from basis.errors import UserError, name_failure
 from basis.stored.address import parse_address
 from basis.stored.contents import Content
-from sweep.storing.trial_files import OUTPUT, is_drivers
+from sweep.storing.trial_files import STORE, is_drivers
 
 ERROR = "error"
 
@@ -47,7 +47,7 @@ def main() -> None:
         except UserError as refusal:
             error = str(refusal)
         except OSError as failure:  # this machine's disk
-            error = f"{OUTPUT} {orders.address}: {name_failure(failure)}"
+            error = f"{STORE} {orders.address}: {name_failure(failure)}"
         print(json.dumps({ERROR: error}), flush=True)
 
 
@@ -63,7 +63,7 @@ def carry_out(order: dict[str, Any], orders: Orders) -> None:
     from basis.stored.store import Store
     from sweep.storing.patience import patiently
 
-    store = Store(parse_address(OUTPUT, orders.address), OUTPUT)
+    store = Store(parse_address(STORE, orders.address), STORE)
     if trial := order.get("trial"):
         copy = Copy(store.within(trial), Path(orders.experiment_dir) / trial, is_drivers)
         patiently(lambda: copy.pull(lambda name: not is_weights(name)))

@@ -45,7 +45,7 @@ class StoreAtHand:
             UserError: the store can't be written.
         """
         contents: dict[str, Content] = {}
-        for folder, files in _needed(inputs.values()).items():
+        for folder, files in files_needed(inputs.values()).items():
             contents[str(folder)] = content = Content.of(folder, files)
             self._ask({"folder": str(folder), "content": asdict(content)})
         size = sum(sealed["bytes"] for content in contents.values() for sealed in content.files.values())
@@ -100,17 +100,17 @@ def store_at_hand(address: str | None, experiment_dir: Path) -> Iterator[StoreAt
         yield StoreAtHand(process, address)
 
 
-def _needed(inputs: Iterable[SweepInputs]) -> dict[Path, set[Path]]:
+def files_needed(inputs: Iterable[SweepInputs]) -> dict[Path, set[Path]]:
     """The files that trials read, by their folder."""
     needed: dict[Path, set[Path]] = defaultdict(set)
     for of_model in inputs:
         tokens = (of_model.train_tokens, of_model.test_tokens, of_model.validation_tokens, of_model.general_tokens)
         for folder in {path.parent for path in tokens if path is not None}:
             needed[folder].update(folder.glob("*.npy"))
-        for name in {of_model.base_model, of_model.tokenizer, of_model.reward.model or of_model.tokenizer}:
-            if name not in of_model.snapshots:
-                folder = Path(name)
-                needed[folder].update(path for pattern in SMALL_FILES for path in folder.glob(pattern))
-                if name != of_model.tokenizer or name == of_model.base_model:
-                    needed[folder].update(weight_files(folder))
+        models = {of_model.base_model, of_model.reward.model} - {None}
+        for name in {*models, of_model.tokenizer} - of_model.snapshots.keys():
+            folder = Path(str(name))
+            needed[folder].update(path for pattern in SMALL_FILES for path in folder.glob(pattern))
+            if name in models:
+                needed[folder].update(weight_files(folder))
     return needed

@@ -21,7 +21,7 @@ from basis.stored.places import contents_folder, node_folder
 from basis.stored.store import Store, StoreError
 from sweep.inputs import StoredSweep, SweepInputs
 from sweep.storing.patience import patiently
-from sweep.storing.trial_files import OUTPUT, is_drivers
+from sweep.storing.trial_files import STORE, is_drivers
 
 
 def inputs_on_node(inputs: SweepInputs, stored: StoredSweep) -> SweepInputs:
@@ -123,4 +123,4 @@ def _raise_first(failed: dict[str, StoreError]) -> None:
 
 
 def _store_of(stored: StoredSweep) -> Store:
-    return Store(parse_address(OUTPUT, stored.address), OUTPUT)
+    return Store(parse_address(STORE, stored.address), STORE)

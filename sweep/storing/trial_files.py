@@ -4,8 +4,8 @@ from pathlib import Path
 
 from basis.directory import PARAMS_FILE, RESULT_FILE
 
-OUTPUT = "--output"
-"""What messages name as the place where a user gave the address."""
+STORE = "object storage"
+"""What messages say before the address, which a user may have given by any of several flags."""
 
 OF_DRIVER = (PARAMS_FILE, RESULT_FILE, "params.pkl", "progress.csv", "error.txt", "error.pkl")
 TENSORBOARD = "events.out.tfevents."

@@ -6,10 +6,10 @@ Before it imports anything of ours it tells the versions there, since our code m
 import json
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from basis.versions import NOT_INSTALLED, installed_versions, releases
 from sweep.submission.variables import QUESTION_FILE, take_variables
 
 VERSIONED = ("ray", "torch")
@@ -18,24 +18,12 @@ VERSIONED = ("ray", "torch")
 
 def versions() -> dict[str, str]:
     """The versions of Python and of VERSIONED, without what a build adds to them, such as +cu130."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for library in VERSIONED:
-        try:
-            found[library] = version(library).partition("+")[0]
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **releases(VERSIONED)}
 
 
 def lacking(libraries: list[str]) -> list[str]:
     """Those of some libraries that are not installed."""
-    missing = []
-    for library in libraries:
-        try:
-            version(library)
-        except PackageNotFoundError:
-            missing.append(library)
-    return missing
+    return [library for library, found in installed_versions(libraries).items() if found == NOT_INSTALLED]
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:

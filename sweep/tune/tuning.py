@@ -65,10 +65,6 @@ def tune_trials(
     """
     spec, shared = plan.spec, next(iter(inputs.values()))
     experiment_dir = shared.experiment_dir
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # TensorBoard's files are ours, see `sweep.tracking`
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(plan.least_trials))
-    objective = spec.chosen_by if spec.search == "optuna" else None
-    trainable = tune.with_parameters(Trainable, inputs=inputs, objective=objective)
     folders, disk = [experiment_dir, ray_folder()], None
     with LiveTable(console) as live:
         log = EventLog(experiment_dir / EVENTS_FILE, live.hear, live.tell)
@@ -77,8 +73,9 @@ def tune_trials(
         search = _search(plan, desk, planner, Past(inputs, log, endings))
         log.begin(plan, inputs)
         brought = BringTrials(bring, live.tell) if bring else None
+        told = [log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files()]
         tuner = tune.Tuner(
-            tune.with_resources(trainable, shares),
+            tune.with_resources(_trainable(plan, inputs), shares),
             tune_config=tune.TuneConfig(
                 search_alg=LimitedSearch(search, limits, shares.gpus),
                 scheduler=RequestsFirst(desk, shares.alone, shared.began),
@@ -93,11 +90,7 @@ def tune_trials(
                 failure_config=tune.FailureConfig(max_failures=spec.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own, see TrialRun
                 stop=StopAsAsked(desk),
-                callbacks=[
-                    *([brought] if brought else []),
-                    *(log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell)),
-                    *_ray_files(),
-                ],
+                callbacks=[brought, *told] if brought else told,
                 verbose=0,
             ),
         )
@@ -115,6 +108,14 @@ def tune_trials(
             counts = endings.counts(begun, search.exhausted, disk)
             log.end(counts)
     return replace(counts, disk=disk or (trouble(None, folders) if endings.failed else None))
+
+
+def _trainable(plan: SweepPlan, inputs: Mapping[str | None, SweepInputs]) -> Any:
+    """What Ray runs, with what it shares; sets what Ray reads of the environment when it begins."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # TensorBoard's files are ours, see `sweep.tracking`
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(snapshot_seconds(plan.least_trials))
+    objective = plan.spec.chosen_by if plan.spec.search == "optuna" else None
+    return tune.with_parameters(Trainable, inputs=inputs, objective=objective)
 
 
 def _ray_files() -> list[tune.Callback]:

@@ -1,20 +1,15 @@
 """Whether a node computes with the libraries that the driver has, on whose versions losses depend."""
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+
+from basis.versions import releases
 
 DECIDING = ("torch", "transformers", "peft", "loralib", "pytorch-optimizer")
 
 
 def deciding_versions() -> dict[str, str]:
-    """The versions here of DECIDING, without what a build adds to them, such as +cu130."""
-    found = {}
-    for library in DECIDING:
-        try:
-            found[library] = version(library).partition("+")[0]
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    """The releases of DECIDING here."""
+    return releases(DECIDING)
 
 
 def check_versions(drivers: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,20 +19,24 @@ from tests.object_store import BUCKET
 from tests.sweep.test_interrupted_sweeps import rows_never_stopped
 from tests.sweep.worker.test_trial_run import timeless
 
+ONE_SHORT_ONE_LONG: dict[str, Any] = {
+    "space": [
+        {"method": "full", "optimizer": "adamw", "lr": 1e-3, "steps": 20},
+        {"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2, "dropout": 0.1},
+    ],
+    "trial": {"steps": 400, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4},
+    "checkpoint_seconds": 0,
+    "resources": {"cpu": 1},
+}
+"""A trial that has finished when a node dies under the other."""
+
 pytestmark = pytest.mark.skipif(not can_be_apart(), reason=NOT_APART)
 
 
 def test_a_trial_whose_node_dies_goes_on_from_its_checkpoint_on_a_node_that_joins_late(
     parts: Parts, inputs: SweepInputs, tmp_path: Path
 ) -> None:
-    trial = {"steps": 400, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
-    space = [
-        {"method": "full", "optimizer": "adamw", "lr": 1e-3, "steps": 20},
-        {"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2, "dropout": 0.1},
-    ]
-    spec = parts.write_spec(
-        tmp_path, space=space, trial=trial, checkpoint_seconds=0, resources={"cpu": 1}, reward={"model": None}
-    )
+    spec = parts.write_spec(tmp_path, **ONE_SHORT_ONE_LONG, reward={"model": None})
     output = tmp_path / "out"
     with swept_by_nodes(tmp_path, spec, "--output", output) as (cluster, nodes):
         wait_for(lambda: cluster.poll() is not None or bool(list(output.glob(f"lora-*/{CHECKPOINT_FILE}"))))
@@ -56,12 +61,7 @@ def test_nodes_that_share_no_folder_work_through_the_store_and_a_trial_moves_bet
     parts: Parts, inputs: SweepInputs, tmp_path: Path
 ) -> None:
     """They see neither the driver's copy, nor its cache, nor the model; the second node begins with an empty disk."""
-    trial = {"steps": 400, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
-    space = [
-        {"method": "full", "optimizer": "adamw", "lr": 1e-3, "steps": 20},
-        {"method": "lora", "rank": 2, "optimizer": "adamw", "lr": 1e-2, "dropout": 0.1},
-    ]
-    spec = parts.write_spec(tmp_path, space=space, trial=trial, checkpoint_seconds=0, resources={"cpu": 1})
+    spec = parts.write_spec(tmp_path, **ONE_SHORT_ONE_LONG)
     output = f"s3://{BUCKET}/out?endpoint_override={STORE}"
     hidden = parts.model.parent.parent
     with swept_by_nodes(tmp_path, spec, "--output", output, store=STORE, hidden=hidden) as (cluster, nodes):

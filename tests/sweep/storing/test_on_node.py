@@ -83,7 +83,7 @@ def test_the_end_of_a_trial_waits_for_a_store_that_is_away(
     keep(folder, **{OUTCOME_FILE: "another"})
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.0)
     bucket.fails = lambda method, path: "busy"
-    with pytest.raises(StoreError, match="--output s3://sweeps/out/full-s0: it is not available"):
+    with pytest.raises(StoreError, match="object storage s3://sweeps/out/full-s0: it is not available"):
         again.end()
     assert folder.is_dir(), "what is not sent stays"
     bucket.fails = lambda method, path: None
