@@ -145,5 +145,11 @@ def _bytes_of(pid: int, module: str) -> int:
 def _spec(folder: Path, trials: int) -> dict[str, Any]:
     shape = {"n_layer": 1, "n_embd": 8, "n_head": 1, "n_positions": 32, "vocab_size": VOCABULARY}
     trial = {"steps": 1, "batch_size": 1, "block_size": 16, "test_every": 1, "test_windows": 1}
-    space = {"method": "full", "optimizer": "adamw", "lr": [1e-6 * (number + 1) for number in range(trials)]}
+    lrs = min(trials, 100)
+    space = {
+        "method": "full",
+        "optimizer": "adamw",
+        "lr": [round(1e-6 * (number + 1), 7) for number in range(lrs)],
+        "weight_decay": [round(1e-3 * number, 4) for number in range(trials // lrs)],
+    }
     return sweep_spec(folder, "scale", shape, trial, space, cpus=1)

@@ -5,7 +5,7 @@ writes the keys of that mapping.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -15,8 +15,8 @@ from sweep.memory.plan import MemoryPlan, plan_trial
 from sweep.search_space import SUGGESTED
 from sweep.trial.config import TrialConfig
 
-PLAN = "plan"
-"""Key of the plan, beside the fields of the TrialConfig."""
+PLAN, PLANS = "plan", "plans"
+"""Keys of the plan, and of the plans by kind of GPU, beside the fields of the TrialConfig."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,24 @@ class Proposal:
         config: the trial.
         plan: how it is executed and what memory is predicted for it; None: it is executed as configured.
         suggestion: the values that Optuna chose the config by, by their names; None: no search chose it.
+        plans: the plans for each kind of GPU, by its name, where the trial gets all of one and there are several.
     """
 
     config: TrialConfig
     plan: MemoryPlan | None = None
     suggestion: dict[str, Any] | None = None
+    plans: Mapping[str, MemoryPlan] = field(default_factory=dict)
+
+    def plan_on(self, kind: str | None) -> MemoryPlan | None:
+        """The plan on that kind of GPU, by its name; one that nobody has planned for has that of all kinds."""
+        return self.plan if kind is None else self.plans.get(kind, self.plan)
 
     def to_ray(self) -> dict[str, Any]:
         """The mapping for Ray Tune: the fields of the config as plain values, and one key for each of the others."""
         return {
             **self.config.model_dump(mode="json"),
             **({} if self.plan is None else {PLAN: self.plan.to_mapping()}),
+            **({PLANS: {kind: plan.to_mapping() for kind, plan in self.plans.items()}} if self.plans else {}),
             **({} if self.suggestion is None else {SUGGESTED: self.suggestion}),
         }
 
@@ -54,6 +61,7 @@ class Proposal:
             TrialConfig.model_validate(config),
             None if plan is None else MemoryPlan.from_mapping(plan),
             mapping.get(SUGGESTED),
+            {kind: MemoryPlan.from_mapping(of_kind) for kind, of_kind in mapping.get(PLANS, {}).items()},
         )
 
 
@@ -66,12 +74,14 @@ class TrialPlanner:
         device: what each trial trains on.
         budget_bytes: the most that a trial may be predicted to take; None: nobody has set a limit or knows one.
         is_text: whether the data are texts, and not pairs or conversations, whose rows need a mask.
+        kinds: each kind of GPU by its name, with its budget, where trials get all of one and there are several.
     """
 
     shapes: Mapping[str | None, PretrainedConfig]
     device: Device
     budget_bytes: int | None
     is_text: bool = True
+    kinds: Mapping[str, tuple[Device, int | None]] = field(default_factory=dict)
 
     def propose(self, config: TrialConfig) -> Proposal:
         """The trial with the plan of its memory.
@@ -79,8 +89,12 @@ class TrialPlanner:
         Raises:
             UserError: the trial does not fit into the budget.
         """
-        shape = self.shapes[config.model]
-        return Proposal(config, plan_trial(config, shape, self.device, self.budget_bytes, is_text=self.is_text))
+
+        def plan(device: Device, budget_bytes: int | None) -> MemoryPlan:
+            return plan_trial(config, self.shapes[config.model], device, budget_bytes, is_text=self.is_text)
+
+        by_kind = {kind: plan(device, budget_bytes) for kind, (device, budget_bytes) in self.kinds.items()}
+        return Proposal(config, plan(self.device, self.budget_bytes), plans=by_kind)
 
     def propose_to_ray(self, config: TrialConfig) -> dict[str, Any]:
         """The same as the mapping that Ray Tune is given.

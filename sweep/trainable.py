@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ from basis.outcomes import ending_of_finished
 from model.memory_limit import keep_large_tensors_apart
 from sweep.inputs import SweepInputs, on_this_node
 from sweep.proposal import Proposal
+from sweep.trial.metrics import gpu_name
 from sweep.worker.death import Worker, worker_noted
 from sweep.worker.failure import failure_kept
+from sweep.worker.node_watch import node_watch
 from sweep.worker.opening import open_trial
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.trial_run import Host, TrialRun
 from sweep.worker.versions import check_versions
 
 if TYPE_CHECKING:
@@ -103,9 +106,13 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         if self._stored is not None and row["done"]:
             self._stored.end()  # before anybody hears that the trial has finished
             self._stored = None
-        elif self._stored is not None:
-            self._stored.keep_up()
+        else:
+            self._keep_up()
         return row
+
+    def _keep_up(self) -> None:
+        if self._stored is not None:
+            self._stored.keep_up()
 
     def _next_row(self) -> dict[str, Any]:
         with failure_kept(self._folder):
@@ -157,9 +164,12 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
             worker = Worker(os.getpid(), ray.util.get_node_ip_address(), node_id)
             self._noted.enter_context(worker_noted(self._folder, worker))
         granted = self.trial_resources.required_resources if self.trial_resources else {}
-        cap_bytes = self.inputs.packing.cap_bytes(granted.get("GPU", 1.0))
         proposal = self._proposal
-        return open_trial(proposal.config, self.inputs, proposal.suggestion, proposal.plan, cap_bytes)
+        kind = gpu_name() if proposal.plans else None
+        packing = self.inputs.packing.on(kind)
+        inputs, cap_bytes = replace(self.inputs, packing=packing), packing.cap_bytes(granted.get("GPU", 1.0))
+        host = Host(lambda: node_watch().notice, self._keep_up)
+        return open_trial(proposal.config, inputs, proposal.suggestion, proposal.plan_on(kind), cap_bytes, host)
 
 
 def _as_stored(inputs: SweepInputs) -> SweepInputs:

@@ -120,7 +120,7 @@ class Arm:
         pairs = zip(self.used.numbers(REPLICATE_FIELD), self.used.numbers(name), strict=True)
         return {int(seed): value for seed, value in pairs if math.isfinite(seed) and math.isfinite(value)}
 
-    @property
+    @cached_property
     def test_loss(self) -> Interval:
         """Mean of the last test loss over the seeds, in the unit of `loss_metric`."""
         return self.mean(self.loss_metric)

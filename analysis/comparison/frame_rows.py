@@ -13,6 +13,7 @@ class Columns:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
+        self.names = frozenset(map(str, frame))
         self._values: dict[str, list[Any]] = {}
         self._known: dict[str, list[bool]] = {}
         self._numbers: dict[str, list[float]] = {}
@@ -59,7 +60,7 @@ class FrameRows:
 
     def __contains__(self, name: object) -> bool:
         """Whether the frame has such a column."""
-        return name in self.columns.frame
+        return name in self.columns.names
 
     def __getitem__(self, name: str) -> list[Any]:
         """The values of a column."""

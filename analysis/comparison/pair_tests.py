@@ -255,7 +255,7 @@ def _reward_pairs(arms: list[Arm], all_pairs: bool) -> Pairs:
     answering = {
         arm.label: float(np.nanmean(arm.seed_rewards.to_numpy(dtype=float)))
         for arm in arms
-        if arm.seed_rewards.notna().any(axis=None)
+        if not arm.seed_rewards.empty and arm.seed_rewards.notna().any(axis=None)
     }
     ranked = sorted(answering, key=lambda label: -answering[label])
     return _in_order(choose_pairs([ranked], all_pairs), arms)

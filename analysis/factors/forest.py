@@ -23,6 +23,9 @@ TREES, SHUFFLED_FORESTS, SHUFFLED_TREES = 64, 4, 4
 """Trees of the forest, forests of shuffled losses, and their trees: a share is a mean over trees."""
 FULL_SIZE = 250
 """Trials up to which the forest has all its trees; the trees of more trials vary less, and take longer."""
+MOST_ARMS = 1000
+"""Arms that forests are fitted to at most. More of them are drawn at random: shares of a variance are little helped by
+more, and forests take minutes."""
 SHUFFLES = 999
 LEVELS = 4
 """Groups that a number with more values is cut into to be tested, of equally many arms."""
@@ -41,7 +44,8 @@ def divide_by_forest(
         guided: whether settings were chosen by earlier losses, so that no shuffle is like the design.
 
     Returns:
-        The shares; noise is the mean share in forests of losses shuffled among the arms. A factor is tested by how far
+        The shares, of MOST_ARMS arms at most; noise is the mean share in forests of losses shuffled among the arms. All
+        arms are tested: a factor by how far
         the ranks of its levels' losses lie apart (Kruskal and Wallis), against the same after shuffles. That takes the
         arms' settings for drawn at random, so factors that go together with another one have no p-value. None where
         losses do not vary.
@@ -50,16 +54,25 @@ def divide_by_forest(
     (2014), as Optuna implements it; Edgington and Onghena, "Randomization Tests", 4th ed. (2007), section 4.
     """
     columns = {name: _scaled(values) for name, values in factors.items()}
-    study, arm_of = _study(columns, losses)
+    drawn = drawn_arms(len(losses))
+    fitted = [losses[arm] for arm in drawn]
+    study, arm_of = _study({name: [column[arm] for arm in drawn] for name, column in columns.items()}, fitted)
     if (shares := _shares(study, list(columns))) is None:
         return None
     rng = np.random.default_rng(FOREST_SEED)
-    shuffled = [_shares(study, list(columns), _shuffled(losses, arm_of, rng)) or {} for _ in range(SHUFFLED_FORESTS)]
+    shuffled = [_shares(study, list(columns), _shuffled(fitted, arm_of, rng)) or {} for _ in range(SHUFFLED_FORESTS)]
     noise = {name: float(np.mean([one.get(name, 0.0) for one in shuffled])) for name in shares}
     if guided:
         return Division(shares, noise, {}, "the settings were chosen by earlier losses")
     p_values, together = shuffle_test(columns, [float(np.mean(values)) for values in losses], rng)
     return Division(shares, noise, p_values, f"{', '.join(together)} go together in this design" if together else "")
+
+
+def drawn_arms(arms: int) -> list[int]:
+    """The arms, by their numbers, that forests are fitted to: all, or of many some drawn at random."""
+    if arms <= MOST_ARMS:
+        return list(range(arms))
+    return sorted(np.random.default_rng(FOREST_SEED).choice(arms, MOST_ARMS, replace=False).tolist())
 
 
 def shuffle_test(

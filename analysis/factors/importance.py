@@ -9,7 +9,7 @@ import numpy as np
 from analysis.comparison.arms import Arm
 from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
 from analysis.comparison.loss_metric import by_text, metric_of
-from analysis.factors.forest import REST, SHUFFLES, divide_by_forest
+from analysis.factors.forest import REST, SHUFFLES, divide_by_forest, drawn_arms
 from analysis.results.outcomes import finite
 from analysis.statistics.anova import SEEDS, TOGETHER, Division, divide_grid
 from analysis.statistics.intervals import Values
@@ -255,9 +255,12 @@ def _of_forest(what: str, division: Division | None, losses: Sequence[Sequence[f
     if division is None:
         return _none(what, "it does not vary")
     trials = sum(map(len, losses))
+    fitted = sum(len(losses[arm]) for arm in drawn_arms(len(losses)))
+    drawn = "" if fitted == trials else f", drawn at random from {trials:,},"
     notes = [
-        f"The arms are no full grid, so a random forest was fitted to {trials} trials and its variance over the ranges "
-        f"tried was divided (fANOVA, Optuna). {RANGES} Noise is the share in forests of losses shuffled among the arms."
+        f"The arms are no full grid, so a random forest was fitted to {fitted:,} trials{drawn} and its variance over "
+        f"the ranges tried was divided (fANOVA, Optuna). {RANGES} Noise is the share in forests of losses shuffled "
+        "among the arms."
     ]
     if trials < COARSE_TRIALS:
         notes.append("With so few trials this is coarse: read the order, not the digits.")

@@ -34,15 +34,16 @@ class RowChecks:
         if missing := tuple(row.label for row, value in checked if value is None):
             self._unknown.setdefault(missing, []).append(name)
         applicable = [(row, value) for row, value in checked if value]
+        different = {value for _, value in applicable}
         levels: dict[Hashable, set[Any]] = {}
-        for row, value in applicable:
+        for row, value in applicable if len(different) > 1 else ():
             levels.setdefault(self._level(row), set()).update(value)
         if len({frozenset(one) for one in levels.values()}) > 1:
             self.differences.append(f"{name}: {by_value({row.label: value for row, value in applicable})}{reach}")
             self._differing.add(name)
             self.confounded += [] if reach else [name]
             return
-        if len({value for _, value in applicable}) > 1:
+        if len(different) > 1:
             self.crossed[name] = f"{name}: {by_value({row.label: value for row, value in applicable})}{reach}"
         if applicable and not missing:
             every = facts_apart(list(dict.fromkeys(one for _, value in applicable for one in value)))

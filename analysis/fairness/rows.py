@@ -113,18 +113,19 @@ def rows_of(evidence: Evidence, arms: Sequence[Arm], rate_ranges: Sequence[RateR
         One row per arm, in their order.
     """
     best = {group.best.label: group for group in rate_ranges}
-    return [_row(evidence, arm, best.get(arm.label)) for arm in arms]
+    counts = ["tokens_seen", *(["scored_tokens_seen"] if _scores_a_part(evidence.results.trials) else [])]
+    return [_row(evidence, arm, best.get(arm.label), counts) for arm in arms]
 
 
-def _row(evidence: Evidence, arm: Arm, rates: RateRange | None) -> LedgerRow:
-    """The row of an arm; `rates` are those that it is the best of, if it is."""
+def _row(evidence: Evidence, arm: Arm, rates: RateRange | None, counts: Sequence[str]) -> LedgerRow:
+    """The row of an arm; `rates` are those that it is the best of, if it is, and `counts` the metrics of its tokens."""
     tried: dict[str, Tried] = {}
     if arm.tested_once:
         tried = _tuning(evidence, arm)
     elif rates:
         tried = {"lr": Tried(tuple(rates.rates), len(rates.members), on_validation=False)}
     searched = None if arm.tested_once else evidence.searches.get(arm.trials["trial"][0])
-    facts = _facts(evidence, arm) | ({"searched_on_test": (searched,)} if searched else {})
+    facts = _facts(evidence, arm, counts) | ({"searched_on_test": (searched,)} if searched else {})
     ranges = _ranges(evidence.results.sweep_of(arm.trials["trial"][0]).spec, arm.config) if searched else {}
     return LedgerRow(arm.label, arm.config, facts, _numbers(arm), tried, ranges)
 
@@ -136,7 +137,7 @@ def _scores_a_part(trials: pd.DataFrame) -> bool:
     return bool((trials["scored_tokens_seen"] < trials["tokens_seen"]).any())
 
 
-def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
+def _facts(evidence: Evidence, arm: Arm, counts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     results = evidence.results
     facts: dict[str, tuple[Any, ...]] = {
         "outcome": (arm.outcome,),
@@ -150,7 +151,6 @@ def _facts(evidence: Evidence, arm: Arm) -> dict[str, tuple[Any, ...]]:
     facts |= {"rows_tested": rows} if (rows := distinct(len(losses) for losses in arm.window_losses.values())) else {}
     reached = arm.outcome not in (Outcome.DIVERGED, Outcome.NOT_STARTED, Outcome.REPEATED, *NOT_COMPARED)
     facts |= _answered(evidence.answers, arm)
-    counts = ["tokens_seen", *(["scored_tokens_seen"] if _scores_a_part(results.trials) else [])]
     for name, kind in (*((name, int) for name in counts), ("micro_batch", int), ("activation_checkpointing", bool)):
         values = distinct(kind(value) for value in arm.values(name))
         facts |= {EXECUTED.get(name, name): values if reached else ()} if values or not reached else {}
@@ -303,7 +303,12 @@ def _size(value: Any) -> tuple[int, Any]:
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     """Each value once, in the order of its first appearance; lists as tuples."""
     plain = (tuple(value) if isinstance(value, list) else value for value in values)
-    return tuple({json.dumps(value, default=str): value for value in plain}.values())
+    return tuple({_known_by(value): value for value in plain}.values())
+
+
+def _known_by(value: Any) -> str:
+    """A text that values share which are the same: 1 and True are not. Plain values need no JSON, which is slow."""
+    return repr(value) if isinstance(value, str | int | float | None) else json.dumps(value, default=str)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

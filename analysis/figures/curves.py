@@ -26,6 +26,8 @@ AXES = (("step", "optimizer steps"), ("tokens", "train tokens"), ("seconds", "tr
 OTHERS_POINTS = 8000
 """Points of all arms without a name together, which bounds the page's size."""
 FEWEST_POINTS = 6
+MOST_OTHERS = 1000
+"""Arms without a name that are drawn; of more every so manieth of the ranking, so that they lie where all lie."""
 TRIAL_POINTS = 100
 MARKERS = {Outcome.DIVERGED: "x", Outcome.STOPPED: "square", Outcome.INTERRUPTED: "square"}
 """What marks the end of an arm's line that ended before its last step."""
@@ -75,14 +77,15 @@ def draw_curves(
         for place, name in enumerate(offered)
     ]
     shown = metrics[0]
+    unnamed = sum(not style.named for style in styles.values())
     plot = _plot(shown, styles, outcomes)
     axes = tuple(axis for axis in AXES if _known(metrics, axis[0]))
     return PageFigure(
         name=NAME,
         kind="curves",
         title="Loss over training",
-        caption=_caption(metrics, outcomes),
-        description=_description(shown),
+        caption=_caption(metrics, outcomes, unnamed),
+        description=_description(shown, unnamed),
         figure=plot,
         controls=(
             Control("y", "Show", tuple((name, name.replace("_", " ")) for name in offered)),
@@ -102,7 +105,7 @@ def metric_curves(
     """The curves of one metric, those without a name with fewer points."""
     named = [arm for arm, style in styles.items() if style.named]
     by_arm = {curve.arm: curve for curve in arm_curves(rows[rows["arm"].isin(named)], metric)}
-    rest = rows[~rows["arm"].isin(named)]
+    rest = rows[rows["arm"].isin(drawn_of([arm for arm, style in styles.items() if not style.named]))]
     points = max(FEWEST_POINTS, OTHERS_POINTS // max(1, rest["arm"].nunique()))
     others = arm_curves(rest, metric, most_points=min(points, TRIAL_POINTS)) if with_others else []
     shown = [by_arm[arm] for arm in named if arm in by_arm]
@@ -114,6 +117,12 @@ def metric_curves(
         limits=range_of([*shown, *others], outcomes),
         late=range_of(second_half([*shown, *others]), outcomes),
     )
+
+
+def drawn_of(others: Sequence[str]) -> list[str]:
+    """Those of the arms without a name, best first, that are drawn."""
+    step = max(1.0, len(others) / MOST_OTHERS)
+    return [others[int(place * step)] for place in range(min(len(others), MOST_OTHERS))]
 
 
 def metric_data(curves: MetricCurves, whole: bool = True) -> dict[str, Any]:
@@ -249,7 +258,12 @@ def _known(metrics: Sequence[MetricCurves], axis: str) -> bool:
     return all(math.isfinite(value) for curve in curves for value in getattr(curve, axis))
 
 
-def _caption(metrics: Sequence[MetricCurves], outcomes: Mapping[str, str]) -> str:
+def _more(drawn: int, unnamed: int) -> str:
+    """How many of the arms without a name are drawn."""
+    return f"{drawn:,} of {unnamed:,} more" if unnamed > MOST_OTHERS else f"{drawn:,} more"
+
+
+def _caption(metrics: Sequence[MetricCurves], outcomes: Mapping[str, str], unnamed: int) -> str:
     shown = metrics[0]
     several = any(count > 1 for curve in shown.named for count in curve.seeds)
     parts = ["Each line is an arm."]
@@ -258,7 +272,8 @@ def _caption(metrics: Sequence[MetricCurves], outcomes: Mapping[str, str]) -> st
     if any(metric.trials for metric in metrics):
         parts.append("Pick an arm to see its single trials.")
     if shown.others:
-        parts.append(f"Named are the {len(shown.named)} arms of the lowest loss; {len(shown.others):,} more are grey.")
+        more = _more(len(shown.others), unnamed)
+        parts.append(f"Named are the {len(shown.named)} arms of the lowest loss; {more} are grey.")
     ended = {Outcome(outcomes[curve.arm]) for curve in shown.named if outcomes.get(curve.arm) in MARKERS}
     if Outcome.DIVERGED in ended:
         parts.append("A cross marks the last finite value of an arm that diverged.")
@@ -269,8 +284,8 @@ def _caption(metrics: Sequence[MetricCurves], outcomes: Mapping[str, str]) -> st
     return " ".join(parts)
 
 
-def _description(shown: MetricCurves) -> str:
+def _description(shown: MetricCurves, unnamed: int) -> str:
     metric = METRIC[shown.metric]
     ends = [f"{curve.arm} ends at {curve.mean[-1]:.4g}" for curve in shown.named]
-    more = f", and {len(shown.others):,} more arms" if shown.others else ""
+    more = f", and {_more(len(shown.others), unnamed)} arms" if shown.others else ""
     return f"Lines of {metric.meaning} over training, {metric.unit}: {'; '.join(ends)}{more}."

@@ -15,6 +15,8 @@ from analysis.wording.numbers import MISSING, show_bytes, show_interval, show_li
 
 FAR = 4
 """A loss this many times as far from the best as the median is drawn at the axis's end, so that it spoils no scale."""
+MOST_PLACES = 1000
+"""Arms that a board of the page lists; with tens of thousands a browser would be busy for long. trials.csv has all."""
 MOST_CHOICES = 30
 """Values of a factor that can be chosen among; a factor with more is not offered."""
 
@@ -72,8 +74,10 @@ class LeaderBoard:
     Attributes:
         key: a short name, of which the first board has none, for addresses.
         board: what it shows.
-        rows: finished arms, the best first.
-        unfinished: the other arms.
+        rows: finished arms, the best first, MOST_PLACES at most.
+        finished: how many there are.
+        unfinished: the other arms, MOST_PLACES at most.
+        not_finished: how many there are.
         more: headings of the columns after memory; the first is shown at once.
         intervals: whether any loss has one.
         base: per cent of the axis where the base model's loss lies; None where that is off the axis.
@@ -84,7 +88,9 @@ class LeaderBoard:
     key: str
     board: Board
     rows: list[BoardRow]
+    finished: int
     unfinished: list[Place]
+    not_finished: int
     more: list[str]
     intervals: bool
     base: float | None
@@ -106,7 +112,9 @@ def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]
     most_bytes = max((place.peak_bytes for place in finished if math.isfinite(place.peak_bytes)), default=math.nan)
     names = list(dict.fromkeys(name for place in finished for name in factors.get(place.label, {})))
     more = [*_more(finished), *(name for name in names if name != "lr")]
-    rows = [_row(place, (low, high), most_bytes, more, factors.get(place.label, {})) for place in finished]
+    shown = finished[:MOST_PLACES]
+    rows = [_row(place, (low, high), most_bytes, more, factors.get(place.label, {})) for place in shown]
+    unfinished = [place for place in board.places if place.rank is None]
     base = _percent(board.base_loss, low, high)
     loss = f"test loss, {board.unit}" if board.metric != "test_loss" else "test loss"
     headings = ["arm", loss, "vs best", "wins – losses", "memory", *more]
@@ -114,7 +122,9 @@ def _leaderboard(board: Board, key: str, factors: Mapping[str, Mapping[str, str]
         key=key,
         board=board,
         rows=rows,
-        unfinished=[place for place in board.places if place.rank is None],
+        finished=len(finished),
+        unfinished=unfinished[:MOST_PLACES],
+        not_finished=len(unfinished),
         more=more,
         intervals=any(place.loss.known for place in finished),
         base=base if 0 <= base <= 100 else None,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from analysis.results.files import finished_rows, read_mapping, read_rows
+from analysis.results.files import FinishedFile, TrialFiles, read_mapping
 from basis.checksums import flaw
 from basis.directory import BASE_DIR, FINISHED_FILE, RESPONSES_FILE, RESULT_FILE, SPEC_FILE, SWEEP_FILE, TRAINED_FILE
 
@@ -13,23 +13,7 @@ BASE_SEAL_FILE = "responses.seal.json"
 MOST_NAMED = 20
 
 
-class FinishedTrial(NamedTuple):
-    """What a finished trial says of its files.
-
-    Attributes:
-        folder: its directory.
-        rows: all rows in its finished.json; none where that can't be read.
-        seals: size and checksum of each file that it keeps, by name.
-        steps: the steps of the rows in its result.json.
-    """
-
-    folder: Path
-    rows: list[dict[str, Any]]
-    seals: Mapping[str, Any]
-    steps: list[Any]
-
-
-def damaged_files(directory: Path) -> list[str]:
+def damaged_files(directory: Path, trials: Mapping[str, TrialFiles]) -> list[str]:
     """Name the damaged files of an experiment, a sentence each, with what that means for its report.
 
     A report reads no weights, so that these are held to their size alone; `--resume` reads them. Where they are gone,
@@ -37,44 +21,36 @@ def damaged_files(directory: Path) -> list[str]:
 
     Args:
         directory: the experiment directory.
+        trials: what the directory of each trial holds, by its name.
 
     Returns:
         The sentences, the last one saying how to mend them; none if nothing is damaged.
     """
     unread = [name for name in (SPEC_FILE, SWEEP_FILE) if not read_mapping(directory / name)]
-    trials = [_finished_trial(path.parent) for path in sorted(directory.glob(f"*/{FINISHED_FILE}"))]
     sentences = [f"{name} can't be read: what it says of the sweep is left out." for name in unread]
     for sealed in sorted((directory / BASE_DIR).rglob(BASE_SEAL_FILE)):
         seal, answers = read_mapping(sealed), sealed.with_name(RESPONSES_FILE)
         if seal and (wrong := _flaw(answers, seal)):
             sentences.append(f"{answers.relative_to(directory).as_posix()} {wrong}.")
-    for trial in trials:
-        sentences += [f"{trial.folder.name}/{sentence}" for sentence in _damage_of(trial)]
+    for name, files in sorted(trials.items()):
+        if files.finished is not None:
+            damage = _damage_of(directory / name, files.finished, files.reported_steps)
+            sentences += [f"{name}/{sentence}" for sentence in damage]
     if len(sentences) > MOST_NAMED:
         sentences = [*sentences[:MOST_NAMED], f"So are {len(sentences) - MOST_NAMED} further files."]
     return [*sentences, "Continuing the sweep with --resume makes again what can be made again."] if sentences else []
 
 
-def _finished_trial(folder: Path) -> FinishedTrial:
-    seals = read_mapping(folder / FINISHED_FILE).get("kept")
-    return FinishedTrial(
-        folder=folder,
-        rows=finished_rows(folder / FINISHED_FILE),
-        seals=seals if isinstance(seals, Mapping) else {},
-        steps=[row.get("step") for row in read_rows(folder / RESULT_FILE)],
-    )
-
-
-def _damage_of(trial: FinishedTrial) -> list[str]:
-    if not trial.rows:
+def _damage_of(folder: Path, finished: FinishedFile, reported_steps: list[Any]) -> list[str]:
+    if not finished.rows:
         return [f"{FINISHED_FILE} can't be read: the trial's numbers are those of {RESULT_FILE}."]
     sentences = []
-    for name, seal in trial.seals.items():
-        if name == TRAINED_FILE and not (trial.folder / name).exists():
+    for name, seal in finished.seals.items():
+        if name == TRAINED_FILE and not (folder / name).exists():
             continue
-        if "/" not in name and isinstance(seal, Mapping) and (wrong := _flaw(trial.folder / name, seal)):
+        if "/" not in name and isinstance(seal, Mapping) and (wrong := _flaw(folder / name, seal)):
             sentences.append(f"{name} {wrong}.")
-    if trial.steps != [row["step"] for row in trial.rows]:
+    if reported_steps != [row["step"] for row in finished.rows]:
         sentences.append(f"{RESULT_FILE} lacks rows: they are taken from {FINISHED_FILE}.")
     return sentences
 

@@ -137,7 +137,7 @@ def read_experiment(directory: Path) -> Results:
         spec=read_mapping(directory / SPEC_FILE),
         sweep=read_mapping(directory / SWEEP_FILE),
         configs={record.name: record.config for record in records},
-        damaged=damaged_files(directory),
+        damaged=damaged_files(directory, {record.name: record.files for record in records}),
         control=control,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,26 @@ REWARDS = ("reward", "base_reward")
 
 
 @dataclass(frozen=True)
+class FinishedFile:
+    """What finished.json says, which a trial writes last.
+
+    Attributes:
+        rows: all rows of the trial; none where the file can't be read.
+        seals: size and checksum of each file that the trial keeps, by name.
+    """
+
+    rows: list[dict[str, Any]]
+    seals: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class TrialFiles:
     """What the directory of a trial holds, as far as it can be read.
 
     Attributes:
-        rows: its reports.
+        rows: its reports: those of its result.json, or of its finished.json where the former lacks some.
+        reported_steps: the steps of the reports in its result.json.
+        finished: its finished.json; None where there is none.
         params: params.json, the config that it was started with.
         record: record.json, what its numbers depend on.
         responses: number and content of each line of responses.jsonl.
@@ -38,6 +54,8 @@ class TrialFiles:
     """
 
     rows: list[dict[str, Any]]
+    reported_steps: list[Any]
+    finished: FinishedFile | None
     params: dict[str, Any]
     record: dict[str, Any]
     responses: list[tuple[int, dict[str, Any]]]
@@ -47,15 +65,21 @@ class TrialFiles:
 
 
 def read_trial_files(folder: Path) -> TrialFiles:
-    """Read the directory of a trial; what is missing, cut or something else is empty."""
+    """Read the directory of a trial, each file once; what is missing, cut or something else is empty."""
+    reported, finished = read_rows(folder / RESULT_FILE), read_finished_file(folder / FINISHED_FILE)
+    steps = [row.get("step") for row in reported]
+    kept = finished.rows if finished else []
+    losses = read_mapping(folder / WINDOW_LOSSES_FILE)
     return TrialFiles(
-        rows=read_reports(folder),
+        rows=kept if kept and steps != [row["step"] for row in kept] else reported,
+        reported_steps=steps,
+        finished=finished,
         params=read_mapping(folder / PARAMS_FILE),
         record=read_mapping(folder / RECORD_FILE),
         responses=read_responses(folder / RESPONSES_FILE),
         attempts=read_attempts(folder),
-        window_losses=read_window_losses(folder, "test_loss"),
-        general_losses=read_general_losses(folder),
+        window_losses=losses_by_window(losses, "test_loss"),
+        general_losses=general_losses_of(losses),
     )
 
 
@@ -79,18 +103,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [*(row for row in read if "step" not in row), *rows]
 
 
-def read_reports(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a trial: those of its result.json, or of its finished.json where the former lacks some."""
-    rows, kept = read_rows(folder / RESULT_FILE), finished_rows(folder / FINISHED_FILE)
-    return kept if kept and [row.get("step") for row in rows] != [row["step"] for row in kept] else rows
-
-
-def finished_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows in a finished.json; none where it is missing, cut or something else."""
-    rows = read_mapping(path).get("rows")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and finite(row.get("step")) for row in rows):
-        return []
-    return list(map(with_present_names, rows)) if rows and rows[-1].get("finished") else []
+def read_finished_file(path: Path) -> FinishedFile | None:
+    """A finished.json; None where it is missing. One that is cut or something else has no rows."""
+    if not path.exists():
+        return None
+    content = read_mapping(path)
+    rows, seals = content.get("rows"), content.get("kept")
+    is_whole = isinstance(rows, list) and all(isinstance(row, dict) and finite(row.get("step")) for row in rows)
+    whole = list(map(with_present_names, rows)) if rows and is_whole and rows[-1].get("finished") else []
+    return FinishedFile(whole, seals if isinstance(seals, Mapping) else {})
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -123,16 +144,20 @@ def read_attempts(path: Path) -> list[dict[str, Any]]:
     return [with_present_names(attempt) for attempt in attempts if isinstance(attempt, dict)]
 
 
-def read_general_losses(path: Path) -> list[tuple[float, float]]:
-    """Of each window of general text the last loss and the base model's; none where one of the two is not there."""
-    last, base = (read_window_losses(path, name) for name in ("general_loss", GENERAL_LOSS_BASE))
+def general_losses_of(losses: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Of each window of general text the last loss and the base model's; none where one of the two is not there.
+
+    Args:
+        losses: what window_losses.json holds.
+    """
+    last, base = (losses_by_window(losses, name) for name in ("general_loss", GENERAL_LOSS_BASE))
     return list(zip(last, base, strict=True)) if len(last) == len(base) else []
 
 
-def read_window_losses(path: Path, name: str) -> list[float]:
-    """The losses of this name by window; none where the file is missing, cut or something else."""
-    losses = read_mapping(path / WINDOW_LOSSES_FILE).get(name)
-    return losses if isinstance(losses, list) and all(map(finite, losses)) else []
+def losses_by_window(losses: Mapping[str, Any], name: str) -> list[float]:
+    """The losses of this name by window; none where they are missing or something else."""
+    found = losses.get(name)
+    return found if isinstance(found, list) and all(map(finite, found)) else []
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

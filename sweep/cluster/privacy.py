@@ -29,8 +29,9 @@ NEEDED = (
     *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
     *("LIBRARY_PATH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX"),
     *("CC", "CXX", "SDKROOT", "DEVELOPER_DIR", "LRU_CACHE_CAPACITY"),
+    *("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_DISABLED", "GCE_METADATA_HOST"),
 )
-"""Names of variables that the system, a compiler or oneDNN reads."""
+"""Names of variables that the system, a compiler, oneDNN or `sweep.worker.node_watch` reads."""
 
 NEEDED_FAMILIES = (
     *("LC_", "LD_", "DYLD_", "PYTHON", "CONDA_", "MALLOC_", "GLIBC_", "COVERAGE_", "COV_CORE_", "MPL", "NIX_"),

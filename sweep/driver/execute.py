@@ -20,7 +20,6 @@ from sweep.inputs import Process
 from sweep.machine.apart import Work
 from sweep.machine.hardware import cpu_has_bf16
 from sweep.memory.gpu_sharing import GpuSharing
-from sweep.memory.packing import budget_on
 from sweep.preparation.prepare import PreparedSweep
 from sweep.provenance.sweep_record import begin_sweep_record, check_identity, check_trial_hashes, end_sweep_record
 from sweep.storage.claim import claimed
@@ -65,7 +64,7 @@ def execute(prepared: PreparedSweep, launch: Launch, console: Console, work: Wor
         if alone and not resources.gpu and "fp16" in prepared.plan.precisions:
             say("precision fp16: it is for GPUs without bf16; on a CPU it is many times slower than fp32")
         device = find_device(resources, spec.memory.device, launch.gpus)
-        planner = prepared.planner(device, budget_on(device, resources, spec.memory.budget))
+        planner = prepared.planner(device, resources)
         process = Process(own_umask(), Path.cwd()) if alone else None
         inputs = prepared.inputs(experiment_dir, device, cpus=float(resources.cpu), process=process)
         inputs = {model: replace(of_model, versions=deciding_versions()) for model, of_model in inputs.items()}

@@ -4,7 +4,7 @@ Ray counts shares and enforces nothing; a trial's process is kept to its share b
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PretrainedConfig
 
@@ -39,6 +39,11 @@ class Packing:
     device: Device
     judging_bytes: int = 0
     limit_bytes: int | None = None
+
+    def on(self, kind: str | None) -> "Packing":
+        """How trials share a GPU of that kind, by its name; None, or one that nobody knows: of any kind."""
+        of_kind = None if kind is None else self.device.kinds.get(kind)
+        return replace(self, device=of_kind) if of_kind else self
 
     def demand_bytes(self, plan: MemoryPlan) -> int:
         """Bytes of the device that a trial needs to itself, and no more than the device has.

@@ -10,7 +10,7 @@ from sweep.data.tokens import TokenSet, prepare_tokens
 from sweep.hub.fetch import Say
 from sweep.inputs import Process, SweepInputs
 from sweep.memory.device import Device
-from sweep.memory.packing import Packing
+from sweep.memory.packing import Packing, budget_on
 from sweep.preparation.models import FoundModels, find_models
 from sweep.preparation.rows import check_rows
 from sweep.preparation.sources import SweepSources, resolve_sources
@@ -18,6 +18,7 @@ from sweep.proposal import TrialPlanner
 from sweep.provenance.code_version import code_version
 from sweep.provenance.hashes import Provenance, name_sources
 from sweep.provenance.sweep_record import part_of_model
+from sweep.schema.resources import Resources
 from sweep.schema.sweep_spec import SweepSpec
 from sweep.search_space import SweepPlan
 from sweep.trial.config import TrialConfig
@@ -98,15 +99,21 @@ class PreparedSweep:
         rows = [counts._replace(model=label)._asdict() for label, counts in counted]
         return {**told, **({"rows": rows} if rows else {})}
 
-    def planner(self, device: Device, budget_bytes: int | None) -> TrialPlanner:
+    def planner(self, device: Device, resources: Resources) -> TrialPlanner:
         """Plans the memory of the sweep's trials on a device, each within a budget.
+
+        Where each trial gets whole GPUs and there are several kinds, it is planned for each of them.
 
         Raises:
             UserError: a trial that does not fit. It is refused now and not after hours.
         """
         shapes = {label: base.models.shape for label, base in self.bases.items()}
         is_text = all(base.tokens.kind == "text" for base in self.bases.values())  # of one set of data
-        planner = TrialPlanner(shapes, device, budget_bytes, is_text=is_text)
+        asked_bytes = self.plan.spec.memory.budget
+        by_kind = device.kinds if resources.least_gpu >= 1 else {}
+        kinds = {name: (kind, budget_on(kind, resources, asked_bytes)) for name, kind in by_kind.items()}
+        budget_bytes = budget_on(device, resources, asked_bytes)
+        planner = TrialPlanner(shapes, device, budget_bytes, is_text=is_text, kinds=kinds)
         for trial in self.plan.candidates:
             planner.propose(trial)
         return planner

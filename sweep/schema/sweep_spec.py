@@ -104,7 +104,11 @@ class SweepSpec(Part):
     max_failures: int = Field(
         1, ge=0, description="How often a trial that failed is started again from its checkpoint."
     )
-    checkpoint_seconds: float = Field(300, ge=0, description="Least seconds between two checkpoints of a trial.")
+    checkpoint_seconds: float = Field(
+        300,
+        ge=0,
+        description="Least seconds between two checkpoints of a trial; between two rows of metrics a minute at least.",
+    )
     hang: HangPart = Field(HangPart(), description="When a silent trial hangs, and what is done about it.")
     track: Trackers = Field(
         ("tensorboard",),

@@ -32,7 +32,7 @@ class TrialCheckpoint:
 
     @property
     def step(self) -> int:
-        """How many optimizer steps its last row tells of."""
+        """How many optimizer steps its last row tells of; the training may be further."""
         return int((self.unjudged or self.rows[-1])["step"])
 
     def write(self, path: Path) -> None:
@@ -61,24 +61,43 @@ class TrialCheckpoint:
         return cls(config, state["training"], rows, unjudged)
 
 
+BETWEEN_ROWS_SECONDS = 60.0
+"""How long after a checkpoint the next is due before the row of metrics is, at least; at a row it may be earlier."""
+URGENT_SECONDS = 10.0
+"""How long after a checkpoint the next is due on a machine that is about to be taken away."""
+
+
 class CheckpointFile:
     """The file of a trial's checkpoints: a new one replaces the former. A trial can do without, and may yet end well.
 
     Args:
         path: the file.
-        every_seconds: how long after a checkpoint the next is due.
+        every_seconds: how long after a checkpoint the next is due at a row.
+
+    Attributes:
+        is_urgent: whether the machine is about to be taken away.
     """
 
     def __init__(self, path: Path, every_seconds: float) -> None:
         self.path = path
+        self.is_urgent = False
         self._every_seconds = every_seconds
         self._written_at = time.monotonic()
         self._lacks_room = False
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for the next checkpoint."""
-        return time.monotonic() - self._written_at >= self._every_seconds
+        """Whether it is time for the next checkpoint, at a row."""
+        return self._is_after(self._every_seconds)
+
+    @property
+    def is_due_between_rows(self) -> bool:
+        """Whether it is time for the next checkpoint, though the next row is yet to come."""
+        return self._is_after(max(self._every_seconds, BETWEEN_ROWS_SECONDS))
+
+    def _is_after(self, seconds: float) -> bool:
+        wait_seconds = min(seconds, URGENT_SECONDS) if self.is_urgent else seconds
+        return time.monotonic() - self._written_at >= wait_seconds
 
     def replace(self, checkpoint: TrialCheckpoint) -> str | None:
         """Write a new checkpoint, if the disk has room for it.

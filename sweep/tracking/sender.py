@@ -108,6 +108,7 @@ class Sender:
         self._tracker: Tracker | None = None
         self._open: dict[str, SentTrial] = {}
         self._is_ending, self._failures = threading.Event(), 0
+        self._kept_until = 0.0
         self._is_told, self._trouble = False, ""
         self._silent_since, self._patience_seconds = time.monotonic(), SILENT_SECONDS
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -175,7 +176,17 @@ class Sender:
                 self._send_trial(self._tracker, lack)
                 self._hear(SILENT_SECONDS)
         finally:
+            self._keep_sent()
+
+    def _keep_sent(self) -> None:
+        """Write what has been sent, unless writing it would take more than a twentieth of the time.
+
+        It is one file, which grows with the trials. A process that is killed sends again what was not written.
+        """
+        began = time.monotonic()
+        if began >= self._kept_until:
             keep_sent(self._file, self._sent)
+            self._kept_until = time.monotonic() + 20 * (time.monotonic() - began)
 
     def _send_trial(self, tracker: Tracker, lack: Lack) -> None:
         name = lack.run.name

@@ -55,6 +55,11 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
+def gpu_name() -> str | None:
+    """The name of the GPU that a trial of this process trains on; None without one."""
+    return device_name(torch.device("cuda")) if torch.cuda.is_available() else None
+
+
 def place(device: torch.device) -> str:
     """Where a trial computes: the machine's processors, or one GPU of it by what no other has."""
     if device.type != "cuda":

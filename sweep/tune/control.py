@@ -129,9 +129,9 @@ class RequestsFirst(PickledEmpty, RetryAlone):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """The trial that starts next; None: there is none."""
-        waiting = (trial for trial in tune_controller.get_trials() if trial.status == trial.PENDING)
-        made = (trial for trial in waiting if str(trial) in self._desk.made) if self._desk.made else ()
-        return next(iter(made), None) or super().choose_trial_to_run(tune_controller)
+        waiting = self.waiting()
+        made = (trial for trial in waiting if self._desk.made and str(trial) in self._desk.made)
+        return next(made, None) or next(iter(waiting), None)
 
 
 class TakeRequests(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no types

@@ -54,7 +54,9 @@ class HangWatch(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has n
         """`tell` prints a line above the live table."""
         self._hang = hang
         self._print = tell
-        self._silences: dict[str, Silence] = {}
+        self._silences: dict[str, tuple[Any, Silence]] = {}
+        """By its id, each trial that has started and not ended."""
+        self._longest = 0.0
 
     def limit_minutes(self, silence: Silence) -> float:
         """How long a trial may be silent: what the spec says, or several times its longest silence so far.
@@ -63,26 +65,35 @@ class HangWatch(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has n
         """
         if self._hang.minutes is not None:
             return self._hang.minutes
-        longest = silence.longest or max((other.longest for other in self._silences.values()), default=0.0)
+        longest = silence.longest or self._longest
         return max(LEAST_MINUTES, TIMES_ITS_PACE * longest / 60)
 
     # Ray calls these, with keyword arguments of these names.
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial starts, or starts again."""
-        self._silences[str(trial)] = Silence(time.monotonic())
+        self._silences[trial.trial_id] = trial, Silence(time.monotonic())
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
         now = time.monotonic()
-        self._silences.setdefault(str(trial), Silence(now)).heard(now, result)
+        _, silence = self._silences.setdefault(trial.trial_id, (trial, Silence(now)))
+        silence.heard(now, result)
+        self._longest = max(self._longest, silence.longest)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has ended."""
+        self._silences.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial has failed for good."""
+        self._silences.pop(trial.trial_id, None)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Ray's loop has gone round, as it does at least every few seconds."""
         now = time.monotonic()
-        for trial in trials:
-            silence = self._silences.get(str(trial))
-            if silence is None or silence.said or trial.status != trial.RUNNING:
+        for trial, silence in self._silences.values():  # and not all of `trials`, which may be thousands
+            if silence.said or trial.status != trial.RUNNING:
                 continue
             if now - silence.since > 60 * self.limit_minutes(silence):
                 silence.said = True

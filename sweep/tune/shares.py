@@ -53,13 +53,32 @@ class Shares:
 
 
 class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
-    """Runs trials in their order. A trial that ran out of memory gets the whole device when it is tried once more."""
+    """Runs trials in their order. A trial that ran out of memory gets the whole device when it is tried once more.
+
+    It looks through the trials that have not ended. Ray's own looks through all of them, each time that its loop goes
+    round, which takes longer with each trial.
+    """
 
     def __init__(self, alone: tune.PlacementGroupFactory, began: float = 0.0) -> None:
         """`alone` is the whole device; what happened before `began` is history (see `SweepInputs`)."""
         super().__init__()
         self._alone = alone
         self._began = began
+        self._unended: dict[str, Any] = {}
+        """By their ids, in the order in which they came; those that have ended meanwhile are still to be taken out."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Ray has a further trial."""
+        self._unended[trial.trial_id] = trial
+
+    def waiting(self) -> list[Any]:
+        """The trials that could start, the first that came first."""
+        self._unended = {name: trial for name, trial in self._unended.items() if not trial.is_finished()}
+        return [trial for trial in self._unended.values() if trial.status == trial.PENDING]
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The trial that starts next; None: there is none."""
+        return next(iter(self.waiting()), None)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Ray calls this when a trial has failed, before it starts the trial again and also when it does not."""

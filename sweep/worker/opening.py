@@ -32,7 +32,7 @@ from sweep.storage.finished import read_finished
 from sweep.storage.healing import heal_trial
 from sweep.storage.responses import answers_flaw
 from sweep.trial.config import TrialConfig
-from sweep.worker.trial_run import TrialRun
+from sweep.worker.trial_run import NOBODY, Host, TrialRun
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def open_trial(
     suggested: dict[str, Any] | None = None,
     plan: MemoryPlan | None = None,
     limit_bytes: int | None = None,
+    host: Host = NOBODY,
 ) -> TrialRun:
     """Lock the trial of `config`, mend its directory, and have it begin or continue.
 
@@ -87,13 +88,14 @@ def open_trial(
         suggested: what a search algorithm chose the config by, kept with the trial for a resumed search.
         plan: how the trial is executed and what is predicted for it; without one it is executed as configured.
         limit_bytes: what the process may allocate for the trial; None: what there is.
+        host: what the trial has around it.
 
     Raises:
         OutOfMemoryError: the trial has run out of memory, now or on every attempt that it is given.
         FloatingPointError: the trial's loss was found not to be finite by an earlier process.
     """
     folder = inputs.experiment_dir / config.name
-    run = TrialRun(config, inputs, lock_trial(folder), plan, limit_bytes)
+    run = TrialRun(config, inputs, lock_trial(folder), plan, limit_bytes, host)
     try:
         forget_outcome(folder)  # of an earlier try
         for leftover in folder.glob("*.partial"):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +23,7 @@ from sweep.memory.plan import MemoryPlan
 from sweep.trial.config import TrialConfig
 from sweep.trial.metrics import device_name, memory_metrics
 from sweep.trial.model import as_configured, build_model, build_run
+from sweep.worker.row_clock import RowClock
 
 
 class Training:
@@ -68,6 +70,8 @@ class Training:
         self._tokens_seen = self._scored_tokens_seen = 0
         self._train_seconds = self._evaluation_seconds = 0.0
         self._first_step = 0  # of this process
+        self._row_losses: list[Tensor] = []  # of the steps since the last row
+        self._row_tokens = 0  # that went through the model in them
         self._meter = PeakMeter(self.run)
 
     @property
@@ -84,38 +88,51 @@ class Training:
         """The metrics of the base model as it is, before the first step."""
         return self._row({})
 
-    def next_row(self) -> Row:
+    @property
+    def steps_since_row(self) -> int:
+        """How many steps have been taken since the last row."""
+        return len(self._row_losses)
+
+    def next_row(self, is_due: Callable[[], bool] = lambda: False, keep: Callable[[], None] = lambda: None) -> Row:
         """Train until the next step at which a row is due, and evaluate.
+
+        Args:
+            is_due: asked between two steps: whether a checkpoint is to be kept now.
+            keep: keeps it; its time is none of the training's.
 
         Raises:
             FloatingPointError: the loss is not finite any more, or gradients overflow fp16 whatever they are scaled
                 by; the message names step and learning rate.
         """
-        run, meter, config = self.run, self._meter, self.config
+        run, meter, config, losses = self.run, self._meter, self.config, self._row_losses
         until = min(config.steps, run.step - run.step % config.test_every + config.test_every)
-        losses: list[Tensor] = []
-        seen_before = self._tokens_seen
-        started = timed_from = time.perf_counter()
-        timed_steps = 0
+        steps_before = run.step
+        clock = RowClock()
         while run.step < until:
+            if run.step > steps_before and is_due():
+                losses[-1].item()  # reads back, so that the time of the steps stays with them
+                self._train_seconds += clock.lap()
+                keep()
+                clock.go_on()
             untimed = meter.accounting or run.step == self._first_step
             batch = self._batches.at(run.step)
             losses.append(meter.train_step(batch))
+            self._row_tokens += batch.input_count
             self._tokens_seen += batch.input_count
             self._scored_tokens_seen += batch.scored_count
-            timed_steps += 1
+            clock.timed_steps += 1
             if untimed:  # accounting and compiling slow a step down, so the speed is taken from the others
                 losses[-1].item()  # reads back: a GPU must have done this step before the clock starts
-                timed_from, timed_steps = time.perf_counter(), 0
+                clock.time_from_here()
         train_loss = float(torch.stack(losses).mean())  # reads back, so waits for the device
-        now = time.perf_counter()
-        self._train_seconds += now - started
+        self._train_seconds += clock.lap()
         if not math.isfinite(train_loss):
             raise FloatingPointError(f"train loss became {train_loss} by step {run.step} (lr {config.lr:g})")
         self._check_scale()
-        seconds = (now - timed_from) / timed_steps if timed_steps else (now - started) / len(losses)
-        tokens = (self._tokens_seen - seen_before) / len(losses)  # of a step
+        seconds = clock.step_seconds(run.step - steps_before)
+        tokens = self._row_tokens / len(losses)  # of a step
         losses.clear()  # they are small, but would count as retained
+        self._row_tokens = 0
         return self._row(
             {
                 "learning_rate": run.learning_rate_at(run.step - 1),
@@ -212,6 +229,8 @@ class Training:
             "window_losses": self.window_losses,
             "tokens_seen": self._tokens_seen,
             "scored_tokens_seen": self._scored_tokens_seen,
+            "row_losses": torch.stack(self._row_losses) if self._row_losses else None,
+            "row_tokens": self._row_tokens,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -224,6 +243,9 @@ class Training:
         all_tokens = self.run.step * self.config.batch_size * self.config.block_size  # when a checkpoint kept no count
         self._tokens_seen = state.get("tokens_seen", all_tokens)
         self._scored_tokens_seen = state.get("scored_tokens_seen", all_tokens)
+        losses = state.get("row_losses")  # absent from the checkpoints of a former version, which were kept at rows
+        self._row_losses = [] if losses is None else list(losses.to(self.run.device).unbind())
+        self._row_tokens = state.get("row_tokens", 0)
 
 
 def _window_losses(by_window: list[tuple[float, int]]) -> list[float]:

@@ -8,6 +8,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from sweep.inputs import SweepInputs
 from sweep.memory.attempts import JUDGING, TRAINING, Attempt, OutOfMemoryError, add_attempt, is_last_attempt
 from sweep.memory.plan import MemoryPlan
 from sweep.provenance.trial_record import begin_trial_record, make_trial_record, note_judged
-from sweep.storage.checkpoint import CheckpointFile, TrialCheckpoint
+from sweep.storage.checkpoint import URGENT_SECONDS, CheckpointFile, TrialCheckpoint
 from sweep.storage.finished import write_finished
 from sweep.trial.config import TrialConfig
 from sweep.trial.model import as_configured
@@ -35,6 +36,22 @@ from sweep.worker.judging import accelerator_failed, base_answers, judge, keep_m
 from sweep.worker.training import Training
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a trial that runs under Ray has around it.
+
+    Attributes:
+        notice: why the machine will be taken away; None while nothing says so.
+        kept: called when a checkpoint has been kept between two rows.
+    """
+
+    notice: Callable[[], str | None]
+    kept: Callable[[], None]
+
+
+NOBODY = Host(lambda: None, lambda: None)
 
 
 class TrialRun:
@@ -54,6 +71,7 @@ class TrialRun:
         lock: BaseFileLock,
         plan: MemoryPlan | None,
         limit_bytes: int | None,
+        host: Host = NOBODY,
     ) -> None:
         """Build the run of a trial whose directory is locked by `lock`; see `open_trial` for the other arguments."""
         self.config = config
@@ -63,6 +81,7 @@ class TrialRun:
         self.remarks: list[str] = []
         self._device = torch.device(inputs.packing.device.type)
         self._lock = lock
+        self._host = host
         self._plan = plan
         self._limit_bytes = limit_bytes
         self._training: Training | None = None
@@ -169,8 +188,9 @@ class TrialRun:
             return self._judge(self._unjudged, lambda: kept_model(self.config, self.inputs.base_model, self.folder))
         if not self.rows:
             return self._training.first_row()
-        row = self._unjudged or self._training.next_row()
+        row = self._unjudged or self._training.next_row(self._is_due_between_rows, self._keep_between_rows)
         if not self._training.done:
+            self._heed_notice()
             if self._checkpoint_file.is_due:
                 self._keep_checkpoint([*self.rows, row])
             return row
@@ -267,6 +287,20 @@ class TrialRun:
 
     # ------------------------------------------------------------------------------------------------- checkpoints
 
+    def _heed_notice(self) -> None:
+        """Once the machine is known to be taken away, checkpoints are kept in short order."""
+        if not self._checkpoint_file.is_urgent and (notice := self._host.notice()) is not None:
+            self._checkpoint_file.is_urgent = True
+            self.remark(f"its machine will be taken away ({notice}); a checkpoint is kept every {URGENT_SECONDS:.0f} s")
+
+    def _is_due_between_rows(self) -> bool:
+        self._heed_notice()
+        return self._checkpoint_file.is_due_between_rows
+
+    def _keep_between_rows(self) -> None:
+        self._keep_checkpoint(self.rows)
+        self._host.kept()
+
     def _keep_checkpoint(self, rows: list[Row]) -> None:
         if remark := self._checkpoint_file.replace(self._checkpoint(rows)):
             self.remark(remark)
@@ -285,7 +319,7 @@ class TrialRun:
         try:
             checkpoint = TrialCheckpoint.read(path, self.config.name)
             self._training.load_state_dict(checkpoint.training)
-            if checkpoint.step != self._training.run.step:
+            if checkpoint.step + self._training.steps_since_row != self._training.run.step:
                 raise ValueError("its rows are not those of its step")
         except LookupError as error:
             raise ValueError(f"{path} is damaged: {error} is missing") from None

@@ -7,6 +7,9 @@
 import copy
 import os
 import shlex
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscali
 
 from basis.packages import ROOT
 from sweep.schema.resources import MOST_AUTO_CPUS
+from sweep.storage.checkpoint import URGENT_SECONDS
+from sweep.worker.node_watch import ASK_SECONDS, NOTICE_FILE, NOTICE_VARIABLE, file_notice
 from tests.deploy.test_cluster_files import PINNED
 
 CRD = os.environ.get("SFT_SWEEP_KUBERAY_CRD")
@@ -71,6 +76,25 @@ def test_kuberays_schema_refuses_a_misspelt_field(published: Draft202012Validato
         part = part[key]
     part["minReplica"] = 0
     assert any("minReplica" in error.message for error in published.iter_errors(job))
+
+
+def test_a_pod_that_is_taken_away_tells_its_trials_and_leaves_them_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(NOTICE_VARIABLE, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for group in CLUSTER["workerGroupSpecs"]:
+        pod = group["template"]["spec"]
+        [container] = pod["containers"]
+        shell, flag, said = container["lifecycle"]["preStop"]["exec"]["command"]
+        assert f"touch /tmp/{NOTICE_FILE} && sleep " in said
+        waits_seconds = int(said.split()[-1])
+        assert ASK_SECONDS + URGENT_SECONDS < waits_seconds < pod["terminationGracePeriodSeconds"]
+        assert file_notice() is None
+        quickly = said.replace("/tmp/", f"{tmp_path}/").replace("sleep", "true")
+        subprocess.run([shell, flag, quickly], check=True)
+        assert file_notice() is not None
+        (tmp_path / NOTICE_FILE).unlink()
 
 
 def test_rays_autoscaler_reads_groups_that_can_hold_a_trial() -> None:

@@ -7,7 +7,7 @@ from analysis.comparison.forgetting import measure_forgetting
 from analysis.comparison.grouping import group_arms
 from analysis.findings.forgetting import describe_forgetting
 from analysis.results.experiment import Results
-from analysis.results.files import read_general_losses
+from analysis.results.files import read_trial_files
 from analysis.tables.comparison_table import ComparisonTable, build_tables
 from analysis.tables.notes import FORGETTING_NOTE
 from tests import synthetic_experiment as synthetic
@@ -66,11 +66,11 @@ def test_losses_by_window_are_read_in_pairs_or_not_at_all(tmp_path: Path) -> Non
     kept = {"test_loss": [1.0], "general_loss": [2.0, 3.0], "general_loss_base": [1.5, 2.5]}
     path = tmp_path / "window_losses.json"
     path.write_text(json.dumps(kept))
-    assert read_general_losses(tmp_path) == [(2.0, 1.5), (3.0, 2.5)]
+    assert read_trial_files(tmp_path).general_losses == [(2.0, 1.5), (3.0, 2.5)]
     path.write_text(json.dumps({**kept, "general_loss_base": [1.5]}))
-    assert read_general_losses(tmp_path) == []
+    assert read_trial_files(tmp_path).general_losses == []
     path.write_text(json.dumps({"test_loss": [1.0]}))
-    assert read_general_losses(tmp_path) == []
+    assert read_trial_files(tmp_path).general_losses == []
 
 
 def test_one_row_of_general_text_is_told_as_one_row() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from analysis.results.damage import damaged_files
-from analysis.results.files import read_reports
+from analysis.results.files import read_trial_files
 from basis.directory import (
     CHECKPOINT_FILE,
     DIVERGED_FILE,
@@ -351,6 +351,10 @@ def test_a_trial_that_is_judged_or_trained_again_wants_its_weights(
     assert not does_without_weights(folder)
 
 
+def damaged(folder: Path) -> list[str]:
+    return damaged_files(folder, {CONFIG.name: read_trial_files(folder / CONFIG.name)})
+
+
 def test_weights_that_were_deleted_to_make_room_are_no_damage_to_a_report(
     swept_of: tuple[Path, dict[str, str]],
 ) -> None:
@@ -359,7 +363,7 @@ def test_weights_that_were_deleted_to_make_room_are_no_damage_to_a_report(
     rows = read_finished(folder / CONFIG.name / FINISHED_FILE).rows
     (folder / CONFIG.name / RESULT_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / CONFIG.name / TRAINED_FILE).unlink()
-    assert damaged_files(folder) == []
+    assert damaged(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -380,9 +384,9 @@ def test_a_report_names_what_is_damaged_and_how_to_mend_it(
     (folder / "spec.yaml").write_text("name: tiny\n")
     rows = read_finished(folder / CONFIG.name / FINISHED_FILE).rows
     (folder / CONFIG.name / RESULT_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert damaged_files(folder) == []
+    assert damaged(folder) == []
     damage(folder / name)
-    first, last = damaged_files(folder)
+    first, last = damaged(folder)
     assert said in first
     assert "--resume" in last
-    assert [row["step"] for row in read_reports(folder / CONFIG.name)] == [row["step"] for row in rows]
+    assert [row["step"] for row in read_trial_files(folder / CONFIG.name).rows] == [row["step"] for row in rows]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,13 +45,20 @@ def opened(running: Path) -> tuple[SweepPlan, Desk, SteeredSearch]:
     return plan, desk, SteeredSearch(RoundsSearch([lane], iter([])), desk)
 
 
-@dataclass(frozen=True)
+@dataclass
 class WaitingTrial:
     """As much of a trial of Ray as a scheduler looks at."""
 
     name: str
     status: str = "PENDING"
     PENDING = "PENDING"
+
+    @property
+    def trial_id(self) -> str:
+        return self.name
+
+    def is_finished(self) -> bool:
+        return self.status == "TERMINATED"
 
     def __str__(self) -> str:
         return self.name
@@ -151,11 +157,20 @@ def test_what_was_added_starts_before_trials_that_wait_already(running: Path) ->
     full, lora = plan.candidates
     first = RequestsFirst(desk, tune.PlacementGroupFactory([{"CPU": 1}]))
     waiting = [WaitingTrial(trial.name) for trial in (full, lora)]
-    assert first.choose_trial_to_run(SimpleNamespace(get_trials=lambda: waiting)) is waiting[0]
+    for trial in waiting:
+        first.on_trial_add(None, trial)
+    assert first.choose_trial_to_run(None) is waiting[0]
+    waiting[0].status = "RUNNING"
+    assert first.choose_trial_to_run(None) is waiting[1]
+    waiting[0].status = "PENDING"  # it has failed, and is tried again
+    assert first.choose_trial_to_run(None) is waiting[0]
+    waiting[0].status = "TERMINATED"
+    assert first.choose_trial_to_run(None) is waiting[1]
     ask(running, Request("clone", "command", full.name, {LR: 3e-4}))
     desk.take()
-    waiting.append(WaitingTrial(*desk.made))
-    assert first.choose_trial_to_run(SimpleNamespace(get_trials=lambda: waiting)) is waiting[2]
+    added = WaitingTrial(*desk.made)
+    first.on_trial_add(None, added)
+    assert first.choose_trial_to_run(None) is added
 
 
 def test_a_search_hears_no_early_loss_of_a_trial_that_was_stopped(running: Path) -> None:

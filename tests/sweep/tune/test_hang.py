@@ -18,6 +18,7 @@ class Trial(SimpleNamespace):
     """As much of one of Ray's trials as is looked at."""
 
     RUNNING = "RUNNING"
+    trial_id = "1"
 
     def __str__(self) -> str:
         return "slow"

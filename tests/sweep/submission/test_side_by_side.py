@@ -1,0 +1,42 @@
+"""Two users of one cluster: each has a sweep, a cache and a share, and neither waits for the other."""
+
+import json
+from pathlib import Path
+
+from basis.directory import FINISHED_FILE
+from tests.conftest import Parts, wait_for
+from tests.sweep.submission.conftest import Head
+from tests.sweep.test_interrupted_sweeps import LONG
+from tests.sweep.test_json_output import documents
+
+
+def test_sweeps_of_two_users_run_at_once_each_within_its_share(
+    head: Head, parts: Parts, tmp_path: Path, shared: Path
+) -> None:
+    jobs = {}
+    for user, seeds in (("ada", [0, 1]), ("bob", [2, 3])):
+        (tmp_path / user).mkdir()
+        spec = parts.write_spec(
+            tmp_path / user,
+            space={"method": "full", "optimizer": "adamw", "lr": 1e-3, "seed": seeds},
+            trial={**LONG, "steps": 150},
+            reward={"model": None},
+        )
+        output, cache = shared / user / "out", shared / user / "cache"
+        words = ("--cluster", head.url, "--output", output, "--max-trials", 1, "--env", "SFT_SWEEP_CACHE", "--json")
+        [sent] = documents(head.run("sweep.submit", spec, *words, SFT_SWEEP_CACHE=str(cache)).stdout)
+        jobs[sent.job.id] = output
+
+    def ended() -> bool:
+        [listed] = documents(head.run("sweep.jobs", "list", "--cluster", head.url, "--json").stdout)
+        return {job.state for job in listed.jobs if job.id in jobs} == {"done"}
+
+    wait_for(ended)
+    spans = []
+    for output in jobs.values():
+        trials = [json.loads(path.read_text(encoding="utf-8"))["rows"] for path in output.glob(f"*/{FINISHED_FILE}")]
+        first, second = sorted((rows[0]["clock_seconds"], rows[-1]["clock_seconds"]) for rows in trials)
+        assert first[1] < second[0]  # one at a time
+        spans.append((first[0], second[1]))
+    (begun, over), (also_begun, also_over) = spans
+    assert max(begun, also_begun) < min(over, also_over)
