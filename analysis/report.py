@@ -157,6 +157,7 @@ def collector_paused() -> Iterator[None]:
     What a report is made of stays until it is written, and each look would go through all of it.
     """
     was_enabled = gc.isenabled()
+    gc.collect()  # once before, as after a sweep there is much: what Ray had of its trials
     gc.disable()
     try:
         yield

@@ -18,7 +18,8 @@ def test_sweeps_of_two_users_run_at_once_each_within_its_share(
         (tmp_path / user).mkdir()
         spec = parts.write_spec(
             tmp_path / user,
-            space={"method": "full", "optimizer": "adamw", "lr": 1e-3, "seed": seeds},
+            space={"method": "full", "optimizer": "adamw", "lr": 1e-3},
+            seeds=seeds,
             trial={**LONG, "steps": 150},
             reward={"model": None},
         )
