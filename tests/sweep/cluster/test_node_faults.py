@@ -97,18 +97,3 @@ def losses_of(rows: list[Row]) -> list[Row]:
 def _has_stored_checkpoint(cache: Path) -> bool:
     indexes = cache.glob(f"stored-trials/*/*/lora-*/{INDEX_FILE}")
     return any(CHECKPOINT_FILE in path.read_text(encoding="utf-8") for path in indexes)
-
-
-def test_a_node_whose_disk_is_full_costs_no_trial_that_has_tries_left(parts: Parts, tmp_path: Path) -> None:
-    space = {"method": "full", "optimizer": "adamw", "lr": [1e-3, 2e-3, 3e-3]}
-    spec = parts.write_spec(tmp_path, **{**ONE_SHORT_ONE_LONG, "space": space, "reward": {"model": None}})
-    output = f"s3://{BUCKET}/out?endpoint_override={STORE}"
-    hidden = parts.model.parent.parent
-    with swept_by_nodes(tmp_path, spec, "--output", output, store=STORE, hidden=hidden, small="64k") as (
-        cluster,
-        nodes,
-    ):
-        (nodes / "join").touch()
-        said, _ = cluster.communicate(timeout=PATIENCE_SECONDS)
-    assert cluster.returncode == 0, said
-    assert "3 finished, 0 failed" in said
