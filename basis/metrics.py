@@ -96,7 +96,8 @@ PLACE = "place"
 """Text column: the machine and what of it the trial computes on; trials in one place at one time disturb each other."""
 
 PEAK_SOURCE = "peak_source"
-"""Text column beside peak_bytes: "cuda allocator" or "cpu tensors", since the two are not comparable."""
+"""Text column beside peak_bytes: GPU_PEAK or CPU_PEAK, since the two are not comparable."""
+GPU_PEAK, CPU_PEAK = "cuda allocator", "cpu tensors"
 
 REWARD_METRICS = tuple(metric.name for metric in _OF_JUDGING)
 """The metrics that come of judging."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from basis.metrics import CPU_PEAK, GPU_PEAK
 from model.batch import Batch
 from model.ledger import NO_LEDGER, MemoryParts, Part, StepLedger, TensorLedger
 from model.sft import UPDATE, SFTRun, pass_name
@@ -46,7 +47,7 @@ class PeakMeter:
     @property
     def source(self) -> str:
         """How the peak is measured, for the report."""
-        return "cuda allocator" if self._device.type == "cuda" else "cpu tensors"
+        return GPU_PEAK if self._device.type == "cuda" else CPU_PEAK
 
     @property
     def accounting(self) -> bool:

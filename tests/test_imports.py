@@ -235,7 +235,7 @@ def test_the_gpu_benchmark_needs_of_a_gpu_machine_torch_transformers_and_loralib
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.splitlines() == [
         "[]",
-        "['basis.disks', 'basis.fields', 'basis.files', 'basis.methods', 'basis.optimizers', "
+        "['basis.disks', 'basis.fields', 'basis.files', 'basis.methods', 'basis.metrics', 'basis.optimizers', "
         "'basis.peft_options', 'basis.units', 'sweep.machine', "
         "'sweep.machine.allocator', 'sweep.machine.gpu_facts', 'sweep.machine.gpu_peaks', 'sweep.machine.hardware']",
     ]

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.comparison.frame_rows import FrameRows
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
+from basis.metrics import DEVICE, GPU_PEAK, PEAK_SOURCE
 from basis.outcomes import NOT_COMPARED, Outcome
 from basis.stages import Stage
 
@@ -171,6 +172,15 @@ class Arm:
         """A text field such as `peak_source`; empty where no trial has it."""
         texts = self.used.known(name)
         return str(texts[0]) if texts else ""
+
+    @cached_property
+    def peak_sources(self) -> set[str]:
+        """By what its peaks were counted; on a GPU with its kind, since each kind has micro-batches of its own."""
+        unknown = [None] * len(self.used)
+        both = zip(self.used.get(PEAK_SOURCE, unknown), self.used.get(DEVICE, unknown), strict=True)
+        return {
+            f"{source} of {kind}" if source == GPU_PEAK else source for source, kind in both if isinstance(source, str)
+        }
 
     @cached_property
     def wins(self) -> Wins | None:

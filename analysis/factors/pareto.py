@@ -11,7 +11,7 @@ from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.wording.numbers import GIB, MIB
-from basis.metrics import DEVICE, PEAK_SOURCE
+from basis.metrics import DEVICE
 from basis.outcomes import Outcome
 
 QUALITY_UNIT = 0.1
@@ -19,15 +19,14 @@ QUALITY_UNIT = 0.1
 
 
 class Price(NamedTuple):
-    """A cost that arms are compared by: its metric, its name, and the text field that has to agree."""
+    """A cost that arms are compared by: its metric and its name."""
 
     metric: str
     name: str
-    comparable: str
 
 
 TIME = "train_seconds"
-PRICES = (Price("peak_bytes", "peak memory", PEAK_SOURCE), Price(TIME, "training time", DEVICE))
+PRICES = (Price("peak_bytes", "peak memory"), Price(TIME, "training time"))
 
 EXACT_COSTS = ("peak_bytes",)
 """Costs that are counted and do not vary from run to run."""
@@ -223,8 +222,10 @@ def losses_at_start(results: Results, metric: str) -> dict[str, float]:
 
 
 def sources(arms: list[Arm], price: Price) -> set[str]:
-    """By what this cost of the arms was measured: the devices, or what counted the memory."""
-    return {name for arm in arms for name in arm.used.known(price.comparable)}
+    """By what this cost of the arms was measured: the devices, or what counted the memory; see `Arm.peak_sources`."""
+    if price.metric == "peak_bytes":
+        return {name for arm in arms for name in arm.peak_sources}
+    return {name for arm in arms for name in arm.used.known(DEVICE)}
 
 
 def unit_for(metric: str, largest: float) -> Unit:

@@ -24,7 +24,7 @@ from analysis.tables.tuning_trials import TuningTable
 from analysis.wording.numbers import show_bytes, show_number
 from analysis.wording.phrases import join
 from analysis.wording.values import show_field
-from basis.metrics import NOT_JUDGED, PEAK_SOURCE
+from basis.metrics import NOT_JUDGED
 from basis.outcomes import NOT_COMPARED, Outcome
 from basis.scripts import as_called, typed
 
@@ -173,8 +173,8 @@ def _peaks(arms: list[Arm]) -> list[str]:
     known = sorted((arm for arm in arms if arm.values("peak_bytes")), key=lambda arm: arm.largest("peak_bytes"))
     if len(known) < 2:
         return []
-    if len({arm.text(PEAK_SOURCE) for arm in known}) > 1:
-        return ["Peak memory was measured in different ways and is not compared."]
+    if len({source for arm in known for source in arm.peak_sources}) > 1:
+        return ["Peak memory was measured in different ways, or on GPUs of several kinds, and is not compared."]
     low, high = known[0].largest("peak_bytes"), known[-1].largest("peak_bytes")
     if low == high or low <= 0:
         return [f"Peak memory is the same in all arms: {show_bytes(low)}."]

@@ -10,12 +10,12 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.wording.numbers import MIB, MISSING, show_number
-from basis.metrics import MEMORY_PARTS, PEAK_SOURCE
+from basis.metrics import CPU_PEAK, GPU_PEAK, MEMORY_PARTS, PEAK_SOURCE
 from basis.outcomes import Outcome
 
 SOURCES = {
-    "cuda allocator": "the most that CUDA's allocator had handed out at once, over the whole of training",
-    "cpu tensors": "what PyTorch's CPU allocator reports of the first two steps, on top of the weights",
+    GPU_PEAK: "the most that CUDA's allocator had handed out at once, over the whole of training",
+    CPU_PEAK: "what PyTorch's CPU allocator reports of the first two steps, on top of the weights",
 }
 """How a peak was measured, by what `peak_source` calls it."""
 

@@ -63,6 +63,17 @@ def test_costs_that_were_measured_differently_are_not_compared() -> None:
     assert len(drawn(arms).figure.axes) == 1
 
 
+@pytest.mark.parametrize(("source", "compared"), [("cuda allocator", 0), ("cpu tensors", 2)])
+def test_memory_of_several_kinds_of_gpu_is_not_compared_since_each_has_its_micro_batches(
+    source: str, compared: int
+) -> None:
+    results = sweep((1, 30, 2.0), (2, 20, 1.9))
+    on_two = results.trials.assign(peak_source=source)
+    assert len(plane(group_arms(replace(results, trials=on_two.assign(device="Tesla T4"))), MEMORY)) == 2
+    arms = group_arms(replace(results, trials=on_two.assign(device=["Tesla T4", "NVIDIA A100"])))
+    assert len(plane(arms, MEMORY)) == compared
+
+
 def test_cost_of_a_tenth_of_a_nat_is_exact() -> None:
     results = sweep((2, 7200, START - 0.4), (4, 14400, START - 1.0))
     made = costs(results, group_arms(results), "test_loss")
