@@ -63,6 +63,8 @@ LONG = (
     "tests/sweep/cluster/test_privacy.py",
     "tests/sweep/machine/test_strange_environment.py",
     "tests/sweep/test_controlled_sweep.py",
+    "tests/sweep/submission/test_lost_head.py",
+    "tests/sweep/submission/test_side_by_side.py",
 )
 """Files that take long, most of them for sweeps. Begun last, they would leave other processes without work."""
 

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from basis.directory import DIVERGED_FILE
+from sweep import trainable
 from sweep.inputs import SweepInputs
+from sweep.memory.plan import MemoryPlan
+from sweep.proposal import Proposal
 from sweep.trainable import Trainable
+from sweep.trial.model import Execution
 from sweep.worker.versions import deciding_versions
 from tests.sweep.worker.test_trial_run import config, timeless
 
@@ -101,3 +105,15 @@ def test_a_node_with_another_version_of_a_library_is_refused_by_name(inputs: Swe
     same = worker(replace(inputs, versions=deciding_versions()), config().model_dump(mode="json"))
     assert "test_loss" in same.step()
     same.cleanup()
+
+
+@pytest.mark.parametrize(("gpu", "micro_batch"), [("Large", 4), ("Small", 1), ("of a node that came late", 2)])
+def test_a_worker_takes_the_plan_for_the_gpu_that_it_has(
+    gpu: str, micro_batch: int, inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "gpu_name", lambda: gpu)
+    plans = {kind: MemoryPlan(Execution(windows, False), None) for kind, windows in (("Large", 4), ("Small", 1))}
+    proposal = Proposal(config(), MemoryPlan(Execution(2, False), None), plans=plans)
+    one = worker(inputs, proposal.to_ray())
+    assert steps(one)[-1]["micro_batch"] == micro_batch
+    one.cleanup()

@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from analysis.comparison.grouping import group_arms
+from analysis.factors import forest
 from analysis.factors.importance import FEWEST_ARMS, Importance, adjusted_shares, factor_levels, share_of_variance
 from analysis.statistics.anova import SEEDS, TOGETHER
 from analysis.statistics.difference_tests import crossed_test
@@ -110,8 +111,12 @@ def test_factors_that_always_change_together_are_one() -> None:
     assert factor_levels(group_arms(planted(lambda c: 2.0, momenta))) == {"optimizer": ["momentum", "muon"]}
 
 
+@pytest.mark.parametrize("fitted", [60, 40])
 @pytest.mark.parametrize("important", ["lr", "optimizer"])
-def test_forest_ranks_the_planted_factor_first_on_random_designs(important: str) -> None:
+def test_forest_ranks_the_planted_factor_first_on_random_designs(
+    important: str, fitted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forest, "MOST_ARMS", fitted)
     draw = random.Random(0)
     configs = [
         {
@@ -130,6 +135,8 @@ def test_forest_ranks_the_planted_factor_first_on_random_designs(important: str)
     assert found.p_values[important] == pytest.approx(0.001)  # the least that 999 shuffles can give
     assert found.p_values["rank"] > 0.05
     assert not found.over_seeds
+    assert ("fitted to 40 trials, drawn at random from 60, and" in found.note) == (fitted == 40)
+    assert ("fitted to 60 trials and" in found.note) == (fitted == 60)
 
 
 def test_a_number_takes_a_large_share_of_noise_and_the_report_says_so() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from analysis.figures.curves import MOST_OTHERS, drawn_of
 from analysis.figures.embed import items
 from tests.browser.figures import ARMS, STEPS, curves, loss
 
@@ -40,3 +41,10 @@ def test_other_metrics_and_the_trials_travel_as_data() -> None:
 
 def test_the_description_says_where_each_line_ends() -> None:
     assert f"full adamw ends at {loss(0, 0.5, 100):.4g}" in curves().description
+
+
+def test_of_very_many_arms_the_grey_ones_are_drawn_from_the_whole_ranking() -> None:
+    many = [str(place) for place in range(10 * MOST_OTHERS)]
+    assert drawn_of(many) == many[::10]
+    assert drawn_of(many[:MOST_OTHERS]) == many[:MOST_OTHERS]
+    assert len(drawn_of(many[: MOST_OTHERS + 1])) == MOST_OTHERS

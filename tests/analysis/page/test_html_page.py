@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.page import leaderboard
 from analysis.page.content import Content, content_of
 from analysis.page.glossary import GLOSSARY
 from analysis.page.html_page import sections_of, to_html
@@ -53,3 +54,16 @@ def test_terms_that_the_page_links_to_are_in_its_glossary(content: Content) -> N
     assert linked
     assert linked <= {term.anchor for term in GLOSSARY}
     assert len({term.anchor for term in GLOSSARY}) == len(GLOSSARY)
+
+
+def test_a_board_of_very_many_arms_lists_the_first_and_says_how_many_there_are(
+    content: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sections_of(content)["leaderboard"]
+    monkeypatch.setattr(leaderboard, "MOST_PLACES", 2)
+    first = sections_of(content)["leaderboard"]
+    listed, all_listed = (re.findall(r'<tr class="[^"]*" data-arm="([^"]*)"', page) for page in (first, whole))
+    assert (len(listed), len(all_listed)) == (2, 3)
+    assert listed == all_listed[:2]
+    assert "These are the first 2 of 3 arms" in first
+    assert "These are the first" not in whole

@@ -12,7 +12,7 @@ import pytest
 from sweep.schema.tracking import Tracker as Name
 from sweep.tracking import sender
 from sweep.tracking.sender import Known, Sender
-from sweep.tracking.sent import SentTrial
+from sweep.tracking.sent import SentTrial, keep_sent, read_sent
 from sweep.tracking.tracker import Place, RunToOpen
 from sweep.tracking.trials import Ended, Numbers, TrackedRow, TrackedTrial
 
@@ -75,3 +75,20 @@ def test_a_tracker_that_falls_silent_is_told_with_what_it_lacks(
     assert sent_by(Hanging, tmp_path, monkeypatch) == [
         f"mlflow: lacks rows of {len(TRIALS) - 1} trials (it has not answered in time)"
     ]
+
+
+def test_what_a_tracker_has_is_on_record_at_the_end_however_seldom_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def slowly(path: Path, sent: dict[str, SentTrial]) -> None:
+        time.sleep(0.1)
+        written.append(len(sent))
+        keep_sent(path, sent)
+
+    monkeypatch.setattr(sender, "keep_sent", slowly)
+    monkeypatch.setattr(sender, "PAUSE_SECONDS", 0.01)
+    assert sent_by(Slow, tmp_path, monkeypatch) == []
+    assert read_sent(tmp_path / "tracking" / f"{NAME}.json").keys() == set(TRIALS)
+    assert len(written) <= 2, "once after the first batch, and at the end"
