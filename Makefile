@@ -1,17 +1,20 @@
-# `make demo` runs the study in small and prints its report, `make test` runs the tests, `make fuzz` tries thousands of
-# odd inputs, `make bench` measures.
+# `make demo` runs the study in small and prints its report, `make test` runs the tests, `make test-slow` those that take
+# minutes each, `make fuzz` tries thousands of odd inputs, `make bench` measures.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 BENCH_READY := $(VENV)/ready-bench
 
-.PHONY: demo test fuzz lint bench
+.PHONY: demo test test-slow fuzz lint bench
 
 demo: $(READY)
 	$(VENV)/bin/python -m sweep.run demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -n 3 --dist loadfile
+	$(VENV)/bin/python -m pytest -m "not slow" -n 3 --dist loadfile
+
+test-slow: $(BENCH_READY)
+	$(VENV)/bin/python -m pytest -m slow -n 2 --dist loadfile
 
 fuzz: $(READY)
 	SFT_SWEEP_FUZZ=full $(VENV)/bin/python -m pytest tests/test_fuzz.py -n 2

@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from filelock import FileLock
 
 from analysis.results.arm_labels import arm_key, label_arms
 from analysis.results.experiment import Results
@@ -265,16 +267,32 @@ def make(target: Path) -> None:
 
 @functools.cache
 def directory() -> Path:
-    """Path of the experiment directory. Read it, copy it, but do not write into it."""
-    target = Path(tempfile.mkdtemp(prefix="sft-sweep-test-")) / "study"
+    """Path of the experiment directory. Read it, copy it, but do not write into it.
+
+    The processes that run tests share one.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return _made(Path(tempfile.mkdtemp(prefix="sft-sweep-test-")) / "study")
+    folder = Path(tempfile.gettempdir()) / f"sft-sweep-test-{run}"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        done = folder / "done"
+        if not done.exists():
+            shutil.rmtree(folder / "study", ignore_errors=True)  # what an attempt that failed has left
+            _made(folder / "study")
+            done.touch()
+    return folder / "study"
+
+
+def _made(target: Path) -> Path:
     quiet = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on the loopback address
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }
     command = [sys.executable, "-m", "tests.synthetic_experiment", str(target)]
-    root = ROOT
-    done = subprocess.run(command, cwd=root, env={**os.environ, **quiet}, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **quiet}, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     return target
 

@@ -5,7 +5,7 @@ kind lets the last of two writers win, so who claims a folder waits a moment and
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from uuid import uuid4
@@ -51,14 +51,23 @@ def is_held(store: Store, mine: str) -> bool:
     return store.read(CLAIM_FILE) == mine.encode()
 
 
+def _is_taken(store: Store, mine: str) -> bool:
+    """Whether another claim is in the place of this one."""
+    return store.read(CLAIM_FILE) not in (None, mine.encode())
+
+
 @contextmanager
-def claimed(store: Store, what: str) -> Iterator[Event]:
-    """Hold a folder within the block; raises as `claim`. Yields what is set once another one has taken its place."""
+def claimed(store: Store, what: str) -> Iterator[Callable[[], bool]]:
+    """Hold a folder within the block; raises as `claim`.
+
+    Yields:
+        Asks the store whether another claim has taken the place of this one.
+    """
     mine, is_over, is_lost = claim(store, what), Event(), Event()
     keeper = Thread(target=keep_claim, args=(store, mine, is_over, is_lost), daemon=True)
     keeper.start()
     try:
-        yield is_lost
+        yield lambda: is_lost.is_set() or _is_taken(store, mine)
     finally:
         is_over.set()
         keeper.join()
@@ -75,7 +84,7 @@ def keep_claim(store: Store, mine: str, is_over: Event, is_lost: Event) -> None:
     """Renew a claim until it is over, or until another one is found in its place."""
     while not is_over.wait(RENEW_SECONDS):
         try:
-            if store.read(CLAIM_FILE) not in (None, mine.encode()):
+            if _is_taken(store, mine):
                 is_lost.set()
                 return
             store.write(CLAIM_FILE, mine.encode())

@@ -121,13 +121,13 @@ def brought(
             held.enter_context(lock_of(copy).acquire(timeout=LOCK_SECONDS))
         except Timeout:
             raise UserError(f"{what} {address}: another command of this machine uses its copy") from None
-        is_lost = held.enter_context(claimed(copy.store, what)) if sends == ALL else None
+        has_lost = held.enter_context(claimed(copy.store, what)) if sends == ALL else None
         copy.pull(wanted)
         if copy.extent()[0] == 0:
             shutil.rmtree(copy.folder, ignore_errors=True)
             raise UserError(f"{what} {address}: nothing is stored there")
         yield copy.folder
-        if is_lost is not None and is_lost.is_set():
+        if has_lost is not None and has_lost():
             raise UserError(f"{what} {address}: a sweep has begun to write there; nothing is sent, see {copy.folder}")
         if sends is not None:
             for error in copy.push(is_end=True, within=sends).failed.values():

@@ -125,6 +125,8 @@ def _work(sender: Connection, module: str, device: str, quick: bool) -> None:
     except Exception as error:  # the other parts are still to be measured
         traceback.print_exc()
         sender.send({BROKE: first_line(error)})
+    finally:
+        sender.close()  # its last word is said, however long torch takes to end
 
 
 def _kill(process: BaseProcess) -> None:

@@ -11,8 +11,8 @@ MOST_BYTES = 2**26
 FIRST_BYTES = 64
 
 
-def append_event(path: Path, event: Event) -> None:
-    """Write an event as the file's last line. A half line, which a killed process leaves, is ended first.
+def append_events(path: Path, *events: Event) -> None:
+    """Write events as the file's last lines. A half line, which a killed process leaves, is ended first.
 
     The file is opened anew each time, so that other machines of shared storage see the line.
 
@@ -22,8 +22,8 @@ def append_event(path: Path, event: Event) -> None:
     with path.open("ab+", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        line = b"\n" * is_torn + to_line(event)
-        if file.write(line) < len(line):
+        lines = b"\n" * is_torn + b"".join(map(to_line, events))
+        if file.write(lines) < len(lines):
             raise OSError(f"{path}: the disk took a part of a line")
 
 

@@ -9,7 +9,7 @@ import ray
 from ray import tune
 
 from basis.errors import RayDiedError, first_line
-from basis.metrics import NOT_JUDGED
+from basis.metrics import NOT_JUDGED, Row
 from basis.outcome_file import forget_outcome, keep_outcome, read_outcome
 from basis.outcomes import Ending, Outcome
 from basis.stages import Stage
@@ -29,7 +29,8 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """`began` is when the sweep began or went on; what a trial kept before is history (see `SweepInputs`)."""
         self._log, self._began = log, began
         self._kernel_kills = KernelKills()
-        self.rows: dict[str, dict[str, Any]] = {}
+        self._last_rows: dict[str, Row] = {}
+        """By the trial's id what is counted of its last row."""
         self.stopped: set[str] = set()
         """Ids of trials that were stopped by request."""
         self.failed: dict[str, bool] = {}
@@ -37,11 +38,15 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
-        self.rows[trial.trial_id] = result
+        self._last_rows[trial.trial_id] = _counted(result)
+
+    def count_past(self, trial_id: str, row: Row) -> None:
+        """A trial had finished before, with that last row."""
+        self._last_rows[trial_id] = _counted(row)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has ended, and has not failed; one with steps left was stopped."""
-        if not self.rows.get(trial.trial_id, {}).get("finished"):
+        if not self._last_rows.get(trial.trial_id, {}).get("finished"):
             self.stopped.add(trial.trial_id)
         forget_averages(trial)
 
@@ -72,12 +77,16 @@ class Endings(tune.Callback):  # type: ignore[misc]  # Ray has no types
             is_exhausted: whether those are all.
             disk: what is wrong with a disk; None: nothing.
         """
-        last_rows = [row for trial, row in self.rows.items() if trial not in self.failed]
+        last_rows = [row for trial, row in self._last_rows.items() if trial not in self.failed]
         finished = sum(bool(row.get("finished")) for row in last_rows)
         unjudged = sum(bool(row.get("finished") and row.get(NOT_JUDGED)) for row in last_rows)
         failed = sum(not diverged for diverged in self.failed.values())
         lost = begun - finished - len(self.failed) - len(self.stopped)
         return SweepCounts(finished, failed, max(lost, int(not is_exhausted)), unjudged, disk, len(self.stopped))
+
+
+def _counted(row: Row) -> Row:
+    return {name: row[name] for name in ("finished", NOT_JUDGED) if name in row}
 
 
 def forget_averages(trial: Any) -> None:

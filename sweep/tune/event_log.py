@@ -14,7 +14,7 @@ from basis.outcomes import Ending
 from sweep.cluster.privacy import for_others
 from sweep.inputs import SweepInputs
 from sweep.memory.device import Device
-from sweep.progress.event_file import append_event
+from sweep.progress.event_file import append_events
 from sweep.progress.events import (
     LARGEST,
     DeviceMemory,
@@ -42,15 +42,22 @@ class EventLog(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no
     A disk that is full ends no sweep: events are then lost, and the user is told so once.
     """
 
-    def __init__(self, path: Path, hear: Callable[[Event], None], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        hear: Callable[[Event], None],
+        tell: Callable[[str], None],
+        recall: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         """Nothing is written yet.
 
         Args:
             path: the file.
             hear: gets each event.
             tell: prints a line for the user.
+            recall: gets each event of a trial that had finished before, instead of `hear`.
         """
-        self._path, self._hear, self._tell = path, hear, tell
+        self._path, self._hear, self._tell, self._recall = path, hear, tell, recall
         self._device = "cpu"
         self._configs: list[TrialConfig] = []
         self._planned: dict[str, PlannedTrial] = {}
@@ -60,13 +67,16 @@ class EventLog(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no
 
     def record(self, event: Event) -> None:
         """Write an event, and have it heard."""
+        self._write(event)
+        self._hear(event)
+
+    def _write(self, *events: Event) -> None:
         try:
-            append_event(self._path, event)
+            append_events(self._path, *events)
         except OSError as error:
             if not self._is_damaged:
                 self._tell(f"{self._path.name}: events are lost ({error}); the sweep goes on")
             self._is_damaged = True
-        self._hear(event)
 
     def begin(self, plan: SweepPlan, inputs: Mapping[str | None, SweepInputs]) -> None:
         """The sweep begins, or goes on.
@@ -96,46 +106,62 @@ class EventLog(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no
         )
         self.record(over)
 
+    def record_past(self, proposal: Proposal, rows: Iterable[Row]) -> None:
+        """Write what there was of a trial that had finished before the sweep went on, from its start to its end.
+
+        Args:
+            proposal: the trial.
+            rows: all of it.
+        """
+        name = proposal.config.name
+        past: list[Event] = [self._start(proposal), *(self._row(name, row) for row in rows), self._end(name)]
+        self._write(*past)
+        for event in past:
+            self._recall(event)
+
     # Ray calls these, with keyword arguments of these names.
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial starts, or starts again after a failure."""
-        proposal = Proposal.from_ray(trial.config)
-        predicted = proposal.plan.predicted if proposal.plan else None
-        peak_bytes = predicted.total if predicted else None
-        self._told[str(trial)] = {}
-        self.record(
-            StartEvent(
-                time=time.time(),
-                **self._named(proposal.config).model_dump(),
-                config=proposal.config.model_dump(mode="json"),
-                device=self._device,
-                predicted_peak_bytes=peak_bytes,
-            )
-        )
+        self.record(self._start(Proposal.from_ray(trial.config)))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """A trial has reported a row."""
-        before = self._told.get(str(trial), {})
-        self._told[str(trial)] = {**before, **result}
-        self.record(
-            RowEvent(
-                time=time.time(),
-                trial=str(trial),
-                step=result.get("step", 0),
-                metrics=news(result, before),
-                device="" if DEVICE in before else result.get(DEVICE, ""),
-                place="" if PLACE in before else result.get(PLACE, ""),
-                remarks=tuple(map(for_others, result.get(REMARKS, ()))),
-            )
-        )
+        self.record(self._row(str(trial), result))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial has ended: finished, or stopped before its last step."""
-        row = self._told.pop(str(trial), {})
+        self.record(self._end(str(trial)))
+
+    def _start(self, proposal: Proposal) -> StartEvent:
+        predicted = proposal.plan.predicted if proposal.plan else None
+        self._told[proposal.config.name] = {}
+        return StartEvent(
+            time=time.time(),
+            **self._named(proposal.config).model_dump(),
+            config=proposal.config.model_dump(mode="json"),
+            device=self._device,
+            predicted_peak_bytes=predicted.total if predicted else None,
+        )
+
+    def _row(self, trial: str, row: Row) -> RowEvent:
+        before = self._told.get(trial, {})
+        self._told[trial] = {**before, **row}
+        return RowEvent(
+            time=time.time(),
+            trial=trial,
+            step=row.get("step", 0),
+            metrics=news(row, before),
+            device="" if DEVICE in before else row.get(DEVICE, ""),
+            place="" if PLACE in before else row.get(PLACE, ""),
+            remarks=tuple(map(for_others, row.get(REMARKS, ()))),
+        )
+
+    def _end(self, trial: str) -> EndEvent:
+        row = self._told.pop(trial, {})
         why = f"not judged: {row[NOT_JUDGED]}" if row.get(NOT_JUDGED) else ""
         state = EndState.FINISHED if row.get("finished") else EndState.STOPPED
-        self.record(EndEvent(time=time.time(), trial=str(trial), state=state, reason=for_others(why)))
+        return EndEvent(time=time.time(), trial=trial, state=state, reason=for_others(why))
 
     def fail(self, trial: Any, failure: Ending | None, *, is_retried: bool) -> None:
         """A trial has failed: for good, or it is started again."""

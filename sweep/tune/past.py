@@ -5,7 +5,6 @@ hour. A report reads them from their directories.
 """
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 
 from analysis.results.files import read_rows
 from basis.directory import FINISHED_FILE, RESULT_FILE
@@ -26,19 +25,25 @@ class Past:
 
         Args:
             inputs: what the sweep's trials share, by what they say of their base model.
-            log: told of each trial that is passed by, from its start to its end.
+            log: records each trial that is passed by, from its start to its end.
             endings: counts them.
         """
         self._inputs, self._log, self._endings = inputs, log, endings
         experiment_dir = next(iter(inputs.values())).experiment_dir
         self._finished = {path.parent.name for path in experiment_dir.glob(f"*/{FINISHED_FILE}")}
 
+    @property
+    def finished(self) -> int:
+        """How many trials are left that had finished."""
+        return len(self._finished)
+
     def pass_by(self, proposal: RayConfig) -> Row | None:
         """The last row of a trial that needs no run, which is told now; None: it has to run, so that Ray has its rows.
 
         A trial that is proposed twice is passed by once: the second stands for a trial of its own.
         """
-        config = Proposal.from_ray(proposal).config
+        decoded = Proposal.from_ray(proposal)
+        config = decoded.config
         if config.name not in self._finished:
             return None
         self._finished.discard(config.name)
@@ -49,17 +54,6 @@ class Past:
         steps = [row.get("step") for row in read_rows(inputs.experiment_dir / config.name / RESULT_FILE)]
         if steps != [row["step"] for row in state.rows]:  # Ray's copy lags behind a driver that was killed
             return None
-        trial = _PastTrial(config=proposal, trial_id=config.name)
-        self._log.on_trial_start(0, [], trial)
-        for row in state.rows:
-            self._log.on_trial_result(0, [], trial, row)
-        self._endings.on_trial_result(0, [], trial, state.rows[-1])
-        self._log.on_trial_complete(0, [], trial)
+        self._log.record_past(decoded, state.rows)
+        self._endings.count_past(config.name, state.rows[-1])
         return state.rows[-1]
-
-
-class _PastTrial(SimpleNamespace):
-    """As much of one of Ray's trials as who is told of it looks at."""
-
-    def __str__(self) -> str:
-        return str(self.trial_id)

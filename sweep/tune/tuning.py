@@ -67,11 +67,14 @@ def tune_trials(
     experiment_dir = shared.experiment_dir
     folders, disk = [experiment_dir, ray_folder()], None
     with LiveTable(console) as live:
-        log = EventLog(experiment_dir / EVENTS_FILE, live.hear, live.tell)
+        log = EventLog(experiment_dir / EVENTS_FILE, live.hear, live.tell, live.progress.add)
         endings = Endings(log, shared.began)
         desk = Desk(experiment_dir, plan, _fitting(plan, planner), lambda decision: live.tell(_told(decision)))
-        search = _search(plan, desk, planner, Past(inputs, log, endings))
+        past = Past(inputs, log, endings)
+        search = _search(plan, desk, planner, past)
         log.begin(plan, inputs)
+        if past.finished:
+            live.tell(f"finished before: {past.finished:,} of {plan.least_trials:,}")
         brought = BringTrials(bring, live.tell) if bring else None
         told = [log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files()]
         tuner = tune.Tuner(

@@ -46,6 +46,8 @@ from analysis.statistics.multiple_tests import holm
 from basis.outcomes import Outcome
 from tests.planted_sweep import grid, planted
 
+pytestmark = pytest.mark.slow
+
 SWEEPS = 250
 MOST = 0.05 + 2 * (0.05 * 0.95 / SWEEPS) ** 0.5
 """False alarms that pass: 5 % and two standard deviations of what SWEEPS sweeps show of a rate of 5 %."""

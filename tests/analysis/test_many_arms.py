@@ -185,6 +185,7 @@ def chosen_differ(losses: Losses, adjusted_for_all: bool = True) -> bool:
     return any(one.test.p_value < 0.05 for one in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("spread", [[1.0] * 16, [0.3, 1.0, 1.0, 3.0] * 4])
 def test_equal_arms_are_rarely_told_apart_though_the_pairs_are_chosen_by_their_losses(

@@ -158,6 +158,7 @@ def test_rebuilding_gives_the_same_page(built: report.Report, experiment: Path, 
     assert report.build(experiment).html.read_text() == page
 
 
+@pytest.mark.slow
 def test_published_figures_stand_beside_ours_only_where_the_spec_asks(experiment: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(experiment, tmp_path / "other"))
     (other / "spec.yaml").write_text(yaml.safe_dump({**synthetic.SPEC, "published_figures": False}))

@@ -28,6 +28,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ObjectSt
         yield store
 
 
+@pytest.mark.slow
 def test_a_report_is_sent_and_kept_here_where_that_is_refused(
     bucket: ObjectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,7 @@ def test_work_that_is_not_equal_is_not_measured() -> None:
         generation._rate(lambda: [[1, 2]], 3)
 
 
+@pytest.mark.slow
 def test_data_is_measured_and_judged(fed: Table) -> None:
     _sound(fed)
     assert [target.bound for target in fed.targets] == [1, 0.3, 1, 0.3, 0.01]

@@ -99,6 +99,7 @@ def test_a_page_tells_what_was_measured_where_and_which_promises_are_kept(tmp_pa
     assert targets_line([kept]) == "All 1 targets are met."
 
 
+@pytest.mark.slow
 def test_the_step_benchmark_runs_every_variant_to_the_same_loss(tmp_path: Path) -> None:
     pytest.importorskip("peft")
     pytest.importorskip("trl")

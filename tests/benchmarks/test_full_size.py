@@ -124,6 +124,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_in_small_the_sweep_s_own_code_takes_the_memory_that_was_predicted() -> None:
     memory, parts, seconds, study = measure(quick=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from basis.control_record import read_decisions
@@ -46,6 +47,7 @@ def driver_of(words: list[str], environment: dict[str, str]) -> Iterator[subproc
         driver.communicate()
 
 
+@pytest.mark.slow
 def test_a_sweep_is_watched_and_steered_in_a_browser(
     page: Page, opened: Opened, parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:

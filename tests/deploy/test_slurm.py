@@ -43,6 +43,7 @@ STAND_INS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_be_apart(), reason=NOT_APART)
 def test_a_sweep_that_meets_its_time_limit_is_queued_again_and_completed(parts: Parts, tmp_path: Path) -> None:
     stand_ins = tmp_path / "bin"

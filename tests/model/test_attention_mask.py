@@ -115,6 +115,7 @@ def test_dropout_of_packed_examples_does_not_depend_on_how_a_step_is_divided() -
     assert loss(micro_batch=2, activation_checkpointing=True) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for its CPU code")
 def test_compiled_blocks_keep_examples_apart_and_are_compiled_once() -> None:
     packed, _ = packed_and_apart()

@@ -40,6 +40,7 @@ def small_run(
     return SFTRun(model, optimizers, chosen, CPU, kernels(chosen, CPU))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])

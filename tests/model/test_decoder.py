@@ -130,6 +130,7 @@ def test_loss_and_every_gradient_of_a_step_are_hugging_faces(name: str, case: st
         assert error < 1e-4, parameter_name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["full", "lora"])
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_twenty_steps_of_adamw_are_hugging_faces(name: str, case: str, windows: Tensor) -> None:
@@ -176,6 +177,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(name: str, case: str, windows
     assert_same_weights(second, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("case", ["full", "lora"])
 def test_checkpointed_activations_change_nothing_to_the_bit(

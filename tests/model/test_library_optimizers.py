@@ -63,6 +63,7 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARY)
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_every_optimizer_trains_and_continues_to_the_bit(method: str, name: str) -> None:

@@ -18,6 +18,7 @@ def kept() -> dict[str, dict[str, object]]:
     return facts
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_the_installed_libraries(kept: dict[str, dict[str, object]]) -> None:
     assert library() == kept, "write it anew: python -m model.library_signatures > basis/library_optimizers.json"
 

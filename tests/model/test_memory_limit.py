@@ -31,6 +31,7 @@ print(record.highest // 2**20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit for CPU processes is Linux's RLIMIT_DATA")
 def test_a_process_whose_threads_have_started_works_and_measures_under_any_limit() -> None:
     ran = subprocess.run([sys.executable, "-c", UNDER_THE_LEAST], capture_output=True, text=True)

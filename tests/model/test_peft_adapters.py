@@ -105,6 +105,7 @@ def test_five_steps_are_plain_pefts_and_so_are_the_files(
         assert again.state_dict().keys() == tiny_model(architecture).state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [method for method in OF_PEFT if METHODS[method].predicted])
 def test_memory_is_predicted_within_five_percent(method: Method) -> None:
     trial = config(method, batch_size=8, micro_batch=4, block_size=64)

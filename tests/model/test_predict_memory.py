@@ -45,7 +45,7 @@ def on_gpu(trial: TrialConfig, shape: str = "gpt2-medium") -> MemoryParts:
     return predict(trial, gpt2_config(shape, {}), Device("cuda"), as_configured(trial))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
 def test_a_prediction_is_what_a_real_step_takes_whatever_the_config(seed: int) -> None:
     """Within 8 % for models of a few MiB, in which kernels' own buffers weigh: those of attention's backward pass in
     bf16 are up to 7 % there. In the benchmark's larger models no error exceeds 1 %."""
@@ -75,7 +75,7 @@ def test_a_prediction_in_fp16_knows_the_gradients_that_are_unscaled_in_place(met
     ],
     ids=["full", "lora", "lora, checkpointed"],
 )
-@pytest.mark.parametrize("name", ["llama", "gemma3", "opt"])
+@pytest.mark.parametrize("name", ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gemma3", "opt"))])
 def test_a_prediction_is_what_a_real_step_takes_whatever_the_architecture(name: str, method: dict[str, Any]) -> None:
     shape, trial = larger_config(name, blocks=6), config(batch_size=3, block_size=64, micro_batch=2, **method)
     predicted = predict(trial, shape, Device("cpu"), as_configured(trial))
@@ -133,6 +133,7 @@ TRACED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trial", "device", "kept_apart"),
     [  # each trial on both devices and with examples of both kinds, and every device with every kind
@@ -188,6 +189,7 @@ def published_states() -> dict[tuple[int | None, str], int]:
     return {(t.rank, t.optimizer): on_gpu(t).optimizer_state for t in trials if t.method == "lora"}
 
 
+@pytest.mark.slow
 def test_the_published_variant_s_optimizer_states_differ_by_the_published_bytes(
     published_states: dict[tuple[int | None, str], int],
 ) -> None:
@@ -197,6 +199,7 @@ def test_the_published_variant_s_optimizer_states_differ_by_the_published_bytes(
     assert step_counts == 512 * published_tensors()  # a scalar each, which the study's optimizer kept off the GPU
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rank", "retained", "unsplit"), [(10, 2_122_303_488, 0.005), (100, 2_446_009_344, 0.011)])
 def test_further_ranks_add_what_the_published_retained_deltas_add(
     rank: int, retained: int, unsplit: float, published_states: dict[tuple[int | None, str], int]
@@ -242,6 +245,7 @@ def test_hopper_gpus_get_cublas_s_larger_workspaces() -> None:
     assert since.total - before.total == 2 * (32 * 2**20 - 8_519_680)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trial",
     [
@@ -280,6 +284,7 @@ def test_the_parts_of_a_measured_peak_add_up_and_counting_them_changes_no_loss(m
     assert meter.parts.weights == weight_bytes(counted.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trial",
     [

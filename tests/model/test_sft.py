@@ -202,6 +202,7 @@ def test_no_gradient_and_no_logits_stay_behind_a_step() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "precision"),
     [
@@ -278,6 +279,7 @@ def test_a_frozen_base_kept_in_bf16_trains_to_the_bit_as_autocast_does(monkeypat
     assert losses_and_dtypes() == (kept, {torch.float32})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for its CPU code")
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_compiled_blocks_train_like_plain_ones_and_nothing_in_them_is_left_out(method: Any) -> None:

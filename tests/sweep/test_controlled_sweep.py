@@ -21,6 +21,7 @@ def outcomes(experiment: Path) -> dict[str, str]:
         return {row["trial"].rpartition("-")[0]: row["outcome"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_a_sweep_is_controlled_while_it_runs_and_keeps_to_it_when_it_goes_on(
     parts: Parts, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

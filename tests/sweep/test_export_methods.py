@@ -14,6 +14,8 @@ from sweep.storage.finished import read_finished
 from tests.conftest import Here, Parts, Swept, made_once, run
 from tests.sweep.test_export import trained_logits
 
+pytestmark = pytest.mark.slow
+
 SPACE = [
     {"method": ["dora", "pissa"], "rank": 2, "optimizer": "adamw", "lr": 1e-2},
     {"method": "ia3", "optimizer": "schedulefreeadamw", "lr": 1e-1, "also_train": ["biases"]},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -31,6 +32,7 @@ from tests.sweep.worker.test_trial_run import timeless
 LONG = {"steps": 4000, "batch_size": 4, "block_size": 32, "test_every": 20, "test_windows": 4}
 
 
+@pytest.mark.slow
 def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_an_unbroken_sweep(
     parts: Parts, environment: dict[str, str], here: Here, tmp_path: Path
 ) -> None:
@@ -91,6 +93,7 @@ def rows_never_stopped(config: TrialConfig, inputs: SweepInputs) -> list[dict[st
     return reported
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_sweep(
     parts: Parts, inputs: SweepInputs, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -113,6 +116,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint_within_the_s
     assert timeless(json.loads((trial / FINISHED_FILE).read_text())["rows"]) == timeless(never_stopped)
 
 
+@pytest.mark.slow
 def test_ctrl_c_reports_what_there_is_and_says_how_to_go_on(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from basis.directory import FINISHED_FILE, SPEC_FILE
@@ -11,6 +12,7 @@ from basis.stages import Stage
 from tests.conftest import Parts, run
 
 
+@pytest.mark.slow
 def test_optuna_chooses_on_validation_and_a_resumed_search_tells_what_it_knows(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -44,6 +46,7 @@ def test_optuna_chooses_on_validation_and_a_resumed_search_tells_what_it_knows(
     assert len([c for c in after.values() if json.loads(c)["config"]["evaluate_on"] == Stage.TUNING]) == 4
 
 
+@pytest.mark.slow
 def test_a_config_that_a_search_proposes_twice_is_trained_once_and_is_no_replicate(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:

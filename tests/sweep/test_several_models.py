@@ -13,6 +13,8 @@ from sweep.driver.rejudge import main as judge
 from tests.conftest import Here, Parts, run
 from tests.sweep.data.chat_templates import CHATML, chat_tokenizer
 
+pytestmark = pytest.mark.slow
+
 LLAMA = {
     **{"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2},
     **{"num_key_value_heads": 1, "vocab_size": 320, "max_position_embeddings": 128},

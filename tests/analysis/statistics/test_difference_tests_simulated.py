@@ -23,6 +23,8 @@ from analysis.statistics.intervals import Interval, mean_interval, wilson_interv
 from analysis.tables.letters import letters_of
 from basis.outcomes import Outcome
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 1_000
 RESAMPLES = 399
 ARMS = ("a", "b", "c", "d")

@@ -21,6 +21,7 @@ def rows_in(folder: Path) -> list[dict[str, object]]:
     return [row for table in json.loads(data.read_text(encoding="utf-8"))["tables"] for row in table["rows"]]
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_has_written_every_row_before(tmp_path: Path) -> None:
     words = [*GPU, "--quick", "--parts", "table", "--output", str(tmp_path)]
     running = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -64,6 +65,7 @@ def test_words_that_mean_nothing_are_refused_at_once(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_every_part_runs_on_a_cpu_at_tiny_sizes_and_what_it_computes_is_right(tables: Tables) -> None:
     assert tables.machine["measured"] == "cpu, at tiny sizes that show nothing"
     assert tuple(tables.by_part) == PARTS

@@ -16,6 +16,7 @@ CPU = torch.device("cpu")
 FULL, LORA = "full step, ms, 2 x 64, 2 x 32 tokens", "lora step, ms, 2 x 64, 2 x 32 tokens"
 
 
+@pytest.mark.slow
 def test_each_peer_takes_turns_with_ours_on_the_same_work(tables: Tables) -> None:
     pytest.importorskip("peft")
     pytest.importorskip("accelerate")
@@ -34,6 +35,7 @@ def test_each_peer_takes_turns_with_ours_on_the_same_work(tables: Tables) -> Non
         assert float(row["lowest"] or 0) <= float(row["ratio"] or 0) <= float(row["highest"] or 0)
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_not_installed_is_named_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.import_module("transformers.trainer")  # while it finds peft: afterwards it could not be imported
     monkeypatch.setitem(sys.modules, "peft", None)

@@ -25,6 +25,7 @@ def named(rows: list[Row], section: str) -> list[str]:
     return [str(row["what"]) for row in rows if row["section"] == section]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["full", "lora r1"])
 def test_a_step_has_its_time_its_launch_floor_and_what_takes_most_of_it(rows: list[Row], step: str) -> None:
     of_step = [row for row in rows if row["section"] == f"step, {step}, bf16"]
@@ -37,6 +38,7 @@ def test_a_step_has_its_time_its_launch_floor_and_what_takes_most_of_it(rows: li
     assert sum(times) <= float(every["median"] or 0)
 
 
+@pytest.mark.slow
 def test_thin_products_are_timed_at_each_rank_as_they_are_and_padded(rows: list[Row]) -> None:
     found = named(rows, "thin products")
     assert [what for what in found if "as it is" in what] == [f"rank {r}, as it is" for r in RANKS]
@@ -46,6 +48,7 @@ def test_thin_products_are_timed_at_each_rank_as_they_are_and_padded(rows: list[
     assert all(note.count(",") == 5 + ("padding" in note) for note in notes)
 
 
+@pytest.mark.slow
 def test_every_other_section_has_its_rows(rows: list[Row]) -> None:
     assert len(named(rows, "cross-entropy")) == 5
     assert {what.split(":")[0] for what in named(rows, "attention")} >= {"bf16, as chosen", "fp32, as chosen"}
@@ -55,6 +58,7 @@ def test_every_other_section_has_its_rows(rows: list[Row]) -> None:
     assert named(rows, "beside tensors") == ["resident memory of this process"]
 
 
+@pytest.mark.slow
 def test_a_section_that_breaks_says_so_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> Iterator[Row | Target]:
         raise RuntimeError("no such kernel")

@@ -5,6 +5,7 @@ import pytest
 from tests.benchmarks.gpu.conftest import Tables
 
 
+@pytest.mark.slow
 def test_a_trial_is_judged_replayed_resumed_and_planned_smaller_when_memory_runs_out(tables: Tables) -> None:
     rows = {row["stage"]: row for row in tables.rows("trial")}
     assert list(rows) == [

@@ -10,6 +10,7 @@ from tests.conftest import Parts
 from tests.object_store import ENVIRONMENT, object_store
 
 
+@pytest.mark.slow
 def test_a_sweep_is_run_and_gone_on_with_at_an_address(
     parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def printed_by(cell: Any) -> str:
     return "".join(output.text for output in cell.outputs)
 
 
+@pytest.mark.slow
 def test_one_display_ends_with_what_the_sweep_shows(cells: list[Any]) -> None:
     [display] = cells[RAN].outputs
     assert display.output_type == "display_data"

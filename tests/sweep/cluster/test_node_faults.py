@@ -33,6 +33,7 @@ ONE_SHORT_ONE_LONG: dict[str, Any] = {
 pytestmark = pytest.mark.skipif(not can_be_apart(), reason=NOT_APART)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_node_dies_goes_on_from_its_checkpoint_on_a_node_that_joins_late(
     parts: Parts, inputs: SweepInputs, tmp_path: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_trial_whose_node_dies_goes_on_from_its_checkpoint_on_a_node_that_join
     assert timeless(json.loads(finished.read_text(encoding="utf-8"))["rows"]) == timeless(never_stopped)
 
 
+@pytest.mark.slow
 def test_nodes_that_share_no_folder_work_through_the_store_and_a_trial_moves_between_them(
     parts: Parts, inputs: SweepInputs, tmp_path: Path
 ) -> None:

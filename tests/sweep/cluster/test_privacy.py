@@ -175,6 +175,7 @@ def others_may_read(folder: Path) -> list[Path]:
     return [path for path in closed if path.stat().st_mode & 0o077]
 
 
+@pytest.mark.slow
 def test_a_sweep_beside_strangers(parts: Parts, strangers_experiment: Path, short: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

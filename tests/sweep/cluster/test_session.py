@@ -80,6 +80,7 @@ def cluster() -> Iterator[str]:
     head.wait(PATIENCE_SECONDS)
 
 
+@pytest.mark.slow
 def test_a_clusters_nodes_get_the_code_sent_along_and_their_gpus_are_counted(cluster: str, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
@@ -110,6 +111,7 @@ with ray_session({cluster!r}, dashboard=False):
     assert asked == "[1.0]"
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_on_a_cluster_that_is_already_there(cluster: str, parts: Parts, tmp_path: Path) -> None:
     spec = parts.write_spec(tmp_path, resources={"cpu": 2})  # one at a time, in one worker
     command = [sys.executable, "-m", "sweep.run", str(spec), "--address", cluster, "--output", str(tmp_path / "out")]
@@ -259,6 +261,7 @@ def test_of_a_cluster_one_gpu_of_each_kind_of_node_counts_and_what_nobody_could_
         usable_kinds({"T4 x 1": MachineGpus((), "2.13.0+cpu")}, grows=False, say=pytest.fail)
 
 
+@pytest.mark.slow
 def test_the_gpus_of_a_clusters_nodes_are_asked_where_they_are(cluster: str, parts: Parts, tmp_path: Path) -> None:
     spec = parts.write_spec(tmp_path, resources={"cpu": 1, "gpu": 1})
     command = [sys.executable, "-m", "sweep.run", str(spec), "--address", cluster, "--output", str(tmp_path / "out")]

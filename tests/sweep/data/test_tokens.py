@@ -262,6 +262,7 @@ def test_the_slower_of_two_builders_uses_the_entry_of_the_faster(
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_processes_that_prepare_at_once_agree(data: DataSources, tokenizer_dir: Path, tmp_path: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom sweep.data.dialogues import DataSources\n"

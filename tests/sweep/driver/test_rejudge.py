@@ -141,6 +141,7 @@ def test_trials_that_were_not_judged_are_judged_but_for_one_whose_weights_are_go
     assert "could judge no trial (1 tried); the last: no trained.safetensors in it" in errors
 
 
+@pytest.mark.slow
 def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_look_for_it(
     experiment: Path, judge: Judge, another: Path, parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_another_judge_replaces_all_that_the_first_said_where_report_and_resume_
     assert rows[-1] == finished(experiment)[config.name]
 
 
+@pytest.mark.slow
 def test_right_answers_replace_what_a_reward_model_said_and_it_replaces_them(
     experiment: Path, judge: Judge, another: Path, tmp_path: Path
 ) -> None:
@@ -312,6 +314,7 @@ def fill_memory_with_answers(experiment: Path, trial: str, monkeypatch: pytest.M
     return f"{trial}: RuntimeError: DefaultCPUAllocator: can't allocate memory"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [damage, fail_without_a_word, fill_memory, fill_memory_with_answers])
 def test_a_trial_that_cannot_be_judged_does_not_keep_the_others_from_it(
     experiment: Path,
@@ -343,6 +346,7 @@ def test_memory_that_runs_out_on_the_base_models_answers_is_said_in_one_line(
     assert content(experiment) == before
 
 
+@pytest.mark.slow
 def test_answers_are_compared_with_answers_of_the_same_kind_of_device(
     experiment: Path, judge: Judge, another: Path
 ) -> None:

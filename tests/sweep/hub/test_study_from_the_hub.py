@@ -59,6 +59,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
         yield Stranger(hub, {**kept, "HF_ENDPOINT": hub.endpoint, **caches, "COLUMNS": "160"}, folder)
 
 
+@pytest.mark.slow
 def test_the_study_runs_by_name_from_an_empty_cache_and_says_nothing_that_is_not_ours(stranger: Stranger) -> None:
     ran = stranger.sweep("study")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -79,6 +80,7 @@ def test_the_study_runs_by_name_from_an_empty_cache_and_says_nothing_that_is_not
         assert hashes["data_files"]["train:Anthropic/hh-rlhf:train"] == commits[HH_RLHF]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "settings", "finished"),
     [
@@ -96,6 +98,7 @@ def test_the_other_presets_run_from_the_cache_without_a_hub(
     assert stranger.hub.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preset", "finished"), [("full", 1), ("lora-ranks", 4), ("optimizers", 4)])
 def test_a_part_of_the_study_trains_what_the_study_did_and_has_tables_of_its_own(
     stranger: Stranger, preset: str, finished: int, tmp_path: Path
@@ -119,6 +122,7 @@ def test_a_part_of_the_study_trains_what_the_study_did_and_has_tables_of_its_own
     assert [table.title for table in report.tables] == [table.title for table in part.tables]
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_and_is_reproduced_with_what_it_began_with_whatever_is_pushed_meanwhile(
     stranger: Stranger,
 ) -> None:

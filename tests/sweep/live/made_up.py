@@ -21,7 +21,7 @@ from sweep.live.known.analyst import Analyst
 from sweep.live.known.folder import Folder
 from sweep.live.server import make_app
 from sweep.live.static_files import static_texts
-from sweep.progress.event_file import append_event
+from sweep.progress.event_file import append_events
 from sweep.progress.events import DeviceMemory, Event, OverEvent, PlannedTrial, RowEvent, SweepEvent
 from tests.sweep.progress.made_up import end, planned, start
 
@@ -88,7 +88,7 @@ def tell(directory: Path, *events: Event) -> None:
     """Let a sweep write events."""
     directory.mkdir(parents=True, exist_ok=True)
     for event in events:
-        append_event(directory / "events.jsonl", event)
+        append_events(directory / "events.jsonl", event)
 
 
 def sweep(time: float, pid: int | None = None, trials: list[PlannedTrial] = TRIALS) -> Event:

@@ -21,6 +21,7 @@ RC = "backend: TkAgg\ntext.usetex: true\nfont.family: Comic Sans MS\n"
 NOWHERE = "http://127.0.0.1:9"
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_well_in_an_environment_where_everything_is_set_against_it(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:

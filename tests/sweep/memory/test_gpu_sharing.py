@@ -53,6 +53,7 @@ def small(**changes: Any) -> list[TrialConfig]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gpu", "precision"), [(H100, "bf16"), (A100, "fp32"), (T4, "fp32")])
 def test_each_arm_of_the_study_gets_a_whole_gpu_since_it_keeps_one_busy(gpu: GpuFacts, precision: str) -> None:
     shape, arms = study(precision)

@@ -130,6 +130,7 @@ def test_judging_takes_smaller_batches_where_memory_runs_out_and_answers_the_sam
     ]
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_in_judging_leaves_a_finished_trial_whoever_tries_again(
     inputs: SweepInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def tensors_alive() -> int:
     return sum(storages.values())
 
 
+@pytest.mark.slow
 def test_ten_trials_in_one_worker_leave_nothing_allocated(inputs: SweepInputs) -> None:
     trials = [
         config(seed=seed, method=method, optimizer=optimizer).model_dump(mode="json")
@@ -209,6 +211,7 @@ def test_ten_trials_in_one_worker_leave_nothing_allocated(inputs: SweepInputs) -
     assert baselines[:2] * 5 == baselines
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit for CPU processes is Linux's RLIMIT_DATA")
 def test_one_trial_of_a_real_sweep_runs_out_and_finishes_with_less_while_the_others_go_on(
     parts: Parts, environment: dict[str, str], tmp_path: Path

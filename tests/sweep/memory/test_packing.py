@@ -165,6 +165,7 @@ def scheduled(tmp_path_factory: pytest.TempPathFactory) -> list[Schedule]:
     )
 
 
+@pytest.mark.slow
 def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fit(scheduled: list[Schedule]) -> None:
     done, _ = scheduled
     packing = Packing(GPU)
@@ -180,6 +181,7 @@ def test_ray_never_grants_more_than_the_gpu_and_no_trial_waits_while_it_would_fi
     assert any(max(s.granted, default=0) == full and len(s.granted) > 2 for s in done.samples)  # adapters beside it
 
 
+@pytest.mark.slow
 def test_a_trial_that_ran_out_of_memory_has_the_gpu_to_itself_on_its_retry(scheduled: list[Schedule]) -> None:
     _, done = scheduled
     for config in (ONCE, TWICE):

@@ -70,6 +70,7 @@ def test_blocks_are_computed_again_only_where_single_windows_do_not_fit() -> Non
     assert peak(larger) >= single or plan.execution.micro_batch == 8
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_fit_is_refused_with_its_least_and_what_would_fit() -> None:
     full = trial(method="full", rank=None)
     least = best_plan(full, SHAPE, CPU, 1).predicted.total

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sweep.progress.event_file import append_event, read_events
+from sweep.progress.event_file import append_events, read_events
 from sweep.progress.events import Event
 from tests.sweep.progress.made_up import end, planned, row, start, sweep
 
@@ -12,10 +12,10 @@ TRIAL = planned("full-adamw-1")
 def test_what_is_written_is_read_and_the_cursor_goes_on_where_it_was(tmp_path: Path) -> None:
     file, first = tmp_path / "events.jsonl", [sweep([TRIAL]), start(TRIAL, 1.0)]
     for event in first:
-        append_event(file, event)
+        append_events(file, event)
     events, offset, damaged = read_events(file, 0)
     assert (events, damaged) == (first, 0)
-    append_event(file, later := row(TRIAL, 2.0, 5, test_loss=0.5))
+    append_events(file, later := row(TRIAL, 2.0, 5, test_loss=0.5))
     assert read_events(file, offset) == ([later], file.stat().st_size, 0)
 
 
@@ -25,7 +25,7 @@ def test_a_file_that_is_not_there_yet_has_no_events(tmp_path: Path) -> None:
 
 def test_half_a_line_is_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    append_event(file, event := sweep([TRIAL]))
+    append_events(file, event := sweep([TRIAL]))
     line = file.read_bytes()
     file.write_bytes(line + line[:30])
     events, offset, damaged = read_events(file, 0)
@@ -37,13 +37,13 @@ def test_half_a_line_is_waited_for(tmp_path: Path) -> None:
 def test_the_next_driver_begins_on_a_new_line_after_a_killed_one(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_bytes(b'{"event":"row","trial":"full-ad')
-    append_event(file, event := end(TRIAL, 3.0))
+    append_events(file, event := end(TRIAL, 3.0))
     assert read_events(file, 0) == ([event], file.stat().st_size, 1)
 
 
 def test_damaged_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    append_event(file, event := start(TRIAL, 1.0))
+    append_events(file, event := start(TRIAL, 1.0))
     wrong = (
         b"\xff\x00",
         b"[]",
@@ -60,7 +60,7 @@ def test_long_files_are_read_in_parts(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     written = [row(TRIAL, float(step), step) for step in range(20)]
     for event in written:
-        append_event(file, event)
+        append_events(file, event)
     events: list[Event] = []
     offset = 0
     for _ in range(40):
@@ -71,5 +71,5 @@ def test_long_files_are_read_in_parts(tmp_path: Path) -> None:
 
 def test_a_file_that_has_become_shorter_is_read_from_its_start(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    append_event(file, event := start(TRIAL, 1.0))
+    append_events(file, event := start(TRIAL, 1.0))
     assert read_events(file, 10**6)[0] == [event]

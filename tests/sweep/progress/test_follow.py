@@ -8,7 +8,7 @@ from pathlib import Path
 from basis.directory import EVENTS_FILE
 from basis.documents.documents import DOCUMENTS
 from basis.packages import ROOT
-from sweep.progress.event_file import append_event
+from sweep.progress.event_file import append_events
 from tests.conftest import PATIENCE_SECONDS
 from tests.sweep.progress.made_up import end, planned, row, start, sweep
 
@@ -22,14 +22,14 @@ def follow(folder: Path, offset: int) -> "subprocess.Popen[str]":
 
 def test_each_event_is_a_document_with_its_trial_and_the_whole(tmp_path: Path) -> None:
     path = tmp_path / EVENTS_FILE
-    append_event(path, sweep([FULL, LORA]))
-    append_event(path, start(FULL, 1.0))
+    append_events(path, sweep([FULL, LORA]))
+    append_events(path, start(FULL, 1.0))
     offset = path.stat().st_size
     with follow(tmp_path, offset) as teller:
         assert teller.stdout is not None
-        append_event(path, row(FULL, 2.0, 5, test_loss=2.0, train_seconds=1.0))
+        append_events(path, row(FULL, 2.0, 5, test_loss=2.0, train_seconds=1.0))
         first = json.loads(teller.stdout.readline())  # while the file grows
-        append_event(path, end(FULL, 3.0))
+        append_events(path, end(FULL, 3.0))
         out, _ = teller.communicate()  # closes its input
     assert teller.returncode == 0
     documents = [DOCUMENTS.validate_python(first), *map(DOCUMENTS.validate_json, out.splitlines())]
@@ -44,5 +44,5 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     with follow(tmp_path, 0) as teller:
         assert teller.stdout is not None
         teller.stdout.close()
-        append_event(tmp_path / EVENTS_FILE, sweep([FULL]))
+        append_events(tmp_path / EVENTS_FILE, sweep([FULL]))
         assert teller.wait(PATIENCE_SECONDS) == 0

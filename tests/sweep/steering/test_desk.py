@@ -12,7 +12,7 @@ from basis.control_record import Decision, read_decisions
 from basis.directory import CONTROL_DIR, CONTROL_FILE, EVENTS_FILE, FINISHED_FILE, PARAMS_FILE, RECORD_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.stages import Stage
-from sweep.progress.event_file import append_event
+from sweep.progress.event_file import append_events
 from sweep.progress.events import OverEvent
 from sweep.search_space import SweepPlan
 from sweep.spec_file.load import load_kept_plan
@@ -274,7 +274,7 @@ def test_a_trial_that_has_finished_is_not_stopped(running: Path) -> None:
 
 
 def test_a_sweep_that_has_finished_is_not_said_to_go_on(experiment: Path) -> None:
-    append_event(experiment / EVENTS_FILE, OverEvent(time=1.0, finished=2, failed=0, interrupted=0))
+    append_events(experiment / EVENTS_FILE, OverEvent(time=1.0, finished=2, failed=0, interrupted=0))
     with pytest.raises(UserError, match="its sweep has finished and takes no requests"):
         ask(experiment, Request("stop", "command"))
 

@@ -121,6 +121,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return timeless(read_finished(folder / FINISHED_FILE).rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
@@ -200,6 +201,7 @@ def flatten_a_weight(state: dict[str, Any]) -> None:
     trained[name] = trained[name][:1]  # which would be copied into every row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -236,6 +238,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_trial_starts_afresh(
     assert timeless(finish(trial)) == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [RECORD_FILE, SUGGESTED_FILE, OUT_OF_MEMORY_FILE, DIVERGED_FILE])
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"half', b"[[1]]"])
 def test_a_damaged_file_of_a_trial_that_was_stopped_keeps_it_from_nothing(

@@ -34,6 +34,7 @@ def take_requests(folder: Path, over: threading.Event) -> None:
         desk.take(at_once=True)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_another_machine_answers_through_the_store(
     bucket: ObjectStore, tmp_path: Path, capsys: Said
 ) -> None:

@@ -32,6 +32,7 @@ def of_machine(environment: dict[str, str], cache: Path) -> dict[str, str]:
     return {**environment, **ENVIRONMENT, "SFT_SWEEP_CACHE": str(cache)}
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_machine_dies_goes_on_on_another_one_and_is_read_back_on_a_third(
     parts: Parts, bucket: ObjectStore, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from basis.packages import ROOT
 from tests.conftest import PATIENCE_SECONDS, wait_for
 from tests.sweep.submission.conftest import Head
@@ -36,6 +38,7 @@ def said(process: "subprocess.Popen[str]") -> str:
     return next(line.strip() for line in process.stdout if line.startswith(("HELD", "/shared")))
 
 
+@pytest.mark.slow
 def test_one_driver_of_a_cluster_works_in_a_directory_and_a_dead_one_holds_nothing(head: Head, tmp_path: Path) -> None:
     first = driver(head, 600)
     assert said(first) == "HELD"

@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from basis.directory import FINISHED_FILE, INPUTS_DIR, SPEC_FILE, TRAINED_FILE
 from sweep.submission.output import inputs_folder
-from tests.conftest import Parts, wait_for
+from tests.conftest import Parts
 from tests.object_store import BUCKET, object_store
 from tests.sweep.submission.conftest import Head
 from tests.sweep.test_json_output import documents
 
 
+@pytest.mark.slow
 def test_a_sweep_is_submitted_into_a_store_told_of_fetched_and_gone_on_with(
     head: Head, parts: Parts, tmp_path: Path
 ) -> None:
@@ -47,9 +50,10 @@ def test_a_sweep_is_submitted_into_a_store_told_of_fetched_and_gone_on_with(
         log = head.run("sweep.jobs", "logs", resumed.job.id, "--cluster", head.url, "--follow").stdout
         assert "2 finished, 0 failed" in log, log
         [same] = documents(head.run("sweep.submit", *words).stdout)
-        wait_for(lambda: "2 finished" in head.run("sweep.jobs", "logs", same.job.id, "--cluster", head.url).stdout)
+        assert "2 finished" in head.run("sweep.jobs", "logs", same.job.id, "--cluster", head.url, "--follow").stdout
 
 
+@pytest.mark.slow
 def test_a_store_that_the_cluster_cant_use_is_refused_before_anything_is_sent(
     head: Head, parts: Parts, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def entrypoint(head: Head, job: str) -> str:
         return str(json.load(answer)["entrypoint"])
 
 
+@pytest.mark.slow
 def test_a_sweep_is_followed_stopped_resumed_and_fetched_from_afar(
     head: Head, parts: Parts, tmp_path: Path, shared: Path
 ) -> None:

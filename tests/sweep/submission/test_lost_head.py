@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import psutil
+import pytest
 
 from basis.directory import CHECKPOINT_FILE, FINISHED_FILE
 from sweep.inputs import SweepInputs
@@ -17,6 +18,7 @@ from tests.sweep.test_json_output import documents
 from tests.sweep.worker.test_trial_run import timeless
 
 
+@pytest.mark.slow
 def test_a_head_is_killed_and_started_again_and_the_same_command_goes_on(
     parts: Parts, inputs: SweepInputs, tmp_path: Path, shared: Path
 ) -> None:
@@ -40,11 +42,8 @@ def test_a_head_is_killed_and_started_again_and_the_same_command_goes_on(
         try:
             [again] = documents(head.run(*submit).stdout)
             assert again.job.id != first.job.id
-            wait_for(
-                lambda: (
-                    "2 finished, 0 failed" in head.run("sweep.jobs", "logs", again.job.id, "--cluster", head.url).stdout
-                )
-            )
+            logs = head.run("sweep.jobs", "logs", again.job.id, "--cluster", head.url, "--follow")  # until it has ended
+            assert "2 finished, 0 failed" in logs.stdout
         finally:
             process.terminate()
             process.wait(PATIENCE_SECONDS)

@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from basis.directory import FINISHED_FILE
-from tests.conftest import Parts, wait_for
+from tests.conftest import Parts
 from tests.sweep.submission.conftest import Head
 from tests.sweep.test_interrupted_sweeps import LONG
 from tests.sweep.test_json_output import documents
 
 
+@pytest.mark.slow
 def test_sweeps_of_two_users_run_at_once_each_within_its_share(
     head: Head, parts: Parts, tmp_path: Path, shared: Path
 ) -> None:
@@ -28,11 +31,10 @@ def test_sweeps_of_two_users_run_at_once_each_within_its_share(
         [sent] = documents(head.run("sweep.submit", spec, *words, SFT_SWEEP_CACHE=str(cache)).stdout)
         jobs[sent.job.id] = output
 
-    def ended() -> bool:
-        [listed] = documents(head.run("sweep.jobs", "list", "--cluster", head.url, "--json").stdout)
-        return {job.state for job in listed.jobs if job.id in jobs} == {"done"}
-
-    wait_for(ended)
+    for job in jobs:
+        head.run("sweep.jobs", "logs", job, "--cluster", head.url, "--follow")  # until it has ended
+    [listed] = documents(head.run("sweep.jobs", "list", "--cluster", head.url, "--json").stdout)
+    assert {job.state for job in listed.jobs if job.id in jobs} == {"done"}
     spans = []
     for output in jobs.values():
         trials = [json.loads(path.read_text(encoding="utf-8"))["rows"] for path in output.glob(f"*/{FINISHED_FILE}")]

@@ -11,7 +11,7 @@ from basis.directory import EVENTS_FILE, FINISHED_FILE, SPEC_FILE
 from basis.outcome_file import keep_outcome
 from basis.outcomes import Ending, Outcome
 from sweep.machine.environment import with_our_code
-from sweep.progress.event_file import append_event
+from sweep.progress.event_file import append_events
 from sweep.progress.events import EndEvent, EndState, Event, OverEvent, RowEvent, StartEvent, SweepEvent
 from sweep.schema.tracking import TRACKERS
 from sweep.tracking.follow import Orders
@@ -35,7 +35,7 @@ def row(trial: str, step: int, loss: float, **more: float) -> RowEvent:
 
 def write(folder: Path, *events: Event) -> None:
     for event in events:
-        append_event(folder / EVENTS_FILE, event)
+        append_events(folder / EVENTS_FILE, event)
 
 
 def follow(

@@ -16,10 +16,14 @@ from sweep.worker.opening import open_trial
 from tests.sweep.worker.test_trial_run import config, finish
 
 
+def unheard(event: Event) -> None:
+    raise AssertionError(f"{event}: what has happened before is no news")
+
+
 def past_of(inputs: SweepInputs) -> tuple[Past, Endings, list[Event]]:
     """As a sweep has it that goes on, with what it tells."""
     told: list[Event] = []
-    log = EventLog(inputs.experiment_dir / "events.jsonl", told.append, lambda line: None)
+    log = EventLog(inputs.experiment_dir / "events.jsonl", unheard, lambda line: None, told.append)
     endings = Endings(log)
     return Past({None: inputs}, log, endings), endings, told
 

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from basis.directory import FINISHED_FILE, RECORD_FILE, RESPONSES_FILE
 from basis.stages import Stage
 from tests.conftest import Parts, run
@@ -15,6 +17,7 @@ def finished_trials(experiment: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(path.parent, json.loads(path.read_text())) for path in sorted(experiment.glob(f"*/{FINISHED_FILE}"))]
 
 
+@pytest.mark.slow
 def test_each_arm_is_tuned_on_validation_windows_then_tested_once_with_more_seeds_while_tied(
     parts: Parts, environment: dict[str, str], tmp_path: Path
 ) -> None:

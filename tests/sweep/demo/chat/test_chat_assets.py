@@ -39,6 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> ChatAssets:
     return chat_assets(tmp_path_factory.mktemp("cache"), lambda _: None, SMALL)
 
 
+@pytest.mark.slow
 def test_second_call_builds_nothing(built: ChatAssets) -> None:
     cache = built.base_model.parent.parent
     assert chat_assets(cache, lambda text: pytest.fail(text), SMALL) == built

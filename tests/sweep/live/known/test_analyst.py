@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from sweep.live.known.analysed import Analysis
 from sweep.live.known.analyst import Analyst
@@ -53,6 +54,7 @@ def served_and_killed(told: "multiprocessing.connection.Connection") -> None:
     run(story())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=served_and_killed, args=(theirs,))
@@ -64,6 +66,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE  # where nobody collects orphans
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told_and_another_one_follows(tmp_path: Path) -> None:
     async def story() -> None:
         analyst = Analyst(dies)
