@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,8 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
     def step(self) -> dict[str, Any]:
         """Train up to the next row of metrics and report it."""
         try:
-            row = self._next_row()
+            with self._own_disk_named():
+                row = self._next_row()
         except Exception:
             self._leave_store()
             raise
@@ -109,6 +110,13 @@ class Trainable(tune.Trainable):  # type: ignore[misc]  # Ray has no types
         else:
             self._keep_up()
         return row
+
+    def _own_disk_named(self) -> AbstractContextManager[None]:
+        if self.inputs.stored is None:
+            return nullcontext()
+        from sweep.storing.on_node import own_disk_named  # imports pyarrow
+
+        return own_disk_named(ray.get_runtime_context().get_node_id())
 
     def _keep_up(self) -> None:
         if self._stored is not None:
@@ -176,6 +184,7 @@ def _as_stored(inputs: SweepInputs) -> SweepInputs:
     """The inputs with folders of this node, where trials share none with the driver."""
     if inputs.stored is None:
         return inputs
-    from sweep.storing.on_node import inputs_on_node  # imports pyarrow
+    from sweep.storing.on_node import inputs_on_node, own_disk_named  # imports pyarrow
 
-    return inputs_on_node(inputs, inputs.stored)
+    with own_disk_named(ray.get_runtime_context().get_node_id()):
+        return inputs_on_node(inputs, inputs.stored)

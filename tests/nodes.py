@@ -27,6 +27,9 @@ start() {
 }
 blind() {
     [ -n "$HIDDEN" ] && mount -t tmpfs none "$HIDDEN"
+    if [ -n "$SMALL" ] && [ "$1" = 3 ]; then
+        mkdir "$NODES/cache3" && mount -t tmpfs -o size="$SMALL" none "$NODES/cache3"
+    fi
     start "$@"
     wait
 }
@@ -57,7 +60,7 @@ STORE = "http://127.0.0.1:9000"
 
 @contextmanager
 def swept_by_nodes(
-    folder: Path, *words: object, store: str = "", hidden: Path | None = None
+    folder: Path, *words: object, store: str = "", hidden: Path | None = None, small: str = ""
 ) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
     """Begin a sweep on the cluster.
 
@@ -66,6 +69,7 @@ def swept_by_nodes(
         words: of the command.
         store: the endpoint of the object store that runs beside it; it is dumped at the end, into "stored".
         hidden: a folder that the nodes see empty.
+        small: size of the disk of the node 127.0.0.3, such as "64k"; without it that is the machine's.
 
     Yields:
         Its process, and a folder with the nodes' files: "cacheN" of the node 127.0.0.N.
@@ -79,6 +83,7 @@ def swept_by_nodes(
         "NODES": str(nodes),
         "STORE": store,
         "HIDDEN": str(hidden or ""),
+        "SMALL": small,
         "SFT_SWEEP_CACHE": str(folder / "cache"),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(nodes / "token"),

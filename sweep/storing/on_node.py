@@ -6,7 +6,8 @@ it keeps goes there: a checkpoint as it comes, and everything before its end is 
 
 import shutil
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from basis.directory import BASE_DIR
+from basis.disks import REASONS, disk_failure
+from basis.errors import first_line
 from basis.stored.address import parse_address
 from basis.stored.contents import discard_unused
 from basis.stored.copy import Copy
@@ -21,7 +24,22 @@ from basis.stored.places import contents_folder, node_folder
 from basis.stored.store import Store, StoreError
 from sweep.inputs import StoredSweep, SweepInputs
 from sweep.storing.patience import patiently
-from sweep.storing.trial_files import STORE, is_drivers
+from sweep.storing.trial_files import DISK_OF_NODE, STORE, is_drivers
+
+
+@contextmanager
+def own_disk_named(node_id: str) -> Iterator[None]:
+    """Within, what this node's disk refuses is raised with the node's id, so that the trial is tried elsewhere.
+
+    Raises:
+        OSError: see `DISK_OF_NODE`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (number := disk_failure(error)) is None:
+            raise
+        raise OSError(f"{REASONS[number]}: {first_line(error)} ({DISK_OF_NODE} {node_id})") from error
 
 
 def inputs_on_node(inputs: SweepInputs, stored: StoredSweep) -> SweepInputs:

@@ -7,6 +7,9 @@ from basis.directory import PARAMS_FILE, RESULT_FILE
 STORE = "object storage"
 """What messages say before the address, which a user may have given by any of several flags."""
 
+DISK_OF_NODE = "the disk of node"
+"""What stands before a node's id in the error of a trial that its disk has failed."""
+
 OF_DRIVER = (PARAMS_FILE, RESULT_FILE, "params.pkl", "progress.csv", "error.txt", "error.pkl")
 TENSORBOARD = "events.out.tfevents."
 

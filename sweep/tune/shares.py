@@ -1,9 +1,12 @@
 """What Ray sets aside for each trial: the CPUs asked for, and its share of the device."""
 
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
@@ -11,6 +14,10 @@ from basis.outcome_file import read_outcome
 from basis.outcomes import Outcome
 from sweep.memory.gpu_sharing import GpuSharing
 from sweep.proposal import Proposal
+from sweep.storing.trial_files import DISK_OF_NODE
+
+NODE_LABEL = "ray.io/node-id"
+"""The label that Ray gives every node, with its id."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Shares:
 class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
     """Runs trials in their order. A trial that ran out of memory gets the whole device when it is tried once more.
 
+    One that the disk of its node made fail is tried on another node.
+
     It looks through the trials that have not ended. Ray's own looks through all of them, each time that its loop goes
     round, which takes longer with each trial.
     """
@@ -66,6 +75,8 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
         self._began = began
         self._unended: dict[str, Any] = {}
         """By their ids, in the order in which they came; those that have ended meanwhile are still to be taken out."""
+        self._without_disk: set[str] = set()
+        """Ids of nodes whose own disk made a trial fail."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Ray has a further trial."""
@@ -88,3 +99,28 @@ class RetryAlone(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
         ending = read_outcome(Path(trial.path))
         if ending is not None and ending.outcome == Outcome.OUT_OF_MEMORY and ending.at >= self._began:
             trial.update_resources(self._alone)
+        elif (node := _failed_disk(trial)) is not None:
+            self._without_disk.add(node)
+            if (elsewhere := _elsewhere(trial.placement_group_factory.bundles, self._without_disk)) is not None:
+                trial.update_resources(elsewhere)
+
+
+def _failed_disk(trial: Any) -> str | None:
+    """The node whose disk has made a trial fail last, by its id; None: it was no node's own disk."""
+    try:
+        last = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace").split("Failure # ")[-1]
+    except OSError:
+        return None
+    found = re.search(rf"{DISK_OF_NODE} ([0-9a-f]+)", last)
+    return found[1] if found else None
+
+
+def _elsewhere(bundles: Sequence[Mapping[str, float]], without: Collection[str]) -> tune.PlacementGroupFactory | None:
+    """The same resources on other nodes; None where no other node has them, and the trial may as well try there."""
+    able = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in without]
+    if not any(
+        all(node["Resources"].get(name, 0) >= need for one in bundles for name, need in one.items()) for node in able
+    ):
+        return None
+    selector = {NODE_LABEL: f"!in({','.join(sorted(without))})"}
+    return tune.PlacementGroupFactory([dict(one) for one in bundles], bundle_label_selector=[selector] * len(bundles))
