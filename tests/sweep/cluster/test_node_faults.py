@@ -1,6 +1,7 @@
 """A sweep on several nodes of Ray, one of which dies: what has finished stays, and the rest goes on elsewhere."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ def test_nodes_that_share_no_folder_work_through_the_store_and_a_trial_moves_bet
         assert losses_of(rows) == losses_of(never_stopped)
         seen = (nodes / "stored" / "seen").read_text(encoding="utf-8").splitlines()
         [of_full] = {line.split("/")[3] for line in seen if "/out/full-" in line}
-        assert 20 < sum(f"/{of_full}/" in line for line in seen) < 60  # two of each: written on a node and by Ray
+        asked = Counter(line for line in seen if f"/{of_full}/" in line)
+        assert 20 < sum(min(times, 2) for times in asked.values()) < 60  # two of each: written on a node and by Ray
+        assert max(asked.values()) < 10  # what grows is sent again each minute, however slow the machine
         assert len(list(stored.glob(f"*/{TRAINED_FILE}"))) == 2
         assert (stored / "report" / "report.html").is_file()
         assert (stored / "base" / RESPONSES_FILE).is_file()
