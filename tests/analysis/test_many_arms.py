@@ -219,6 +219,7 @@ def test_candidates_are_few_where_the_best_are_far_better() -> None:
     assert tied_with_leader(drawn[0], looks=4) == candidates(drawn[0], looks=4)  # who gets further seeds
 
 
+@pytest.mark.slow
 def test_page_of_many_arms_shows_the_first_rows_and_names_the_file_with_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
@@ -99,6 +100,7 @@ def test_curves_of_arms_grow_and_join_the_figure_as_they_start(page: Page, tmp_p
         assert "curves/lora r8" in names
 
 
+@pytest.mark.slow
 def test_pages_fit_a_telephone_and_a_dark_room_and_can_be_read_to_one(page: Page, tmp_path: Path) -> None:
     running(tmp_path / "one with a rather long name of an experiment", time.time())
     page.set_viewport_size({"width": 390, "height": 844})

@@ -21,6 +21,7 @@ from tests.sweep.test_interrupted_sweeps import LONG
 COMMIT = "0123456789" * 4
 
 
+@pytest.mark.slow
 def test_the_same_command_begins_a_sweep_and_goes_on_with_it(
     parts: Parts, environment: dict[str, str], here: Here, tmp_path: Path
 ) -> None:

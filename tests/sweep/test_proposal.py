@@ -43,6 +43,7 @@ def test_a_trial_that_does_not_fit_into_the_budget_is_not_proposed() -> None:
         TrialPlanner({None: SHAPE}, Device("cpu"), 2**10).propose(config())
 
 
+@pytest.mark.slow
 def test_each_kind_of_gpu_has_a_plan_of_its_own_where_a_trial_gets_all_of_one() -> None:
     device = gpu_device((A100, T4), None)
     kinds = {name: (kind, budget_on(kind, WHOLE, None)) for name, kind in device.kinds.items()}

@@ -150,6 +150,7 @@ def test_the_data_can_be_written_out_and_read_back(parts: Parts, here: Here, tmp
     assert (tmp_path / "again" / "sft_train.json").read_bytes() == written[0].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

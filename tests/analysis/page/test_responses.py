@@ -129,6 +129,7 @@ def test_of_many_arms_those_of_lowest_test_loss_are_shown(monkeypatch: pytest.Mo
     assert "Of 3 arms with responses the 2 of lowest mean test loss are shown" in " ".join(found.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prompts", "letter"), [(1_500, "é"), (40, "<")])
 def test_a_page_of_long_texts_stays_below_3_mb_and_says_what_it_leaves_out(prompts: int, letter: str) -> None:
     results = even({"rank": 1}, {"rank": 10})

@@ -36,6 +36,7 @@ def run(script: str, folder: Path = ROOT) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_a_local_session_listens_on_loopback_only_and_fits_resources_to_the_machine() -> None:
     script = """
 import os, subprocess

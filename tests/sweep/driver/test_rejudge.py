@@ -123,6 +123,7 @@ def test_a_trial_that_was_not_judged_is_judged_as_the_sweep_would_have(experimen
     assert "nothing to judge" in out
 
 
+@pytest.mark.slow
 def test_trials_that_were_not_judged_are_judged_but_for_one_whose_weights_are_gone(
     experiment: Path, judge: Judge
 ) -> None:
@@ -206,6 +207,7 @@ def test_right_answers_replace_what_a_reward_model_said_and_it_replaces_them(
     assert parse_spec(read_yaml(experiment / SPEC_FILE)).reward.judge is None
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_are_judged_anew_while_it_prepares_to_go_on_is_refused(
     experiment: Path, judge: Judge, another: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

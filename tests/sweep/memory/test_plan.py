@@ -61,6 +61,7 @@ def test_a_step_of_any_size_is_planned_in_seconds_and_in_passes_no_larger_than_h
     assert time.process_time() - began < 30  # by passes of one window it would be hours
 
 
+@pytest.mark.slow
 def test_blocks_are_computed_again_only_where_single_windows_do_not_fit() -> None:
     single = peak(Execution(1, False))
     plan = plan_trial(trial(), SHAPE, CPU, single - 1)

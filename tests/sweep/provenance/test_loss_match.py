@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from sweep.inputs import SweepInputs
 from sweep.provenance.loss_match import RELATIVE_TOLERANCE, judge_losses, pair_losses
 from sweep.worker.opening import open_trial
@@ -13,6 +15,7 @@ def row(step: int, **losses: float) -> dict[str, Any]:
     return {"step": step, "learning_rate": 0.1, **losses}
 
 
+@pytest.mark.slow
 def test_the_tolerance_lies_between_another_order_of_additions_and_another_seed(inputs: SweepInputs) -> None:
     stable = {"method": "full", "lr": 1e-3, "dropout": 0.0, "steps": 100, "test_every": 50, "micro_batch": 4}
 

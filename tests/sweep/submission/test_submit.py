@@ -29,6 +29,7 @@ def await_job(head: Head, job: str, output: Path, seconds: float = PATIENCE_SECO
     return text
 
 
+@pytest.mark.slow
 def test_a_sweep_is_submitted_with_its_files_and_the_same_command_later_is_the_same_sweep(
     head: Head, parts: Parts, tmp_path: Path, shared: Path
 ) -> None:

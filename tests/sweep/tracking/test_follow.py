@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from basis.directory import EVENTS_FILE, FINISHED_FILE, SPEC_FILE
 from basis.outcome_file import keep_outcome
 from basis.outcomes import Ending, Outcome
@@ -67,6 +69,7 @@ def experiment(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path) -> None:
     folder = experiment(tmp_path)
     begun = SweepEvent(time=1e9, total=3, pid=1)
