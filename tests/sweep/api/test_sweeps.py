@@ -12,6 +12,9 @@ from tests.conftest import Parts
 RAN, REPORT, FRAMES, LEFT, TYPO, STOPPED = range(6)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def cells(parts: Parts, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The cells of a notebook that runs a sweep, with their outputs."""
@@ -44,7 +47,6 @@ def printed_by(cell: Any) -> str:
     return "".join(output.text for output in cell.outputs)
 
 
-@pytest.mark.slow
 def test_one_display_ends_with_what_the_sweep_shows(cells: list[Any]) -> None:
     [display] = cells[RAN].outputs
     assert display.output_type == "display_data"

@@ -27,6 +27,9 @@ SMALL = DemoSizes(
 )
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoAssets, list[str]]:
     """The cache, the small assets in it, and what their build said."""
@@ -34,7 +37,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoAssets, l
     return cache, demo_assets(cache, said.append, SMALL), said
 
 
-@pytest.mark.slow
 def test_second_call_builds_nothing(built: tuple[Path, DemoAssets, list[str]]) -> None:
     cache, assets, said = built
     said_again: list[str] = []
@@ -99,7 +101,6 @@ def test_files_hold_what_the_sweep_reads(built: tuple[Path, DemoAssets, list[str
     assert not any(f"Human: {prompt}\n" in dialogue["chosen"] for prompt in prompts for dialogue in train)
 
 
-@pytest.mark.slow
 def test_a_reward_model_that_ranks_too_little_ends_the_build_and_leaves_nothing(tmp_path: Path) -> None:
     strict = replace(SMALL, reward=replace(SMALL.reward, required=1.0))
     with pytest.raises(UserError, match="held-out pairs"):

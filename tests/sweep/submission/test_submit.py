@@ -138,6 +138,7 @@ def test_bad_words_are_refused_before_a_cluster_is_asked(
     assert message in refused(capsys, parts.write_spec(tmp_path), *words, "--cluster", "http://127.0.0.1:1")
 
 
+@pytest.mark.slow
 def test_what_the_cluster_lacks_is_refused_in_one_line_and_nothing_is_left(
     head: Head, parts: Parts, tmp_path: Path, shared: Path
 ) -> None:

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import torch
+from ray import tune
 from rich.console import Console
 
 from basis.directory import DIVERGED_FILE, FINISHED_FILE, OUTCOME_FILE
@@ -179,7 +181,9 @@ def test_a_trial_says_itself_how_it_failed_unless_its_process_died(tmp_path: Pat
 
 def test_only_a_trial_that_ran_out_of_memory_in_this_run_gets_the_device_to_itself(tmp_path: Path) -> None:
     given: list[object] = []
-    trial = SimpleNamespace(path=str(tmp_path), status="PENDING", RUNNING="RUNNING", update_resources=given.append)
+    trial = SimpleNamespace(
+        path=str(tmp_path), status="PENDING", RUNNING="RUNNING", error_file=None, update_resources=given.append
+    )
     alone: Any = "the whole device"
     scheduler = RetryAlone(alone, began=100.0)
     scheduler.on_trial_error(None, trial)
@@ -191,6 +195,31 @@ def test_only_a_trial_that_ran_out_of_memory_in_this_run_gets_the_device_to_itse
     keep_outcome(tmp_path, Ending(Outcome.OUT_OF_MEMORY, "OutOfMemoryError: x", 101.0))
     scheduler.on_trial_error(None, trial)
     assert given == [alone]
+
+
+def test_a_trial_that_the_disk_of_its_node_has_failed_is_tried_on_another_that_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    said = tmp_path / "error.txt"
+    trial = SimpleNamespace(
+        **{"path": str(tmp_path), "status": "PENDING", "RUNNING": "RUNNING", "error_file": str(said)},
+        **{"placement_group_factory": tune.PlacementGroupFactory([{"CPU": 2}]), "update_resources": given.append},
+    )
+    nodes = [{"NodeID": name, "Alive": True, "Resources": {"CPU": cpus}} for name, cpus in (("aa", 2.0), ("bb", 1.0))]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    whole: Any = "the whole device"
+    scheduler = RetryAlone(whole)
+    said.write_text("Failure # 1 (at noon)\nOSError: the disk is full: x (the disk of node aa)\n", encoding="utf-8")
+    scheduler.on_trial_error(None, trial)
+    assert given == [], "no other node has two CPUs"
+    nodes.append({"NodeID": "cc", "Alive": True, "Resources": {"CPU": 2.0}})
+    scheduler.on_trial_error(None, trial)
+    selector = {"ray.io/node-id": "!in(aa)"}
+    assert given == [tune.PlacementGroupFactory([{"CPU": 2}], bundle_label_selector=[selector])]
+    said.write_text(said.read_text(encoding="utf-8") + "Failure # 2 (later)\nValueError: x\n", encoding="utf-8")
+    scheduler.on_trial_error(None, trial)
+    assert len(given) == 1, "it has failed last for another reason"
 
 
 def failed(folder: Path, stage: Stage) -> Trial:

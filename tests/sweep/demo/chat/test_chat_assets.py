@@ -33,13 +33,15 @@ SMALL = ChatSizes(
 CORPUS = make_corpus(SMALL.demo.seed, SMALL.demo.train, SMALL.demo.test, SMALL.demo.prompts)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> ChatAssets:
     """The small assets in a cache of their own."""
     return chat_assets(tmp_path_factory.mktemp("cache"), lambda _: None, SMALL)
 
 
-@pytest.mark.slow
 def test_second_call_builds_nothing(built: ChatAssets) -> None:
     cache = built.base_model.parent.parent
     assert chat_assets(cache, lambda text: pytest.fail(text), SMALL) == built
