@@ -1,6 +1,7 @@
 """Two users of one cluster: each has a sweep, a cache and a share, and neither waits for the other."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,21 +17,22 @@ from tests.sweep.test_json_output import documents
 def test_sweeps_of_two_users_run_at_once_each_within_its_share(
     head: Head, parts: Parts, tmp_path: Path, shared: Path
 ) -> None:
-    jobs = {}
-    for user, seeds in (("ada", [0, 1]), ("bob", [2, 3])):
+    def submit(user: str, seeds: list[int]) -> tuple[str, Path]:
         (tmp_path / user).mkdir()
         spec = parts.write_spec(
             tmp_path / user,
             space={"method": "full", "optimizer": "adamw", "lr": 1e-3},
             seeds=seeds,
-            trial={**LONG, "steps": 150},
+            trial={**LONG, "steps": 1500},  # longer than one sweep may begin after the other
             reward={"model": None},
         )
         output, cache = shared / user / "out", shared / user / "cache"
         words = ("--cluster", head.url, "--output", output, "--max-trials", 1, "--env", "SFT_SWEEP_CACHE", "--json")
         [sent] = documents(head.run("sweep.submit", spec, *words, SFT_SWEEP_CACHE=str(cache)).stdout)
-        jobs[sent.job.id] = output
+        return sent.job.id, output
 
+    with ThreadPoolExecutor() as users:
+        jobs = dict(users.map(submit, ("ada", "bob"), ([0, 1], [2, 3])))
     for job in jobs:
         head.run("sweep.jobs", "logs", job, "--cluster", head.url, "--follow")  # until it has ended
     [listed] = documents(head.run("sweep.jobs", "list", "--cluster", head.url, "--json").stdout)
