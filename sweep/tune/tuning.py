@@ -74,7 +74,7 @@ def tune_trials(
         search = _search(plan, desk, planner, past)
         log.begin(plan, inputs)
         if past.finished:
-            live.tell(f"finished before: {past.finished:,} of {plan.least_trials:,}")
+            live.tell(f"finished before: {past.finished:,}")
         brought = BringTrials(bring, live.tell) if bring else None
         told = [log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files()]
         tuner = tune.Tuner(

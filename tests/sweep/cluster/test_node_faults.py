@@ -95,19 +95,6 @@ def test_nodes_that_share_no_folder_work_through_the_store_and_a_trial_moves_bet
         assert left == {"base"}
 
 
-def losses_of(rows: list[Row]) -> list[Row]:
-    return [{name: value for name, value in row.items() if name.endswith("_loss")} for row in rows]
-
-
-def has_started(node: Path) -> bool:
-    return node.exists() and "Ray runtime started" in node.read_text(encoding="utf-8")
-
-
-def _has_stored_checkpoint(cache: Path) -> bool:
-    indexes = cache.glob(f"stored-trials/*/*/lora-*/{INDEX_FILE}")
-    return any(CHECKPOINT_FILE in path.read_text(encoding="utf-8") for path in indexes)
-
-
 @pytest.mark.slow
 def test_a_node_whose_disk_is_full_costs_no_trial_that_has_tries_left(parts: Parts, tmp_path: Path) -> None:
     space = {"method": "full", "optimizer": "adamw", "lr": [1e-3, 2e-3, 3e-3]}
@@ -116,7 +103,7 @@ def test_a_node_whose_disk_is_full_costs_no_trial_that_has_tries_left(parts: Par
     hidden = parts.model.parent.parent
     asked = ("--output", output)
     with swept_by_nodes(tmp_path, spec, *asked, store=STORE, hidden=hidden, small="64k") as (cluster, nodes):
-        wait_for(lambda: has_started(nodes / "3"))  # two nodes of one machine can't start at the same moment
+        wait_for(lambda: _has_started(nodes / "3"))  # two nodes of one machine can't start at the same moment
         (nodes / "join").touch()
         said, _ = cluster.communicate(timeout=PATIENCE_SECONDS)
         places = [path.read_text(encoding="utf-8") for path in (nodes / "stored" / "out").glob(f"*/{RESULT_FILE}")]
@@ -125,3 +112,16 @@ def test_a_node_whose_disk_is_full_costs_no_trial_that_has_tries_left(parts: Par
     assert "No space left on device" in said
     assert len(places) == 3
     assert all('"127.0.0.4"' in rows and '"127.0.0.3"' not in rows for rows in places)
+
+
+def losses_of(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name.endswith("_loss")} for row in rows]
+
+
+def _has_started(node: Path) -> bool:
+    return node.exists() and "Ray runtime started" in node.read_text(encoding="utf-8")
+
+
+def _has_stored_checkpoint(cache: Path) -> bool:
+    indexes = cache.glob(f"stored-trials/*/*/lora-*/{INDEX_FILE}")
+    return any(CHECKPOINT_FILE in path.read_text(encoding="utf-8") for path in indexes)
