@@ -66,7 +66,6 @@ def test_resuming_a_killed_driver_keeps_finished_trials_and_gives_the_losses_of_
     resumed = run(environment, "--resume", broken)
     assert resumed.returncode == 0, resumed.stderr
     assert "finished before: 1\n" in resumed.stdout
-    assert f"{finished.parent.name} starts" not in resumed.stdout
     assert len(json.loads((broken / SWEEP_FILE).read_text())["continued"]) == 1
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == kept
     events, _, _ = read_events(broken / EVENTS_FILE, 0)
