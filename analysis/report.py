@@ -25,7 +25,6 @@ from analysis.comparison.pair_choice import MOST_ARMS
 from analysis.drawings.drawing import to_png
 from analysis.fairness.ledger import Ledger
 from analysis.fairness.reasons import HARMLESS_TO_LOSSES
-from analysis.findings.what_it_shows import Finding
 from analysis.page.content import Content, content_of
 from analysis.page.excerpts import TABLES_DIR, long_frames
 from analysis.page.html_page import to_html
@@ -34,15 +33,13 @@ from analysis.page.report_folder import checked_folder, folder_for
 from analysis.page.stored_experiments import folders_of
 from analysis.results.experiment import Results
 from analysis.results.several import read_sweeps
+from analysis.screen.kept import SCREEN_FILE, kept_screen
+from analysis.screen.screen import Screen, print_place, print_summary
 from analysis.tables.columns import console_columns
 from analysis.tables.comparison_table import ComparisonTable
 from analysis.tables.tuning_trials import TUNING_CSV
-from analysis.verdict.document import board_part, doubt_part, verdict_part
-from analysis.verdict.summary import Summary
-from analysis.verdict.terminal import summary_lines
 from basis.directory import REPORT_DIR
 from basis.documents.documents import JSON_FLAG, ErrorDocument, print_document
-from basis.documents.verdict import FilesPart, FindingPart, VerdictDocument
 from basis.errors import UserError, name_failure
 from basis.files import whole_file
 from basis.scripts import as_called
@@ -55,44 +52,16 @@ PRINTED_ROWS = 40
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Screen):
     """What `build` wrote, and what is printed of it.
 
     Attributes:
-        html: the page, one self-contained file.
-        markdown: the same in Markdown, with figures as files beside it.
-        trials_csv: the tidy DataFrame, one row per trial.
-        curves_csv: one row per trial and step.
-        summary: the first screen.
         tables: the comparison tables.
         ledgers: what each table's rows differ in, by its anchor.
-        findings: what they show.
     """
 
-    html: Path
-    markdown: Path
-    trials_csv: Path
-    curves_csv: Path
-    summary: Summary
     tables: list[ComparisonTable]
     ledgers: dict[str, Ledger]
-    findings: list[Finding]
-
-    def document(self) -> VerdictDocument:
-        """What the first screen and the findings say, as a JSON document."""
-        return VerdictDocument(
-            verdicts=list(map(verdict_part, self.summary.verdicts)),
-            trust=self.summary.trust.level,
-            doubts=list(map(doubt_part, self.summary.trust.doubts)),
-            boards=list(map(board_part, self.summary.boards)),
-            findings=[FindingPart(topic=finding.topic, sentences=finding.sentences) for finding in self.findings],
-            files=FilesPart(
-                html=str(self.html),
-                markdown=str(self.markdown),
-                trials_csv=str(self.trials_csv),
-                curves_csv=str(self.curves_csv),
-            ),
-        )
 
 
 def build(experiment_dir: Path, all_pairs: bool = False) -> Report:
@@ -133,21 +102,23 @@ def build_together(directories: Sequence[Path], folder: Path | None = None, all_
             target = of_several or results.directory / REPORT_DIR
         content = content_of(results, all_pairs)
         files = report_files(results, content)
+    flagged = {flag.reason for ledger in content.ledgers.values() for flag in ledger.flagged}
+    report = Report(
+        folder=target,
+        summary=content.summary,
+        notes=[reason.value for reason in HARMLESS_TO_LOSSES if reason in flagged],
+        findings=content.findings,
+        tables=content.tables,
+        ledgers=content.ledgers,
+    )
+    if target == results.directory / REPORT_DIR:
+        files[SCREEN_FILE] = kept_screen(report, results.made_of, list(files))
     for name, file in files.items():
         write(target / name, file)
     for stale in {*(target / FIGURES_DIR).glob("*.png"), *(target / TABLES_DIR).glob("*.csv")}:
         if str(stale.relative_to(target)) not in files:
             stale.unlink()  # of an earlier report with other tables
-    return Report(
-        html=target / "report.html",
-        markdown=target / "report.md",
-        trials_csv=target / "trials.csv",
-        curves_csv=target / "curves.csv",
-        summary=content.summary,
-        tables=content.tables,
-        ledgers=content.ledgers,
-        findings=content.findings,
-    )
+    return report
 
 
 @contextmanager
@@ -195,25 +166,6 @@ def write(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def print_summary(report: Report, console: Console, stored: str | None = None) -> None:
-    """Print the first screen, where the page is, and the command against the gravest doubt that has one.
-
-    Args:
-        report: what `build` returned.
-        console: where to print; in a terminal its width decides where lines end, elsewhere none is wrapped.
-        stored: the address of the experiment, where its report is kept, too.
-    """
-    flagged = {flag.reason for ledger in report.ledgers.values() for flag in ledger.flagged}
-    notes = [reason.value for reason in HARMLESS_TO_LOSSES if reason in flagged]
-    for line in summary_lines(report.summary, console.width if console.is_terminal else None, notes):
-        console.print(line, soft_wrap=True)
-    _print_place(report, console, stored)
-    trust = report.summary.trust
-    if doubt := next((doubt for doubt in trust.doubts if doubt.remedy), None):
-        aim = "To raise trust" if doubt.level == trust.level else f"Against the doubt “{doubt.reason}”"
-        console.print(Text(f"{aim}: {doubt.remedy}"), soft_wrap=True)
-
-
 def print_tables(report: Report, console: Console, stored: str | None = None) -> None:
     """Print the tables and findings; columns that do not fit are left to the page.
 
@@ -243,13 +195,7 @@ def print_tables(report: Report, console: Console, stored: str | None = None) ->
         console.print(Text(f"(the report has {left_out} more columns)\n" if left_out else "", style="dim"))
     for finding in report.findings:
         console.print(Text(f"{finding.topic}: ", style="bold") + Text(" ".join(finding.sentences), style="not bold"))
-    _print_place(report, console, stored)
-
-
-def _print_place(report: Report, console: Console, stored: str | None) -> None:
-    """Print where the page is: at the experiment's address, and where one can open it."""
-    place = f"{stored}/{REPORT_DIR}/{report.html.name}, here {report.html}" if stored else str(report.html)
-    console.print(Text(f"Report: {place}"), soft_wrap=True)
+    print_place(report, console, stored)
 
 
 class _Parser(argparse.ArgumentParser):

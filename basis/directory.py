@@ -34,7 +34,7 @@ EXPERIMENT_DIR/
   tracking/                what trackers have been sent, and what they keep (see sweep/tracking/)
   inputs/                  files that a sweep was submitted with, each in a folder named by its hash (sweep/submission/)
   judged/                  there for a moment alone: what another judge said, on its way into place
-  report/                  written by analysis.report
+  report/                  written by analysis.report; screen.json: its first screen (see analysis/screen/kept.py)
 """
 
 SPEC_FILE = "spec.yaml"
@@ -43,6 +43,7 @@ RAY_LOG_FILE = "ray.log"
 EVENTS_FILE = "events.jsonl"
 CONTROL_DIR = "control"
 INPUTS_DIR = "inputs"
+TRACKING_DIR = "tracking"
 CONTROL_FILE = "control.jsonl"
 BASE_DIR = "base"
 CHECKPOINT_FILE = "checkpoint.pt"

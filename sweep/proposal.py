@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from sweep.memory.device import Device
-from sweep.memory.plan import MemoryPlan, plan_trial
+from sweep.memory.plan import MemoryPlan, alike_in_memory, plan_trial
 from sweep.search_space import SUGGESTED
 from sweep.trial.config import TrialConfig
 
@@ -82,6 +82,8 @@ class TrialPlanner:
     budget_bytes: int | None
     is_text: bool = True
     kinds: Mapping[str, tuple[Device, int | None]] = field(default_factory=dict)
+    _planned: dict[TrialConfig, tuple[MemoryPlan, dict[str, MemoryPlan]]] = field(default_factory=dict, init=False)
+    """The plans so far, of all kinds of device and of each, by what trials are alike in."""
 
     def propose(self, config: TrialConfig) -> Proposal:
         """The trial with the plan of its memory.
@@ -89,12 +91,15 @@ class TrialPlanner:
         Raises:
             UserError: the trial does not fit into the budget.
         """
+        alike = alike_in_memory(config)
+        if alike not in self._planned:
+            of_each = {kind: self._plan(alike, device, budget) for kind, (device, budget) in self.kinds.items()}
+            self._planned[alike] = self._plan(alike, self.device, self.budget_bytes), of_each
+        plan, by_kind = self._planned[alike]
+        return Proposal(config, plan, plans=by_kind)
 
-        def plan(device: Device, budget_bytes: int | None) -> MemoryPlan:
-            return plan_trial(config, self.shapes[config.model], device, budget_bytes, is_text=self.is_text)
-
-        by_kind = {kind: plan(device, budget_bytes) for kind, (device, budget_bytes) in self.kinds.items()}
-        return Proposal(config, plan(self.device, self.budget_bytes), plans=by_kind)
+    def _plan(self, config: TrialConfig, device: Device, budget_bytes: int | None) -> MemoryPlan:
+        return plan_trial(config, self.shapes[config.model], device, budget_bytes, is_text=self.is_text)
 
     def propose_to_ray(self, config: TrialConfig) -> dict[str, Any]:
         """The same as the mapping that Ray Tune is given.

@@ -31,6 +31,7 @@ FLOORS = (
     "analysis/figures",
     "analysis/drawings",
     "analysis/page",
+    "analysis/screen",
     "analysis/report.py",
     "sweep/machine",
     "sweep/trial",
@@ -88,7 +89,7 @@ OF_ANALYSIS = {
     "sweep/steering": {"analysis/results"},
     "sweep/tune": {"analysis/comparison", "analysis/results"},
     "sweep/winner": {"analysis/comparison", "analysis/results", "analysis/verdict", "analysis/wording"},
-    "sweep/driver": {"analysis/report.py"},
+    "sweep/driver": {"analysis/report.py", "analysis/screen"},
     "sweep/exporting": {"analysis/comparison", "analysis/page", "analysis/tables", "analysis/wording"},
     "sweep/api": {"analysis/report.py", "analysis/results"},
     "sweep/live": {

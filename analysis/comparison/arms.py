@@ -1,7 +1,7 @@
 """One value per arm: the trials it consists of, and the numbers that tables, figures and findings share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.comparison.frame_rows import FrameRows
 from analysis.results.arm_labels import REPLICATE_FIELD
 from analysis.statistics.intervals import Interval, Values, mean_interval, wilson_interval
+from basis.fields import DEPENDENT_FIELDS
 from basis.metrics import DEVICE, GPU_PEAK, PEAK_SOURCE
 from basis.outcomes import NOT_COMPARED, Outcome
 from basis.stages import Stage
@@ -77,6 +78,11 @@ class Arm:
         """What its config calls its base model; None in a sweep of one, or where the config has no text there."""
         model = self.config.get("model")
         return model if isinstance(model, str) and model else None
+
+    @cached_property
+    def shown_config(self) -> dict[str, str]:
+        """Its config as texts, which are equal where values are, without fields that do not apply to it."""
+        return {name: repr(value) for name, value in self.config.items() if not inapplicable(self.config, name)}
 
     @cached_property
     def outcome(self) -> str:
@@ -244,6 +250,8 @@ class Arm:
 
         Without responses, or where all margins are the same and so show no spread to judge by, the mean alone.
         """
+        if self.seed_margins.empty:
+            return self.mean("reward_margin_mean")._replace(low=math.nan, high=math.nan)
         if self.margins.nunique() > 1:
             return mean_interval(list(self.margins))
         mean = self.margins.mean() if len(self.margins) else self.mean("reward_margin_mean").estimate
@@ -251,6 +259,11 @@ class Arm:
 
     def _column(self, name: str) -> list[float]:
         return [value for value in self.used.numbers(name) if not math.isnan(value)]
+
+
+def inapplicable(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a field is None because the config's method or optimizer has no such thing."""
+    return name in DEPENDENT_FIELDS and config.get(name) is None
 
 
 def reward_word(arms: Sequence[Arm]) -> str:

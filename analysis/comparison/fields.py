@@ -7,21 +7,20 @@ from analysis.comparison.arms import Arm
 from basis.fields import DEPENDENT_FIELDS, owner_of
 
 
-def inapplicable(config: Mapping[str, Any], name: str) -> bool:
-    """Whether a field is None because the config's method or optimizer has no such thing."""
-    return name in DEPENDENT_FIELDS and config.get(name) is None
-
-
 def varying_fields(arms: list[Arm]) -> list[str]:
     """Config fields in which some of the arms differ, in the order of the config.
 
     An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
     """
     names = dict.fromkeys(name for arm in arms for name in arm.config)
-    values = {
-        name: {repr(arm.config.get(name)) for arm in arms if not inapplicable(arm.config, name)} for name in names
-    }
-    return [name for name in names if len(values[name]) > 1]
+    shown = [arm.shown_config for arm in arms]
+    return [name for name in names if len(_values(shown, name)) > 1]
+
+
+def _values(shown: list[dict[str, str]], name: str) -> set[str]:
+    """The values of a field; what a config does not name is None, and does not apply where that means so."""
+    unnamed = "" if name in DEPENDENT_FIELDS else repr(None)
+    return {config.get(name, unnamed) for config in shown} - {""}
 
 
 def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
@@ -38,7 +37,7 @@ WINDOW_FIELDS = ("block_size", "test_windows")
 
 def window_values(arm: Arm) -> tuple[object, ...]:
     """The values of WINDOW_FIELDS: how many windows an arm is tested on, and how many tokens one has."""
-    return tuple(arm.config.get(name) for name in WINDOW_FIELDS)
+    return tuple(map(arm.config.get, WINDOW_FIELDS))
 
 
 def windows(arm: Arm) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ class Columns:
     def values(self, name: str) -> list[Any]:
         """The values of a column."""
         if name not in self._values:
-            self._values[name] = list(self.frame[name])
+            self._values[name] = self.frame[name].to_numpy(dtype=object).tolist()
         return self._values[name]
 
     def known(self, name: str) -> list[bool]:

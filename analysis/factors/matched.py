@@ -118,8 +118,13 @@ def _by_seed(arm: Arm, name: str, seeds: Sequence[int]) -> Values:
 
 def _averaged(contexts: Sequence[ContextPairs], tables: Mapping[str, Values], side: int) -> Values:
     """(seeds, cases) mean of one side's arms over the pairs of each context, then over the contexts."""
-    of_context = [np.mean([tables[pair[side].label] for pair in pairs], axis=0) for pairs in contexts]
-    return np.asarray(np.mean(of_context, axis=0))
+    of_context = [_mean([tables[pair[side].label] for pair in pairs]) for pairs in contexts]
+    return _mean(of_context)
+
+
+def _mean(tables: Sequence[Values]) -> Values:
+    """The mean of arrays of one shape; of one array itself, for which numpy takes long."""
+    return tables[0] if len(tables) == 1 else np.asarray(np.mean(tables, axis=0))
 
 
 def _interval(contexts: Sequence[ContextPairs], tables: Mapping[str, Values]) -> Interval:

@@ -134,7 +134,7 @@ def make_ledger(rows: LedgerRows, factor: str | None) -> Ledger:
     passed_over = consequences | _passed_over(rows, factor)
     checks = RowChecks(rows, factor)
     for name in (name for name in fields if name not in passed_over):
-        checks.make(name, [config_values(row, name) for row in rows], _reach(name))
+        checks.make(name, checks.values(name), _reach(name))
     checks.combinations([name for name in fields if name not in (*passed_over, *COST_FIELDS)])
     for name, words in facts.items():
         if name not in passed_over:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from analysis.comparison.fields import inapplicable
+from analysis.comparison.arms import inapplicable
 from analysis.fairness.rows import LedgerRow, LedgerRows, distinct
 from analysis.fairness.words import by_value, named
 from analysis.wording.values import facts_apart
@@ -26,7 +26,14 @@ class RowChecks:
         self.crossed: dict[str, str] = {}
         """Entries, by their names, of what differs between rows and not between the levels of the factor."""
         self._unknown: dict[tuple[str, ...], list[str]] = {}
+        self._values: dict[str, list[RowValues]] = {}
         self._differing: set[str] = set()
+
+    def values(self, name: str) -> list[RowValues]:
+        """What `config_values` says of each row."""
+        if name not in self._values:
+            self._values[name] = [config_values(row, name) for row in self.rows]
+        return self._values[name]
 
     def make(self, name: str, values: Sequence[RowValues], reach: str = "") -> None:
         """Check one thing by level, given its values row by row."""
@@ -59,12 +66,12 @@ class RowChecks:
     def tuned(self) -> list[str]:
         """Fields that differ since each row has its own best, and that are not called differences for that."""
         names = dict.fromkeys(name for row in self.rows for name in row.tuned)
-        values = {name: {config_values(row, name) for row in self.rows} for name in names}
+        values = {name: set(self.values(name)) for name in names}
         return [name for name in names if name not in self._differing and len(values[name]) > 1]
 
     def combinations(self, names: Sequence[str]) -> None:
         """Check that fields which take the same values at every level also take the same combinations of them."""
-        values = {name: [config_values(row, name) for row in self.rows] for name in names}
+        values = {name: self.values(name) for name in names}
         crossed = [
             name
             for name, of_rows in values.items()

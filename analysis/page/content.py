@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from analysis.comparison.arms import Arm
+from analysis.comparison.arms import Arm, inapplicable
 from analysis.comparison.evidence import Evidence, evidence_of
-from analysis.comparison.fields import inapplicable, varying_fields
+from analysis.comparison.fields import varying_fields
 from analysis.drawings.arm_styles import arm_styles
 from analysis.drawings.drawing import Drawing
 from analysis.drawings.losses import draw_losses

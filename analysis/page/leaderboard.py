@@ -150,7 +150,7 @@ def _axis(places: Sequence[Place], base_loss: float) -> tuple[float, float]:
     known = [place.loss for place in places if math.isfinite(place.loss.estimate)]
     if not known:
         return 0.0, 1.0
-    near = near_the_lowest([loss.estimate for loss in known])
+    near = set(near_the_lowest([loss.estimate for loss in known]))
     losses = [loss for loss in known if loss.estimate in near]
     ends = [end for loss in losses for end in loss if math.isfinite(end)]
     best, middle = min(loss.estimate for loss in losses), float(np.median([loss.estimate for loss in losses]))

@@ -29,10 +29,11 @@ from analysis.results.frames import (
     tuning_frame,
     window_loss_frame,
 )
+from analysis.results.made_of import made_of
 from analysis.results.reported_trials import TrialDirectory, reported_trials
 from analysis.results.state import STATE_FILES, RecordedTrial, read_trials
 from basis.control_record import Decision, read_decisions, stopped_trials
-from basis.directory import REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
+from basis.directory import PARAMS_FILE, REPLACEMENT_DIR, SPEC_FILE, SWEEP_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
 
@@ -69,6 +70,7 @@ class Results:
         damaged: which of its files are not as the sweep has left them, a sentence each; see `damaged_files`.
         control: what was asked of the sweep while it ran, and what came of it.
         parts: of several sweeps that are reported as one each by its name, see `several`; none for a single one.
+        made_of: a hash of all that this and its report depend on; empty of several sweeps. See `made_of`.
         origins: the name of its sweep by trial, where there are several.
         unlike_repeats: trials that repeat another sweep's and ended in another loss, a sentence each.
     """
@@ -88,6 +90,7 @@ class Results:
     damaged: list[str]
     control: list[Decision]
     parts: Mapping[str, "Results"] = field(default_factory=dict)
+    made_of: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
     unlike_repeats: tuple[str, ...] = ()
 
@@ -119,6 +122,7 @@ def read_experiment(directory: Path) -> Results:
         UserError: `directory` is missing or is not an experiment directory.
     """
     directory = _experiment_directory(directory)
+    made = made_of(directory)  # first, so that what changes while it is read makes a difference
     records = [_trial_record(trial) for trial in _analysed(directory, read_trials(directory))]
     control = read_decisions(directory)
     trials = reported_trials(records, stopped_trials(control))
@@ -139,6 +143,7 @@ def read_experiment(directory: Path) -> Results:
         configs={record.name: record.config for record in records},
         damaged=damaged_files(directory, {record.name: record.files for record in records}),
         control=control,
+        made_of=made,
     )
 
 
@@ -199,14 +204,13 @@ def _trial_record(trial: Trial) -> TrialDirectory:
     """A trial with the rows and the config that its directory holds."""
     folder = Path(trial.path)
     files = read_trial_files(folder)
-    return TrialDirectory(trial.trial_id, folder, trial.status, trial.get_error(), _config(trial.config, files), files)
-
-
-def _config(config: object, files: TrialFiles) -> dict[str, Any]:
-    """The trial's config; after an interrupt Ray's own record can be None while params.json or a row still has it."""
-    reported: Mapping[str, Any] = next(
-        (row["config"] for row in files.rows if isinstance(row.get("config"), Mapping)), {}
-    )
-    kept = (config if isinstance(config, Mapping) else {}) or files.params or reported
+    config = (trial.config if isinstance(trial.config, Mapping) else {}) or _config(folder, files)
     # A TrialConfig is flat: what else is there is what a search algorithm chose it by, and no part of the arm.
-    return {name: value for name, value in kept.items() if "/" not in name and not isinstance(value, Mapping)}
+    flat = {name: value for name, value in config.items() if "/" not in name and not isinstance(value, Mapping)}
+    return TrialDirectory(trial.trial_id, folder, trial.status, trial.get_error(), flat, files)
+
+
+def _config(folder: Path, files: TrialFiles) -> Mapping[str, Any]:
+    """The trial's config, where Ray's own record has none: after an interrupt params.json or a row still has it."""
+    kept = read_mapping(folder / PARAMS_FILE)
+    return kept or next((row["config"] for row in files.rows if isinstance(row.get("config"), Mapping)), {})

@@ -13,7 +13,6 @@ from analysis.results.outcomes import finite
 from basis.directory import (
     FINISHED_FILE,
     OUT_OF_MEMORY_FILE,
-    PARAMS_FILE,
     RECORD_FILE,
     RESPONSES_FILE,
     RESULT_FILE,
@@ -45,7 +44,6 @@ class TrialFiles:
         rows: its reports: those of its result.json, or of its finished.json where the former lacks some.
         reported_steps: the steps of the reports in its result.json.
         finished: its finished.json; None where there is none.
-        params: params.json, the config that it was started with.
         record: record.json, what its numbers depend on.
         responses: number and content of each line of responses.jsonl.
         attempts: the attempts that ran out of memory, oldest first.
@@ -56,7 +54,6 @@ class TrialFiles:
     rows: list[dict[str, Any]]
     reported_steps: list[Any]
     finished: FinishedFile | None
-    params: dict[str, Any]
     record: dict[str, Any]
     responses: list[tuple[int, dict[str, Any]]]
     attempts: list[dict[str, Any]]
@@ -74,7 +71,6 @@ def read_trial_files(folder: Path) -> TrialFiles:
         rows=kept if kept and steps != [row["step"] for row in kept] else reported,
         reported_steps=steps,
         finished=finished,
-        params=read_mapping(folder / PARAMS_FILE),
         record=read_mapping(folder / RECORD_FILE),
         responses=read_responses(folder / RESPONSES_FILE),
         attempts=read_attempts(folder),
@@ -117,7 +113,7 @@ def read_finished_file(path: Path) -> FinishedFile | None:
 def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """JSON objects of a file, each with the number of its line from 0; lines that hold none are passed over."""
     objects = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = path.read_bytes().decode("utf-8", errors="replace") if path.is_file() else ""
     # splitlines() would also split at the odd separators that responses contain
     for number, line in enumerate(text.split("\n")):
         try:
@@ -169,7 +165,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def _parsed(path: Path) -> object:
     """The content of a YAML or JSON file; None where it is missing or cut."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
         # YAML 1.1 takes JSON's 1e-05 for a text, so each format has its own reader.
         parsed: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError):

@@ -63,7 +63,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     n = len(values)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan)
-    mean = float(np.mean(values))
+    mean = float(values[0] if n == 1 else np.mean(values))  # numpy takes long for one
     if n == 1 or not math.isfinite(mean):
         return Interval(mean, math.nan, math.nan)
     half = -float(special.stdtrit(n - 1, (1 - LEVEL) / 2) * np.std(values, ddof=1)) / math.sqrt(n)

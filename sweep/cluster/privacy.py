@@ -71,6 +71,8 @@ def without_secrets(text: str) -> str:
 
 def for_others(text: str) -> str:
     """A text without secrets, and with ~ for the user's home directory; others may read it."""
+    if not text:
+        return text
     home = re.escape(os.path.expanduser("~").rstrip("/"))
     return re.sub(rf"(?<![\w/.-]){home}(?=/|$|\W)", "~", without_secrets(text)) if home else without_secrets(text)
 

@@ -21,7 +21,7 @@ from sweep.machine.environment import Interrupted, ignore_endings
 from sweep.tune.counts import SweepCounts
 
 if TYPE_CHECKING:
-    from analysis.report import Report
+    from analysis.screen.screen import Screen
 
 MOST_RESTARTS = 2
 """How often a Ray of our own that has died is started again by itself."""
@@ -40,7 +40,7 @@ class SweepFolder:
         resume: the command line that continues it.
         console: where all is said.
         verbose: whether all tables and findings of the report are printed.
-        on_report: given the report once it is built.
+        on_report: given what the report says, once it is there.
         place: the address where the results are kept; None: in `experiment_dir`.
     """
 
@@ -49,7 +49,7 @@ class SweepFolder:
     resume: str
     console: Console
     verbose: bool = False
-    on_report: "Callable[[Report], None] | None" = None
+    on_report: "Callable[[Screen], None] | None" = None
     place: str | None = None
 
     @property
@@ -210,14 +210,21 @@ def _end_of_trials(counts: SweepCounts, asked_by: int | None, folder: SweepFolde
 def _report(folder: SweepFolder) -> BaseException | None:
     """Build the report and print what it shows; what kept that from succeeding, for the trials have ended already."""
     try:
-        from analysis.report import build, print_summary, print_tables
+        from analysis.report import build, print_tables
+        from analysis.screen.kept import current_screen
+        from analysis.screen.screen import print_summary
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # what is missing of a trial, the report tells
-        print_report = print_tables if folder.verbose else print_summary
-        report = build(folder.experiment_dir)
-        print_report(report, folder.console, str(parse_address("--output", folder.place)) if folder.place else None)
+        address = str(parse_address("--output", folder.place)) if folder.place else None
+        screen = None if folder.verbose else current_screen(folder.experiment_dir)
+        if screen is None:
+            report = build(folder.experiment_dir)
+            (print_tables if folder.verbose else print_summary)(report, folder.console, address)
+        else:
+            folder.say("nothing has changed since the report was built", style="dim")
+            print_summary(screen, folder.console, address)
         if folder.on_report is not None:
-            folder.on_report(report)
+            folder.on_report(screen or report)
     except (Exception, KeyboardInterrupt) as failure:
         return failure
     return None

@@ -49,13 +49,21 @@ class MemoryPlan:
 
 _Predicted = tuple[Execution, MemoryParts]
 
+WITHOUT_EFFECT_ON_MEMORY = {
+    **{"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant", "weight_decay": 0.0},
+    **{"compile": False, "test_every": 1, "test_windows": 1, "evaluate_on": Stage.PLAIN},
+}
+"""Fields of a config on which no prediction depends, each with a value that stands for all."""
+
 
 def predict(config: TrialConfig, shape: PretrainedConfig, device: Device, execution: Execution) -> MemoryParts:
     """The parts of the predicted peak of a trial's training on a base model of that shape, without its weights."""
-    alike = config.model_copy(update={"lr": 1.0, "seed": 0, "steps": 1, "warmup_steps": 0, "schedule": "constant"})
-    alike = alike.model_copy(update={"compile": False, "test_every": 1, "test_windows": 1, "weight_decay": 0.0})
-    alike = alike.model_copy(update={"evaluate_on": Stage.PLAIN})
-    return _predict(alike, ConfigKey(shape), device.type, device.hopper, execution)
+    return _predict(alike_in_memory(config), ConfigKey(shape), device.type, device.hopper, execution)
+
+
+def alike_in_memory(config: TrialConfig) -> TrialConfig:
+    """The same config for all trials that take the same memory."""
+    return config.model_copy(update=WITHOUT_EFFECT_ON_MEMORY)
 
 
 def plan_trial(

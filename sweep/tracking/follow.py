@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from basis.directory import EVENTS_FILE
+from basis.directory import EVENTS_FILE, TRACKING_DIR
 from basis.errors import name_failure
 from basis.outcomes import Outcome
 from sweep.progress.event_file import MOST_BYTES, read_events
@@ -27,7 +27,6 @@ from sweep.progress.events import EndEvent, EndState, Event, OverEvent, SweepEve
 from sweep.schema.tracking import Tracker
 from sweep.tracking.notifier import Notifier
 from sweep.tracking.sender import Known, Sender
-from sweep.tracking.sent import TRACKING_DIR
 from sweep.tracking.tracker import Place
 from sweep.tracking.trials import fold
 

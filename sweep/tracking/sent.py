@@ -7,8 +7,6 @@ from pathlib import Path
 from basis.files import whole_file
 from basis.read_json import DamagedError, read_object
 
-TRACKING_DIR = "tracking"
-
 
 @dataclass
 class SentTrial:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
@@ -317,9 +318,18 @@ class TrialConfig(BaseModel):
     @property
     def name(self) -> str:
         """Name of the trial and of its directory: readable, and different for different configs."""
-        named = identifying(self.model_dump(mode="json"))
-        digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
-        return f"{self.label.replace(' ', '-')}-lr{self.lr:g}-s{self.seed}-{digest[:6]}"
+        return _name(self.model_dump_json())
+
+
+@lru_cache(maxsize=2**14)
+def _name(config_json: str) -> str:
+    """The name by the config's JSON: a driver asks for each trial's a dozen times.
+
+    By the config itself it can't be kept: those with an option of 1 and of 1.0 are equal, and their names are not.
+    """
+    config = json.loads(config_json)
+    digest = hashlib.sha256(json.dumps(identifying(config), sort_keys=True).encode()).hexdigest()
+    return f"{arm_label(config).replace(' ', '-')}-lr{config['lr']:g}-s{config['seed']}-{digest[:6]}"
 
 
 def _others(precision: PrecisionChoice) -> str:

@@ -31,7 +31,7 @@ class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no
         search: Searcher,
         desk: Desk,
         most: int | None = None,
-        pass_by: Callable[[RayConfig], Row | None] = lambda proposal: None,
+        pass_by: Callable[[Proposal], Row | None] = lambda proposal: None,
     ) -> None:
         """Wrap a search.
 
@@ -66,7 +66,7 @@ class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no
         while (waiting := self._desk.next_trial()) is not None:
             if waiting.is_planned and waiting.name not in self._passed and not self._ended:
                 continue  # it is stopped no more, and the search will propose it
-            if self._pass_by(waiting.proposal) is not None:
+            if self._pass_by(Proposal.from_ray(waiting.proposal)) is not None:
                 self.proposed += 1
                 continue
             self._running[trial_id] = None
@@ -85,11 +85,12 @@ class SteeredSearch(PickledEmpty, Searcher):  # type: ignore[misc]  # Ray has no
             if not isinstance(proposal, dict):
                 return None
             self._asked += 1
-            name = Proposal.from_ray(proposal).config.name
+            decoded = Proposal.from_ray(proposal)
+            name = decoded.config.name
             self._passed.add(name)
             if name in self._desk.stopped:
                 self._search.on_trial_complete(known_as, None, error=True)
-            elif (row := self._pass_by(proposal)) is not None:
+            elif (row := self._pass_by(decoded)) is not None:
                 self.proposed += 1
                 self._search.on_trial_complete(known_as, row)
             else:

@@ -90,12 +90,14 @@ def _counted(row: Row) -> Row:
 
 
 def forget_averages(trial: Any) -> None:
-    """Let go of the rows from which Ray works out averages of a trial's last rows, which are over.
+    """Let go of Ray's averages over a trial's rows, which are over, and of the rows from which it works them out.
 
-    They are more than half of what a driver's memory grows by with each trial, and nobody reads them.
+    They are most of what a driver's memory grows by with each trial, and half of Ray's list of trials. Nobody reads
+    them.
     """
     if (metadata := getattr(trial, "run_metadata", None)) is not None:
         metadata.metric_n_steps = {}
+        metadata.metric_analysis = {}
 
 
 @contextmanager

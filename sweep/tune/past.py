@@ -13,7 +13,6 @@ from sweep.inputs import SweepInputs
 from sweep.proposal import Proposal
 from sweep.tune.endings import Endings
 from sweep.tune.event_log import EventLog
-from sweep.tune.searchers import RayConfig
 from sweep.worker.opening import Complete, recorded_state
 
 
@@ -37,13 +36,12 @@ class Past:
         """How many trials are left that had finished."""
         return len(self._finished)
 
-    def pass_by(self, proposal: RayConfig) -> Row | None:
+    def pass_by(self, proposal: Proposal) -> Row | None:
         """The last row of a trial that needs no run, which is told now; None: it has to run, so that Ray has its rows.
 
         A trial that is proposed twice is passed by once: the second stands for a trial of its own.
         """
-        decoded = Proposal.from_ray(proposal)
-        config = decoded.config
+        config = proposal.config
         if config.name not in self._finished:
             return None
         self._finished.discard(config.name)
@@ -54,6 +52,6 @@ class Past:
         steps = [row.get("step") for row in read_rows(inputs.experiment_dir / config.name / RESULT_FILE)]
         if steps != [row["step"] for row in state.rows]:  # Ray's copy lags behind a driver that was killed
             return None
-        self._log.record_past(decoded, state.rows)
+        self._log.record_past(proposal, state.rows)
         self._endings.count_past(config.name, state.rows[-1])
         return state.rows[-1]

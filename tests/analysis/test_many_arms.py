@@ -268,7 +268,7 @@ def test_command_line_tests_all_pairs_on_demand(tmp_path: Path, monkeypatch: pyt
 
     def build(directories: list[Path], folder: Path | None, all_pairs: bool) -> report.Report:
         asked.update(directories=directories, all_pairs=all_pairs)
-        return report.Report(*[tmp_path] * 4, summary=nothing, tables=[], ledgers={}, findings=[])
+        return report.Report(tmp_path, summary=nothing, notes=[], findings=[], tables=[], ledgers={})
 
     monkeypatch.setattr(report, "build_together", build)
     for arguments, every in (([str(tmp_path)], False), ([str(tmp_path), "--all-pairs"], True)):

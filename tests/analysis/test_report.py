@@ -20,6 +20,7 @@ from analysis.drawings.arm_styles import arm_styles
 from analysis.drawings.losses import draw_losses
 from analysis.drawings.win_rates import draw_win_rates
 from analysis.published.study import comparability, compare_published
+from analysis.screen.screen import print_summary
 from analysis.tables.comparison_table import build_tables
 from analysis.verdict.summary import Doubt, Level, Trust
 from tests import synthetic_experiment as synthetic
@@ -344,7 +345,7 @@ def test_the_last_line_promises_more_trust_only_where_its_doubt_is_a_gravest(
     doubts = (Doubt("test text in train", "", "", "low"), Doubt("few seeds", "", "python -m sweep.run x", level))
     printed = io.StringIO()
     summary = replace(built.summary, trust=Trust("low", doubts))
-    report.print_summary(replace(built, summary=summary), Console(file=printed))
+    print_summary(replace(built, summary=summary), Console(file=printed))
     assert printed.getvalue().splitlines()[-1] == f"{aim}: python -m sweep.run x"
 
 

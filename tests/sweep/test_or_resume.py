@@ -41,6 +41,10 @@ def test_the_same_command_begins_a_sweep_and_goes_on_with_it(
     assert len(list(output.glob(f"*/{FINISHED_FILE}"))) == 2
     record = json.loads((output / SWEEP_FILE).read_text(encoding="utf-8"))
     assert len(record["continued"]) == 1
+    third = run(environment, *words)
+    assert third.returncode == 0, third.stderr
+    assert third.stdout.count("nothing has changed since the report was built\n") == 1
+    assert third.stdout.endswith(again.stdout[again.stdout.index("LOWEST LOSS") :])
 
     code, _, error = here(spec, "--output", output, "--or-resume", "--set", "trial.steps=20")
     assert code == 2

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from basis.directory import EVENTS_FILE, INPUTS_DIR, REPORT_DIR, SPEC_FILE, SWEEP_FILE
+from basis.directory import EVENTS_FILE, INPUTS_DIR, REPORT_DIR, SPEC_FILE, SWEEP_FILE, TRACKING_DIR
 from basis.errors import UserError, name_failure
 from basis.stored.address import Address
 from basis.stored.copy import Copy
 from basis.stored.kinds import is_weights
 from basis.stored.places import LOCK_SECONDS, copy_of, folder_of, is_swept, is_swept_in, lock_of
 from sweep.live.known.folder import Folder
-from sweep.tracking.sent import TRACKING_DIR
 
 REFRESH_SECONDS = 15.0
 """Least time between two listings of the store. Each takes a request for 1,000 files, and of large folders so many

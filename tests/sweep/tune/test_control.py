@@ -186,7 +186,7 @@ def test_a_trial_that_needs_no_run_counts_and_its_search_hears_its_loss(running:
     plan, desk, _ = opened(running)
     inner = Rates(plan.candidates[0])
     row = {"test_loss": 1.5, "finished": True}
-    search = SteeredSearch(inner, desk, most=3, pass_by=lambda proposal: row if proposal[LR] < 3 else None)
+    search = SteeredSearch(inner, desk, most=3, pass_by=lambda proposal: row if proposal.config.lr < 3 else None)
     proposal = search.suggest("a")
     assert isinstance(proposal, dict)
     assert proposal[LR] == 3

@@ -8,6 +8,7 @@ from basis.directory import FINISHED_FILE, RESULT_FILE
 from basis.metrics import NOT_JUDGED, Row
 from sweep.inputs import SweepInputs
 from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
+from sweep.proposal import Proposal
 from sweep.trial.config import TrialConfig
 from sweep.tune.endings import Endings
 from sweep.tune.event_log import EventLog
@@ -26,10 +27,6 @@ def past_of(inputs: SweepInputs) -> tuple[Past, Endings, list[Event]]:
     log = EventLog(inputs.experiment_dir / "events.jsonl", unheard, lambda line: None, told.append)
     endings = Endings(log)
     return Past({None: inputs}, log, endings), endings, told
-
-
-def mapping(trial: TrialConfig) -> dict[str, object]:
-    return trial.model_dump(mode="json")
 
 
 def finished_path(inputs: SweepInputs, trial: TrialConfig) -> Path:
@@ -51,7 +48,7 @@ def test_a_trial_of_which_ray_has_not_kept_all_rows_hands_them_to_ray_again(inpu
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-1]), encoding="utf-8")
     past, _, told = past_of(inputs)
-    assert past.pass_by(mapping(trial)) is None
+    assert past.pass_by(Proposal(trial)) is None
     assert not told
 
 
@@ -59,16 +56,16 @@ def test_a_finished_trial_is_told_from_start_to_end_and_counted_once(inputs: Swe
     trial, other = config(), config(seed=1)
     rows = finish_under_ray(trial, inputs)
     past, endings, told = past_of(inputs)
-    assert past.pass_by(mapping(other)) is None
+    assert past.pass_by(Proposal(other)) is None
     assert not told
-    row = past.pass_by(mapping(trial))
+    row = past.pass_by(Proposal(trial))
     assert row is not None
     assert row["test_loss"] == rows[-1]["test_loss"]
     assert [type(event) for event in told] == [StartEvent, *[RowEvent] * len(rows), EndEvent]
     assert isinstance(told[-1], EndEvent)
     assert (told[-1].trial, told[-1].state) == (trial.name, EndState.FINISHED)
     assert endings.counts(begun=1, is_exhausted=True, disk=None).finished == 1
-    assert past.pass_by(mapping(trial)) is None, "a search may propose it twice, and the second is a trial of its own"
+    assert past.pass_by(Proposal(trial)) is None, "a search may propose it twice, and the second is a trial of its own"
 
 
 def test_a_trial_that_lacks_its_judgement_runs(inputs: SweepInputs) -> None:
@@ -79,7 +76,7 @@ def test_a_trial_that_lacks_its_judgement_runs(inputs: SweepInputs) -> None:
     kept["rows"][-1][NOT_JUDGED] = "the judge had no memory"
     path.write_text(json.dumps(kept), encoding="utf-8")
     past, _, told = past_of(inputs)
-    assert past.pass_by(mapping(trial)) is None
+    assert past.pass_by(Proposal(trial)) is None
     assert not told
 
 
@@ -88,4 +85,4 @@ def test_a_trial_whose_base_answers_are_damaged_runs(inputs: SweepInputs) -> Non
     finish_under_ray(trial, inputs)
     inputs.base_answers.write_text("{}\n", encoding="utf-8")
     past, _, _ = past_of(replace(inputs, began=0.0))
-    assert past.pass_by(mapping(trial)) is None
+    assert past.pass_by(Proposal(trial)) is None

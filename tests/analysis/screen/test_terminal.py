@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from analysis.screen.terminal import summary_lines
 from analysis.verdict.summary import Summary
-from analysis.verdict.terminal import summary_lines
 from basis.outcomes import Outcome
 from tests.analysis.verdict.test_summarise import FULL, RANKS, Config, loss_of, summary_of, sweep_of
 from tests.planted_sweep import grid, planted
