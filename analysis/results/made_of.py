@@ -1,7 +1,6 @@
 """Whether an experiment has changed since its report was built."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from basis.directory import (
     REPORT_DIR,
     SPEC_FILE,
     SWEEP_FILE,
+    TENSORBOARD,
     TRACKING_DIR,
     TRAINED_FILE,
 )
@@ -27,7 +27,6 @@ OF_NO_TRIAL = (BASE_DIR, CONTROL_DIR, INPUTS_DIR, REPORT_DIR, TRACKING_DIR)
 """Folders of an experiment that are no trial's."""
 UNREAD = (TRAINED_FILE, "trial.lock")
 """Files of a trial that no report reads. So are TensorBoard's, which are written when others are done."""
-TENSORBOARD = "events.out.tfevents."
 
 
 def made_of(experiment_dir: Path) -> str:
@@ -37,9 +36,9 @@ def made_of(experiment_dir: Path) -> str:
     each time that it goes on counts by content, and Ray's own list of trials does not: what becomes of a trial is in
     the trial's files.
     """
-    sweep = {name: value for name, value in read_mapping(experiment_dir / SWEEP_FILE).items() if name not in TIMES}
-    words = [as_called("analysis.report"), typed(experiment_dir), str(experiment_dir), sweep]
-    written_anew = json.dumps([*words, read_mapping(experiment_dir / SPEC_FILE)], sort_keys=True, default=str)
+    spec, sweep = (read_mapping(experiment_dir / name) for name in (SPEC_FILE, SWEEP_FILE))
+    of_sweep = [(name, value) for name, value in sweep.items() if name not in TIMES]
+    written_anew = repr([as_called("analysis.report"), typed(experiment_dir), str(experiment_dir), spec, of_sweep])
     with os.scandir(experiment_dir) as entries:
         trials = [Path(entry.path) for entry in entries if entry.is_dir() and entry.name not in OF_NO_TRIAL]
     code_and_base = (ROOT / "analysis", ROOT / "basis", experiment_dir / BASE_DIR)

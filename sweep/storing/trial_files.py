@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from basis.directory import PARAMS_FILE, RESULT_FILE
+from basis.directory import PARAMS_FILE, RESULT_FILE, TENSORBOARD
 
 STORE = "object storage"
 """What messages say before the address, which a user may have given by any of several flags."""
@@ -11,7 +11,6 @@ DISK_OF_NODE = "the disk of node"
 """What stands before a node's id in the error of a trial that its disk has failed."""
 
 OF_DRIVER = (PARAMS_FILE, RESULT_FILE, "params.pkl", "progress.csv", "error.txt", "error.pkl")
-TENSORBOARD = "events.out.tfevents."
 
 
 def is_drivers(name: str) -> bool:

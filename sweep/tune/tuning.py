@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from sweep.trial.config import TrialConfig
 from sweep.tune.brought import BringTrials
 from sweep.tune.control import RequestsFirst, SteeredSearch, StopAsAsked, TakeRequests
 from sweep.tune.counts import SweepCounts
-from sweep.tune.endings import Endings, faults_of_ray_told
+from sweep.tune.endings import Endings, LeaveAtEnd, TrialsOver, faults_of_ray_told
 from sweep.tune.event_log import EventLog
 from sweep.tune.hang import HangWatch
 from sweep.tune.limited import LimitedSearch
@@ -76,7 +77,7 @@ def tune_trials(
         if past.finished:
             live.tell(f"finished before: {past.finished:,}")
         brought = BringTrials(bring, live.tell) if bring else None
-        told = [log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files()]
+        told = [log, live, endings, TakeRequests(desk), HangWatch(spec.hang, live.tell), *_ray_files(), LeaveAtEnd()]
         tuner = tune.Tuner(
             tune.with_resources(_trainable(plan, inputs), shares),
             tune_config=tune.TuneConfig(
@@ -98,7 +99,7 @@ def tune_trials(
             ),
         )
         try:
-            with faults_of_ray_told():
+            with faults_of_ray_told(), suppress(TrialsOver):
                 tuner.fit()
         except Exception as error:
             if (disk := trouble(error, folders)) is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from basis.directory import EVENTS_FILE, INPUTS_DIR, REPORT_DIR, SPEC_FILE, SWEEP_FILE, TRACKING_DIR
+from basis.directory import EVENTS_FILE, INPUTS_DIR, REPORT_DIR, SPEC_FILE, SWEEP_FILE, TENSORBOARD, TRACKING_DIR
 from basis.errors import UserError, name_failure
 from basis.stored.address import Address
 from basis.stored.copy import Copy
@@ -25,9 +25,7 @@ REFRESH_SECONDS = 15.0
 seconds pass at least."""
 
 UNSEEN = (REPORT_DIR, TRACKING_DIR, INPUTS_DIR)
-"""Folders of an experiment that no page shows."""
-CURVES = "events.out.tfevents"
-"""How the names of TensorBoard's files begin, which no page shows either."""
+"""Folders of an experiment that no page shows; nor does one show TensorBoard's files."""
 
 
 class StoredFolder(Folder):
@@ -126,4 +124,4 @@ def _home_of(name: str) -> str:
 def _is_seen(name: str, depth: int) -> bool:
     """Whether a page shows a file; `depth` is how many folders lead to its experiment."""
     parts = name.split("/")[depth:]
-    return parts[0] not in UNSEEN and not parts[-1].startswith(CURVES) and not is_weights(name)
+    return parts[0] not in UNSEEN and not parts[-1].startswith(TENSORBOARD) and not is_weights(name)

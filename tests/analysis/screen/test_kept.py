@@ -81,7 +81,7 @@ def test_a_kept_report_says_what_it_said(built: report.Report, experiment: Path)
         lambda folder: (trial(folder, RESULT_FILE).parent / RECORD_FILE).write_text("{}"),
         lambda folder: shutil.rmtree(trial(folder, RESULT_FILE).parent),
         lambda folder: rewrite(folder / SWEEP_FILE, versions={"torch": "1.0"}),
-        lambda folder: (folder / SPEC_FILE).write_text("name: another\n"),
+        lambda folder: (folder / SPEC_FILE).write_text("1: one\nname: another\n"),
         lambda folder: (folder / CONTROL_FILE).write_text("{}\n"),
         lambda folder: (folder / REPORT_DIR / "report.html").unlink(),
         lambda folder: next((folder / REPORT_DIR / "figures").glob("*.png")).unlink(),
