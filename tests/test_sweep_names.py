@@ -52,6 +52,7 @@ follow_imports = skip
 """As strict as for the project, of one file, and without the large libraries that no call has to do with."""
 
 
+@pytest.mark.slow
 def test_a_type_checker_accepts_calls(tmp_path: Path) -> None:
     (tmp_path / "mypy.ini").write_text(MYPY)
     (tmp_path / "mine.py").write_text(

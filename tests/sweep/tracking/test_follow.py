@@ -130,6 +130,7 @@ def test_a_sweep_that_is_cut_short_goes_on_in_the_same_runs(tmp_path: Path) -> N
         assert won == 0.75, tracker
 
 
+@pytest.mark.slow
 def test_a_tracker_that_is_away_costs_a_line_and_is_sent_everything_later(tmp_path: Path) -> None:
     folder = experiment(tmp_path)
     events: list[Event] = [SweepEvent(time=1e9, total=1, pid=1), started("one"), row("one", 3, 2.5)]

@@ -215,6 +215,7 @@ def test_a_bf16_trial_is_judged_in_fp32_so_that_an_adapter_that_learnt_nothing_t
     assert (row["wins"], row["ties"], row["losses"]) == (0, len(inputs.prompts), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for its CPU code")
 def test_compiled_trials_of_one_worker_give_the_losses_of_plain_ones_and_leave_no_compiled_block(
     inputs: SweepInputs,
