@@ -48,12 +48,12 @@ def current_screen(experiment_dir: Path) -> Screen | None:
     """The first screen of an experiment's report; None: it has none, or not all of it, or something has changed since.
 
     Raises:
-        OSError: a file is there and can't be read.
+        OSError: the experiment is no folder that can be read.
     """
     folder = experiment_dir / REPORT_DIR
     try:
         kept = _KEPT.validate_json((folder / SCREEN_FILE).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):  # a build writes a new one, or says what is wrong with the folder
         return None
     if kept.made_of != made_of(experiment_dir) or not all((folder / name).is_file() for name in kept.files):
         return None

@@ -86,8 +86,9 @@ def test_a_kept_report_says_what_it_said(built: report.Report, experiment: Path)
         lambda folder: (folder / REPORT_DIR / "report.html").unlink(),
         lambda folder: next((folder / REPORT_DIR / "figures").glob("*.png")).unlink(),
         lambda folder: (folder / REPORT_DIR / SCREEN_FILE).write_text('{"made_of": 3'),
+        lambda folder: (folder / REPORT_DIR / SCREEN_FILE).rename(folder / REPORT_DIR / "elsewhere"),
     ],
-    ids=["row", "config", "record", "trial", "versions", "spec", "control", "page", "figure", "screen"],
+    ids=["row", "config", "record", "trial", "versions", "spec", "control", "page", "figure", "screen", "no screen"],
 )
 def test_a_report_is_no_more_current_once_something_has_changed(
     experiment: Path, change: Callable[[Path], object]
