@@ -20,6 +20,11 @@ from basis.stages import Stage
 LossMetric = Literal["test_loss", "test_bits_per_byte"]
 """What test losses are compared by: nats per token of one tokenizer, or what compares across tokenizers."""
 
+WINDOW_FIELDS = ("block_size", "test_windows")
+"""Fields that decide which windows an arm is tested on."""
+NO_MARGINS = pd.Series(dtype=float)
+"""Of an arm whose responses nobody judged. One for all: pandas takes a while to make it, and there may be thousands."""
+
 
 @dataclass(frozen=True)
 class Wins:
@@ -83,6 +88,11 @@ class Arm:
     def shown_config(self) -> dict[str, str]:
         """Its config as texts, which are equal where values are, without fields that do not apply to it."""
         return {name: repr(value) for name, value in self.config.items() if not inapplicable(self.config, name)}
+
+    @cached_property
+    def window_values(self) -> tuple[object, ...]:
+        """The values of WINDOW_FIELDS: how many windows it is tested on, and how many tokens one has."""
+        return tuple(map(self.config.get, WINDOW_FIELDS))
 
     @cached_property
     def outcome(self) -> str:
@@ -223,7 +233,7 @@ class Arm:
     def margins_over(self, seeds: Sequence[object]) -> pd.Series:
         """Mean margin by prompt over these seeds; a prompt that one of them could not score is left out."""
         if not len(seeds):
-            return pd.Series(dtype=float)
+            return NO_MARGINS
         rewards = self.seed_margins[list(seeds)].to_numpy(dtype=float)
         known = ~np.isnan(rewards).any(axis=1)
         return pd.Series(rewards[known].mean(axis=1), self.seed_margins.index[known], dtype=float)
@@ -258,7 +268,14 @@ class Arm:
         return Interval(float(mean), math.nan, math.nan)
 
     def _column(self, name: str) -> list[float]:
-        return [value for value in self.used.numbers(name) if not math.isnan(value)]
+        if name not in self._columns:
+            self._columns[name] = [value for value in self.used.numbers(name) if not math.isnan(value)]
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[float]]:
+        """The columns that were asked for; of thousands of arms, each is asked for several times."""
+        return {}
 
 
 def inapplicable(config: Mapping[str, Any], name: str) -> bool:

@@ -13,14 +13,16 @@ def varying_fields(arms: list[Arm]) -> list[str]:
     An arm to which a field does not apply, as no rank applies to full fine-tuning, does not differ from others in it.
     """
     names = dict.fromkeys(name for arm in arms for name in arm.config)
-    shown = [arm.shown_config for arm in arms]
-    return [name for name in names if len(_values(shown, name)) > 1]
-
-
-def _values(shown: list[dict[str, str]], name: str) -> set[str]:
-    """The values of a field; what a config does not name is None, and does not apply where that means so."""
-    unnamed = "" if name in DEPENDENT_FIELDS else repr(None)
-    return {config.get(name, unnamed) for config in shown} - {""}
+    rows: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for arm in arms:  # by the fields that are told of them: arms of one kind have the same ones
+        rows.setdefault(tuple(arm.shown_config), []).append(tuple(arm.shown_config.values()))
+    values: dict[str, set[str]] = {name: set() for name in names}
+    for told, alike in rows.items():
+        for name, column in zip(told, zip(*alike, strict=True), strict=True):
+            values[name].update(column)
+        for name in names.keys() - set(told) - set(DEPENDENT_FIELDS):
+            values[name].add(repr(None))  # what a config does not name is None
+    return [name for name in names if len(values[name]) > 1]
 
 
 def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
@@ -31,25 +33,16 @@ def matches(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
     )
 
 
-WINDOW_FIELDS = ("block_size", "test_windows")
-"""Fields that decide which windows an arm is tested on."""
-
-
-def window_values(arm: Arm) -> tuple[object, ...]:
-    """The values of WINDOW_FIELDS: how many windows an arm is tested on, and how many tokens one has."""
-    return tuple(map(arm.config.get, WINDOW_FIELDS))
-
-
 def windows(arm: Arm) -> tuple[object, ...]:
     """What decides which windows an arm is tested on: fields, and the text where arms of several tokenizers meet."""
     if arm.loss_metric == "test_loss":
-        return (arm.test_set, *window_values(arm))
-    return (arm.test_rows or arm.label, *window_values(arm))  # what is not known is the same as nothing else
+        return (arm.test_set, *arm.window_values)
+    return (arm.test_rows or arm.label, *arm.window_values)  # what is not known is the same as nothing else
 
 
 def general_windows(arm: Arm) -> tuple[object, ...]:
     """What decides which windows of general text an arm is tested on: its base model's tokens, and fields."""
-    return (arm.model, arm.general_set, *window_values(arm))
+    return (arm.model, arm.general_set, *arm.window_values)
 
 
 OWNER = {name: owner_of(name) for name in DEPENDENT_FIELDS}

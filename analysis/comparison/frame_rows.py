@@ -1,5 +1,6 @@
 """Some rows of a frame, column by column: a frame for each of thousands of arms would take pandas minutes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,9 +89,13 @@ class FrameRows:
         numbers = self.columns.numbers(name)
         return [numbers[place] for place in self.places]
 
-    def row(self, index: int) -> dict[str, Any]:
+    def number(self, name: str) -> float:
+        """The value of the first row in a column as a number; NaN for what is none, and without such a column."""
+        return self.columns.numbers(name)[self.places[0]] if name in self else math.nan
+
+    def row(self, index: int) -> "FrameRows":
         """One of the rows by its number among these."""
-        return {name: self.columns.values(name)[self.places[index]] for name in map(str, self.columns.frame)}
+        return FrameRows(self.columns, [self.places[index]])
 
     def where(self, wanted: Sequence[bool]) -> "FrameRows":
         """Those of the rows that are wanted, one truth value each."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, Contenders, WinComparison, adjusted, adjustment
-from analysis.comparison.fields import general_windows, window_values, windows
+from analysis.comparison.fields import general_windows, windows
 from analysis.comparison.forgetting import from_one_base
 from analysis.comparison.loss_metric import by_text
 from analysis.comparison.pair_choice import Pair, Pairs, are_many, choose_pairs
@@ -117,7 +117,7 @@ def _on_other_rows(arms: list[Arm]) -> list[Comparison]:
     Arms of other WINDOW_FIELDS are tested on more or less text, or see more or less of it before what they predict.
     """
     known = [arm for arm in arms if arm.losses_by_seed]
-    alike = [(a, b) for a, b in combinations(known, 2) if window_values(a) == window_values(b)]
+    alike = [(a, b) for a, b in combinations(known, 2) if a.window_values == b.window_values]
     pairs = [(a, b) for a, b in alike if windows(a) != windows(b)]
     return [_untested(a, b, a.test_loss.estimate - b.test_loss.estimate) for a, b in pairs]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.comparison.arms import Arm
-from analysis.results.arm_labels import REPLICATE_FIELD, arm_key, label_arms
+from analysis.results.arm_labels import REPLICATE_FIELD, labels_of
 from analysis.statistics.intervals import Interval
 from basis.fields import arm_label
 from basis.outcomes import Outcome
@@ -70,8 +70,7 @@ def rate_groups(members: Sequence[Arm], metric: str) -> list[RateGroup]:
         if isinstance(arm.config.get("lr"), (int, float)) and "method" in arm.config and arm.outcome not in UNTRIED
     ]
     configs = [{name: value for name, value in arm.config.items() if name not in APART} for arm in rated]
-    labels = label_arms(configs)
-    return _grouped(rated, configs, [labels[arm_key(config)] for config in configs], metric, alone=True) or _grouped(
+    return _grouped(rated, configs, labels_of(configs), metric, alone=True) or _grouped(
         rated, configs, [arm_label(config) for config in configs], metric, alone=False
     )
 

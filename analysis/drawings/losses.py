@@ -63,7 +63,7 @@ def draw_losses(table: ComparisonTable, curves: pd.DataFrame, styles: Mapping[st
                 title=f"{metric.split('_')[0].capitalize()} loss", xlabel="optimizer steps", ylabel=METRIC[metric].unit
             )
             axes.margins(x=0.02)
-            cut = _limit(axes, arms, curves, metric) or cut
+            cut = _limit(axes, curves, metric) or cut
         handles, labels = panels[1].get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)))
@@ -130,12 +130,11 @@ def _draw_band(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -
     axes.fill_between(low.index.to_numpy(dtype=float), low, high, color=GRID, linewidth=0, label="other arms", zorder=1)
 
 
-def _limit(axes: Axes, arms: list[Arm], curves: pd.DataFrame, metric: str) -> bool:
+def _limit(axes: Axes, curves: pd.DataFrame, metric: str) -> bool:
     """Keep an exploding arm from flattening the others: what goes far beyond every start is cut off."""
     if metric not in curves:
         return False
-    labels = [arm.label for arm in arms]
-    values = curves[curves["arm"].isin(labels)].dropna(subset=[metric])
+    values = curves.dropna(subset=[metric])
     values = values[values[metric].map(math.isfinite)]
     if values.empty:
         return False

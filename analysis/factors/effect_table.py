@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from analysis.comparison.arms import Arm
-from analysis.comparison.fields import WINDOW_FIELDS, varying_fields
+from analysis.comparison.arms import WINDOW_FIELDS, Arm
+from analysis.comparison.fields import varying_fields
 from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.factors.effects import Effect, matched_effects
 from analysis.factors.section_part import NAMED_FACTORS, SectionPart

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 
-from analysis.comparison.arms import Arm
-from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields
+from analysis.comparison.arms import WINDOW_FIELDS, Arm
+from analysis.comparison.fields import OWNER, varying_fields
 from analysis.comparison.told_apart import SeedLosses
 from analysis.factors.matched import (
     NO_INTERVAL,

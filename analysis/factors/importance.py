@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.comparison.arms import Arm
-from analysis.comparison.fields import OWNER, WINDOW_FIELDS, varying_fields, windows
+from analysis.comparison.arms import WINDOW_FIELDS, Arm
+from analysis.comparison.fields import OWNER, varying_fields, windows
 from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.factors.forest import REST, SHUFFLES, divide_by_forest, drawn_arms
 from analysis.results.outcomes import finite

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.comparison.arms import Arm
-from analysis.comparison.fields import window_values
 from analysis.comparison.loss_metric import by_text, metric_of
 from analysis.results.company import RAN_ALONE
 from analysis.results.experiment import Results
@@ -136,7 +135,7 @@ def plane(arms: list[Arm], price: Price) -> list[Point]:
         for arm in arms
         if arm.outcome == Outcome.FINISHED and arm.has_test_loss and math.isfinite(cost_of(arm, price.metric))
     ]
-    if len({window_values(arm) for arm in shown}) != 1 or len(sources(shown, price)) > 1:
+    if len({arm.window_values for arm in shown}) != 1 or len(sources(shown, price)) > 1:
         return []
     if price.metric == TIME and why_no_times(shown):
         return []

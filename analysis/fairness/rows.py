@@ -302,8 +302,8 @@ def _size(value: Any) -> tuple[int, Any]:
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     """Each value once, in the order of its first appearance; lists as tuples."""
-    plain = (tuple(value) if isinstance(value, list) else value for value in values)
-    return tuple({_known_by(value): value for value in plain}.values())
+    plain = [tuple(value) if isinstance(value, list) else value for value in values]
+    return tuple({_known_by(value): value for value in plain}.values()) if len(plain) > 1 else tuple(plain)
 
 
 def _known_by(value: Any) -> str:

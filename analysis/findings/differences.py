@@ -3,7 +3,7 @@
 Each says its test, and whether it speaks of arms, whatever the seed, or of the trained models at hand alone.
 """
 
-from analysis.comparison.arms import Arm, reward_word
+from analysis.comparison.arms import WINDOW_FIELDS, Arm, reward_word
 from analysis.comparison.base_models import base_model, base_values, several_base_models
 from analysis.comparison.base_wins import wins_against_base
 from analysis.comparison.comparisons import (
@@ -12,7 +12,7 @@ from analysis.comparison.comparisons import (
     Contenders,
     beyond_resamples,
 )
-from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
+from analysis.comparison.fields import windows
 from analysis.comparison.loss_metric import by_text, in_unit
 from analysis.comparison.selection import best_of_many
 from analysis.findings.pairs import NAMED_PAIRS, describe_pairs
@@ -83,7 +83,7 @@ def describe_test_losses(arms: list[Arm], made: Comparisons) -> list[str]:
     contenders = {group.leader: group for group in made.contenders}
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in known:
-        groups.setdefault(windows(arm) if contenders else window_values(arm), []).append(arm)
+        groups.setdefault(windows(arm) if contenders else arm.window_values, []).append(arm)
     sentences = []
     for members in groups.values():
         among = f"{unit}{_windows_of(members[0], by_text(known) and bool(contenders))}" if len(groups) > 1 else unit

@@ -6,10 +6,10 @@ seeds. A difference within its uncertainty is called that. So is a difference wh
 
 from typing import NamedTuple
 
-from analysis.comparison.arms import Arm
+from analysis.comparison.arms import WINDOW_FIELDS, Arm
 from analysis.comparison.base_models import several_base_models
 from analysis.comparison.evidence import Evidence
-from analysis.comparison.fields import WINDOW_FIELDS, window_values, windows
+from analysis.comparison.fields import windows
 from analysis.comparison.learning_rates import RateRange
 from analysis.comparison.selection import chosen_apart, describe_selection
 from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
@@ -117,7 +117,7 @@ def _basis(results: Results, arms: list[Arm], tuning: TuningTable | None) -> lis
     if differing:
         which = f"{join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
         tested = f"The arms are tested on different windows ({which}), so test losses are ranked only among like arms."
-    if len({windows(arm) for arm in done}) > len({window_values(arm) for arm in done}):
+    if len({windows(arm) for arm in done}) > len({arm.window_values for arm in done}):
         whose = "sweeps are tested on test sets" if results.parts else "base models are tested on rows of text"
         rows = f"The {whose} that differ, so their test losses are not paired."
         tested = f"{tested} {rows}" if differing else rows

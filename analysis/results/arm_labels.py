@@ -1,7 +1,7 @@
 """Which trials are replicates of one arm, and what a report calls the arms."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,8 @@ from basis.stages import Stage
 REPLICATE_FIELD = "seed"
 """The one field in which the replicates of an arm differ."""
 
+_AS_TEXT = json.JSONEncoder(sort_keys=True, default=str)
+
 
 def is_tuning(config: Mapping[str, Any]) -> bool:
     """Whether a trial only served to choose settings: such a one never sees test windows or prompts."""
@@ -20,7 +22,7 @@ def is_tuning(config: Mapping[str, Any]) -> bool:
 
 def arm_key(config: Mapping[str, Any]) -> str:
     """The identity of an arm: its config without the seed, as text."""
-    return json.dumps({k: v for k, v in config.items() if k != REPLICATE_FIELD}, sort_keys=True, default=str)
+    return _AS_TEXT.encode({k: v for k, v in config.items() if k != REPLICATE_FIELD})
 
 
 def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -32,7 +34,18 @@ def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     Returns:
         Label of each arm by its key (see `arm_key`), such as "lora r1 adamw lr=0.001".
     """
-    arms = {arm_key(config): config for config in configs if config}
+    return _label({arm_key(config): config for config in configs if config})
+
+
+def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The label of each config's arm among these, see `label_arms`."""
+    keys = [arm_key(config) for config in configs]
+    labels = _label(dict(zip(keys, configs, strict=True)))
+    return [labels[key] for key in keys]
+
+
+def _label(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The label of each arm by its key, given a config of each."""
     groups: dict[str, list[str]] = {}
     for key, config in arms.items():
         groups.setdefault(arm_label(dict(config)), []).append(key)

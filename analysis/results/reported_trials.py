@@ -1,6 +1,5 @@
 """The trials of an experiment in the order of a report, each with its arm and what became of it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +90,9 @@ def reported_trials(records: Sequence[TrialDirectory], stopped: Mapping[str, Dec
     for record in sorted(
         records, key=lambda record: (report_order(record.config), not has_finished(record.files.rows))
     ):
-        arm = labels.get(arm_key(record.config), "unknown config")
-        config = json.dumps(record.config, sort_keys=True, default=str)
+        key = arm_key(record.config)
+        arm = labels.get(key, "unknown config")
+        config = f"{key} {record.config.get(REPLICATE_FIELD)!r}"
         original = originals.setdefault(config, record.name) if record.config else record.name
         if original != record.name:
             trials.append(ReportedTrial(record, arm, Outcome.REPEATED, f"the config of {original} once more", [], {}))

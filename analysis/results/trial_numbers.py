@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
-
-import pandas as pd
 
 from analysis.results.outcomes import finite, first_divergence
 from basis.metrics import DEVICE, METRIC, NOT_JUDGED, PEAK_SOURCE
@@ -25,9 +24,9 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
         values.update(metrics_of(row))
     if "win_rate" in values:
         values.pop(NOT_JUDGED, None)  # judged since, as a later row of the same step says
-    speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
+    speeds = [speed for row in rows if finite(speed := row.get("tokens_per_second")) and speed]
     if speeds:
-        values["tokens_per_second"] = float(pd.Series(speeds).median())
+        values["tokens_per_second"] = float(median(speeds))
     tests = [
         (row["test_loss"], row["step"]) for row in rows if finite(row.get("test_loss")) and finite(row.get("step"))
     ]

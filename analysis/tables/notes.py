@@ -2,7 +2,7 @@
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.base_models import base_model, base_values
-from analysis.comparison.fields import window_values, windows
+from analysis.comparison.fields import windows
 from analysis.results.company import RAN_ALONE
 from analysis.tables.columns import BEST_LOSS, FORGETTING, FORGETTING_LETTERS, MORE_RIGHT, RIGHT_ANSWERS
 from analysis.wording.numbers import show_number
@@ -55,7 +55,7 @@ def notes_of(arms: list[Arm], headings: list[str]) -> list[str]:
         notes.append(FORGETTING_NOTE.format(base=base))
     if any(arm.tested_once for arm in arms):
         notes.append("Test windows and prompts were used once, after the last step; curves are on validation windows.")
-    fields = {window_values(arm) for arm in arms}
+    fields = {arm.window_values for arm in arms}
     if len(fields) > 1:
         notes.append(
             "The rows are tested on different windows, across which test losses and perplexities do not compare."

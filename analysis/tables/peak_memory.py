@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.arms import Arm
+from analysis.comparison.frame_rows import FrameRows
 from analysis.wording.numbers import MIB, MISSING, show_number
 from basis.metrics import CPU_PEAK, GPU_PEAK, MEMORY_PARTS, PEAK_SOURCE
 from basis.outcomes import Outcome
@@ -105,7 +106,7 @@ def describe_memory(memory: list[ArmMemory], attempts: pd.DataFrame, trials: pd.
     return MemorySection(_peaks(memory), _parts(memory), _notes(memory, attempts), _attempts(attempts, trials))
 
 
-def _highest(arm: Arm) -> dict[str, Any]:
+def _highest(arm: Arm) -> FrameRows:
     """The trial of an arm with the highest peak, or the highest predicted one where none was measured."""
     for name in ("peak_bytes", "predicted_peak_bytes"):
         if values := arm.values(name):
@@ -113,11 +114,11 @@ def _highest(arm: Arm) -> dict[str, Any]:
     return arm.used.row(0)
 
 
-def _peak(row: Mapping[str, Any], prefix: str) -> Peak | None:
-    value = _number(row, "peak_bytes" if prefix == "peak" else f"{prefix}_peak_bytes")
+def _peak(row: FrameRows, prefix: str) -> Peak | None:
+    value = row.number("peak_bytes" if prefix == "peak" else f"{prefix}_peak_bytes")
     if not value > 0:
         return None
-    parts = {name: _number(row, f"{prefix}_{name}_bytes") for name in MEMORY_PARTS}
+    parts = {name: row.number(f"{prefix}_{name}_bytes") for name in MEMORY_PARTS}
     return Peak(value, parts if all(map(math.isfinite, parts.values())) else {})
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from analysis.comparison.arms import Arm
+from analysis.comparison.arms import WINDOW_FIELDS, Arm
 from analysis.comparison.comparisons import Comparison, Comparisons, adjusted, adjustment
 from analysis.comparison.evidence import Evidence
-from analysis.comparison.fields import WINDOW_FIELDS, window_values
 from analysis.comparison.loss_metric import metric_of
 from analysis.comparison.pair_tests import compare_test_losses, find_contenders
 from analysis.factors.pareto import losses_at_start
@@ -86,7 +85,7 @@ def rank_arms(evidence: Evidence, tables: Sequence[ComparisonTable]) -> list[Ran
     """
     groups: dict[tuple[object, ...], list[Arm]] = {}
     for arm in evidence.arms:
-        groups.setdefault(window_values(arm), []).append(arm)
+        groups.setdefault(arm.window_values, []).append(arm)
     rankings = []
     for values, arms in groups.items():
         known = [arm for arm in arms if arm.outcome == Outcome.FINISHED and arm.has_test_loss]
