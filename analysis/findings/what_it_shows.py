@@ -4,8 +4,6 @@ Every claim names the comparison that it rests on, and says whether its test tak
 seeds. A difference within its uncertainty is called that. So is a difference whose uncertainty nobody knows.
 """
 
-from typing import NamedTuple
-
 from analysis.comparison.arms import WINDOW_FIELDS, Arm
 from analysis.comparison.base_models import several_base_models
 from analysis.comparison.evidence import Evidence
@@ -13,6 +11,7 @@ from analysis.comparison.fields import windows
 from analysis.comparison.learning_rates import RateRange
 from analysis.comparison.selection import chosen_apart, describe_selection
 from analysis.findings.differences import describe_rewards, describe_test_losses, describe_wins
+from analysis.findings.finding import Finding
 from analysis.findings.forgetting import describe_forgetting, describe_forgetting_pairs
 from analysis.findings.learning_rate_rule import TOPIC as RULE
 from analysis.findings.learning_rate_rule import describe_learning_rate_rule
@@ -38,13 +37,6 @@ FAMILIES = (
     "under “What mattered” the effects, the shares and the arms dominated by each cost."
 )
 """What the adjustments of p-values cover, and what they do not: one family says nothing of the others."""
-
-
-class Finding(NamedTuple):
-    """A few sentences under a short heading."""
-
-    topic: str
-    sentences: list[str]
 
 
 def findings_of(evidence: Evidence, tables: list[ComparisonTable], tuning: TuningTable | None) -> list[Finding]:

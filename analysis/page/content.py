@@ -22,7 +22,8 @@ from analysis.factors.what_mattered import WhatMattered, what_mattered
 from analysis.fairness.ledger import Ledger, table_ledgers
 from analysis.figures.all_figures import page_figures
 from analysis.figures.page_figure import PageFigure
-from analysis.findings.what_it_shows import Finding, findings_of
+from analysis.findings.finding import Finding
+from analysis.findings.what_it_shows import findings_of
 from analysis.page.headline import headline_of
 from analysis.page.responses import SideBySide, side_by_side
 from analysis.published.gpu_memory import PublishedMemory, explain_memory

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.fairness.ledger import Ledger
-from analysis.findings.what_it_shows import AGAINST_BASE, BASIS, Finding
+from analysis.findings.finding import Finding
+from analysis.findings.what_it_shows import AGAINST_BASE, BASIS
 from analysis.page.content import DAMAGED, MATTERED, Content
 
 LONGEST_NAME = 70

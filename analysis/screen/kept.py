@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.findings.what_it_shows import Finding
+from analysis.findings.finding import Finding
 from analysis.results.made_of import made_of
 from analysis.screen.screen import Screen
 from analysis.verdict.summary import Summary

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from analysis.findings.what_it_shows import Finding
+from analysis.findings.finding import Finding
 from analysis.screen.document import board_part, doubt_part, verdict_part
 from analysis.screen.terminal import summary_lines
 from analysis.verdict.summary import Summary

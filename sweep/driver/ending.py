@@ -210,7 +210,6 @@ def _end_of_trials(counts: SweepCounts, asked_by: int | None, folder: SweepFolde
 def _report(folder: SweepFolder) -> BaseException | None:
     """Build the report and print what it shows; what kept that from succeeding, for the trials have ended already."""
     try:
-        from analysis.report import build, print_tables
         from analysis.screen.kept import current_screen
         from analysis.screen.screen import print_summary
 
@@ -218,6 +217,8 @@ def _report(folder: SweepFolder) -> BaseException | None:
         address = str(parse_address("--output", folder.place)) if folder.place else None
         screen = None if folder.verbose else current_screen(folder.experiment_dir)
         if screen is None:
+            from analysis.report import build, print_tables  # some seconds, for what a report takes
+
             report = build(folder.experiment_dir)
             (print_tables if folder.verbose else print_summary)(report, folder.console, address)
         else:

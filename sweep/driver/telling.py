@@ -12,8 +12,7 @@ from basis.documents.progress import EndDocument
 from sweep.command import say_error
 from sweep.machine.environment import with_our_code
 from sweep.progress.documents import counts_part
-from sweep.progress.event_file import read_events
-from sweep.progress.progress import fold
+from sweep.progress.event_file import read_progress
 
 END_SECONDS = 10.0
 """What the telling process gets to tell the rest."""
@@ -50,7 +49,6 @@ def tell_end(experiment_dir: Path, named: str, exit_code: int, go_on: str) -> No
         exit_code: of the command.
         go_on: the command that continues the sweep.
     """
-    events, _, _ = read_events(experiment_dir / EVENTS_FILE, 0)
-    counts = counts_part(fold(events))
+    counts = counts_part(read_progress(experiment_dir / EVENTS_FILE))
     document = EndDocument(directory=named, counts=counts, exit_code=exit_code, go_on=go_on)
     print_document(document, sys.stdout)

@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 
-from sweep.progress.events import Event, read_lines, to_line
+from sweep.progress.events import EndEvent, EndState, Event, StartEvent, line_begin, read_lines, to_line
+from sweep.progress.progress import Progress
 
 MOST_BYTES = 2**26
 """What is read at once. A sweep of 1,000 trials writes about as much in an hour."""
 
 FIRST_BYTES = 64
+
+STARTS_AND_ENDS = (line_begin(StartEvent), line_begin(EndEvent))
 
 
 def append_events(path: Path, *events: Event) -> None:
@@ -25,6 +28,26 @@ def append_events(path: Path, *events: Event) -> None:
         lines = b"\n" * is_torn + b"".join(map(to_line, events))
         if file.write(lines) < len(lines):
             raise OSError(f"{path}: the disk took a part of a line")
+
+
+def told_finished(path: Path) -> dict[str, float]:
+    """The trials that the file tells to have finished and not to have started again since, with the time of their end.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    finished: dict[str, float] = {}
+    try:
+        with path.open("rb") as file:
+            ends = read_lines(line for line in file if line.startswith(STARTS_AND_ENDS))[0]
+    except FileNotFoundError:
+        return {}
+    for event in ends:
+        if isinstance(event, EndEvent) and event.state == EndState.FINISHED:
+            finished[event.trial] = event.time
+        elif isinstance(event, StartEvent | EndEvent):
+            finished.pop(event.trial, None)
+    return finished
 
 
 def first_bytes(path: Path) -> bytes:
@@ -61,3 +84,18 @@ def read_events(path: Path, offset: int, most_bytes: int = MOST_BYTES) -> tuple[
     whole, newline, _ = content.rpartition(b"\n")
     events, damaged = read_lines(whole.split(b"\n"))
     return events, offset + len(whole) + len(newline), damaged
+
+
+def read_progress(path: Path) -> Progress:
+    """How far a sweep is by all of its file, however long that is; a file that is not there yet tells nothing.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    progress, offset = Progress(), 0
+    while True:
+        events, offset, _ = read_events(path, offset)
+        if not events:
+            return progress
+        for event in events:
+            progress.add(event)

@@ -158,6 +158,11 @@ def to_line(event: Event) -> bytes:
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def line_begin(kind: type[StartEvent] | type[EndEvent]) -> bytes:
+    """How the line of each event of this kind begins."""
+    return json.dumps({"event": kind.model_fields["event"].default}, separators=(",", ":")).encode()[:-1]
+
+
 def read_lines(lines: Iterable[bytes]) -> tuple[list[Event], int]:
     """The events of whole lines, and how many lines are damaged; empty lines are neither."""
     events, damaged = [], 0

@@ -7,7 +7,7 @@ from basis.control_record import Decision, read_decisions, stopped_trials
 from basis.directory import CONTROL_DIR, EVENTS_FILE, SPEC_FILE
 from basis.errors import UserError
 from basis.scripts import as_called
-from sweep.progress.event_file import read_events
+from sweep.progress.event_file import read_progress
 from sweep.progress.events import OverEvent
 from sweep.spec_file.load import load_kept_plan
 from sweep.steering.decide import effect_of
@@ -93,9 +93,8 @@ def not_running_by(events_file: Path, named: str) -> UserError:
         events_file: what has happened in it.
         named: how the user names where it keeps its results.
     """
-    events, _, _ = read_events(events_file, 0)
-    match events[-1:]:
-        case [OverEvent(failed=0, interrupted=0)]:
+    match read_progress(events_file).over:
+        case OverEvent(failed=0, interrupted=0):
             return UserError(
                 f"{named}: its sweep has finished and takes no requests; run what is missing as another sweep"
             )

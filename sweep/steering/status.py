@@ -7,8 +7,7 @@ from basis.directory import EVENTS_FILE
 from basis.documents.part import iso_time
 from basis.documents.progress import RequestPart, StatusDocument
 from sweep.progress.documents import counts_part, leader_part, trial_part
-from sweep.progress.event_file import read_events
-from sweep.progress.progress import Progress
+from sweep.progress.event_file import read_progress
 from sweep.progress.time_left import seconds_left
 from sweep.steering.ask import answers
 from sweep.storage.claim import is_claimed
@@ -23,7 +22,7 @@ def status_document(experiment_dir: Path, given: str, running: bool | None = Non
         running: whether its sweep runs; None: as the directory says.
     """
     running = is_claimed(experiment_dir) if running is None else running
-    progress = _progress(experiment_dir / EVENTS_FILE)
+    progress = read_progress(experiment_dir / EVENTS_FILE)
     return StatusDocument(
         directory=given,
         running=running,
@@ -48,14 +47,3 @@ def status_document(experiment_dir: Path, given: str, running: bool | None = Non
             for decision in answers(experiment_dir).values()
         ],
     )
-
-
-def _progress(path: Path) -> Progress:
-    """All that has happened, however long the file is."""
-    progress, place = Progress(), 0
-    while True:
-        events, place, _ = read_events(path, place)
-        if not events:
-            return progress
-        for event in events:
-            progress.add(event)

@@ -4,6 +4,7 @@ Nothing is deleted: a damaged file is renamed to NAME.damaged. A trial that must
 for they follow from its config; its finished.json is renamed as well, to NAME.superseded.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,14 +32,7 @@ from sweep.storage.finished import Finished, read_finished, write_finished
 from sweep.storage.responses import set_answers_aside
 
 SUPERSEDED = ".superseded"
-OURS = (
-    FINISHED_FILE,
-    CHECKPOINT_FILE,
-    SUGGESTED_FILE,
-    DIVERGED_FILE,
-    OUT_OF_MEMORY_FILE,
-    RECORD_FILE,
-)
+OURS = frozenset((FINISHED_FILE, CHECKPOINT_FILE, SUGGESTED_FILE, DIVERGED_FILE, OUT_OF_MEMORY_FILE, RECORD_FILE))
 
 
 def heal_experiment(experiment_dir: Path, asked: Mapping[Path, Sequence[str]]) -> list[str]:
@@ -60,8 +54,11 @@ def heal_experiment(experiment_dir: Path, asked: Mapping[Path, Sequence[str]]) -
         if prompts and (line := set_answers_aside(path, prompts)):
             said.append(line)
     stored = only_stored(experiment_dir)
-    for folder in sorted({path.parent for name in OURS for path in experiment_dir.glob(f"*/{name}")}):
-        said += heal_trial(folder, stored)
+    with os.scandir(experiment_dir) as entries:
+        folders = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    for folder in folders:
+        if not OURS.isdisjoint(os.listdir(folder)):
+            said += heal_trial(folder, stored)
     return said
 
 

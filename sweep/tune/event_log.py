@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +106,19 @@ class EventLog(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has no
         )
         self.record(over)
 
-    def record_past(self, proposal: Proposal, rows: Iterable[Row]) -> None:
-        """Write what there was of a trial that had finished before the sweep went on, from its start to its end.
+    def record_past(self, proposal: Proposal, rows: Sequence[Row], *, is_told: bool) -> None:
+        """Tell of a trial that had finished before the sweep went on, from its start to its end.
 
         Args:
             proposal: the trial.
             rows: all of it.
+            is_told: the file has all that already. Who follows this start alone is told the rows as one.
         """
         name = proposal.config.name
-        past: list[Event] = [self._start(proposal), *(self._row(name, row) for row in rows), self._end(name)]
-        self._write(*past)
+        told: Sequence[Row] = [{name: value for row in rows for name, value in row.items()}] if is_told else rows
+        past: list[Event] = [self._start(proposal), *(self._row(name, row) for row in told), self._end(name)]
+        if not is_told:
+            self._write(*past)
         for event in past:
             self._recall(event)
 

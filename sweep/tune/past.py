@@ -6,10 +6,11 @@ hour. A report reads them from their directories.
 
 from collections.abc import Mapping
 
-from analysis.results.files import read_rows
-from basis.directory import FINISHED_FILE, RESULT_FILE
+from analysis.results.files import last_step
+from basis.directory import EVENTS_FILE, FINISHED_FILE, RESULT_FILE
 from basis.metrics import Row
 from sweep.inputs import SweepInputs
+from sweep.progress.event_file import told_finished
 from sweep.proposal import Proposal
 from sweep.tune.endings import Endings
 from sweep.tune.event_log import EventLog
@@ -30,6 +31,7 @@ class Past:
         self._inputs, self._log, self._endings = inputs, log, endings
         experiment_dir = next(iter(inputs.values())).experiment_dir
         self._finished = {path.parent.name for path in experiment_dir.glob(f"*/{FINISHED_FILE}")}
+        self._told = told_finished(experiment_dir / EVENTS_FILE) if self._finished else {}
 
     @property
     def finished(self) -> int:
@@ -49,9 +51,11 @@ class Past:
         state = recorded_state(inputs.experiment_dir / config.name, inputs)
         if not isinstance(state, Complete) or state.base_answers_damaged:
             return None
-        steps = [row.get("step") for row in read_rows(inputs.experiment_dir / config.name / RESULT_FILE)]
-        if steps != [row["step"] for row in state.rows]:  # Ray's copy lags behind a driver that was killed
+        folder = inputs.experiment_dir / config.name
+        if last_step(folder / RESULT_FILE) != state.rows[-1]["step"]:  # Ray's copy lags behind a driver that was killed
             return None
-        self._log.record_past(proposal, state.rows)
+        ended = self._told.get(config.name)
+        is_told = ended is not None and (folder / FINISHED_FILE).stat().st_mtime <= ended  # and not judged anew since
+        self._log.record_past(proposal, state.rows, is_told=is_told)
         self._endings.count_past(config.name, state.rows[-1])
         return state.rows[-1]

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from basis.directory import (
     SPEC_FILE,
     SWEEP_FILE,
 )
+from basis.packages import ROOT
 from tests import synthetic_experiment as synthetic
 
 
@@ -132,3 +135,9 @@ def test_what_changes_while_it_is_read_makes_a_difference(experiment: Path, monk
     monkeypatch.setattr("analysis.results.several.read_experiment", read)
     report.build(experiment)
     assert current_screen(experiment) is None
+
+
+def test_it_is_told_again_without_what_a_report_takes_seconds_to_import() -> None:
+    script = "import sys, analysis.screen.kept; print(sorted({'pandas', 'ray', 'matplotlib'} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stdout.strip() == "[]"

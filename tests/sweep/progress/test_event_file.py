@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from sweep.progress.event_file import append_events, read_events
-from sweep.progress.events import Event
+import pytest
+
+from sweep.progress.event_file import append_events, read_events, read_progress, told_finished
+from sweep.progress.events import EndState, Event
+from sweep.progress.progress import State
 from tests.sweep.progress.made_up import end, planned, row, start, sweep
 
 TRIAL = planned("full-adamw-1")
@@ -73,3 +76,22 @@ def test_a_file_that_has_become_shorter_is_read_from_its_start(tmp_path: Path) -
     file = tmp_path / "events.jsonl"
     append_events(file, event := start(TRIAL, 1.0))
     assert read_events(file, 10**6)[0] == [event]
+
+
+def test_a_sweep_is_told_to_its_end_however_long_its_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, other = tmp_path / "events.jsonl", planned("full-adamw-2")
+    append_events(file, sweep([TRIAL, other]), start(TRIAL, 1.0), end(TRIAL, 2.0), start(other, 3.0), end(other, 4.0))
+    monkeypatch.setattr(read_events, "__defaults__", (file.stat().st_size // 2,))  # what is read at once
+    assert read_events(file, 0)[1] < file.stat().st_size
+    assert read_progress(file).counts()[State.FINISHED] == 2
+
+
+def test_the_trials_that_are_told_to_have_finished_have_not_started_since(tmp_path: Path) -> None:
+    file, other = tmp_path / "events.jsonl", planned("full-adamw-2")
+    assert told_finished(file) == {}
+    append_events(file, start(TRIAL, 1.0), end(TRIAL, 2.0), start(other, 3.0), row(other, 3.5, 5, test_loss=0.5))
+    assert told_finished(file) == {TRIAL.trial: 2.0}
+    append_events(file, end(other, 4.0), start(TRIAL, 5.0))
+    assert told_finished(file) == {other.trial: 4.0}
+    append_events(file, end(TRIAL, 6.0, state=EndState.FAILED))
+    assert told_finished(file) == {other.trial: 4.0}

@@ -1,13 +1,17 @@
 """What earlier starts of a sweep have finished is told and counted without a run; all else has to run."""
 
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from basis.directory import FINISHED_FILE, RESULT_FILE
 from basis.metrics import NOT_JUDGED, Row
 from sweep.inputs import SweepInputs
+from sweep.progress.event_file import read_events
 from sweep.progress.events import EndEvent, EndState, Event, RowEvent, StartEvent
+from sweep.progress.progress import fold
 from sweep.proposal import Proposal
 from sweep.trial.config import TrialConfig
 from sweep.tune.endings import Endings
@@ -66,6 +70,48 @@ def test_a_finished_trial_is_told_from_start_to_end_and_counted_once(inputs: Swe
     assert (told[-1].trial, told[-1].state) == (trial.name, EndState.FINISHED)
     assert endings.counts(begun=1, is_exhausted=True, disk=None).finished == 1
     assert past.pass_by(Proposal(trial)) is None, "a search may propose it twice, and the second is a trial of its own"
+
+
+def test_what_the_events_tell_already_is_not_written_again(inputs: SweepInputs) -> None:
+    trial = config()
+    rows = finish_under_ray(trial, inputs)
+    events = inputs.experiment_dir / "events.jsonl"
+    past_of(inputs)[0].pass_by(Proposal(trial))  # as after a driver that was killed before it wrote them
+    written = events.read_bytes()
+    assert len(written.splitlines()) == len(rows) + 2
+    past, endings, told = past_of(inputs)
+    assert past.pass_by(Proposal(trial)) is not None
+    assert events.read_bytes() == written
+    assert endings.counts(begun=1, is_exhausted=True, disk=None).finished == 1
+    live = fold(told).trials[trial.name]
+    of_file = fold(read_events(events, 0)[0]).trials[trial.name]
+    assert (live.metrics, live.state, live.planned) == (of_file.metrics, of_file.state, of_file.planned)
+
+
+def test_a_trial_that_was_judged_anew_or_started_again_is_written_again(inputs: SweepInputs) -> None:
+    trial = config()
+    rows = finish_under_ray(trial, inputs)
+    events = inputs.experiment_dir / "events.jsonl"
+    past_of(inputs)[0].pass_by(Proposal(trial))
+    later = time.time() + 10
+    os.utime(finished_path(inputs, trial), (later, later))
+    past_of(inputs)[0].pass_by(Proposal(trial))
+    assert len(events.read_bytes().splitlines()) == 2 * (len(rows) + 2)
+    os.utime(finished_path(inputs, trial), (0, 0))
+    begun = next(line for line in events.read_bytes().splitlines(keepends=True) if b'"start"' in line)
+    with events.open("ab") as file:
+        file.write(begun)  # then its driver was killed
+    past_of(inputs)[0].pass_by(Proposal(trial))
+    assert len(events.read_bytes().splitlines()) == 3 * (len(rows) + 2) + 1
+
+
+def test_a_line_that_ray_has_half_written_does_not_hide_the_last_whole_one(inputs: SweepInputs) -> None:
+    trial = config()
+    finish_under_ray(trial, inputs)
+    with (inputs.experiment_dir / trial.name / RESULT_FILE).open("ab") as file:
+        file.write(b'{"step": 6, "test_lo')
+    past, _, _ = past_of(inputs)
+    assert past.pass_by(Proposal(trial)) is not None
 
 
 def test_a_trial_that_lacks_its_judgement_runs(inputs: SweepInputs) -> None:
