@@ -11,7 +11,7 @@ demo: $(READY)
 	$(VENV)/bin/python -m sweep.run demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest -m "not slow" -n 3 --dist loadfile
+	$(VENV)/bin/python -m pytest -m "not slow" -n 4 --dist loadfile
 
 test-slow: $(BENCH_READY)
 	$(VENV)/bin/python -m pytest -m slow -n 2 --dist loadfile

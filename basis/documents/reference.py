@@ -35,6 +35,7 @@ INTRODUCTION = """\
 - Numbers are numbers; null is a number that is unknown. Names end in their unit: bytes, seconds. Losses are in the unit
   that stands beside them, or in nats per token. Times are ISO 8601 in UTC. Paths are as you gave them, or absolute.
 - A reader that leaves (`| head`) ends nothing: a sweep goes on to its end.
+- With `--resume` a sweep tells of a trial that had finished before only what it has not told yet. All counts have it.
 
 [json-schema.json](json-schema.json) has the same as JSON Schema. Both files are made from the models
 (`python -m basis.documents.reference docs`), and a test holds every command's output to them.
