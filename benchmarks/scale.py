@@ -49,8 +49,8 @@ def measure(quick: bool) -> Table:
         "tokens of a GPT-2 of 1 layer and width 8, and two evaluations of one window, with all files of a real trial. "
         "Overhead of a part of the trials: the time from the end of the one before them to the end of the last, less "
         "their own seconds divided by the number of workers, for each trial. Resume: `--resume DIR` once all have "
-        "finished, which reads them and builds the report. Memory is that of the largest process of the command, "
-        "without Ray's."
+        "finished, which reads them and says what their report says. Memory is that of the largest process of the "
+        "command, without Ray's."
     )
     return Table("scale", "Many trials", about, rows, targets)
 
