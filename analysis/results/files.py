@@ -99,13 +99,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [*(row for row in read if "step" not in row), *rows]
 
 
-def last_step(path: Path) -> float | None:
-    """The step of the last report in a result.json, of which little else is read; None where it has no report."""
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    rows = (_parsed_line(line.decode("utf-8", errors="replace")) for line in reversed(lines))
-    return next((row["step"] for row in rows if row is not None and finite(row.get("step"))), None)
-
-
 def read_finished_file(path: Path) -> FinishedFile | None:
     """A finished.json; None where it is missing. One that is cut or something else has no rows."""
     if not path.exists():
@@ -123,18 +116,13 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     text = path.read_bytes().decode("utf-8", errors="replace") if path.is_file() else ""
     # splitlines() would also split at the odd separators that responses contain
     for number, line in enumerate(text.split("\n")):
-        row = _parsed_line(line)
-        if row is not None:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # of garbage, of lists within lists
+            continue
+        if isinstance(row, dict):
             objects.append((number, row))
     return objects
-
-
-def _parsed_line(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):  # of garbage, of lists within lists
-        return None
-    return row if isinstance(row, dict) else None
 
 
 def read_responses(path: Path) -> list[tuple[int, dict[str, Any]]]:

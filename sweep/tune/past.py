@@ -6,7 +6,7 @@ hour. A report reads them from their directories.
 
 from collections.abc import Mapping
 
-from analysis.results.files import last_step
+from analysis.results.files import read_rows
 from basis.directory import EVENTS_FILE, FINISHED_FILE, RESULT_FILE
 from basis.metrics import Row
 from sweep.inputs import SweepInputs
@@ -31,7 +31,10 @@ class Past:
         self._inputs, self._log, self._endings = inputs, log, endings
         experiment_dir = next(iter(inputs.values())).experiment_dir
         self._finished = {path.parent.name for path in experiment_dir.glob(f"*/{FINISHED_FILE}")}
-        self._told = told_finished(experiment_dir / EVENTS_FILE) if self._finished else {}
+        try:
+            self._told = told_finished(experiment_dir / EVENTS_FILE) if self._finished else {}
+        except OSError:  # the log says so when it writes there
+            self._told = {}
 
     @property
     def finished(self) -> int:
@@ -52,7 +55,8 @@ class Past:
         if not isinstance(state, Complete) or state.base_answers_damaged:
             return None
         folder = inputs.experiment_dir / config.name
-        if last_step(folder / RESULT_FILE) != state.rows[-1]["step"]:  # Ray's copy lags behind a driver that was killed
+        steps = [row.get("step") for row in read_rows(folder / RESULT_FILE)]
+        if steps != [row["step"] for row in state.rows]:  # Ray's copy is damaged, or its driver was killed
             return None
         ended = self._told.get(config.name)
         is_told = ended is not None and (folder / FINISHED_FILE).stat().st_mtime <= ended  # and not judged anew since

@@ -132,3 +132,12 @@ def test_a_trial_whose_base_answers_are_damaged_runs(inputs: SweepInputs) -> Non
     inputs.base_answers.write_text("{}\n", encoding="utf-8")
     past, _, _ = past_of(replace(inputs, began=0.0))
     assert past.pass_by(Proposal(trial)) is None
+
+
+def test_events_that_can_not_be_read_keep_nothing_from_being_passed_by(inputs: SweepInputs) -> None:
+    trial = config()
+    finish_under_ray(trial, inputs)
+    (inputs.experiment_dir / "events.jsonl").mkdir()
+    past, _, told = past_of(inputs)
+    assert past.pass_by(Proposal(trial)) is not None
+    assert told
