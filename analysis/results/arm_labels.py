@@ -34,17 +34,17 @@ def label_arms(configs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     Returns:
         Label of each arm by its key (see `arm_key`), such as "lora r1 adamw lr=0.001".
     """
-    return _label({arm_key(config): config for config in configs if config})
+    return _labels_by_key({arm_key(config): config for config in configs if config})
 
 
 def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The label of each config's arm among these, see `label_arms`."""
     keys = [arm_key(config) for config in configs]
-    labels = _label(dict(zip(keys, configs, strict=True)))
+    labels = _labels_by_key(dict(zip(keys, configs, strict=True)))
     return [labels[key] for key in keys]
 
 
-def _label(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _labels_by_key(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The label of each arm by its key, given a config of each."""
     groups: dict[str, list[str]] = {}
     for key, config in arms.items():

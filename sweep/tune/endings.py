@@ -110,7 +110,7 @@ class LeaveAtEnd(PickledEmpty, tune.Callback):  # type: ignore[misc]  # Ray has 
     """Leaves Ray Tune once it is through with the trials, as its last callback.
 
     What it has left to do is a DataFrame of the rows of each trial, which nobody reads: of 10,000 trials those take
-    half a gigabyte.
+    0.4 GiB.
     """
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:

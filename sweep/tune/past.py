@@ -51,10 +51,10 @@ class Past:
             return None
         self._finished.discard(config.name)
         inputs = self._inputs[config.model]
-        state = recorded_state(inputs.experiment_dir / config.name, inputs)
+        folder = inputs.experiment_dir / config.name
+        state = recorded_state(folder, inputs)
         if not isinstance(state, Complete) or state.base_answers_damaged:
             return None
-        folder = inputs.experiment_dir / config.name
         steps = [row.get("step") for row in read_rows(folder / RESULT_FILE)]
         if steps != [row["step"] for row in state.rows]:  # Ray's copy is damaged, or its driver was killed
             return None
